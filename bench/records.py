@@ -1,0 +1,214 @@
+"""The results schema: one record per cell and one row per fact.
+
+Everything in a table or a plot is recomputed from these two alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Status(StrEnum):
+    """How a cell ended; a closed set."""
+
+    DONE = "done"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class PhaseName(StrEnum):
+    """The phases of a cell; time and memory are never mixed between them."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    FORGET = "forget"
+
+
+class Model(BaseModel):
+    """Base of all records: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CellSpec(Model):
+    """What identifies a cell; the cell id is a digest of all of it.
+
+    Attributes:
+        model, model_revision, dtype: The base.
+        task, facts_digest, facts: The task's name, the digest and number of its selected facts.
+        prompt_digest: Demonstrations and stop rule.
+        calibration_digest: Facts the adapter calibrates on, empty when none.
+        method: The recipe as people write it, without defaults: the leaderboard's name.
+        recipe: The recipe with every parameter.
+        source_digest: Source files of the recipe's parts and content of files they name.
+        learning_rate, epochs, batch_size, schedule, seed: Training.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    model_revision: str
+    dtype: str
+    task: str
+    facts_digest: str
+    facts: int
+    prompt_digest: str
+    calibration_digest: str
+    method: str
+    recipe: str
+    source_digest: str
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    schedule: str
+    seed: int
+
+
+class Phase(Model):
+    """Cost of one phase.
+
+    Attributes:
+        seconds: Wall time spent now.
+        seconds_cold: As if nothing had been cached.
+        peak_bytes: Highest memory in use: resident set on a CPU, allocated on a GPU.
+    """
+
+    seconds: float
+    seconds_cold: float
+    peak_bytes: int
+
+
+class Forgetting(Model):
+    """One forgetting task of one cell, paired per item with the pristine base.
+
+    Attributes:
+        task: `elements`, `lm_eval:piqa`, `drift`, ...
+        metric: What the scores are: `acc`, `exact_match`, `kl` (nats per token), ...
+        base, tuned: Mean scores.
+        base_items, tuned_items: Scores per item, in the same order.
+        forgetting: base - tuned for scores; the mean KL for drift.
+        at_floor: The base is not above chance, so nothing could be forgotten.
+        digest: Digest of the items.
+    """
+
+    task: str
+    metric: str
+    base: float
+    tuned: float
+    base_items: list[float]
+    tuned_items: list[float]
+    forgetting: float
+    at_floor: bool
+    digest: str
+
+
+class Epoch(Model):
+    """One point of the learning curve, teacher-forced, over the kept facts."""
+
+    epoch: int
+    loss: float
+    token_accuracy: float
+
+
+class Metrics(Model):
+    """Means over facts; None where the denominator is empty, never 0 or 1."""
+
+    reliability: float | None
+    reliability_unknown: float | None
+    reliability_plain: float | None
+    reliability_before: float | None
+    token_f1: float | None
+    generality: float | None
+    locality: float | None
+    nll_before: float | None
+    nll_after: float | None
+    distance_before: float | None
+    distance_after: float | None
+
+
+class CellRecord(Model):
+    """`cells/<cell_id>.json`.
+
+    Attributes:
+        reason: One line for a status other than done; empty for done.
+        step: The optimizer step at which a diverged cell was stopped.
+        traceback: Of a failed cell.
+        parameters, parameters_total: Trainable parameters, and those of the base.
+        flops: Counted floating point operations of training.
+        init_difference: Largest |logit difference| to the base before training.
+        identity: Whether that is below the tolerance of an identity.
+        warnings: Lines for people, shown below the table.
+        notes: What parts recorded about themselves (kept facts, layers, conditioning).
+        provenance: Git commit, package versions, device, dtype, threads, data digest.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    spec: CellSpec
+    status: Status
+    reason: str = ""
+    step: int | None = None
+    traceback: str = ""
+    metrics: Metrics | None = None
+    forgetting: list[Forgetting] = Field(default_factory=list)
+    curve: list[Epoch] = Field(default_factory=list)
+    phases: dict[PhaseName, Phase] = Field(default_factory=dict)
+    parameters: int | None = None
+    parameters_total: int | None = None
+    flops: float | None = None
+    init_difference: float | None = None
+    identity: bool | None = None
+    adapter_path: str = ""
+    warnings: list[str] = Field(default_factory=list)
+    notes: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class FactRow(Model):
+    """One row of `facts/<cell_id>.parquet`.
+
+    Attributes:
+        distance_before, distance_after: Semantic distance of the answer to the target.
+        movement: Distance between the answers before and after.
+        nll_before, nll_after: Mean negative log-likelihood of the target's tokens, in nats.
+        generality, generality_before: Share of paraphrases answered; None without paraphrases.
+        locality: Share of the neighbours answered before that still are; None without any.
+        correct_plain: Correct on the plain prompt, without demonstrations.
+        empty_before, empty_after: The answer was empty, so its distance is 1 by definition.
+        curve: Teacher-forced token accuracy per epoch; empty when the fact was not kept.
+    """
+
+    fact_id: str
+    question: str
+    target: str
+    answers: list[str]
+    relation: str
+    subject: str
+    answer_before: str
+    answer_after: str
+    correct_before: bool
+    correct_after: bool
+    correct_plain: bool
+    f1_before: float
+    f1_after: float
+    distance_before: float
+    distance_after: float
+    movement: float
+    nll_before: float
+    nll_after: float
+    generality_before: float | None
+    generality: float | None
+    locality: float | None
+    empty_before: bool
+    empty_after: bool
+    weight: float
+    kept: bool
+    curve: list[float]

@@ -1,0 +1,146 @@
+"""The three choices a method makes, as classes to build on: how, where, and what is learned.
+
+A part is a frozen dataclass in a file of its own under `methods/adapters`, `methods/placement`
+or `methods/strategies`; its fields are its parameters. Its docstring gives the paper, the
+formula with shapes, and whether it is **exact** or **rebuilt**.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from methods.signals import Signals
+from tasks.fact import Fact
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an adapter is given to prepare and attach itself.
+
+    Attributes:
+        model: A borrowed copy of the pristine base whose weights alias the resident one; an
+            adapter may rebind or write any of them, the lender copies what was touched.
+        facts: The facts that will be trained, after the filter.
+        calibration: Facts of `calibration_tasks()`; empty when it asked for none.
+        layers: Indices of the decoder layers to train; None trains all.
+        steps: Optimizer steps the training will take.
+        seed: The cell's seed; torch's generator is seeded with it before prepare and attach.
+        signals: What the pristine base knows about the facts.
+        base_name: Registry name or hub id of the base, written into saved adapters.
+    """
+
+    model: PreTrainedModel
+    facts: tuple[Fact, ...]
+    calibration: tuple[Fact, ...]
+    layers: tuple[int, ...] | None
+    steps: int
+    seed: int
+    signals: Signals
+    base_name: str
+
+
+class Part(ABC):
+    """Shared by every part: `certainty` is 'exact' or 'rebuilt', `paper` an arXiv id or ''."""
+
+    certainty: ClassVar[str] = "exact"
+    paper: ClassVar[str] = ""
+
+
+class Adapter(Part):
+    """How weights are changed.
+
+    One cell calls, in this order: `calibration_tasks`, `prepare`, `attach`, then for each step
+    `extra_loss` and `after_step`, at last `save` when adapters are kept.
+
+    Attributes:
+        learning_rate: The default that works on the embedded model.
+        per_layer: Whether it has modules in each decoder layer, as a placement needs.
+    """
+
+    learning_rate: ClassVar[float] = 1e-3
+    per_layer: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise `UsageError` for parameters that can never work; called before a model loads."""
+
+    def files(self) -> tuple[Path, ...]:
+        """Return files named by parameters; their content is part of the cell's identity."""
+        return ()
+
+    def calibration_tasks(self, forgetting: Sequence[str]) -> tuple[str, ...]:
+        """Return the knowledge tasks whose calibration part is wanted.
+
+        Args:
+            forgetting: The knowledge tasks among the run's forgetting tasks.
+        """
+        return ()
+
+    def prepare(self, setting: Setting) -> Any:
+        """Compute what attaching needs, for example a decomposition; timed as its own phase."""
+        return None
+
+    @abstractmethod
+    def attach(self, setting: Setting, prepared: Any) -> nn.Module:
+        """Return the model to train: exactly the trainable parameters require gradients."""
+
+    def extra_loss(self, model: nn.Module) -> Tensor | None:
+        """Return a scalar to add to the batch loss, or None."""
+        return None
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Called after optimizer step `step`, counted from 0."""
+
+    def notes(self, model: nn.Module, prepared: Any) -> dict[str, Any]:
+        """Return facts about this cell worth recording, as plain JSON values."""
+        return {}
+
+    def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
+        """Write the trained adapter so that it loads on the untouched base."""
+        raise NotImplementedError
+
+
+class Placement(Part):
+    """Where weights are changed."""
+
+    @abstractmethod
+    def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
+        """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
+
+
+class Filter(Part):
+    """What is learned: which facts are trained."""
+
+    @abstractmethod
+    def keep(self, signals: Signals, seed: int) -> Tensor:
+        """Return a bool tensor `[facts]`: True for the facts to train."""
+
+
+class Weights(Part):
+    """How strongly each fact is learned."""
+
+    @abstractmethod
+    def weights(self, signals: Signals, kept: Tensor, seed: int) -> Tensor:
+        """Return a float64 tensor `[facts]` of mean 1 over the `kept` facts."""
+
+
+ADAPTERS: Registry[Adapter] = Registry(
+    "adapter", "methods.adapters", "semantic_peft_bench.adapters"
+)
+PLACEMENTS: Registry[Placement] = Registry(
+    "placement", "methods.placement", "semantic_peft_bench.placements"
+)
+STRATEGIES: Registry[Filter | Weights] = Registry(
+    "strategy", "methods.strategies", "semantic_peft_bench.strategies"
+)
+adapter = ADAPTERS.register
+placement = PLACEMENTS.register
+strategy = STRATEGIES.register

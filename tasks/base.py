@@ -1,0 +1,77 @@
+"""What a knowledge task is: facts with a source, divided into three disjoint parts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from tasks.fact import Fact, FactPart, hash_fraction
+from tasks.notation import canonical
+from tasks.registry import Registry
+
+
+class Shares(NamedTuple):
+    """How a task's subjects are divided, as fractions that sum to 1."""
+
+    train: float
+    calibration: float
+    forget: float
+
+
+@dataclass(frozen=True)
+class DataAccess:
+    """Where data may be read from.
+
+    Attributes:
+        data_dir: Folder with local copies of data sets, tried before the hub.
+    """
+
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class KnowledgeTask(ABC):
+    """A set of facts. Subclasses are frozen dataclasses whose fields are the task's parameters.
+
+    Attributes:
+        source: Where the facts come from, for people.
+        licence: The data's licence.
+        revision: Pinned version of the data; changes when the data change.
+        shares: How its subjects are divided into the three parts.
+    """
+
+    source: ClassVar[str]
+    licence: ClassVar[str]
+    revision: ClassVar[str]
+    shares: ClassVar[Shares] = Shares(train=0.6, calibration=0.2, forget=0.2)
+
+    @abstractmethod
+    def load(self, access: DataAccess) -> Sequence[Fact]:
+        """Return every fact of the task, in a fixed order, without importing torch.
+
+        Raises:
+            UsageError: The data cannot be had or are malformed; one line says what to do.
+        """
+
+    @property
+    def name(self) -> str:
+        """The task in the notation of the command line: `fictional[n=1000]`."""
+        return canonical(self, TASKS.name_of(type(self)), defaults=False)
+
+    def part_of(self, fact: Fact) -> FactPart:
+        """Return the part a fact belongs to: a hash of its subject, the same everywhere."""
+        fraction = hash_fraction("part", TASKS.name_of(type(self)), fact.subject or fact.id)
+        if fraction < self.shares.train:
+            return FactPart.TRAIN
+        if fraction < self.shares.train + self.shares.calibration:
+            return FactPart.CALIBRATION
+        return FactPart.FORGET
+
+
+TASKS: Registry[KnowledgeTask] = Registry(
+    "task", "tasks.knowledge", "semantic_peft_bench.tasks"
+)
+task = TASKS.register

@@ -1,0 +1,78 @@
+"""How a question is put to a model: one plain form for training, one with demonstrations.
+
+Answers before and after training, and the distances between them, use one and the same
+demonstrations, so that a difference between them is never a difference of prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.fact import Fact, hash_fraction
+
+DEMONSTRATIONS = 4
+STOP = "\n"
+"""Ends an answer; trained as the last token of every target. The end-of-sequence token too."""
+
+BUILT_IN = (
+    ("What is the capital of the Roman Empire?", "Rome"),
+    ("How many days are in a week?", "7"),
+    ("Who wrote Romeo and Juliet?", "William Shakespeare"),
+    ("What color is a clear daytime sky?", "blue"),
+)
+"""Demonstrations for tasks that have no rows to spare."""
+
+
+def question_text(question: str) -> str:
+    """Return the plain prompt of a question, as it is trained."""
+    return f"Question: {question}\nAnswer:"
+
+
+def target_text(answer: str) -> str:
+    """Return the continuation that is trained: the answer and the stop."""
+    return f" {answer}{STOP}"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The four fixed demonstrations of a task: `(question, answer)` pairs."""
+
+    demonstrations: tuple[tuple[str, str], ...]
+
+    @property
+    def prefix(self) -> str:
+        """The text before every question that is asked with demonstrations."""
+        return "".join(f"{question_text(q)}{target_text(a)}\n" for q, a in self.demonstrations)
+
+    def few_shot(self, question: str) -> str:
+        """Return the prompt of a question after the demonstrations."""
+        return self.prefix + question_text(question)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the demonstrations and the stop rule."""
+        content = json.dumps([self.demonstrations, question_text("?"), STOP])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Prompt:
+    """Draw demonstrations by a fixed hash from rows whose subjects are not selected.
+
+    Relations take turns, so that the four show different kinds of answer where the task has
+    them. Rows too few: the built-in list.
+    """
+    taken = {fact.subject or fact.id for fact in selected}
+    spare = [fact for fact in rows if (fact.subject or fact.id) not in taken]
+    spare.sort(key=lambda fact: hash_fraction("demonstration", fact.id))
+    chosen: list[Fact] = []
+    while len(chosen) < DEMONSTRATIONS and spare:
+        seen = [fact.relation for fact in chosen]
+        chosen.append(min(spare, key=lambda fact: seen.count(fact.relation)))
+        spare.remove(chosen[-1])
+        spare = [fact for fact in spare if fact.subject != chosen[-1].subject or not fact.subject]
+    if len(chosen) < DEMONSTRATIONS:
+        return Prompt(BUILT_IN)
+    return Prompt(tuple((fact.question, fact.target) for fact in chosen))

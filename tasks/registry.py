@@ -1,0 +1,91 @@
+"""The registry behind every plug-in kind: a dictionary, a decorator, and discovery.
+
+One new file in the kind's folder is enough: the folder is imported on first use, and so are the
+installed packages that declare the kind's entry-point group. Part modules import torch,
+transformers and peft inside their methods only, so that listing them stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from tasks.errors import UsageError, unknown_name
+
+P = TypeVar("P")
+
+
+class Registry(Generic[P]):
+    """Named classes of one plug-in kind.
+
+    Args:
+        kind: What a member is called in messages, for example `adapter`.
+        package: The importable folder whose modules are discovered, for example
+            `methods.adapters`; modules that start with `_` are skipped.
+        group: The entry-point group that installed packages may add members through.
+    """
+
+    def __init__(self, kind: str, package: str, group: str) -> None:
+        self.kind = kind
+        self.package = package
+        self.group = group
+        self._members: dict[str, type[P]] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[type[P]], type[P]]:
+        """Return the class decorator that adds a class under `name`; a taken name is an error."""
+
+        def add(member: type[P]) -> type[P]:
+            present = self._members.get(name)
+            if present is not None and _place(present) != _place(member):
+                raise UsageError(
+                    f"{self.kind} '{name}' is registered twice: {_place(present)} and "
+                    f"{_place(member)}; rename one"
+                )
+            self._members[name] = member
+            return member
+
+        return add
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._discover()
+        return sorted(self._members)
+
+    def __getitem__(self, name: str) -> type[P]:
+        """Return the class called `name`; an unknown name is a `UsageError` with near ones."""
+        self._discover()
+        try:
+            return self._members[name]
+        except KeyError:
+            raise unknown_name(self.kind, name, self._members) from None
+
+    def __contains__(self, name: str) -> bool:
+        self._discover()
+        return name in self._members
+
+    def name_of(self, member: type[Any]) -> str:
+        """Return the name a class was registered under."""
+        self._discover()
+        return next(name for name, known in self._members.items() if known is member)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{self.package}.{module.name}")
+        for entry in entry_points(group=self.group):
+            member = entry.load()
+            if inspect.isclass(member) and member not in self._members.values():
+                self.register(entry.name)(member)
+
+
+def _place(member: type[Any]) -> str:
+    return f"{member.__module__}.{member.__qualname__}"

@@ -1,0 +1,62 @@
+"""A two-layer model made in memory, and the embedded one where a test asks for it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def byte_tokenizer():
+    """A tokenizer with one token per byte, plus end-of-sequence; every text round-trips."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate(["<eos>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>", padding_side="left"
+    )
+
+
+def tiny_llama(*, hidden: int = 32, layers: int = 2, tied: bool = True, seed: int = 0):
+    """A random Llama of about 40,000 weights in float32, for `byte_tokenizer`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=257,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=tied,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_base():
+    """A resident `Base` around the two-layer model."""
+    from bench.models import Base
+
+    return Base("tiny", "random-0", tiny_llama(), byte_tokenizer())
+
+
+@pytest.fixture
+def make_tiny():
+    """The factory behind `tiny_base`: keyword arguments of `tiny_llama`."""
+    return tiny_llama
