@@ -40,13 +40,11 @@ class KnowledgeTask(ABC):
         source: Where the facts come from, for people.
         licence: The data's licence.
         revision: Pinned version of the data; changes when the data change.
-        shares: How its subjects are divided into the three parts.
     """
 
     source: ClassVar[str]
     licence: ClassVar[str]
     revision: ClassVar[str]
-    shares: ClassVar[Shares] = Shares(train=0.6, calibration=0.2, forget=0.2)
 
     @abstractmethod
     def load(self, access: DataAccess) -> Sequence[Fact]:
@@ -59,11 +57,21 @@ class KnowledgeTask(ABC):
     @property
     def name(self) -> str:
         """The task in the notation of the command line: `fictional[n=1000]`."""
-        return canonical(self, TASKS.name_of(type(self)), defaults=False)
+        return canonical(self, self.family, defaults=False)
+
+    @property
+    def family(self) -> str:
+        """The registered name without parameters; the parts of its facts hang on it."""
+        return TASKS.name_of(type(self))
+
+    @property
+    def shares(self) -> Shares:
+        """How its subjects are divided into the three parts."""
+        return Shares(train=0.6, calibration=0.2, forget=0.2)
 
     def part_of(self, fact: Fact) -> FactPart:
         """Return the part a fact belongs to: a hash of its subject, the same everywhere."""
-        fraction = hash_fraction("part", TASKS.name_of(type(self)), fact.subject or fact.id)
+        fraction = hash_fraction("part", self.family, fact.subject or fact.id)
         if fraction < self.shares.train:
             return FactPart.TRAIN
         if fraction < self.shares.train + self.shares.calibration:
