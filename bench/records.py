@@ -111,10 +111,13 @@ class Forgetting(Model):
 
 
 class Epoch(Model):
-    """One point of the learning curve, teacher-forced, over the kept facts."""
+    """One point of the learning curve, teacher-forced, over the kept facts.
+
+    The loss of a diverged cell is None where it is not finite.
+    """
 
     epoch: int
-    loss: float
+    loss: float | None
     token_accuracy: float
 
 

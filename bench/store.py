@@ -1,0 +1,252 @@
+"""The results store: one record and one table of fact rows per cell, each absent or whole.
+
+    cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
+    facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import ValidationError
+
+from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Status
+from tasks.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ID_SHOWN = 12
+"""Characters of a cell id that messages and tables show; any unique prefix names a cell."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a folder holds: whole records in the order of their ids, and what was unreadable."""
+
+    records: tuple[CellRecord, ...]
+    problems: tuple[str, ...]
+
+
+class ResultsStore:
+    """Reads and writes the cells of one results folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self.facts = folder / "facts"
+
+    def ensure_writable(self) -> None:
+        """Create the folders, and prove at start-up that a cell's result can be written.
+
+        Raises:
+            UsageError: It cannot; one line says why.
+        """
+        try:
+            for folder in (self.cells, self.facts):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = _temporary(folder / "probe")
+                probe.write_bytes(b"")
+                probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write results to '{self.folder}': {error.strerror}; "
+                "give a writable folder with --out"
+            ) from error
+
+    def write(self, record: CellRecord, rows: Sequence[FactRow]) -> None:
+        """Write a cell atomically: facts first, then the record, both complete on disk before.
+
+        A cell that is written again is absent in between, never a mixture of old and new.
+
+        Raises:
+            ValueError: A number that must be finite is not; names the field.
+        """
+        content = _strict_json(record)
+        facts, cell = self._facts_path(record.cell_id), self._cell_path(record.cell_id)
+        for folder in (self.cells, self.facts):
+            folder.mkdir(parents=True, exist_ok=True)
+        staged_facts, staged_cell = _temporary(facts), _temporary(cell)
+        try:
+            _write_durably(staged_facts, lambda path: _write_parquet(rows, path))
+            _write_durably(staged_cell, lambda path: _write_bytes(content, path))
+            cell.unlink(missing_ok=True)
+            os.replace(staged_facts, facts)
+            os.replace(staged_cell, cell)
+        finally:
+            staged_facts.unlink(missing_ok=True)
+            staged_cell.unlink(missing_ok=True)
+        _flush_folder(self.facts)
+        _flush_folder(self.cells)
+
+    def read(self, cell_id: str) -> CellRecord | None:
+        """Return a record, or None where it is absent or unreadable."""
+        path = self._cell_path(cell_id)
+        if not path.is_file():
+            return None
+        record = self._load(path)
+        return record if isinstance(record, CellRecord) else None
+
+    def records(self) -> Records:
+        """Read every record; an unreadable one becomes a line in `problems` and is absent."""
+        loaded = [self._load(path) for path in sorted(self.cells.glob("*.json"))]
+        return Records(
+            records=tuple(entry for entry in loaded if isinstance(entry, CellRecord)),
+            problems=tuple(entry for entry in loaded if isinstance(entry, str)),
+        )
+
+    def rows(self, cell_id: str) -> pd.DataFrame:
+        """Return a cell's fact rows, one column per field of `FactRow`; none where none exist.
+
+        Raises:
+            UsageError: The file is damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._facts_path(cell_id)
+        try:
+            table = pq.read_table(path)
+        except FileNotFoundError:
+            table = _arrow_table([])
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"'{path}' is damaged: {_one_line(error)}") from error
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+
+    def find(self, prefix: str) -> CellRecord:
+        """Return the one cell whose id starts with `prefix`.
+
+        Raises:
+            UsageError: None does, or several do; names near ones.
+        """
+        ids = [path.stem for path in sorted(self.cells.glob("*.json"))]
+        found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
+        if len(found) != 1:
+            self._refuse(prefix, ids, found)
+        loaded = self._load(self._cell_path(found[0]))
+        if isinstance(loaded, str):
+            raise UsageError(loaded)
+        return loaded
+
+    def _refuse(self, prefix: str, ids: list[str], found: list[str]) -> NoReturn:
+        if not ids:
+            raise UsageError(f"no cells in '{self.folder}': run some first, or give --out")
+        if found:
+            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
+            raise UsageError(f"'{prefix}' names {len(found)} cells: {some}; give more characters")
+        short = [cell_id[:ID_SHOWN] for cell_id in ids]
+        close = nearest(prefix[:ID_SHOWN], short) or short[:3]
+        raise UsageError(
+            f"no cell '{prefix}' among {len(ids)} in '{self.folder}': for example {', '.join(close)}"
+        )
+
+    def _load(self, path: Path) -> CellRecord | str:
+        """Return the record at `path`, or one line on why it does not count."""
+        try:
+            content = json.loads(path.read_bytes())
+            version = content.get("schema_version") if isinstance(content, dict) else None
+            if version != SCHEMA_VERSION:
+                return f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}"
+            record = CellRecord.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            return f"{path}: not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (OSError, ValueError) as error:
+            return f"{path}: unreadable: {_one_line(error)}"
+        if record.cell_id != path.stem:
+            return f"{path}: holds cell {record.cell_id}, not the one that it is named after"
+        return self._missing_facts(record) or record
+
+    def _missing_facts(self, record: CellRecord) -> str:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if record.status is not Status.DONE:
+            return ""
+        path = self._facts_path(record.cell_id)
+        try:
+            pq.read_metadata(path)
+        except (OSError, pa.ArrowException) as error:
+            return f"{path}: fact rows of a done cell are missing or damaged: {_one_line(error)}"
+        return ""
+
+    def _cell_path(self, cell_id: str) -> Path:
+        return self.cells / f"{cell_id}.json"
+
+    def _facts_path(self, cell_id: str) -> Path:
+        return self.facts / f"{cell_id}.parquet"
+
+
+def _strict_json(record: CellRecord) -> bytes:
+    """Return the record as JSON without NaN or infinity, which become null where one may stand."""
+    content = _finite(record.model_dump(mode="json"))
+    CellRecord.model_validate(content)
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_finite(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _arrow_table(rows: Sequence[FactRow]) -> pa.Table:
+    """Return fact rows as a table whose column types do not depend on the rows."""
+    import pyarrow as pa
+
+    kinds = {
+        str: pa.string(),
+        bool: pa.bool_(),
+        float: pa.float64(),
+        float | None: pa.float64(),
+        list[str]: pa.list_(pa.string()),
+        list[float]: pa.list_(pa.float64()),
+    }
+    fields = FactRow.model_fields.items()
+    schema = pa.schema([(name, kinds[field.annotation]) for name, field in fields])
+    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema)
+
+
+def _write_parquet(rows: Sequence[FactRow], path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(_arrow_table(rows), path)
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name beside `path` that no reader looks at and no other process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _write_durably(path: Path, write: Callable[[Path], None]) -> None:
+    write(path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make renames durable, where the system lets folders be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

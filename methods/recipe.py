@@ -1,0 +1,130 @@
+"""Recipes: `lora`, `corda[mode=ipm,r=32]`, `pissa+filter[rho=0.2]+reweight[tau=0.5]`.
+
+A recipe is an adapter and at most one placement, one filter and one weighting, joined by `+` in
+any order. Without an adapter it means `lora`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Adapter, Filter, Part, Placement, Weights
+from tasks.errors import UsageError, nearest
+from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
+
+DEFAULT_ADAPTER = "lora"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How, where, what and how strongly."""
+
+    adapter: Adapter
+    placement: Placement | None = None
+    filter: Filter | None = None
+    weights: Weights | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in the order they are written: adapter, placement, filter, weights."""
+        present = (self.adapter, self.placement, self.filter, self.weights)
+        return tuple(part for part in present if part is not None)
+
+    @property
+    def name(self) -> str:
+        """The recipe as people write it: only parameters that differ from their defaults."""
+        return "+".join(canonical(part, part_name(part), defaults=False) for part in self.parts)
+
+    @property
+    def full_name(self) -> str:
+        """The recipe with every parameter, for the cell's identity."""
+        return "+".join(canonical(part, part_name(part), defaults=True) for part in self.parts)
+
+    @property
+    def source_digest(self) -> str:
+        """Digest of the source of its parts and of the files their parameters name.
+
+        A part's source is its class's file and those of the classes it builds on, so that an
+        edit makes the cells it could change run again.
+        """
+        digest = hashlib.sha256()
+        sources = {path for part in self.parts for path in _source_files(type(part))}
+        for path in sorted(sources, key=lambda path: path.name):
+            digest.update(path.read_bytes())
+        for path in self.adapter.files():
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:
+    """Read comma-separated lists of recipes; a recipe that is repeated counts once.
+
+    Raises:
+        UsageError: Unknown part or parameter, two parts of one kind, parts that do not compose.
+    """
+    written = [piece for text in texts for piece in split_outside_brackets(text, ",")]
+    if not any(written):
+        raise UsageError("no method is given: write for example --methods lora,corda")
+    recipes = [parse_recipe(piece) for piece in written if piece]
+    return tuple({recipe.full_name: recipe for recipe in recipes}.values())
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read one recipe."""
+    chosen: dict[str, Part] = {}
+    for written in split_outside_brackets(text, "+"):
+        name, parameters = parse_part(written)
+        part = build_part(_class_of(name), name, parameters)
+        kind = _kind_of(part)
+        if kind in chosen:
+            both = f"{part_name(chosen[kind])} and {name}"
+            raise UsageError(f"'{text}' has two parts of one kind ({kind}): {both}; keep one")
+        chosen[kind] = part
+    if "adapter" not in chosen:
+        chosen["adapter"] = ADAPTERS[DEFAULT_ADAPTER]()
+    recipe = Recipe(**chosen)  # type: ignore[arg-type]
+    _check(recipe)
+    return recipe
+
+
+def part_name(part: Part) -> str:
+    """Return the name a part is registered under."""
+    registry = {Adapter: ADAPTERS, Placement: PLACEMENTS}
+    for kind, members in registry.items():
+        if isinstance(part, kind):
+            return members.name_of(type(part))
+    return STRATEGIES.name_of(type(part))
+
+
+def _class_of(name: str) -> type[Part]:
+    for registry in (ADAPTERS, PLACEMENTS, STRATEGIES):
+        if name in registry:
+            return registry[name]
+    known = [*ADAPTERS.names(), *PLACEMENTS.names(), *STRATEGIES.names()]
+    close = nearest(name, known)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    raise UsageError(f"unknown method part '{name}': {hint}")
+
+
+def _kind_of(part: Part) -> str:
+    kinds = {"adapter": Adapter, "placement": Placement, "filter": Filter, "weights": Weights}
+    return next(name for name, kind in kinds.items() if isinstance(part, kind))
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.placement is not None and not recipe.adapter.per_layer:
+        raise UsageError(
+            f"'{recipe.name}' cannot be: {part_name(recipe.adapter)} has no modules in the "
+            "decoder layers, so a placement has nothing to choose from"
+        )
+    recipe.adapter.check()
+
+
+def _source_files(part: type[Part]) -> set[Path]:
+    contracts = {"methods.parts", "abc", "builtins", "typing"}
+    own = [kind for kind in part.__mro__ if kind.__module__ not in contracts]
+    return {Path(inspect.getfile(kind)) for kind in own}
