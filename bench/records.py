@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+SCHEDULE = "adamw,warmup=0.1,cosine,clip=1.0,weight_decay=0"
+"""How the one training loop goes; changes when it does."""
 
 
 class Status(StrEnum):
@@ -68,7 +70,7 @@ class CellSpec(Model):
     learning_rate: float
     epochs: int
     batch_size: int
-    schedule: str
+    schedule: str = SCHEDULE
     seed: int
 
 
@@ -96,6 +98,7 @@ class Forgetting(Model):
         base_items, tuned_items: Scores per item, in the same order.
         forgetting: base - tuned for scores; the mean KL for drift.
         at_floor: The base is not above chance, so nothing could be forgotten.
+        limit: The most items that were asked for.
         digest: Digest of the items.
     """
 
@@ -107,6 +110,7 @@ class Forgetting(Model):
     tuned_items: list[float]
     forgetting: float
     at_floor: bool
+    limit: int
     digest: str
 
 

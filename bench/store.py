@@ -1,7 +1,7 @@
 """The results store: one record and one table of fact rows per cell, each absent or whole.
 
-    cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
-    facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
+cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
+facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class ResultsStore:
         except FileNotFoundError:
             table = _arrow_table([])
         except (OSError, pa.ArrowException) as error:
-            raise UsageError(f"'{path}' is damaged: {_one_line(error)}") from error
+            raise UsageError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
         frame: pd.DataFrame = table.to_pandas()
         return frame
 
@@ -145,38 +145,43 @@ class ResultsStore:
         short = [cell_id[:ID_SHOWN] for cell_id in ids]
         close = nearest(prefix[:ID_SHOWN], short) or short[:3]
         raise UsageError(
-            f"no cell '{prefix}' among {len(ids)} in '{self.folder}': for example {', '.join(close)}"
+            f"no cell '{prefix}' in '{self.folder}': it has {len(ids)}, such as {', '.join(close)}"
         )
 
     def _load(self, path: Path) -> CellRecord | str:
         """Return the record at `path`, or one line on why it does not count."""
         try:
-            content = json.loads(path.read_bytes())
-            version = content.get("schema_version") if isinstance(content, dict) else None
-            if version != SCHEMA_VERSION:
-                return f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}"
-            record = CellRecord.model_validate(content)
+            return self._whole(path)
         except ValidationError as error:
             first = error.errors()[0]
-            return f"{path}: not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            problem = f"not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except (OSError, ValueError) as error:
-            return f"{path}: unreadable: {_one_line(error)}"
-        if record.cell_id != path.stem:
-            return f"{path}: holds cell {record.cell_id}, not the one that it is named after"
-        return self._missing_facts(record) or record
+            problem = " ".join(str(error).split())
+        return f"cells/{path.name}: {problem}"
 
-    def _missing_facts(self, record: CellRecord) -> str:
+    def _whole(self, path: Path) -> CellRecord:
+        """Return the record at `path` after checking that its fact rows are there."""
+        content = json.loads(path.read_bytes())
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
+        record = CellRecord.model_validate(content)
+        if record.cell_id != path.stem:
+            raise ValueError(f"holds cell {record.cell_id}, not the one it is named after")
+        if record.status is Status.DONE:
+            self._check_facts(record.cell_id)
+        return record
+
+    def _check_facts(self, cell_id: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if record.status is not Status.DONE:
-            return ""
-        path = self._facts_path(record.cell_id)
         try:
-            pq.read_metadata(path)
+            pq.read_metadata(self._facts_path(cell_id))
+        except FileNotFoundError:
+            raise ValueError("its fact rows are missing") from None
         except (OSError, pa.ArrowException) as error:
-            return f"{path}: fact rows of a done cell are missing or damaged: {_one_line(error)}"
-        return ""
+            raise ValueError(f"its fact rows are damaged: {error}") from error
 
     def _cell_path(self, cell_id: str) -> Path:
         return self.cells / f"{cell_id}.json"
@@ -204,7 +209,7 @@ def _arrow_table(rows: Sequence[FactRow]) -> pa.Table:
     """Return fact rows as a table whose column types do not depend on the rows."""
     import pyarrow as pa
 
-    kinds = {
+    kinds: dict[object, pa.DataType] = {
         str: pa.string(),
         bool: pa.bool_(),
         float: pa.float64(),
@@ -246,7 +251,3 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

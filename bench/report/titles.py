@@ -1,0 +1,49 @@
+"""Names for settings that differ: only what sets them apart is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.records import CellSpec
+
+# In the order in which people look for a difference.
+_DETAILS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
+    ("learning_rate", lambda spec: f"lr {spec.learning_rate:g}"),
+    ("epochs", lambda spec: f"{spec.epochs} epochs"),
+    ("batch_size", lambda spec: f"batch {spec.batch_size}"),
+    ("schedule", lambda spec: spec.schedule),
+    ("facts", lambda spec: f"{spec.facts} facts"),
+    ("dtype", lambda spec: spec.dtype),
+    ("model_revision", lambda spec: f"revision {spec.model_revision[:8]}"),
+    ("facts_digest", lambda spec: f"fact set {spec.facts_digest[:8]}"),
+    ("prompt_digest", lambda spec: f"prompt {spec.prompt_digest[:8]}"),
+    ("calibration_digest", lambda spec: f"calibration {spec.calibration_digest[:8] or 'none'}"),
+    ("recipe", lambda spec: spec.recipe),
+    ("source_digest", lambda spec: f"source {spec.source_digest[:8]}"),
+)
+
+
+def setting_labels(named: Sequence[tuple[str, CellSpec]]) -> list[str]:
+    """Return one unique label per `(name, spec)`: the name, with details where names collide.
+
+    Two cells of `lora` with different learning rates become `lora (lr 0.001)` and
+    `lora (lr 0.0001)`; details that do not help to tell them apart are left out.
+    """
+    labels = []
+    for name, spec in named:
+        rivals = [other for other_name, other in named if other_name == name]
+        details = _telling_apart(rivals)
+        chosen = [text(spec) for field, text in _DETAILS if field in details]
+        labels.append(f"{name} ({', '.join(chosen)})" if chosen else name)
+    return labels
+
+
+def _telling_apart(specs: Sequence[CellSpec]) -> list[str]:
+    """Return the first fields that together give every spec its own combination of values."""
+    chosen: list[str] = []
+    groups = 1
+    for field, _ in _DETAILS:
+        found = len({tuple(getattr(spec, f) for f in (*chosen, field)) for spec in specs})
+        if found > groups:
+            chosen, groups = [*chosen, field], found
+    return chosen
