@@ -1,0 +1,1 @@
+"""How weights are changed: one file per adapter."""

@@ -1,0 +1,100 @@
+"""CorDA: context-oriented decomposition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from methods.decomposition import (
+    End,
+    Factors,
+    corda_factors,
+    damped_covariance,
+    reference_corda_factors,
+)
+from methods.lora_family import FactoredLora, Start
+from methods.parts import Setting, adapter
+from tasks.errors import UsageError
+from tasks.resolve import resolve_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from methods.covariance import Covariances
+
+
+@adapter("corda")
+@dataclass(frozen=True)
+class Corda(FactoredLora):
+    """SVD(W C) = U S V^T with C `[d_in, d_in]` the covariance of the inputs. **exact**, 2406.05223.
+
+    B = U_r sqrt(S_r / s) `[d_out, r]`, A = sqrt(S_r / s) (V^T C^-1)_r `[r, d_in]`, base W - s B A.
+
+    Attributes:
+        mode: kpm keeps knowledge: the smallest r, calibrated on what is to be kept (auto: the
+            run's forgetting tasks). ipm previews the task: the largest r, calibrated on what is to
+            be learned (auto: the training facts).
+        calibration: auto, train (the training facts) or a knowledge task.
+        samples: At most so many calibration facts.
+        precision: float64, or reference for PEFT's own arithmetic in float32.
+    """
+
+    mode: Literal["kpm", "ipm"] = "kpm"
+    calibration: str = "auto"
+    samples: int = 256
+    precision: Literal["float64", "reference"] = "float64"
+
+    paper = "2406.05223"
+    learning_rate = 5e-4
+
+    def check(self) -> None:
+        """Refuse what no model can take, and an unknown calibration task."""
+        super().check()
+        if self.samples < 1:
+            raise UsageError(f"samples={self.samples}: at least one calibration fact is needed")
+        if self.calibration not in ("auto", "train"):
+            resolve_task(self.calibration, trained=False, forgotten=False)
+
+    def calibration_tasks(self, forgetting: Sequence[str]) -> tuple[str, ...]:
+        """Return what to calibrate on; training facts need no task."""
+        if self.calibration == "auto" and self.mode == "kpm":
+            return tuple(forgetting) or ("elements",)
+        return () if self.calibration in ("auto", "train") else (self.calibration,)
+
+    def prepare(self, setting: Setting) -> Start:
+        """Decompose W C of every target, C measured on the calibration facts."""
+        facts = setting.calibration if self.calibration_tasks(()) else setting.facts
+        if not facts:
+            raise UsageError(f"corda[mode={self.mode}] has no facts to calibrate on")
+        covariances = setting.signals.covariance(facts, self.samples)
+        end = End.SMALLEST if self.mode == "kpm" else End.LARGEST
+        decompose = reference_corda_factors if self.precision == "reference" else corda_factors
+
+        @lru_cache(maxsize=1)  # layers that share an input follow one another
+        def damped(shared: str) -> Tensor:
+            return damped_covariance(covariances.matrices[shared])
+
+        def factors(name: str, W: Tensor) -> Factors:
+            C = damped(covariances.input_of(name)).to(W.device)
+            return decompose(W, C, self.r, self.scale, end)
+
+        start = self.decompose(setting, factors)
+        return Start(start.factors, start.notes | calibration_notes(covariances))
+
+
+def calibration_notes(covariances: Covariances) -> dict[str, Any]:
+    """Say how many tokens the covariances rest on, and warn where they are too few."""
+    tokens = min(covariances.tokens.values())
+    notes: dict[str, Any] = {
+        "calibration_samples": covariances.samples,
+        "calibration_tokens": tokens,
+    }
+    if low := covariances.low_rank():
+        widest = max(len(covariances.matrices[name]) for name in low)
+        notes["warnings"] = [
+            f"corda: {tokens} calibration tokens are fewer than the {widest} dimensions of "
+            f"{len(low)} of {len(covariances.matrices)} layer inputs; their covariance is low-rank"
+        ]
+    return notes

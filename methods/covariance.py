@@ -1,0 +1,140 @@
+"""Input covariances of linear layers over calibration texts, as CorDA uses them (2406.05223).
+
+C = mean over samples of X^T X, X `[tokens, d_in]` the layer's input for one text divided by
+|max(X)| (the largest entry, not the largest magnitude: as in the reference code). Uncentred;
+padding is excluded. Equals PEFT's `calib_cov_distribution` fed one unpadded text at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from methods.targets import linear_layers
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Covariances:
+    """One covariance per distinct input: q, k, v share one, gate and up another.
+
+    Attributes:
+        matrices: C `[d_in, d_in]` of each input, float32, under the name of its first layer.
+        shared: The name in `matrices` of each linear layer's input, by the layer's full name.
+        tokens: Tokens that each input was measured over, by the same names as `matrices`.
+        samples: Texts measured.
+    """
+
+    matrices: dict[str, Tensor]
+    shared: dict[str, str]
+    tokens: dict[str, int]
+    samples: int
+
+    def __getitem__(self, layer: str) -> Tensor:
+        """Return C `[d_in, d_in]` of the input of the linear layer called `layer`."""
+        return self.matrices[self.input_of(layer)]
+
+    def input_of(self, layer: str) -> str:
+        """Return the name in `matrices` of the input of the linear layer called `layer`.
+
+        Raises:
+            UsageError: No calibration text reached that layer.
+        """
+        if layer not in self.shared:
+            raise UsageError(f"no calibration text reaches the layer '{layer}'")
+        return self.shared[layer]
+
+    def low_rank(self) -> tuple[str, ...]:
+        """Return the inputs with fewer tokens than dimensions: their C cannot have full rank."""
+        return tuple(n for n, matrix in self.matrices.items() if self.tokens[n] < len(matrix))
+
+
+def input_covariances(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    batch_size: int = 16,
+) -> Covariances:
+    """Run `texts` through the decoder, without the head, and measure every linear layer's input.
+
+    Texts are batched by length and padded on the right, so that positions are those of a text
+    run alone. Memory: one `[d_in, d_in]` float32 matrix per distinct input.
+
+    Raises:
+        ValueError: There is no text.
+    """
+    import torch
+
+    if not texts:
+        raise ValueError("a covariance needs at least one calibration text")
+    accumulator = _Accumulator()
+    handles = [
+        module.register_forward_pre_hook(accumulator.hook(name))
+        for name, module in linear_layers(model)
+    ]
+    ordered = sorted(texts, key=len)
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(ordered), batch_size):
+                batch = tokenizer(
+                    ordered[start : start + batch_size],
+                    padding=True,
+                    padding_side="right",
+                    return_tensors="pt",
+                ).to(model.device)
+                accumulator.mask = batch["attention_mask"].bool()
+                model.base_model(
+                    input_ids=batch["input_ids"],
+                    attention_mask=batch["attention_mask"],
+                    use_cache=False,
+                )
+    finally:
+        for handle in handles:
+            handle.remove()
+    return accumulator.covariances(len(texts))
+
+
+@dataclass
+class _Accumulator:
+    """Sums X^T X per distinct input; the first batch tells which layers share one."""
+
+    mask: Tensor | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+    latest: tuple[str, Tensor] | None = None
+
+    def hook(self, name: str) -> Any:
+        def measure(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if name not in self.shared:
+                # Layers that share an input are called one after another on the same object.
+                same = self.latest is not None and self.latest[1] is inputs[0]
+                self.shared[name] = self.latest[0] if same and self.latest else name
+            if self.shared[name] == name:
+                self.latest = (name, inputs[0])
+                self.add(name, inputs[0])
+
+        return measure
+
+    def add(self, name: str, inputs: Tensor) -> None:
+        """Add the rows of `inputs` `[batch, seq, d_in]` that are not padding."""
+        assert self.mask is not None, "the mask is set before the model runs"
+        mask = self.mask
+        if inputs.dim() == 2:  # GPT-style modules that flatten batch and sequence
+            inputs = inputs.view(*mask.shape, -1)
+        values = inputs.float()
+        largest = values.masked_fill(~mask[..., None], float("-inf")).amax(dim=(1, 2)).abs()
+        rows = (values / largest[:, None, None])[mask]
+        self.sums[name] = self.sums.get(name, 0) + rows.T @ rows
+        self.tokens[name] = self.tokens.get(name, 0) + len(rows)
+
+    def covariances(self, samples: int) -> Covariances:
+        """Divide the sums by the number of samples."""
+        self.latest = None
+        matrices = {name: total / samples for name, total in self.sums.items()}
+        return Covariances(matrices, dict(self.shared), dict(self.tokens), samples)

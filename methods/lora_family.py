@@ -1,0 +1,138 @@
+"""The LoRA family: W + s B A on every target, with what differs as options of PEFT's LoraConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from methods.decomposition import Factors
+from methods.parts import Setting
+from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
+from methods.targets import linear_layers, linear_names, set_weight, weight_of
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from torch import Tensor, nn
+
+
+ILL_CONDITIONED = 1e7
+
+
+@dataclass(frozen=True)
+class LoraFamily(PeftAdapter):
+    """Low-rank adapters on every linear layer except the head.
+
+    Attributes:
+        r: Rank.
+        alpha: Scale before division by the rank; none means r, so that s = 1.
+        dropout: On the input of A, in [0, 1).
+    """
+
+    r: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+
+    options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Further arguments of `LoraConfig`."""
+
+    def check(self) -> None:
+        """Refuse a rank, scale or dropout that no model can take."""
+        if self.r < 1:
+            raise UsageError(f"r={self.r}: the rank must be at least 1")
+        if self.alpha is not None and self.alpha <= 0:
+            raise UsageError(f"alpha={self.alpha}: the scale must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout={self.dropout}: it must be at least 0 and below 1")
+
+    @property
+    def scale(self) -> float:
+        """The s of W + s B A."""
+        return (self.alpha or self.r) / self.r
+
+    def attach(self, setting: Setting, prepared: Any) -> nn.Module:
+        """Inject B and A into every target."""
+        return attach_config(setting, self.config(setting))
+
+    def config(self, setting: Setting) -> LoraConfig:
+        """Return PEFT's configuration for the targets of `setting`."""
+        from peft import LoraConfig
+
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.r,
+            lora_alpha=cast("int", self.alpha or self.r),
+            lora_dropout=self.dropout,
+            target_modules=linear_names(setting.model, setting.layers),
+            **self.options,
+        )
+
+
+@dataclass(frozen=True)
+class CutLora(LoraFamily):
+    """LoRA that starts from a piece of W by PEFT's own code, leaving W - s B A in the base."""
+
+    def attach(self, setting: Setting, prepared: Any) -> nn.Module:
+        """Inject B and A, initialised by PEFT."""
+        self.check_rank(setting)
+        model = attach_config(setting, self.config(setting))
+        remember_initial(model)
+        return model
+
+    def check_rank(self, setting: Setting) -> None:
+        """Refuse a rank above the smaller side of a target: W has no such piece."""
+        for name, linear in linear_layers(setting.model, setting.layers):
+            if self.r > min(weight_of(linear).shape):
+                shape = " x ".join(map(str, weight_of(linear).shape))
+                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `FactoredLora` prepares: the factors of each target, by its name, and notes."""
+
+    factors: dict[str, Factors]
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FactoredLora(CutLora):
+    """LoRA that starts from `Factors` of ours; a part's `prepare` calls `decompose`."""
+
+    def decompose(self, setting: Setting, factors: Callable[[str, Tensor], Factors]) -> Start:
+        """Return the `factors` of every target: a function of its name and weight [d_out, d_in]."""
+        self.check_rank(setting)
+        targets = linear_layers(setting.model, setting.layers)
+        found = {name: factors(name, weight_of(linear)) for name, linear in targets}
+        return Start(found, conditioning(found))
+
+    def attach(self, setting: Setting, prepared: Start) -> nn.Module:
+        """Inject B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
+        for name, start in prepared.factors.items():
+            linear = setting.model.get_submodule(name)
+            set_weight(linear, weight_of(linear).float() - self.scale * start.B @ start.A)
+        model = attach_config(setting, self.config(setting))
+        for name, start in prepared.factors.items():
+            layer: Any = model.base_model.model.get_submodule(name)
+            layer.lora_A["default"].weight.data = start.A.clone()
+            layer.lora_B["default"].weight.data = start.B.clone()
+        remember_initial(model)
+        return model
+
+    def notes(self, model: nn.Module, prepared: Start) -> dict[str, Any]:
+        """Return how well the decomposed matrices are conditioned."""
+        return prepared.notes
+
+
+def conditioning(factors: Mapping[str, Factors]) -> dict[str, Any]:
+    """Summarise condition numbers; above 1e7 float32 does not determine the smallest directions."""
+    known = {name: f.condition for name, f in factors.items() if f.condition is not None}
+    if not known:
+        return {}
+    return {
+        "condition_largest": max(known.values()),
+        "condition_above_1e7": sorted(name for name, c in known.items() if c >= ILL_CONDITIONED),
+        "condition": known,
+    }

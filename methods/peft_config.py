@@ -1,0 +1,230 @@
+"""PEFT configuration files: read, checked before a model loads, and fitted to a cell."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import types
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from methods.parts import Setting
+from methods.targets import layer_prefixes, linear_names
+from tasks.errors import UsageError, nearest, unknown_name
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+FILE = "adapter_config.json"
+
+PROMPT_TYPES = frozenset(
+    {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"}
+)
+"""Types whose parameters lie before the first layer or in the cache of every layer at once."""
+
+OUTSIDE_LAYERS = PROMPT_TYPES | {"TRAINABLE_TOKENS", "ADAPTION_PROMPT"}
+"""Types that a placement cannot restrict; adaption prompts choose their layers themselves."""
+
+REFUSED_TYPES = {
+    "MULTITASK_PROMPT_TUNING": "its forward needs a task number for each example",
+    "POLY": "its forward needs a task number for each example",
+    "SHADOW": "part of its loss needs labels inside the forward",
+    "XLORA": "it mixes adapters that are already trained",
+}
+"""Types that cannot run here, with the reason."""
+
+NEEDED_KEYS = {
+    "PROMPT_TUNING": "num_virtual_tokens",
+    "P_TUNING": "num_virtual_tokens",
+    "PREFIX_TUNING": "num_virtual_tokens",
+    "CARTRIDGE": "num_virtual_tokens",
+    "CPT": "cpt_token_ids",
+    "TRAINABLE_TOKENS": "token_indices",
+    "ADAPTION_PROMPT": "adapter_len",
+}
+"""A key without a default that works, which PEFT itself misses only deep inside a model."""
+
+OWN_TARGETS = {
+    "IA3": "TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING",
+    "LN_TUNING": "TRANSFORMERS_MODELS_TO_LNTUNING_TARGET_MODULES_MAPPING",
+}
+"""Types that name their targets themselves, and PEFT's table of these by model type."""
+
+REFUSED_INITS = {
+    "eva": "it needs the layers' activations on training batches; corda[mode=ipm] starts from data",
+    "corda": "use the adapter corda, which computes the covariances that it needs",
+    "lora_ga": "it needs gradients on training batches; corda[mode=ipm] starts from data",
+    "loftq": "it quantises the base, so the adapter would not fit the untouched base",
+}
+"""Initialisations of LoRA that need more than weights, with the reason."""
+
+
+@dataclass(frozen=True)
+class WrittenConfig:
+    """A configuration file as it is written.
+
+    Attributes:
+        file: The JSON file.
+        values: Its content, by PEFT's names.
+    """
+
+    file: Path
+    values: dict[str, Any]
+
+    @property
+    def peft_type(self) -> str:
+        """PEFT's name of the method."""
+        return str(self.values["peft_type"]).upper()
+
+
+def read_config(path: str) -> WrittenConfig:
+    """Read a file or the `adapter_config.json` of a folder, without importing PEFT.
+
+    Raises:
+        UsageError: No such file, no JSON object, or no known `peft_type`.
+    """
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UsageError(f"peft[path={path}]: {reason}: give a {FILE} or its folder") from error
+    except ValueError as error:  # not UTF-8 or not JSON
+        raise UsageError(f"peft[path={path}]: not JSON: {one_line(error)}") from error
+    if not isinstance(values, dict) or "peft_type" not in values:
+        raise UsageError(f"peft[path={path}]: no 'peft_type': give PEFT's {FILE}")
+    written = WrittenConfig(file, values)
+    if written.peft_type not in peft_types():
+        raise unknown_name("PEFT type", str(values["peft_type"]), peft_types())
+    return written
+
+
+@cache
+def peft_types() -> tuple[str, ...]:
+    """Return the installed PEFT's type names.
+
+    From the one file of PEFT that defines them: importing PEFT itself takes seconds.
+    """
+    package = importlib.util.find_spec("peft")
+    assert package, "peft is a dependency"
+    file = Path(str(package.origin)).parent / "utils" / "peft_types.py"
+    loader = importlib.machinery.SourceFileLoader("_peft_types", str(file))
+    module = types.ModuleType(loader.name)
+    loader.exec_module(module)
+    return tuple(member.value for member in module.PeftType)
+
+
+def is_prompt_type(written: WrittenConfig) -> bool:
+    """Return whether a placement has nothing to choose from."""
+    return written.peft_type in OUTSIDE_LAYERS
+
+
+def check_config(written: WrittenConfig, path: str) -> None:
+    """Refuse what cannot work on any model here.
+
+    Raises:
+        UsageError: A refused type or initialisation, or a key that the installed PEFT lacks.
+    """
+    kind, init = written.peft_type, str(written.values.get("init_lora_weights", ""))
+    if reason := REFUSED_TYPES.get(kind):
+        raise UsageError(f"peft[path={path}]: {kind} is not supported: {reason}")
+    if reason := REFUSED_INITS.get(init.lower()):
+        raise UsageError(f"peft[path={path}]: init_lora_weights={init} is not supported: {reason}")
+    if (needed := NEEDED_KEYS.get(kind)) and not written.values.get(needed):
+        raise UsageError(f"peft[path={path}]: {kind} needs '{needed}': add it to the file")
+    if written.values.get("opt_weighted_loss_type", "none") != "none":
+        raise UsageError(f"peft[path={path}]: opt_weighted_loss_type must be none here")
+    if kind == "ADALORA" and written.values.get("target_r", 8) >= written.values.get("init_r", 12):
+        raise UsageError(f"peft[path={path}]: AdaLoRA needs target_r below init_r")
+    known = config_keys(kind)
+    for key in written.values:
+        if key not in known:
+            close = nearest(key, known)
+            hint = f"did you mean {' or '.join(close)}?" if close else "remove it"
+            raise UsageError(
+                f"peft[path={path}]: the installed PEFT's {kind} has no '{key}': {hint}"
+            )
+
+
+def config_keys(kind: str) -> tuple[str, ...]:
+    """Return the names that a type's configuration takes."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    return tuple(inspect.signature(PEFT_TYPE_TO_CONFIG_MAPPING[kind]).parameters)
+
+
+def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
+    """Return PEFT's configuration for this cell's model, layers and steps.
+
+    Raises:
+        UsageError: Layers are chosen and the type has none, or none of its targets lies in them.
+        Exception: Whatever PEFT raises for values that it refuses.
+    """
+    from peft import get_peft_config
+
+    cell = {"task_type": "CAUSAL_LM", "inference_mode": False, "auto_mapping": None}
+    values = {**written.values, **cell, "peft_type": written.peft_type, "revision": None}
+    if "total_step" in config_keys(written.peft_type):
+        values["total_step"] = setting.steps
+    config = get_peft_config(values)
+    _choose_targets(config, setting)
+    return config
+
+
+def cuts_the_base(config: PeftConfig) -> bool:
+    """Return whether PEFT moves a piece of the base weight into B A, so that saving converts it."""
+    init = getattr(config, "init_lora_weights", None)
+    return isinstance(init, str) and init.lower().startswith(("pissa", "olora"))
+
+
+def one_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _choose_targets(config: Any, setting: Setting) -> None:
+    kind = str(config.peft_type.value)
+    if setting.layers is not None and (kind in OUTSIDE_LAYERS or config.is_prompt_learning):
+        raise UsageError(f"{kind} has no modules in chosen decoder layers: use it with all layers")
+    if not hasattr(config, "target_modules") or kind in OUTSIDE_LAYERS:
+        return
+    if config.target_modules is None and kind not in OWN_TARGETS:
+        config.target_modules = linear_names(setting.model, setting.layers)
+    elif setting.layers is not None:
+        config.target_modules = _in_layers(config, kind, setting)
+        _keep_feedforward(config, setting)
+    if setting.layers is not None and hasattr(config, "layers_to_transform"):
+        config.layers_to_transform = config.layers_pattern = None
+
+
+def _in_layers(config: Any, kind: str, setting: Setting) -> list[str]:
+    """Return the modules that the file's targets mean, inside the chosen layers."""
+    from peft import utils
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    if config.target_modules == "all-linear":
+        return linear_names(setting.model, setting.layers)
+    if config.target_modules is None:
+        table = getattr(utils, OWN_TARGETS[kind])
+        config.target_modules = table.get(setting.model.config.model_type, ())
+    prefixes = layer_prefixes(setting.model, setting.layers)
+    names = [name for name, _ in setting.model.named_modules() if name.startswith(prefixes)]
+    found = [name for name in names if check_target_module_exists(config, name)]
+    if not found:
+        raise UsageError(f"none of target_modules={config.target_modules} is in the chosen layers")
+    return found
+
+
+def _keep_feedforward(config: Any, setting: Setting) -> None:
+    """Name IA3's feed-forward modules in full, as the targets are: they must be a subset."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as TABLE
+
+    if hasattr(config, "feedforward_modules") and not isinstance(config.feedforward_modules, str):
+        endings = config.feedforward_modules or TABLE.get(setting.model.config.model_type, ())
+        config.feedforward_modules = {
+            n for n in config.target_modules if n.endswith(tuple(endings))
+        }
