@@ -1,0 +1,103 @@
+"""A cell around the two-layer model, without a runner: prepare, attach, train, save, load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from methods.parts import Setting
+from tasks.fact import Fact
+from tasks.prompt import question_text, target_text
+
+FACTS = tuple(
+    Fact(f"f{i}", f"What is the {word} of {word[::-1]} number {i}?", (f"{word} {i}",))
+    for i, word in enumerate(["river", "capital", "colour", "symbol", "height", "author"] * 4)
+)
+TOKENS = torch.arange(24).view(2, 12) + 65
+
+
+class TinySignals:
+    """The covariance of `methods.signals.Signals`, straight from the base."""
+
+    def __init__(self, base):
+        self.base = base
+
+    def covariance(self, facts, samples):
+        from methods.covariance import input_covariances
+
+        texts = [question_text(f.question) + target_text(f.target) for f in facts[:samples]]
+        return input_covariances(self.base.model, self.base.tokenizer, texts, 4)
+
+
+@dataclass
+class Cell:
+    """An adapter attached to a borrowed base."""
+
+    base: object
+    adapter: object
+    setting: Setting
+    prepared: object
+    model: torch.nn.Module
+
+    def logits(self):
+        """Logits of `TOKENS`, without those of virtual tokens."""
+        return logits_of(self.model)
+
+    def train(self, steps=3, rate=5e-3):
+        """Take steps as the training loop does."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=rate)
+        self.model.train()
+        for step in range(steps):
+            logits = run(self.model)
+            loss = torch.nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1), TOKENS[:, 1:].flatten()
+            )
+            extra = self.adapter.extra_loss(self.model)
+            (loss if extra is None else loss + extra).backward()
+            optimizer.step()
+            self.adapter.after_step(self.model, step)
+            optimizer.zero_grad()
+        self.model.eval()
+
+    def save(self, folder):
+        """Save and return the folder."""
+        self.adapter.save(self.model, self.prepared, self.setting, folder)
+        return folder
+
+
+def attach(base, adapter, layers=None, calibration=FACTS[:12], steps=10):
+    """Start a cell on a borrowed copy of `base`."""
+    from bench.lending import borrow
+
+    adapter.check()
+    loan = borrow(base)
+    setting = Setting(
+        loan.model, FACTS, calibration, layers, steps, 0, TinySignals(base), "org/tiny"
+    )
+    torch.manual_seed(0)
+    prepared = adapter.prepare(setting)
+    model = adapter.attach(setting, prepared).eval()
+    loan.settle()
+    return Cell(base, adapter, setting, prepared, model)
+
+
+def run(model):
+    """Forward `TOKENS`, dropping what virtual tokens add in front."""
+    mask = torch.ones_like(TOKENS)
+    return model(input_ids=TOKENS, attention_mask=mask).logits[:, -TOKENS.shape[1] :].float()
+
+
+@torch.no_grad()
+def logits_of(model):
+    """Logits of `TOKENS` in evaluation mode."""
+    return run(model.eval())
+
+
+@pytest.fixture
+def cases():
+    """`attach`, `logits_of`, `facts` and `tokens` of this file."""
+    return SimpleNamespace(attach=attach, logits_of=logits_of, facts=FACTS, tokens=TOKENS)

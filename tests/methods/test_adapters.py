@@ -1,0 +1,176 @@
+"""Every adapter shipped: invariants at init, while training, and after saving."""
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from methods.parts import ADAPTERS
+from tasks.errors import UsageError
+from tasks.notation import build_part, parse_part
+
+LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "corda[mode=ipm]"]
+WRITTEN = ["full", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
+
+
+def part(written):
+    name, parameters = parse_part(written)
+    small = {} if name == "full" or "r" in parameters else {"r": "8"}
+    return build_part(ADAPTERS[name], name, {**small, **parameters})
+
+
+@pytest.fixture(params=WRITTEN)
+def cell(request, cases, tiny_base):
+    return cases.attach(tiny_base, part(request.param))
+
+
+def test_start_is_an_identity(cell, cases):
+    assert torch.allclose(cell.logits(), cases.logits_of(cell.base.model), atol=1e-4)
+
+
+def test_base_stays_bit_identical(cell, make_tiny):
+    cell.train()
+    pristine = make_tiny().state_dict()
+    now = cell.base.model.state_dict()
+    assert all(torch.equal(now[name], tensor) for name, tensor in pristine.items())
+    assert not any(p.requires_grad for p in cell.base.model.parameters())
+
+
+def test_training_changes_only_what_requires_gradients(cell):
+    before = {name: p.detach().clone() for name, p in cell.model.named_parameters()}
+    cell.train()
+    for name, parameter in cell.model.named_parameters():
+        assert parameter.requires_grad == (not torch.equal(parameter, before[name])), name
+        if "full" not in type(cell.adapter).__name__.lower():
+            assert parameter.requires_grad == ("lora_" in name)
+
+
+def test_saved_adapter_answers_alike_on_the_untouched_base(cell, cases, make_tiny, tmp_path):
+    start = cell.logits()
+    cell.train()
+    trained, folder = cell.logits(), cell.save(tmp_path / "adapter")
+    assert (trained - start).abs().max() > 1e-2, "the adapter must have learned something"
+    if (folder / "adapter_config.json").exists():
+        loaded = PeftModel.from_pretrained(make_tiny(), str(folder))
+        assert loaded.peft_config["default"].base_model_name_or_path == "org/tiny"
+    else:
+        loaded = AutoModelForCausalLM.from_pretrained(folder)
+    assert (cases.logits_of(loaded) - trained).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_chosen_layers_alone_are_trained(written, cases, tiny_base):
+    cell = cases.attach(tiny_base, part(written), layers=(1,))
+    trained = [name for name, p in cell.model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("layers.1." in name for name in trained)
+
+
+@pytest.mark.parametrize("written", LORA_FAMILY)
+def test_every_linear_layer_but_the_head_is_a_target(written, cases, tiny_base):
+    cell = cases.attach(tiny_base, part(written))
+    trained = [name for name, p in cell.model.named_parameters() if p.requires_grad]
+    assert len([name for name in trained if "lora_A" in name]) == 2 * 7
+    assert not any("lm_head" in name for name in trained)
+
+
+def test_scales(cases, tiny_base):
+    for written, scale in [
+        ("lora[r=4]", 1.0),
+        ("lora[r=4,alpha=8]", 2.0),
+        ("rslora[r=4,alpha=8]", 4.0),
+        ("dora[r=4,alpha=2]", 0.5),
+    ]:
+        layer = cases.attach(tiny_base, part(written)).model.get_submodule(
+            "base_model.model.model.layers.0.mlp.up_proj"
+        )
+        assert layer.scaling["default"] == scale
+
+
+def test_dora_keeps_the_norm_of_each_row(cases, tiny_base):
+    cell = cases.attach(tiny_base, part("dora[r=4]"))
+    layer = cell.model.get_submodule("base_model.model.model.layers.0.mlp.up_proj")
+    magnitude = layer.lora_magnitude_vector["default"].weight
+    assert torch.allclose(magnitude, layer.base_layer.weight.norm(dim=1))
+
+
+def test_residual_and_factors_give_the_weight_back(cases, tiny_base):
+    for written in ["pissa[alpha=4,r=8]", "milora[r=8]", "olora[r=8]", "corda[r=8,alpha=16]"]:
+        cell = cases.attach(tiny_base, part(written))
+        for name, module in tiny_base.model.named_modules():
+            if name.endswith("_proj"):
+                layer = cell.model.get_submodule(f"base_model.model.{name}")
+                whole = layer.base_layer.weight + layer.get_delta_weight("default")
+                assert torch.allclose(whole, module.weight, atol=1e-6), (written, name)
+
+
+def test_bfloat16_base_trains_float32_and_saves_its_own_dtype(cases, tiny_base, tmp_path):
+    tiny_base.model.bfloat16()
+    for written in ["full", "lora", "pissa", "corda"]:
+        cell = cases.attach(tiny_base, part(written))
+        trained = [p for p in cell.model.parameters() if p.requires_grad]
+        assert {p.dtype for p in trained} == {torch.float32}
+        assert (cell.logits() - cases.logits_of(tiny_base.model)).abs().max() < 0.02
+        cell.train()
+        folder = cell.save(tmp_path / written)
+        if written == "full":
+            assert AutoModelForCausalLM.from_pretrained(folder).dtype == torch.bfloat16
+    assert {p.dtype for p in tiny_base.model.parameters()} == {torch.bfloat16}
+
+
+def test_no_local_path_is_saved(cases, tiny_base, tmp_path):
+    tiny_base.model.name_or_path = tiny_base.model.config._name_or_path = "/somewhere/local"
+    for written in ["full", "lora", "pissa"]:
+        folder = cases.attach(tiny_base, part(written)).save(tmp_path / written)
+        for file in folder.iterdir():
+            assert b"/somewhere/local" not in file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("lora[r=0]", "r=0"),
+        ("lora[alpha=-1]", "alpha=-1"),
+        ("dora[dropout=1]", "dropout=1"),
+        ("corda[samples=0]", "samples=0"),
+        ("corda[calibration=countrys]", "countrys"),
+    ],
+)
+def test_values_that_never_work_are_refused_before_a_model(written, said):
+    with pytest.raises(UsageError, match=said):
+        part(written).check()
+
+
+@pytest.mark.parametrize("written", ["pissa[r=17]", "milora[r=17]", "olora[r=17]", "corda[r=17]"])
+def test_rank_above_a_target_is_one_line(written, cases, tiny_base):
+    with pytest.raises(UsageError, match=r"r=17 .*k_proj.* \(16 x 32\)"):
+        cases.attach(tiny_base, part(written))
+
+
+def test_corda_says_what_it_calibrates_on(cases, tiny_base):
+    assert part("corda").calibration_tasks(["countries"]) == ("countries",)
+    assert part("corda").calibration_tasks([]) == ("elements",)
+    assert part("corda[mode=ipm]").calibration_tasks(["countries"]) == ()
+    assert part("corda[calibration=train]").calibration_tasks(["countries"]) == ()
+    assert part("corda[mode=ipm,calibration=elements]").calibration_tasks([]) == ("elements",)
+    with pytest.raises(UsageError, match="no facts to calibrate on"):
+        cases.attach(tiny_base, part("corda"), calibration=())
+
+
+def test_corda_notes_tokens_and_conditions(cases, tiny_base):
+    cell = cases.attach(tiny_base, part("corda"), calibration=cases.facts[:1])
+    notes = cell.adapter.notes(cell.model, cell.prepared)
+    assert notes["calibration_samples"] == 1
+    assert len(notes["condition"]) == 14
+    assert notes["condition_largest"] == max(notes["condition"].values())
+    assert "low-rank" in notes["warnings"][0]
+    enough = cases.attach(tiny_base, part("corda"))
+    assert "warnings" not in enough.adapter.notes(enough.model, enough.prepared)
+
+
+def test_corda_calibration_data_matter(cases, tiny_base):
+    ours = cases.attach(tiny_base, part("corda"), calibration=cases.facts[:2])
+    other = cases.attach(tiny_base, part("corda"), calibration=cases.facts[5:7])
+    name = "model.layers.1.mlp.down_proj"
+    pair = [cell.prepared.factors[name] for cell in (ours, other)]
+    assert not torch.allclose(pair[0].B @ pair[0].A, pair[1].B @ pair[1].A, atol=1e-4)
