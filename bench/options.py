@@ -35,7 +35,7 @@ class Rerun(StrEnum):
     ALL = "all"
 
 
-class DType(StrEnum):
+class DTypeOption(StrEnum):
     """Number format of the base; `auto` decides by the device."""
 
     AUTO = "auto"
@@ -131,7 +131,7 @@ class RunOptions(BaseModel):
     """At most so many items of each forgetting task are asked."""
     device: Annotated[str, AfterValidator(_known_device)] = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
-    dtype: DType = DType.AUTO
+    dtype: DTypeOption = DTypeOption.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""
@@ -146,6 +146,11 @@ class RunOptions(BaseModel):
 def flag(option: str) -> str:
     """Write a field's name as it is typed: `--batch-size`."""
     return "--" + option.replace("_", "-")
+
+
+def holds_several(option: str) -> bool:
+    """Return whether an option takes several values."""
+    return "tuple" in str(RunOptions.model_fields[option].annotation)
 
 
 def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOptions:

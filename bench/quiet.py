@@ -1,0 +1,55 @@
+"""Libraries that talk while a run shows its own progress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import Any
+
+_ENVIRONMENT = {
+    "DATASETS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "LMEVAL_LOG_LEVEL": "ERROR",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+_LOGGERS = (
+    "absl",
+    "accelerate",
+    "datasets",
+    "evaluate",
+    "httpx",
+    "huggingface_hub",
+    "lm_eval",
+    "lm-eval",
+    "peft",
+    "transformers",
+)
+
+
+def quiet_libraries() -> None:
+    """Silence the bars, warnings and logs of libraries; call it before they are imported.
+
+    What a person asked for in the environment (`TRANSFORMERS_VERBOSITY=info`) wins.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    modules = "|".join(name.replace("-", "_") for name in _LOGGERS)
+    warnings.filterwarnings("ignore", module=rf"({modules}|torch|multiprocess)(\.|$)")
+    _hide_bars()
+
+
+def _hide_bars() -> None:
+    # lm-eval passes disable=False itself, which wins over TQDM_DISABLE and over defaults.
+    from tqdm import std
+
+    shown = std.tqdm.__init__
+
+    def hidden(self: Any, *arguments: Any, **settings: Any) -> None:
+        shown(self, *arguments, **{**settings, "disable": True})
+
+    std.tqdm.__init__ = hidden

@@ -1,0 +1,88 @@
+"""The everyday commands: `nox -s bench -- --methods lora,corda`, `nox -s tests`, `nox -s lint`.
+
+All sessions share one environment below `.nox`, which is made from nothing on first use and
+changed only when `constraints.txt` or `pyproject.toml` change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["tests", "lint"]
+
+ROOT = Path(__file__).parent
+ENVIRONMENT = ROOT / ".nox" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+SUPPORTED = ((3, 11), (3, 13))
+
+
+# Backend none: nox gives each session an environment of its own, a copy of torch in every one.
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Run the benchmark: -- --methods lora,corda; or -- list, plan, show CELL, export-task."""
+    python = environment(session)
+    command = [] if session.posargs and session.posargs[0][:1] != "-" else ["run"]
+    # Ctrl-C reaches the benchmark too; a minute lets it store what is finished.
+    session.run(python, "-m", "bench", *command, *session.posargs, interrupt_timeout=60)
+
+
+@nox.session(venv_backend="none")
+def report(session: nox.Session) -> None:
+    """Write tables and plots again from the cells in results: -- --out FOLDER."""
+    session.run(environment(session), "-m", "bench", "report", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run the tests, without any hub: -- -m "not integration" for those that take seconds."""
+    python = environment(session, "tests")
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    session.run(python, "-m", "pytest", *session.posargs, env=offline, interrupt_timeout=60)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Fix style and layout, then check types; with CI set in the environment only check."""
+    python = environment(session, "lint")
+    only_check = bool(os.environ.get("CI"))
+    session.run(python, "-m", "ruff", "check", *([] if only_check else ["--fix"]))
+    session.run(python, "-m", "ruff", "format", *(["--check"] if only_check else []))
+    session.run(python, "-m", "mypy")
+
+
+def environment(session: nox.Session, extra: str = "") -> str:
+    """Return the environment's Python, with this project and an `extra` of it installed."""
+    _require_supported_python(session)
+    session.chdir(ROOT)
+    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        session.run(sys.executable, "-m", "virtualenv", str(ENVIRONMENT), silent=True)
+    stamp, wanted = ENVIRONMENT / f"installed-{extra or 'bench'}", _digest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.log("installing what constraints.txt pins; the first time takes some minutes")
+        project = f".[{extra}]" if extra else "."
+        session.run(str(python), "-m", "pip", "install", "-c", "constraints.txt", "-e", project)
+        stamp.write_text(wanted)
+    return str(python)
+
+
+def _require_supported_python(session: nox.Session) -> None:
+    oldest, newest = (".".join(map(str, version)) for version in SUPPORTED)
+    if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
+        session.error(
+            f"nox runs under Python {sys.version.split()[0]}; this project needs {oldest} to "
+            f"{newest}: for example python{newest} -m pip install nox && python{newest} -m nox"
+        )
+
+
+def _digest() -> str:
+    """Digest what an installation depends on; the folder too, since scripts carry its path."""
+    digest = hashlib.sha256(str(ROOT).encode())
+    for name in ("constraints.txt", "pyproject.toml"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
