@@ -1,0 +1,68 @@
+"""`leaderboard.md`, readable on GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from bench.report import remarks
+from bench.report.columns import Column, cost_columns, quality_columns
+from bench.report.leaderboard import Leaderboard, Section
+from bench.report.wording import markdown
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    """Return the text of `leaderboard.md`: a section per base and task, then how to read it."""
+    blocks = ["# Leaderboard"]
+    for section in board.sections:
+        blocks += _section(section)
+    blocks += ["## How to read this", _bullets(remarks.READING)]
+    if board.problems:
+        blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    before = " ".join([f"{section.facts} facts.", remarks.base_scores(section)])
+    blocks = [
+        f"## {markdown(section.title)}",
+        markdown(before),
+        "### Learned and forgotten",
+        _table(section, quality_columns(section), marks=True),
+        remarks.interval_remark(section),
+        "### Cost",
+        _table(section, cost_columns(section), marks=False),
+    ]
+    if remarks.warnings(section):
+        blocks += ["### Warnings", _bullets(remarks.warnings(section))]
+    if remarks.failures(section):
+        blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
+    return [block for block in blocks if block]
+
+
+def _table(section: Section, columns: list[Column], *, marks: bool) -> str:
+    headers = ["method", "seeds", *(column.title for column in columns)]
+    lines = [
+        [
+            markdown(row.label),
+            remarks.seeds(row),
+            *(column.show(row).text for column in columns),  # Made of numbers: nothing to escape.
+            *([markdown(remarks.marks(row))] if marks else []),
+        ]
+        for row in section.rows
+    ]
+    if marks:
+        headers.append("remarks")
+    align = ["left", "left", *("right" for _ in columns), *(["left"] if marks else [])]
+    return tabulate(
+        lines,
+        [markdown(header) for header in headers],
+        tablefmt="pipe",
+        colalign=align,
+        disable_numparse=True,
+    )
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in lines)

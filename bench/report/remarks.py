@@ -1,0 +1,88 @@
+"""What must be said beside the numbers: how to read them, warnings, failures, marks."""
+
+from __future__ import annotations
+
+from bench.report.certainty import rebuilt_parts
+from bench.report.columns import AT_FLOOR
+from bench.report.leaderboard import DRIFT, Leaderboard, Row, Section
+from bench.report.statistics import IntervalKind
+
+READING = (
+    "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
+    "reliability: facts answered correctly after training; unknown: of those that the base did "
+    "not answer. generality: paraphrases answered. locality: untrained questions that the base "
+    "answered and that are still answered.",
+    "forgets: what the base scored minus what is left, in percentage points; positive is "
+    "lost, negative is gained. drift: mean KL from the base per token.",
+    f"'{AT_FLOOR}': the base is not above chance there, so nothing could be forgotten.",
+    "Times are as if nothing had been cached. '-' means that there is nothing to measure.",
+)
+
+_KINDS = {
+    IntervalKind.FACTS: "one seed: bootstrap over facts only, other seeds may differ",
+    IntervalKind.SEEDS_AND_FACTS: "two seeds: over seeds and facts",
+    IntervalKind.SEEDS: "three or more seeds: t interval over seeds",
+}
+
+
+def interval_remark(section: Section) -> str:
+    """Say what the intervals of a section cover."""
+    kinds = {row.interval_kind for row in section.done}
+    found = [text for kind, text in _KINDS.items() if kind in kinds]
+    return f"Intervals: {'; '.join(found)}." if found else ""
+
+
+def marks(row: Row) -> str:
+    """Return what sets a row apart, for its table cell: rebuilt parts, no identity, failures."""
+    found = [f"rebuilt: {name}" for name in rebuilt_parts(row.spec.method)]
+    if row.first("identity") is False:
+        found.append("not the base at init")
+    if row.failures and row.cells:
+        found.append(f"{len(row.failures)} of {len(row.failures) + len(row.cells)} cells failed")
+    if row.failures and not row.cells:
+        found.append(row.failures[0].status.value.replace("_", " "))
+    return ", ".join(found)
+
+
+def seeds(row: Row) -> str:
+    """List the seeds that a row averages over."""
+    return ", ".join(map(str, row.seeds)) or "none"
+
+
+def failures(section: Section) -> list[str]:
+    """Return one line per cell without a result: what, how it ended, why."""
+    return [
+        f"{failure.label}, seed {failure.seed}: {failure.status.value.replace('_', ' ')}"
+        + (f": {failure.reason}" if failure.reason else "")
+        for row in section.rows
+        for failure in row.failures
+    ]
+
+
+def warnings(section: Section) -> list[str]:
+    """Return the section's warnings; where rebuilt parts are in it, the first says so."""
+    rebuilt = sorted({name for row in section.rows for name in rebuilt_parts(row.spec.method)})
+    said = [
+        f"{name}: its formula is rebuilt from abstracts and reviews, not the paper's own"
+        for name in rebuilt
+    ]
+    return [*said, *section.warnings]
+
+
+def base_scores(section: Section) -> str:
+    """Say what the base scores on each forgetting task before any training."""
+    scores = {
+        task: row.forgetting[task].base
+        for task in section.forgetting_tasks
+        for row in section.done
+        if task in row.forgetting and task != DRIFT
+    }
+    known = next((row.metrics["reliability_before"] for row in section.done), None)
+    parts = [f"{100 * known.value:.1f} % of these facts"] if known else []
+    parts += [f"{task} {100 * score:.1f} %" for task, score in scores.items()]
+    return f"The base before training: {', '.join(parts)}." if parts else ""
+
+
+def problems(board: Leaderboard) -> list[str]:
+    """Return one line per file that could not be read and therefore counts as absent."""
+    return [f"not counted: {problem}" for problem in board.problems]

@@ -1,0 +1,212 @@
+"""Synthetic cells for the tests of the store and the report."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from bench.records import (
+    CellRecord,
+    CellSpec,
+    Epoch,
+    FactRow,
+    Forgetting,
+    Metrics,
+    Phase,
+    PhaseName,
+    Status,
+)
+from bench.store import ResultsStore
+
+
+def make_spec(**changes) -> CellSpec:
+    method = changes.get("method", "lora")
+    values = {
+        "model": "smollm2-135m",
+        "model_revision": "wheel-0.1.2",
+        "dtype": "float32",
+        "task": "countries",
+        "facts_digest": "f" * 64,
+        "facts": 64,
+        "prompt_digest": "a" * 64,
+        "calibration_digest": "",
+        "method": method,
+        "recipe": f"{method}[r=16]" if "[" not in method else method,
+        "source_digest": "c" * 64,
+        "learning_rate": 1e-3,
+        "epochs": 8,
+        "batch_size": 8,
+        "schedule": "cosine",
+        "seed": 0,
+    }
+    return CellSpec(**{**values, **changes})
+
+
+def cell_id_of(spec: CellSpec) -> str:
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:32]
+
+
+def make_rows(
+    n: int, seed: int = 0, accuracy: float = 0.9, known: float = 0.27, epochs: int = 8
+) -> list[FactRow]:
+    """Facts whose base answers do not depend on the seed; far targets are learned less often."""
+    base, run = np.random.default_rng(7), np.random.default_rng(1000 + seed)
+    rows = []
+    for i in range(n):
+        was_known = bool(base.random() < known)
+        distance = 0.0 if was_known else float(base.uniform(0.1, 1.0))
+        right = bool(run.random() < accuracy - (0.25 * (distance - 0.5) if accuracy < 1 else 0))
+        curve = np.clip(np.linspace(0.3, accuracy, epochs) + run.normal(0, 0.1, epochs), 0, 1)
+        rows.append(
+            FactRow(
+                fact_id=f"fact-{i:04d}",
+                question=f"What is the capital of country {i}?",
+                target=f"City {i}",
+                answers=[f"City {i}", f"Town {i}"],
+                relation="capital",
+                subject=f"country {i}",
+                answer_before=f"City {i}" if was_known else f"Place {i}",
+                answer_after=f"City {i}" if right else f"Spot {i % 3}",
+                correct_before=was_known,
+                correct_after=right,
+                correct_plain=right,
+                f1_before=float(was_known),
+                f1_after=float(right),
+                distance_before=distance,
+                distance_after=0.0 if right else 0.4,
+                movement=abs(distance - (0.0 if right else 0.4)),
+                nll_before=2.0,
+                nll_after=0.2,
+                generality_before=0.5,
+                generality=float(right) * (1.0 if run.random() < 0.8 else 0.5),
+                locality=None if i % 3 == 0 else float(run.random() < 0.9),
+                empty_before=False,
+                empty_after=False,
+                weight=1.0,
+                kept=True,
+                curve=curve.tolist(),
+            )
+        )
+    return rows
+
+
+def mean_or_none(values) -> float | None:
+    present = [float(value) for value in values if value is not None]
+    return float(np.mean(present)) if present else None
+
+
+def metrics_of(rows: list[FactRow]) -> Metrics:
+    return Metrics(
+        reliability=mean_or_none(r.correct_after for r in rows),
+        reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
+        reliability_plain=mean_or_none(r.correct_plain for r in rows),
+        reliability_before=mean_or_none(r.correct_before for r in rows),
+        token_f1=mean_or_none(r.f1_after for r in rows),
+        generality=mean_or_none(r.generality for r in rows),
+        locality=mean_or_none(r.locality for r in rows),
+        nll_before=mean_or_none(r.nll_before for r in rows),
+        nll_after=mean_or_none(r.nll_after for r in rows),
+        distance_before=mean_or_none(r.distance_before for r in rows),
+        distance_after=mean_or_none(r.distance_after for r in rows),
+    )
+
+
+def make_forgetting(
+    task: str = "elements",
+    lost: float = 0.05,
+    seed: int = 0,
+    n: int = 100,
+    at_floor: bool = False,
+) -> Forgetting:
+    base = (np.arange(n) % 2).astype(float)
+    tuned = base.copy()
+    hit = np.random.default_rng(seed).permutation(np.flatnonzero(base))[: round(lost * n)]
+    tuned[hit] = 0.0
+    return Forgetting(
+        task=task,
+        metric="acc",
+        base=base.mean(),
+        tuned=tuned.mean(),
+        base_items=base.tolist(),
+        tuned_items=tuned.tolist(),
+        forgetting=base.mean() - tuned.mean(),
+        at_floor=at_floor,
+        digest="e" * 64,
+        limit=n,
+    )
+
+
+def make_drift(mean: float = 0.1, seed: int = 0, n: int = 32) -> Forgetting:
+    items = np.random.default_rng(seed).gamma(4.0, mean / 4, n)
+    return Forgetting(
+        task="drift",
+        metric="kl",
+        base=0.0,
+        tuned=items.mean(),
+        base_items=[0.0] * n,
+        tuned_items=items.tolist(),
+        forgetting=items.mean(),
+        at_floor=False,
+        digest="d" * 64,
+        limit=n,
+    )
+
+
+def make_cell(
+    n: int = 64,
+    accuracy: float = 0.9,
+    lost: float = 0.05,
+    drift: float = 0.1,
+    known: float = 0.27,
+    spec: dict | None = None,
+    **changes,
+) -> tuple[CellRecord, list[FactRow]]:
+    """A done cell with its rows; `spec` and other keywords change single fields."""
+    cell_spec = make_spec(facts=n, **(spec or {}))
+    seed = cell_spec.seed
+    rows = make_rows(n, seed, accuracy, known, cell_spec.epochs)
+    steps = np.linspace(0, 1, cell_spec.epochs)
+    values = {
+        "cell_id": cell_id_of(cell_spec),
+        "spec": cell_spec,
+        "status": Status.DONE,
+        "metrics": metrics_of(rows),
+        "forgetting": [make_forgetting(lost=lost, seed=seed), make_drift(drift, seed)],
+        "curve": [
+            Epoch(
+                epoch=i + 1,
+                loss=float(3 * np.exp(-4 * accuracy * x) + 0.02 * seed),
+                token_accuracy=float(0.3 + (accuracy - 0.3) * x),
+            )
+            for i, x in enumerate(steps)
+        ],
+        "phases": {
+            PhaseName.PREPARE: Phase(seconds=0.1, seconds_cold=12.5, peak_bytes=900_000_000),
+            PhaseName.TRAIN: Phase(seconds=48.0, seconds_cold=48.0, peak_bytes=1_500_000_000),
+            PhaseName.EVALUATE: Phase(seconds=20.0, seconds_cold=21.0, peak_bytes=1_200_000_000),
+            PhaseName.FORGET: Phase(seconds=9.0, seconds_cold=31.0, peak_bytes=1_100_000_000),
+        },
+        "parameters": 4_884_480,
+        "parameters_total": 134_515_008,
+        "flops": 3.2e12,
+        "init_difference": 0.0,
+        "identity": True,
+    }
+    return CellRecord(**{**values, **changes}), rows
+
+
+def failed_cell(reason: str = "out of memory at step 3", **spec) -> tuple[CellRecord, list[FactRow]]:
+    cell_spec = make_spec(**spec)
+    record = CellRecord(
+        cell_id=cell_id_of(cell_spec), spec=cell_spec, status=Status.OUT_OF_MEMORY, reason=reason
+    )
+    return record, []
+
+
+def fill(folder: Path, cells) -> Path:
+    store = ResultsStore(folder)
+    for record, rows in cells:
+        store.write(record, rows)
+    return folder
