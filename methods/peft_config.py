@@ -92,7 +92,7 @@ def read_config(path: str) -> WrittenConfig:
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"peft[path={path}]: {reason}: give a {FILE} or its folder") from error
+        raise UsageError(f"peft[path={path}]: {reason}: give an {FILE} or its folder") from error
     except ValueError as error:  # not UTF-8 or not JSON
         raise UsageError(f"peft[path={path}]: not JSON: {one_line(error)}") from error
     if not isinstance(values, dict) or "peft_type" not in values:
@@ -192,13 +192,14 @@ def _choose_targets(config: Any, setting: Setting) -> None:
         raise UsageError(f"{kind} has no modules in chosen decoder layers: use it with all layers")
     if not hasattr(config, "target_modules") or kind in OUTSIDE_LAYERS:
         return
+    # The cell's layers replace those of the file.
+    if setting.layers is not None and hasattr(config, "layers_to_transform"):
+        config.layers_to_transform = config.layers_pattern = None
     if config.target_modules is None and kind not in OWN_TARGETS:
         config.target_modules = linear_names(setting.model, setting.layers)
     elif setting.layers is not None:
         config.target_modules = _in_layers(config, kind, setting)
         _keep_feedforward(config, setting)
-    if setting.layers is not None and hasattr(config, "layers_to_transform"):
-        config.layers_to_transform = config.layers_pattern = None
 
 
 def _in_layers(config: Any, kind: str, setting: Setting) -> list[str]:
