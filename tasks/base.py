@@ -72,14 +72,13 @@ class KnowledgeTask(ABC):
     def part_of(self, fact: Fact) -> FactPart:
         """Return the part a fact belongs to: a hash of its subject, the same everywhere."""
         fraction = hash_fraction("part", self.family, fact.subject or fact.id)
-        if fraction < self.shares.train:
+        shares = self.shares
+        if fraction < shares.train:
             return FactPart.TRAIN
-        if fraction < self.shares.train + self.shares.calibration:
+        if fraction < shares.train + shares.calibration:
             return FactPart.CALIBRATION
         return FactPart.FORGET
 
 
-TASKS: Registry[KnowledgeTask] = Registry(
-    "task", "tasks.knowledge", "semantic_peft_bench.tasks"
-)
+TASKS: Registry[KnowledgeTask] = Registry("task", "tasks.knowledge", "semantic_peft_bench.tasks")
 task = TASKS.register
