@@ -1,0 +1,88 @@
+"""Where a run computes, in which precision, and with what: for cells and their provenance."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.models import DType
+from tasks.errors import UsageError
+
+PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
+
+
+class Compute(NamedTuple):
+    """A device such as `cpu` or `cuda:0`, and the dtype of the base's weights."""
+
+    device: str
+    dtype: DType
+
+
+def choose_compute(device: str, dtype: str) -> Compute:
+    """Resolve `auto`: CUDA with a bfloat16 base where there is one, else the CPU in float32.
+
+    Raises:
+        UsageError: A device that this machine does not have.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
+    if device == "cuda":
+        device = "cuda:0"
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    return Compute(device, dtype)  # type: ignore[arg-type]
+
+
+def provenance(compute: Compute) -> dict[str, Any]:
+    """Return what a cell ran on: commit, versions, device, threads."""
+    import torch
+
+    device = torch.cuda.get_device_name(compute.device) if "cuda" in compute.device else _cpu_name()
+    return {
+        **_git_state(Path(__file__).parent.parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "device": compute.device,
+        "device_name": device,
+        "dtype": compute.dtype,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git_state(folder: Path) -> dict[str, Any]:
+    if not (folder / ".git").exists():
+        return {"git_commit": "", "git_dirty": None}
+    commit = _git(folder, "rev-parse", "HEAD")
+    return {"git_commit": commit, "git_dirty": bool(_git(folder, "status", "--porcelain"))}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cpu_name() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores} cores"

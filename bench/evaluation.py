@@ -1,0 +1,190 @@
+"""What a model says about facts: reliability, generality, locality, likelihood, distance.
+
+Generation decides what is correct, not teacher forcing. Answers before and after training use
+one and the same prompt with demonstrations; the plain prompt is a second column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bench.answering import answer_budget, greedy_answers
+from bench.encoding import encode
+from bench.likelihood import negative_log_likelihoods
+from bench.records import FactRow, Metrics
+from methods.semantics import answer_distance
+from tasks.fact import Fact
+from tasks.prompt import Prompt, question_text
+from tasks.scoring import exact_match, token_f1
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What one model answered, per fact.
+
+    Attributes:
+        answers: To the question, after demonstrations.
+        paraphrases: Whether each paraphrase was answered correctly.
+        neighbours: Whether each neighbour was answered correctly.
+        plain: Whether the question was answered correctly on the plain prompt.
+        nll: Mean negative log-likelihood of the target after demonstrations, nats per token.
+    """
+
+    answers: tuple[str, ...]
+    paraphrases: tuple[tuple[bool, ...], ...]
+    neighbours: tuple[tuple[bool, ...], ...]
+    plain: tuple[bool, ...]
+    nll: tuple[float, ...]
+
+
+def respond(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], prompt: Prompt
+) -> Responses:
+    """Ask a model everything there is to ask about the facts, in one sorted pass."""
+    paraphrases = [text for fact in facts for text in fact.paraphrases]
+    neighbours = [neighbour for fact in facts for neighbour in fact.neighbours]
+    asked = [fact.question for fact in facts] + paraphrases + [n.question for n in neighbours]
+    distinct = list(dict.fromkeys(asked))
+    prompts = [prompt.few_shot(question) for question in distinct]
+    prompts += [question_text(fact.question) for fact in facts]
+    targets = [a for fact in facts for a in fact.answers] + [n.answers[0] for n in neighbours]
+    budget = answer_budget(tokenizer, targets)
+    said = greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
+    answer = dict(zip(distinct, said, strict=False))
+    plain = said[len(distinct) :]
+    examples = [encode(tokenizer, prompt.few_shot(f.question), f.target) for f in facts]
+    nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
+    return Responses(
+        answers=tuple(answer[fact.question] for fact in facts),
+        paraphrases=tuple(
+            tuple(exact_match(answer[text], fact.answers) for text in fact.paraphrases)
+            for fact in facts
+        ),
+        neighbours=tuple(
+            tuple(exact_match(answer[n.question], n.answers) for n in fact.neighbours)
+            for fact in facts
+        ),
+        plain=tuple(exact_match(a, f.answers) for a, f in zip(plain, facts, strict=True)),
+        nll=tuple(nll),
+    )
+
+
+class AnswerSpace:
+    """Distances between answers in the base's input-embedding space.
+
+    Args:
+        tokenizer: The base's.
+        table: The base's input embeddings, `[vocabulary, dim]`.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: Tensor) -> None:
+        self._tokenizer = tokenizer
+        self._table = table.detach()
+
+    def distance(self, answer: str, targets: Iterable[str]) -> float:
+        """Return the distance of an answer to the nearest target, in [0, 2]."""
+        accepted = [self._tokens(target) for target in targets]
+        return answer_distance(self._table, self._tokens(answer), accepted)
+
+    def movement(self, before: str, after: str) -> float:
+        """Return the distance between two answers; 0 when both are empty."""
+        if before == after:
+            return 0.0
+        return self.distance(before, [after]) if after else self.distance(after, [before])
+
+    def _tokens(self, text: str) -> list[int]:
+        if not text:
+            return []
+        return self._tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+
+
+def fact_rows(
+    facts: Sequence[Fact],
+    before: Responses,
+    after: Responses,
+    space: AnswerSpace,
+    *,
+    weights: Sequence[float],
+    kept: Sequence[bool],
+    curves: Sequence[Sequence[float]],
+) -> list[FactRow]:
+    """Put what was measured before and after side by side, one row per fact.
+
+    Args:
+        facts: All selected facts, also those that a filter dropped.
+        before, after: What the pristine and the trained model said, in the order of `facts`.
+        space: Where answers are compared.
+        weights, kept: What the strategy decided.
+        curves: Teacher-forced token accuracy per epoch, empty for dropped facts.
+    """
+    rows = []
+    for i, fact in enumerate(facts):
+        first, last = before.answers[i], after.answers[i]
+        still = [
+            now for was, now in zip(before.neighbours[i], after.neighbours[i], strict=True) if was
+        ]
+        rows.append(
+            FactRow(
+                fact_id=fact.id,
+                question=fact.question,
+                target=fact.target,
+                answers=list(fact.answers),
+                relation=fact.relation,
+                subject=fact.subject,
+                answer_before=first,
+                answer_after=last,
+                correct_before=exact_match(first, fact.answers),
+                correct_after=exact_match(last, fact.answers),
+                correct_plain=after.plain[i],
+                f1_before=token_f1(first, fact.answers),
+                f1_after=token_f1(last, fact.answers),
+                distance_before=space.distance(first, fact.answers),
+                distance_after=space.distance(last, fact.answers),
+                movement=space.movement(first, last),
+                nll_before=before.nll[i],
+                nll_after=after.nll[i],
+                generality_before=mean_or_none(before.paraphrases[i]),
+                generality=mean_or_none(after.paraphrases[i]),
+                locality=mean_or_none(still),
+                empty_before=not first,
+                empty_after=not last,
+                weight=weights[i],
+                kept=kept[i],
+                curve=list(curves[i]),
+            )
+        )
+    return rows
+
+
+def summarise(rows: Sequence[FactRow]) -> Metrics:
+    """Average the rows; a mean over nothing is None."""
+    return Metrics(
+        reliability=mean_or_none(row.correct_after for row in rows),
+        reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
+        reliability_plain=mean_or_none(row.correct_plain for row in rows),
+        reliability_before=mean_or_none(row.correct_before for row in rows),
+        token_f1=mean_or_none(row.f1_after for row in rows),
+        generality=mean_or_none(row.generality for row in rows),
+        locality=mean_or_none(row.locality for row in rows),
+        nll_before=mean_or_none(row.nll_before for row in rows),
+        nll_after=mean_or_none(row.nll_after for row in rows),
+        distance_before=mean_or_none(row.distance_before for row in rows),
+        distance_after=mean_or_none(row.distance_after for row in rows),
+    )
+
+
+def mean_or_none(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are there, None when there are none."""
+    present = [float(value) for value in values if value is not None]
+    return fmean(present) if present else None

@@ -1,0 +1,100 @@
+"""Time and peak memory of each phase, apart; and what a cached artefact would have cost."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import torch
+
+from bench.records import Phase, PhaseName
+
+T = TypeVar("T")
+
+
+class CostedCache:
+    """Values that cells share, each with the seconds it cost to compute.
+
+    A cell that finds a value is charged its cost once, in `seconds_cold`, so that tables show
+    what the cell costs on its own, whatever ran before it.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[Any, float]] = {}
+        self._charged: set[Hashable] = set()
+        self.saved = 0.0
+
+    def start_cell(self) -> None:
+        """Forget what the previous cell was charged for."""
+        self._charged = set()
+        self.saved = 0.0
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the value of `key`, computing it on first use."""
+        if key not in self._values:
+            saved, started = self.saved, time.perf_counter()
+            value = compute()
+            # What `compute` itself found in the cache is part of the cold cost as well.
+            cost = time.perf_counter() - started + self.saved - saved
+            self._values[key] = (value, cost)
+        elif key not in self._charged:
+            self.saved += self._values[key][1]
+        self._charged.add(key)
+        return self._values[key][0]
+
+
+class PhaseClock:
+    """Measures the phases of one cell.
+
+    Args:
+        device: Where the model is.
+        cache: Whose savings are charged to the running phase.
+    """
+
+    def __init__(self, device: torch.device, cache: CostedCache) -> None:
+        self.phases: dict[PhaseName, Phase] = {}
+        self._device = device
+        self._cache = cache
+
+    @contextmanager
+    def phase(self, name: PhaseName) -> Iterator[None]:
+        """Measure what runs inside, also when it raises."""
+        gc.collect()
+        _reset_peak(self._device)
+        saved, started = self._cache.saved, time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            seconds = time.perf_counter() - started
+            cold = seconds + self._cache.saved - saved
+            peak = _peak_bytes(self._device)
+            self.phases[name] = Phase(seconds=seconds, seconds_cold=cold, peak_bytes=peak)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    clear = Path("/proc/self/clear_refs")
+    try:
+        clear.write_text("5")  # resets VmHWM to the memory in use now
+    except OSError:
+        pass
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return psutil.Process().memory_info().rss

@@ -1,0 +1,277 @@
+"""The story of a run: from a recipe to a record, cell by cell.
+
+    facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
+          -> train -> evaluate -> forget -> record
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bench.device import choose_compute, provenance
+from bench.encoding import Example, collate, encode
+from bench.evaluation import fact_rows, respond, summarise
+from bench.grid import CellState, PlannedCell, plan_grid
+from bench.lending import borrow
+from bench.likelihood import target_logits
+from bench.models import Base
+from bench.options import RunOptions
+from bench.phases import PhaseClock
+from bench.progress import Progress
+from bench.records import CellRecord, FactRow, PhaseName, Status
+from bench.signals import BaseSignals
+from bench.store import ResultsStore
+from bench.training import Diverged, TrainingPlan, data_order_seed, train
+from bench.workbench import Workbench
+from methods.parts import Setting
+from methods.recipe import Recipe
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.prompt import question_text
+
+IDENTITY_TOLERANCE = 1e-3
+"""Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
+
+PROBES = 8
+"""Facts on which that difference is measured."""
+
+
+@dataclass(frozen=True)
+class GridOutcome:
+    """How a run ended.
+
+    Attributes:
+        records: The records of the grid's cells that exist, old and new.
+        interrupted: Whether Ctrl-C ended it.
+        ran, reused: Cells that ran now, and that were done before.
+    """
+
+    records: list[CellRecord]
+    interrupted: bool
+    ran: int
+    reused: int
+
+
+@dataclass
+class CellResult:
+    """What a cell has found so far; whole when it is done, partial when it stopped early."""
+
+    record: CellRecord
+    rows: list[FactRow] = field(default_factory=list)
+
+    def update(self, **values: object) -> None:
+        """Set fields of the record."""
+        self.record = self.record.model_copy(update=values)
+
+
+def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
+    """Run what is missing of a grid; finished cells are stored as they finish.
+
+    Raises:
+        UsageError: Wrong names, unreadable facts, an unwritable results folder: before any cell.
+    """
+    store = ResultsStore(options.out)
+    store.ensure_writable()
+    cells = plan_grid(options, store)
+    todo = [cell for cell in cells if cell.state in (CellState.MISSING, CellState.LACKS)]
+    progress.grid(len(todo), len(cells) - len(todo))
+    bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
+    ran, interrupted = 0, False
+    try:
+        for index, cell in enumerate(todo, start=1):
+            progress.cell(index, len(todo), label(cell))
+            result = run_cell(cell, bench, progress)
+            store.write(result.record, result.rows)
+            progress.end_cell(result.record.status, outcome_line(result.record))
+            ran += 1
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        progress.close()
+    found = [store.read(cell.cell_id) for cell in cells]
+    return GridOutcome(
+        [record for record in found if record], interrupted, ran, len(cells) - len(todo)
+    )
+
+
+def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellResult:
+    """Run one cell to a record; whatever goes wrong in it ends in its record."""
+    result = CellResult(CellRecord(cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED))
+    bench.cache.start_cell()
+    clock: PhaseClock | None = None
+    try:
+        base = bench.base(cell)
+        clock = PhaseClock(base.device, bench.cache)
+        _measure_cell(cell, base, bench, clock, result, progress)
+        result.update(status=Status.DONE)
+    except Diverged as error:
+        result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
+    except UsageError as error:
+        result.update(reason=str(error))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        result.update(status=Status.OUT_OF_MEMORY, reason=_first_line(error))
+    except Exception as error:  # a part that raises harms its own cell only
+        result.update(reason=_first_line(error), traceback=traceback.format_exc())
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    result.update(
+        phases=clock.phases if clock else {},
+        provenance={**provenance(bench.compute), "finished": finished},
+    )
+    return result
+
+
+def _measure_cell(
+    cell: PlannedCell,
+    base: Base,
+    bench: Workbench,
+    clock: PhaseClock,
+    result: CellResult,
+    progress: Progress,
+) -> None:
+    recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
+    adapter, spec = recipe.adapter, cell.spec
+    signals = BaseSignals(base, facts, prompt, bench.cache)
+
+    progress.phase(PhaseName.PREPARE)
+    with clock.phase(PhaseName.PREPARE):
+        kept = _kept(recipe, signals, spec.seed)
+        weights = _weights(recipe, signals, kept, spec.seed)
+        layers = _layers(recipe, signals, base, spec.seed)
+        chosen = [index for index, keep in enumerate(kept.tolist()) if keep]
+        plan = TrainingPlan(
+            examples=[_example(base, facts[index]) for index in chosen],
+            weights=weights[chosen],
+            epochs=spec.epochs,
+            batch_size=spec.batch_size,
+            learning_rate=spec.learning_rate,
+            order_seed=data_order_seed(spec.seed, spec.task),
+            pad=base.tokenizer.pad_token_id,
+        )
+        loan = borrow(base)
+        setting = Setting(
+            model=loan.model,
+            facts=tuple(facts[index] for index in chosen),
+            calibration=cell.calibration,
+            layers=layers,
+            steps=plan.steps,
+            seed=spec.seed,
+            signals=signals,
+            base_name=spec.model,
+        )
+        torch.manual_seed(spec.seed)
+        prepared = adapter.prepare(setting)
+        torch.manual_seed(spec.seed)
+        model = adapter.attach(setting, prepared).eval()
+        loan.settle()
+        difference = init_difference(base, model, plan)
+    result.update(
+        init_difference=difference,
+        identity=difference < IDENTITY_TOLERANCE,
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        parameters_total=sum(p.numel() for p in base.model.parameters()),
+    )
+
+    progress.phase(PhaseName.TRAIN, plan.steps)
+    with clock.phase(PhaseName.TRAIN):
+        torch.manual_seed(spec.seed)
+        log = train(model, adapter, plan, progress.step)
+    result.update(curve=log.curve, flops=log.flops)
+
+    progress.phase(PhaseName.EVALUATE)
+    with clock.phase(PhaseName.EVALUATE):
+        before = signals.before
+        after = respond(model, base.tokenizer, facts, prompt)
+        curves: list[list[float]] = [[] for _ in facts]
+        for index, history in zip(chosen, log.accuracies, strict=True):
+            curves[index] = history
+        result.rows = fact_rows(
+            facts,
+            before,
+            after,
+            signals.space,
+            weights=weights.tolist(),
+            kept=kept.tolist(),
+            curves=curves,
+        )
+    notes = adapter.notes(model, prepared)
+    result.update(
+        metrics=summarise(result.rows),
+        warnings=[str(line) for line in notes.pop("warnings", [])],
+        notes={"kept": len(chosen), "layers": list(layers) if layers else None, **notes},
+    )
+
+    progress.phase(PhaseName.FORGET)
+    with clock.phase(PhaseName.FORGET):
+        result.update(forgetting=bench.forgetting(cell, base, model))
+    if bench.options.save_adapters:
+        result.update(adapter_path=_save(cell, model, prepared, setting, bench.options.out))
+
+
+def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
+    """Return max |logit difference| to the base before training, over a few training facts."""
+    indices = list(range(min(PROBES, len(plan.examples))))
+    batch = collate(plan.examples, indices, plan.pad)
+    with torch.no_grad():
+        ours, theirs = target_logits(model, batch), target_logits(base.model, batch)
+    return float((ours.float() - theirs.float()).abs().max())
+
+
+def label(cell: PlannedCell) -> str:
+    """Name a cell for people."""
+    spec = cell.spec
+    return f"{spec.method} · {spec.model} · {spec.task} · lr {spec.learning_rate:g} · seed {spec.seed}"
+
+
+def outcome_line(record: CellRecord) -> str:
+    """Say in one line how a cell ended."""
+    if record.metrics is None or record.metrics.reliability is None:
+        return record.reason
+    lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
+    return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
+
+
+def _kept(recipe: Recipe, signals: BaseSignals, seed: int) -> Tensor:
+    if recipe.filter is None:
+        return torch.ones(len(signals.facts), dtype=torch.bool)
+    kept = recipe.filter.keep(signals, seed)
+    if not kept.any():
+        raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
+    return kept
+
+
+def _weights(recipe: Recipe, signals: BaseSignals, kept: Tensor, seed: int) -> Tensor:
+    if recipe.weights is None:
+        return torch.ones(len(signals.facts), dtype=torch.float64)
+    return recipe.weights.weights(signals, kept, seed)
+
+
+def _layers(
+    recipe: Recipe, signals: BaseSignals, base: Base, seed: int
+) -> tuple[int, ...] | None:
+    if recipe.placement is None:
+        return None
+    return recipe.placement.layers(signals, base.model.config.num_hidden_layers, seed)
+
+
+def _example(base: Base, fact: Fact) -> Example:
+    return encode(base.tokenizer, question_text(fact.question), fact.target)
+
+
+def _save(
+    cell: PlannedCell, model: nn.Module, prepared: object, setting: Setting, out: Path
+) -> str:
+    folder = out / "adapters" / cell.cell_id
+    cell.recipe.adapter.save(model, prepared, setting, folder)
+    return str(folder.relative_to(out))
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Sequence[str] = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

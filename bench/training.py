@@ -1,0 +1,195 @@
+"""One training loop for every method: AdamW, warm-up and cosine, clipping, batches by length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.encoding import Batch, Example, batches_by_length, collate
+from bench.likelihood import fact_losses, target_logits
+from bench.records import Epoch
+from tasks.fact import hash_fraction
+
+if TYPE_CHECKING:
+    from methods.parts import Adapter
+
+WARMUP_SHARE = 0.1
+CLIP_NORM = 1.0
+EXPLOSION = 1e4
+"""A batch loss above this, in nats per token, is divergence: uniform guessing is about 11."""
+
+
+class Diverged(Exception):
+    """The loss became NaN, infinite or absurd at `step`."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"loss {loss:g} at step {step}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained, apart from the model.
+
+    Attributes:
+        examples: The kept facts, plain prompt and target.
+        weights: Weight of each example in the loss, float64 of mean 1, `[examples]`.
+        epochs, batch_size, learning_rate: As in the cell.
+        order_seed: Seed of the data order; depends on (seed, task), never on the method.
+        pad: Token id that pads.
+    """
+
+    examples: Sequence[Example]
+    weights: Tensor
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    order_seed: int
+    pad: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return math.ceil(len(self.examples) / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.steps_per_epoch * self.epochs
+
+
+@dataclass
+class TrainingLog:
+    """What training left behind.
+
+    Attributes:
+        curve: One point per epoch, over the kept facts.
+        accuracies: Teacher-forced token accuracy per epoch of each example, `[examples][epochs]`.
+        losses: Batch loss of every step.
+        flops: Floating point operations, counted on the first step of each batch shape.
+    """
+
+    curve: list[Epoch] = field(default_factory=list)
+    accuracies: list[list[float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    flops: float = 0.0
+
+
+def train(
+    model: nn.Module,
+    adapter: Adapter,
+    plan: TrainingPlan,
+    on_step: Callable[[int, float], None],
+) -> TrainingLog:
+    """Train the parameters that require gradients, in place.
+
+    Args:
+        model: With its adapter attached.
+        adapter: Its `extra_loss` joins the batch loss, its `after_step` follows each step.
+        plan: Data and schedule.
+        on_step: Called with the number of steps done and the last loss.
+
+    Raises:
+        Diverged: The loss is not finite or explodes.
+    """
+    log = TrainingLog(accuracies=[[] for _ in plan.examples])
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
+    generator = torch.Generator().manual_seed(plan.order_seed)
+    counter = FlopMeter()
+    model.train()
+    for epoch in range(1, plan.epochs + 1):
+        lengths = [len(example.tokens) for example in plan.examples]
+        losses: dict[int, float] = {}
+        for indices in batches_by_length(lengths, plan.batch_size, generator):
+            batch = collate(plan.examples, indices, plan.pad)
+            step = len(log.losses)
+            with counter.measure(batch):
+                loss, per_fact, hits = _loss(model, adapter, batch, plan.weights)
+                if not math.isfinite(loss.item()) or loss.item() > EXPLOSION:
+                    raise Diverged(step, loss.item())
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            optimizer.step()
+            adapter.after_step(model, step)
+            optimizer.zero_grad(set_to_none=True)
+            scheduler.step()
+            log.losses.append(loss.item())
+            losses.update(zip(indices, per_fact.tolist(), strict=True))
+            for index, hit in zip(indices, hits.tolist(), strict=True):
+                log.accuracies[index].append(hit)
+            on_step(step + 1, log.losses[-1])
+        log.curve.append(_point(epoch, losses, log.accuracies))
+    log.flops = counter.flops
+    model.eval()
+    return log
+
+
+def data_order_seed(seed: int, task: str) -> int:
+    """Return the seed of the data order of a (seed, task)."""
+    return int(hash_fraction("order", str(seed), task) * 2**31)
+
+
+class FlopMeter:
+    """Counts the operations of one step per batch shape; equal shapes cost the same."""
+
+    def __init__(self) -> None:
+        self.flops = 0.0
+        self._known: dict[tuple[int, ...], float] = {}
+
+    def measure(self, batch: Batch) -> _Measured:
+        """Return a context manager around the forward and backward pass of a batch."""
+        return _Measured(self, (*batch.tokens.shape, *batch.kept.shape))
+
+
+class _Measured:
+    def __init__(self, meter: FlopMeter, shape: tuple[int, ...]) -> None:
+        self.meter, self.shape = meter, shape
+        self.counter = None if shape in meter._known else FlopCounterMode(display=False)
+
+    def __enter__(self) -> None:
+        if self.counter is not None:
+            self.counter.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self.counter is not None:
+            self.counter.__exit__(*error)
+            self.meter._known[self.shape] = float(self.counter.get_total_flops())
+        self.meter.flops += self.meter._known[self.shape]
+
+
+def _loss(
+    model: nn.Module, adapter: Adapter, batch: Batch, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the batch loss sum_i w_i CE_i / facts, and per fact CE_i and token accuracy."""
+    per_fact, hits = fact_losses(target_logits(model, batch), batch.labels)
+    loss = (weights[batch.indices].to(per_fact) * per_fact).sum() / len(per_fact)
+    extra = adapter.extra_loss(model)
+    return loss if extra is None else loss + extra, per_fact.detach(), hits
+
+
+def _warmup_cosine(steps: int) -> Callable[[int], float]:
+    warmup = max(1, round(WARMUP_SHARE * steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return factor
+
+
+def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:
+    latest = [history[-1] for history in accuracies]
+    return Epoch(
+        epoch=epoch,
+        loss=sum(losses.values()) / len(losses),
+        token_accuracy=sum(latest) / len(latest),
+    )

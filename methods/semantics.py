@@ -1,0 +1,55 @@
+"""The semantic space: distances between answers, as pure functions on tensors.
+
+Source: Semantic are Beacons (2405.18292). The paper's distance could not be obtained in full;
+what stands here is **rebuilt** from its abstract and reviews.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOVED = 1e-3
+"""A fact moved away from its target when its distance grew by more than this."""
+
+
+def mean_embedding(table: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Return E(t), the mean of the embedding rows of a text's tokens, float64 `[dim]`.
+
+    Args:
+        table: The base model's input embeddings, `[vocabulary, dim]`.
+        tokens: Token ids without special tokens, at least one.
+    """
+    return table[list(tokens)].double().mean(0)
+
+
+def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return 1 - cos along the last dimension, in [0, 2], exactly 0 for equal vectors.
+
+    Computed as half the squared distance of the unit vectors, which has no cancellation.
+    """
+    import torch.nn.functional as functional
+
+    gap = functional.normalize(first, dim=-1) - functional.normalize(second, dim=-1)
+    return (gap.square().sum(-1) / 2).clamp(0.0, 2.0)
+
+
+def answer_distance(
+    table: Tensor, answer: Sequence[int], targets: Sequence[Sequence[int]]
+) -> float:
+    """Return the distance of an answer to the nearest target; 1 for an empty answer.
+
+    Args:
+        table: The base model's input embeddings, `[vocabulary, dim]`.
+        answer: Token ids of the answer, empty when nothing was said.
+        targets: Token ids of each accepted answer, none empty.
+    """
+    import torch
+
+    if not answer:
+        return 1.0
+    accepted = torch.stack([mean_embedding(table, target) for target in targets])
+    return float(cosine_distance(mean_embedding(table, answer), accepted).min())
