@@ -70,8 +70,13 @@ def at_floor(scores: ItemScores) -> bool:
     return bool(binom.sf(hits - 1, len(scores.items), scores.floor) > ABOVE_CHANCE)
 
 
-def compare(base: ItemScores, tuned: ItemScores) -> Forgetting:
+def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
     """Pair the scores of the pristine base with those of a tuned model.
+
+    Args:
+        base: Of the pristine base.
+        tuned: On the same items.
+        limit: The most items that were asked for; recorded.
 
     Raises:
         ValueError: The scores are of different items.
@@ -88,5 +93,6 @@ def compare(base: ItemScores, tuned: ItemScores) -> Forgetting:
         tuned_items=list(tuned.items),
         forgetting=tuned.mean if base.metric == DRIFT_METRIC else lost,
         at_floor=at_floor(base),
+        limit=limit,
         digest=base.digest,
     )

@@ -104,9 +104,7 @@ class SharedPrefixLM(HFLM):
             return False
         tolerance = 3 * torch.finfo(next(self.model.parameters()).dtype).eps ** 0.5
         expected = self._plain(probes, 1)
-        return all(
-            abs(a - b) < tolerance for (a, _), (b, _) in zip(found, expected, strict=True)
-        )
+        return all(abs(a - b) < tolerance for (a, _), (b, _) in zip(found, expected, strict=True))
 
     def _score_after(self, shared: Prefix, requests: list[Request]) -> list[Score]:
         """Score requests from the cached prefix; equal inputs are run once."""

@@ -1,7 +1,7 @@
-"""The forget part of a knowledge task as an lm-eval task: its configuration and its rows.
+r"""The forget part of a knowledge task as an lm-eval task: its configuration and its rows.
 
 Facts with choices are multiple choice, scored by accuracy; others are answered by greedy
-generation and scored by exact match on normalised text. Both ask `Question: ...\\nAnswer:` after
+generation and scored by exact match on normalised text. Both ask `Question: ...\nAnswer:` after
 the task's demonstrations, which are lm-eval's few-shot samples. Nothing here imports lm-eval.
 """
 

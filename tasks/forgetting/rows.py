@@ -17,9 +17,7 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]
 
 
 def dataset(**metadata: Any) -> dict[str, Any]:
-    """Read the rows that lie beside this file, so that its folder may be moved and called from
-    anywhere.
-    """
+    """Read the rows that lie beside this file: its folder works from anywhere and may move."""
     import json
     from pathlib import Path
 

@@ -1,0 +1,111 @@
+"""Drift: mean per-token KL(base || tuned) on text that the pristine base itself wrote.
+
+It needs no data set and no scoring rule: it says how far the tuned model's predictions moved
+where the base was at home. Zero for an identity, in nats per token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from bench.forgetting.items import DRIFT_METRIC, ItemScores
+from bench.forgetting.undisturbed import quiet, undisturbed
+from bench.models import Base
+
+SEQUENCES = 32
+TOKENS = 64
+"""Sampled tokens of each sequence, at temperature 1; the end of text is never drawn."""
+
+SEED = 20240619
+"""Of the sampling; independent of any cell's seed."""
+
+STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
+"""Each sequence begins with the first token of one of these, in turn: models that saw no
+beginning-of-sequence token in training write little but one text from it alone."""
+
+LOGITS_AT_ONCE = 2**25
+"""Bounds [batch, seq, vocab]: about 130 MB in float32 for each of the two models."""
+
+
+@dataclass
+class Drift:
+    """The forgetting task `drift`; texts are sampled once for each base and kept."""
+
+    name: str = "drift"
+    notes: tuple[str, ...] = ()
+    _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
+
+    def score(self, base: Base, model: nn.Module) -> ItemScores:
+        """Return the mean KL of each sampled sequence, in nats per token."""
+        texts = self._texts_of(base)
+        return ItemScores(
+            task=self.name,
+            metric=DRIFT_METRIC,
+            items=(0.0,) * len(texts) if model is base.model else _divergences(base, model, texts),
+            floor=None,
+            digest=hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest(),
+        )
+
+    def _texts_of(self, base: Base) -> Tensor:
+        key = (base.name, base.revision, str(base.model.dtype), str(base.device))
+        if key not in self._texts:
+            self._texts[key] = sample_texts(base)
+        return self._texts[key]
+
+
+def sample_texts(base: Base) -> Tensor:
+    """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
+    starts = _starts(base)
+    with quiet(), undisturbed(base.model):
+        torch.manual_seed(SEED)
+        return base.model.generate(
+            starts,
+            attention_mask=torch.ones_like(starts),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            repetition_penalty=1.0,
+            min_new_tokens=TOKENS,
+            max_new_tokens=TOKENS,
+            pad_token_id=base.tokenizer.pad_token_id,
+        )
+
+
+def _starts(base: Base) -> Tensor:
+    """Return `[sequences, start]`: special tokens the model expects, then one of a word."""
+    special = base.tokenizer("")["input_ids"]
+    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
+    rows = [[*special, words[i % len(words)]] for i in range(SEQUENCES)]
+    return torch.tensor(rows, dtype=torch.long, device=base.device)
+
+
+def _divergences(base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
+    vocabulary = base.model.get_input_embeddings().weight.shape[0]
+    batch = max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary))
+    divergences: list[float] = []
+    with undisturbed(model), undisturbed(base.model):
+        for texts_now in texts.split(batch):
+            pristine, tuned = (_logits(which, texts_now) for which in (base.model, model))
+            pairs = zip(pristine, tuned, strict=True)
+            divergences += [_mean_divergence(p, q) for p, q in pairs]
+    return tuple(divergences)
+
+
+def _logits(model: nn.Module, texts: Tensor) -> Tensor:
+    """Return `[batch, tokens, vocab]` for the sampled tokens.
+
+    Counted from the end, where the virtual tokens of prompt-learning adapters cannot shift them.
+    """
+    return model(input_ids=texts[:, :-1]).logits[:, -TOKENS:]
+
+
+def _mean_divergence(pristine: Tensor, tuned: Tensor) -> float:
+    """Return the mean of KL(pristine || tuned) over positions of logits `[tokens, vocab]`."""
+    p, q = (torch.log_softmax(logits.float(), dim=-1) for logits in (pristine, tuned))
+    divergence = (p.exp() * (p - q)).sum(-1, dtype=torch.float64).mean()
+    return max(0.0, float(divergence))

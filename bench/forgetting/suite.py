@@ -1,0 +1,132 @@
+"""The forgetting tasks of a run: the base is scored once, every cell is paired with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from torch import nn
+
+from bench.forgetting.drift import Drift
+from bench.forgetting.harness import knowledge_harness_task
+from bench.forgetting.items import ForgettingTask, ItemScores, compare
+from bench.forgetting.lm_eval_tasks import lm_eval_harness_task
+from bench.models import Base
+from bench.records import Forgetting
+from tasks.base import DataAccess
+from tasks.errors import UsageError
+from tasks.fact import Fact, FactPart
+from tasks.forgetting.names import ForgettingKind, ForgettingName
+from tasks.forgetting.overlap import without_seen
+from tasks.prompt import Prompt, choose_demonstrations
+from tasks.resolve import resolve_task
+from tasks.selection import select_facts
+
+
+class ForgettingSuite:
+    """Forgetting tasks by name, and the pristine bases' scores on them.
+
+    Args:
+        tasks: In the order to measure them.
+        limit: The most items of each that were asked for.
+    """
+
+    def __init__(self, tasks: Iterable[ForgettingTask], limit: int) -> None:
+        self._tasks = {task.name: task for task in tasks}
+        self._limit = limit
+        self._base_scores: dict[tuple[str, ...], ItemScores] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks as recorded, in the order asked for."""
+        return tuple(self._tasks)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for people about how tasks are measured."""
+        return tuple(note for task in self._tasks.values() for note in task.notes)
+
+    def base_scores(self, base: Base, name: str) -> ItemScores:
+        """Return the pristine base's scores on a task, measured on first use."""
+        key = (base.name, base.revision, str(base.model.dtype), str(base.device), name)
+        if key not in self._base_scores:
+            self._base_scores[key] = self._tasks[name].score(base, base.model)
+        return self._base_scores[key]
+
+    def measure(self, base: Base, model: nn.Module, name: str) -> Forgetting:
+        """Score a model tuned from `base` on a task, paired per item with the base."""
+        pristine = self.base_scores(base, name)
+        return compare(pristine, self._tasks[name].score(base, model), self._limit)
+
+
+def build_suite(
+    names: Sequence[ForgettingName],
+    access: DataAccess,
+    limit: int,
+    seen: Sequence[Fact] = (),
+    trained_tasks: Collection[str] = (),
+) -> ForgettingSuite:
+    """Build the forgetting tasks of a run, before any model is loaded.
+
+    Args:
+        names: What was asked for.
+        access: Where data may be read from.
+        limit: At most so many items of each task; drift has its own size.
+        seen: Facts that are trained or calibrated on; they are dropped.
+        trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
+
+    Raises:
+        UsageError: Data that cannot be had, or a task that cannot be measured; one line.
+    """
+
+    def build(name: ForgettingName) -> ForgettingTask:
+        if name.kind is ForgettingKind.DRIFT:
+            return Drift()
+        if name.kind is ForgettingKind.LM_EVAL:
+            return lm_eval_harness_task(name.name, access, limit)
+        return knowledge_forgetting(
+            name.name, access, limit, seen, trained=name.name in trained_tasks
+        )
+
+    return ForgettingSuite([build(name) for name in names], limit)
+
+
+def knowledge_forgetting(
+    name: str,
+    access: DataAccess,
+    limit: int | None,
+    seen: Sequence[Fact] = (),
+    *,
+    trained: bool = False,
+) -> ForgettingTask:
+    """Build the forget part of a knowledge task, without facts whose question was `seen`."""
+    facts, prompt, dropped = forget_facts(name, access, limit, seen, trained=trained)
+    notes = (f"{name}: {dropped} forget facts are trained on elsewhere: dropped",)
+    return knowledge_harness_task(name, facts, prompt, notes if dropped else ())
+
+
+def forget_facts(
+    name: str,
+    access: DataAccess,
+    limit: int | None,
+    seen: Sequence[Fact] = (),
+    *,
+    trained: bool = False,
+) -> tuple[tuple[Fact, ...], Prompt, int]:
+    """Return a knowledge task's forget facts, their prompt, and how many were dropped as seen.
+
+    Demonstrations come from its other parts, and are neither scored nor `seen`.
+
+    Raises:
+        UsageError: Nothing is left to measure.
+    """
+    task = resolve_task(name, trained=trained, forgotten=True)
+    rows = task.load(access)
+    part = select_facts(task, rows, FactPart.FORGET, None)
+    unseen = without_seen(part, seen)
+    if not unseen.facts:
+        raise UsageError(
+            f"--forgetting {name}: no facts left: its forget part has {len(part)} facts, "
+            f"{unseen.dropped} of which are trained or calibrated on"
+        )
+    prompt = choose_demonstrations(rows, [*part, *seen])
+    return unseen.facts[:limit], prompt, unseen.dropped

@@ -1,0 +1,93 @@
+import copy
+
+import pytest
+import torch
+
+from bench.forgetting import drift
+from bench.forgetting.drift import Drift, sample_texts
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(drift, "SEQUENCES", 6)
+    monkeypatch.setattr(drift, "TOKENS", 12)
+
+
+def tuned_lora(base, scale):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.5)
+    model = get_peft_model(copy.deepcopy(base.model), config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=scale)
+    return model.train()
+
+
+def test_an_identity_drifts_by_exactly_nothing(tiny_base):
+    scores = Drift().score(tiny_base, tuned_lora(tiny_base, 0.0))
+    assert scores.items == (0.0,) * 6
+    assert scores == Drift().score(tiny_base, tiny_base.model)
+    assert (scores.metric, scores.floor) == ("kl", None)
+
+
+def test_it_is_the_mean_divergence_of_the_sampled_tokens(tiny_base):
+    model = tuned_lora(tiny_base, 0.3)
+    scores = Drift().score(tiny_base, model)
+    assert model.training, "the mode is put back, and dropout did not count"
+    model.eval()
+    texts = sample_texts(tiny_base)
+    for text, found in zip(texts, scores.items, strict=True):
+        p = tiny_base.model(text[None]).logits[0, -13:-1].double().log_softmax(-1)
+        q = model(text[None]).logits[0, -13:-1].double().log_softmax(-1)
+        assert found == pytest.approx((p.exp() * (p - q)).sum(-1).mean().item(), rel=1e-4)
+    assert min(scores.items) > 1e-3
+
+
+def test_batches_do_not_change_it(tiny_base, monkeypatch):
+    model = tuned_lora(tiny_base, 0.3)
+    together = Drift().score(tiny_base, model)
+    monkeypatch.setattr(drift, "LOGITS_AT_ONCE", 1)
+    alone = Drift().score(tiny_base, model)
+    assert alone.digest == together.digest
+    assert alone.items == pytest.approx(together.items, rel=1e-4)
+
+
+def test_virtual_tokens_do_not_shift_the_positions(tiny_base):
+    from peft import PromptTuningConfig, get_peft_model
+
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+    model = get_peft_model(copy.deepcopy(tiny_base.model), config)
+    with torch.no_grad():
+        model.prompt_encoder["default"].embedding.weight.zero_()
+    scores = Drift().score(tiny_base, model)
+    text = sample_texts(tiny_base)[0]
+    p = tiny_base.model(text[None]).logits[0, -13:-1].log_softmax(-1)
+    q = model(text[None]).logits[0, -13:-1].log_softmax(-1)
+    assert scores.items[0] == pytest.approx((p.exp() * (p - q)).sum(-1).mean().item(), rel=1e-3)
+
+
+def test_texts_are_the_same_whatever_the_seed_and_leave_it_alone(tiny_base, capfd):
+    torch.manual_seed(5)
+    first = sample_texts(tiny_base)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(1), drawn)
+    torch.manual_seed(6)
+    assert torch.equal(sample_texts(tiny_base), first)
+    assert first.shape == (6, 13)
+    assert len({tuple(row) for row in first.tolist()}) == 6
+    assert capfd.readouterr().err == ""
+
+
+def test_texts_are_sampled_once_for_each_base(tiny_base, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        drift, "sample_texts", lambda base: calls.append(base) or sample_texts(base)
+    )
+    task = Drift()
+    task.score(tiny_base, tiny_base.model)
+    task.score(tiny_base, tuned_lora(tiny_base, 0.1))
+    assert len(calls) == 1
