@@ -7,13 +7,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.encoding import batches_by_length
+from bench.prefix import Prefix, usable_prefix
 from tasks.prompt import STOP, target_text
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 LONGEST_ANSWER = 64
 SPARE_TOKENS = 4
@@ -38,55 +39,106 @@ def greedy_answers(
     *,
     budget: int,
     batch_size: int = 32,
+    share: bool = True,
 ) -> list[str]:
     """Answer each prompt greedily; at least one token, then up to a newline or the end.
 
     Args:
         model: A base or any adapted model, in evaluation mode.
-        tokenizer: Pads on the left.
-        prompts: Whole prompts, answers are returned in their order.
+        tokenizer: The base's.
+        prompts: Whole prompts; answers are returned in their order.
         budget: Tokens an answer may have.
         batch_size: Prompts in one batch.
+        share: Whether to run what all prompts begin with once; the answers are the same.
     """
+    if not prompts:
+        return []
+    contexts = [tokenizer(prompt)["input_ids"] for prompt in prompts]
+    prefix = usable_prefix(model, contexts) if share else None
+    stops = torch.tensor(_stop_tokens(tokenizer), device=next(model.parameters()).device)
+    pad = tokenizer.pad_token_id
     answers = [""] * len(prompts)
-    lengths = [len(prompt) for prompt in prompts]
-    config = _generation_config(tokenizer, budget)
-    device = next(model.parameters()).device
-    for indices in batches_by_length(lengths, batch_size, None):
-        texts = [prompts[index] for index in indices]
-        inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
-        tokens, mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
-        output = model.generate(  # type: ignore[operator]
-            input_ids=tokens, attention_mask=mask, generation_config=config
-        )
-        # Prompt adapters return the new tokens alone, all others repeat the prompt.
-        new = output[:, tokens.shape[1] :] if _repeats(output, tokens) else output
+    for indices in batches_by_length([len(c) for c in contexts], batch_size, None):
+        batch = [contexts[index] for index in indices]
+        if prefix is None:
+            new = _generate(model, batch, stops, pad, budget)
+        else:
+            new = _continue(model, batch, prefix, stops, pad, budget)
         for index, text in zip(indices, tokenizer.batch_decode(new), strict=True):
             answers[index] = _first_line(text, tokenizer)
     return answers
 
 
-def _repeats(output: torch.Tensor, tokens: torch.Tensor) -> bool:
+def _continue(
+    model: nn.Module,
+    batch: Sequence[Sequence[int]],
+    prefix: Prefix,
+    stops: Tensor,
+    pad: int,
+    budget: int,
+) -> Tensor:
+    """Decode greedily from cached states; returns new tokens `[batch, at most budget]`."""
+    tokens, mask = _left_padded([c[prefix.tokens :] for c in batch], pad, stops.device)
+    mask = torch.cat([mask.new_ones(len(batch), prefix.tokens), mask], dim=1)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, prefix.tokens :]
+    cache = prefix.expanded(len(batch))
+    running = torch.ones(len(batch), dtype=torch.bool, device=stops.device)
+    new: list[Tensor] = []
+    while len(new) < budget and bool(running.any()):
+        logits = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+        if not new:
+            logits[:, stops] = -torch.inf  # at least one token
+        chosen = torch.where(running, logits.argmax(-1), pad)
+        running = running & ~torch.isin(chosen, stops)
+        new.append(chosen)
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
+    return torch.stack(new, dim=1)
+
+
+def _generate(
+    model: nn.Module, batch: Sequence[Sequence[int]], stops: Tensor, pad: int, budget: int
+) -> Tensor:
+    """Decode greedily with the model's own `generate`; returns new tokens `[batch, new]`."""
+    from transformers import GenerationConfig
+
+    tokens, mask = _left_padded(batch, pad, stops.device)
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=budget,
+        min_new_tokens=1,
+        eos_token_id=stops.tolist(),
+        pad_token_id=pad,
+    )
+    output: Tensor = model.generate(  # type: ignore[operator]
+        input_ids=tokens, attention_mask=mask, generation_config=config
+    )
+    # Some adapters return the new tokens alone, others repeat the prompt.
     width = tokens.shape[1]
-    return output.shape[1] > width and torch.equal(output[:, :width], tokens)
+    repeats = output.shape[1] > width and torch.equal(output[:, :width], tokens)
+    return output[:, width:] if repeats else output
+
+
+def _left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return token ids and attention mask, `[batch, seq]`."""
+    width = max(len(row) for row in rows)
+    tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return tokens.to(device), mask.to(device)
 
 
 def _first_line(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
     for special in tokenizer.all_special_tokens:
         text = text.split(special, 1)[0]
     return text.split(STOP, 1)[0].strip()
-
-
-def _generation_config(tokenizer: PreTrainedTokenizerBase, budget: int) -> GenerationConfig:
-    from transformers import GenerationConfig
-
-    return GenerationConfig(
-        do_sample=False,
-        max_new_tokens=budget,
-        min_new_tokens=1,
-        eos_token_id=list(_stop_tokens(tokenizer)),
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 @lru_cache(maxsize=8)

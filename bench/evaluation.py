@@ -49,20 +49,41 @@ class Responses:
 
 
 def respond(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], prompt: Prompt
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Fact],
+    prompt: Prompt,
+    before: Responses | None = None,
 ) -> Responses:
-    """Ask a model everything there is to ask about the facts, in one sorted pass."""
-    paraphrases = [text for fact in facts for text in fact.paraphrases]
-    neighbours = [neighbour for fact in facts for neighbour in fact.neighbours]
-    asked = [fact.question for fact in facts] + paraphrases + [n.question for n in neighbours]
-    distinct = list(dict.fromkeys(asked))
-    prompts = [prompt.few_shot(question) for question in distinct]
-    prompts += [question_text(fact.question) for fact in facts]
-    targets = [a for fact in facts for a in fact.answers] + [n.answers[0] for n in neighbours]
+    """Ask a model everything there is to ask about the facts.
+
+    Args:
+        model: A base or an adapted model, in evaluation mode.
+        tokenizer: The base's.
+        facts: What to ask.
+        prompt: The demonstrations in front of every question but the plain ones.
+        before: The base's responses: neighbours it did not know are not asked again, since only
+            those it knew can be lost; they count as not answered.
+    """
+    neighbours = [
+        neighbour
+        for i, fact in enumerate(facts)
+        for j, neighbour in enumerate(fact.neighbours)
+        if before is None or before.neighbours[i][j]
+    ]
+    asked = [fact.question for fact in facts]
+    asked += [text for fact in facts for text in fact.paraphrases]
+    asked = list(dict.fromkeys([*asked, *(neighbour.question for neighbour in neighbours)]))
+    targets = [a for f in facts for a in (*f.answers, *(n.answers[0] for n in f.neighbours))]
     budget = answer_budget(tokenizer, targets)
-    said = greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
-    answer = dict(zip(distinct, said, strict=False))
-    plain = said[len(distinct) :]
+
+    def ask(prompts: list[str]) -> list[str]:
+        return greedy_answers(
+            model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH
+        )
+
+    answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
+    plain = ask([question_text(fact.question) for fact in facts])
     examples = [encode(tokenizer, prompt.few_shot(f.question), f.target) for f in facts]
     nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
     return Responses(
@@ -72,7 +93,7 @@ def respond(
             for fact in facts
         ),
         neighbours=tuple(
-            tuple(exact_match(answer[n.question], n.answers) for n in fact.neighbours)
+            tuple(exact_match(answer.get(n.question, ""), n.answers) for n in fact.neighbours)
             for fact in facts
         ),
         plain=tuple(exact_match(a, f.answers) for a, f in zip(plain, facts, strict=True)),

@@ -129,16 +129,6 @@ class Library:
         task, rows = self._rows(name)
         return select_facts(task, rows, FactPart.CALIBRATION, None)
 
-    def forget(self, name: str) -> tuple[Fact, ...]:
-        """Return the forget part of a task."""
-        task, rows = self._rows(name)
-        return select_facts(task, rows, FactPart.FORGET, None)
-
-    def forget_prompt(self, name: str) -> Prompt:
-        """Return the demonstrations for a task's forget part."""
-        task, rows = self._rows(name)
-        return self._prompt(task, rows, ())
-
     def _prompt(
         self, task: KnowledgeTask, rows: tuple[Fact, ...], selected: tuple[Fact, ...]
     ) -> Prompt:

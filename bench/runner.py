@@ -83,6 +83,8 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     todo = [cell for cell in cells if cell.state in (CellState.MISSING, CellState.LACKS)]
     progress.grid(len(todo), len(cells) - len(todo))
     bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
+    for cell in todo:
+        bench.suite(cell)  # what cannot be measured is said before a model is loaded
     ran, interrupted = 0, False
     try:
         for index, cell in enumerate(todo, start=1):
@@ -187,7 +189,7 @@ def _measure_cell(
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
         before = signals.before
-        after = respond(model, base.tokenizer, facts, prompt)
+        after = respond(model, base.tokenizer, facts, prompt, before)
         curves: list[list[float]] = [[] for _ in facts]
         for index, history in zip(chosen, log.accuracies, strict=True):
             curves[index] = history

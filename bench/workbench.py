@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
 from bench.device import Compute
-from bench.forgetting.drift import DriftTask
-from bench.forgetting.harness import knowledge_harness_task
-from bench.forgetting.items import ForgettingTask, compare
-from bench.forgetting.lm_eval_task import lm_eval_task
-from bench.grid import Library, PlannedCell
+from bench.forgetting.suite import ForgettingSuite, build_suite
+from bench.grid import PlannedCell
 from bench.models import Base, load_base
 from bench.options import RunOptions
 from bench.phases import CostedCache
 from bench.records import Forgetting
-from tasks.fact import facts_digest
-from tasks.forgetting.names import ForgettingKind, ForgettingName, parse_forgetting
-from tasks.forgetting.overlap import without_seen
+from tasks.base import DataAccess
+from tasks.forgetting.names import parse_forgetting
 
 
 class Workbench:
@@ -37,8 +34,7 @@ class Workbench:
         self.compute = compute
         self.say = say
         self.cache = CostedCache()
-        self._names = parse_forgetting(",".join(options.forgetting))
-        self._library = Library(options, self._names)
+        self._suites: dict[tuple[str, str], ForgettingSuite] = {}
         self._base: Base | None = None
 
     def base(self, cell: PlannedCell) -> Base:
@@ -54,30 +50,27 @@ class Workbench:
             )
         return self._base
 
+    def suite(self, cell: PlannedCell) -> ForgettingSuite:
+        """Return the run's forgetting tasks, without what this cell trains or calibrates on.
+
+        Raises:
+            UsageError: Data that cannot be had, or a task that cannot be measured.
+        """
+        key = (cell.spec.facts_digest, cell.spec.calibration_digest)
+        if key not in self._suites:
+            self._suites[key] = build_suite(
+                parse_forgetting(",".join(self.options.forgetting)),
+                DataAccess(self.options.data_dir),
+                self.options.forgetting_limit,
+                seen=[*cell.data.facts, *cell.calibration],
+                trained_tasks=self.options.tasks,
+            )
+        return self._suites[key]
+
     def forgetting(self, cell: PlannedCell, base: Base, model: nn.Module) -> list[Forgetting]:
         """Score a model on every forgetting task of the run, paired with the pristine base."""
-        return [self._compare(self._task(name, cell), base, model) for name in self._names]
-
-    def _task(self, name: ForgettingName, cell: PlannedCell) -> ForgettingTask:
-        limit = self.options.forgetting_limit
-        if name.kind is ForgettingKind.DRIFT:
-            return self.cache.get("drift", DriftTask)
-        if name.kind is ForgettingKind.LM_EVAL:
-            key = ("lm_eval", name.name)
-            return self.cache.get(
-                key, lambda: lm_eval_task(name.name, self.options.data_dir, limit)
-            )
-        seen = [*cell.data.facts, *cell.calibration]
-        unseen = without_seen(self._library.forget(name.name), seen).facts[:limit]
-        return self.cache.get(
-            ("knowledge", name.name, facts_digest(unseen)),
-            lambda: knowledge_harness_task(
-                name.name, unseen, self._library.forget_prompt(name.name)
-            ),
-        )
-
-    def _compare(self, task: ForgettingTask, base: Base, model: nn.Module) -> Forgetting:
-        key = ("base score", id(task))
-        pristine = self.cache.get(key, lambda: task.score(base, base.model))
-        found = compare(pristine, task.score(base, model))
-        return found.model_copy(update={"limit": self.options.forgetting_limit})
+        suite = self.suite(cell)
+        for name in suite.names:  # through the cache, so that its cost is on record
+            key = ("base score", id(suite), name)
+            self.cache.get(key, partial(suite.base_scores, base, name))
+        return [suite.measure(base, model, name) for name in suite.names]

@@ -1,0 +1,91 @@
+"""The tokens that all prompts begin with, run once: demonstrations are most of every prompt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+SHORTEST_PREFIX = 16
+"""Shared tokens from which keeping their states pays."""
+
+
+class Prefix(NamedTuple):
+    """Shared tokens and the model's states after them.
+
+    Attributes:
+        tokens: How many; 0 when nothing is shared.
+        cache: Keys and values of one row; copied before use, since a forward pass extends it.
+    """
+
+    tokens: int
+    cache: DynamicCache
+
+    def expanded(self, rows: int) -> DynamicCache:
+        """Return a copy of the states for a batch of `rows`."""
+        cache = copy.deepcopy(self.cache)
+        if self.tokens:
+            cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def shared_length(contexts: Sequence[Sequence[int]]) -> int:
+    """Return how many leading tokens all contexts share."""
+    columns = zip(*contexts, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def has_virtual_tokens(model: nn.Module) -> bool:
+    """Return whether an adapter puts tokens of its own in front of every prompt."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix | None:
+    """Return the states of what all contexts share.
+
+    Returns:
+        None where a forward pass on cached states is not the plain path: adapters with virtual
+        tokens of their own, and those that change attention itself.
+    """
+    if has_virtual_tokens(model):
+        return None
+    try:
+        prefix = run_prefix(model, contexts)
+        return prefix if states_agree(model, max(contexts, key=len), prefix) else None
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+@torch.no_grad()
+def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
+    """Run what all contexts share, but for at least one token of each."""
+    length = min(shared_length(contexts), *(len(context) - 1 for context in contexts))
+    if length < SHORTEST_PREFIX:
+        return Prefix(0, DynamicCache())
+    tokens = torch.tensor([contexts[0][:length]], device=next(model.parameters()).device)
+    cache = DynamicCache()
+    model(input_ids=tokens, past_key_values=cache, use_cache=True)
+    return Prefix(length, cache)
+
+
+@torch.no_grad()
+def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
+    """Check on one context that going on from cached states gives the plain path's logits.
+
+    Adapters that change attention itself may ignore the states: found by measuring, not by name.
+    The tolerance is 1e-3 in float32.
+    """
+    tokens = torch.tensor([list(context)], device=next(model.parameters()).device)
+    cached = prefix.tokens or len(context) // 2
+    cache = prefix.expanded(1)
+    if not prefix.tokens:
+        model(input_ids=tokens[:, :cached], past_key_values=cache, use_cache=True)
+    found: Tensor = model(input_ids=tokens[:, cached:], past_key_values=cache).logits[0, -1]
+    expected: Tensor = model(input_ids=tokens).logits[0, -1]
+    tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
+    return float((found - expected).abs().max()) < tolerance * max(1.0, float(expected.abs().max()))
