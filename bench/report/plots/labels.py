@@ -1,0 +1,110 @@
+"""Names beside points, placed so that they overlap neither each other nor a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
+
+_ANGLES = (30, 150, 330, 210, 90, 270, 0, 180)
+_RADII = (9, 16, 26, 38, 52, 68, 86, 106)
+_POINT = 5.0
+_LEADER_FROM = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A point in data coordinates, with the name and colour of its label."""
+
+    x: float
+    y: float
+    name: str
+    color: str
+
+
+def label_points(axes: Axes, points: Sequence[Named]) -> None:
+    """Label each point at the nearest free place around it, with a thin line from far places.
+
+    Limits and layout must be final: places are compared on the canvas, in pixels.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = figure.dpi / 72
+    centres = [axes.transData.transform((point.x, point.y)) for point in points]
+    taken = [_around(x, y, _POINT * pixels) for x, y in centres]
+    frame = axes.get_window_extent()
+    for point, (x, y) in sorted(zip(points, centres, strict=True), key=lambda entry: -entry[1][1]):
+        width, height = _text_size(axes, point.name, canvas)
+        places = [
+            (_box(x, y, angle, radius * pixels, width, height), angle, radius)
+            for radius in _RADII
+            for angle in _ANGLES
+        ]
+        box, angle, radius = min(places, key=lambda place: _cost(place[0], taken, frame, place[2]))
+        taken.append(box)
+        _write(axes, point, angle, radius)
+
+
+def _cost(box: Bbox, taken: Sequence[Bbox], frame: Bbox, radius: float) -> tuple[float, float]:
+    """Return what a place costs: first pixels covered or cut off, then distance."""
+    covered = sum(_overlap(box, other) for other in taken)
+    cut = box.width * box.height - _overlap(box, frame)
+    return (round(covered + cut, 1), radius)
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)
+
+
+def _around(x: float, y: float, radius: float) -> Bbox:
+    return Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
+
+
+def _box(x: float, y: float, angle: float, radius: float, width: float, height: float) -> Bbox:
+    """Return where a text lies whose nearest corner or side is at `radius` and `angle`."""
+    dx, dy = _offset(angle, radius)
+    across, up = _anchor(dx), _anchor(dy)
+    left, bottom = x + dx - across * width, y + dy - up * height
+    return Bbox.from_bounds(left, bottom, width, height)
+
+
+def _offset(angle: float, radius: float) -> tuple[float, float]:
+    return radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
+
+
+def _anchor(offset: float) -> float:
+    """Return which part of the text sits at the offset: 0 its start, 0.5 its middle, 1 its end."""
+    return 0.5 if abs(offset) < 1 else float(offset < 0)
+
+
+def _text_size(axes: Axes, name: str, canvas: FigureCanvasAgg) -> tuple[float, float]:
+    text = axes.text(0, 0, name, fontsize=8)
+    extent = text.get_window_extent(canvas.get_renderer())
+    text.remove()
+    return extent.width, extent.height
+
+
+def _write(axes: Axes, point: Named, angle: float, radius: float) -> None:
+    dx, dy = _offset(angle, radius)
+    leader = {"arrowstyle": "-", "color": point.color, "lw": 0.6, "alpha": 0.7, "shrinkB": 4}
+    note = axes.annotate(
+        point.name,
+        (point.x, point.y),
+        xytext=(dx, dy),
+        textcoords="offset points",
+        ha=("left", "center", "right")[int(2 * _anchor(dx))],
+        va=("bottom", "center", "top")[int(2 * _anchor(dy))],
+        fontsize=8,
+        color=point.color,
+        arrowprops=leader if radius > _LEADER_FROM else None,
+        zorder=5,
+    )
+    note.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])

@@ -1,0 +1,133 @@
+"""Learned against forgotten: one panel per forgetting task, drift included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report.leaderboard import DRIFT, Row, Section
+from bench.report.plots.labels import Named, label_points
+from bench.report.plots.style import Styles, ends, error, new_figure
+from bench.report.statistics import Estimate
+from bench.report.wording import printable
+
+CAPTION = "What was learned against what was forgotten; up and left is better."
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One method: learned (a share) against lost (a share, or nats for drift)."""
+
+    row: Row
+    learned: Estimate
+    lost: Estimate
+
+
+def draw(section: Section, styles: Styles) -> Figure | None:
+    """Draw the front per forgetting task; None where nothing was measured."""
+    panels = {task: _points(section, task) for task in section.forgetting_tasks}
+    panels = {task: points for task, points in panels.items() if points}
+    if not panels:
+        return None
+    note = "Bars: 95 % intervals. Hollow: dominated, also within the intervals. Grey: the front"
+    figure = new_figure(len(panels), section, "Learned against forgotten", note)
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (task, points) in zip(grid, panels.items(), strict=True):
+        _panel(axes, task, points, styles)
+    grid[0].set_ylabel("reliability, % of facts (more is better)")
+    for axes, (task, points) in zip(grid, panels.items(), strict=True):
+        label_points(axes, [_named(task, point, styles) for point in points])
+    return figure
+
+
+def dominated(point: Point, others: Sequence[Point]) -> bool:
+    """Return whether another point is better even at the worst ends of both intervals."""
+    low, high = ends(point.lost)[0], ends(point.learned)[1]
+    return any(
+        ends(other.learned)[0] >= high
+        and ends(other.lost)[1] <= low
+        and (ends(other.learned)[0] > high or ends(other.lost)[1] < low)
+        for other in others
+    )
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other beats in both values, by growing loss."""
+    ordered = sorted(points, key=lambda point: (point.lost.value, -point.learned.value))
+    kept: list[Point] = []
+    for point in ordered:
+        if not kept or point.learned.value > kept[-1].learned.value:
+            kept.append(point)
+    return kept
+
+
+def _points(section: Section, task: str) -> list[Point]:
+    found = ((row, row.metrics["reliability"], row.forgetting.get(task)) for row in section.done)
+    return [Point(row, r, f.lost) for row, r, f in found if r is not None and f and f.lost]
+
+
+def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> None:
+    for point in points:
+        _mark(axes, point, _scale(task), styles, hollow=dominated(point, points))
+    axes.margins(x=0.2, y=0.15)
+    unit = "nats per token" if task == DRIFT else "percentage points lost"
+    axes.set_xlabel(f"{printable(task)}: {unit} (less is better)")
+    if task == DRIFT:
+        axes.set_xlim(left=0)
+        axes.set_title("drift from the base", loc="left")
+    else:
+        axes.axvline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
+        base = 100 * next(p.row.forgetting[task].base for p in points)
+        axes.set_title(f"{printable(task)}, base {base:.0f} %", loc="left")
+    _front_line(axes, front(points), _scale(task))
+
+
+def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
+    """Draw the edge of what the front dominates, out to the panel's sides."""
+    axes.autoscale(enable=False)
+    across = [scale * point.lost.value for point in best]
+    up = [100 * point.learned.value for point in best]
+    axes.step(
+        [across[0], *across, axes.get_xlim()[1]],
+        [axes.get_ylim()[0], *up, up[-1]],
+        where="post",
+        color="0.6",
+        linewidth=1,
+        zorder=1,
+    )
+
+
+def _mark(axes: Axes, point: Point, scale: float, styles: Styles, *, hollow: bool) -> None:
+    style = styles[point.row.label]
+    across = error(point.lost.value, point.lost.interval)
+    up = error(point.learned.value, point.learned.interval)
+    axes.errorbar(
+        scale * point.lost.value,
+        100 * point.learned.value,
+        xerr=[[scale * end] for end in across],
+        yerr=[[100 * end] for end in up],
+        color=style.color,
+        marker=style.marker,
+        markerfacecolor="white" if hollow else style.color,
+        markersize=6,
+        elinewidth=0.8,
+        alpha=0.9,
+        zorder=3,
+    )
+
+
+def _named(task: str, point: Point, styles: Styles) -> Named:
+    label = point.row.label
+    return Named(
+        x=_scale(task) * point.lost.value,
+        y=100 * point.learned.value,
+        name=printable(label),
+        color=styles[label].color,
+    )
+
+
+def _scale(task: str) -> float:
+    return 1.0 if task == DRIFT else 100.0
