@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; wrong input is told in one line."""
     try:
         typed = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-        status = commands.main(typed, prog_name="python -m bench", standalone_mode=False)
+        status = commands.main(
+            typed, prog_name="python -m bench", standalone_mode=False, obj=tuple(typed)
+        )
     except UsageError as error:
         return _refuse(str(error))
     except click.ClickException as error:
@@ -127,6 +129,9 @@ def run(config: Path | None, **given: Any) -> int:
     """Run what is missing of a grid; show the leaderboard."""
     options = _given_options(given, config)
     check_names(options)
+    from bench.store import ResultsStore
+
+    ResultsStore(options.out).ensure_writable()
     _interrupt_once()
     from bench.quiet import quiet_libraries
 
@@ -266,9 +271,9 @@ def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
 
 
 def _this_command() -> str:
-    typed = sys.argv[1:]
+    typed: tuple[str, ...] = click.get_current_context().obj
     if os.environ.get("NOX_CURRENT_SESSION") == "bench":
-        options = typed[1:] if typed[:1] == ["run"] else typed
+        options = typed[1:] if typed[0] == "run" else typed
         return shlex.join(["nox", "-s", "bench", *(["--", *options] if options else [])])
     return shlex.join(["python", "-m", "bench", *typed])
 

@@ -242,7 +242,8 @@ def _as_typed(given: Any) -> str:
 
 
 def _near_choice(option: str, given: Any) -> str:
-    kind = RunOptions.model_fields[option].annotation
+    field = RunOptions.model_fields.get(option)
+    kind = field.annotation if field else None
     if not (isinstance(kind, type) and issubclass(kind, StrEnum)):
         return ""
     close = nearest(str(given), list(kind))
