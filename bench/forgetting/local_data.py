@@ -77,7 +77,9 @@ def _json_rows(path: Path) -> Iterator[Row]:
     if path.suffix == ".json":
         yield from json.loads(text)
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:

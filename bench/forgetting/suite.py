@@ -21,6 +21,9 @@ from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
 from tasks.selection import select_facts
 
+_DRIFT = Drift()
+"""Shared by all suites of a process, so that a base's texts are sampled once."""
+
 
 class ForgettingSuite:
     """Forgetting tasks by name, and the pristine bases' scores on them.
@@ -80,7 +83,7 @@ def build_suite(
 
     def build(name: ForgettingName) -> ForgettingTask:
         if name.kind is ForgettingKind.DRIFT:
-            return Drift()
+            return _DRIFT
         if name.kind is ForgettingKind.LM_EVAL:
             return lm_eval_harness_task(name.name, access, limit)
         return knowledge_forgetting(

@@ -1,0 +1,120 @@
+"""`export-task`: a knowledge task's forget part as files that lm-eval's command line runs.
+
+What a cell runs and what is written come from one `HarnessSpec`, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import tasks.scoring
+from tasks.base import DataAccess
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.forgetting.harness import HarnessSpec, harness_spec
+from tasks.forgetting.rows import dataset, process_results
+from tasks.prompt import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Where a task was written.
+
+    Attributes:
+        folder: For lm-eval's `--include_path`; it may be moved, and called from anywhere.
+        name: For lm-eval's `--tasks`.
+        items: Number of documents.
+    """
+
+    folder: Path
+    name: str
+    items: int
+
+    @property
+    def command(self) -> str:
+        """The command that gives a cell's score, for people."""
+        return (
+            f"lm_eval run --include_path {self.folder} --tasks {self.name} --model hf "
+            "--model_args pretrained=BASE,peft=ADAPTER,dtype=float32"
+        )
+
+
+def write_task(name: str, facts: Sequence[Fact], prompt: Prompt, folder: Path) -> Export:
+    """Write `NAME.yaml`, its rows `NAME.jsonl` and its scoring `NAME.py` into a folder.
+
+    Args:
+        name: The task as written on the command line.
+        facts: Its forget facts, as a cell is scored on.
+        prompt: Its demonstrations.
+        folder: Made when missing; other files in it are left alone.
+
+    Raises:
+        UsageError: Nothing to write, or the folder cannot be written.
+    """
+    spec = harness_spec(name, facts, prompt)
+    # lm-eval finds a function by the file's name, in which a dot would start a folder.
+    stem = spec.name.replace(".", "_")
+    files = {".yaml": _yaml(spec, stem), ".jsonl": _jsonl(spec), ".py": _python(name)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, content in files.items():
+            (folder / stem).with_suffix(suffix).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write to '{folder}': {error.strerror}") from error
+    return Export(folder.resolve(), spec.name, len(spec.rows))
+
+
+def export_task(task: str, folder: Path, data_dir: Path | None) -> str:
+    """Write the whole forget part of the knowledge task called `task`; say how to run it.
+
+    A cell's score equals that of the first `--forgetting-limit` documents: lm-eval's `--limit`.
+
+    Raises:
+        UsageError: No such task, no data, or a folder that cannot be written.
+    """
+    from bench.forgetting.suite import forget_facts
+
+    facts, prompt, _ = forget_facts(task, DataAccess(data_dir), None)
+    export = write_task(task, facts, prompt, folder)
+    return f"wrote {export.items} items to {export.folder}\n{export.command}"
+
+
+class _Function(str):
+    """`MODULE.FUNCTION`, written with lm-eval's tag `!function`."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with lm-eval's tag."""
+
+
+_Dumper.add_representer(
+    _Function, lambda dumper, value: dumper.represent_scalar("!function", str(value))
+)
+
+
+def _yaml(spec: HarnessSpec, stem: str) -> str:
+    functions = {"custom_dataset": dataset.__name__}
+    if "process_results" in spec.config:
+        functions["process_results"] = process_results.__name__
+    named: Mapping[str, Any] = {key: _Function(f"{stem}.{f}") for key, f in functions.items()}
+    config = {**spec.config, **named}
+    return str(yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def _jsonl(spec: HarnessSpec) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in spec.rows)
+
+
+def _python(name: str) -> str:
+    """Return one file with the source of the scoring and of what reads the rows."""
+    sources = [inspect.getsource(part) for part in (tasks.scoring, process_results, dataset)]
+    return f"# Rows and scoring of {name!r}, exported by semantic-peft-bench.\n" + "\n\n".join(
+        sources
+    )
