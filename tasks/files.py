@@ -92,10 +92,12 @@ class FileTask(KnowledgeTask):
         rows = list(read_rows(Path(self.path).expanduser()))
         if not rows:
             raise UsageError(f"{self.path}: holds no facts; write 'question' and 'answer'")
-        _check_fields(self.path, rows)
+        unused = _unused_fields(rows)
         facts = tuple(fact_of_row(row) for row in rows)
         _check_unique(rows, facts)
         _check_neighbours(rows, facts)
+        if unused:
+            _LOG.warning("%s: not used: %s", self.path, ", ".join(unused))
         return facts
 
 
@@ -198,8 +200,8 @@ def _neighbour(row: Row) -> Neighbour:
     return Neighbour(_required_text(row, "question"), _answers(row))
 
 
-def _check_fields(path: str, rows: Sequence[Row]) -> None:
-    """Reject a misspelt name; say once which other fields are not used."""
+def _unused_fields(rows: Sequence[Row]) -> list[str]:
+    """Return the fields that mean nothing here; a misspelt name is an error."""
     found = list(dict.fromkeys(field for row in rows for field in row.values))
     unused = [field for field in found if field not in FIELDS]
     for field in unused:
@@ -208,8 +210,7 @@ def _check_fields(path: str, rows: Sequence[Row]) -> None:
         if near and not (near[0] in ("answer", "answers") and {"answer", "answers"} & set(found)):
             row = next(row for row in rows if field in row.values)
             raise row.error(f"unknown field; did you mean {near[0]}?", field)
-    if unused:
-        _LOG.warning("%s: not used: %s", path, ", ".join(unused))
+    return unused
 
 
 def _check_unique(rows: Sequence[Row], facts: Sequence[Fact]) -> None:
