@@ -95,6 +95,7 @@ def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
         [axes.get_ylim()[0], *up, up[-1]],
         where="post",
         color="0.6",
+        linestyle="--",
         linewidth=1,
         zorder=1,
     )

@@ -1,0 +1,128 @@
+"""`leaderboard.html`: one file that needs nothing else, for any screen."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bench.report import remarks
+from bench.report.columns import Column, Shown, cost_columns, quality_columns
+from bench.report.examples import Fate, fates
+from bench.report.leaderboard import Leaderboard, Row, Section
+from bench.report.plots import Plot
+from bench.report.wording import printable
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval on a scale, in percent of the scale's length."""
+
+    left: float
+    width: float
+    at: float
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A sortable table: its columns, and per row the label, the cells and the remarks."""
+
+    caption: str
+    columns: list[Column]
+    rows: Sequence[Row]
+    with_remarks: bool
+
+
+@dataclass(frozen=True)
+class PagePlot:
+    """A plot as the address of an embedded image."""
+
+    name: str
+    caption: str
+    source: str
+
+
+@dataclass(frozen=True)
+class RowExamples:
+    """Example answers of a row's first cell."""
+
+    label: str
+    cell_id: str
+    seed: int
+    fates: list[Fate]
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """What the template shows of a section."""
+
+    section: Section
+    before: str
+    intervals: str
+    tables: list[PageTable]
+    plots: list[PagePlot]
+    warnings: list[str]
+    failures: list[str]
+    examples: list[RowExamples]
+
+
+def leaderboard_html(board: Leaderboard, plots: Sequence[Plot]) -> str:
+    """Return the page; every text that a model, a file or a person gave is escaped."""
+    environment = Environment(
+        loader=PackageLoader("bench", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    template = environment.get_template("leaderboard.html")
+    return template.render(
+        sections=[_page_section(section, plots) for section in board.sections],
+        problems=remarks.problems(board),
+        reading=remarks.READING,
+        bar=interval_bar,
+        remarks=remarks,
+    )
+
+
+def interval_bar(column: Column, shown: Shown) -> Bar | None:
+    """Return where a cell's interval lies on its column's scale; None where it has neither."""
+    if column.scale is None or shown.estimate is None or shown.estimate.interval is None:
+        return None
+    low, high = column.scale
+    share = 100 / (high - low)
+    interval = shown.estimate.interval
+    return Bar(
+        left=share * (interval.low - low),
+        width=share * (interval.high - interval.low),
+        at=share * (shown.estimate.value - low),
+    )
+
+
+def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
+    learned = PageTable("Learned and forgotten", quality_columns(section), section.rows, True)
+    cost = PageTable("Cost", cost_columns(section), section.rows, False)
+    return PageSection(
+        section=section,
+        before=remarks.base_scores(section),
+        intervals=remarks.interval_remark(section),
+        tables=[learned, cost],
+        plots=[_embedded(plot) for plot in plots if plot.section is section],
+        warnings=remarks.warnings(section),
+        failures=remarks.failures(section),
+        examples=[_examples(row) for row in section.done],
+    )
+
+
+def _embedded(plot: Plot) -> PagePlot:
+    content = base64.b64encode(plot.svg).decode("ascii")
+    return PagePlot(plot.kind.name, plot.kind.caption, f"data:image/svg+xml;base64,{content}")
+
+
+def _examples(row: Row) -> RowExamples:
+    cell = row.cells[0]
+    record = cell.record
+    return RowExamples(row.label, record.cell_id, record.spec.seed, fates(cell.rows))

@@ -1,0 +1,152 @@
+"""`python -m bench show CELL`: one cell, its numbers, and what the model said before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.records import CellRecord, Forgetting, Status
+from bench.report import wording
+from bench.report.examples import Example, Fate, fates
+from bench.report.leaderboard import DRIFT
+from bench.report.load import load_cell
+from bench.report.terminal import WIDTH, render
+from bench.report.wording import printable
+from bench.store import ResultsStore
+
+_NOTE_LENGTH = 240
+
+Pairs = Iterable[tuple[str, str]]
+
+
+def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = False) -> str:
+    """Return a cell as text: setting, metrics, forgetting, phases, examples.
+
+    Args:
+        folder: The results folder.
+        prefix: The beginning of the cell's id, as long as it is unique.
+        width: Columns of the terminal.
+        color: Whether the output understands colour.
+
+    Raises:
+        UsageError: No cell or several begin so, or its files are damaged.
+    """
+    store = ResultsStore(folder)
+    record = store.find(prefix)
+    parts: list[RenderableType] = [_heading(record), _pairs(_setting(record)), ""]
+    if record.metrics is not None:
+        parts += [_title("metrics"), _pairs(_metrics(record)), ""]
+    if record.forgetting:
+        parts += [_title("forgetting"), _forgetting(record.forgetting), ""]
+    if record.phases:
+        parts += [_title("phases"), _phases(record), ""]
+    parts += [Text(f"warning: {printable(text)}", style="yellow") for text in record.warnings]
+    if record.status is Status.DONE:
+        for fate in fates(load_cell(store, record).rows):
+            parts += _fate(fate)
+    if record.traceback:
+        lines = (printable(line) for line in record.traceback.splitlines())
+        parts += [_title("traceback"), *(Text(line, style="dim") for line in lines)]
+    return render(parts, width=width, color=color)
+
+
+def _heading(record: CellRecord) -> Text:
+    good = record.status is Status.DONE
+    heading = Text(f"cell {printable(record.cell_id)}: ", style="bold")
+    heading.append(record.status.value.replace("_", " "), style="green" if good else "red")
+    heading.append(f": {printable(record.reason)}" if record.reason else "")
+    return heading
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _pairs(pairs: Pairs) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        table.add_row(Text(printable(name), style="dim"), Text(printable(value)))
+    return table
+
+
+def _setting(record: CellRecord) -> Pairs:
+    spec = record.spec
+    yield "method", spec.method
+    yield "recipe", spec.recipe
+    yield "base", f"{spec.model} ({spec.dtype}, revision {spec.model_revision})"
+    yield "task", f"{spec.task}, {spec.facts} facts"
+    yield (
+        "training",
+        f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "
+        f"batch {spec.batch_size}, {spec.schedule}, seed {spec.seed}",
+    )
+    total = wording.count(record.parameters_total)
+    yield "trainable", f"{wording.count(record.parameters)} parameters of {total}"
+    yield "compute", wording.operations(record.flops)
+    if record.init_difference is not None:
+        same = "the base" if record.identity else "not the base"
+        yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
+    if record.adapter_path:
+        yield "adapter", record.adapter_path
+    yield from ((name, _shortened(str(value))) for name, value in record.notes.items())
+
+
+def _shortened(text: str) -> str:
+    """Cut what parts noted to a few lines; the record holds all of it."""
+    return text if len(text) <= _NOTE_LENGTH else f"{text[:_NOTE_LENGTH]}..."
+
+
+def _metrics(record: CellRecord) -> Pairs:
+    metrics = record.metrics.model_dump() if record.metrics else {}
+    for name, value in metrics.items():
+        share = not name.startswith(("nll", "distance"))
+        unit = f"{100 * value:.1f} %" if share and value is not None else ""
+        other = wording.MISSING if value is None else f"{value:.3f}"
+        yield name.replace("_", " "), unit or other
+
+
+def _forgetting(entries: list[Forgetting]) -> Table:
+    table = _table("task", "metric", "base", "tuned", "forgotten", "items")
+    for entry in entries:
+        lost = f"{entry.forgetting:+.3f}" if entry.task != DRIFT else f"{entry.forgetting:.3f}"
+        scores = (f"{entry.base:.3f}", f"{entry.tuned:.3f}", "at floor" if entry.at_floor else lost)
+        cells = (entry.task, entry.metric, *scores, str(len(entry.tuned_items)))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _phases(record: CellRecord) -> Table:
+    table = _table("phase", "spent now", "with nothing cached", "peak memory")
+    for name, phase in record.phases.items():
+        times = (wording.duration(phase.seconds), wording.duration(phase.seconds_cold))
+        table.add_row(name.value, *times, wording.memory(phase.peak_bytes))
+    return table
+
+
+def _fate(fate: Fate) -> list[RenderableType]:
+    title = _title(f"{fate.name}: {fate.count}")
+    title.append(f"  {fate.meaning}", style="dim not bold")
+    if not fate.examples:
+        return [title]
+    table = _table("question", "target", "before", "after", "distance")
+    for example in fate.examples:
+        texts = (example.question, example.target, example.before, example.after)
+        shown = (Text(printable(text) or "(empty)", overflow="fold") for text in texts)
+        table.add_row(*shown, _distances(example))
+    return [title, table, ""]
+
+
+def _distances(example: Example) -> str:
+    return f"{example.distance_before:.2f} > {example.distance_after:.2f}"
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
