@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,8 @@ class TrainingLog:
         curve: One point per epoch, over the kept facts.
         accuracies: Teacher-forced token accuracy per epoch of each example, `[examples][epochs]`.
         losses: Batch loss of every step.
-        flops: Floating point operations, counted on the first step of each batch shape.
+        flops: Floating point operations of all forward and backward passes, counted on the first
+            step and scaled by tokens, padding included.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -138,31 +140,22 @@ def data_order_seed(seed: int, task: str) -> int:
 
 
 class FlopMeter:
-    """Counts the operations of one step per batch shape; equal shapes cost the same."""
+    """Counts the operations of the first step; the others cost as much per token."""
 
     def __init__(self) -> None:
         self.flops = 0.0
-        self._known: dict[tuple[int, ...], float] = {}
+        self._per_token: float | None = None
 
-    def measure(self, batch: Batch) -> _Measured:
-        """Return a context manager around the forward and backward pass of a batch."""
-        return _Measured(self, (*batch.tokens.shape, *batch.kept.shape))
-
-
-class _Measured:
-    def __init__(self, meter: FlopMeter, shape: tuple[int, ...]) -> None:
-        self.meter, self.shape = meter, shape
-        self.counter = None if shape in meter._known else FlopCounterMode(display=False)
-
-    def __enter__(self) -> None:
-        if self.counter is not None:
-            self.counter.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self.counter is not None:
-            self.counter.__exit__(*error)
-            self.meter._known[self.shape] = float(self.counter.get_total_flops())
-        self.meter.flops += self.meter._known[self.shape]
+    @contextmanager
+    def measure(self, batch: Batch) -> Iterator[None]:
+        """Count the forward and backward pass of a batch that runs inside."""
+        if self._per_token is None:
+            with FlopCounterMode(display=False) as counter:
+                yield
+            self._per_token = counter.get_total_flops() / batch.padded_tokens
+        else:
+            yield
+        self.flops += self._per_token * batch.padded_tokens
 
 
 def _loss(

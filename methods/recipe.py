@@ -6,10 +6,12 @@ any order. Without an adapter it means `lora`.
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import inspect
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Adapter, Filter, Part, Placement, Weights
@@ -17,6 +19,9 @@ from tasks.errors import UsageError, nearest
 from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
 
 DEFAULT_ADAPTER = "lora"
+
+_CONTRACTS = {"abc", "builtins", "typing", "methods.parts", "methods.signals", "methods.recipe"}
+"""Modules whose source does not decide what a part computes."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,13 @@ class Recipe:
 
     @property
     def source_digest(self) -> str:
-        """Digest of the source of its parts and of the files their parameters name.
+        """Digest of the source behind its parts and of the files their parameters name.
 
-        A part's source is its class's file and those of the classes it builds on, so that an
-        edit makes the cells it could change run again.
+        A part's source is its class's file, those of the classes it builds on, and every module
+        of `methods` that these import, so that an edit makes the cells it could change run again.
         """
         digest = hashlib.sha256()
-        sources = {path for part in self.parts for path in _source_files(type(part))}
-        for path in sorted(sources, key=lambda path: path.name):
+        for path in sorted(_sources(self.parts), key=lambda path: path.name):
             digest.update(path.read_bytes())
         for path in self.adapter.files():
             digest.update(path.read_bytes())
@@ -124,7 +128,25 @@ def _check(recipe: Recipe) -> None:
     recipe.adapter.check()
 
 
-def _source_files(part: type[Part]) -> set[Path]:
-    contracts = {"methods.parts", "abc", "builtins", "typing"}
-    own = [kind for kind in part.__mro__ if kind.__module__ not in contracts]
-    return {Path(inspect.getfile(kind)) for kind in own}
+def _sources(parts: Iterable[Part]) -> set[Path]:
+    """Follow the imports from the parts' files through the package."""
+    waiting = {kind.__module__ for part in parts for kind in type(part).__mro__}
+    seen: set[Path] = set()
+    while waiting:
+        module = waiting.pop()
+        if module in _CONTRACTS or (path := _file_of(module)) is None or path in seen:
+            continue
+        seen.add(path)
+        waiting |= {name for name in _imports(path) if name.startswith("methods.")}
+    return seen
+
+
+def _file_of(module: str) -> Path | None:
+    spec = importlib.util.find_spec(module)
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+
+
+@lru_cache(maxsize=None)
+def _imports(path: Path) -> frozenset[str]:
+    nodes = ast.walk(ast.parse(path.read_bytes()))
+    return frozenset(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module)

@@ -92,7 +92,7 @@ def canonical(part: Any, name: str, *, defaults: bool) -> str:
 
 def format_value(value: Any) -> str:
     """Write a parameter's value as the notation reads it."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Enum):
         return str(value.value)
