@@ -51,7 +51,7 @@ def parts(monkeypatch):
     alpha=st.none() | st.floats(0.5, 64),
 )
 def test_a_recipe_survives_writing_and_reading(name, r, alpha):
-    written = f"{name}[alpha={'none' if alpha is None else alpha!r},r={r}]"
+    written = f"{name}[alpha={'none' if alpha is None else repr(alpha)},r={r}]"
     recipe = parse_recipe(written)
     assert parse_recipe(recipe.full_name) == recipe
     assert parse_recipe(recipe.name) == recipe
