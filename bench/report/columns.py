@@ -8,7 +8,7 @@ from functools import partial
 
 from bench.records import PhaseName
 from bench.report import wording
-from bench.report.leaderboard import DRIFT, Row, Section
+from bench.report.board import DRIFT, Row, Section
 from bench.report.statistics import Estimate
 
 AT_FLOOR = "at floor"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records import PhaseName
-from bench.report.leaderboard import DRIFT, Forgotten, Leaderboard, Row
+from bench.report.board import DRIFT, Forgotten, Leaderboard, Row
 from bench.report.statistics import Estimate
 
 _LEADING_METRICS = ("reliability", "reliability_unknown", "generality", "locality")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.records import CellRecord
-from bench.report.leaderboard import Cell, Leaderboard, build_leaderboard
+from bench.report.board import Cell, Leaderboard
+from bench.report.leaderboard import build_leaderboard
 from bench.store import ResultsStore
 from tasks.errors import UsageError
 

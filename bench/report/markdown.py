@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report import remarks
+from bench.report.board import Leaderboard, Section
 from bench.report.columns import Column, cost_columns, quality_columns
-from bench.report.leaderboard import Leaderboard, Section
 from bench.report.wording import markdown
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.report import remarks
+from bench.report.board import Leaderboard, Row, Section
 from bench.report.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.examples import Fate, fates
-from bench.report.leaderboard import Leaderboard, Row, Section
 from bench.report.plots import Plot
 from bench.report.wording import printable
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.certainty import rebuilt_parts
 from bench.report.columns import AT_FLOOR
-from bench.report.leaderboard import DRIFT, Leaderboard, Row, Section
 from bench.report.statistics import IntervalKind
 
 READING = (

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from bench.records import CellRecord, Forgetting, Status
 from bench.report import wording
+from bench.report.board import DRIFT
 from bench.report.examples import Example, Fate, fates
-from bench.report.leaderboard import DRIFT
 from bench.report.load import load_cell
 from bench.report.terminal import WIDTH, render
 from bench.report.wording import printable

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import remarks
+from bench.report.board import Leaderboard, Row, Section
 from bench.report.columns import Column, brief_columns
-from bench.report.leaderboard import Leaderboard, Row, Section
 from bench.report.wording import printable
 
 WIDTH = 100

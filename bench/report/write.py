@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report.board import Leaderboard
 from bench.report.csv_table import leaderboard_csv
-from bench.report.leaderboard import Leaderboard
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html

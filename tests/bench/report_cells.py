@@ -197,7 +197,9 @@ def make_cell(
     return CellRecord(**{**values, **changes}), rows
 
 
-def failed_cell(reason: str = "out of memory at step 3", **spec) -> tuple[CellRecord, list[FactRow]]:
+def failed_cell(
+    reason: str = "out of memory at step 3", **spec
+) -> tuple[CellRecord, list[FactRow]]:
     cell_spec = make_spec(**spec)
     record = CellRecord(
         cell_id=cell_id_of(cell_spec), spec=cell_spec, status=Status.OUT_OF_MEMORY, reason=reason

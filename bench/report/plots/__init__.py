@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from bench.report.leaderboard import Leaderboard, Section
+from bench.report.board import Leaderboard, Section
 from bench.report.plots import buckets, curves, pareto
 from bench.report.plots.style import Styles, image, method_styles, settings
 

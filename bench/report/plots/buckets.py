@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.leaderboard import Cell, Row, Section
+from bench.report.board import Cell, Row, Section
 from bench.report.plots.style import Styles, error, new_figure, shared_legend
 from bench.report.statistics import Floats, Interval, wilson
 

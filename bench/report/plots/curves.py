@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.records import Epoch
-from bench.report.leaderboard import Cell, Row, Section
+from bench.report.board import Cell, Row, Section
 from bench.report.plots.style import Styles, ends, new_figure, shared_legend
 from bench.report.statistics import NON_NEGATIVE, SHARE, Bounds, Estimate, Floats, estimate
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.leaderboard import DRIFT, Row, Section
+from bench.report.board import DRIFT, Row, Section
 from bench.report.plots.labels import Named, label_points
 from bench.report.plots.style import Styles, ends, error, new_figure
 from bench.report.statistics import Estimate

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.leaderboard import Leaderboard, Row, Section
+from bench.report.board import Leaderboard, Row, Section
 from bench.report.statistics import Estimate, Interval
 from bench.report.wording import printable
 

@@ -1,0 +1,134 @@
+"""What the report is made of: sections that may be compared, rows, cells; no computation.
+
+A section holds one base, one selection of facts, one prompt. A row of it is one method in one
+setting; its done cells, one per seed, are aggregated. A cell that is not done is a failure beside
+its row and is never averaged over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.records import CellRecord, CellSpec, PhaseName, Status
+from bench.report.statistics import Estimate, IntervalKind
+from tasks.forgetting.names import ForgettingKind
+
+DRIFT = ForgettingKind.DRIFT.value
+"""The forgetting task that needs no data: mean KL to the base, in nats per token."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell with its fact rows (columns of `FactRow`), sorted by fact id."""
+
+    record: CellRecord
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that has no result, and why."""
+
+    cell_id: str
+    label: str
+    seed: int
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """One forgetting task over the seeds of a row; `lost` is None where the base is at floor."""
+
+    task: str
+    base: float
+    tuned: float
+    at_floor: bool
+    lost: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One phase: mean seconds with nothing cached, and the highest peak of memory in bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one setting.
+
+    Attributes:
+        label: The method as people write it, with what sets it apart from other rows of it.
+        spec: Of its first cell; all but the seed is shared.
+        cells: The done ones, by seed.
+        forgetting: By task, `drift` among them.
+    """
+
+    label: str
+    spec: CellSpec
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+    metrics: dict[str, Estimate | None]
+    forgetting: dict[str, Forgotten]
+    phases: dict[PhaseName, Cost]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that are done."""
+        return tuple(cell.record.spec.seed for cell in self.cells)
+
+    @property
+    def interval_kind(self) -> IntervalKind:
+        """What most of the row's intervals cover, by its number of seeds."""
+        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.SEEDS_AND_FACTS)
+        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS
+
+    def first(self, field: str) -> float | None:
+        """Return the first value that its done cells recorded for a field of the record."""
+        values = (getattr(cell.record, field) for cell in self.cells)
+        return next((value for value in values if value is not None), None)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that may be compared with each other, best first; `title` is unique."""
+
+    title: str
+    model: str
+    task: str
+    facts: int
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def done(self) -> tuple[Row, ...]:
+        """Rows with at least one done cell."""
+        return tuple(row for row in self.rows if row.cells)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds that any row has."""
+        return tuple(sorted({seed for row in self.rows for seed in row.seeds}))
+
+    @property
+    def forgetting_tasks(self) -> tuple[str, ...]:
+        """Names of the forgetting tasks, `drift` last."""
+        names = {name for row in self.rows for name in row.forgetting}
+        return tuple(sorted(names, key=lambda name: (name == DRIFT, name)))
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All sections, and files of the folder that could not be read."""
+
+    sections: tuple[Section, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all sections."""
+        return tuple(row for section in self.sections for row in section.rows)
