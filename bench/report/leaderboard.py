@@ -16,6 +16,7 @@ from bench.report.statistics import (
     SHARE,
     UNBOUNDED,
     Bounds,
+    Estimate,
     Floats,
     estimate,
 )
