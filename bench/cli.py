@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import click
 
@@ -190,10 +191,9 @@ def show(cell: str, out: Path) -> None:
 
     CELL is its id or the start of it.
     """
-    from bench.report import show_cell
-    from bench.store import ResultsStore
+    from bench.report.show import show_cell
 
-    show_cell(ResultsStore(out), cell)
+    click.echo(show_cell(out, cell, **_terminal()))
 
 
 @commands.command(name="export-task")
@@ -279,8 +279,21 @@ def _this_command() -> str:
 
 
 def _report(out: Path) -> None:
-    from bench.report import print_leaderboard, write_report
+    """Write the report, print its table and where its files are."""
+    from bench.report.terminal import terminal_table
+    from bench.report.write import write_report
 
-    print_leaderboard(out)
-    for path in write_report(out):
-        click.echo(path)
+    files = write_report(out)
+    click.echo(terminal_table(files.board, **_terminal()))
+    click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
+
+
+class _Terminal(TypedDict):
+    width: int
+    color: bool
+
+
+def _terminal() -> _Terminal:
+    """Return how wide the output is (100 columns where it is no terminal), and its colours."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    return _Terminal(width=width, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
