@@ -78,9 +78,7 @@ def respond(
     budget = answer_budget(tokenizer, targets)
 
     def ask(prompts: list[str]) -> list[str]:
-        return greedy_answers(
-            model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH
-        )
+        return greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
 
     answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
     plain = ask([question_text(fact.question) for fact in facts])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.device import Compute, choose_compute
 from bench.models import ModelSource, resolve_model
 from bench.options import Rerun, RunOptions
-from bench.records import CellRecord, CellSpec, Status
+from bench.records import CellRecord, CellSpec, Forgetting, Status
 from methods.recipe import Recipe, parse_recipes
 from tasks.base import DataAccess, KnowledgeTask
 from tasks.errors import UsageError
@@ -64,6 +64,7 @@ class PlannedCell:
         recipe: Its method.
         data: Its task.
         calibration: What its adapter calibrates on.
+        earlier: What an earlier run of it measured, where it lacks something else.
     """
 
     spec: CellSpec
@@ -73,6 +74,7 @@ class PlannedCell:
     recipe: Recipe
     data: TaskData
     calibration: tuple[Fact, ...]
+    earlier: tuple[Forgetting, ...] = ()
 
     @property
     def cell_id(self) -> str:
@@ -130,18 +132,16 @@ class Library:
         return select_facts(task, rows, FactPart.CALIBRATION, None)
 
     def _prompt(
-        self, task: KnowledgeTask, rows: tuple[Fact, ...], selected: tuple[Fact, ...]
+        self, task: KnowledgeTask, rows: Sequence[Fact], selected: tuple[Fact, ...]
     ) -> Prompt:
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         calibration = select_facts(task, rows, FactPart.CALIBRATION, None)
         spare = calibration or select_facts(task, rows, FactPart.TRAIN, None)
         return choose_demonstrations(spare, selected)
 
-    def _load(self, name: str) -> tuple[KnowledgeTask, tuple[Fact, ...]]:
-        task = resolve_task(
-            name, trained=name in self._trained, forgotten=name in self.forgotten
-        )
-        return task, tuple(task.load(self._access))
+    def _load(self, name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
+        task = resolve_task(name, trained=name in self._trained, forgotten=name in self.forgotten)
+        return task, task.load(self._access)
 
 
 def _cells(
@@ -194,12 +194,12 @@ def _planned(
         state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
         return replace(cell, state=state)
     why = lacking(record, options, forgetting)
-    return replace(cell, state=CellState.LACKS if why else CellState.DONE, why=why)
+    if not why:
+        return replace(cell, state=CellState.DONE)
+    return replace(cell, state=CellState.LACKS, why=why, earlier=tuple(record.forgetting))
 
 
-def lacking(
-    record: CellRecord, options: RunOptions, forgetting: tuple[ForgettingName, ...]
-) -> str:
+def lacking(record: CellRecord, options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> str:
     """Return what a done cell lacks of what is asked for, empty when nothing."""
     if options.save_adapters and not record.adapter_path:
         return "its adapter"

@@ -95,7 +95,9 @@ def resolve_model(name: str) -> ModelSource:
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise UsageError(f"model folder '{name}' has no config.json: give a transformers folder")
+            raise UsageError(
+                f"model folder '{name}' has no config.json: give a transformers folder"
+            )
         return ModelSource(name, "folder")
     if "/" not in name or name.startswith((".", "/", "~")):
         raise unknown_name("model (registry name, hub id with a '/', or folder)", name, EMBEDDED)

@@ -1,7 +1,7 @@
 """The story of a run: from a recipe to a record, cell by cell.
 
-    facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
-          -> train -> evaluate -> forget -> record
+facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
+      -> train -> evaluate -> forget -> record
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.models import Base
 from bench.options import RunOptions
 from bench.phases import PhaseClock
 from bench.progress import Progress
-from bench.records import CellRecord, FactRow, PhaseName, Status
+from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.signals import BaseSignals
 from bench.store import ResultsStore
 from bench.training import Diverged, TrainingPlan, data_order_seed, train
@@ -90,7 +90,7 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
         for index, cell in enumerate(todo, start=1):
             progress.cell(index, len(todo), label(cell))
             result = run_cell(cell, bench, progress)
-            store.write(result.record, result.rows)
+            _store(store, result)
             progress.end_cell(result.record.status, outcome_line(result.record))
             ran += 1
     except KeyboardInterrupt:
@@ -101,6 +101,19 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     return GridOutcome(
         [record for record in found if record], interrupted, ran, len(cells) - len(todo)
     )
+
+
+def _store(store: ResultsStore, result: CellResult) -> None:
+    """Write a cell; numbers that are not finite make it a failed one."""
+    try:
+        store.write(result.record, result.rows)
+    except ValueError as error:
+        kept = result.record.model_dump(include={"cell_id", "spec", "provenance", "phases"})
+        failed = CellRecord.model_validate(
+            {**kept, "status": Status.FAILED, "reason": _first_line(error)}
+        )
+        result.record, result.rows = failed, []
+        store.write(result.record, result.rows)
 
 
 def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellResult:
@@ -211,7 +224,8 @@ def _measure_cell(
 
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
-        result.update(forgetting=bench.forgetting(cell, base, model))
+        measured = bench.forgetting(cell, base, model)
+        result.update(forgetting=[*measured, *_measured_before(cell, measured)])
     if bench.options.save_adapters:
         result.update(adapter_path=_save(cell, model, prepared, setting, bench.options.out))
 
@@ -228,7 +242,9 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
 def label(cell: PlannedCell) -> str:
     """Name a cell for people."""
     spec = cell.spec
-    return f"{spec.method} · {spec.model} · {spec.task} · lr {spec.learning_rate:g} · seed {spec.seed}"
+    return (
+        f"{spec.method} · {spec.model} · {spec.task} · lr {spec.learning_rate:g} · seed {spec.seed}"
+    )
 
 
 def outcome_line(record: CellRecord) -> str:
@@ -254,9 +270,7 @@ def _weights(recipe: Recipe, signals: BaseSignals, kept: Tensor, seed: int) -> T
     return recipe.weights.weights(signals, kept, seed)
 
 
-def _layers(
-    recipe: Recipe, signals: BaseSignals, base: Base, seed: int
-) -> tuple[int, ...] | None:
+def _layers(recipe: Recipe, signals: BaseSignals, base: Base, seed: int) -> tuple[int, ...] | None:
     if recipe.placement is None:
         return None
     return recipe.placement.layers(signals, base.model.config.num_hidden_layers, seed)
@@ -264,6 +278,14 @@ def _layers(
 
 def _example(base: Base, fact: Fact) -> Example:
     return encode(base.tokenizer, question_text(fact.question), fact.target)
+
+
+def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
+    """Return what an earlier run of this very cell measured on other forgetting tasks."""
+    if cell.state is not CellState.LACKS:
+        return []
+    now = {found.task for found in measured}
+    return [found for found in cell.earlier if found.task not in now]
 
 
 def _save(

@@ -11,10 +11,19 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
-from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Adapter, Filter, Part, Placement, Weights
+from methods.parts import (
+    ADAPTERS,
+    PLACEMENTS,
+    STRATEGIES,
+    Adapter,
+    Filter,
+    Part,
+    Placement,
+    Weights,
+)
 from tasks.errors import UsageError, nearest
 from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
 
@@ -146,7 +155,9 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(path: Path) -> frozenset[str]:
     nodes = ast.walk(ast.parse(path.read_bytes()))
-    return frozenset(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module)
+    return frozenset(
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module
+    )

@@ -24,5 +24,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Build the error for a `name` that is none of the `known` names of its `kind`."""
     names = sorted(known)
     close = nearest(name, names)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+    hint = (
+        f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+    )
     return UsageError(f"unknown {kind} '{name}': {hint}")

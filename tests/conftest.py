@@ -60,3 +60,9 @@ def tiny_base():
 def make_tiny():
     """The factory behind `tiny_base`: keyword arguments of `tiny_llama`."""
     return tiny_llama
+
+
+@pytest.fixture(scope="session")
+def tiny_parts():
+    """The two-layer model and its tokenizer, for tests that only save them."""
+    return tiny_llama(), byte_tokenizer()

@@ -22,9 +22,7 @@ def assert_same(model, before):
 def test_peft_initialisations_leave_the_base_alone(tiny_base, init):
     before = snapshot(tiny_base.model)
     loan = borrow(tiny_base)
-    get_peft_model(
-        loan.model, LoraConfig(r=4, init_lora_weights=init, target_modules="all-linear")
-    )
+    get_peft_model(loan.model, LoraConfig(r=4, init_lora_weights=init, target_modules="all-linear"))
     loan.settle()
     touched = [p for p, own in loan.pairs if own.data_ptr() != p.data_ptr()]
     assert_same(tiny_base.model, before)
