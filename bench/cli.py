@@ -284,7 +284,7 @@ def _report(out: Path) -> None:
     from bench.report.write import write_report
 
     files = write_report(out)
-    click.echo(terminal_table(files.board, **_terminal()))
+    click.echo(terminal_table(files.board, **_terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
 
 

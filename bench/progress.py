@@ -148,7 +148,8 @@ class PlainProgress:
         """Say which phase starts."""
         self._left.start_phase()
         self._phase, self._steps = name, steps
-        self._say(f"{self._place} {name}" + (f", {steps} steps" if steps else ""))
+        length = f", {steps} {'step' if steps == 1 else 'steps'}" if steps else ""
+        self._say(f"{self._place} {name}{length}")
 
     def step(self, done: int, loss: float | None = None) -> None:
         """Say where the phase is when nothing was said for ten seconds."""
