@@ -1,0 +1,1 @@
+"""The harness: grid, runner, training, evaluation, results, report and command line."""

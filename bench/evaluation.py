@@ -142,9 +142,11 @@ def fact_rows(
 
     Args:
         facts: All selected facts, also those that a filter dropped.
-        before, after: What the pristine and the trained model said, in the order of `facts`.
+        before: What the pristine model said, in the order of `facts`.
+        after: What the trained model said.
         space: Where answers are compared.
-        weights, kept: What the strategy decided.
+        weights: How strongly each fact was learned.
+        kept: Whether it was learned at all.
         curves: Teacher-forced token accuracy per epoch, empty for dropped facts.
     """
     rows = []

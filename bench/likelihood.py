@@ -79,5 +79,5 @@ def _without(example: Example, tokens: int) -> Example:
 
 
 def _keeps_logits(model: nn.Module) -> bool:
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = getattr(model, "get_base_model", lambda: model)()
     return "logits_to_keep" in inspect.signature(inner.forward).parameters

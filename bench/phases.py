@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,10 +83,8 @@ def _reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
         return
     clear = Path("/proc/self/clear_refs")
-    try:
+    with suppress(OSError):
         clear.write_text("5")  # resets VmHWM to the memory in use now
-    except OSError:
-        pass
 
 
 def _peak_bytes(device: torch.device) -> int:

@@ -28,7 +28,7 @@ from bench.progress import Progress
 from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.signals import BaseSignals
 from bench.store import ResultsStore
-from bench.training import Diverged, TrainingPlan, data_order_seed, train
+from bench.training import DivergenceError, TrainingPlan, data_order_seed, train
 from bench.workbench import Workbench
 from methods.parts import Setting
 from methods.recipe import Recipe
@@ -126,7 +126,7 @@ def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellRes
         clock = PhaseClock(base.device, bench.cache)
         _measure_cell(cell, base, bench, clock, result, progress)
         result.update(status=Status.DONE)
-    except Diverged as error:
+    except DivergenceError as error:
         result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
     except UsageError as error:
         result.update(reason=str(error))

@@ -26,7 +26,7 @@ EXPLOSION = 1e4
 """A batch loss above this, in nats per token, is divergence: uniform guessing is about 11."""
 
 
-class Diverged(Exception):
+class DivergenceError(Exception):
     """The loss became NaN, infinite or absurd at `step`."""
 
     def __init__(self, step: int, loss: float) -> None:
@@ -98,7 +98,7 @@ def train(
         on_step: Called with the number of steps done and the last loss.
 
     Raises:
-        Diverged: The loss is not finite or explodes.
+        DivergenceError: The loss is not finite or explodes.
     """
     log = TrainingLog(accuracies=[[] for _ in plan.examples])
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -116,7 +116,7 @@ def train(
             with counter.measure(batch):
                 loss, per_fact, hits = _loss(model, adapter, batch, plan.weights)
                 if not math.isfinite(loss.item()) or loss.item() > EXPLOSION:
-                    raise Diverged(step, loss.item())
+                    raise DivergenceError(step, loss.item())
                 loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             optimizer.step()

@@ -1,0 +1,1 @@
+"""Recipes, the semantic space, and one file per part."""

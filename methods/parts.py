@@ -48,14 +48,14 @@ class Setting:
     base_name: str
 
 
-class Part(ABC):
+class Part:
     """Shared by every part: `certainty` is 'exact' or 'rebuilt', `paper` an arXiv id or ''."""
 
     certainty: ClassVar[str] = "exact"
     paper: ClassVar[str] = ""
 
 
-class Adapter(Part):
+class Adapter(Part, ABC):
     """How weights are changed.
 
     One cell calls, in this order: `calibration_tasks`, `prepare`, `attach`, then for each step
@@ -108,7 +108,7 @@ class Adapter(Part):
         raise NotImplementedError
 
 
-class Placement(Part):
+class Placement(Part, ABC):
     """Where weights are changed."""
 
     @abstractmethod
@@ -116,7 +116,7 @@ class Placement(Part):
         """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
 
 
-class Filter(Part):
+class Filter(Part, ABC):
     """What is learned: which facts are trained."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class Filter(Part):
         """Return a bool tensor `[facts]`: True for the facts to train."""
 
 
-class Weights(Part):
+class Weights(Part, ABC):
     """How strongly each fact is learned."""
 
     @abstractmethod

@@ -106,10 +106,10 @@ def parse_recipe(text: str) -> Recipe:
 
 def part_name(part: Part) -> str:
     """Return the name a part is registered under."""
-    registry = {Adapter: ADAPTERS, Placement: PLACEMENTS}
-    for kind, members in registry.items():
-        if isinstance(part, kind):
-            return members.name_of(type(part))
+    if isinstance(part, Adapter):
+        return ADAPTERS.name_of(type(part))
+    if isinstance(part, Placement):
+        return PLACEMENTS.name_of(type(part))
     return STRATEGIES.name_of(type(part))
 
 

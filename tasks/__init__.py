@@ -1,0 +1,1 @@
+"""Facts to learn and to keep: the `Fact` type, prompt, scoring, and one file per task."""

@@ -8,7 +8,6 @@ transformers and peft inside their methods only, so that listing them stays inst
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -83,7 +82,7 @@ class Registry(Generic[P]):
                 importlib.import_module(f"{self.package}.{module.name}")
         for entry in entry_points(group=self.group):
             member = entry.load()
-            if inspect.isclass(member) and member not in self._members.values():
+            if isinstance(member, type) and member not in self._members.values():
                 self.register(entry.name)(member)
 
 

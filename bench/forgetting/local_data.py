@@ -64,7 +64,8 @@ def read_rows(path: Path) -> list[Row]:
     if path.suffix == ".parquet":
         import pandas as pd
 
-        return [dict(row) for row in pd.read_parquet(path).to_dict("records")]
+        records = pd.read_parquet(path).to_dict("records")
+        return [{str(field): value for field, value in row.items()} for row in records]
     rows = list(_json_rows(path))
     for fits, read in READERS:
         if rows and fits(rows[0]):

@@ -1,0 +1,1 @@
+"""Where weights are changed: one file per placement."""

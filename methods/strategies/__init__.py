@@ -1,0 +1,1 @@
+"""What is learned, and how strongly: one file per strategy."""

@@ -67,7 +67,9 @@ def test_a_model_that_ignores_cached_states_is_found_by_measuring(tiny_base):
 
 
 def test_likelihoods_are_the_same_with_and_without_a_shared_prefix(tiny_base, monkeypatch):
-    examples = [encode(tiny_base.tokenizer, p, f.target) for p, f in zip(prompts(), FACTS)]
+    examples = [
+        encode(tiny_base.tokenizer, p, f.target) for p, f in zip(prompts(), FACTS, strict=True)
+    ]
     arguments = (tiny_base.model, examples, tiny_base.tokenizer.pad_token_id, 2)
     shared = likelihood.negative_log_likelihoods(*arguments)
     monkeypatch.setattr(likelihood, "usable_prefix", lambda *_: None)

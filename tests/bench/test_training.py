@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bench.encoding import encode
 from bench.lending import borrow
-from bench.training import Diverged, TrainingPlan, data_order_seed, train
+from bench.training import DivergenceError, TrainingPlan, data_order_seed, train
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
 
@@ -111,7 +111,7 @@ def test_an_exploding_loss_stops_at_its_step(tiny_base):
     model = lora(tiny_base)
     with torch.no_grad():
         model.base_model.model.model.norm.weight.data = torch.full((32,), float("nan"))
-    with pytest.raises(Diverged) as caught:
+    with pytest.raises(DivergenceError) as caught:
         train(model, Lora(r=4), make_plan(tiny_base), lambda *_: None)
     assert caught.value.step == 0
 
