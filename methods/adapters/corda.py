@@ -47,7 +47,7 @@ class Corda(FactoredLora):
     precision: Literal["float64", "reference"] = "float64"
 
     paper = "2406.05223"
-    learning_rate = 5e-4
+    learning_rate = 2e-4
 
     def check(self) -> None:
         """Refuse what no model can take, and an unknown calibration task."""
