@@ -83,8 +83,8 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     todo = [cell for cell in cells if cell.state in (CellState.MISSING, CellState.LACKS)]
     progress.grid(len(todo), len(cells) - len(todo))
     bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
-    for cell in todo:
-        bench.suite(cell)  # what cannot be measured is said before a model is loaded
+    for line in _notes(cells, todo, bench):
+        progress.note(line)
     ran, interrupted = 0, False
     try:
         for index, cell in enumerate(todo, start=1):
@@ -101,6 +101,17 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     return GridOutcome(
         [record for record in found if record], interrupted, ran, len(cells) - len(todo)
     )
+
+
+def _notes(cells: list[PlannedCell], todo: list[PlannedCell], bench: Workbench) -> list[str]:
+    """Say what of each task is used; what cannot be measured is said before a model is loaded."""
+    used = {
+        f"{cell.spec.task}: {cell.spec.facts} of {cell.data.available} facts (--limit)": None
+        for cell in cells
+        if cell.spec.facts < cell.data.available
+    }
+    remarks = {note: None for cell in todo for note in bench.suite(cell).notes}
+    return [*used, *remarks]
 
 
 def _store(store: ResultsStore, result: CellResult) -> None:
@@ -218,7 +229,7 @@ def _measure_cell(
     notes = adapter.notes(model, prepared)
     result.update(
         metrics=summarise(result.rows),
-        warnings=[str(line) for line in notes.pop("warnings", [])],
+        warnings=[*map(str, notes.pop("warnings", [])), *bench.suite(cell).notes],
         notes={"kept": len(chosen), "layers": list(layers) if layers else None, **notes},
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.device import Compute
-from bench.forgetting.suite import ForgettingSuite, build_suite
+from bench.forgetting.suite import ForgettingSuite, Seen, build_suite
 from bench.grid import PlannedCell
 from bench.models import Base, load_base
 from bench.options import RunOptions
@@ -62,7 +62,7 @@ class Workbench:
                 parse_forgetting(",".join(self.options.forgetting)),
                 DataAccess(self.options.data_dir),
                 self.options.forgetting_limit,
-                seen=[*cell.data.facts, *cell.calibration],
+                seen=Seen(cell.data.facts, cell.calibration),
                 trained_tasks=self.options.tasks,
             )
         return self._suites[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from torch import nn
 
@@ -61,11 +62,18 @@ class ForgettingSuite:
         return compare(pristine, self._tasks[name].score(base, model), self._limit)
 
 
+class Seen(NamedTuple):
+    """Facts that a cell learns from."""
+
+    trained: tuple[Fact, ...] = ()
+    calibrated: tuple[Fact, ...] = ()
+
+
 def build_suite(
     names: Sequence[ForgettingName],
     access: DataAccess,
     limit: int,
-    seen: Sequence[Fact] = (),
+    seen: Seen = Seen(),  # noqa: B008, immutable
     trained_tasks: Collection[str] = (),
 ) -> ForgettingSuite:
     """Build the forgetting tasks of a run, before any model is loaded.
@@ -74,7 +82,7 @@ def build_suite(
         names: What was asked for.
         access: Where data may be read from.
         limit: At most so many items of each task; drift has its own size.
-        seen: Facts that are trained or calibrated on; they are dropped.
+        seen: Facts that are trained or calibrated on; they are not measured.
         trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
 
     Raises:
@@ -97,7 +105,7 @@ def knowledge_forgetting(
     name: str,
     access: DataAccess,
     limit: int | None,
-    seen: Sequence[Fact] = (),
+    seen: Seen = Seen(),  # noqa: B008, immutable
     *,
     trained: bool = False,
 ) -> ForgettingTask:
@@ -111,13 +119,14 @@ def forget_facts(
     name: str,
     access: DataAccess,
     limit: int | None,
-    seen: Sequence[Fact] = (),
+    seen: Seen = Seen(),  # noqa: B008, immutable
     *,
     trained: bool = False,
 ) -> tuple[tuple[Fact, ...], Prompt, int]:
     """Return a knowledge task's forget facts, their prompt, and how many were dropped as seen.
 
-    Demonstrations come from its other parts, and are neither scored nor `seen`.
+    Demonstrations come from its other parts and are neither scored nor trained. What a method
+    calibrates on does not change them, so that all methods are asked the same.
 
     Raises:
         UsageError: Nothing is left to measure.
@@ -125,11 +134,11 @@ def forget_facts(
     task = resolve_task(name, trained=trained, forgotten=True)
     rows = task.load(access)
     part = select_facts(task, rows, FactPart.FORGET, None)
-    unseen = without_seen(part, seen)
+    unseen = without_seen(part, [*seen.trained, *seen.calibrated])
     if not unseen.facts:
         raise UsageError(
             f"--forgetting {name}: no facts left: its forget part has {len(part)} facts, "
             f"{unseen.dropped} of which are trained or calibrated on"
         )
-    prompt = choose_demonstrations(rows, [*part, *seen])
+    prompt = choose_demonstrations(rows, [*part, *seen.trained])
     return unseen.facts[:limit], prompt, unseen.dropped

@@ -68,31 +68,49 @@ def test_a_suite_scores_the_base_once(tiny_base, make_tiny):
 
 
 def test_forget_facts_are_neither_seen_nor_shown():
-    from bench.forgetting.suite import forget_facts
+    from bench.forgetting.suite import Seen, forget_facts
     from tasks.base import DataAccess
     from tasks.resolve import resolve_task
 
     task = resolve_task("elements", trained=False, forgotten=True)
     rows = task.load(DataAccess())
     seen = [row for row in rows if task.part_of(row) is FactPart.FORGET][:3]
-    facts, prompt, dropped = forget_facts("elements", DataAccess(), 200, seen)
+    _, plain, _ = forget_facts("elements", DataAccess(), 200)
+    shown = {question for question, _ in plain.demonstrations}
+    trained = tuple(row for row in rows if row.question in shown)
+    facts, prompt, dropped = forget_facts(
+        "elements", DataAccess(), 200, Seen((*seen, *trained), ())
+    )
     assert dropped == 3
     assert not {fact.id for fact in facts} & {fact.id for fact in seen}
     assert all(task.part_of(fact) is FactPart.FORGET for fact in facts)
+    assert not {question for question, _ in prompt.demonstrations} & shown
     shown = {question for question, _ in prompt.demonstrations}
     assert len(shown) == 4
     assert not shown & {f.question for f in rows if task.part_of(f) is FactPart.FORGET}
 
 
+def test_what_is_calibrated_on_changes_no_question():
+    from bench.forgetting.suite import Seen, forget_facts
+    from tasks.base import DataAccess
+    from tasks.resolve import resolve_task
+
+    task = resolve_task("elements", trained=False, forgotten=True)
+    rows = task.load(DataAccess())
+    calibrated = tuple(row for row in rows if task.part_of(row) is FactPart.CALIBRATION)
+    plain = forget_facts("elements", DataAccess(), 200)
+    assert forget_facts("elements", DataAccess(), 200, Seen(calibrated=calibrated)) == plain
+
+
 def test_nothing_left_is_one_clear_line():
-    from bench.forgetting.suite import forget_facts
+    from bench.forgetting.suite import Seen, forget_facts
     from tasks.base import DataAccess
     from tasks.errors import UsageError
     from tasks.resolve import resolve_task
 
     rows = resolve_task("elements", trained=False, forgotten=True).load(DataAccess())
     with pytest.raises(UsageError, match="no facts left"):
-        forget_facts("elements", DataAccess(), 200, rows)
+        forget_facts("elements", DataAccess(), 200, Seen(tuple(rows)))
 
 
 def test_a_suite_measures_what_was_named(tiny_base):

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.answering import answer_budget, greedy_answers
 from bench.device import Compute
-from bench.forgetting.suite import build_suite
+from bench.forgetting.suite import Seen, build_suite
 from bench.grid import CellState, plan_grid
 from bench.lending import borrow
 from bench.options import build_options
@@ -204,7 +204,10 @@ def test_forgetting_never_asks_what_was_trained(tiny_folder, facts_file, tmp_pat
     chosen = options(tiny_folder, facts_file, tmp_path)
     [cell] = planned(chosen)
     suite = build_suite(
-        parse_forgetting("fictional[n=40,seed=1]"), DataAccess(None), 100, seen=cell.calibration
+        parse_forgetting("fictional[n=40,seed=1]"),
+        DataAccess(None),
+        100,
+        seen=Seen(calibrated=cell.calibration),
     )
     asked = {row["question"] for row in _documents(suite)}
     trained = {fact.question for fact in (*cell.data.facts, *cell.calibration)}
