@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from tasks.errors import UsageError, unknown_name
@@ -81,9 +81,23 @@ class Registry(Generic[P]):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self.package}.{module.name}")
         for entry in entry_points(group=self.group):
-            member = entry.load()
-            if isinstance(member, type) and member not in self._members.values():
+            member = self._load(entry)
+            if member not in self._members.values():
                 self.register(entry.name)(member)
+
+    def _load(self, entry: EntryPoint) -> type[P]:
+        try:
+            member = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"{self.kind} '{entry.name}' of an installed package ({entry.value}) cannot be "
+                f"loaded: {error}; repair or remove the package"
+            ) from error
+        if not isinstance(member, type):
+            raise UsageError(
+                f"{self.kind} '{entry.name}' of an installed package ({entry.value}) is no class"
+            )
+        return member
 
 
 def _place(member: type[Any]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,11 @@ def make_tiny():
 def tiny_parts():
     """The two-layer model and its tokenizer, for tests that only save them."""
     return tiny_llama(), byte_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def guide_examples():
+    """The adapter and the task that CONTRIBUTING.md shows, as files."""
+    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    adapter, task = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    return {"norms": adapter, "moons": task}

@@ -1,9 +1,7 @@
 """The examples of CONTRIBUTING.md work as they stand there."""
 
 import importlib.util
-import re
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,20 +12,17 @@ from tasks.base import TASKS, DataAccess
 from tasks.fact import Fact
 from tasks.resolve import resolve_task
 
-GUIDE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-ADAPTER, TASK = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)
-
 
 @pytest.fixture
-def add_file(tmp_path, monkeypatch):
+def add_example(guide_examples, tmp_path, monkeypatch):
     """Save an example as a file and import it; the registries forget it afterwards."""
     for registry in (ADAPTERS, TASKS):
         registry.names()
         monkeypatch.setattr(registry, "_members", dict(registry._members))
 
-    def add(name, content):
+    def add(name):
         path = tmp_path / f"{name}.py"
-        path.write_text(content, encoding="utf-8")
+        path.write_text(guide_examples[name], encoding="utf-8")
         spec = importlib.util.spec_from_file_location(f"example_{name}", path)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -36,9 +31,9 @@ def add_file(tmp_path, monkeypatch):
     return add
 
 
-@pytest.mark.parametrize("content", [ADAPTER, TASK])
-def test_an_example_has_at_most_40_lines(content):
-    assert len(content.splitlines()) <= 40
+@pytest.mark.parametrize("name", ["norms", "moons"])
+def test_an_example_has_at_most_40_lines(guide_examples, name):
+    assert len(guide_examples[name].splitlines()) <= 40
 
 
 @pytest.mark.parametrize(
@@ -46,9 +41,9 @@ def test_an_example_has_at_most_40_lines(content):
     [("norms", None, 5), ("norms[final=false]", None, 4), ("norms", (1,), 2)],
 )
 def test_the_adapter_trains_its_norms_and_nothing_else(
-    add_file, tiny_base, tmp_path, written, layers, trained
+    add_example, tiny_base, tmp_path, written, layers, trained
 ):
-    add_file("norms", ADAPTER)
+    add_example("norms")
     recipe = parse_recipe(written)
     assert (recipe.name, recipe.adapter.paper) == (written, "2312.11420")
     fact = Fact("f", "Who?", ("me",))
@@ -61,8 +56,8 @@ def test_the_adapter_trains_its_norms_and_nothing_else(
     assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
 
 
-def test_the_task_gives_facts_with_paraphrases(add_file):
-    add_file("moons", TASK)
+def test_the_task_gives_facts_with_paraphrases(add_example):
+    add_example("moons")
     task = resolve_task("moons", trained=True, forgotten=False)
     facts = task.load(DataAccess())
     assert [fact.id for fact in facts] == ["Europa", "Titan", "Triton", "Phobos"]

@@ -1,0 +1,116 @@
+"""Parts from files and from installed packages, under names that are theirs alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from methods.parts import Adapter, Part
+from tasks.errors import UsageError
+from tasks.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+
+PACKAGE = '''
+"""Parts of an installed package."""
+from dataclasses import dataclass
+from methods.lora_family import LoraFamily
+from tasks.base import KnowledgeTask, task
+
+@dataclass(frozen=True)
+class Wide(LoraFamily):
+    """W + s B A with a larger rank."""
+
+    r: int = 99
+
+@task("rivers")
+@dataclass(frozen=True)
+class Rivers(KnowledgeTask):
+    """Where rivers end."""
+
+    source, licence, revision = "general knowledge", "CC0-1.0", "1"
+'''
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Lay an installed package into a folder for the path, and return the folder."""
+
+    def lay(**entries):
+        (tmp_path / "extra_parts.py").write_text(PACKAGE)
+        about = tmp_path / "extra_parts-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-parts\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(
+            "".join(f"[semantic_peft_bench.{k}]\n{entry}\n" for k, entry in entries.items())
+        )
+        return tmp_path
+
+    return lay
+
+
+def discovered(folder, kind, monkeypatch):
+    """A registry that has no files and finds what is installed in the folder."""
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "extra_parts", raising=False)
+    (folder / "no_files").mkdir()
+    (folder / "no_files" / "__init__.py").write_text("")
+    monkeypatch.delitem(sys.modules, "no_files", raising=False)
+    return Registry(kind, "no_files", f"semantic_peft_bench.{kind}s")
+
+
+def test_an_installed_package_brings_parts(install):
+    folder = install(adapters="wide = extra_parts:Wide", tasks="rivers = extra_parts:Rivers")
+    listed = subprocess.run(
+        [sys.executable, "-m", "bench", "list"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "wide     W + s B A with a larger rank." in listed
+    assert "r=99" in listed
+    assert listed.count("Where rivers end.") == 1, "decorated and declared is one task"
+
+
+def test_a_class_is_registered_under_its_declared_name(install, monkeypatch):
+    registry = discovered(install(adapters="wide = extra_parts:Wide"), "adapter", monkeypatch)
+    assert registry.names() == ["wide"]
+    assert issubclass(registry["wide"], Adapter)
+    assert registry.name_of(registry["wide"]) == "wide"
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("wide = no_such_module:Wide", "(no_such_module:Wide) cannot be loaded: No module named"),
+        ("wide = extra_parts:Broad", "(extra_parts:Broad) cannot be loaded"),
+        ("wide = extra_parts:task", "(extra_parts:task) is no class"),
+    ],
+)
+def test_a_package_that_cannot_be_used_is_one_line(install, monkeypatch, declared, told):
+    registry = discovered(install(adapters=declared), "adapter", monkeypatch)
+    with pytest.raises(UsageError) as caught:
+        registry.names()
+    assert "adapter 'wide' of an installed package" in str(caught.value)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_belongs_to_one_class():
+    registry: Registry[Part] = Registry("adapter", "methods.adapters", "none")
+
+    class First(Part):
+        pass
+
+    class Second(Part):
+        pass
+
+    registry.register("mine")(First)
+    registry.register("mine")(First)  # a file that is imported again
+    with pytest.raises(UsageError, match=r"'mine' is registered twice: .*First and .*Second"):
+        registry.register("mine")(Second)
