@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_an_installed_package_brings_parts(install):
         text=True,
         check=True,
     ).stdout
-    assert "wide     W + s B A with a larger rank." in listed
+    assert re.search(r"^wide +W \+ s B A with a larger rank\.", listed, flags=re.MULTILINE)
     assert "r=99" in listed
     assert listed.count("Where rivers end.") == 1, "decorated and declared is one task"
 
