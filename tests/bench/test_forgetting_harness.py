@@ -94,7 +94,7 @@ def test_the_shared_prefix_gives_the_plain_log_likelihoods(tiny_base, choice_fac
     )
     task.score(tiny_base, model)
     shared = [instance.resps[0][0] for instance in task.task.instances]
-    assert used == [2, 18], "the two probes, then all requests"
+    assert used == [18], "all requests went on from the shared states"
     monkeypatch.setattr(SharedPrefixLM, "_prefix", lambda *_: None)
     task.score(tiny_base, model)
     plain = [instance.resps[0][0] for instance in task.task.instances]
