@@ -31,7 +31,7 @@ def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) 
         inputs["attention_mask"] = torch.cat([ones, inputs["attention_mask"]], dim=1)
         inputs["past_key_values"] = prefix.expanded(len(batch.tokens))
     kept = batch.kept.to(device)
-    if _keeps_logits(model):
+    if keeps_logits(model):
         return model(**inputs, logits_to_keep=kept).logits
     return model(**inputs).logits[:, kept]
 
@@ -78,6 +78,7 @@ def _without(example: Example, tokens: int) -> Example:
     return Example(example.tokens[tokens:], example.start - tokens)
 
 
-def _keeps_logits(model: nn.Module) -> bool:
+def keeps_logits(model: nn.Module) -> bool:
+    """Return whether the model runs its head on chosen positions only, when asked to."""
     inner = getattr(model, "get_base_model", lambda: model)()
     return "logits_to_keep" in inspect.signature(inner.forward).parameters

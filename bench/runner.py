@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from bench.decisions import decide, merged_notes
 from bench.device import choose_compute, provenance
-from bench.encoding import Example, collate, encode
+from bench.encoding import collate
 from bench.evaluation import fact_rows, respond, summarise
 from bench.grid import CellState, PlannedCell, plan_grid
 from bench.lending import borrow
@@ -26,15 +27,13 @@ from bench.options import RunOptions
 from bench.phases import PhaseClock
 from bench.progress import Progress
 from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
-from bench.signals import BaseSignals
+from bench.signals import BaseSignals, training_example
 from bench.store import ResultsStore
 from bench.training import DivergenceError, TrainingPlan, data_order_seed, train
 from bench.workbench import Workbench
 from methods.parts import Setting
-from methods.recipe import Recipe
+from methods.targets import decoder_layers
 from tasks.errors import UsageError
-from tasks.fact import Fact
-from tasks.prompt import question_text
 
 IDENTITY_TOLERANCE = 1e-3
 """Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
@@ -167,25 +166,25 @@ def _measure_cell(
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
-        kept = _kept(recipe, signals, spec.seed)
-        weights = _weights(recipe, signals, kept, spec.seed)
-        layers = _layers(recipe, signals, base, spec.seed)
-        chosen = [index for index, keep in enumerate(kept.tolist()) if keep]
+        layer_count = len(decoder_layers(base.model)[1])
+        decisions = decide(recipe, signals, layer_count, spec.seed)
+        chosen = decisions.chosen
         plan = TrainingPlan(
-            examples=[_example(base, facts[index]) for index in chosen],
-            weights=weights[chosen],
+            examples=[training_example(base.tokenizer, facts[index]) for index in chosen],
+            weights=decisions.weights[chosen],
             epochs=spec.epochs,
             batch_size=spec.batch_size,
             learning_rate=spec.learning_rate,
             order_seed=data_order_seed(spec.seed, spec.task),
             pad=base.tokenizer.pad_token_id,
+            reweigh=decisions.reweigh,
         )
         loan = borrow(base)
         setting = Setting(
             model=loan.model,
             facts=tuple(facts[index] for index in chosen),
             calibration=cell.calibration,
-            layers=layers,
+            layers=decisions.layers,
             steps=plan.steps,
             seed=spec.seed,
             signals=signals,
@@ -222,15 +221,15 @@ def _measure_cell(
             before,
             after,
             signals.space,
-            weights=weights.tolist(),
-            kept=kept.tolist(),
+            weights=decisions.weights.tolist(),
+            kept=decisions.kept.tolist(),
             curves=curves,
         )
-    notes = adapter.notes(model, prepared)
+    notes = merged_notes(decisions.notes, adapter.notes(model, prepared))
     result.update(
         metrics=summarise(result.rows),
-        warnings=[*map(str, notes.pop("warnings", [])), *bench.suite(cell).notes],
-        notes={"kept": len(chosen), "layers": list(layers) if layers else None, **notes},
+        warnings=[*notes.pop("warnings"), *bench.suite(cell).notes],
+        notes=notes,
     )
 
     progress.phase(PhaseName.FORGET)
@@ -264,31 +263,6 @@ def outcome_line(record: CellRecord) -> str:
         return record.reason
     lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
     return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
-
-
-def _kept(recipe: Recipe, signals: BaseSignals, seed: int) -> Tensor:
-    if recipe.filter is None:
-        return torch.ones(len(signals.facts), dtype=torch.bool)
-    kept = recipe.filter.keep(signals, seed)
-    if not kept.any():
-        raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
-    return kept
-
-
-def _weights(recipe: Recipe, signals: BaseSignals, kept: Tensor, seed: int) -> Tensor:
-    if recipe.weights is None:
-        return torch.ones(len(signals.facts), dtype=torch.float64)
-    return recipe.weights.weights(signals, kept, seed)
-
-
-def _layers(recipe: Recipe, signals: BaseSignals, base: Base, seed: int) -> tuple[int, ...] | None:
-    if recipe.placement is None:
-        return None
-    return recipe.placement.layers(signals, base.model.config.num_hidden_layers, seed)
-
-
-def _example(base: Base, fact: Fact) -> Example:
-    return encode(base.tokenizer, question_text(fact.question), fact.target)
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.answer_states import fact_deviations
+from bench.answering import answer_budget, greedy_answers
+from bench.encoding import Example, encode
 from bench.evaluation import AnswerSpace, Responses, respond
 from bench.models import Base
 from bench.phases import CostedCache
+from bench.text_space import TextSpace
 from methods.covariance import Covariances, input_covariances
+from methods.encoder import Encoder
+from methods.layer_deviation import LayerDeviations, Norm
 from tasks.fact import Fact, facts_digest, hash_fraction
 from tasks.prompt import Prompt, question_text, target_text
 from tasks.scoring import exact_match
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CALIBRATION_BATCH = 16
 
@@ -47,15 +58,39 @@ class BaseSignals:
     @property
     def distance(self) -> Tensor:
         """Semantic distance of the base's own answer to the target, float64 `[facts]`."""
-        answers = zip(self.before.answers, self.facts, strict=True)
-        distances = [self.space.distance(answer, fact.answers) for answer, fact in answers]
-        return torch.tensor(distances, dtype=torch.float64)
+        return self.distance_in(Encoder())
+
+    def distance_in(self, encoder: Encoder) -> Tensor:
+        """Return the distances measured in another space, float64 `[facts]`."""
+        key = self._key("distance", self._digest, self._prompt.digest, repr(encoder))
+        return self._cache.get(
+            key, lambda: self.text_space(encoder).distances(self.before.answers)
+        ).clone()
+
+    def text_space(self, encoder: Encoder) -> TextSpace:
+        """Return the space in which answers to the facts are compared."""
+        key = self._key("text space", self._digest, repr(encoder))
+        return self._cache.get(key, lambda: TextSpace(self._base, encoder, self.facts))
 
     @property
     def known(self) -> Tensor:
         """Whether the base already answers the fact greedily, bool `[facts]`."""
-        answers = zip(self.before.answers, self.facts, strict=True)
-        return torch.tensor([exact_match(answer, fact.answers) for answer, fact in answers])
+        return _correct(self.before.answers, self.facts)
+
+    def layer_deviation(self, norm: Norm) -> LayerDeviations:
+        """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
+        head = self._base.model.get_output_embeddings()
+        per_fact = self._cache.get(
+            self._key("layer deviation", self._digest, norm),
+            lambda: fact_deviations(
+                self._base.model,
+                head.weight,
+                [training_example(self._base.tokenizer, fact) for fact in self.facts],
+                self._base.tokenizer.pad_token_id,
+                norm,
+            ),
+        )
+        return LayerDeviations(per_fact, head_bias=getattr(head, "bias", None) is not None)
 
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts."""
@@ -69,8 +104,69 @@ class BaseSignals:
             ),
         )
 
+    def now(self, model: nn.Module, kept: Tensor) -> CurrentSignals:
+        """Return the signals with what a model in training answers to the kept facts now."""
+        asked = kept.nonzero().flatten().tolist()
+        prompts = [self._prompt.few_shot(self.facts[index].question) for index in asked]
+        budget = answer_budget(self._base.tokenizer, [t for f in self.facts for t in f.answers])
+        said = greedy_answers(model, self._base.tokenizer, prompts, budget=budget)
+        answers = dict(zip(asked, said, strict=True))
+        return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
+
     def _respond(self) -> Responses:
         return respond(self._base.model, self._base.tokenizer, self.facts, self._prompt)
 
     def _key(self, kind: str, *parts: str) -> Hashable:
         return (kind, self._base.name, self._base.revision, str(self._base.model.dtype), *parts)
+
+
+@dataclass(frozen=True)
+class CurrentSignals:
+    """The `methods.signals.Signals` of a model in training: only its answers are its own.
+
+    Distances stay those of the pristine base's spaces.
+
+    Attributes:
+        pristine: What the base knows.
+        answers: To each fact, empty for those that are not trained.
+    """
+
+    pristine: BaseSignals
+    answers: tuple[str, ...]
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All selected training facts."""
+        return self.pristine.facts
+
+    @property
+    def distance(self) -> Tensor:
+        """Semantic distance of the model's answer to the target, float64 `[facts]`."""
+        return self.distance_in(Encoder())
+
+    def distance_in(self, encoder: Encoder) -> Tensor:
+        """Return the distances measured in another space, float64 `[facts]`."""
+        return self.pristine.text_space(encoder).distances(self.answers)
+
+    @property
+    def known(self) -> Tensor:
+        """Whether the model answers the fact now, bool `[facts]`."""
+        return _correct(self.answers, self.facts)
+
+    def layer_deviation(self, norm: Norm) -> LayerDeviations:
+        """Return the base's."""
+        return self.pristine.layer_deviation(norm)
+
+    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
+        """Return the base's."""
+        return self.pristine.covariance(facts, samples)
+
+
+def training_example(tokenizer: PreTrainedTokenizerBase, fact: Fact) -> Example:
+    """Encode a fact as it is trained: the plain prompt and the first answer."""
+    return encode(tokenizer, question_text(fact.question), fact.target)
+
+
+def _correct(answers: Sequence[str], facts: Sequence[Fact]) -> Tensor:
+    pairs = zip(answers, facts, strict=True)
+    return torch.tensor([exact_match(answer, fact.answers) for answer, fact in pairs])

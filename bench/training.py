@@ -44,6 +44,8 @@ class TrainingPlan:
         epochs, batch_size, learning_rate: As in the cell.
         order_seed: Seed of the data order; depends on (seed, task), never on the method.
         pad: Token id that pads.
+        reweigh: Called with the model in evaluation mode and the epoch, counted from 1, before
+            each epoch; returns new weights `[examples]`, or None to go on with those in use.
     """
 
     examples: Sequence[Example]
@@ -53,6 +55,7 @@ class TrainingPlan:
     learning_rate: float
     order_seed: int
     pad: int
+    reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -106,15 +109,17 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
     counter = FlopMeter()
-    model.train()
+    weights = plan.weights
     for epoch in range(1, plan.epochs + 1):
+        weights = _reweighed(model, plan, epoch, weights)
+        model.train()
         lengths = [len(example.tokens) for example in plan.examples]
         losses: dict[int, float] = {}
         for indices in batches_by_length(lengths, plan.batch_size, generator):
             batch = collate(plan.examples, indices, plan.pad)
             step = len(log.losses)
             with counter.measure(batch):
-                loss, per_fact, hits = _loss(model, adapter, batch, plan.weights)
+                loss, per_fact, hits = _loss(model, adapter, batch, weights)
                 if not math.isfinite(loss.item()) or loss.item() > EXPLOSION:
                     raise DivergenceError(step, loss.item())
                 loss.backward()
@@ -156,6 +161,12 @@ class FlopMeter:
         else:
             yield
         self.flops += self._per_token * batch.padded_tokens
+
+
+def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor) -> Tensor:
+    """Return the weights of an epoch."""
+    found = plan.reweigh(model.eval(), epoch) if plan.reweigh else None
+    return weights if found is None else found
 
 
 def _loss(

@@ -54,6 +54,9 @@ class Part:
     certainty: ClassVar[str] = "exact"
     paper: ClassVar[str] = ""
 
+    def check(self) -> None:
+        """Raise `UsageError` for parameters that can never work; called before a model loads."""
+
 
 class Adapter(Part, ABC):
     """How weights are changed.
@@ -68,9 +71,6 @@ class Adapter(Part, ABC):
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
-
-    def check(self) -> None:
-        """Raise `UsageError` for parameters that can never work; called before a model loads."""
 
     def files(self) -> tuple[Path, ...]:
         """Return files named by parameters; their content is part of the cell's identity."""
@@ -115,6 +115,13 @@ class Placement(Part, ABC):
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
         """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
 
+    def notes(self, signals: Signals, layers: tuple[int, ...]) -> dict[str, Any]:
+        """Return what is worth recording about the choice of `layers`, as plain JSON values.
+
+        As in every part's notes, lines under `warnings` go to the record's warnings.
+        """
+        return {}
+
 
 class Filter(Part, ABC):
     """What is learned: which facts are trained."""
@@ -123,13 +130,29 @@ class Filter(Part, ABC):
     def keep(self, signals: Signals, seed: int) -> Tensor:
         """Return a bool tensor `[facts]`: True for the facts to train."""
 
+    def notes(self, signals: Signals, kept: Tensor) -> dict[str, Any]:
+        """Return what is worth recording about the choice of facts, as plain JSON values."""
+        return {}
+
 
 class Weights(Part, ABC):
     """How strongly each fact is learned."""
 
     @abstractmethod
     def weights(self, signals: Signals, kept: Tensor, seed: int) -> Tensor:
-        """Return a float64 tensor `[facts]` of mean 1 over the `kept` facts."""
+        """Return a float64 tensor `[facts]` of mean 1 over the `kept` facts, 0 for the others."""
+
+    def refreshed(self, epoch: int) -> bool:
+        """Return whether to weigh anew before `epoch`, counted from 1.
+
+        `weights` is then called with signals whose distances are those of what the model in
+        training answers now.
+        """
+        return False
+
+    def notes(self, signals: Signals, weights: Tensor) -> dict[str, Any]:
+        """Return what is worth recording about the `weights`, as plain JSON values."""
+        return {}
 
 
 ADAPTERS: Registry[Adapter] = Registry(

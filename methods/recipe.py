@@ -134,7 +134,8 @@ def _check(recipe: Recipe) -> None:
             f"'{recipe.name}' cannot be: {part_name(recipe.adapter)} has no modules in the "
             "decoder layers, so a placement has nothing to choose from"
         )
-    recipe.adapter.check()
+    for part in recipe.parts:
+        part.check()
 
 
 def _sources(parts: Iterable[Part]) -> set[Path]:

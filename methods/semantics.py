@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MOVED = 1e-3
 """A fact moved away from its target when its distance grew by more than this."""
 
+EMPTY = 1.0
+"""The distance of an empty answer, by definition."""
+
 
 def mean_embedding(table: Tensor, tokens: Sequence[int]) -> Tensor:
     """Return E(t), the mean of the embedding rows of a text's tokens, float64 `[dim]`.
@@ -37,19 +40,29 @@ def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
     return (gap.square().sum(-1) / 2).clamp(0.0, 2.0)
 
 
-def answer_distance(
-    table: Tensor, answer: Sequence[int], targets: Sequence[Sequence[int]]
-) -> float:
-    """Return the distance of an answer to the nearest target; 1 for an empty answer.
+def nearest_distance(answer: Tensor | None, targets: Sequence[Tensor]) -> float:
+    """Return the distance of an encoded answer to the nearest encoded target.
 
     Args:
-        table: The base model's input embeddings, `[vocabulary, dim]`.
-        answer: Token ids of the answer, empty when nothing was said.
-        targets: Token ids of each accepted answer, none empty.
+        answer: E(answer) `[dim]`, None for an empty answer, whose distance is `EMPTY`.
+        targets: E of each accepted answer, at least one.
     """
     import torch
 
-    if not answer:
-        return 1.0
-    accepted = torch.stack([mean_embedding(table, target) for target in targets])
-    return float(cosine_distance(mean_embedding(table, answer), accepted).min())
+    if answer is None:
+        return EMPTY
+    return float(cosine_distance(answer, torch.stack(list(targets))).min())
+
+
+def answer_distance(
+    table: Tensor, answer: Sequence[int], targets: Sequence[Sequence[int]]
+) -> float:
+    """Return the distance of an answer to the nearest target in the input embeddings, uncentred.
+
+    Args:
+        table: The base model's input embeddings, `[vocabulary, dim]`.
+        answer: Token ids of the answer, empty when nothing was said: its distance is `EMPTY`.
+        targets: Token ids of each accepted answer, none empty.
+    """
+    accepted = [mean_embedding(table, target) for target in targets]
+    return nearest_distance(mean_embedding(table, answer) if answer else None, accepted)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from methods.covariance import Covariances
+    from methods.encoder import Encoder
+    from methods.layer_deviation import LayerDeviations, Norm
 
 
 class Signals(Protocol):
@@ -33,6 +35,18 @@ class Signals(Protocol):
     @property
     def known(self) -> Tensor:
         """Whether the base already answers the fact (greedy), bool."""
+        ...
+
+    def distance_in(self, encoder: Encoder) -> Tensor:
+        """Return `distance` measured in another space, float64 in [0, 2].
+
+        Raises:
+            UsageError: The model has no such layer.
+        """
+        ...
+
+    def layer_deviation(self, norm: Norm) -> LayerDeviations:
+        """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
         ...
 
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:

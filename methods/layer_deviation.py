@@ -1,0 +1,163 @@
+"""Layer deviation: how far each latent space is from the tokens to predict, and where to cut.
+
+Source: semantic layer freezing (2406.11753) on the semantic bases of 2401.16184. The bases are
+**exact**, the deviation agrees with the reviews, gains and cut are **rebuilt**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from methods.layer_choice import check_cuttable
+from methods.semantics import cosine_distance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Gain = Literal["drop", "ratio", "power"]
+Norm = Literal["final", "raw"]
+"""Whether the final norm is applied to the states of every latent space, or to none."""
+
+DRAWS = 1000
+STABLE_SHARE = 0.5
+"""A cut that fewer bootstrap draws than this agree on is unstable."""
+
+_ROWS = 8192
+"""Rows of the head taken to float64 at a time."""
+
+_SMALLEST = 1e-12
+"""Deviations below this count as this in logarithms."""
+
+
+@dataclass(frozen=True)
+class LayerDeviations:
+    """How far each latent space is from the tokens that it should predict.
+
+    Attributes:
+        per_fact: Mean over a fact's answer positions, float64 `[facts, L + 1]`.
+        head_bias: Whether the head has a bias, which the semantic bases ignore.
+    """
+
+    per_fact: Tensor
+    head_bias: bool
+
+    @property
+    def curve(self) -> Tensor:
+        """Mean over facts, float64 `[L + 1]`."""
+        return self.per_fact.mean(0)
+
+
+def semantic_bases(head: Tensor, tokens: Tensor) -> Tensor:
+    """Return the rows `tokens` of pinv(H^T) = H (H^T H)^-1, float64 `[tokens, dim]`. **exact**.
+
+    A head of lower rank than `dim` has the pseudo-inverse of its Gram matrix instead.
+
+    Args:
+        head: H, the weight of the output head, `[vocabulary, dim]`; its bias has no part in this.
+        tokens: Token ids, `[tokens]`.
+    """
+    import torch
+
+    gram = sum(rows.T @ rows for rows in _in_float64(head))
+    wanted = head[tokens].detach().double()
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    diagonal = factor.diagonal()
+    # The Gram matrix squares the condition number: beyond 1e7 Cholesky's digits are noise.
+    if failed or diagonal.min() < 1e-7 * diagonal.max():
+        return wanted @ torch.linalg.pinv(gram, hermitian=True)
+    return torch.cholesky_solve(wanted.T, factor).T
+
+
+def deviation(states: Tensor, bases: Tensor) -> Tensor:
+    """Return 1 - cos of states to the bases of what they predict, float64 `[..., positions]`.
+
+    Args:
+        states: `[..., positions, dim]`.
+        bases: `[positions, dim]`.
+    """
+    return cosine_distance(states.double(), bases.double())
+
+
+def gains(curve: Tensor, gain: Gain) -> Tensor:
+    """Return the gain of each layer 1..L, `[L]`. **rebuilt**.
+
+    `drop` dev_(k-1) - dev_k; `ratio` ln dev_(k-1) - ln dev_k; `power` ratio / (ln(k+1) - ln k).
+
+    Args:
+        curve: Deviation of each latent space, `[L + 1]`.
+        gain: Which.
+    """
+    import torch
+
+    if gain == "drop":
+        return curve[:-1] - curve[1:]
+    logarithms = curve.clamp(min=_SMALLEST).log()
+    ratio = logarithms[:-1] - logarithms[1:]
+    if gain == "ratio":
+        return ratio
+    depth = torch.arange(1, len(curve) + 1, dtype=curve.dtype).log()
+    return ratio / (depth[1:] - depth[:-1])
+
+
+def cut_layer(curve: Tensor, gain: Gain) -> int:
+    """Return the layer k, 1 <= k < L, of the largest gain; the lowest of equals. **rebuilt**.
+
+    Args:
+        curve: Deviation of each latent space, `[L + 1]`.
+        gain: Which.
+
+    Raises:
+        UsageError: A model of one layer.
+    """
+    check_cuttable(len(curve) - 1)
+    return int(gains(curve, gain)[:-1].argmax()) + 1
+
+
+def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
+    """Return the share of bootstrap samples of facts that put the cut at the same layer.
+
+    Args:
+        deviations: Of each fact in each latent space, `[facts, L + 1]`.
+        gain: Which.
+        draws: Bootstrap samples, drawn from a fixed seed.
+    """
+    import torch
+
+    cut, facts = cut_layer(deviations.mean(0), gain), len(deviations)
+    generator = torch.Generator().manual_seed(0)
+    agreed = 0
+    for _ in range(draws):
+        drawn = torch.randint(facts, (facts,), generator=generator)
+        counts = torch.bincount(drawn, minlength=facts).to(deviations.dtype)
+        agreed += cut_layer(counts @ deviations / facts, gain) == cut
+    return agreed / draws
+
+
+def cut_notes(deviations: LayerDeviations, gain: Gain) -> dict[str, Any]:
+    """Return the cut, its stability and what it rests on, as a record keeps them.
+
+    `layer_deviation` has L + 1 values, `gain` those of layers 1..L.
+    """
+    curve, stability = deviations.curve, cut_stability(deviations.per_fact, gain)
+    cut = cut_layer(curve, gain)
+    warnings = []
+    if stability < STABLE_SHARE:
+        warnings.append(
+            f"cut unstable: only {stability:.0%} of bootstrap draws over facts cut at layer {cut}"
+        )
+    if deviations.head_bias:
+        warnings.append("layer deviation ignores the bias of the output head, as its source does")
+    return {
+        "cut": cut,
+        "cut_stability": stability,
+        "layer_deviation": curve.tolist(),
+        "gain": gains(curve, gain).tolist(),
+        "warnings": warnings,
+    }
+
+
+def _in_float64(head: Tensor) -> Iterator[Tensor]:
+    for start in range(0, len(head), _ROWS):
+        yield head[start : start + _ROWS].detach().double()
