@@ -44,12 +44,11 @@ class TextSpace:
 
     def distances(self, answers: Sequence[str]) -> Tensor:
         """Return how far each fact's answer is from its nearest target, float64 `[facts]`."""
-        said = self._encode([answer for answer in answers if answer])
+        # What is a target is not run again: the batch moves states by rounding, and equal is 0.
+        said = self._encode([text for text in answers if text and text not in self._targets])
+        known = {text: self._centred(vector) for text, vector in said.items()} | self._targets
         found = [
-            nearest_distance(
-                self._centred(said[answer]) if answer else None,
-                [self._targets[target] for target in fact.answers],
-            )
+            nearest_distance(known.get(answer), [known[target] for target in fact.answers])
             for answer, fact in zip(answers, self._facts, strict=True)
         ]
         return torch.tensor(found, dtype=torch.float64)
