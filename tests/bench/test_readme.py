@@ -1,0 +1,96 @@
+"""Every `nox -s bench` command of the README does what the README says, on a few facts.
+
+The first runs on the embedded model. The others run on the two-layer model, in place of whatever
+models they name: what they ask for is the same, and a grid of 24 cells takes seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.cli import main
+from methods.recipe import parse_recipes
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "results" / "example"
+SMALL = ["--limit", "4", "--epochs", "1", "--forgetting-limit", "4", "--device", "cpu"]
+
+
+def bench_commands(text):
+    """Return what follows `nox -s bench --` in the shell blocks, as words."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    typed = re.findall(r"nox -s bench(?: -- (.*))?$", "".join(blocks), flags=re.MULTILINE)
+    return [shlex.split(words) for words in typed]
+
+
+COMMANDS = bench_commands(README)
+RUNS = [words for words in COMMANDS if not words or words[0].startswith("-")]
+"""The noxfile takes words without a command's name as `run`."""
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Be someone in a fresh folder, with the README's facts file in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
+    [facts] = re.findall(r"^```csv\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_facts.csv").write_text(facts, encoding="utf-8")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def value_of(words, option, default):
+    return words[words.index(option) + 1] if option in words else default
+
+
+def with_model(words, folder):
+    """Replace the models that a command names."""
+    if "--models" in words:
+        start = words.index("--models")
+        words = [*words[:start], *words[start + 2 :]]
+    return [*words, "--models", str(folder)]
+
+
+def cells_on_board(out):
+    """Return how many cells the leaderboard's rows hold."""
+    return int(pd.read_csv(out / "leaderboard.csv")["seeds"].sum())
+
+
+def test_the_readme_shows_runs_and_other_commands():
+    assert len(RUNS) >= 3
+    assert RUNS[0] == ["--methods", "lora,corda"], "what everyone types first"
+    assert {words[0] for words in COMMANDS if words not in RUNS} >= {"show", "list"}
+
+
+@pytest.mark.integration
+def test_the_first_command_runs_on_the_embedded_model(reader):
+    assert main(["run", *RUNS[0], *SMALL]) == 0
+    assert cells_on_board(reader / "results") == 2
+
+
+@pytest.mark.parametrize("words", RUNS[1:], ids=shlex.join)
+def test_a_run_of_the_readme_ends_well(reader, tiny_folder, words):
+    assert main(["run", *with_model(words, tiny_folder), *SMALL]) == 0
+    methods = parse_recipes([value_of(words, "--methods", "lora,dora,pissa,corda")])
+    sizes = [value_of(words, option, "one").count(",") + 1 for option in ("--tasks", "--seeds")]
+    assert cells_on_board(reader / "results") == len(methods) * sizes[0] * sizes[1]
+    saved = list(reader.glob("results/adapters/*/adapter_config.json"))
+    assert len(saved) == (len(methods) if "--save-adapters" in words else 0)
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w not in RUNS], ids=shlex.join)
+def test_another_command_of_the_readme_answers(reader, capsys, words):
+    """A placeholder stands for any cell of the example, which lies in the repository."""
+    cell = sorted(EXAMPLE.glob("cells/*.json"))[0].stem
+    meant = {"CELL": cell, "results/example": str(EXAMPLE)}
+    assert main([meant.get(word, word) for word in words]) == 0
+    assert (cell if "CELL" in words else "lora") in capsys.readouterr().out
