@@ -2,13 +2,16 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.lending import borrow
-from methods.parts import ADAPTERS, Setting
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Setting
 from methods.recipe import parse_recipe
 from tasks.base import TASKS, DataAccess
+from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.resolve import resolve_task
 
@@ -16,7 +19,7 @@ from tasks.resolve import resolve_task
 @pytest.fixture
 def add_example(guide_examples, tmp_path, monkeypatch):
     """Save an example as a file and import it; the registries forget it afterwards."""
-    for registry in (ADAPTERS, TASKS):
+    for registry in (ADAPTERS, PLACEMENTS, STRATEGIES, TASKS):
         registry.names()
         monkeypatch.setattr(registry, "_members", dict(registry._members))
 
@@ -31,7 +34,7 @@ def add_example(guide_examples, tmp_path, monkeypatch):
     return add
 
 
-@pytest.mark.parametrize("name", ["norms", "moons"])
+@pytest.mark.parametrize("name", ["norms", "every", "unknown", "moons"])
 def test_an_example_has_at_most_40_lines(guide_examples, name):
     assert len(guide_examples[name].splitlines()) <= 40
 
@@ -54,6 +57,20 @@ def test_the_adapter_trains_its_norms_and_nothing_else(
     assert all("norm" in name for name in names)
     recipe.adapter.save(model, None, setting, tmp_path / "saved")
     assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
+
+
+def test_the_placement_trains_every_nth_layer(add_example):
+    add_example("every")
+    recipe = parse_recipe("lora+every[n=3]")
+    assert recipe.placement.layers(None, 8, 0) == (2, 5)
+    with pytest.raises(UsageError, match="n=0"):
+        parse_recipe("every[n=0]")
+
+
+def test_the_strategy_keeps_what_the_base_does_not_know(add_example):
+    add_example("unknown")
+    signals = SimpleNamespace(known=torch.tensor([True, False, True]))
+    assert parse_recipe("unknown").filter.keep(signals, 0).tolist() == [False, True, False]
 
 
 def test_the_task_gives_facts_with_paraphrases(add_example):

@@ -1,4 +1,4 @@
-"""A new adapter and a new task, each one new file: listed, run, and on the leaderboard.
+"""A new part of each kind and a new task, each one new file: listed, run, on the leaderboard.
 
 The files are the examples of CONTRIBUTING.md, saved into a copy of the packages.
 """
@@ -16,12 +16,18 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = {"norms": "methods/adapters/norms.py", "moons": "tasks/knowledge/moons.py"}
+PLACES = {
+    "norms": "methods/adapters/norms.py",
+    "every": "methods/placement/every.py",
+    "unknown": "methods/strategies/unknown.py",
+    "moons": "tasks/knowledge/moons.py",
+}
+METHODS = ("lora[r=4]", "lora[r=4]+every", "lora[r=4]+unknown", "norms")
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory, guide_examples):
-    """A copy of the packages with the two new files and nothing else changed."""
+    """A copy of the packages with the new files and nothing else changed."""
     folder = tmp_path_factory.mktemp("checkout")
     for package in ("bench", "methods", "tasks"):
         source = shutil.ignore_patterns("__pycache__")
@@ -36,7 +42,7 @@ def bench(checkout):
     """Type a command in the copy; returns what it prints."""
 
     def type_(*command):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"}
         environment.pop("PYTHONPATH", None)
         done = subprocess.run(
             [sys.executable, "-m", "bench", *map(str, command)],
@@ -54,9 +60,9 @@ def bench(checkout):
 
 @pytest.fixture(scope="module")
 def grid(tiny_folder, facts_file):
-    """Two adapters and two tasks, one of each new: four cells."""
+    """Four methods and two tasks, one task and all but one method new: eight cells."""
     options = {
-        "--methods": "lora[r=4],norms",
+        "--methods": ",".join(METHODS),
         "--tasks": f"{facts_file},moons",
         "--models": tiny_folder,
         "--forgetting": "none",
@@ -75,6 +81,8 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     listed = bench("list")
     assert re.search(r"^norms +Trains the gain", listed, flags=re.MULTILINE)
     assert "final=true" in listed
+    assert re.search(r"^every +Train the layers", listed, flags=re.MULTILINE)
+    assert re.search(r"^unknown +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^moons +Which planet a moon circles", listed, flags=re.MULTILINE)
 
 
@@ -87,13 +95,16 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
     expected = {
         (str(tiny_folder), task, method)
         for task in (facts_file.stem, "moons")
-        for method in ("lora[r=4]", "norms")
+        for method in METHODS
     }
     assert {(model, Path(task).stem, method) for model, task, method in rows} == expected
     assert board["reliability"].notna().all()
 
     assert {state for state, _ in states(bench("plan", *grid))} == {"done"}
-    with (checkout / PLACES["norms"]).open("a", encoding="utf-8") as stream:
-        stream.write("# edited\n")
-    found = states(bench("plan", *grid))
-    assert found == [("done", "lora[r=4]")] * 2 + [("missing", "norms")] * 2
+    missing = set()
+    for edited, method in (("norms", METHODS[3]), ("every", METHODS[1]), ("unknown", METHODS[2])):
+        with (checkout / PLACES[edited]).open("a", encoding="utf-8") as stream:
+            stream.write("# edited\n")
+        missing.add(method)  # an edit reaches the cells of its part alone
+        found = states(bench("plan", *grid))
+        assert {method for state, method in found if state == "missing"} == missing
