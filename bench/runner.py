@@ -6,6 +6,7 @@ facts -> signals -> what is kept, how it weighs, which layers -> prepare and att
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
 """Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
+
+ENOUGH_STEPS = 40
+"""Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
 
 PROBES = 8
 """Facts on which that difference is measured."""
@@ -109,7 +113,9 @@ def _notes(cells: list[PlannedCell], todo: list[PlannedCell], bench: Workbench) 
         for cell in cells
         if cell.spec.facts < cell.data.available
     }
-    remarks = {note: None for cell in todo for note in bench.suite(cell).notes}
+    remarks = {
+        note: None for cell in todo for note in (*_few_steps(cell), *bench.suite(cell).notes)
+    }
     return [*used, *remarks]
 
 
@@ -228,7 +234,7 @@ def _measure_cell(
     notes = merged_notes(decisions.notes, adapter.notes(model, prepared))
     result.update(
         metrics=summarise(result.rows),
-        warnings=[*notes.pop("warnings"), *bench.suite(cell).notes],
+        warnings=[*notes.pop("warnings"), *_few_steps(cell), *bench.suite(cell).notes],
         notes=notes,
     )
 
@@ -263,6 +269,18 @@ def outcome_line(record: CellRecord) -> str:
         return record.reason
     lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
     return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
+
+
+def _few_steps(cell: PlannedCell) -> list[str]:
+    """Warn where a small task at the default epochs is hardly trained at all."""
+    spec = cell.spec
+    steps = math.ceil(spec.facts / spec.batch_size) * spec.epochs
+    if steps >= ENOUGH_STEPS:
+        return []
+    return [
+        f"{spec.task}: {steps} optimizer steps are few for learning facts; "
+        "raise --epochs or lower --batch-size"
+    ]
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:

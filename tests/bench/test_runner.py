@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -233,3 +234,18 @@ def test_identity_changes_with_what_matters_and_only_then(tiny_folder, facts_fil
     assert ids(forgetting="drift", save_adapters=True, forgetting_limit=9) == plain
     kpm = {"methods": "corda"}
     assert ids(**kpm) != ids(**kpm, forgetting="elements"), "kpm calibrates on another task"
+
+
+def test_too_few_steps_are_said_before_and_recorded(tiny_folder, facts_file, tmp_path):
+    class Listening(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def note(self, line):
+            self.lines.append(line)
+
+    [record] = run_grid(options(tiny_folder, facts_file, tmp_path), Listening()).records
+    warning = f"{facts_file}: 4 optimizer steps are few for learning facts"
+    assert any(line.startswith(warning) for line in Listening.lines)
+    assert any(line.startswith(warning) for line in record.warnings)
+    many = options(tiny_folder, facts_file, tmp_path, epochs=20)
+    assert not any("steps" in line for line in run_grid(many, Silent()).records[0].warnings)
