@@ -79,7 +79,7 @@ def test_svd_takes_over_where_squaring_loses_the_small_end(monkeypatch):
     found = minor_factors(W, 3, 1.0)
     assert relative(found.B @ found.A, exact) < 1e-5
     assert found.condition == pytest.approx(1e9, rel=1e-3)
-    monkeypatch.setattr(decomposition, "GRAM_LIMIT", -1.0)
+    monkeypatch.setattr(decomposition, "GRAM_LIMITS", dict.fromkeys(End, -1.0))
     squared = minor_factors(W, 3, 1.0)
     assert relative(squared.B @ squared.A, exact) > 1e-5, "the limit must be there for a reason"
 
