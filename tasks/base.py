@@ -42,9 +42,9 @@ class KnowledgeTask(ABC):
         revision: Pinned version of the data; changes when the data change.
     """
 
-    source: ClassVar[str]
-    licence: ClassVar[str]
-    revision: ClassVar[str]
+    source: ClassVar[str] = "not stated"
+    licence: ClassVar[str] = "not stated"
+    revision: ClassVar[str] = ""
 
     @abstractmethod
     def load(self, access: DataAccess) -> Sequence[Fact]:
