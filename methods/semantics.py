@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOVED = 1e-3
-"""A fact moved away from its target when its distance grew by more than this."""
-
 EMPTY = 1.0
 """The distance of an empty answer, by definition."""
 
