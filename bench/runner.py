@@ -6,7 +6,6 @@ facts -> signals -> what is kept, how it weighs, which layers -> prepare and att
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,36 +13,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from bench.decisions import decide, merged_notes
+from bench.attaching import Attached, attach
+from bench.cautions import few_steps, opening_notes
+from bench.decisions import merged_notes
 from bench.device import choose_compute, provenance
-from bench.encoding import collate
 from bench.evaluation import fact_rows, respond, summarise
 from bench.grid import CellState, PlannedCell, plan_grid
-from bench.lending import borrow
-from bench.likelihood import target_logits
 from bench.models import Base
 from bench.options import RunOptions
 from bench.phases import PhaseClock
 from bench.progress import Progress
 from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
-from bench.signals import BaseSignals, training_example
+from bench.signals import BaseSignals
 from bench.store import ResultsStore
-from bench.training import DivergenceError, TrainingPlan, data_order_seed, train
+from bench.training import DivergenceError, train
 from bench.workbench import Workbench
-from methods.parts import Setting
-from methods.targets import decoder_layers
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
 """Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
-
-ENOUGH_STEPS = 40
-"""Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
-
-PROBES = 8
-"""Facts on which that difference is measured."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     todo = [cell for cell in cells if cell.state in (CellState.MISSING, CellState.LACKS)]
     progress.grid(len(todo), len(cells) - len(todo))
     bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
-    for line in _notes(cells, todo, bench):
+    for line in opening_notes(cells, todo, bench):
         progress.note(line)
     ran, interrupted = 0, False
     try:
@@ -104,19 +93,6 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     return GridOutcome(
         [record for record in found if record], interrupted, ran, len(cells) - len(todo)
     )
-
-
-def _notes(cells: list[PlannedCell], todo: list[PlannedCell], bench: Workbench) -> list[str]:
-    """Say what of each task is used; what cannot be measured is said before a model is loaded."""
-    used = {
-        f"{cell.spec.task}: {cell.spec.facts} of {cell.data.available} facts (--limit)": None
-        for cell in cells
-        if cell.spec.facts < cell.data.available
-    }
-    remarks = {
-        note: None for cell in todo for note in (*_few_steps(cell), *bench.suite(cell).notes)
-    }
-    return [*used, *remarks]
 
 
 def _store(store: ResultsStore, result: CellResult) -> None:
@@ -172,39 +148,11 @@ def _measure_cell(
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
-        layer_count = len(decoder_layers(base.model)[1])
-        decisions = decide(recipe, signals, layer_count, spec.seed)
-        chosen = decisions.chosen
-        plan = TrainingPlan(
-            examples=[training_example(base.tokenizer, facts[index]) for index in chosen],
-            weights=decisions.weights[chosen],
-            epochs=spec.epochs,
-            batch_size=spec.batch_size,
-            learning_rate=spec.learning_rate,
-            order_seed=data_order_seed(spec.seed, spec.task),
-            pad=base.tokenizer.pad_token_id,
-            reweigh=decisions.reweigh,
-        )
-        loan = borrow(base)
-        setting = Setting(
-            model=loan.model,
-            facts=tuple(facts[index] for index in chosen),
-            calibration=cell.calibration,
-            layers=decisions.layers,
-            steps=plan.steps,
-            seed=spec.seed,
-            signals=signals,
-            base_name=spec.model,
-        )
-        torch.manual_seed(spec.seed)
-        prepared = adapter.prepare(setting)
-        torch.manual_seed(spec.seed)
-        model = adapter.attach(setting, prepared).eval()
-        loan.settle()
-        difference = init_difference(base, model, plan)
+        attached = attach(base, signals, recipe, spec, cell.calibration)
+    model, plan, decisions = attached.model, attached.plan, attached.decisions
     result.update(
-        init_difference=difference,
-        identity=difference < IDENTITY_TOLERANCE,
+        init_difference=attached.difference,
+        identity=attached.difference < IDENTITY_TOLERANCE,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         parameters_total=sum(p.numel() for p in base.model.parameters()),
     )
@@ -220,7 +168,7 @@ def _measure_cell(
         before = signals.before
         after = respond(model, base.tokenizer, facts, prompt, before)
         curves: list[list[float]] = [[] for _ in facts]
-        for index, history in zip(chosen, log.accuracies, strict=True):
+        for index, history in zip(decisions.chosen, log.accuracies, strict=True):
             curves[index] = history
         result.rows = fact_rows(
             facts,
@@ -231,10 +179,10 @@ def _measure_cell(
             kept=decisions.kept.tolist(),
             curves=curves,
         )
-    notes = merged_notes(decisions.notes, adapter.notes(model, prepared))
+    notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
-        warnings=[*notes.pop("warnings"), *_few_steps(cell), *bench.suite(cell).notes],
+        warnings=[*notes.pop("warnings"), *few_steps(cell.spec), *bench.suite(cell).notes],
         notes=notes,
     )
 
@@ -243,16 +191,7 @@ def _measure_cell(
         measured = bench.forgetting(cell, base, model)
         result.update(forgetting=[*measured, *_measured_before(cell, measured)])
     if bench.options.save_adapters:
-        result.update(adapter_path=_save(cell, model, prepared, setting, bench.options.out))
-
-
-def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
-    """Return max |logit difference| to the base before training, over a few training facts."""
-    indices = list(range(min(PROBES, len(plan.examples))))
-    batch = collate(plan.examples, indices, plan.pad)
-    with torch.no_grad():
-        ours, theirs = target_logits(model, batch), target_logits(base.model, batch)
-    return float((ours.float() - theirs.float()).abs().max())
+        result.update(adapter_path=_save(cell, attached, bench.options.out))
 
 
 def label(cell: PlannedCell) -> str:
@@ -271,18 +210,6 @@ def outcome_line(record: CellRecord) -> str:
     return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
 
 
-def _few_steps(cell: PlannedCell) -> list[str]:
-    """Warn where a small task at the default epochs is hardly trained at all."""
-    spec = cell.spec
-    steps = math.ceil(spec.facts / spec.batch_size) * spec.epochs
-    if steps >= ENOUGH_STEPS:
-        return []
-    return [
-        f"{spec.task}: {steps} optimizer steps are few for learning facts; "
-        "raise --epochs or lower --batch-size"
-    ]
-
-
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
     """Return what an earlier run of this very cell measured on other forgetting tasks."""
     if cell.state is not CellState.LACKS:
@@ -291,11 +218,9 @@ def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[
     return [found for found in cell.earlier if found.task not in now]
 
 
-def _save(
-    cell: PlannedCell, model: nn.Module, prepared: object, setting: Setting, out: Path
-) -> str:
+def _save(cell: PlannedCell, attached: Attached, out: Path) -> str:
     folder = out / "adapters" / cell.cell_id
-    cell.recipe.adapter.save(model, prepared, setting, folder)
+    cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, folder)
     return str(folder.relative_to(out))
 
 

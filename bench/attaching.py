@@ -1,0 +1,108 @@
+"""From a recipe to a model ready to train: decide, prepare, attach to a borrowed base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.decisions import Decisions, decide
+from bench.encoding import collate
+from bench.lending import borrow
+from bench.likelihood import target_logits
+from bench.models import Base
+from bench.records import CellSpec
+from bench.signals import BaseSignals, training_example
+from bench.training import TrainingPlan, data_order_seed
+from methods.parts import Setting
+from methods.recipe import Recipe
+from methods.targets import decoder_layers
+from tasks.fact import Fact
+
+PROBES = 8
+"""Training facts on which the adapter's difference to the base is measured."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A borrowed base with its adapter, and how it will be trained.
+
+    Attributes:
+        model: In evaluation mode.
+        setting, prepared: What the adapter was given and what its `prepare` made of it.
+        decisions: Which facts and layers, and how strongly.
+        plan: The training, of the kept facts alone.
+        difference: Largest |logit difference| to the base before training.
+    """
+
+    model: nn.Module
+    setting: Setting
+    prepared: object
+    decisions: Decisions
+    plan: TrainingPlan
+    difference: float
+
+
+def attach(
+    base: Base, signals: BaseSignals, recipe: Recipe, spec: CellSpec, calibration: Sequence[Fact]
+) -> Attached:
+    """Let a recipe decide on the facts of its signals, and attach its adapter.
+
+    Args:
+        base: The resident base; it is borrowed, never changed.
+        signals: What the base knows about the facts to train.
+        recipe: The method.
+        spec: Seed, schedule and names.
+        calibration: Facts that the adapter may calibrate on.
+
+    Raises:
+        UsageError: The recipe does not go with the model or the facts.
+    """
+    facts = signals.facts
+    decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
+    plan = _training_plan(base, facts, decisions, spec)
+    loan = borrow(base)
+    setting = Setting(
+        model=loan.model,
+        facts=tuple(facts[index] for index in decisions.chosen),
+        calibration=tuple(calibration),
+        layers=decisions.layers,
+        steps=plan.steps,
+        seed=spec.seed,
+        signals=signals,
+        base_name=spec.model,
+    )
+    torch.manual_seed(spec.seed)
+    prepared = recipe.adapter.prepare(setting)
+    torch.manual_seed(spec.seed)
+    model = recipe.adapter.attach(setting, prepared).eval()
+    loan.settle()
+    difference = init_difference(base, model, plan)
+    return Attached(model, setting, prepared, decisions, plan, difference)
+
+
+def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
+    """Return max |logit difference| to the base before training, over a few training facts."""
+    indices = list(range(min(PROBES, len(plan.examples))))
+    batch = collate(plan.examples, indices, plan.pad)
+    with torch.no_grad():
+        ours, theirs = target_logits(model, batch), target_logits(base.model, batch)
+    return float((ours.float() - theirs.float()).abs().max())
+
+
+def _training_plan(
+    base: Base, facts: Sequence[Fact], decisions: Decisions, spec: CellSpec
+) -> TrainingPlan:
+    chosen = decisions.chosen
+    return TrainingPlan(
+        examples=[training_example(base.tokenizer, facts[index]) for index in chosen],
+        weights=decisions.weights[chosen],
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        order_seed=data_order_seed(spec.seed, spec.task),
+        pad=base.tokenizer.pad_token_id,
+        reweigh=decisions.reweigh,
+    )
