@@ -1,0 +1,1 @@
+"""Studies: questions that one table and one picture answer."""
