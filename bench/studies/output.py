@@ -171,10 +171,14 @@ def _text(line: dict[Any, Any], column: StudyColumn) -> str:
         return wording.MISSING
     if column.form is Form.TEXT:
         return str(value)
-    low, high = (line.get(f"{column.name}_{end}") for end in ("low", "high"))
-    bounded = pd.notna(low) and pd.notna(high)
-    interval = Interval(float(low), float(high), IntervalKind.NONE) if bounded else None
-    return _FORMS[column.form](Estimate(float(value), interval))
+    return _FORMS[column.form](Estimate(float(value), _interval(line, column.name)))
+
+
+def _interval(line: dict[Any, Any], name: str) -> Interval | None:
+    low, high = line.get(f"{name}_low"), line.get(f"{name}_high")
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return None
+    return Interval(float(low), float(high), IntervalKind.NONE)
 
 
 def _number(estimate: Estimate) -> str:
