@@ -48,7 +48,8 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     kept = _kept(recipe, signals, seed)
     weights = _weights(recipe, signals, kept, seed)
     layers = _layers(recipe, signals, layer_count, seed)
-    notes: list[dict[str, Any]] = [{"kept": int(kept.sum()), "layers": layers and list(layers)}]
+    trained = {"layers": layers and list(layers), "layer_count": layer_count}
+    notes: list[dict[str, Any]] = [{"kept": int(kept.sum()), **trained}]
     if recipe.placement is not None and layers is not None:
         notes.append(recipe.placement.notes(signals, layers))
     if recipe.filter is not None:

@@ -81,23 +81,23 @@ def deviation(states: Tensor, bases: Tensor) -> Tensor:
 
 
 def gains(curve: Tensor, gain: Gain) -> Tensor:
-    """Return the gain of each layer 1..L, `[L]`. **rebuilt**.
+    """Return the gain of each layer 1..L, `[..., L]`. **rebuilt**.
 
     `drop` dev_(k-1) - dev_k; `ratio` ln dev_(k-1) - ln dev_k; `power` ratio / (ln(k+1) - ln k).
 
     Args:
-        curve: Deviation of each latent space, `[L + 1]`.
+        curve: Deviation of each latent space, `[..., L + 1]`.
         gain: Which.
     """
     import torch
 
     if gain == "drop":
-        return curve[:-1] - curve[1:]
+        return curve[..., :-1] - curve[..., 1:]
     logarithms = curve.clamp(min=_SMALLEST).log()
-    ratio = logarithms[:-1] - logarithms[1:]
+    ratio = logarithms[..., :-1] - logarithms[..., 1:]
     if gain == "ratio":
         return ratio
-    depth = torch.arange(1, len(curve) + 1, dtype=curve.dtype).log()
+    depth = torch.arange(1, curve.shape[-1] + 1, dtype=curve.dtype).log()
     return ratio / (depth[1:] - depth[:-1])
 
 
@@ -115,6 +115,24 @@ def cut_layer(curve: Tensor, gain: Gain) -> int:
     return int(gains(curve, gain)[:-1].argmax()) + 1
 
 
+def bootstrap_curves(deviations: Tensor, draws: int = DRAWS) -> Tensor:
+    """Return the curves of bootstrap samples of facts, float64 `[draws, L + 1]`.
+
+    Args:
+        deviations: Of each fact in each latent space, `[facts, L + 1]`.
+        draws: Bootstrap samples, drawn from a fixed seed.
+    """
+    import torch
+
+    facts, generator = len(deviations), torch.Generator().manual_seed(0)
+    curves = []
+    for _ in range(draws):
+        drawn = torch.randint(facts, (facts,), generator=generator)
+        counts = torch.bincount(drawn, minlength=facts).to(deviations.dtype)
+        curves.append(counts @ deviations / facts)
+    return torch.stack(curves)
+
+
 def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
     """Return the share of bootstrap samples of facts that put the cut at the same layer.
 
@@ -123,22 +141,16 @@ def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
         gain: Which.
         draws: Bootstrap samples, drawn from a fixed seed.
     """
-    import torch
-
-    cut, facts = cut_layer(deviations.mean(0), gain), len(deviations)
-    generator = torch.Generator().manual_seed(0)
-    agreed = 0
-    for _ in range(draws):
-        drawn = torch.randint(facts, (facts,), generator=generator)
-        counts = torch.bincount(drawn, minlength=facts).to(deviations.dtype)
-        agreed += cut_layer(counts @ deviations / facts, gain) == cut
-    return agreed / draws
+    cut = cut_layer(deviations.mean(0), gain)
+    curves = bootstrap_curves(deviations, draws)
+    return sum(cut_layer(curve, gain) == cut for curve in curves) / draws
 
 
 def cut_notes(deviations: LayerDeviations, gain: Gain) -> dict[str, Any]:
     """Return the cut, its stability and what it rests on, as a record keeps them.
 
-    `layer_deviation` has L + 1 values, `gain` those of layers 1..L.
+    `layer_deviation` has L + 1 values, `gain` those of layers 1..L; `<name>_low` and
+    `<name>_high` are the ends of their 95 % bootstrap intervals over facts.
     """
     curve, stability = deviations.curve, cut_stability(deviations.per_fact, gain)
     cut = cut_layer(curve, gain)
@@ -154,7 +166,19 @@ def cut_notes(deviations: LayerDeviations, gain: Gain) -> dict[str, Any]:
         "cut_stability": stability,
         "layer_deviation": curve.tolist(),
         "gain": gains(curve, gain).tolist(),
+        **_intervals(deviations.per_fact, gain),
         "warnings": warnings,
+    }
+
+
+def _intervals(per_fact: Tensor, gain: Gain) -> dict[str, list[float]]:
+    """Return the ends of what `cut_notes` bounds, from the draws that its stability counts."""
+    curves = bootstrap_curves(per_fact)
+    drawn = {"layer_deviation": curves, "gain": gains(curves, gain)}
+    return {
+        f"{name}_{end}": values.quantile(share, dim=0).tolist()
+        for name, values in drawn.items()
+        for end, share in (("low", 0.025), ("high", 0.975))
     }
 
 

@@ -88,3 +88,15 @@ def test_an_unstable_cut_and_a_biased_head_are_warned_of():
     steady = LayerDeviations(even[:1], head_bias=False)
     assert cut_notes(steady, "drop")["warnings"] == []
     assert len(cut_notes(steady, "drop")["gain"]) == 4
+
+
+def test_what_a_cut_rests_on_lies_within_its_interval():
+    generator = torch.Generator().manual_seed(2)
+    per_fact = torch.rand(40, 5, generator=generator, dtype=torch.float64)
+    notes = cut_notes(LayerDeviations(per_fact, head_bias=False), "drop")
+    for name in ("layer_deviation", "gain"):
+        ends = zip(notes[f"{name}_low"], notes[name], notes[f"{name}_high"], strict=True)
+        assert all(low < value < high for low, value, high in ends)
+    spread = per_fact[:, 0].std() / 40**0.5
+    width = notes["layer_deviation_high"][0] - notes["layer_deviation_low"][0]
+    assert width == pytest.approx(2 * 1.96 * float(spread), rel=0.15)
