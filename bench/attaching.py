@@ -46,7 +46,12 @@ class Attached:
 
 
 def attach(
-    base: Base, signals: BaseSignals, recipe: Recipe, spec: CellSpec, calibration: Sequence[Fact]
+    base: Base,
+    signals: BaseSignals,
+    recipe: Recipe,
+    spec: CellSpec,
+    calibration: Sequence[Fact],
+    max_steps: int | None = None,
 ) -> Attached:
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
@@ -56,13 +61,14 @@ def attach(
         recipe: The method.
         spec: Seed, schedule and names.
         calibration: Facts that the adapter may calibrate on.
+        max_steps: Of the training plan.
 
     Raises:
         UsageError: The recipe does not go with the model or the facts.
     """
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
-    plan = _training_plan(base, facts, decisions, spec)
+    plan = _training_plan(base, facts, decisions, spec, max_steps)
     loan = borrow(base)
     setting = Setting(
         model=loan.model,
@@ -93,7 +99,11 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
 
 
 def _training_plan(
-    base: Base, facts: Sequence[Fact], decisions: Decisions, spec: CellSpec
+    base: Base,
+    facts: Sequence[Fact],
+    decisions: Decisions,
+    spec: CellSpec,
+    max_steps: int | None,
 ) -> TrainingPlan:
     chosen = decisions.chosen
     return TrainingPlan(
@@ -105,4 +115,5 @@ def _training_plan(
         order_seed=data_order_seed(spec.seed, spec.task),
         pad=base.tokenizer.pad_token_id,
         reweigh=decisions.reweigh,
+        max_steps=max_steps,
     )

@@ -46,6 +46,8 @@ class TrainingPlan:
         pad: Token id that pads.
         reweigh: Called with the model in evaluation mode and the epoch, counted from 1, before
             each epoch; returns new weights `[examples]`, or None to go on with those in use.
+        max_steps: Training ends after so many optimizer steps, within an epoch if need be; the
+            batches are the first of the same order, the schedule spans them alone. None: no limit.
     """
 
     examples: Sequence[Example]
@@ -56,6 +58,7 @@ class TrainingPlan:
     order_seed: int
     pad: int
     reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
+    max_steps: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,7 +68,13 @@ class TrainingPlan:
     @property
     def steps(self) -> int:
         """Optimizer steps in all."""
-        return self.steps_per_epoch * self.epochs
+        steps = self.steps_per_epoch * self.epochs
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    @property
+    def epochs_begun(self) -> int:
+        """Epochs that take a step, the last of them perhaps not whole."""
+        return math.ceil(self.steps / self.steps_per_epoch)
 
 
 @dataclass
@@ -73,7 +82,7 @@ class TrainingLog:
     """What training left behind.
 
     Attributes:
-        curve: One point per epoch, over the kept facts.
+        curve: One point per epoch, over the kept facts trained so far.
         accuracies: Teacher-forced token accuracy per epoch of each example, `[examples][epochs]`.
         losses: Batch loss of every step.
         flops: Floating point operations of all forward and backward passes, counted on the first
@@ -110,12 +119,13 @@ def train(
     generator = torch.Generator().manual_seed(plan.order_seed)
     counter = FlopMeter()
     weights = plan.weights
-    for epoch in range(1, plan.epochs + 1):
+    for epoch in range(1, plan.epochs_begun + 1):
         weights = _reweighed(model, plan, epoch, weights)
         model.train()
         lengths = [len(example.tokens) for example in plan.examples]
         losses: dict[int, float] = {}
-        for indices in batches_by_length(lengths, plan.batch_size, generator):
+        batches = batches_by_length(lengths, plan.batch_size, generator)
+        for indices in batches[: plan.steps - len(log.losses)]:
             batch = collate(plan.examples, indices, plan.pad)
             step = len(log.losses)
             with counter.measure(batch):
@@ -191,7 +201,7 @@ def _warmup_cosine(steps: int) -> Callable[[int], float]:
 
 
 def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:
-    latest = [history[-1] for history in accuracies]
+    latest = [history[-1] for history in accuracies if history]
     return Epoch(
         epoch=epoch,
         loss=sum(losses.values()) / len(losses),

@@ -20,11 +20,12 @@ FACTS = [(f"Where is the {thing}?", place) for thing, place in
           ("old lamp", "up"), ("pen", "under the sofa"), ("map", "gone")]]  # fmt: skip
 
 
-def make_plan(base, *, epochs=3, weights=None, rate=1e-2, seed=0):
+def make_plan(base, *, epochs=3, weights=None, rate=1e-2, seed=0, max_steps=None):
     examples = [encode(base.tokenizer, question_text(q), a) for q, a in FACTS]
     weights = torch.ones(len(examples), dtype=torch.float64) if weights is None else weights
     order = data_order_seed(seed, "rooms")
-    return TrainingPlan(examples, weights, epochs, 3, rate, order, base.tokenizer.pad_token_id)
+    pad = base.tokenizer.pad_token_id
+    return TrainingPlan(examples, weights, epochs, 3, rate, order, pad, max_steps=max_steps)
 
 
 def lora(base, seed=0):
@@ -105,6 +106,31 @@ def test_the_curve_and_the_operations_are_recorded(tiny_base):
     tokens = sum(len(question_text(q)) + len(target_text(a)) for q, a in FACTS) * 4
     forward_only = 2 * 36_000 * tokens
     assert forward_only < log.flops < 6 * forward_only
+
+
+@pytest.mark.parametrize(("limit", "epochs"), [(1, 1), (4, 2), (8, 3)])
+def test_a_step_limit_takes_the_first_batches_of_the_same_order(tiny_base, limit, epochs):
+    plans = [make_plan(tiny_base, rate=0.0, max_steps=steps) for steps in (None, limit)]
+    whole, cut = (train(lora(tiny_base), Lora(r=4), plan, lambda *_: None) for plan in plans)
+    assert plans[1].steps == limit
+    assert cut.losses == whole.losses[:limit], "nothing moves, so equal losses are equal batches"
+    assert [point.epoch for point in cut.curve] == list(range(1, epochs + 1))
+    for history, short in zip(whole.accuracies, cut.accuracies, strict=True):
+        assert short == history[: len(short)]
+
+
+def test_the_schedule_spans_the_limited_steps(tiny_base):
+    plans = [make_plan(tiny_base, max_steps=steps) for steps in (None, 4)]
+    whole, cut = (train(lora(tiny_base), Lora(r=4), p, lambda *_: None).losses for p in plans)
+    assert cut[:2] == whole[:2], "the first step is warm-up in both"
+    assert cut[2:] != whole[2:4], "the rate falls sooner"
+
+
+def test_a_step_limit_beyond_the_training_changes_nothing(tiny_base):
+    plans = [make_plan(tiny_base, max_steps=limit) for limit in (None, 9, 100)]
+    first, *others = (train(lora(tiny_base), Lora(r=4), p, lambda *_: None).losses for p in plans)
+    assert [plan.steps for plan in plans] == [9, 9, 9]
+    assert others == [first, first]
 
 
 def test_an_exploding_loss_stops_at_its_step(tiny_base):
