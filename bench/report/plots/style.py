@@ -56,10 +56,11 @@ Styles = Mapping[str, MethodStyle]
 def method_styles(board: Leaderboard) -> Styles:
     """Assign styles by the sorted labels of the whole board, so that sections agree."""
     labels = sorted({row.label for row in board.rows})
-    return {label: _style(index) for index, label in enumerate(labels)}
+    return {label: style_of(index) for index, label in enumerate(labels)}
 
 
-def _style(index: int) -> MethodStyle:
+def style_of(index: int) -> MethodStyle:
+    """Return the look of the series of that index, counted from 0."""
     return MethodStyle(
         color=_COLORS[index % len(_COLORS)],
         marker=_MARKERS[index % len(_MARKERS)],
