@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
+from bench.option_types import Device, Names, Rates, WholeNumbers
 from tasks.errors import UsageError, nearest
-from tasks.notation import split_outside_brackets
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_RANGE = re.compile(r"(\d+)-(\d+)")
-_LONGEST_RANGE = 10_000
+_Options = TypeVar("_Options", bound=BaseModel)
 
 
 class Rerun(StrEnum):
@@ -44,62 +32,6 @@ class DTypeOption(StrEnum):
     FLOAT16 = "float16"
 
 
-def _pieces(given: Any) -> tuple[Any, ...]:
-    """Split comma-separated text, alone or in a list."""
-    listed = given if isinstance(given, list | tuple) else [given]
-    pieces: list[Any] = []
-    for item in listed:
-        split = split_outside_brackets(item, ",") if isinstance(item, str) else [item]
-        pieces += [piece for piece in split if piece != ""]
-    return tuple(pieces)
-
-
-def _spread_ranges(given: Any) -> tuple[Any, ...]:
-    """Split like `_pieces` and turn `0-4` into the five whole numbers it stands for."""
-    spread: list[Any] = []
-    for piece in _pieces(given):
-        written = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
-        spread += _range(int(written[1]), int(written[2])) if written else [piece]
-    return tuple(spread)
-
-
-def _range(first: int, last: int) -> range:
-    if not first <= last < first + _LONGEST_RANGE:
-        raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
-    return range(first, last + 1)
-
-
-def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Drop repetitions, keep the order."""
-    return tuple(dict.fromkeys(values))
-
-
-def _known_device(device: str) -> str:
-    if not _DEVICE.fullmatch(device):
-        raise ValueError("write auto, cpu, mps, cuda or cuda:N")
-    return device
-
-
-Names = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(_pieces),
-    AfterValidator(_once),
-    Field(min_length=1),
-]
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
-    BeforeValidator(_spread_ranges),
-    AfterValidator(_once),
-    Field(min_length=1),
-]
-Rates = Annotated[
-    tuple[Annotated[PositiveFloat, Field(allow_inf_nan=False)], ...],
-    BeforeValidator(_pieces),
-    AfterValidator(_once),
-    Field(min_length=1),
-]
-
-
 class RunOptions(BaseModel):
     """The options of `run` and `plan`; each field is the option of its name.
 
@@ -117,7 +49,7 @@ class RunOptions(BaseModel):
     """What may be forgotten: a knowledge task's forget part, lm_eval:NAME, drift, or none."""
     models: Names = ("smollm2-135m",)
     """Registry names, hub ids (with a /) or local folders."""
-    seeds: Seeds = (0,)
+    seeds: WholeNumbers = (0,)
     """Seeds; 0-4 means 0,1,2,3,4."""
     lr: Rates | None = None
     """Learning rates; without it each adapter uses its own."""
@@ -129,7 +61,7 @@ class RunOptions(BaseModel):
     """At most so many facts of each task are trained."""
     forgetting_limit: PositiveInt = 200
     """At most so many items of each forgetting task are asked."""
-    device: Annotated[str, AfterValidator(_known_device)] = "auto"
+    device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: DTypeOption = DTypeOption.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
@@ -148,9 +80,9 @@ def flag(option: str) -> str:
     return "--" + option.replace("_", "-")
 
 
-def holds_several(option: str) -> bool:
+def holds_several(kind: type[BaseModel], option: str) -> bool:
     """Return whether an option takes several values."""
-    return "tuple" in str(RunOptions.model_fields[option].annotation)
+    return "tuple" in str(kind.model_fields[option].annotation)
 
 
 def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOptions:
@@ -161,8 +93,8 @@ def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOp
     """
     from_file = load_config(config) if config else {}
     if from_file:
-        _validated(from_file, str(config))
-    return _validated({**from_file, **flags})
+        validated(RunOptions, from_file, str(config))
+    return validated(RunOptions, {**from_file, **flags})
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -216,14 +148,19 @@ def _joined(names: Iterable[str], separator: str = " or") -> str:
     return f"{separator} ".join(name.replace("_", "-") for name in names)
 
 
-def _validated(values: Mapping[str, Any], origin: str = "") -> RunOptions:
+def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
+    """Make options of a kind from values by name; `origin` is the file they come from.
+
+    Raises:
+        UsageError: The first value that cannot be, in the words of the command line.
+    """
     try:
-        return RunOptions.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_first_problem(error, origin)) from error
+        raise UsageError(_first_problem(kind, error, origin)) from error
 
 
-def _first_problem(error: ValidationError, origin: str) -> str:
+def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
     """Tell the first of pydantic's problems in one line, in the words of the command line."""
     problem = error.errors(include_url=False)[0]
     option = str(problem["loc"][0])
@@ -233,7 +170,7 @@ def _first_problem(error: ValidationError, origin: str) -> str:
         return f"{where} is empty: give at least one value"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
-    return f"{where} {_as_typed(given)}: {expected}{_near_choice(option, given)}"
+    return f"{where} {_as_typed(given)}: {expected}{_near_choice(kind, option, given)}"
 
 
 def _as_typed(given: Any) -> str:
@@ -241,10 +178,10 @@ def _as_typed(given: Any) -> str:
     return f"'{','.join(str(value) for value in listed)}'"
 
 
-def _near_choice(option: str, given: Any) -> str:
-    field = RunOptions.model_fields.get(option)
-    kind = field.annotation if field else None
-    if not (isinstance(kind, type) and issubclass(kind, StrEnum)):
+def _near_choice(kind: type[BaseModel], option: str, given: Any) -> str:
+    field = kind.model_fields.get(option)
+    choices = field.annotation if field else None
+    if not (isinstance(choices, type) and issubclass(choices, StrEnum)):
         return ""
-    close = nearest(str(given), list(kind))
+    close = nearest(str(given), list(choices))
     return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +17,11 @@ from tabulate import tabulate
 
 from bench.report import wording
 from bench.report.statistics import Estimate, Interval, IntervalKind
+from bench.studies import FOLDER
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FOLDER = "studies"
-"""The folder of studies inside a results folder."""
 
 
 class Form(StrEnum):
@@ -67,6 +65,7 @@ class StudyReport:
         columns: Those that the `.md` shows.
         figure: The picture, readable alone.
         command: What repeats the study, as it is typed; empty shows none.
+        failures: One line per part of the study that has no result.
     """
 
     name: str
@@ -76,6 +75,7 @@ class StudyReport:
     columns: tuple[StudyColumn, ...]
     figure: Figure
     command: str = ""
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,12 @@ def study_markdown(report: StudyReport) -> str:
         f"# {wording.markdown(report.title)}",
         f"![{wording.markdown(report.title)}]({report.name}.png)",
         _table(report),
-        "\n".join(f"- {wording.markdown(line)}" for line in report.about),
+        _bullets(report.about),
     ]
+    if report.failures:
+        blocks += ["## Without a result", _bullets(report.failures)]
     if report.command:
-        blocks.append(f"```\n{wording.printable(report.command)}\n```")
+        blocks += ["## Repeat it", f"```sh\n{wording.printable(report.command)}\n```"]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -145,6 +147,10 @@ def shown_lines(report: StudyReport) -> list[list[str]]:
             raise ValueError(f"column '{column.name}' is shown and not in the table")
     lines = report.table.to_dict("records")
     return [[_text(line, column) for column in report.columns] for line in lines]
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {wording.markdown(line)}" for line in lines)
 
 
 def _table(report: StudyReport) -> str:

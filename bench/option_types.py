@@ -1,0 +1,77 @@
+"""Types of options: values with commas, ranges, devices; how each is read and checked."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
+
+from tasks.notation import split_outside_brackets
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_LONGEST_RANGE = 10_000
+
+
+def pieces(given: Any) -> tuple[Any, ...]:
+    """Split comma-separated text, alone or in a list."""
+    listed = given if isinstance(given, list | tuple) else [given]
+    found: list[Any] = []
+    for item in listed:
+        split = split_outside_brackets(item, ",") if isinstance(item, str) else [item]
+        found += [piece for piece in split if piece != ""]
+    return tuple(found)
+
+
+def spread_ranges(given: Any) -> tuple[Any, ...]:
+    """Split like `pieces` and turn `0-4` into the five whole numbers it stands for."""
+    spread: list[Any] = []
+    for piece in pieces(given):
+        written = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
+        spread += _range(int(written[1]), int(written[2])) if written else [piece]
+    return tuple(spread)
+
+
+def _range(first: int, last: int) -> range:
+    if not first <= last < first + _LONGEST_RANGE:
+        raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
+    return range(first, last + 1)
+
+
+def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Drop repetitions, keep the order."""
+    return tuple(dict.fromkeys(values))
+
+
+def _known_device(device: str) -> str:
+    if not _DEVICE.fullmatch(device):
+        raise ValueError("write auto, cpu, mps, cuda or cuda:N")
+    return device
+
+
+Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(pieces),
+    AfterValidator(once),
+    Field(min_length=1),
+]
+WholeNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
+    BeforeValidator(spread_ranges),
+    AfterValidator(once),
+    Field(min_length=1),
+]
+Counts = Annotated[
+    tuple[PositiveInt, ...],
+    BeforeValidator(spread_ranges),
+    AfterValidator(once),
+    Field(min_length=1),
+]
+Device = Annotated[str, AfterValidator(_known_device)]
+Rates = Annotated[
+    tuple[Annotated[PositiveFloat, Field(allow_inf_nan=False)], ...],
+    BeforeValidator(pieces),
+    AfterValidator(once),
+    Field(min_length=1),
+]
