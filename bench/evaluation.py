@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from bench.answering import answer_budget, greedy_answers
 from bench.encoding import encode
 from bench.likelihood import negative_log_likelihoods
-from bench.records import FactRow, Metrics
+from bench.records import FactRow, Knowledge, Metrics
 from methods.semantics import answer_distance
 from tasks.fact import Fact
 from tasks.prompt import Prompt, question_text
@@ -39,6 +39,7 @@ class Responses:
         neighbours: Whether each neighbour was answered correctly.
         plain: Whether the question was answered correctly on the plain prompt.
         nll: Mean negative log-likelihood of the target after demonstrations, nats per token.
+        old_nll: The same of the first old answer; None for facts without any.
     """
 
     answers: tuple[str, ...]
@@ -46,6 +47,7 @@ class Responses:
     neighbours: tuple[tuple[bool, ...], ...]
     plain: tuple[bool, ...]
     nll: tuple[float, ...]
+    old_nll: tuple[float | None, ...]
 
 
 def respond(
@@ -74,16 +76,19 @@ def respond(
     asked = [fact.question for fact in facts]
     asked += [text for fact in facts for text in fact.paraphrases]
     asked = list(dict.fromkeys([*asked, *(neighbour.question for neighbour in neighbours)]))
-    targets = [a for f in facts for a in (*f.answers, *(n.answers[0] for n in f.neighbours))]
-    budget = answer_budget(tokenizer, targets)
+    budget = answer_budget(tokenizer, [text for fact in facts for text in _said(fact)])
 
     def ask(prompts: list[str]) -> list[str]:
         return greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
 
     answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
     plain = ask([question_text(fact.question) for fact in facts])
-    examples = [encode(tokenizer, prompt.few_shot(f.question), f.target) for f in facts]
+    updates = [fact for fact in facts if fact.old_answers]
+    likely = [(f.question, f.target) for f in facts]
+    likely += [(f.question, f.old_answers[0]) for f in updates]
+    examples = [encode(tokenizer, prompt.few_shot(asked), said) for asked, said in likely]
     nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
+    old_nll = {fact.id: value for fact, value in zip(updates, nll[len(facts) :], strict=True)}
     return Responses(
         answers=tuple(answer[fact.question] for fact in facts),
         paraphrases=tuple(
@@ -95,8 +100,14 @@ def respond(
             for fact in facts
         ),
         plain=tuple(exact_match(a, f.answers) for a, f in zip(plain, facts, strict=True)),
-        nll=tuple(nll),
+        nll=tuple(nll[: len(facts)]),
+        old_nll=tuple(old_nll.get(fact.id) for fact in facts),
     )
+
+
+def _said(fact: Fact) -> tuple[str, ...]:
+    """Return what an answer to a fact or its neighbours must have room for."""
+    return (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
 
 
 class AnswerSpace:
@@ -134,6 +145,7 @@ def fact_rows(
     after: Responses,
     space: AnswerSpace,
     *,
+    knowledge: Sequence[Knowledge],
     weights: Sequence[float],
     kept: Sequence[bool],
     curves: Sequence[Sequence[float]],
@@ -145,6 +157,7 @@ def fact_rows(
         before: What the pristine model said, in the order of `facts`.
         after: What the trained model said.
         space: Where answers are compared.
+        knowledge: What the pristine model knew of each fact.
         weights: How strongly each fact was learned.
         kept: Whether it was learned at all.
         curves: Teacher-forced token accuracy per epoch, empty for dropped facts.
@@ -166,6 +179,7 @@ def fact_rows(
                 answer_before=first,
                 answer_after=last,
                 correct_before=exact_match(first, fact.answers),
+                knowledge=knowledge[i],
                 correct_after=exact_match(last, fact.answers),
                 correct_plain=after.plain[i],
                 f1_before=token_f1(first, fact.answers),
@@ -183,16 +197,42 @@ def fact_rows(
                 weight=weights[i],
                 kept=kept[i],
                 curve=list(curves[i]),
+                old_answers=list(fact.old_answers),
+                **_update(fact, i, before, after),
             )
         )
     return rows
 
 
+def _update(fact: Fact, index: int, before: Responses, after: Responses) -> dict[str, Any]:
+    """Return the columns of a fact with an old answer, all None for any other fact."""
+    old_before, old_after = before.old_nll[index], after.old_nll[index]
+    if old_before is None or old_after is None:
+        names = ("old_before", "old_after", "updated", "prefers_new_after")
+        return dict.fromkeys((*names, "old_nll_before", "old_nll_after"))
+    first, last = before.answers[index], after.answers[index]
+    still_old = exact_match(last, fact.old_answers)
+    return {
+        "old_before": exact_match(first, fact.old_answers),
+        "old_after": still_old,
+        "updated": exact_match(last, fact.answers) and not still_old,
+        "old_nll_before": old_before,
+        "old_nll_after": old_after,
+        "prefers_new_after": after.nll[index] < old_after,
+    }
+
+
 def summarise(rows: Sequence[FactRow]) -> Metrics:
     """Average the rows; a mean over nothing is None."""
+
+    def reliability_of(knowledge: Knowledge) -> float | None:
+        return mean_or_none(row.correct_after for row in rows if row.knowledge is knowledge)
+
     return Metrics(
         reliability=mean_or_none(row.correct_after for row in rows),
         reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
+        reliability_maybe=reliability_of(Knowledge.MAYBE),
+        reliability_never=reliability_of(Knowledge.UNKNOWN),
         reliability_plain=mean_or_none(row.correct_plain for row in rows),
         reliability_before=mean_or_none(row.correct_before for row in rows),
         token_f1=mean_or_none(row.f1_after for row in rows),
@@ -202,6 +242,10 @@ def summarise(rows: Sequence[FactRow]) -> Metrics:
         nll_after=mean_or_none(row.nll_after for row in rows),
         distance_before=mean_or_none(row.distance_before for row in rows),
         distance_after=mean_or_none(row.distance_after for row in rows),
+        updated=mean_or_none(row.updated for row in rows),
+        still_old=mean_or_none(row.old_after for row in rows),
+        old_before=mean_or_none(row.old_before for row in rows),
+        prefers_new=mean_or_none(row.prefers_new_after for row in rows),
     )
 
 

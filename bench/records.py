@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEDULE = "adamw,warmup=0.1,cosine,clip=1.0,weight_decay=0"
 """How the one training loop goes; changes when it does."""
 
@@ -33,6 +33,14 @@ class PhaseName(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     FORGET = "forget"
+
+
+class Knowledge(StrEnum):
+    """What the pristine base knew of a fact; how it is measured: `bench.knowledge`."""
+
+    KNOWN = "known"
+    MAYBE = "maybe"
+    UNKNOWN = "unknown"
 
 
 class Model(BaseModel):
@@ -126,10 +134,21 @@ class Epoch(Model):
 
 
 class Metrics(Model):
-    """Means over facts; None where the denominator is empty, never 0 or 1."""
+    """Means over facts; None where the denominator is empty, never 0 or 1.
+
+    Attributes:
+        reliability_unknown: Over facts that the base did not answer greedily.
+        reliability_maybe, reliability_never: Those divided: over facts that the base answered in
+            at least one sample, and over facts that it answered in none.
+        updated, still_old: Over facts with an old answer: answered anew, and as of old.
+        old_before: Over the same facts: answered as of old by the base.
+        prefers_new: Over the same facts: the new answer has become likelier than the old one.
+    """
 
     reliability: float | None
     reliability_unknown: float | None
+    reliability_maybe: float | None
+    reliability_never: float | None
     reliability_plain: float | None
     reliability_before: float | None
     token_f1: float | None
@@ -139,6 +158,10 @@ class Metrics(Model):
     nll_after: float | None
     distance_before: float | None
     distance_after: float | None
+    updated: float | None
+    still_old: float | None
+    old_before: float | None
+    prefers_new: float | None
 
 
 class CellRecord(Model):
@@ -183,6 +206,7 @@ class FactRow(Model):
     """One row of `facts/<cell_id>.parquet`.
 
     Attributes:
+        knowledge: What the base knew: correct greedily, in at least one sample, or never.
         distance_before, distance_after: Semantic distance of the answer to the target.
         movement: Distance between the answers before and after.
         nll_before, nll_after: Mean negative log-likelihood of the target's tokens, in nats.
@@ -191,6 +215,12 @@ class FactRow(Model):
         correct_plain: Correct on the plain prompt, without demonstrations.
         empty_before, empty_after: The answer was empty, so its distance is 1 by definition.
         curve: Teacher-forced token accuracy per epoch; empty when the fact was not kept.
+        old_answers: What an update replaces, empty where the fact is no update; then all below
+            are None.
+        old_before, old_after: The answer was one of the old ones.
+        updated: The answer after training is a new one and no old one.
+        old_nll_before, old_nll_after: As `nll_before` and `nll_after`, of the first old answer.
+        prefers_new_after: The new answer is likelier per token than the old one.
     """
 
     fact_id: str
@@ -202,6 +232,7 @@ class FactRow(Model):
     answer_before: str
     answer_after: str
     correct_before: bool
+    knowledge: Knowledge
     correct_after: bool
     correct_plain: bool
     f1_before: float
@@ -219,3 +250,10 @@ class FactRow(Model):
     weight: float
     kept: bool
     curve: list[float]
+    old_answers: list[str]
+    old_before: bool | None
+    old_after: bool | None
+    updated: bool | None
+    old_nll_before: float | None
+    old_nll_after: float | None
+    prefers_new_after: bool | None

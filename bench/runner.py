@@ -175,6 +175,7 @@ def _measure_cell(
             before,
             after,
             signals.space,
+            knowledge=signals.knowledge,
             weights=decisions.weights.tolist(),
             kept=decisions.kept.tolist(),
             curves=curves,

@@ -13,8 +13,10 @@ from bench.answer_states import fact_deviations
 from bench.answering import answer_budget, greedy_answers
 from bench.encoding import Example, encode
 from bench.evaluation import AnswerSpace, Responses, respond
+from bench.knowledge import measure_knowledge
 from bench.models import Base
 from bench.phases import CostedCache
+from bench.records import Knowledge
 from bench.text_space import TextSpace
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
@@ -76,6 +78,17 @@ class BaseSignals:
     def known(self) -> Tensor:
         """Whether the base already answers the fact greedily, bool `[facts]`."""
         return _correct(self.before.answers, self.facts)
+
+    @property
+    def knowledge(self) -> tuple[Knowledge, ...]:
+        """What the base knows of each fact, greedily and sampled."""
+        base, answers = self._base, self.before.answers
+        return self._cache.get(
+            self._key("knowledge", self._digest, self._prompt.digest),
+            lambda: measure_knowledge(
+                base.model, base.tokenizer, self.facts, self._prompt, answers
+            ),
+        )
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
         """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""

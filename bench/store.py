@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import ValidationError
 
-from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Status
+from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Knowledge, Status
 from tasks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class ResultsStore:
         content = json.loads(path.read_bytes())
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:
-            raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
+            raise ValueError(_other_schema(version))
         record = CellRecord.model_validate(content)
         if record.cell_id != path.stem:
             raise ValueError(f"holds cell {record.cell_id}, not the one it is named after")
@@ -190,6 +190,16 @@ class ResultsStore:
         return self.facts / f"{cell_id}.parquet"
 
 
+def _other_schema(version: object) -> str:
+    """Say what to do about a record of another schema version than this program's."""
+    told = f"schema version {version}, this program reads {SCHEMA_VERSION}"
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        return f"{told}: written by an older program; run its cell again"
+    if isinstance(version, int):
+        return f"{told}: written by a newer program; update it"
+    return told
+
+
 def _strict_json(record: CellRecord) -> bytes:
     """Return the record as JSON without NaN or infinity, which become null where one may stand."""
     content = _finite(record.model_dump(mode="json"))
@@ -211,7 +221,9 @@ def _arrow_table(rows: Sequence[FactRow]) -> pa.Table:
 
     kinds: dict[object, pa.DataType] = {
         str: pa.string(),
+        Knowledge: pa.string(),
         bool: pa.bool_(),
+        bool | None: pa.bool_(),
         float: pa.float64(),
         float | None: pa.float64(),
         list[str]: pa.list_(pa.string()),
@@ -219,7 +231,7 @@ def _arrow_table(rows: Sequence[FactRow]) -> pa.Table:
     }
     fields = FactRow.model_fields.items()
     schema = pa.schema([(name, kinds[field.annotation]) for name, field in fields])
-    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema)
+    return pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
 
 
 def _write_parquet(rows: Sequence[FactRow], path: Path) -> None:

@@ -38,6 +38,7 @@ class Fact:
         relation: What is asked (`capital`, `symbol`, ...), empty where unknown.
         subject: What it is asked of; facts of one subject stay in one part. Empty: the id.
         choices: Wrong and right answers for scoring as multiple choice; empty: by generation.
+        old_answers: What was true before: learning the fact is an update. Empty: an injection.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Fact:
     relation: str = ""
     subject: str = ""
     choices: tuple[str, ...] = ()
+    old_answers: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -59,9 +61,17 @@ def facts_digest(facts: Iterable[Fact]) -> str:
     """Return a hexadecimal digest of the facts' whole content, in their order."""
     digest = hashlib.sha256()
     for fact in facts:
-        digest.update(json.dumps(asdict(fact), sort_keys=True).encode())
+        digest.update(json.dumps(_content(fact), sort_keys=True).encode())
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def _content(fact: Fact) -> dict[str, object]:
+    content = asdict(fact)
+    # Younger than the digests of published tasks, which must not change where it is not used.
+    if not fact.old_answers:
+        del content["old_answers"]
+    return content
 
 
 def hash_fraction(*keys: str) -> float:

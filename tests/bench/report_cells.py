@@ -13,6 +13,7 @@ from bench.records import (
     Epoch,
     FactRow,
     Forgetting,
+    Knowledge,
     Metrics,
     Phase,
     PhaseName,
@@ -49,16 +50,29 @@ def cell_id_of(spec: CellSpec) -> str:
 
 
 def make_rows(
-    n: int, seed: int = 0, accuracy: float = 0.9, known: float = 0.27, epochs: int = 8
+    n: int,
+    seed: int = 0,
+    accuracy: float = 0.9,
+    known: float = 0.27,
+    epochs: int = 8,
+    updates: int = 0,
 ) -> list[FactRow]:
-    """Facts whose base answers do not depend on the seed; far targets are learned less often."""
+    """Facts whose base answers do not depend on the seed; far targets are learned less often.
+
+    Every third fact that the base does not answer is a maybe. The first `updates` facts replace
+    an old answer, which the base gave where it did not know the new one; of these facts the wrong
+    ones keep it.
+    """
     base, run = np.random.default_rng(7), np.random.default_rng(1000 + seed)
     rows = []
     for i in range(n):
         was_known = bool(base.random() < known)
         distance = 0.0 if was_known else float(base.uniform(0.1, 1.0))
+        update = i < updates
         right = bool(run.random() < accuracy - (0.25 * (distance - 0.5) if accuracy < 1 else 0))
         curve = np.clip(np.linspace(0.3, accuracy, epochs) + run.normal(0, 0.1, epochs), 0, 1)
+        unsure = Knowledge.MAYBE if i % 3 == 0 else Knowledge.UNKNOWN
+        old, still_old = f"Place {i}", not right if update else None
         rows.append(
             FactRow(
                 fact_id=f"fact-{i:04d}",
@@ -68,8 +82,9 @@ def make_rows(
                 relation="capital",
                 subject=f"country {i}",
                 answer_before=f"City {i}" if was_known else f"Place {i}",
-                answer_after=f"City {i}" if right else f"Spot {i % 3}",
+                answer_after=f"City {i}" if right else old if still_old else f"Spot {i % 3}",
                 correct_before=was_known,
+                knowledge=Knowledge.KNOWN if was_known else unsure,
                 correct_after=right,
                 correct_plain=right,
                 f1_before=float(was_known),
@@ -87,6 +102,13 @@ def make_rows(
                 weight=1.0,
                 kept=True,
                 curve=curve.tolist(),
+                old_answers=[old] if update else [],
+                old_before=not was_known if update else None,
+                old_after=still_old,
+                updated=right if update else None,
+                old_nll_before=1.0 if update else None,
+                old_nll_after=0.1 + 0.2 * right if update else None,
+                prefers_new_after=right if update else None,
             )
         )
     return rows
@@ -101,6 +123,12 @@ def metrics_of(rows: list[FactRow]) -> Metrics:
     return Metrics(
         reliability=mean_or_none(r.correct_after for r in rows),
         reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
+        reliability_maybe=mean_or_none(
+            r.correct_after for r in rows if r.knowledge is Knowledge.MAYBE
+        ),
+        reliability_never=mean_or_none(
+            r.correct_after for r in rows if r.knowledge is Knowledge.UNKNOWN
+        ),
         reliability_plain=mean_or_none(r.correct_plain for r in rows),
         reliability_before=mean_or_none(r.correct_before for r in rows),
         token_f1=mean_or_none(r.f1_after for r in rows),
@@ -110,6 +138,10 @@ def metrics_of(rows: list[FactRow]) -> Metrics:
         nll_after=mean_or_none(r.nll_after for r in rows),
         distance_before=mean_or_none(r.distance_before for r in rows),
         distance_after=mean_or_none(r.distance_after for r in rows),
+        updated=mean_or_none(r.updated for r in rows),
+        still_old=mean_or_none(r.old_after for r in rows),
+        old_before=mean_or_none(r.old_before for r in rows),
+        prefers_new=mean_or_none(r.prefers_new_after for r in rows),
     )
 
 
@@ -160,13 +192,14 @@ def make_cell(
     lost: float = 0.05,
     drift: float = 0.1,
     known: float = 0.27,
+    updates: int = 0,
     spec: dict | None = None,
     **changes,
 ) -> tuple[CellRecord, list[FactRow]]:
     """A done cell with its rows; `spec` and other keywords change single fields."""
     cell_spec = make_spec(facts=n, **(spec or {}))
     seed = cell_spec.seed
-    rows = make_rows(n, seed, accuracy, known, cell_spec.epochs)
+    rows = make_rows(n, seed, accuracy, known, cell_spec.epochs, updates)
     steps = np.linspace(0, 1, cell_spec.epochs)
     values = {
         "cell_id": cell_id_of(cell_spec),

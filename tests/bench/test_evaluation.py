@@ -12,6 +12,7 @@ from bench.encoding import encode
 from bench.evaluation import AnswerSpace, fact_rows, respond, summarise
 from bench.lending import borrow
 from bench.prefix import usable_prefix
+from bench.records import Knowledge
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -101,7 +102,14 @@ def test_rows_put_before_and_after_side_by_side(tiny_base):
     before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
     space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
     rows = fact_rows(
-        FACTS, before, before, space, weights=[1.0] * 5, kept=[True] * 5, curves=[[0.5]] * 5
+        FACTS,
+        before,
+        before,
+        space,
+        knowledge=[Knowledge.MAYBE] * 2 + [Knowledge.UNKNOWN] * 3,
+        weights=[1.0] * 5,
+        kept=[True] * 5,
+        curves=[[0.5]] * 5,
     )
     assert [row.movement for row in rows] == [0.0] * 5
     assert all(row.distance_before == row.distance_after for row in rows)

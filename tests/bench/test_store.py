@@ -16,10 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import store as store_module
-from bench.records import Epoch, FactRow, Status
+from bench.records import SCHEMA_VERSION, Epoch, FactRow, Status
 from bench.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_rows
+
+
+def with_schema(text: str, version: int) -> str:
+    return text.replace(f'"schema_version": {SCHEMA_VERSION}', f'"schema_version": {version}')
 
 
 def visible_files(folder: Path) -> list[str]:
@@ -146,7 +150,11 @@ def test_a_kill_while_writing_leaves_only_whole_cells(tmp_path):
         (lambda text: text[: len(text) // 2], "Expecting"),
         (lambda text: "", "Expecting value"),
         (lambda text: "[]", "schema version None"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "version 99"),
+        (lambda text: with_schema(text, 1), "written by an older program; run its cell again"),
+        (
+            lambda text: with_schema(text, 99),
+            "version 99, this program reads 2: written by a newer program; update it",
+        ),
         (lambda text: text.replace('"done"', '"finished"'), "not a cell record: status"),
         (lambda text: text.replace('"cell_id": "', '"cell_id": "x'), "named after"),
     ],
