@@ -82,22 +82,23 @@ def test_an_identity_adapter_scores_as_the_base(tiny_base, choice_facts, open_fa
         assert task.score(tiny_base, lora(tiny_base)) == before
 
 
-def test_the_shared_prefix_gives_the_plain_log_likelihoods(tiny_base, choice_facts, monkeypatch):
-    from bench.forgetting.language_model import SharedPrefixLM
+def test_sharing_contexts_gives_the_plain_log_likelihoods(tiny_base, choice_facts, monkeypatch):
+    from bench.forgetting import language_model
 
     model = lora(tiny_base, scrambled=True)
     task = knowledge_harness_task("elements", choice_facts, PROMPT)
     used = []
-    after = SharedPrefixLM._score_after
+    scores = language_model.branch_scores
     monkeypatch.setattr(
-        SharedPrefixLM, "_score_after", lambda *a: used.append(len(a[2])) or after(*a)
+        language_model, "branch_scores", lambda *a: used.append(len(a[2])) or scores(*a)
     )
     task.score(tiny_base, model)
     shared = [instance.resps[0][0] for instance in task.task.instances]
-    assert used == [18], "all requests went on from the shared states"
-    monkeypatch.setattr(SharedPrefixLM, "_prefix", lambda *_: None)
+    assert used == [len(choice_facts)], "each question was run once for all its choices"
+    monkeypatch.setattr(language_model, "branches_agree", lambda *_: False)
     task.score(tiny_base, model)
     plain = [instance.resps[0][0] for instance in task.task.instances]
+    assert len(used) == 1
     assert shared == pytest.approx(plain, abs=1e-4)
     assert len(set(plain)) > 10
 
