@@ -1,39 +1,23 @@
 """A person's own facts file as a task.
 
-Fields of a row, the same in .jsonl, .json (a list of objects) and .csv (with a header):
-
-| field | what |
-|---|---|
-| `question` | required |
-| `answer` or `answers` | required; one text or a list, the first is trained, each is correct |
-| `paraphrases` | other wordings of the question, never trained |
-| `neighbours` | untrained questions: a list of `{"question": ..., "answer": ...}` |
-| `id` | unique; without it one is derived from question and answers |
-| `relation`, `subject` | what is asked, and of what; facts of one subject stay together |
-
-In a .csv file `answers` and `paraphrases` are JSON lists or separated by `|`, and `neighbours`
-is JSON. Other fields are left alone, with a warning; one that looks like a misspelt name is an
-error.
+What a row may hold: `tasks.file_rows`. Other fields are left alone, with a warning; one that looks
+like a misspelt name is an error.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from tasks.base import DataAccess, KnowledgeTask, Shares
 from tasks.errors import UsageError
-from tasks.fact import Fact, Neighbour
+from tasks.fact import Fact
+from tasks.file_rows import ANSWER, FIELDS, OLD_ANSWER, fact_of_row
 from tasks.rows import Row, read_rows
-
-FIELDS = ("question", "answer", "answers", "paraphrases", "neighbours", "id", "relation", "subject")
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,113 +85,17 @@ class FileTask(KnowledgeTask):
         return facts
 
 
-def fact_of_row(row: Row) -> Fact:
-    """Turn one row into a fact, or raise the `UsageError` that names its wrong field."""
-    question = _required_text(row, "question")
-    answers = _answers(row)
-    return Fact(
-        id=_text(row, "id") or _derived_id(question, answers),
-        question=question,
-        answers=answers,
-        paraphrases=_texts(row, "paraphrases"),
-        neighbours=_neighbours(row),
-        relation=_text(row, "relation"),
-        subject=_text(row, "subject"),
-    )
-
-
-def _derived_id(question: str, answers: tuple[str, ...]) -> str:
-    return hashlib.sha256(json.dumps([question, *answers]).encode()).hexdigest()[:16]
-
-
-def _required_text(row: Row, field: str) -> str:
-    if field not in row.values:
-        raise _missing(row, field)
-    if not (text := _text(row, field)):
-        raise row.error("is empty", field)
-    return text
-
-
-def _missing(row: Row, field: str) -> UsageError:
-    return row.error(f"is missing; there is {', '.join(row.values) or 'nothing'}", field)
-
-
-def _text(row: Row, field: str) -> str:
-    value = row.values.get(field)
-    return "" if value is None else _scalar(row, field, value)
-
-
-def _scalar(row: Row, field: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise row.error(f"expected text, found {json.dumps(value)[:40]}", field)
-    return str(value).strip()
-
-
-def _answers(row: Row) -> tuple[str, ...]:
-    given = [field for field in ("answer", "answers") if field in row.values]
-    if not given:
-        raise _missing(row, "answer")
-    answers = tuple(dict.fromkeys(text for field in given for text in _texts(row, field)))
-    if not answers:
-        raise row.error("is empty", given[0])
-    return answers
-
-
-def _texts(row: Row, field: str) -> tuple[str, ...]:
-    """Return a field that holds one text or a list of them; blank cells of a table are none."""
-    value = row.values.get(field)
-    if value is None or value == "" or (row.written_as_text and not value.strip()):
-        return ()
-    if row.written_as_text and field != "answer":
-        value = _split(row, field, value)
-    values = value if isinstance(value, list) else [value]
-    texts = tuple(_scalar(row, field, item) for item in values)
-    if not all(texts) or (not texts and field in ("answer", "answers")):
-        raise row.error("is empty" if len(texts) < 2 else "holds an empty text", field)
-    return texts
-
-
-def _split(row: Row, field: str, text: str) -> list[Any]:
-    if text.lstrip().startswith("["):
-        return _json_list(row, field, text)
-    return [piece for piece in text.split("|") if piece.strip()]
-
-
-def _json_list(row: Row, field: str, text: str) -> list[Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
-    if not isinstance(value, list):
-        raise row.error(f"expected a JSON list, found {text[:40]}", field)
-    return value
-
-
-def _neighbours(row: Row) -> tuple[Neighbour, ...]:
-    value = row.values.get("neighbours")
-    if value is None or value == "":
-        return ()
-    items = _json_list(row, "neighbours", value) if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise row.error('expected a list of {"question": ..., "answer": ...}', "neighbours")
-    return tuple(
-        _neighbour(Row(row.path, f"{row.place}, neighbour {number}", item))
-        for number, item in enumerate(items, start=1)
-    )
-
-
-def _neighbour(row: Row) -> Neighbour:
-    return Neighbour(_required_text(row, "question"), _answers(row))
-
-
 def _unused_fields(rows: Sequence[Row]) -> list[str]:
     """Return the fields that mean nothing here; a misspelt name is an error."""
     found = list(dict.fromkeys(field for row in rows for field in row.values))
     unused = [field for field in found if field not in FIELDS]
+    # A near name that is there as well is no misspelling: `question_id` beside `question`.
+    there = {name for names in (ANSWER, OLD_ANSWER) if {*names} & {*found} for name in names}
+    absent = [name for name in FIELDS if name not in {*found, *there}]
     for field in unused:
-        # A near name that is there as well is no misspelling: `question_id` beside `question`.
-        near = difflib.get_close_matches(field, [f for f in FIELDS if f not in found], cutoff=0.75)
-        if near and not (near[0] in ("answer", "answers") and {"answer", "answers"} & set(found)):
+        near = difflib.get_close_matches(field, absent, cutoff=0.75)
+        # Nor is one that begins with another letter: `gold_answer` is not `old_answer`.
+        if near and near[0][0] == field[0].casefold():
             row = next(row for row in rows if field in row.values)
             raise row.error(f"unknown field; did you mean {near[0]}?", field)
     return unused

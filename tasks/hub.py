@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from tasks.base import DataAccess, KnowledgeTask
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.files import fact_of_row
+from tasks.file_rows import fact_of_row
 from tasks.rows import Row, read_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")

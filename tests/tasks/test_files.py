@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.base import DataAccess
 from tasks.errors import UsageError
-from tasks.fact import FactPart
+from tasks.fact import FactPart, facts_digest
 from tasks.files import FileRole, FileTask
 from tasks.selection import select_facts
 
@@ -90,8 +90,33 @@ def test_a_three_column_table_with_a_column_of_its_own_warns(tmp_path, caplog):
 
 
 def test_a_near_name_beside_the_right_one_is_no_misspelling(tmp_path):
-    path = write(tmp_path, "f.csv", "question_id,question,answer,old_answer\n1,Who?,Ada,Bo\n")
-    assert load(path)[0].answers == ("Ada",)
+    path = write(tmp_path, "f.csv", "question_id,question,answer,gold_answer\n1,Who?,Ada,Bo\n")
+    (fact,) = load(path)
+    assert (fact.answers, fact.old_answers) == (("Ada",), ())
+
+
+def test_an_old_answer_makes_an_update_and_a_blank_one_none(tmp_path):
+    rows = [
+        {"question": "a?", "answer": "x", "old_answer": "w"},
+        {"question": "b?", "answer": "x", "old_answers": ["v", "w"], "old_answer": "w"},
+        {"question": "c?", "answer": "x", "old_answer": ""},
+        {"question": "d?", "answer": "x", "old_answers": None},
+    ]
+    table = "question,answer,old_answer,old_answers\na?,x,w,\nb?,x,w,v|w\nc?,x,,\nd?,x, ,\n"
+    facts = load(write(tmp_path, "f.jsonl", as_lines(rows)))
+    assert [fact.old_answers for fact in facts] == [("w",), ("w", "v"), (), ()]
+    assert load(write(tmp_path, "f.csv", table)) == facts
+    one = load(write(tmp_path, "one.csv", "question,answer,old_answer\nq?,x,a | b\n"))
+    assert one[0].old_answers == ("a | b",), "one text is taken as it stands"
+
+
+def test_only_an_old_answer_changes_what_a_fact_is(tmp_path):
+    def facts(**old):
+        return load(write(tmp_path, "f.jsonl", as_lines([{**ROWS[1], **old}])))
+
+    plain = "68791618d7f55430a8f7fc62c663cbb3ab187d59803175fea63bdb7ae19334f8"
+    assert facts_digest(facts()) == facts_digest(facts(old_answer="")) == plain
+    assert facts_digest(facts(old_answer="3")) != plain
 
 
 ROW = '{"question": "q?", "answer": "a"}\n'
@@ -125,6 +150,26 @@ WRONG = {
         "f.jsonl",
         ROW + '{"question": "r?", "answer": "a", "neighbors": []}',
         ["line 2, neighbors", "did you mean neighbours?"],
+    ),
+    "misspelt old answer": (
+        "f.csv",
+        "question,answer,old_anwser\nq?,a,b\n",
+        ["row 1, old_anwser", "did you mean old_answer?"],
+    ),
+    "old answer that is the new one": (
+        "f.jsonl",
+        ROW + '{"question": "r?", "answers": ["b", "The Bee."], "old_answer": "bee"}',
+        ["line 2, old_answer", "'bee' is the new answer too"],
+    ),
+    "one of the old answers is new": (
+        "f.csv",
+        "question,answer,old_answers\nq?,a,b|A\n",
+        ["row 1, old_answers", "'A' is the new answer too"],
+    ),
+    "old answer of a wrong type": (
+        "f.jsonl",
+        '{"question": "q?", "answer": "a", "old_answer": {"text": "b"}}',
+        ["line 1, old_answer", "expected text"],
     ),
     "not UTF-8": ("f.csv", b"question,answer\nq?,caf\xe9\n", ["line 2", "UTF-8", "0xe9"]),
     "UTF-16": ("f.csv", "question,answer\nq?,a\n".encode("utf-16"), ["line 1", "UTF-8"]),

@@ -1,0 +1,151 @@
+"""From a row of a person's own facts file to a fact.
+
+Fields of a row, the same in .jsonl, .json (a list of objects) and .csv (with a header):
+
+| field | what |
+|---|---|
+| `question` | required |
+| `answer` or `answers` | required; one text or a list, the first is trained, each is correct |
+| `old_answer` or `old_answers` | what was true before: the fact is an update |
+| `paraphrases` | other wordings of the question, never trained |
+| `neighbours` | untrained questions: a list of `{"question": ..., "answer": ...}` |
+| `id` | unique; without it one is derived from question and answers |
+| `relation`, `subject` | what is asked, and of what; facts of one subject stay together |
+
+In a .csv file `answers`, `old_answers` and `paraphrases` are JSON lists or separated by `|`, and
+`neighbours` is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tasks.errors import UsageError
+from tasks.fact import Fact, Neighbour
+from tasks.rows import Row
+from tasks.scoring import exact_match
+
+ANSWER = ("answer", "answers")
+OLD_ANSWER = ("old_answer", "old_answers")
+"""One text, or a list: either name does."""
+
+FIELDS = (
+    "question",
+    *ANSWER,
+    *OLD_ANSWER,
+    "paraphrases",
+    "neighbours",
+    "id",
+    "relation",
+    "subject",
+)
+
+
+def fact_of_row(row: Row) -> Fact:
+    """Turn one row into a fact, or raise the `UsageError` that names its wrong field."""
+    question = _required_text(row, "question")
+    answers = _answers(row)
+    return Fact(
+        id=_text(row, "id") or _derived_id(question, answers),
+        question=question,
+        answers=answers,
+        paraphrases=_texts(row, "paraphrases"),
+        neighbours=_neighbours(row),
+        relation=_text(row, "relation"),
+        subject=_text(row, "subject"),
+        old_answers=_old_answers(row, answers),
+    )
+
+
+def _derived_id(question: str, answers: tuple[str, ...]) -> str:
+    return hashlib.sha256(json.dumps([question, *answers]).encode()).hexdigest()[:16]
+
+
+def _required_text(row: Row, field: str) -> str:
+    if field not in row.values:
+        raise _missing(row, field)
+    if not (text := _text(row, field)):
+        raise row.error("is empty", field)
+    return text
+
+
+def _missing(row: Row, field: str) -> UsageError:
+    return row.error(f"is missing; there is {', '.join(row.values) or 'nothing'}", field)
+
+
+def _text(row: Row, field: str) -> str:
+    value = row.values.get(field)
+    return "" if value is None else _scalar(row, field, value)
+
+
+def _scalar(row: Row, field: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise row.error(f"expected text, found {json.dumps(value)[:40]}", field)
+    return str(value).strip()
+
+
+def _answers(row: Row) -> tuple[str, ...]:
+    given = [field for field in ANSWER if field in row.values]
+    if not given:
+        raise _missing(row, "answer")
+    answers = tuple(dict.fromkeys(text for field in given for text in _texts(row, field)))
+    if not answers:
+        raise row.error("is empty", given[0])
+    return answers
+
+
+def _old_answers(row: Row, answers: tuple[str, ...]) -> tuple[str, ...]:
+    found = [(field, text) for field in OLD_ANSWER for text in _texts(row, field)]
+    for field, text in found:
+        if exact_match(text, answers):
+            raise row.error(f"'{text}' is the new answer too; an update needs another", field)
+    return tuple(dict.fromkeys(text for _, text in found))
+
+
+def _texts(row: Row, field: str) -> tuple[str, ...]:
+    """Return a field that holds one text or a list of them; blank cells of a table are none."""
+    value = row.values.get(field)
+    if value is None or value == "" or (row.written_as_text and not value.strip()):
+        return ()
+    if row.written_as_text and field not in (ANSWER[0], OLD_ANSWER[0]):
+        value = _split(row, field, value)
+    values = value if isinstance(value, list) else [value]
+    texts = tuple(_scalar(row, field, item) for item in values)
+    if not all(texts) or (not texts and field in ANSWER):
+        raise row.error("is empty" if len(texts) < 2 else "holds an empty text", field)
+    return texts
+
+
+def _split(row: Row, field: str, text: str) -> list[Any]:
+    if text.lstrip().startswith("["):
+        return _json_list(row, field, text)
+    return [piece for piece in text.split("|") if piece.strip()]
+
+
+def _json_list(row: Row, field: str, text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
+    if not isinstance(value, list):
+        raise row.error(f"expected a JSON list, found {text[:40]}", field)
+    return value
+
+
+def _neighbours(row: Row) -> tuple[Neighbour, ...]:
+    value = row.values.get("neighbours")
+    if value is None or value == "":
+        return ()
+    items = _json_list(row, "neighbours", value) if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise row.error('expected a list of {"question": ..., "answer": ...}', "neighbours")
+    return tuple(
+        _neighbour(Row(row.path, f"{row.place}, neighbour {number}", item))
+        for number, item in enumerate(items, start=1)
+    )
+
+
+def _neighbour(row: Row) -> Neighbour:
+    return Neighbour(_required_text(row, "question"), _answers(row))
