@@ -50,6 +50,8 @@ def quality_columns(section: Section) -> list[Column]:
     columns = [
         Column("reliability %", "↑", partial(_share, "reliability"), (0, 1)),
         Column("reliability unknown %", "↑", partial(_share, "reliability_unknown"), (0, 1)),
+        Column("updated %", "↑", partial(_share, "updated"), (0, 1)),
+        Column("still old %", "↓", partial(_share, "still_old"), (0, 1)),
         Column("generality %", "↑", partial(_share, "generality"), (0, 1)),
         Column("locality %", "↑", partial(_share, "locality"), (0, 1)),
         *(_forgetting_column(task) for task in section.forgetting_tasks),

@@ -21,14 +21,23 @@ _FURTHER_METRICS = (
     "distance_before",
     "distance_after",
 )
+_FURTHER_ESTIMATES = (
+    "reliability_maybe",
+    "reliability_never",
+    "updated",
+    "still_old",
+    "old_before",
+    "prefers_new",
+)
+"""Metrics with an interval, each beside it."""
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the table of `leaderboard.csv`.
 
     The columns that DESIGN.md names come first, then their intervals, then the setting, the
-    fate of the cells, and further metrics. Where the base is at floor `forgetting.<task>` is
-    empty and `at_floor.<task>` is 1.
+    fate of the cells, and further metrics, some with intervals of their own. Where the base is at
+    floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
     lines = []
@@ -112,6 +121,7 @@ def _setting(row: Row) -> dict[str, Any]:
 
 def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
     metrics = {name: row.metrics[name] for name in _FURTHER_METRICS}
+    estimates = {name: row.metrics[name] for name in _FURTHER_ESTIMATES}
     identity = row.first("identity")
     return {
         **{name: entry.value if entry else None for name, entry in metrics.items()},
@@ -119,6 +129,8 @@ def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
         "init_difference": row.first("init_difference"),
         "identity": _integer(identity),
         **dict(chain.from_iterable(_scores(task, row).items() for task in tasks)),
+        **{name: entry.value if entry else None for name, entry in estimates.items()},
+        **_intervals(estimates),
     }
 
 

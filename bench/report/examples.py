@@ -10,10 +10,15 @@ import pandas as pd
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One fact and what the model said; texts are raw, to be escaped where they are shown."""
+    """One fact and what the model said; texts are raw, to be escaped where they are shown.
+
+    Attributes:
+        old: What an update replaces; empty for a fact that is none.
+    """
 
     question: str
     target: str
+    old: tuple[str, ...]
     before: str
     after: str
     distance_before: float
@@ -58,6 +63,7 @@ def _fate(name: str, meaning: str, rows: pd.DataFrame, limit: int) -> Fate:
         Example(
             question=row["question"],
             target=row["target"],
+            old=tuple(row["old_answers"]),
             before=row["answer_before"],
             after=row["answer_after"],
             distance_before=row["distance_before"],

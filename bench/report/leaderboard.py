@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bench.records import CellRecord, Forgetting, PhaseName, Status
+from bench.records import CellRecord, Forgetting, Knowledge, PhaseName, Status
 from bench.report.board import DRIFT, Cell, Cost, Failure, Forgotten, Leaderboard, Row, Section
 from bench.report.statistics import (
     DIFFERENCE,
@@ -22,20 +23,41 @@ from bench.report.statistics import (
 )
 from bench.report.titles import setting_labels
 
-FACT_COLUMNS: dict[str, tuple[str, Bounds]] = {
-    "reliability": ("correct_after", SHARE),
-    "reliability_unknown": ("correct_after", SHARE),
-    "reliability_plain": ("correct_plain", SHARE),
-    "reliability_before": ("correct_before", SHARE),
-    "token_f1": ("f1_after", SHARE),
-    "generality": ("generality", SHARE),
-    "locality": ("locality", SHARE),
-    "nll_before": ("nll_before", NON_NEGATIVE),
-    "nll_after": ("nll_after", NON_NEGATIVE),
-    "distance_before": ("distance_before", NON_NEGATIVE),
-    "distance_after": ("distance_after", NON_NEGATIVE),
+
+class FactColumn(NamedTuple):
+    """What a metric averages.
+
+    Attributes:
+        column: Of fact rows; facts without a value there do not count.
+        bounds: The least and the greatest value it can take.
+        over: What the base knew of the facts that count.
+    """
+
+    column: str
+    bounds: Bounds
+    over: tuple[Knowledge, ...] = tuple(Knowledge)
+
+
+FACT_COLUMNS = {
+    "reliability": FactColumn("correct_after", SHARE),
+    "reliability_unknown": FactColumn("correct_after", SHARE, (Knowledge.MAYBE, Knowledge.UNKNOWN)),
+    "reliability_maybe": FactColumn("correct_after", SHARE, (Knowledge.MAYBE,)),
+    "reliability_never": FactColumn("correct_after", SHARE, (Knowledge.UNKNOWN,)),
+    "reliability_plain": FactColumn("correct_plain", SHARE),
+    "reliability_before": FactColumn("correct_before", SHARE),
+    "token_f1": FactColumn("f1_after", SHARE),
+    "generality": FactColumn("generality", SHARE),
+    "locality": FactColumn("locality", SHARE),
+    "nll_before": FactColumn("nll_before", NON_NEGATIVE),
+    "nll_after": FactColumn("nll_after", NON_NEGATIVE),
+    "distance_before": FactColumn("distance_before", NON_NEGATIVE),
+    "distance_after": FactColumn("distance_after", NON_NEGATIVE),
+    "updated": FactColumn("updated", SHARE),
+    "still_old": FactColumn("old_after", SHARE),
+    "old_before": FactColumn("old_before", SHARE),
+    "prefers_new": FactColumn("prefers_new_after", SHARE),
 }
-"""Every metric: the column of fact rows that it averages, and the values it can take."""
+"""What every metric averages."""
 
 
 def build_leaderboard(cells: Iterable[Cell], problems: Sequence[str] = ()) -> Leaderboard:
@@ -109,19 +131,19 @@ def _failure(label: str, record: CellRecord) -> Failure:
 
 
 def _metric(name: str, cells: list[Cell]) -> Estimate | None:
-    column, bounds = FACT_COLUMNS[name]
+    fact_column = FACT_COLUMNS[name]
     values, items = [], []
     for cell in cells:
         value = getattr(cell.record.metrics, name, None)
         if value is not None:
             values.append(value)
-            items.append(_per_fact(cell.rows, column, name == "reliability_unknown"))
-    return estimate(values, items, bounds)
+            items.append(_per_fact(cell.rows, fact_column))
+    return estimate(values, items, fact_column.bounds)
 
 
-def _per_fact(rows: pd.DataFrame, column: str, unknown_only: bool) -> Floats:
-    chosen = rows[~rows["correct_before"].astype(bool)] if unknown_only else rows
-    values: Floats = chosen[column].to_numpy(dtype=np.float64)
+def _per_fact(rows: pd.DataFrame, wanted: FactColumn) -> Floats:
+    chosen = rows[rows["knowledge"].isin(wanted.over)]
+    values: Floats = chosen[wanted.column].to_numpy(dtype=np.float64)
     return values[~np.isnan(values)]
 
 

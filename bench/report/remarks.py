@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.records import Knowledge
 from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.certainty import rebuilt_parts
 from bench.report.columns import AT_FLOOR
@@ -12,6 +13,11 @@ READING = (
     "reliability: facts answered correctly after training; unknown: of those that the base did "
     "not answer. generality: paraphrases answered. locality: untrained questions that the base "
     "answered and that are still answered.",
+    "The base before training: known, its greedy answer is right; maybe, one of a few sampled "
+    "answers is; unknown, none is. The column of unknown facts holds the maybes too; the .csv "
+    "has both apart, as reliability_maybe and reliability_never.",
+    "updated, still old: of facts that replace an old answer, those answered anew and those "
+    "answered as of old.",
     "forgets: what the base scored minus what is left, in percentage points; positive is "
     "lost, negative is gained. drift: mean KL from the base per token.",
     f"'{AT_FLOOR}': the base is not above chance there, so nothing could be forgotten.",
@@ -70,17 +76,23 @@ def warnings(section: Section) -> list[str]:
 
 
 def base_scores(section: Section) -> str:
-    """Say what the base scores on each forgetting task before any training."""
+    """Say what the base knew of the facts and scores on each forgetting task."""
     scores = {
         task: row.forgetting[task].base
         for task in section.forgetting_tasks
         for row in section.done
         if task in row.forgetting and task != DRIFT
     }
-    known = next((row.metrics["reliability_before"] for row in section.done), None)
-    parts = [f"{100 * known.value:.1f} % of these facts"] if known else []
+    parts = _knowledge(section.done[0]) if section.done else []
     parts += [f"{task} {100 * score:.1f} %" for task, score in scores.items()]
     return f"The base before training: {', '.join(parts)}." if parts else ""
+
+
+def _knowledge(row: Row) -> list[str]:
+    """Say which share of the facts the base knew; it is the same for every cell of a section."""
+    found = row.cells[0].rows["knowledge"]
+    known, maybe, unknown = (f"{100 * (found == kind.value).mean():.1f} %" for kind in Knowledge)
+    return [f"{known} of these facts (known)", f"{maybe} maybe", f"{unknown} unknown"]
 
 
 def problems(board: Leaderboard) -> list[str]:

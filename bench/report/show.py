@@ -133,9 +133,12 @@ def _fate(fate: Fate) -> list[RenderableType]:
     title.append(f"  {fate.meaning}", style="dim not bold")
     if not fate.examples:
         return [title]
-    table = _table("question", "target", "before", "after", "distance")
+    updates = any(example.old for example in fate.examples)
+    old = ["old answer"] if updates else []
+    table = _table("question", "target", *old, "before", "after", "distance")
     for example in fate.examples:
-        texts = (example.question, example.target, example.before, example.after)
+        old = [" | ".join(example.old)] if updates else []
+        texts = (example.question, example.target, *old, example.before, example.after)
         shown = (Text(printable(text) or "(empty)", overflow="fold") for text in texts)
         table.add_row(*shown, _distances(example))
     return [title, table, ""]
