@@ -1,0 +1,96 @@
+"""Interference: what facts lose when they are trained together (the phenomenon: 2405.18292).
+
+Every measured fact is trained alone and in groups of K, and the same facts are compared pair by
+pair. The measures are ours: interference = mean(accuracy alone - accuracy joint); shrink = mean
+of |h_joint - h_before| / |h_alone - h_before| over the states h that predict the first answer
+token; the difference of the targets' likelihoods.
+"""
+
+from __future__ import annotations
+
+from bench.device import Compute, choose_compute, provenance
+from bench.progress import Progress
+from bench.records import PhaseName, Status
+from bench.studies.interference_comparison import Results, compare
+from bench.studies.interference_figure import interference_figure
+from bench.studies.interference_options import InterferenceOptions
+from bench.studies.interference_plan import StudyPlan, plan_study
+from bench.studies.interference_states import state_plane
+from bench.studies.interference_store import Trained, TrainingStore
+from bench.studies.interference_table import interference_table, shown_columns
+from bench.studies.interference_training import run_training
+from bench.studies.interference_wording import about, kind_of_intervals, outcome_line, where
+from bench.studies.output import StudyReport
+from bench.workbench import Workbench
+from tasks.errors import UsageError
+
+KEPT = (Status.DONE, Status.DIVERGED)
+"""What a training can end in for good; anything else is tried again by the next call."""
+
+
+def run_interference(options: InterferenceOptions, progress: Progress) -> StudyReport:
+    """Run the trainings that are missing, and compare; each is kept as soon as it is finished.
+
+    Raises:
+        UsageError: Wrong names, too few facts, an unwritable folder: before any training; or no
+            fact that could be compared, with the reason.
+        KeyboardInterrupt: Passed on after saying how to go on.
+    """
+    plan = plan_study(options)
+    store = TrainingStore(options.folder)
+    store.ensure_writable()
+    results = _run_missing(plan, store, progress)
+    pairs = compare(plan, results)
+    if pairs.empty:
+        raise UsageError(f"no fact could be compared: {_first_reason(results)}")
+    table = interference_table(plan, pairs, results)
+    plane = state_plane(plan, results)
+    figure = interference_figure(table, plane, where(plan), kind_of_intervals(table))
+    return StudyReport(
+        name=options.name,
+        title="Interference: what facts lose when they are trained together",
+        about=about(plan, table, results),
+        table=table,
+        columns=shown_columns(table),
+        figure=figure,
+        command=options.command,
+    )
+
+
+def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> Results:
+    compute = choose_compute(plan.grid.device, plan.grid.dtype)
+    bench = Workbench(plan.grid, compute, progress.note)
+    found = {planned.spec.digest: store.read(planned.spec) for planned in plan.trainings}
+    todo = [planned for planned in plan.trainings if found[planned.spec.digest] is None]
+    progress.grid(len(todo), len(found) - len(todo))
+    results = {digest: trained for digest, trained in found.items() if trained is not None}
+    try:
+        for index, planned in enumerate(todo, start=1):
+            progress.cell(index, len(todo), planned.label)
+            base = bench.base(planned.cell)
+            progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
+            trained = run_training(planned, base, bench.cache, progress.step)
+            results[planned.spec.digest] = _kept(trained, store, compute)
+            progress.end_cell(trained.record.status, outcome_line(trained))
+    except KeyboardInterrupt:
+        progress.note(
+            f"interrupted: {len(results)} of {len(found)} trainings are finished and kept; "
+            "the same command goes on from there"
+        )
+        raise
+    finally:
+        progress.close()
+    return results
+
+
+def _kept(trained: Trained, store: TrainingStore, compute: Compute) -> Trained:
+    """Store a training that ended for good, with what it ran on."""
+    record = trained.record.model_copy(update={"provenance": provenance(compute)})
+    whole = Trained(record, trained.outcomes)
+    if record.status in KEPT:
+        store.write(whole)
+    return whole
+
+
+def _first_reason(results: Results) -> str:
+    return next((t.record.reason for t in results.values() if t.record.reason), "no facts")
