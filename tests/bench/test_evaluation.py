@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
@@ -9,7 +11,7 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from bench import likelihood
 from bench.answering import answer_budget, greedy_answers
 from bench.encoding import encode
-from bench.evaluation import AnswerSpace, fact_rows, respond, summarise
+from bench.evaluation import AnswerSpace, Responses, fact_rows, respond, summarise
 from bench.lending import borrow
 from bench.prefix import usable_prefix
 from bench.records import Knowledge
@@ -117,6 +119,68 @@ def test_rows_put_before_and_after_side_by_side(tiny_base):
     assert metrics.reliability == 0.0
     assert metrics.locality is None, "no neighbour was known, so there is nothing to keep"
     assert metrics.generality == 0.0
+
+
+def responses(answer, nll, old_nll):
+    return Responses((answer,), ((),), ((),), (False,), (nll,), (old_nll,))
+
+
+@pytest.mark.parametrize(
+    ("said", "updated", "still_old"),
+    [("Ann", True, False), ("the old Bo", False, True), ("Cy", False, False), ("", False, False)],
+)
+def test_an_update_is_the_new_answer_and_not_the_old_one(tiny_base, said, updated, still_old):
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    fact = Fact("1", "Who leads?", ("Ann",), old_answers=("Bo", "old Bo"))
+    before, after = responses("Bo.", 5.0, 1.0), responses(said, 0.5, 0.7)
+    single = {"weights": [1.0], "kept": [True], "curves": [[]], "knowledge": [Knowledge.UNKNOWN]}
+    [row] = fact_rows([fact], before, after, space, **single)
+    assert (row.old_before, row.old_after, row.updated) == (True, still_old, updated)
+    assert (row.old_nll_before, row.old_nll_after, row.prefers_new_after) == (1.0, 0.7, True)
+    [plain] = fact_rows(
+        [Fact("2", "Who leads?", ("Ann",))],
+        responses("Bo", 5.0, None),
+        responses(said, 0.5, None),
+        space,
+        **single,
+    )
+    assert (plain.old_answers, plain.updated, plain.old_before) == ([], None, None)
+    metrics = summarise([row, plain])
+    assert (metrics.updated, metrics.still_old, metrics.old_before, metrics.prefers_new) == (
+        float(updated),
+        float(still_old),
+        1.0,
+        1.0,
+    ), "a fact without an old answer does not count"
+
+
+def test_the_likelihood_of_an_old_answer_is_that_of_a_target(tiny_base):
+    facts = [*FACTS[:2], Fact("u", FACTS[0].question, ("new",), old_answers=("thing 0", "x"))]
+    found = respond(tiny_base.model, tiny_base.tokenizer, facts, PROMPT)
+    assert found.old_nll[:2] == (None, None)
+    assert found.old_nll[2] == pytest.approx(found.nll[0], abs=1e-5)
+    assert len(found.nll) == 3
+
+
+def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
+    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    after = replace(before, answers=("dust", "dust", "no", "dust", "no"))
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    kinds = [Knowledge.MAYBE, *[Knowledge.UNKNOWN] * 4]
+    rows = fact_rows(
+        FACTS,
+        before,
+        after,
+        space,
+        knowledge=kinds,
+        weights=[1.0] * 5,
+        kept=[True] * 5,
+        curves=[[]] * 5,
+    )
+    metrics = summarise(rows)
+    assert (metrics.reliability_maybe, metrics.reliability_never) == (1.0, 0.5)
+    assert metrics.reliability_unknown == pytest.approx(0.6), "both together"
+    assert summarise(rows[1:]).reliability_maybe is None
 
 
 def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypatch):

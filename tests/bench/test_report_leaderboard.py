@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.records import Knowledge
 from bench.report.csv_table import leaderboard_csv, leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
 from bench.report.load import load_leaderboard
@@ -95,6 +96,32 @@ def test_seconds_are_cold_means_and_memory_is_the_highest_peak(tmp_path):
     frame = leaderboard_frame(board_of(tmp_path, one, two))
     assert frame["seconds.prepare"].tolist() == [13.5]
     assert frame["peak_bytes.prepare"].tolist() == [10**9]
+
+
+def test_csv_has_what_the_base_knew_and_updates_with_intervals(tmp_path):
+    record, rows = make_cell(updates=40)
+    board = board_of(tmp_path, (record, rows), make_cell(spec={"task": "elements"}))
+    updates, plain = (frame for _, frame in leaderboard_frame(board).iterrows())
+    for name in ("reliability_maybe", "reliability_never", "updated", "still_old", "old_before"):
+        value = getattr(record.metrics, name)
+        assert updates[name] == value
+        assert updates[f"{name}_low"] < value < updates[f"{name}_high"]
+    over = sum(row.knowledge is Knowledge.MAYBE for row in rows)
+    assert 0 < over < 64
+    assert updates["updated"] + updates["still_old"] == pytest.approx(1.0)
+    assert updates["prefers_new"] == record.metrics.prefers_new
+    assert plain[["updated", "still_old_low", "prefers_new"]].isna().all()
+    assert plain["reliability_never"] == updates["reliability_never"]
+
+
+def test_unknown_facts_are_the_maybes_and_those_never_answered(tmp_path):
+    _, rows = make_cell()
+    metrics = board_of(tmp_path, make_cell()).rows[0].metrics
+    count = {kind: sum(row.knowledge is kind for row in rows) for kind in Knowledge}
+    both = count[Knowledge.MAYBE], count[Knowledge.UNKNOWN]
+    names = ("reliability_maybe", "reliability_never")
+    mean = np.average([metrics[name].value for name in names], weights=both)
+    assert metrics["reliability_unknown"].value == pytest.approx(mean)
 
 
 def test_a_failed_seed_is_visible_and_never_averaged_over(tmp_path):

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.records import Knowledge
 from bench.report import wording
+from bench.report.board import Leaderboard
 from bench.report.columns import Column, Shown
 from bench.report.examples import fates
 from bench.report.load import load_leaderboard
@@ -22,7 +24,15 @@ from bench.report.terminal import terminal_table
 from bench.store import ResultsStore
 from methods.parts import Part
 from tasks.errors import UsageError
-from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting, make_rows
+from tests.bench.report_cells import (
+    cell_id_of,
+    failed_cell,
+    fill,
+    make_cell,
+    make_forgetting,
+    make_rows,
+    make_spec,
+)
 
 NINE = [
     "full",
@@ -35,6 +45,7 @@ NINE = [
     "corda[mode=kpm]",
     "corda[mode=ipm]",
 ]
+UPDATE_HEADERS = ("updated % ↑", "still old % ↓")
 EVIL = "<script>alert('x')</script>|\x1b[31m[red]bold\n\u202eevil`"
 
 
@@ -124,6 +135,26 @@ def test_markdown_says_floor_failures_warnings_and_signs(tmp_path):
     assert "- dora, seed 0: out of memory: needs 9 GiB" in text
     assert "positive is lost" in text
     assert "one seed: bootstrap over facts only" in text
+
+
+def test_the_base_line_says_what_it_knew_maybe_knew_and_did_not(tmp_path):
+    rows = make_rows(8)
+    kinds = [Knowledge.KNOWN] * 2 + [Knowledge.MAYBE] + [Knowledge.UNKNOWN] * 5
+    rows = [row.model_copy(update={"knowledge": k}) for row, k in zip(rows, kinds, strict=True)]
+    text = leaderboard_markdown(board_of(tmp_path, (make_cell(n=8)[0], rows)))
+    assert (
+        "The base before training: 25.0 % of these facts (known), 12.5 % maybe, 62.5 % unknown, "
+        "elements 50.0 %."
+    ) in text
+
+
+def test_update_columns_are_there_only_with_updates(tmp_path):
+    board = board_of(tmp_path, make_cell(updates=4), make_cell(spec={"task": "elements"}))
+    sections = [leaderboard_markdown(Leaderboard((section,))) for section in board.sections]
+    shown = [[word in table_lines(text)[0] for text in sections] for word in UPDATE_HEADERS]
+    assert shown == [[True, False]] * 2
+    assert "updated" in terminal_table(Leaderboard(board.sections[:1]))
+    assert "updated" not in terminal_table(Leaderboard(board.sections[1:]))
 
 
 def test_rebuilt_parts_are_marked(tmp_path, monkeypatch):
@@ -243,6 +274,17 @@ def test_show_prints_a_cell_and_never_what_could_steer_a_terminal(tmp_path):
     assert "\\x1b[31m[red]bold" in squeezed, "neither escape codes nor rich markup are interpreted"
     for word in ("reliability unknown", "elements", "with nothing cached", "learned:", "2e+08"):
         assert word.replace("2e+08", "200000000.0") in text
+
+
+def test_show_prints_the_old_answer_of_an_update(tmp_path):
+    record, rows = make_cell(n=4, updates=4)
+    fill(tmp_path, [(record, rows), make_cell(n=4, spec={"seed": 1})])
+    text = show_cell(tmp_path, record.cell_id[:8], width=160)
+    assert "old answer" in text
+    assert re.search(r"City 0 +Place 0", text)
+    assert "still old" in text
+    other = make_spec(facts=4, seed=1)
+    assert "old answer" not in show_cell(tmp_path, cell_id_of(other), width=160)
 
 
 def test_show_tells_how_a_failed_cell_ended(tmp_path):
