@@ -107,14 +107,19 @@ class Decoder:
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
     ) -> Tensor:
-        """Go on from cached states; returns new tokens `[batch * samples, at most budget]`."""
+        """Go on from cached states; returns new tokens `[batch * samples, budget]`.
+
+        The model sees each text once: samples that agree so far are one branch, and those that
+        have ended are none.
+        """
         tokens, mask = self._left_padded([row[prefix.tokens :] for row in batch])
         mask = torch.cat([mask.new_ones(len(batch), prefix.tokens), mask], dim=1)
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, prefix.tokens :]
         cache = prefix.expanded(len(batch))
-        running = mask.new_ones(len(batch) * samples, dtype=torch.bool)
-        new: list[Tensor] = []
-        while len(new) < self._budget and bool(running.any()):
+        branch = torch.arange(len(batch), device=mask.device).repeat_interleave(samples)
+        running = torch.ones_like(branch, dtype=torch.bool)
+        new = torch.full((len(branch), self._budget), self._pad, device=mask.device)
+        for step in range(self._budget):
             logits = self._model(
                 input_ids=tokens,
                 attention_mask=mask,
@@ -122,19 +127,22 @@ class Decoder:
                 past_key_values=cache,
                 use_cache=True,
             ).logits[:, -1]
-            if not new:
+            if not step:
                 logits[:, self._stops] = -torch.inf  # at least one token
-                if samples > 1:  # the prompts have run: from here on every sample is a row
-                    cache.batch_repeat_interleave(samples)
-                    logits, mask, positions = (
-                        rows.repeat_interleave(samples, dim=0) for rows in (logits, mask, positions)
-                    )
-            chosen = torch.where(running, choose(logits, len(new)), self._pad)
-            running = running & ~torch.isin(chosen, self._stops)
-            new.append(chosen)
-            tokens, positions = chosen[:, None], positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        return torch.stack(new, dim=1)
+            new[:, step] = torch.where(running, choose(logits[branch], step), self._pad)
+            running &= ~torch.isin(new[:, step], self._stops)
+            if not running.any():
+                break
+            pairs = torch.stack([branch, new[:, step]], dim=1)[running]
+            branches, found = pairs.unique(dim=0, return_inverse=True)
+            branch = torch.zeros_like(branch).masked_scatter(running, found)
+            parents, tokens = branches[:, 0], branches[:, 1:]
+            if parents.tolist() != list(range(len(mask))):  # copying states costs: only if needed
+                # Not batch_select_indices(), which forgets the states of linear attention.
+                cache.reorder_cache(parents)
+            positions = positions[parents, -1:] + 1
+            mask = torch.cat([mask[parents], mask.new_ones(len(parents), 1)], dim=1)
+        return new
 
     def _generate(self, batch: Sequence[Sequence[int]], choose: Choose) -> Tensor:
         """Decode with the model's own `generate`; returns new tokens `[batch, new]`."""

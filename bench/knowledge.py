@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 8
 TEMPERATURE = 0.5
+SAMPLED_AT_ONCE = 64
 
 
 def measure_knowledge(
@@ -55,6 +56,7 @@ def measure_knowledge(
         samples=SAMPLES,
         temperature=TEMPERATURE,
         budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
+        batch_size=SAMPLED_AT_ONCE,
     )
     maybe = {
         fact.id

@@ -50,6 +50,21 @@ def test_cold_samples_are_the_greedy_answer(tiny_base):
     assert sample(tiny_base, PROMPTS, temperature=1e-4) == [(answer,) * 3 for answer in greedy]
 
 
+def test_the_model_sees_no_text_twice(tiny_base, monkeypatch):
+    seen: list[int] = []
+    forward = tiny_base.model.forward
+
+    def count(**inputs):
+        if "attention_mask" in inputs:
+            seen.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(tiny_base.model, "forward", count)
+    assert sample(tiny_base, PROMPTS, temperature=1e-4, batch_size=99)
+    assert seen[0] == len(PROMPTS)
+    assert max(seen) == len(PROMPTS), "samples that agree are one row"
+
+
 def test_no_prompt_has_no_samples(tiny_base):
     assert sample(tiny_base, []) == []
 
