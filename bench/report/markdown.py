@@ -8,15 +8,19 @@ from tabulate import tabulate
 
 from bench.report import remarks
 from bench.report.board import Leaderboard, Section
+from bench.report.choices import removals
 from bench.report.columns import Column, cost_columns, quality_columns
+from bench.report.studies import Study
 from bench.report.wording import markdown
 
 
-def leaderboard_markdown(board: Leaderboard) -> str:
+def leaderboard_markdown(board: Leaderboard, studies: Sequence[Study] = ()) -> str:
     """Return the text of `leaderboard.md`: a section per base and task, then how to read it."""
     blocks = ["# Leaderboard"]
     for section in board.sections:
         blocks += _section(section)
+    if studies:
+        blocks += ["## Studies", *(_study(study) for study in studies)]
     blocks += ["## How to read this", _bullets(remarks.READING)]
     if board.problems:
         blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
@@ -34,11 +38,19 @@ def _section(section: Section) -> list[str]:
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]
+    if removals(section):
+        blocks += ["### Facts that filters removed", _bullets(removals(section))]
     if remarks.warnings(section):
         blocks += ["### Warnings", _bullets(remarks.warnings(section))]
     if remarks.failures(section):
         blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
     return [block for block in blocks if block]
+
+
+def _study(study: Study) -> str:
+    title = markdown(study.title)
+    links = ", ".join(f"[{name}]({address})" for name, address in study.files.items())
+    return f"### {title}\n\n![{title}]({study.picture})\n\n{links}"
 
 
 def _table(section: Section, columns: list[Column], *, marks: bool) -> str:

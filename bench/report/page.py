@@ -10,9 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.report import remarks
 from bench.report.board import Leaderboard, Row, Section
+from bench.report.choices import removals
 from bench.report.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.examples import Fate, fates
 from bench.report.plots import Plot
+from bench.report.studies import Study
 from bench.report.wording import printable
 
 
@@ -37,10 +39,18 @@ class PageTable:
 
 @dataclass(frozen=True)
 class PagePlot:
-    """A plot as the address of an embedded image."""
+    """A plot as the address of an embedded image; `title` says of what."""
 
-    name: str
+    title: str
     caption: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PageStudy:
+    """A study with its picture embedded."""
+
+    study: Study
     source: str
 
 
@@ -63,12 +73,15 @@ class PageSection:
     intervals: str
     tables: list[PageTable]
     plots: list[PagePlot]
+    removals: list[str]
     warnings: list[str]
     failures: list[str]
     examples: list[RowExamples]
 
 
-def leaderboard_html(board: Leaderboard, plots: Sequence[Plot]) -> str:
+def leaderboard_html(
+    board: Leaderboard, plots: Sequence[Plot], studies: Sequence[Study] = ()
+) -> str:
     """Return the page; every text that a model, a file or a person gave is escaped."""
     environment = Environment(
         loader=PackageLoader("bench", "report"),
@@ -81,6 +94,8 @@ def leaderboard_html(board: Leaderboard, plots: Sequence[Plot]) -> str:
     template = environment.get_template("leaderboard.html")
     return template.render(
         sections=[_page_section(section, plots) for section in board.sections],
+        across=[_embedded(plot) for plot in plots if plot.section is None],
+        studies=[PageStudy(study, _address(study.svg)) for study in studies],
         problems=remarks.problems(board),
         reading=remarks.READING,
         bar=interval_bar,
@@ -111,6 +126,7 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
         intervals=remarks.interval_remark(section),
         tables=[learned, cost],
         plots=[_embedded(plot) for plot in plots if plot.section is section],
+        removals=removals(section),
         warnings=remarks.warnings(section),
         failures=remarks.failures(section),
         examples=[_examples(row) for row in section.done],
@@ -118,8 +134,11 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
 
 
 def _embedded(plot: Plot) -> PagePlot:
-    content = base64.b64encode(plot.svg).decode("ascii")
-    return PagePlot(plot.kind.name, plot.kind.caption, f"data:image/svg+xml;base64,{content}")
+    return PagePlot(plot.title, plot.kind.caption, _address(plot.svg))
+
+
+def _address(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
 
 
 def _examples(row: Row) -> RowExamples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.records import Knowledge
 from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.certainty import rebuilt_parts
+from bench.report.choices import chosen_marks
 from bench.report.columns import AT_FLOOR
 from bench.report.statistics import IntervalKind
 
@@ -39,15 +40,16 @@ def interval_remark(section: Section) -> str:
 
 
 def marks(row: Row) -> str:
-    """Return what sets a row apart, for its table cell: rebuilt parts, no identity, failures."""
-    found = [f"rebuilt: {name}" for name in rebuilt_parts(row.spec.method)]
+    """Return what sets a row apart, for its table cell: what it chose, rebuilt parts, failures."""
+    found = chosen_marks(row)
+    found += [f"rebuilt: {name}" for name in rebuilt_parts(row.spec.method)]
     if row.first("identity") is False:
         found.append("not the base at init")
     if row.failures and row.cells:
         found.append(f"{len(row.failures)} of {len(row.failures) + len(row.cells)} cells failed")
     if row.failures and not row.cells:
         found.append(row.failures[0].status.value.replace("_", " "))
-    return ", ".join(found)
+    return "; ".join(found)
 
 
 def seeds(row: Row) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from bench.records import CellRecord, Forgetting, Status
 from bench.report import wording
 from bench.report.board import DRIFT
+from bench.report.choices import TOLD, told
 from bench.report.examples import Example, Fate, fates
 from bench.report.load import load_cell
 from bench.report.terminal import WIDTH, render
@@ -93,7 +94,9 @@ def _setting(record: CellRecord) -> Pairs:
         yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path
-    yield from ((name, _shortened(str(value))) for name, value in record.notes.items())
+    yield from told(record)
+    other = {name: value for name, value in record.notes.items() if name not in TOLD}
+    yield from ((name, _shortened(str(value))) for name, value in other.items())
 
 
 def _shortened(text: str) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench.report import remarks
 from bench.report.board import Leaderboard, Row, Section
+from bench.report.choices import removals
 from bench.report.columns import Column, brief_columns
 from bench.report.wording import printable
 
@@ -60,6 +61,7 @@ def _section(section: Section, width: int) -> list[RenderableType]:
         parts += [_table(section.rows, columns), ""]
     parts.append(_line(remarks.interval_remark(section), "dim"))
     parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(section)]
+    parts += [_line(text, "dim") for text in removals(section)]
     parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
     parts += [_line(text, "red") for text in remarks.failures(section)]
     return [*parts, ""]

@@ -1,4 +1,4 @@
-"""Writes the report of a results folder, from `cells/` and `facts/` alone."""
+"""Writes the report of a results folder, from `cells/` and `facts/`; it links to studies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from bench.report.csv_table import leaderboard_csv
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
-from bench.report.plots import PLOTS, Plot, draw_plots
+from bench.report.plots import BOARD_PLOTS, PLOTS, Plot, draw_plots
+from bench.report.studies import found_studies
 from tasks.errors import UsageError
 
 
@@ -37,13 +38,13 @@ def write_report(folder: Path) -> ReportFiles:
         UsageError: The folder holds no cells, or cannot be written.
     """
     board = load_leaderboard(folder)
-    plots = list(draw_plots(board))
+    plots, studies = list(draw_plots(board)), found_studies(folder)
     try:
         return ReportFiles(
             board=board,
             csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
-            markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board)),
-            html=_write(folder / "leaderboard.html", leaderboard_html(board, plots)),
+            markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, studies)),
+            html=_write(folder / "leaderboard.html", leaderboard_html(board, plots, studies)),
             plots=_write_plots(folder / "plots", plots),
         )
     except OSError as error:
@@ -54,12 +55,12 @@ def write_report(folder: Path) -> ReportFiles:
 
 def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
-    names = _names([f"{plot.kind.name}-{plot.section.title}" for plot in plots])
+    names = _names([f"{plot.kind.name}-{plot.title}" for plot in plots])
     written = []
     for name, plot in zip(names, plots, strict=True):
         written.append(_write(folder / f"{name}.png", plot.png))
         written.append(_write(folder / f"{name}.svg", plot.svg))
-    for kind in PLOTS:
+    for kind in (*PLOTS, *BOARD_PLOTS):
         for path in folder.glob(f"{kind.name}-*.[ps][nv]g"):
             if path not in written:
                 path.unlink()

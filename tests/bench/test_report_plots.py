@@ -7,17 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.report.load import load_leaderboard
 from bench.report.plots import PLOTS, draw_plots, pareto
-from bench.report.plots.buckets import bucket_accuracy, quantile_buckets
 from bench.report.plots.labels import Named, label_points
 from bench.report.plots.style import method_styles, settings
-from bench.report.statistics import wilson
 from bench.report.write import write_report
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
@@ -43,9 +38,9 @@ def test_degenerate_cells_draw_or_are_left_out(tmp_path, case):
     missing = {
         "nothing forgotten measured": {"pareto"},
         "at floor": {"pareto"},
-        "no curve": {"learning-curves"},
+        "no curve": {"learning-curves", "bucket-curves"},
     }
-    assert names == {kind.name for kind in PLOTS} - missing.get(case, set())
+    assert names == {kind.name for kind in PLOTS} - {"layers"} - missing.get(case, set())
 
 
 def test_a_folder_of_failures_has_tables_and_no_plots(tmp_path):
@@ -67,38 +62,7 @@ def test_styles_do_not_depend_on_the_order_of_rows_and_differ(tmp_path):
     )
     assert method_styles(one) == method_styles(two)
     assert len(set(method_styles(one).values())) == 12
-    assert len({style.color for style in list(method_styles(one).values())[:9]}) == 9
-
-
-distances = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]) | st.floats(0, 2), min_size=1)
-
-
-@given(distances)
-def test_buckets_hold_every_fact_once(values):
-    buckets = quantile_buckets(np.array(values))
-    assert sum(bucket.n for bucket in buckets) == len(values)
-    assert len(buckets) <= 6
-    assert buckets[0].low == min(values)
-    assert buckets[-1].high == max(values)
-
-
-def test_distinct_distances_make_five_equal_buckets():
-    assert [bucket.n for bucket in quantile_buckets(np.arange(50.0))] == [11, 10, 10, 10, 9]
-
-
-def test_known_facts_at_distance_zero_are_a_bucket_of_their_own():
-    buckets = quantile_buckets(np.array([0.0] * 4 + [0.2, 0.4, 0.6, 0.8]))
-    assert (buckets[0].low, buckets[0].high, buckets[0].n) == (0.0, 0.0, 4)
-
-
-def test_seeds_do_not_multiply_the_facts_of_a_bucket(tmp_path):
-    cells = [make_cell(n=10, accuracy=0.5, spec={"seed": seed}) for seed in range(3)]
-    (row,) = board_of(tmp_path, *cells).rows
-    (found,) = bucket_accuracy(row, np.array([0.0, 2.0]), unknown_only=False)
-    mean = np.mean([record.metrics.reliability for record, _ in cells])
-    assert found.value == pytest.approx(mean)
-    expected = wilson(10 * mean, 10)
-    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
+    assert len({style.color for style in list(method_styles(one).values())[:11]}) == 11
 
 
 def test_the_front_holds_what_nothing_beats(tmp_path):
@@ -175,9 +139,9 @@ def test_the_page_embeds_its_plots_and_old_plots_are_removed(tmp_path):
     for path in (old, mine):
         path.write_bytes(b"")
     written = write_report(tmp_path)
-    assert written.html.read_text().count("data:image/svg+xml;base64,") == 3
+    assert written.html.read_text().count("data:image/svg+xml;base64,") == 8
     assert (old.exists(), mine.exists()) == (False, True)
-    assert len(written.plots) == 6
+    assert len(written.plots) == 16
     assert b"<dc:date>" not in written.plots[1].read_bytes()
 
 

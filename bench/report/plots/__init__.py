@@ -1,4 +1,9 @@
-"""The plots of a section. A new one is a file with `CAPTION` and `draw`, and a line here."""
+"""The plots of the report, each kind in a file of its own.
+
+A plot of a section is a file with `CAPTION` and `draw(section, styles)`, and a line in `PLOTS`.
+A plot across sections has `draw(board)`, which gives any number of figures with their titles,
+and a line in `BOARD_PLOTS`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,19 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bench.report.board import Leaderboard, Section
-from bench.report.plots import buckets, curves, pareto
+from bench.report.plots import (
+    accuracy,
+    accuracy_bins,
+    before_after,
+    bucket_curves,
+    costs,
+    curves,
+    deviation,
+    layers,
+    models,
+    pareto,
+)
 from bench.report.plots.style import Styles, image, method_styles, settings
-
-Draw = Callable[[Section, Styles], Figure | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +34,63 @@ class PlotKind:
 
     name: str
     caption: str
-    draw: Draw
+    draw: Callable[[Section, Styles], Figure | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BoardPlotKind:
+    """Plots that compare sections: figures with titles, none where there is nothing to compare."""
+
+    name: str
+    caption: str
+    draw: Callable[[Leaderboard], Iterator[tuple[str, Figure]]]
 
 
 PLOTS = (
     PlotKind("pareto", pareto.CAPTION, pareto.draw),
+    PlotKind("costs", costs.CAPTION, costs.draw),
     PlotKind("learning-curves", curves.CAPTION, curves.draw),
-    PlotKind("distance-buckets", buckets.CAPTION, buckets.draw),
+    PlotKind("distance-buckets", accuracy.CAPTION, accuracy.draw),
+    PlotKind("distance-bins", accuracy_bins.CAPTION, accuracy_bins.draw),
+    PlotKind("bucket-curves", bucket_curves.CAPTION, bucket_curves.draw),
+    PlotKind("deviation", deviation.CAPTION, deviation.draw),
+    PlotKind("before-after", before_after.CAPTION, before_after.draw),
+    PlotKind("layers", layers.CAPTION, layers.draw),
 )
+BOARD_PLOTS = (BoardPlotKind("models", models.CAPTION, models.draw),)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot of one section in both forms."""
+    """A plot in both forms; `section` is None for one that compares sections."""
 
-    section: Section
-    kind: PlotKind
+    kind: PlotKind | BoardPlotKind
+    title: str
+    section: Section | None
     png: bytes
     svg: bytes
 
 
 def draw_plots(board: Leaderboard) -> Iterator[Plot]:
-    """Draw every plot of every section; a method looks the same in all of them."""
+    """Draw every plot of every section, then those across sections.
+
+    A method looks the same in all of them.
+    """
     styles = method_styles(board)
     with settings():
         for section in board.sections:
             for kind in PLOTS:
                 figure = kind.draw(section, styles)
                 if figure is not None:
-                    yield Plot(section, kind, image(figure, "png"), image(figure, "svg"))
+                    yield _plot(kind, section.title, section, figure)
+        for across in BOARD_PLOTS:
+            for title, figure in across.draw(board):
+                yield _plot(across, title, None, figure)
+
+
+def _plot(
+    kind: PlotKind | BoardPlotKind, title: str, section: Section | None, figure: Figure
+) -> Plot:
+    png = image(figure, "png")
+    figure.set_layout_engine("none")  # Laid out: doing it again for the other form takes as long.
+    return Plot(kind, title, section, png, image(figure, "svg"))

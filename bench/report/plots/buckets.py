@@ -1,25 +1,28 @@
-"""Accuracy against the target's semantic distance, in five quantile buckets.
+"""Facts in buckets of semantic distance: quantiles or fixed bins, and means over each bucket.
 
 Facts that the base knows have short distances and are answered anyway, which hides the effect of
-distance: the second panel leaves them out and forms its own buckets.
+distance: everything here can be had of the other facts alone, in buckets of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from bench.report.board import Cell, Row, Section
-from bench.report.plots.style import Styles, error, new_figure, shared_legend
-from bench.report.statistics import Floats, Interval, wilson
+from bench.report.board import Cell, Row
+from bench.report.statistics import UNBOUNDED, Estimate, Floats, estimate, wilson
 
 BUCKETS = 5
-CAPTION = "Accuracy after training by how far the base's answer was from the target."
+BINS_PER_UNIT = 10
+AWAY = 1e-3
+"""A fact moved away from its target when its distance grew by more than this."""
+
+DISTANCE_LABEL = "semantic distance of the base's answer to the target, 1 - cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +34,18 @@ class Bucket:
     n: int
 
     @property
+    def range(self) -> str:
+        """The interval, for people."""
+        low, high = f"{self.low:.2f}", f"{self.high:.2f}"
+        return low if low == high else f"{low}–{high}"
+
+    @property
     def label(self) -> str:
         """Range and size, for an axis."""
-        low, high = f"{self.low:.2f}", f"{self.high:.2f}"
-        return f"{low if low == high else f'{low}–{high}'}\nn = {self.n}"
+        return f"{self.range}\nn = {self.n}"
 
 
-@dataclass(frozen=True, slots=True)
-class BucketAccuracy:
-    """Share of a bucket's facts answered, the mean over seeds, with Wilson's interval."""
-
-    value: float
-    interval: Interval
-
-
-def draw(section: Section, styles: Styles) -> Figure | None:
-    """Draw both panels; None where no cell is done."""
-    if not section.done:
-        return None
-    note = "Bars: 95 % Wilson intervals over the facts of a bucket; seeds averaged"
-    figure = new_figure(2, section, "Accuracy against target distance", note)
-    panels = figure.subplots(1, 2, sharey=True)
-    _panel(panels[0], section, styles, unknown_only=False)
-    _panel(panels[1], section, styles, unknown_only=True)
-    panels[0].set_ylabel("facts answered after training, %")
-    panels[0].set_ylim(-4, 104)
-    shared_legend(figure, section.done, styles)
-    return figure
+Bucketing = Callable[[Floats], list[Bucket]]
 
 
 def quantile_buckets(distances: Floats) -> list[Bucket]:
@@ -71,6 +59,29 @@ def quantile_buckets(distances: Floats) -> list[Bucket]:
     edges = np.unique(drawn)
     if drawn[0] == drawn[1]:
         edges = np.array([drawn[0], *edges])
+    return _between(distances, edges)
+
+
+def fixed_bins(distances: Floats) -> list[Bucket]:
+    """Return bins of width 0.1, from that of the least distance to that of the greatest."""
+    if not len(distances):
+        return []
+    first = min(int(np.floor(distances.min() * BINS_PER_UNIT)), 2 * BINS_PER_UNIT - 1)
+    last = max(int(np.ceil(distances.max() * BINS_PER_UNIT)), first + 1)
+    return _between(distances, np.arange(first, last + 1) / BINS_PER_UNIT)
+
+
+def edges_of(buckets: Sequence[Bucket]) -> Floats:
+    """Return where buckets begin and end, `[buckets + 1]`."""
+    return np.array([buckets[0].low, *(bucket.high for bucket in buckets)])
+
+
+def bucket_of(distances: Floats, edges: Floats) -> NDArray[np.intp]:
+    """Return the number of each distance's bucket, `[facts]`."""
+    return np.clip(np.searchsorted(edges, distances, side="left") - 1, 0, len(edges) - 2)
+
+
+def _between(distances: Floats, edges: Floats) -> list[Bucket]:
     sizes = np.bincount(bucket_of(distances, edges), minlength=len(edges) - 1)
     return [
         Bucket(float(low), float(high), int(n))
@@ -78,73 +89,84 @@ def quantile_buckets(distances: Floats) -> list[Bucket]:
     ]
 
 
-def bucket_of(distances: Floats, edges: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-    """Return the number of each distance's bucket, `[facts]`."""
-    return np.clip(np.searchsorted(edges, distances, side="left") - 1, 0, len(edges) - 2)
+def chosen_facts(cell: Cell, unknown_only: bool) -> pd.DataFrame:
+    """Return the facts that have distances; `unknown_only` those that the base did not answer."""
+    distances = cell.rows[["distance_before", "distance_after"]].to_numpy(dtype=np.float64)
+    wanted = np.isfinite(distances).all(axis=1)
+    if unknown_only:
+        wanted = wanted & ~cell.rows["correct_before"].to_numpy(dtype=np.bool_)
+    return cell.rows.loc[wanted]
 
 
-def bucket_accuracy(row: Row, edges: Floats, unknown_only: bool) -> list[BucketAccuracy | None]:
-    """Return a row's accuracy per bucket; None for a bucket without facts."""
-    shares = [_shares(_chosen(cell, unknown_only), edges) for cell in row.cells]
-    sizes = np.max([size for _, size in shares], axis=0)
-    right = np.mean([correct for correct, _ in shares], axis=0)
-    return [
-        BucketAccuracy(float(c / n), wilson(float(c), int(n))) if n else None
-        for c, n in zip(right, sizes, strict=True)
-    ]
+def distances_of(row: Row, unknown_only: bool) -> Floats:
+    """Return the base's distances of a row's facts; every seed has the same."""
+    return _before(chosen_facts(row.cells[0], unknown_only))
 
 
-def _shares(rows: pd.DataFrame, edges: Floats) -> tuple[Floats, Floats]:
-    """Return correct facts and all facts per bucket, each `[buckets]`."""
-    places = bucket_of(rows["distance_before"].to_numpy(dtype=np.float64), edges)
-    correct = rows["correct_after"].to_numpy(dtype=np.float64)
-    right = np.bincount(places, correct, minlength=len(edges) - 1)
-    sizes = np.bincount(places, minlength=len(edges) - 1)
-    return right.astype(np.float64), sizes.astype(np.float64)
+def _before(rows: pd.DataFrame) -> Floats:
+    return rows["distance_before"].to_numpy(dtype=np.float64)
 
 
-def _chosen(cell: Cell, unknown_only: bool) -> pd.DataFrame:
-    rows = cell.rows[np.isfinite(cell.rows["distance_before"])]
-    return rows[~rows["correct_before"].astype(bool)] if unknown_only else rows
+def grown(rows: pd.DataFrame) -> Floats:
+    """Return each fact's deviation: distance after minus before, `[facts]`."""
+    return rows["distance_after"].to_numpy(dtype=np.float64) - _before(rows)
 
 
-def _panel(axes: Axes, section: Section, styles: Styles, *, unknown_only: bool) -> None:
-    first = _chosen(section.done[0].cells[0], unknown_only)
-    buckets = quantile_buckets(first["distance_before"].to_numpy(dtype=np.float64))
-    what = "facts the base did not answer" if unknown_only else "all facts"
-    axes.set_title(f"{what}, n = {len(first)}", loc="left")
-    axes.set_xlabel("semantic distance of the base's answer to the target, 1 - cosine")
-    if not buckets:
-        axes.set_xticks([])
-        axes.text(0.5, 0.5, "no such facts", transform=axes.transAxes, ha="center", color="0.4")
-        return
-    edges = np.array([buckets[0].low, *(bucket.high for bucket in buckets)])
-    for index, row in enumerate(section.done):
-        offset = _dodge(index, len(section.done))
-        _series(axes, row, bucket_accuracy(row, edges, unknown_only), offset, styles)
-    axes.set_xticks(range(len(buckets)), [bucket.label for bucket in buckets], fontsize=8)
-    axes.set_xlim(-0.6, len(buckets) - 0.4)
-    axes.grid(visible=False, axis="x")
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is averaged over the facts of a bucket.
+
+    Attributes:
+        label: Names it with its unit, for an axis.
+        per_fact: Its value of each fact, `[facts]`.
+        share: Whether values are 0 or 1; the mean then is a share, shown in percent.
+    """
+
+    label: str
+    per_fact: Callable[[pd.DataFrame], Floats]
+    share: bool
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by to be shown."""
+        return 100.0 if self.share else 1.0
 
 
-def _dodge(index: int, count: int) -> float:
-    """Return how far a method's marks are moved aside, so that bars do not cover each other."""
-    return 0.0 if count == 1 else (index / (count - 1) - 0.5) * min(0.7, 0.12 * count)
+ACCURACY = Measure(
+    "facts answered after training, %",
+    lambda rows: rows["correct_after"].to_numpy(dtype=np.float64),
+    share=True,
+)
+MOVED_AWAY = Measure(
+    "facts that moved away from the target, %",
+    lambda rows: (grown(rows) > AWAY).astype(np.float64),
+    share=True,
+)
+DEVIATION = Measure("mean deviation, after - before (below 0: nearer)", grown, share=False)
 
 
-def _series(
-    axes: Axes, row: Row, found: list[BucketAccuracy | None], offset: float, styles: Styles
-) -> None:
-    style = styles[row.label]
-    present = [(i, entry) for i, entry in enumerate(found) if entry is not None]
-    bars = [error(entry.value, entry.interval) for _, entry in present]
-    axes.errorbar(
-        [i + offset for i, _ in present],
-        [100 * entry.value for _, entry in present],
-        yerr=100 * np.array(bars).T,
-        color=style.color,
-        marker=style.marker,
-        linestyle="none",
-        markersize=4.5,
-        elinewidth=0.9,
-    )
+def by_bucket(
+    row: Row, edges: Floats, measure: Measure, *, unknown_only: bool
+) -> list[Estimate | None]:
+    """Return a row's mean over seeds in each bucket; None for a bucket without facts."""
+    seeds = [_divided(chosen_facts(cell, unknown_only), edges, measure) for cell in row.cells]
+    mean = _share if measure.share else _mean
+    return [mean(list(values)) for values in zip(*seeds, strict=True)]
+
+
+def _divided(rows: pd.DataFrame, edges: Floats, measure: Measure) -> list[Floats]:
+    """Return the values of the facts of each bucket."""
+    places, values = bucket_of(_before(rows), edges), measure.per_fact(rows)
+    return [values[places == number] for number in range(len(edges) - 1)]
+
+
+def _share(seeds: list[Floats]) -> Estimate | None:
+    """Return the share, with Wilson's interval: facts count once, however many seeds saw them."""
+    n = max(len(values) for values in seeds)
+    right = float(np.mean([values.sum() for values in seeds]))
+    return Estimate(right / n, wilson(right, n)) if n else None
+
+
+def _mean(seeds: list[Floats]) -> Estimate | None:
+    present = [values for values in seeds if len(values)]
+    return estimate([float(values.mean()) for values in present], present, UNBOUNDED)

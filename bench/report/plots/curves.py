@@ -30,9 +30,9 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     figure = new_figure(2, section, heading, _note(bands))
     accuracy, loss = figure.subplots(1, 2)
     for row in rows:
-        known = _points(row, lambda epoch: epoch.token_accuracy, SHARE, items=True)
+        known = _points(row, lambda epoch: epoch.token_accuracy, SHARE, items=True, bands=bands)
         _line(accuracy, row, known, 100, styles, bands=bands)
-        lost = _points(row, lambda epoch: epoch.loss, NON_NEGATIVE, items=False)
+        lost = _points(row, lambda epoch: epoch.loss, NON_NEGATIVE, items=False, bands=bands)
         _line(loss, row, lost, 1, styles, bands=bands)
     accuracy.set(ylabel="token accuracy, %", title="token accuracy (more is better)", ylim=(0, 103))
     loss.set(ylabel="loss, nats per token", title="training loss (less is better)")
@@ -40,7 +40,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     for axes in (accuracy, loss):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    shared_legend(figure, rows, styles)
+    shared_legend(figure, [row.label for row in rows], styles)
     return figure
 
 
@@ -50,14 +50,20 @@ def _note(bands: bool) -> str:
     return f"Lines: means over seeds. {where}: 95 % intervals (loss: from three seeds on)"
 
 
-def _points(row: Row, value: Value, bounds: Bounds, *, items: bool) -> dict[int, Estimate]:
-    """Return the mean over seeds after each epoch that every seed has."""
+def _points(
+    row: Row, value: Value, bounds: Bounds, *, items: bool, bands: bool
+) -> dict[int, Estimate]:
+    """Return the mean over seeds after each epoch that every seed has.
+
+    Without `bands` intervals over items, which take time, are those of the last epoch alone.
+    """
     curves = [{e.epoch: value(e) for e in cell.record.curve} for cell in row.cells]
     shared = sorted(set.intersection(*(set(curve) for curve in curves)))
     found: dict[int, Estimate] = {}
     for index, epoch in enumerate(shared):
         values = [v for v in (curve[epoch] for curve in curves) if v is not None]
-        per_fact = [_at_epoch(cell, index) for cell in row.cells] if items else []
+        needed = items and (bands or epoch == shared[-1])
+        per_fact = [_at_epoch(cell, index) for cell in row.cells] if needed else []
         point = estimate(values, per_fact, bounds) if len(values) == len(curves) else None
         if point is not None:
             found[epoch] = point

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.transforms import Bbox
 
 _ANGLES = (30, 150, 330, 210, 90, 270, 0, 180)
 _RADII = (9, 16, 26, 38, 52, 68, 86, 106)
@@ -27,6 +27,21 @@ class Named:
     color: str
 
 
+class _Box(NamedTuple):
+    """A rectangle on the canvas, in pixels; many are compared, so no `Bbox`, which is slow."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def shared(self, other: _Box) -> float:
+        """Return the area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return width * height if width > 0 and height > 0 else 0.0
+
+
 def label_points(axes: Axes, points: Sequence[Named]) -> None:
     """Label each point at the nearest free place around it, with a thin line from far places.
 
@@ -35,11 +50,11 @@ def label_points(axes: Axes, points: Sequence[Named]) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     pixels = figure.dpi / 72
     centres = [axes.transData.transform((point.x, point.y)) for point in points]
     taken = [_around(x, y, _POINT * pixels) for x, y in centres]
-    frame = axes.get_window_extent()
+    frame = _Box(*axes.get_window_extent().extents)
     for point, (x, y) in sorted(zip(points, centres, strict=True), key=lambda entry: -entry[1][1]):
         width, height = _text_size(axes, point.name, canvas)
         places = [
@@ -52,28 +67,23 @@ def label_points(axes: Axes, points: Sequence[Named]) -> None:
         _write(axes, point, angle, radius)
 
 
-def _cost(box: Bbox, taken: Sequence[Bbox], frame: Bbox, radius: float) -> tuple[float, float]:
+def _cost(box: _Box, taken: Sequence[_Box], frame: _Box, radius: float) -> tuple[float, float]:
     """Return what a place costs: first pixels covered or cut off, then distance."""
-    covered = sum(_overlap(box, other) for other in taken)
-    cut = box.width * box.height - _overlap(box, frame)
+    covered = sum(box.shared(other) for other in taken)
+    cut = box.shared(box) - box.shared(frame)
     return (round(covered + cut, 1), radius)
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
+def _around(x: float, y: float, radius: float) -> _Box:
+    return _Box(x - radius, y - radius, x + radius, y + radius)
 
 
-def _around(x: float, y: float, radius: float) -> Bbox:
-    return Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
-
-
-def _box(x: float, y: float, angle: float, radius: float, width: float, height: float) -> Bbox:
+def _box(x: float, y: float, angle: float, radius: float, width: float, height: float) -> _Box:
     """Return where a text lies whose nearest corner or side is at `radius` and `angle`."""
     dx, dy = _offset(angle, radius)
     across, up = _anchor(dx), _anchor(dy)
     left, bottom = x + dx - across * width, y + dy - up * height
-    return Bbox.from_bounds(left, bottom, width, height)
+    return _Box(left, bottom, left + width, bottom + height)
 
 
 def _offset(angle: float, radius: float) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,19 +13,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.board import Leaderboard, Row, Section
+from bench.report.board import Leaderboard, Section
 from bench.report.statistics import Estimate, Interval
 from bench.report.wording import printable
 
-# Okabe and Ito's palette, its yellow left out as too light on white, then Tol's muted tones:
+# Okabe and Ito's palette, its yellow left out as too light on white, then muted tones of Tol's:
 # told apart with the common colour deficiencies. Markers and dashes say the same without colour.
 _COLORS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
-    *("#56B4E9", "#000000", "#882255", "#999933"),
+    *("#56B4E9", "#000000", "#882255", "#999933", "#332288", "#AA4499"),
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 Dashes = Literal["-", "--", "-.", ":"]
 _DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
+_LEAST_WIDTH = 7.5
+_LETTERS_PER_INCH = 14
 _SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -55,8 +58,12 @@ Styles = Mapping[str, MethodStyle]
 
 def method_styles(board: Leaderboard) -> Styles:
     """Assign styles by the sorted labels of the whole board, so that sections agree."""
-    labels = sorted({row.label for row in board.rows})
-    return {label: style_of(index) for index, label in enumerate(labels)}
+    return styles_of(row.label for row in board.rows)
+
+
+def styles_of(labels: Iterable[str]) -> Styles:
+    """Assign a style to each label, by its place among all of them."""
+    return {label: style_of(index) for index, label in enumerate(sorted(set(labels)))}
 
 
 def style_of(index: int) -> MethodStyle:
@@ -73,8 +80,28 @@ def settings() -> Any:
     return mpl.rc_context(_SETTINGS)
 
 
-def new_figure(columns: int, section: Section, heading: str, note: str, rows: int = 1) -> Figure:
-    """Return an empty figure for so many panels, its title saying what is shown and of what.
+@dataclass(frozen=True, slots=True)
+class PanelSize:
+    """Inches of one panel with its labels."""
+
+    width: float
+    height: float
+
+
+SQUARE = PanelSize(4.2, 4.2)
+WIDE = PanelSize(10.0, 3.4)
+SMALL = PanelSize(2.7, 2.7)
+
+
+def new_figure(
+    columns: int,
+    section: Section,
+    heading: str,
+    note: str,
+    rows: int = 1,
+    panel: PanelSize = SQUARE,
+) -> Figure:
+    """Return an empty figure for panels of a section, its title saying what is shown and of what.
 
     Args:
         columns: Panels side by side.
@@ -82,27 +109,60 @@ def new_figure(columns: int, section: Section, heading: str, note: str, rows: in
         heading: What the plot shows.
         note: What the marks and bars are.
         rows: Panels above each other.
+        panel: Size of each.
     """
-    figure = Figure(figsize=(1.2 + 4.2 * max(columns, 1.5), 0.6 + 4.2 * rows), layout="constrained")
-    seeds = ", ".join(map(str, section.seeds))
     plural = "seed" if len(section.seeds) == 1 else "seeds"
     facts = f"{section.facts} fact" + ("" if section.facts == 1 else "s")
-    where = f"{section.title}: {facts}, {plural} {seeds}"
-    figure.suptitle(f"{heading}\n{printable(where)}\n{note}", fontsize=10, x=0.01, ha="left")
+    where = f"{section.title}: {facts}, {plural} {', '.join(map(str, section.seeds))}"
+    return titled_figure(columns, rows, panel, heading, where, note)
+
+
+def titled_figure(
+    columns: int, rows: int, panel: PanelSize, heading: str, where: str, note: str
+) -> Figure:
+    """Return an empty figure with its title; see `new_figure` for one of a section.
+
+    Args:
+        columns: Panels side by side.
+        rows: Panels above each other.
+        panel: Size of each.
+        heading: What the plot shows.
+        where: Of what: base, task, facts, seeds.
+        note: What the marks and bars are.
+    """
+    width = max(1.2 + panel.width * columns, _LEAST_WIDTH)
+    figure = Figure(figsize=(width, 0.9 + panel.height * rows), layout="constrained")
+    lines = [
+        line
+        for text in (heading, printable(where), note)
+        for line in textwrap.wrap(text, int(width * _LETTERS_PER_INCH))
+    ]
+    figure.suptitle("\n".join(lines), fontsize=10, x=0.01, ha="left")
     return figure
 
 
-def shared_legend(figure: Figure, rows: Iterable[Row], styles: Styles) -> None:
+def shared_legend(figure: Figure, labels: Sequence[str], styles: Styles) -> None:
     """Put one legend below all panels, where it covers no data."""
     handles = [
-        Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=printable(r.label))
-        for r, s in ((row, styles[row.label]) for row in rows)
+        Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=printable(label))
+        for label, s in ((label, styles[label]) for label in labels)
     ]
     wide = max(len(str(handle.get_label())) for handle in handles) > 24
-    room = 2 if wide else 5
+    room = max(1, int(figure.get_figwidth() / (4.0 if wide else 1.9)))
     figure.legend(
         handles=handles, loc="outside lower left", ncols=min(room, len(handles)), frameon=False
     )
+
+
+def wrapped(label: str, letters: int) -> str:
+    """Return a method's label on lines of at most so many letters, broken before its parts."""
+    lines = [""]
+    for number, part in enumerate(printable(label).split("+")):
+        piece = part if number == 0 else f"+{part}"
+        if lines[-1] and len(lines[-1]) + len(piece) > letters:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def error(value: float, interval: Interval | None) -> tuple[float, float]:

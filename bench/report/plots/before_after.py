@@ -1,0 +1,113 @@
+"""Distance before against after, a panel per method; above the diagonal a fact moved away."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.report.board import Row, Section
+from bench.report.plots.buckets import AWAY, chosen_facts, grown
+from bench.report.plots.style import SMALL, MethodStyle, Styles, new_figure, wrapped
+from bench.report.statistics import wilson
+
+CAPTION = "Each fact's distance to its target before and after training."
+_COLUMNS = 4
+_TITLE_LETTERS = 30
+_KNOWN = "0.45"
+_VECTORS_AT_MOST = 4000
+"""A figure with more points holds them as pixels, or the page would be megabytes."""
+
+
+def draw(section: Section, styles: Styles) -> Figure | None:
+    """Draw a small panel per method, all to one scale; None where no cell is done."""
+    if not section.done:
+        return None
+    columns = min(_COLUMNS, len(section.done))
+    rows = math.ceil(len(section.done) / columns)
+    figure = new_figure(
+        columns, section, "Distance to the target before and after training", _note(), rows, SMALL
+    )
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    pixels = len(section.done) * section.facts > _VECTORS_AT_MOST
+    for axes, row in zip(grid, section.done, strict=False):
+        _panel(axes, row, styles[row.label], rasterized=pixels)
+    for axes in grid[len(section.done) :]:
+        axes.remove()
+    # Removing the panels below would leave a column without its numbers.
+    for axes in grid[: len(section.done)][-columns:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("distance before, 1 - cosine")
+    for axes in grid[: len(section.done) : columns]:
+        axes.set_ylabel("distance after, 1 - cosine")
+    _to_one_scale(grid[0], section)
+    figure.legend(handles=_legend(), loc="outside lower left", ncols=4, frameon=False)
+    return figure
+
+
+def _note() -> str:
+    return (
+        f"Above the diagonal by more than {AWAY:g}: moved away from the target; how many is in "
+        "the titles, with 95 % Wilson intervals. First seed of each method"
+    )
+
+
+def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> None:
+    facts = chosen_facts(row.cells[0], unknown_only=False)
+    known = facts["correct_before"].to_numpy(dtype=bool)
+    axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8, linestyle="--", zorder=1)
+    for chosen, color, marker in ((~known, style.color, "o"), (known, _KNOWN, "s")):
+        _points(axes, facts[chosen], color, marker, rasterized=rasterized)
+    away, count = int((grown(facts) > AWAY).sum()), len(facts)
+    share = _share(away, count) if count else "no facts"
+    axes.set_title(f"{wrapped(row.label, _TITLE_LETTERS)}\n{share}", loc="left", fontsize=8)
+
+
+def _share(away: int, count: int) -> str:
+    interval = wilson(away, count)
+    percent = f"{100 * away / count:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
+    return f"{away} of {count} away, {percent}"
+
+
+def _points(axes: Axes, facts: pd.DataFrame, color: str, marker: str, *, rasterized: bool) -> None:
+    kept = facts["kept"].to_numpy(dtype=bool)
+    for chosen, face in ((kept, color), (~kept, "white")):
+        axes.scatter(
+            facts["distance_before"][chosen],
+            facts["distance_after"][chosen],
+            s=14,
+            marker=marker,
+            facecolors=face,
+            edgecolors=color,
+            linewidths=0.8,
+            alpha=0.7,
+            zorder=3,
+            clip_on=False,
+            rasterized=rasterized,
+        )
+
+
+def _to_one_scale(axes: Axes, section: Section) -> None:
+    """Give all panels, which share their axes, the same limits both ways."""
+    columns = ["distance_before", "distance_after"]
+    highest = max(
+        float(chosen_facts(row.cells[0], unknown_only=False)[columns].max().max())
+        for row in section.done
+    )
+    top = 1.0 if math.isnan(highest) else max(1.05 * highest, 0.1)
+    axes.set(xlim=(0, top), ylim=(0, top))
+
+
+def _legend() -> list[Line2D]:
+    kinds = (
+        ("the base did not answer", "o", "black", "black"),
+        ("the base answered", "s", _KNOWN, _KNOWN),
+        ("hollow: not trained on", "o", "black", "none"),
+    )
+    return [
+        Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="none", label=label)
+        for label, m, edge, face in kinds
+    ]

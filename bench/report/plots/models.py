@@ -1,0 +1,161 @@
+"""Accuracy against target distance per model for one method: is the shape the model's own?
+
+Across sections: for each method of a task that several models have. Every model has its own
+quantile buckets, which hold equally many of its facts; bins of 0.1 are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report.board import Leaderboard, Row
+from bench.report.plots.bucket_panel import Line, draw_lines, empty, population
+from bench.report.plots.buckets import (
+    ACCURACY,
+    DISTANCE_LABEL,
+    Bucket,
+    by_bucket,
+    distances_of,
+    edges_of,
+    fixed_bins,
+    quantile_buckets,
+)
+from bench.report.plots.style import (
+    MethodStyle,
+    PanelSize,
+    Styles,
+    shared_legend,
+    styles_of,
+    titled_figure,
+)
+from bench.report.statistics import Estimate
+from bench.report.titles import setting_labels
+
+CAPTION = "Accuracy by target distance of one method on several models."
+_NOTE = (
+    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95 % Wilson intervals "
+    "over the facts of a bucket; seeds averaged"
+)
+_PANEL = PanelSize(6.0, 3.9)
+_LINE_POINTS = 9
+_BELOW_TICKS = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The rows of one method on one task, by the label of their model."""
+
+    title: str
+    method: str
+    task: str
+    rows: dict[str, Row]
+
+
+def draw(board: Leaderboard) -> Iterator[tuple[str, Figure]]:
+    """Draw a figure per method and task that at least two models have, with its title."""
+    groups = methods_of_models(board)
+    styles = styles_of(label for group in groups for label in group.rows)
+    for group in groups:
+        yield group.title, _figure(group, styles)
+
+
+def methods_of_models(board: Leaderboard) -> list[Models]:
+    """Return the methods that can be compared over models, by task and name."""
+    rows = [
+        (section.task, row.spec.method, row) for section in board.sections for row in section.done
+    ]
+    ordered = sorted(rows, key=lambda entry: entry[:2])
+    found = []
+    for (task, method), members in groupby(ordered, key=lambda entry: entry[:2]):
+        group = [row for _, _, row in members]
+        if len({row.spec.model for row in group}) > 1:
+            labels = setting_labels([(row.spec.model, row.spec) for row in group])
+            rows_by_label = dict(zip(labels, group, strict=True))
+            found.append(Models(f"{method} on {task}", method, task, rows_by_label))
+    return found
+
+
+def _figure(group: Models, styles: Styles) -> Figure:
+    heading = f"Accuracy against target distance: {group.method} on several models"
+    facts = ", ".join(f"{label} {row.spec.facts}" for label, row in group.rows.items())
+    figure = titled_figure(2, 2, _PANEL, heading, f"{group.task}; facts: {facts}", _NOTE)
+    grid = figure.subplots(2, 2, sharey=True)
+    for axes, unknown_only in zip(grid[0], (False, True), strict=True):
+        _quantile_panel(axes, group, styles, unknown_only=unknown_only)
+    for axes, unknown_only in zip(grid[1], (False, True), strict=True):
+        _bin_panel(axes, group, styles, unknown_only=unknown_only)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(ACCURACY.label)
+    grid[0, 0].set_ylim(-4, 104)
+    shared_legend(figure, list(group.rows), styles)
+    return figure
+
+
+def _quantile_panel(axes: Axes, group: Models, styles: Styles, *, unknown_only: bool) -> None:
+    axes.set_title(f"{population(unknown_only)}: each model's quantiles", loc="left")
+    buckets = {
+        label: quantile_buckets(distances_of(row, unknown_only))
+        for label, row in group.rows.items()
+    }
+    most = max(map(len, buckets.values()))
+    if not most:
+        empty(axes)
+        return
+    lines, texts = [], []
+    for label, own in buckets.items():
+        found = _values(group.rows[label], own, unknown_only=unknown_only)
+        lines.append(Line(styles[label], [*found, *[None] * (most - len(own))]))
+        texts.append((styles[label], [f"{bucket.range} (n {bucket.n})" for bucket in own]))
+    draw_lines(axes, lines, ACCURACY.scale)
+    axes.set_xticks(range(most), [f"bucket {number + 1}" for number in range(most)])
+    _write_below(axes, texts, DISTANCE_LABEL)
+
+
+def _bin_panel(axes: Axes, group: Models, styles: Styles, *, unknown_only: bool) -> None:
+    axes.set_title(f"{population(unknown_only)}: bins of 0.1", loc="left")
+    distances = {label: distances_of(row, unknown_only) for label, row in group.rows.items()}
+    bins = fixed_bins(np.concatenate(list(distances.values())))
+    if not bins:
+        empty(axes)
+        return
+    lines, texts = [], []
+    for label, row in group.rows.items():
+        lines.append(Line(styles[label], _values(row, bins, unknown_only=unknown_only)))
+        counts = np.histogram(distances[label], edges_of(bins))[0]
+        texts.append((styles[label], [f"n {count}" for count in counts]))
+    draw_lines(axes, lines, ACCURACY.scale)
+    axes.set_xticks(np.arange(len(bins) + 1) - 0.5, [f"{edge:.1f}" for edge in edges_of(bins)])
+    _write_below(axes, texts, DISTANCE_LABEL)
+
+
+def _values(row: Row, buckets: list[Bucket], *, unknown_only: bool) -> list[Estimate | None]:
+    if not buckets:
+        return []
+    return by_bucket(row, edges_of(buckets), ACCURACY, unknown_only=unknown_only)
+
+
+def _write_below(
+    axes: Axes, lines: Sequence[tuple[MethodStyle, list[str]]], axis_label: str
+) -> None:
+    """Write a line per model below the axis, in its colour: ranges and numbers of facts."""
+    for index, (style, texts) in enumerate(lines):
+        for place, text in enumerate(texts):
+            axes.annotate(
+                text,
+                (place, 0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(0, -_BELOW_TICKS - _LINE_POINTS * index),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=7,
+                color=style.color,
+                annotation_clip=False,
+            )
+    axes.set_xlabel(axis_label, labelpad=4 + _LINE_POINTS * len(lines))
