@@ -8,7 +8,9 @@ token; the difference of the targets' likelihoods.
 
 from __future__ import annotations
 
-from bench.device import Compute, choose_compute, provenance
+from typing import Any
+
+from bench.device import choose_compute, provenance
 from bench.progress import Progress
 from bench.records import PhaseName, Status
 from bench.studies.interference_comparison import Results, compare
@@ -64,13 +66,14 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
     todo = [planned for planned in plan.trainings if found[planned.spec.digest] is None]
     progress.grid(len(todo), len(found) - len(todo))
     results = {digest: trained for digest, trained in found.items() if trained is not None}
+    ran_on = provenance(compute)
     try:
         for index, planned in enumerate(todo, start=1):
             progress.cell(index, len(todo), planned.label)
             base = bench.base(planned.cell)
             progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
             trained = run_training(planned, base, bench.cache, progress.step)
-            results[planned.spec.digest] = _kept(trained, store, compute)
+            results[planned.spec.digest] = _kept(trained, store, ran_on)
             progress.end_cell(trained.record.status, outcome_line(trained))
     except KeyboardInterrupt:
         progress.note(
@@ -83,9 +86,9 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
     return results
 
 
-def _kept(trained: Trained, store: TrainingStore, compute: Compute) -> Trained:
+def _kept(trained: Trained, store: TrainingStore, ran_on: dict[str, Any]) -> Trained:
     """Store a training that ended for good, with what it ran on."""
-    record = trained.record.model_copy(update={"provenance": provenance(compute)})
+    record = trained.record.model_copy(update={"provenance": ran_on})
     whole = Trained(record, trained.outcomes)
     if record.status in KEPT:
         store.write(whole)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,10 +28,29 @@ _DODGE = 1.03
 """Factor by which the two regimes stand aside of K, so that bars do not cover each other."""
 
 _BEFORE, _ALONE, _TOGETHER = ("0.35", "o"), ("#009E73", "^"), ("#CC79A7", "s")
+
+
+class Shown(NamedTuple):
+    """How a measure is drawn.
+
+    Attributes:
+        name, label: Its column, and its axis with the unit.
+        scale: What a value is multiplied by.
+        level: Where nothing is lost.
+        least: How far the axis reaches from there at least: small effects are to look small.
+    """
+
+    name: str
+    label: str
+    scale: float
+    level: float
+    least: float
+
+
 _MEASURES = (
-    ("interference", "accuracy alone - joint, points", 100.0, 0.0),
-    ("nll_difference", "NLL joint - alone, nats per token", 1.0, 0.0),
-    ("shrink", "shrink: state moved, joint / alone", 1.0, 1.0),
+    Shown("interference", "accuracy alone - joint, points", 100.0, 0.0, 10.0),
+    Shown("nll_difference", "NLL joint - alone, nats per token", 1.0, 0.0, 0.1),
+    Shown("shrink", "shrink: state moved, joint / alone", 1.0, 1.0, 0.1),
 )
 
 
@@ -49,17 +70,17 @@ def interference_figure(
         figure = titled_figure(_COLUMNS, 2, _PANEL, heading, where, note)
         above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
         panels = above.subplots(1, len(_MEASURES))
-        for axes, (name, label, scale, level) in zip(panels, _MEASURES, strict=True):
-            _measure(axes, table, name, scale)
-            axes.axhline(level, color="0.5", linewidth=0.8, zorder=1)
-            axes.set_ylabel(label)
+        for axes, shown in zip(panels, _MEASURES, strict=True):
+            _measure(axes, table, shown)
         above.legend(*panels[0].get_legend_handles_labels(), loc="outside right", frameon=False)
         _states(below, plane)
     return figure
 
 
-def _measure(axes: Axes, table: pd.DataFrame, name: str, scale: float) -> None:
-    sizes = sorted(table["size"].unique())
+def _measure(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
+    name, scale = shown.name, shown.scale
+    axes.axhline(shown.level, color="0.5", linewidth=0.8, zorder=1)
+    axes.set_ylabel(shown.label)
     for (regime, style), side in zip(_LOOKS.items(), (1 / _DODGE, _DODGE), strict=True):
         mine = table[(table["regime"] == regime) & table[name].notna()]
         ends = mine[[f"{name}_low", f"{name}_high"]].astype(float)
@@ -77,6 +98,9 @@ def _measure(axes: Axes, table: pd.DataFrame, name: str, scale: float) -> None:
             elinewidth=0.9,
             label=str(regime),
         )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, shown.level - shown.least), max(high, shown.level + shown.least))
+    sizes = sorted(table["size"].unique())
     axes.set_xscale("log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
