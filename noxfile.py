@@ -24,7 +24,7 @@ SUPPORTED = ((3, 11), (3, 13))
 # Backend none: nox gives each session an environment of its own, a copy of torch in every one.
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmark: -- --methods lora,corda; or -- list, plan, show CELL, export-task."""
+    """Run the benchmark: -- --methods lora,corda; or -- study, list, plan, show CELL."""
     python = environment(session)
     command = [] if session.posargs and session.posargs[0][:1] != "-" else ["run"]
     # Ctrl-C reaches the benchmark too; a minute lets it store what is finished.

@@ -1,4 +1,4 @@
-"""The command line: `python -m bench run | list | plan | report | show | export-task`.
+"""The command line: `python -m bench run | study | list | plan | report | show | export-task`.
 
 Everything that is named is checked before torch is imported, which takes seconds. Exit status:
 0 all cells done, 1 some failed, 2 wrong arguments, 130 interrupted.
@@ -6,26 +6,34 @@ Everything that is named is checked before torch is imported, which takes second
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.options import RunOptions, build_options, flag, holds_several
-from tasks.errors import UsageError, nearest
+from bench.cli_parts import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG,
+    Commands,
+    OptionsOnly,
+    check_names,
+    interrupt_once,
+    options_of,
+    terminal,
+    this_command,
+    typed_values,
+)
+from bench.options import RunOptions, build_options
+from bench.study_cli import study
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.runner import GridOutcome
-
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,90 +58,33 @@ def _refuse(line: str) -> int:
     return WRONG
 
 
-class _Commands(click.Group):
-    """The commands; a first word that is none gets a hint at what was meant."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        given = args[0]
-        if given.startswith("-") or given in self.commands:
-            return super().resolve_command(ctx, args)
-        close = nearest(given, self.commands)
-        hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(self.commands)
-        raise UsageError(
-            f"unknown command '{given}': {hint} (a method is given as run --methods {given})"
-        )
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="GRID.YAML",
+    help="The same options from a file; flags win.",
+)
 
 
-class _OptionsOnly(click.Command):
-    """A command of options; a stray word gets a hint at the option it may belong to."""
-
-    allow_extra_args = True
-
-    def invoke(self, ctx: click.Context) -> Any:
-        if ctx.args:
-            raise UsageError(
-                f"'{ctx.args[0]}' belongs to no option: write values with commas and no spaces, "
-                "as in --methods lora,corda"
-            )
-        return super().invoke(ctx)
-
-
-def _grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each field of `RunOptions`, in their order, and `--config`."""
-    command = click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        metavar="GRID.YAML",
-        help="The same options from a file; flags win.",
-    )(command)
-    for name, field in reversed(RunOptions.model_fields.items()):
-        about = f"{field.description}  [default: {_written(name, field.default)}]"
-        if field.annotation is bool:
-            option = click.option(f"{flag(name)}/--no-{flag(name)[2:]}", default=None, help=about)
-        else:
-            # Values are checked by RunOptions, which also checks those of a grid file.
-            option = click.option(
-                flag(name),
-                name,
-                multiple=holds_several(name),
-                default=None,
-                metavar="VALUE",
-                help=about,
-            )
-        command = option(command)
-    return command
-
-
-def _written(name: str, default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(str(value) for value in default)
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return str(default) if default is not None else {"lr": "the adapter's own"}.get(name, "none")
-
-
-def _given_options(given: dict[str, Any], config: Path | None) -> RunOptions:
-    typed = {name: value for name, value in given.items() if value not in ((), None)}
-    return build_options(typed, config)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """Compare fine-tuning methods on facts a language model should learn."""
 
 
-@commands.command(cls=_OptionsOnly)
-@_grid_options
+commands.add_command(study)
+
+
+@commands.command(cls=OptionsOnly)
+@options_of(RunOptions)
+@_config
 def run(config: Path | None, **given: Any) -> int:
     """Run what is missing of a grid; show the leaderboard."""
-    options = _given_options(given, config)
+    options = build_options(typed_values(given), config)
     check_names(options)
     from bench.store import ResultsStore
 
     ResultsStore(options.out).ensure_writable()
-    _interrupt_once()
+    interrupt_once()
     from bench.quiet import quiet_libraries
 
     quiet_libraries()
@@ -145,11 +96,12 @@ def run(config: Path | None, **given: Any) -> int:
     return _conclude(outcome, options)
 
 
-@commands.command(cls=_OptionsOnly)
-@_grid_options
+@commands.command(cls=OptionsOnly)
+@options_of(RunOptions)
+@_config
 def plan(config: Path | None, **given: Any) -> None:
     """List a grid's cells: what is done, what would run."""
-    options = _given_options(given, config)
+    options = build_options(typed_values(given), config)
     check_names(options)
     from bench.grid import plan_grid
     from bench.listing import print_plan
@@ -193,7 +145,7 @@ def show(cell: str, out: Path) -> None:
     """
     from bench.report.show import show_cell
 
-    click.echo(show_cell(out, cell, **_terminal()))
+    click.echo(show_cell(out, cell, **terminal()))
 
 
 @commands.command(name="export-task")
@@ -210,39 +162,6 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
     from bench.forgetting.export import export_task as export
 
     click.echo(export(task, folder, data_dir))
-
-
-def check_names(options: RunOptions) -> None:
-    """Check every name and folder of a run without importing torch.
-
-    Raises:
-        UsageError: An unknown method, part, parameter, task or model, or a missing folder.
-    """
-    from bench.models import resolve_model
-    from methods.recipe import parse_recipes
-    from tasks.forgetting.names import knowledge_names, parse_forgetting
-    from tasks.resolve import resolve_task
-
-    parse_recipes(options.methods)
-    forgotten = knowledge_names(parse_forgetting(",".join(options.forgetting)))
-    for name in options.tasks:
-        resolve_task(name, trained=True, forgotten=name in forgotten)
-    for name in options.models:
-        resolve_model(name)
-    if options.data_dir is not None and not options.data_dir.is_dir():
-        raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
-
-
-def _interrupt_once() -> None:
-    """Let the first Ctrl-C (or SIGTERM) end the run cleanly and a second one end it at once."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, interrupt)
 
 
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
@@ -264,18 +183,10 @@ def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
 def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
     click.echo(
         f"interrupted: {outcome.ran} finished now, {outcome.reused} were done before, all kept in "
-        f"{options.out}\ngo on with: {_this_command()}",
+        f"{options.out}\ngo on with: {this_command()}",
         err=True,
     )
     return INTERRUPTED
-
-
-def _this_command() -> str:
-    typed: tuple[str, ...] = click.get_current_context().obj
-    if os.environ.get("NOX_CURRENT_SESSION") == "bench":
-        options = typed[1:] if typed[0] == "run" else typed
-        return shlex.join(["nox", "-s", "bench", *(["--", *options] if options else [])])
-    return shlex.join(["python", "-m", "bench", *typed])
 
 
 def _report(out: Path) -> None:
@@ -284,16 +195,5 @@ def _report(out: Path) -> None:
     from bench.report.write import write_report
 
     files = write_report(out)
-    click.echo(terminal_table(files.board, **_terminal()).rstrip())
+    click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
-
-
-class _Terminal(TypedDict):
-    width: int
-    color: bool
-
-
-def _terminal() -> _Terminal:
-    """Return how wide the output is (100 columns where it is no terminal), and its colours."""
-    width = shutil.get_terminal_size((100, 24)).columns
-    return _Terminal(width=width, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)

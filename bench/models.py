@@ -104,6 +104,21 @@ def resolve_model(name: str) -> ModelSource:
     return ModelSource(name, "hub")
 
 
+def layer_count(source: ModelSource, say: Callable[[str], None] = print) -> int:
+    """Return a model's number of decoder layers from its configuration, without its weights.
+
+    Raises:
+        UsageError: The model cannot be had; one line says what to do.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(**_location(source, source.revision(), say))
+    except (OSError, ValueError) as error:
+        raise _unloadable(source, error) from error
+    return int(config.get_text_config().num_hidden_layers)
+
+
 def load_base(
     source: ModelSource | str,
     *,
@@ -131,9 +146,12 @@ def load_base(
         model = AutoModelForCausalLM.from_pretrained(dtype=dtype, use_safetensors=True, **where)
         tokenizer = AutoTokenizer.from_pretrained(**where)
     except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(f"cannot load model '{source.name}': {first}") from error
+        raise _unloadable(source, error) from error
     return Base(source.name, revision, _settle(model, device), _with_padding(tokenizer))
+
+
+def _unloadable(source: ModelSource, error: Exception) -> UsageError:
+    return UsageError(f"cannot load model '{source.name}': {str(error).strip().splitlines()[0]}")
 
 
 def _location(source: ModelSource, revision: str, say: Callable[[str], None]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -106,7 +107,7 @@ class FactoredLora(CutLora):
         self.check_rank(setting)
         targets = linear_layers(setting.model, setting.layers)
         found = {name: factors(name, weight_of(linear)) for name, linear in targets}
-        return Start(found, conditioning(found))
+        return Start(found, conditioning(found) | balance(found))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
         """Inject B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
@@ -122,7 +123,7 @@ class FactoredLora(CutLora):
         return model
 
     def notes(self, model: nn.Module, prepared: Start) -> dict[str, Any]:
-        """Return how well the decomposed matrices are conditioned."""
+        """Return how well the decomposed matrices are conditioned, and the factors balanced."""
         return prepared.notes
 
 
@@ -136,3 +137,15 @@ def conditioning(factors: Mapping[str, Factors]) -> dict[str, Any]:
         "condition_above_1e7": sorted(name for name, c in known.items() if c >= ILL_CONDITIONED),
         "condition": known,
     }
+
+
+def balance(factors: Mapping[str, Factors]) -> dict[str, Any]:
+    """Summarise ||A|| / ||B|| (Frobenius): how unevenly a step is shared between A and B.
+
+    `balance_median` over the targets, and `balance_extreme`, the one that is farthest from 1.
+    """
+    ratios = sorted(float(f.A.norm() / f.B.norm()) for f in factors.values())
+    if not ratios or not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
+        return {}
+    extreme = max(ratios, key=lambda ratio: abs(math.log(ratio)))
+    return {"balance_median": ratios[len(ratios) // 2], "balance_extreme": extreme}

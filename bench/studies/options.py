@@ -39,6 +39,9 @@ Modes = Annotated[
     Field(min_length=1),
 ]
 
+REFERENCE = "lora"
+"""What CorDA is compared with: it calibrates on nothing."""
+
 
 class StudyOptions(BaseModel):
     """What the studies have in common; each field is the option of its name."""
@@ -154,8 +157,8 @@ class CalibrationOptions(GridStudyOptions):
     """What may be forgotten, as in run."""
 
     def named(self) -> tuple[str, ...]:
-        """Return CorDA on every source."""
-        return tuple(calibrated("kpm", source, 1) for source in self.sources)
+        """Return CorDA on every source, and what it is compared with."""
+        return (REFERENCE, *(calibrated("kpm", source, 1) for source in self.sources))
 
 
 def calibrated(mode: str, source: str, samples: int) -> str:

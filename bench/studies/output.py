@@ -46,11 +46,14 @@ class StudyColumn:
             the table has these.
         header: What is shown above it, with its unit.
         form: How its numbers are written; `percent` and `points` expect shares.
+        key: Whether it tells lines apart, as texts do: where a terminal has no room for all
+            columns, it is repeated.
     """
 
     name: str
     header: str
     form: Form = Form.TEXT
+    key: bool = False
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,14 @@ class Corda(FactoredLora):
 def calibration_notes(covariances: Covariances) -> dict[str, Any]:
     """Say how many tokens the covariances rest on, and warn where they are too few."""
     tokens = min(covariances.tokens.values())
+    low = covariances.low_rank()
     notes: dict[str, Any] = {
         "calibration_samples": covariances.samples,
         "calibration_tokens": tokens,
+        "calibration_inputs": len(covariances.matrices),
+        "calibration_low_rank": len(low),
     }
-    if low := covariances.low_rank():
+    if low:
         widest = max(len(covariances.matrices[name]) for name in low)
         notes["warnings"] = [
             f"corda: {tokens} calibration tokens are fewer than the {widest} dimensions of "

@@ -33,6 +33,12 @@ def bench_commands(text):
 COMMANDS = bench_commands(README)
 RUNS = [words for words in COMMANDS if not words or words[0].startswith("-")]
 """The noxfile takes words without a command's name as `run`."""
+STUDIES = {
+    "interference": ["--sizes", "1,2", "--measured", "2", "--exposures", "1"],
+    "placement": ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--cuts", "1"],
+    "calibration": ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--samples", "2"],
+}
+"""What makes each study of the README small."""
 
 
 @pytest.fixture
@@ -87,7 +93,19 @@ def test_a_run_of_the_readme_ends_well(reader, tiny_folder, words):
     assert len(saved) == (len(methods) if "--save-adapters" in words else 0)
 
 
-@pytest.mark.parametrize("words", [w for w in COMMANDS if w not in RUNS], ids=shlex.join)
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_of_the_readme_ends_with_a_table_and_a_picture(reader, tiny_folder, study):
+    [words] = [words for words in COMMANDS if words[:2] == ["study", study]]
+    small = ["--model", str(tiny_folder), "--device", "cpu", *STUDIES[study]]
+    assert main([*words, *small]) == 0
+    for suffix in ("csv", "md", "png", "svg"):
+        assert (reader / "results" / "studies" / f"{study}.{suffix}").is_file()
+
+
+OTHERS = [words for words in COMMANDS if words not in RUNS and words[0] != "study"]
+
+
+@pytest.mark.parametrize("words", OTHERS, ids=shlex.join)
 def test_another_command_of_the_readme_answers(reader, capsys, words):
     """A placeholder stands for any cell of the example, which lies in the repository."""
     cell = sorted(EXAMPLE.glob("cells/*.json"))[0].stem
