@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.decisions import Decisions, decide
 from bench.encoding import collate
+from bench.fusing import fuse_projections
 from bench.lending import borrow
 from bench.likelihood import target_logits
 from bench.models import Base
@@ -86,16 +88,20 @@ def attach(
     model = recipe.adapter.attach(setting, prepared).eval()
     loan.settle()
     difference = init_difference(base, model, plan)
+    fuse_projections(model, partial(_probe_logits, model, plan))
     return Attached(model, setting, prepared, decisions, plan, difference)
 
 
 def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
     """Return max |logit difference| to the base before training, over a few training facts."""
-    indices = list(range(min(PROBES, len(plan.examples))))
-    batch = collate(plan.examples, indices, plan.pad)
     with torch.no_grad():
-        ours, theirs = target_logits(model, batch), target_logits(base.model, batch)
+        ours, theirs = _probe_logits(model, plan), _probe_logits(base.model, plan)
     return float((ours.float() - theirs.float()).abs().max())
+
+
+def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
+    indices = list(range(min(PROBES, len(plan.examples))))
+    return target_logits(model, collate(plan.examples, indices, plan.pad))
 
 
 def _training_plan(

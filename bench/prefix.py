@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from bench.shortcuts import Shortcut, enabled
+
 SHORTEST_PREFIX = 16
 """Shared tokens from which keeping their states pays."""
 
@@ -50,9 +52,9 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
 
     Returns:
         None where a forward pass on cached states is not the plain path: adapters with virtual
-        tokens of their own, and those that change attention itself.
+        tokens of their own, and those that change attention itself; or the shortcut is off.
     """
-    if has_virtual_tokens(model):
+    if has_virtual_tokens(model) or not enabled(Shortcut.SHARED_PROMPT):
         return None
     try:
         prefix = run_prefix(model, contexts)

@@ -1,0 +1,168 @@
+"""Low-rank projections as one autograd step, together for all that share an input.
+
+PEFT runs each adapted layer as about ten small operations, and DoRA forms a product of the size
+of W at every call. Here the projections of one input x are one step, forward and backward:
+
+    y_i = b_i + c_i (x W_i^T + s_i x A_i^T B_i^T)
+
+with c_i = 1, or m_i / ||W_i + s_i B_i A_i|| for DoRA (2402.09353). Its norm comes by expansion, row
+by row ||W||^2 + 2 s <W, BA> + s^2 ||BA||^2, and is a constant in the backward pass, as there.
+Adapter-sized products are done in the dtype of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+NORM_FLOOR = 1e-12
+"""Of a squared row norm, so that a row of zeros does not divide by zero."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One adapted layer.
+
+    Attributes:
+        weight, bias: Of the frozen base layer, `[d_out, d_in]` and `[d_out]`.
+        A, B: Trained, `[r, d_in]` and `[d_out, r]`.
+        scale: The s of W + s B A.
+        magnitude: DoRA's m, trained, `[d_out]`; None for LoRA.
+        squared: Squared row norms of W for DoRA, float32 `[d_out]`; None for LoRA.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    A: Tensor
+    B: Tensor
+    scale: float
+    magnitude: Tensor | None = None
+    squared: Tensor | None = None
+
+    def norms(self) -> Tensor:
+        """Return the row norms of W + s B A, float32 `[d_out]`."""
+        assert self.squared is not None
+        A, B = self.A.detach().float(), self.B.detach().float()
+        cross = ((self.weight @ A.to(self.weight.dtype).T).float() * B).sum(1)
+        own = (B @ (A @ A.T) * B).sum(1)
+        squared = self.squared + 2 * self.scale * cross + self.scale**2 * own
+        return squared.clamp(min=NORM_FLOOR).sqrt()
+
+
+def project(x: Tensor, projections: Sequence[Projection]) -> tuple[Tensor, ...]:
+    """Return what each projection makes of one input.
+
+    Args:
+        x: `[..., d_in]`.
+        projections: All of the same d_in.
+
+    Returns:
+        One `[..., d_out]` each.
+    """
+    trained = [tensor for p in projections for tensor in (p.A, p.B, p.magnitude)]
+    outputs: tuple[Tensor, ...] = _Projections.apply(x, projections, *trained)
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the backward pass of one projection needs.
+
+    Attributes:
+        projection: The projection.
+        up: s B in the dtype of x, `[d_out, r]`.
+        inner: x A^T, `[tokens, r]`.
+        unscaled: The output before DoRA's c and the bias, `[tokens, d_out]`; None for LoRA.
+        norms: Row norms of W + s B A for DoRA, float32 `[d_out]`; None for LoRA.
+    """
+
+    projection: Projection
+    up: Tensor
+    inner: Tensor
+    unscaled: Tensor | None
+    norms: Tensor | None
+
+    def factor(self) -> Tensor:
+        """Return DoRA's c in the dtype of x, `[d_out]`."""
+        assert self.projection.magnitude is not None
+        assert self.norms is not None
+        return (self.projection.magnitude.float() / self.norms).to(self.up.dtype)
+
+
+class _Projections(torch.autograd.Function):
+    """Trained tensors are arguments, so that autograd sees them; they come in threes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, projections: Sequence[Projection], *trained: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        flat = x.reshape(-1, x.shape[-1])
+        down = torch.cat([p.A for p in projections]).to(flat.dtype)
+        inners = (flat @ down.T).split([len(p.A) for p in projections], dim=1)
+        steps, outputs = [], []
+        for projection, inner in zip(projections, inners, strict=True):
+            step, output = _forward(projection, flat, inner)
+            steps.append(step)
+            outputs.append(output.view(*x.shape[:-1], -1))
+        ctx.save_for_backward(flat, down)
+        ctx.steps, ctx.shape = steps, x.shape
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        flat, down = ctx.saved_tensors
+        found = [
+            _backward(step, gradient.reshape(len(flat), -1))
+            for step, gradient in zip(ctx.steps, gradients, strict=True)
+        ]
+        through = torch.cat([entry.inner for entry in found], dim=1)
+        dA = (through.T @ flat).split([len(step.projection.A) for step in ctx.steps])
+        trained: list[Tensor | None] = []
+        for step, entry, gradient in zip(ctx.steps, found, dA, strict=True):
+            trained += [gradient.to(step.projection.A.dtype), entry.up, entry.magnitude]
+        if not ctx.needs_input_grad[0]:
+            return (None, None, *trained)
+        dx = through @ down
+        for step, entry in zip(ctx.steps, found, strict=True):
+            dx.addmm_(entry.output, step.projection.weight)
+        return (dx.view(ctx.shape), None, *trained)
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """Of one projection: of its output before DoRA's c, of x A^T, of B and of m."""
+
+    output: Tensor
+    inner: Tensor
+    up: Tensor
+    magnitude: Tensor | None
+
+
+def _forward(projection: Projection, flat: Tensor, inner: Tensor) -> tuple[_Step, Tensor]:
+    up = (projection.B * projection.scale).to(flat.dtype)
+    if projection.magnitude is None and projection.bias is not None:
+        output = torch.addmm(projection.bias, flat, projection.weight.T).addmm_(inner, up.T)
+    else:
+        output = (flat @ projection.weight.T).addmm_(inner, up.T)
+    if projection.magnitude is None:
+        return _Step(projection, up, inner, None, None), output
+    step = _Step(projection, up, inner, output, projection.norms())
+    output = output * step.factor()
+    return step, output if projection.bias is None else output + projection.bias
+
+
+def _backward(step: _Step, dy: Tensor) -> _Gradients:
+    projection, dm = step.projection, None
+    if projection.magnitude is not None:
+        assert step.unscaled is not None
+        assert step.norms is not None
+        dm = (dy * step.unscaled).sum(0, dtype=torch.float32) / step.norms
+        dm, dy = dm.to(projection.magnitude.dtype), dy * step.factor()
+    dB = (dy.T @ step.inner).to(projection.B.dtype) * projection.scale
+    return _Gradients(dy, dy @ step.up, dB, dm)

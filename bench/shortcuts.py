@@ -1,0 +1,35 @@
+"""Ways to get the same numbers sooner, each of which can be switched off to check that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+
+
+class Shortcut(StrEnum):
+    """What is done in another way than the plain one."""
+
+    FUSED_PROJECTIONS = "fused_projections"
+    """Low-rank projections of one input are one autograd step."""
+    SHARED_PROMPT = "shared_prompt"
+    """What prompts begin with runs once for all of them, a question once for all its choices."""
+
+
+_OFF: ContextVar[frozenset[Shortcut]] = ContextVar("shortcuts_off", default=frozenset())
+
+
+def enabled(shortcut: Shortcut) -> bool:
+    """Return whether a shortcut may be taken."""
+    return shortcut not in _OFF.get()
+
+
+@contextmanager
+def without(*shortcuts: Shortcut) -> Iterator[None]:
+    """Take the plain way instead of these shortcuts, of all when none is named."""
+    token = _OFF.set(_OFF.get() | frozenset(shortcuts or Shortcut))
+    try:
+        yield
+    finally:
+        _OFF.reset(token)
