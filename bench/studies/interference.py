@@ -21,7 +21,13 @@ from bench.studies.interference_states import state_plane
 from bench.studies.interference_store import Trained, TrainingStore
 from bench.studies.interference_table import interference_table, shown_columns
 from bench.studies.interference_training import run_training
-from bench.studies.interference_wording import about, kind_of_intervals, outcome_line, where
+from bench.studies.interference_wording import (
+    about,
+    failure_lines,
+    kind_of_intervals,
+    outcome_line,
+    where,
+)
 from bench.studies.output import StudyReport
 from bench.workbench import Workbench
 from tasks.errors import UsageError
@@ -36,7 +42,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     Raises:
         UsageError: Wrong names, too few facts, an unwritable folder: before any training; or no
             fact that could be compared, with the reason.
-        KeyboardInterrupt: Passed on after saying how to go on.
+        KeyboardInterrupt: Ctrl-C; says how many trainings are kept. The next call goes on.
     """
     plan = plan_study(options)
     store = TrainingStore(options.folder)
@@ -56,6 +62,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
         columns=shown_columns(table),
         figure=figure,
         command=options.command,
+        failures=failure_lines(table),
     )
 
 
@@ -66,6 +73,7 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
     todo = [planned for planned in plan.trainings if found[planned.spec.digest] is None]
     progress.grid(len(todo), len(found) - len(todo))
     results = {digest: trained for digest, trained in found.items() if trained is not None}
+    reused = len(results)
     ran_on = provenance(compute)
     try:
         for index, planned in enumerate(todo, start=1):
@@ -76,11 +84,10 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
             results[planned.spec.digest] = _kept(trained, store, ran_on)
             progress.end_cell(trained.record.status, outcome_line(trained))
     except KeyboardInterrupt:
-        progress.note(
-            f"interrupted: {len(results)} of {len(found)} trainings are finished and kept; "
-            "the same command goes on from there"
-        )
-        raise
+        now = len(results) - reused
+        raise KeyboardInterrupt(
+            f"all of {len(results)} finished trainings, {now} of this call,"
+        ) from None
     finally:
         progress.close()
     return results

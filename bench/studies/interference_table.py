@@ -34,7 +34,7 @@ MEASURES: dict[str, Bounds] = {
 
 DONE = "done"
 _COLUMNS = (
-    StudyColumn("size", "K, facts together", Form.COUNT),
+    StudyColumn("size", "K, facts together", Form.COUNT, key=True),
     StudyColumn("regime", "regime"),
     StudyColumn("facts", "facts measured", Form.COUNT),
     StudyColumn("trainings", "trainings", Form.COUNT),

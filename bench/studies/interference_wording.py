@@ -40,7 +40,7 @@ def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, 
     """Return how to read the table and the picture."""
     spec = plan.cell.spec
     known = sum(fact.correct for fact in outcomes_before(plan, results).values())
-    lines = [
+    return (
         where(plan),
         "the same facts are compared in every line: each trained alone, with "
         f"{spec.epochs} updates, against trained in a group of K; other facts of the task fill "
@@ -57,9 +57,7 @@ def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, 
         "that a fact moves its state as far in company as alone",
         "the phenomenon is that of arXiv 2405.18292, the measures are this project's",
         f"{kind_of_intervals(table)}; an interval of width 0 means that all facts agree",
-        *_failures(table),
-    ]
-    return tuple(lines)
+    )
 
 
 def outcome_line(trained: Trained) -> str:
@@ -70,9 +68,10 @@ def outcome_line(trained: Trained) -> str:
     return f"{correct} of {len(trained.outcomes)} facts answered"
 
 
-def _failures(table: pd.DataFrame) -> list[str]:
-    failed = table[table["status"] != DONE]
-    return [
-        f"K = {line.size}, {line.regime}: {line.status}; their facts are missing in this line"
-        for line in failed.itertuples()
-    ]
+def failure_lines(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return a line per size and regime that lacks facts."""
+    failed = table[table["status"] != DONE].to_dict("records")
+    return tuple(
+        f"K = {line['size']}, {line['regime']}: {line['status']}; their facts are missing there"
+        for line in failed
+    )
