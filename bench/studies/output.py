@@ -193,7 +193,7 @@ def _interval(line: dict[Any, Any], name: str) -> Interval | None:
 def _number(estimate: Estimate) -> str:
     if estimate.interval is None:
         return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} [{estimate.interval.low:.2g}, {estimate.interval.high:.2g}]"
+    return f"{estimate.value:.3g} [{estimate.interval.low:.3g}, {estimate.interval.high:.3g}]"
 
 
 _FORMS: dict[Form, Callable[[Estimate], str]] = {
