@@ -12,7 +12,7 @@ from bench.report.plots import before_after, costs, models
 from bench.report.plots.models import methods_of_models
 from bench.report.plots.style import method_styles, settings, wrapped
 from bench.report.write import write_report
-from tests.bench.report_cells import fill, make_cell
+from tests.bench.report_cells import failed_cell, fill, make_cell
 
 
 def board_of(folder, *cells):
@@ -109,7 +109,7 @@ def test_long_labels_break_before_their_parts(label, lines):
 
 
 def test_studies_are_in_the_report_with_picture_and_links(tmp_path):
-    fill(tmp_path, [make_cell(n=2)])
+    fill(tmp_path, [failed_cell()])
     folder = tmp_path / "studies"
     folder.mkdir()
     (folder / "placement.md").write_text("# Where to train \\_ here &lt;b&gt;\n\ntext\n")
@@ -129,7 +129,7 @@ def test_studies_are_in_the_report_with_picture_and_links(tmp_path):
 
 
 def test_a_report_without_studies_says_nothing_of_them(tmp_path):
-    fill(tmp_path, [make_cell(n=2)])
+    fill(tmp_path, [failed_cell()])
     written = write_report(tmp_path)
     assert "Studies" not in written.markdown.read_text() + written.html.read_text()
 

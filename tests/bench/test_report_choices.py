@@ -8,7 +8,7 @@ from bench.report.choices import Choices, chosen_marks, layer_ranges, removals
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
-from bench.report.plots import draw_plots, layers
+from bench.report.plots import layers
 from bench.report.plots.layers import shared_cuts
 from bench.report.plots.style import method_styles, settings
 from bench.report.show import show_cell
@@ -151,5 +151,5 @@ def test_the_cut_is_marked_where_it_is(tmp_path):
 
 
 def test_a_board_without_cuts_has_no_plot_of_layers(tmp_path):
-    names = {plot.kind.name for plot in draw_plots(board_of(tmp_path, make_cell(n=2)))}
-    assert "layers" not in names
+    board = board_of(tmp_path, make_cell(n=2))
+    assert layers.draw(board.sections[0], method_styles(board)) is None

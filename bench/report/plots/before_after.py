@@ -26,8 +26,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a small panel per method, all to one scale; None where no cell is done."""
     if not section.done:
         return None
-    columns = min(_COLUMNS, len(section.done))
-    rows = math.ceil(len(section.done) / columns)
+    rows = math.ceil(len(section.done) / _COLUMNS)
+    columns = math.ceil(len(section.done) / rows)
     figure = new_figure(
         columns, section, "Distance to the target before and after training", _note(), rows, SMALL
     )

@@ -15,6 +15,7 @@ from bench.report.plots.style import (
     MethodStyle,
     PanelSize,
     Styles,
+    beside,
     ends,
     new_figure,
     shared_legend,
@@ -23,8 +24,9 @@ from bench.report.statistics import SHARE, Estimate, Floats, estimate
 
 CAPTION = "How fast facts are learned by how far the base's answer was, teacher-forced."
 _NOTE = (
-    "Token accuracy on the trained facts of a bucket; lines: means over seeds, bars: 95 % "
-    "intervals at the last epoch. n counts the bucket's facts, also those a method left out"
+    "Token accuracy on the trained facts of a bucket; lines: means over seeds, bars behind "
+    "them: 95 % intervals at the last epoch. n counts the bucket's facts, also those left out by "
+    "a filter"
 )
 _PANEL = PanelSize(2.3, 2.6)
 
@@ -63,9 +65,9 @@ def _row_of_panels(
         axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for row in rows:
+        for index, row in enumerate(rows):
             points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
-            _line(axes, points, styles[row.label])
+            _line(axes, points, styles[row.label], index)
 
 
 def curve_of(row: Row, edges: Floats, number: int, *, unknown_only: bool) -> list[Estimate]:
@@ -92,7 +94,7 @@ def _trained(facts: pd.DataFrame, edges: Floats, number: int) -> pd.DataFrame:
     return facts[(places == number) & (facts["curve"].map(len) > 0).to_numpy(dtype=bool)]
 
 
-def _line(axes: Axes, points: list[Estimate], style: MethodStyle) -> None:
+def _line(axes: Axes, points: list[Estimate], style: MethodStyle, index: int) -> None:
     if not points:
         return
     axes.plot(
@@ -106,4 +108,4 @@ def _line(axes: Axes, points: list[Estimate], style: MethodStyle) -> None:
         linewidth=1.2,
     )
     low, high = ends(points[-1])
-    axes.vlines(len(points), 100 * low, 100 * high, color=style.color, linewidth=0.8)
+    axes.vlines(beside(len(points), index), 100 * low, 100 * high, color=style.color, linewidth=0.8)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.records import Epoch
 from bench.report.board import Cell, Row, Section
-from bench.report.plots.style import Styles, ends, new_figure, shared_legend
+from bench.report.plots.style import Styles, beside, ends, new_figure, shared_legend
 from bench.report.statistics import NON_NEGATIVE, SHARE, Bounds, Estimate, Floats, estimate
 
 CAPTION = "How fast each method learns the trained facts, teacher-forced."
@@ -29,11 +29,11 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     bands = len(rows) <= _BANDS_AT_MOST
     figure = new_figure(2, section, heading, _note(bands))
     accuracy, loss = figure.subplots(1, 2)
-    for row in rows:
+    for index, row in enumerate(rows):
         known = _points(row, lambda epoch: epoch.token_accuracy, SHARE, items=True, bands=bands)
-        _line(accuracy, row, known, 100, styles, bands=bands)
+        _line(accuracy, row, known, 100, styles, None if bands else index)
         lost = _points(row, lambda epoch: epoch.loss, NON_NEGATIVE, items=False, bands=bands)
-        _line(loss, row, lost, 1, styles, bands=bands)
+        _line(loss, row, lost, 1, styles, None if bands else index)
     accuracy.set(ylabel="token accuracy, %", title="token accuracy (more is better)", ylim=(0, 103))
     loss.set(ylabel="loss, nats per token", title="training loss (less is better)")
     loss.set_ylim(bottom=0)
@@ -46,7 +46,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
 
 def _note(bands: bool) -> str:
     """Say what is drawn: bands of many methods would hide each other."""
-    where = "Bands" if bands else "Bars at the last epoch"
+    where = "Bands" if bands else "Bars behind the last epoch"
     return f"Lines: means over seeds. {where}: 95 % intervals (loss: from three seeds on)"
 
 
@@ -82,9 +82,9 @@ def _line(
     points: dict[int, Estimate],
     scale: float,
     styles: Styles,
-    *,
-    bands: bool,
+    bar: int | None,
 ) -> None:
+    """Draw one method with bands, or, given the number of its bar, a bar behind the end."""
     if not points:
         return
     style = styles[row.label]
@@ -99,7 +99,7 @@ def _line(
         linewidth=1.4,
     )
     lows, highs = (scale * np.array(side) for side in zip(*map(ends, found), strict=True))
-    if bands:
+    if bar is None:
         axes.fill_between(epochs, lows, highs, color=style.color, alpha=0.14, linewidth=0)
     else:
-        axes.vlines(epochs[-1], lows[-1], highs[-1], color=style.color, linewidth=1)
+        axes.vlines(beside(epochs[-1], bar), lows[-1], highs[-1], color=style.color, linewidth=1)

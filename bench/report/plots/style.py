@@ -172,6 +172,16 @@ def error(value: float, interval: Interval | None) -> tuple[float, float]:
     return max(value - interval.low, 0.0), max(interval.high - value, 0.0)
 
 
+def beside(last: int, index: int) -> float:
+    """Return where the interval of the `index`-th line is drawn: each a little after its end.
+
+    Args:
+        last: The epoch at which all lines end.
+        index: The line's number, from 0.
+    """
+    return last + max(last - 1, 1) * 0.015 * (index + 1)
+
+
 def ends(estimate: Estimate) -> tuple[float, float]:
     """Return the ends of an estimate's interval, or its value twice."""
     interval = estimate.interval
