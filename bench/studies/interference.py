@@ -53,7 +53,8 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
         raise UsageError(f"no fact could be compared: {_first_reason(results)}")
     table = interference_table(plan, pairs, results)
     plane = state_plane(plan, results)
-    figure = interference_figure(table, plane, where(plan), kind_of_intervals(table))
+    note = f"Bars: {kind_of_intervals(table)}"
+    figure = interference_figure(table, plane, where(plan), note)
     return StudyReport(
         name=options.name,
         title="Interference: what facts lose when they are trained together",

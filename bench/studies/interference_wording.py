@@ -32,8 +32,8 @@ def kind_of_intervals(table: pd.DataFrame) -> str:
     """Say what the intervals cover."""
     kinds = [kind for kind in dict.fromkeys(table["interval"]) if kind]
     if not kinds:
-        return "No intervals: too few facts"
-    return f"Bars: 95 % intervals, paired by fact ({', '.join(kinds)})"
+        return "no intervals: too few facts"
+    return f"95 % intervals, paired by fact ({', '.join(kinds)})"
 
 
 def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, ...]:
