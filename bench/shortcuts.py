@@ -13,6 +13,8 @@ class Shortcut(StrEnum):
 
     FUSED_PROJECTIONS = "fused_projections"
     """Low-rank projections of one input are one autograd step."""
+    FROZEN_PREFIX = "frozen_prefix"
+    """Layers below all that is trained run once for each fact, not once an epoch."""
     SHARED_PROMPT = "shared_prompt"
     """What prompts begin with runs once for all of them, a question once for all its choices."""
 

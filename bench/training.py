@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.encoding import Batch, Example, batches_by_length, collate
+from bench.frozen_prefix import FrozenPrefix, frozen_prefix
 from bench.likelihood import fact_losses, target_logits
 from bench.records import Epoch
 from tasks.fact import hash_fraction
@@ -117,7 +118,8 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
-    counter = FlopMeter()
+    prefix = frozen_prefix(model.eval(), plan.examples, plan.pad)
+    counter = FlopMeter(prefix.flops if prefix else 0.0)
     weights = plan.weights
     for epoch in range(1, plan.epochs_begun + 1):
         weights = _reweighed(model, plan, epoch, weights)
@@ -129,7 +131,7 @@ def train(
             batch = collate(plan.examples, indices, plan.pad)
             step = len(log.losses)
             with counter.measure(batch):
-                loss, per_fact, hits = _loss(model, adapter, batch, weights)
+                loss, per_fact, hits = _loss(model, adapter, batch, weights, prefix)
                 if not math.isfinite(loss.item()) or loss.item() > EXPLOSION:
                     raise DivergenceError(step, loss.item())
                 loss.backward()
@@ -155,10 +157,14 @@ def data_order_seed(seed: int, task: str) -> int:
 
 
 class FlopMeter:
-    """Counts the operations of the first step; the others cost as much per token."""
+    """Counts the operations of the first step; the others cost as much per token.
 
-    def __init__(self) -> None:
-        self.flops = 0.0
+    Args:
+        flops: What was spent before the first step.
+    """
+
+    def __init__(self, flops: float = 0.0) -> None:
+        self.flops = flops
         self._per_token: float | None = None
 
     @contextmanager
@@ -180,10 +186,16 @@ def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor
 
 
 def _loss(
-    model: nn.Module, adapter: Adapter, batch: Batch, weights: Tensor
+    model: nn.Module,
+    adapter: Adapter,
+    batch: Batch,
+    weights: Tensor,
+    prefix: FrozenPrefix | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the batch loss sum_i w_i CE_i / facts, and per fact CE_i and token accuracy."""
-    per_fact, hits = fact_losses(target_logits(model, batch), batch.labels)
+    with prefix.replayed(batch) if prefix else nullcontext():
+        logits = target_logits(model, batch)
+    per_fact, hits = fact_losses(logits, batch.labels)
     loss = (weights[batch.indices].to(per_fact) * per_fact).sum() / len(per_fact)
     extra = adapter.extra_loss(model)
     return loss if extra is None else loss + extra, per_fact.detach(), hits
