@@ -106,7 +106,7 @@ def test_a_model_that_looks_below_its_layers_again_is_found_by_measuring(example
             self.inner = inner
 
         def forward(self, x):
-            return self.inner(x) + 100 * seen[-1][: len(x), : x.shape[1]]
+            return self.inner(x) + seen.pop()
 
     layers[3].mlp = Skips(layers[3].mlp)
     assert frozen_prefix(model, examples, 0) is None
