@@ -30,6 +30,7 @@ _GAINS = {
 _PANEL = PanelSize(5.0, 4.0)
 _COLUMNS = 2
 _NAMES_AT_MOST = 3
+_DASH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,15 @@ def _gain_name(recipe: str) -> str:
 
 
 def _deviation_panel(axes: Axes, by_gain: Sequence[Shared]) -> None:
-    drawn: set[object] = set()
+    first_of: dict[object, int] = {}
     for index, shared in enumerate(by_gain):
-        made, color = shared.choices, style_of(index).color
-        if made.layer_deviation not in drawn:
-            drawn.add(made.layer_deviation)
-            line = (made.layer_deviation, made.layer_deviation_low, made.layer_deviation_high)
-            _curve(axes, 0, *line, color if len(by_gain) > 1 else "black")
-        _cut_line(axes, shared, color)
+        first_of.setdefault(shared.choices.layer_deviation, index)
+    for index in first_of.values():
+        made, color = by_gain[index].choices, style_of(index).color
+        line = (made.layer_deviation, made.layer_deviation_low, made.layer_deviation_high)
+        _curve(axes, 0, *line, color if len(first_of) > 1 else "black")
+    for index, shared in enumerate(by_gain):
+        _cut_line(axes, shared, style_of(index).color, index, len(by_gain))
     axes.set(
         xlabel="latent space k (0: embeddings, k: after layer k)",
         ylabel="layer deviation, 1 - cosine",
@@ -132,7 +134,14 @@ def _curve(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _cut_line(axes: Axes, shared: Shared, color: str) -> None:
-    if shared.choices.cut is not None:
-        label = f"{shared.label}: {cut_text(shared.choices)}"
-        axes.axvline(shared.choices.cut, color=color, linewidth=1.2, linestyle="--", label=label)
+def _cut_line(axes: Axes, shared: Shared, color: str, index: int = 0, count: int = 1) -> None:
+    """Mark a cut; the dashes of `count` lines alternate, so that equal cuts stay visible."""
+    if shared.choices.cut is None:
+        return
+    axes.axvline(
+        shared.choices.cut,
+        color=color,
+        linewidth=1.4,
+        linestyle=(_DASH * index, (_DASH, _DASH * max(count - 1, 1))),
+        label=f"{shared.label}: {cut_text(shared.choices)}",
+    )
