@@ -33,7 +33,12 @@ def draw_calibration(section: Section, rows: Sequence[Calibrated]) -> Figure:
         f"Bars and band: 95 % intervals. Grey: {REFERENCE}, which calibrates on nothing. "
         "Solid: kpm; dashed, hollow: ipm. Marks of one size are spread around it"
     )
-    tasks = section.forgetting_tasks
+    # Where the base is at floor for all, nothing could be forgotten and a panel would be empty.
+    tasks = [
+        task
+        for task in section.forgetting_tasks
+        if any(_lost(task)(found.row) is not None for found in rows)
+    ]
     with settings():
         figure = new_figure(1 + len(tasks), section, "What CorDA calibrates on", note)
         grid = figure.subplots(1, 1 + len(tasks), squeeze=False)[0]
@@ -83,7 +88,8 @@ def _panel(axes: Axes, rows: Sequence[Calibrated], value: _Value, scale: float) 
     axes.set_xscale("log", base=2)
     sizes = sorted({found.samples for found in rows if found.samples is not None})
     axes.set_xticks(sizes, labels=[str(size) for size in sizes], minor=False)
-    axes.margins(x=0.15)
+    if sizes:
+        axes.set_xlim(sizes[0] / 1.7, sizes[-1] * 1.7)
     axes.set_xlabel("calibration facts (log scale)")
 
 

@@ -8,7 +8,7 @@ from bench.options import RunOptions
 from bench.progress import Progress
 from bench.records import PhaseName
 from bench.report import remarks
-from bench.report.board import DRIFT, Leaderboard, Section
+from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.csv_table import leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
 from bench.report.load import load_cell
@@ -16,6 +16,7 @@ from bench.runner import run_grid
 from bench.store import ResultsStore
 from bench.studies.options import GridStudyOptions
 from bench.studies.output import Form, StudyColumn
+from methods.recipe import parse_recipe, part_name
 
 
 def run_cells(options: RunOptions, progress: Progress) -> Section:
@@ -84,12 +85,11 @@ def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> lis
 def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
     """Say what every grid study must: model, facts, seeds, training, intervals, warnings."""
     spec = section.rows[0].spec
-    rates = sorted({row.spec.learning_rate for row in section.rows})
+    rates = sorted({f"{_adapter(row)} {row.spec.learning_rate:g}" for row in section.rows})
     lines = [
         f"{section.model} on {section.task}: n = {section.facts} facts, "
         f"{'seed' if len(options.seeds) == 1 else 'seeds'} {', '.join(map(str, options.seeds))}; "
-        f"{spec.epochs} epochs, batch {spec.batch_size}, "
-        f"learning rate {', '.join(f'{rate:g}' for rate in rates)}.",
+        f"epochs {spec.epochs}, batch {spec.batch_size}, learning rate {', '.join(rates)}.",
         remarks.base_scores(section),
         "↑ more is better, ↓ less is better; brackets and bars are 95 % intervals; '-' where there "
         "is nothing to measure, or nothing that the base could forget.",
@@ -97,3 +97,7 @@ def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
         *(f"Warning: {line}" for line in remarks.warnings(section)),
     ]
     return tuple(line for line in lines if line)
+
+
+def _adapter(row: Row) -> str:
+    return part_name(parse_recipe(row.spec.method).adapter)

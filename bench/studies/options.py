@@ -155,6 +155,8 @@ class CalibrationOptions(GridStudyOptions):
     """Calibration facts; where a source has fewer, as many as it has."""
     forgetting: Names = ("elements", "drift")
     """What may be forgotten, as in run."""
+    limit: PositiveInt = 24
+    """At most so many facts are trained."""
 
     def named(self) -> tuple[str, ...]:
         """Return CorDA on every source, and what it is compared with."""

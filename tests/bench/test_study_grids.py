@@ -15,6 +15,8 @@ from bench.report.board import Cell
 from bench.report.leaderboard import build_leaderboard
 from bench.studies.calibration import planned_recipes as calibration_recipes
 from bench.studies.calibration import run_calibration
+from bench.studies.calibration_figure import draw_calibration
+from bench.studies.calibration_rows import calibrated_rows
 from bench.studies.options import CalibrationOptions, PlacementOptions
 from bench.studies.output import shown_lines, write_study
 from bench.studies.placement import default_cuts, planned_recipes, run_placement, windows
@@ -22,7 +24,7 @@ from bench.studies.placement_figure import draw_placement
 from bench.studies.placement_rows import placed_rows
 from bench.studies.terminal import study_text
 from tasks.errors import UsageError
-from tests.bench.report_cells import make_cell
+from tests.bench.report_cells import make_cell, make_drift, make_forgetting
 
 SMALL = {"epochs": 2, "forgetting_limit": 4, "device": "cpu"}
 
@@ -159,15 +161,25 @@ def test_the_terminal_breaks_no_value_and_stacks_what_has_no_room(placement):
     assert all(any(text in line for line in found) for text in shown)
 
 
-def made_section(made):
+def made_section(made, **changes):
     """Return a section of cells made up from methods and their notes."""
     cells = []
     for method, seed, notes in made:
-        record, rows = make_cell(spec={"method": method, "seed": seed}, notes=notes)
+        record, rows = make_cell(spec={"method": method, "seed": seed}, notes=notes, **changes)
         frame = pd.DataFrame([row.model_dump() for row in rows])
         cells.append(Cell(record, frame))
     [section] = build_leaderboard(cells).sections
     return section
+
+
+def test_a_task_at_floor_has_no_panel():
+    notes = {"calibration_tokens": 9}
+    for at_floor, panels in ((True, 2), (False, 3)):
+        lost = [make_forgetting(at_floor=at_floor), make_drift()]
+        section = made_section([("lora", 0, {}), ("corda", 0, notes)], forgetting=lost)
+        rows = calibrated_rows(CalibrationOptions(sources="auto"), section)
+        assert [row.samples for row in rows] == [None, 256]
+        assert len(draw_calibration(section, rows).axes) == panels
 
 
 def test_cells_of_one_row_may_be_placed_differently():
