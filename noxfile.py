@@ -19,6 +19,8 @@ nox.options.sessions = ["tests", "lint"]
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = ((3, 11), (3, 13))
+WORKERS_AT_MOST = 4
+"""Test processes: each may hold the real model, 0.6 GB."""
 
 
 # Backend none: nox gives each session an environment of its own, a copy of torch in every one.
@@ -39,10 +41,18 @@ def report(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests, without any hub: -- -m "not integration" for those that take seconds."""
+    """Run the tests, without any hub: -- -m "not integration" for those without a real model."""
     python = environment(session, "tests")
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    session.run(python, "-m", "pytest", *session.posargs, env=offline, interrupt_timeout=60)
+    workers = min(os.cpu_count() or 1, WORKERS_AT_MOST)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    variables = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(threads),  # workers that share cores would wait for each other
+    }
+    spread = [] if "-n" in session.posargs else ["-n", str(workers), "--dist", "loadfile"]
+    command = [python, "-m", "pytest", *spread, *session.posargs]
+    session.run(*command, env=variables, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")

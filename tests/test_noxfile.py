@@ -70,6 +70,15 @@ def test_it_installs_once_and_again_only_when_the_pins_change(sessions, tmp_path
     assert installs(fourth)[0][-1] == ".[tests]"
 
 
+def test_tests_are_spread_over_the_cores_unless_told_otherwise(sessions, monkeypatch):
+    monkeypatch.setattr(sessions.os, "cpu_count", lambda: 16)
+    usual, told = Session("-x"), Session("-n", "0", "tests/tasks")
+    sessions.tests(usual)
+    assert usual.calls[-1] == ["-m", "pytest", "-n", "4", "--dist", "loadfile", "-x"]
+    sessions.tests(told)
+    assert told.calls[-1] == ["-m", "pytest", "-n", "0", "tests/tasks"]
+
+
 def test_a_failed_installation_is_tried_again(sessions):
     with pytest.raises(RuntimeError):
         sessions.environment(Session(failing="install"))
