@@ -130,7 +130,7 @@ class _Projections(torch.autograd.Function):
             return (None, None, *trained)
         dx = through @ down
         for step, entry in zip(ctx.steps, found, strict=True):
-            dx.addmm_(entry.output, step.projection.weight)
+            torch.addmm(dx, entry.output, step.projection.weight, out=dx)
         return (dx.view(ctx.shape), None, *trained)
 
 
@@ -147,9 +147,11 @@ class _Gradients:
 def _forward(projection: Projection, flat: Tensor, inner: Tensor) -> tuple[_Step, Tensor]:
     up = (projection.B * projection.scale).to(flat.dtype)
     if projection.magnitude is None and projection.bias is not None:
-        output = torch.addmm(projection.bias, flat, projection.weight.T).addmm_(inner, up.T)
+        output = torch.addmm(projection.bias, flat, projection.weight.T)
     else:
-        output = (flat @ projection.weight.T).addmm_(inner, up.T)
+        output = flat @ projection.weight.T
+    # Not addmm_(), which torch's counter of operations does not know.
+    torch.addmm(output, inner, up.T, out=output)
     if projection.magnitude is None:
         return _Step(projection, up, inner, None, None), output
     step = _Step(projection, up, inner, output, projection.norms())

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import fusing
 from bench.encoding import collate, encode
@@ -73,6 +74,21 @@ def test_half_precision_bases_agree_to_their_rounding(options):
     for name, gradient in expected_gradients.items():
         assert found_gradients[name].dtype == gradient.dtype == torch.float32
         assert (found_gradients[name] - gradient).norm() < 0.05 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}])
+def test_all_operations_are_counted(options):
+    """To 2 %: PEFT's DoRA forms B A, ours the smaller W A^T."""
+    counts = []
+    plain = adapted(**options)
+    for model in (plain, fused(plain)[0]):
+        with FlopCounterMode(display=False) as counter:
+            gradients(model)
+        counts.append(counter.get_total_flops())
+    if options:
+        assert 0.5 * counts[0] < counts[1] < counts[0]
+    else:
+        assert counts[1] == pytest.approx(counts[0], rel=0.02)
 
 
 def test_projections_of_one_input_are_one_step(monkeypatch):
