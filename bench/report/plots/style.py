@@ -27,7 +27,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 Dashes = Literal["-", "--", "-.", ":"]
 _DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 _LEAST_WIDTH = 7.5
-_LETTERS_PER_INCH = 14
+_LETTERS_PER_INCH = 12
 _SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
