@@ -130,9 +130,14 @@ _out = click.option(
 
 @commands.command()
 @_out
-def report(out: Path) -> None:
+@click.option(
+    "--reference",
+    metavar="METHOD",
+    help="The method that others are compared with.  [default: lora, where it is present]",
+)
+def report(out: Path, reference: str | None) -> None:
     """Write tables and plots again from the stored cells."""
-    _report(out)
+    _report(out, reference)
 
 
 @commands.command()
@@ -189,11 +194,11 @@ def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
     return INTERRUPTED
 
 
-def _report(out: Path) -> None:
+def _report(out: Path, reference: str | None = None) -> None:
     """Write the report, print its table and where its files are."""
     from bench.report.terminal import terminal_table
     from bench.report.write import write_report
 
-    files = write_report(out)
+    files = write_report(out, reference)
     click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")

@@ -7,11 +7,14 @@ its row and is never averaged over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from bench.records import CellRecord, CellSpec, PhaseName, Status
+from bench.report.comparison import Comparison
+from bench.report.ranking import RankInterval
 from bench.report.statistics import Estimate, IntervalKind
 from tasks.forgetting.names import ForgettingKind
 
@@ -57,6 +60,21 @@ class Cost:
     peak_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a row stands among the others of its section.
+
+    Attributes:
+        comparisons: Its differences to the reference by metric; empty for the reference itself.
+        rank: By the section's headline; None where nothing is ranked.
+        improvement: Share of the bootstrap draws in which it beats the reference, ties half.
+    """
+
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    rank: RankInterval | None = None
+    improvement: float | None = None
+
+
 @dataclass(frozen=True)
 class Row:
     """One method in one setting.
@@ -66,6 +84,7 @@ class Row:
         spec: Of its first cell; all but the seed is shared.
         cells: The done ones, by seed.
         forgetting: By task, `drift` among them.
+        standing: Against the reference and the other rows.
     """
 
     label: str
@@ -75,6 +94,7 @@ class Row:
     metrics: dict[str, Estimate | None]
     forgetting: dict[str, Forgotten]
     phases: dict[PhaseName, Cost]
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -84,8 +104,8 @@ class Row:
     @property
     def interval_kind(self) -> IntervalKind:
         """What most of the row's intervals cover, by its number of seeds."""
-        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.SEEDS_AND_FACTS)
-        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS
+        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.TWO_SEEDS)
+        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS_AND_FACTS
 
     def first(self, field: str) -> float | None:
         """Return the first value that its done cells recorded for a field of the record."""
@@ -95,7 +115,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows that may be compared with each other, best first; `title` is unique."""
+    """Rows that may be compared with each other, best first; `title` is unique.
+
+    Attributes:
+        headline: The metric that ranks are of.
+        reference: Label of the row that the others are compared with; empty where there is none.
+    """
 
     title: str
     model: str
@@ -103,6 +128,8 @@ class Section:
     facts: int
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
+    headline: str = "reliability"
+    reference: str = ""
 
     @property
     def done(self) -> tuple[Row, ...]:

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from bench.records import PhaseName
-from bench.report.board import DRIFT, Forgotten, Leaderboard, Row
+from bench.report.against import COMPARED, forgetting_metric
+from bench.report.board import DRIFT, Forgotten, Leaderboard, Row, Section
+from bench.report.comparison import Comparison
 from bench.report.statistics import Estimate
 
 _LEADING_METRICS = ("reliability", "reliability_unknown", "generality", "locality")
@@ -36,7 +38,8 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the table of `leaderboard.csv`.
 
     The columns that DESIGN.md names come first, then their intervals, then the setting, the
-    fate of the cells, and further metrics, some with intervals of their own. Where the base is at
+    fate of the cells, and further metrics, some with intervals of their own. Last stand the rank
+    and the differences to the reference, empty for the reference itself. Where the base is at
     floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
@@ -56,6 +59,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_intervals(estimates),
                     **_setting(row),
                     **_further(row, tasks),
+                    **_standing(row, section, [*COMPARED, *map(forgetting_metric, tasks), DRIFT]),
                 }
             )
     return pd.DataFrame(lines)
@@ -140,4 +144,28 @@ def _scores(task: str, row: Row) -> dict[str, Any]:
         f"base.{task}": found.base if found else None,
         f"tuned.{task}": found.tuned if found else None,
         f"at_floor.{task}": _integer(found.at_floor if found else None),
+    }
+
+
+def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:
+    standing = row.standing
+    found = {name: standing.comparisons.get(name) for name in metrics}
+    return {
+        "headline": section.headline,
+        "rank_low": _integer(standing.rank.low if standing.rank else None),
+        "rank_high": _integer(standing.rank.high if standing.rank else None),
+        "reference": section.reference or None,
+        "improvement": standing.improvement,
+        **dict(chain.from_iterable(_difference(n, c).items() for n, c in found.items())),
+    }
+
+
+def _difference(metric: str, found: Comparison | None) -> dict[str, float | None]:
+    interval = found.difference.interval if found else None
+    return {
+        f"{metric}_difference": found.difference.value if found else None,
+        f"{metric}_difference_low": interval.low if interval else None,
+        f"{metric}_difference_high": interval.high if interval else None,
+        f"{metric}_p": found.p if found else None,
+        f"{metric}_p_holm": found.p_holm if found else None,
     }

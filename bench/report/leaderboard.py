@@ -4,71 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from bench.records import CellRecord, Forgetting, Knowledge, PhaseName, Status
-from bench.report.board import DRIFT, Cell, Cost, Failure, Forgotten, Leaderboard, Row, Section
-from bench.report.statistics import (
-    DIFFERENCE,
-    NON_NEGATIVE,
-    SHARE,
-    UNBOUNDED,
-    Bounds,
-    Estimate,
-    Floats,
-    estimate,
+from bench.records import CellRecord, PhaseName, Status
+from bench.report.against import (
+    DEFAULT_REFERENCE,
+    check_reference,
+    headline,
+    reference_row,
+    with_standings,
 )
+from bench.report.board import DRIFT, Cell, Cost, Failure, Forgotten, Leaderboard, Row, Section
+from bench.report.measures import FACT_COLUMNS, item_losses, per_fact
+from bench.report.statistics import DIFFERENCE, NON_NEGATIVE, UNBOUNDED, Estimate, estimate
 from bench.report.titles import setting_labels
 
 
-class FactColumn(NamedTuple):
-    """What a metric averages.
+def build_leaderboard(
+    cells: Iterable[Cell], problems: Sequence[str] = (), reference: str | None = None
+) -> Leaderboard:
+    """Group cells into sections and rows, aggregate each row over its seeds, and compare rows.
 
-    Attributes:
-        column: Of fact rows; facts without a value there do not count.
-        bounds: The least and the greatest value it can take.
-        over: What the base knew of the facts that count.
+    Args:
+        cells: All cells of the board.
+        problems: Files that could not be read.
+        reference: The method that others are compared with; without it `lora`, where present.
+
+    Raises:
+        UsageError: No row is the reference that was asked for.
     """
-
-    column: str
-    bounds: Bounds
-    over: tuple[Knowledge, ...] = tuple(Knowledge)
-
-
-FACT_COLUMNS = {
-    "reliability": FactColumn("correct_after", SHARE),
-    "reliability_unknown": FactColumn("correct_after", SHARE, (Knowledge.MAYBE, Knowledge.UNKNOWN)),
-    "reliability_maybe": FactColumn("correct_after", SHARE, (Knowledge.MAYBE,)),
-    "reliability_never": FactColumn("correct_after", SHARE, (Knowledge.UNKNOWN,)),
-    "reliability_plain": FactColumn("correct_plain", SHARE),
-    "reliability_before": FactColumn("correct_before", SHARE),
-    "token_f1": FactColumn("f1_after", SHARE),
-    "generality": FactColumn("generality", SHARE),
-    "locality": FactColumn("locality", SHARE),
-    "nll_before": FactColumn("nll_before", NON_NEGATIVE),
-    "nll_after": FactColumn("nll_after", NON_NEGATIVE),
-    "distance_before": FactColumn("distance_before", NON_NEGATIVE),
-    "distance_after": FactColumn("distance_after", NON_NEGATIVE),
-    "updated": FactColumn("updated", SHARE),
-    "still_old": FactColumn("old_after", SHARE),
-    "old_before": FactColumn("old_before", SHARE),
-    "prefers_new": FactColumn("prefers_new_after", SHARE),
-}
-"""What every metric averages."""
-
-
-def build_leaderboard(cells: Iterable[Cell], problems: Sequence[str] = ()) -> Leaderboard:
-    """Group cells into sections and rows, and aggregate each row over its seeds."""
     ordered = sorted(cells, key=lambda cell: (*_section_key(cell), cell.record.cell_id))
     groups = [list(members) for _, members in groupby(ordered, key=_section_key)]
     titles = setting_labels(
         [(f"{g[0].record.spec.model} on {g[0].record.spec.task}", g[0].record.spec) for g in groups]
     )
-    sections = (_section(title, group) for title, group in zip(titles, groups, strict=True))
-    return Leaderboard(tuple(sections), tuple(problems))
+    name = reference or DEFAULT_REFERENCE
+    found = [_section(title, group, name) for title, group in zip(titles, groups, strict=True)]
+    board = Leaderboard(tuple(found), tuple(problems))
+    if reference is not None:
+        check_reference(reference, board.rows)
+    return board
 
 
 def _section_key(cell: Cell) -> tuple[str, ...]:
@@ -89,19 +65,23 @@ def _row_key(cell: Cell) -> tuple[str, ...]:
     return (spec["method"], *(str(value) for value in spec.values()))
 
 
-def _section(title: str, cells: list[Cell]) -> Section:
+def _section(title: str, cells: list[Cell], reference: str) -> Section:
     ordered = sorted(cells, key=lambda cell: (_row_key(cell), cell.record.spec.seed))
     groups = [list(members) for _, members in groupby(ordered, key=_row_key)]
     labels = setting_labels([(g[0].record.spec.method, g[0].record.spec) for g in groups])
     rows = [_row(label, group) for label, group in zip(labels, groups, strict=True)]
+    ranked = sorted(rows, key=_rank)
+    against = reference_row(ranked, reference)
     spec = cells[0].record.spec
     return Section(
         title=title,
         model=spec.model,
         task=spec.task,
         facts=spec.facts,
-        rows=tuple(sorted(rows, key=_rank)),
+        rows=with_standings(ranked, against),
         warnings=(*_warnings(rows), *_mixed_items(rows)),
+        headline=headline(rows),
+        reference=against.label if against else "",
     )
 
 
@@ -137,14 +117,8 @@ def _metric(name: str, cells: list[Cell]) -> Estimate | None:
         value = getattr(cell.record.metrics, name, None)
         if value is not None:
             values.append(value)
-            items.append(_per_fact(cell.rows, fact_column))
+            items.append(per_fact(cell.rows, fact_column))
     return estimate(values, items, fact_column.bounds)
-
-
-def _per_fact(rows: pd.DataFrame, wanted: FactColumn) -> Floats:
-    chosen = rows[rows["knowledge"].isin(wanted.over)]
-    values: Floats = chosen[wanted.column].to_numpy(dtype=np.float64)
-    return values[~np.isnan(values)]
 
 
 def _forgotten(task: str, cells: list[Cell]) -> Forgotten:
@@ -164,12 +138,6 @@ def _forgotten(task: str, cells: list[Cell]) -> Forgotten:
         at_floor=at_floor,
         lost=None if at_floor else lost,
     )
-
-
-def item_losses(entry: Forgetting) -> Floats:
-    """Return what each item lost, `[items]`: base minus tuned, or its KL for drift."""
-    tuned = np.asarray(entry.tuned_items, dtype=np.float64)
-    return tuned if entry.task == DRIFT else np.asarray(entry.base_items) - tuned
 
 
 def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:

@@ -11,11 +11,15 @@ from bench.store import ResultsStore
 from tasks.errors import UsageError
 
 
-def load_leaderboard(folder: Path) -> Leaderboard:
+def load_leaderboard(folder: Path, reference: str | None = None) -> Leaderboard:
     """Aggregate everything in `cells/` and `facts/`; damaged files are listed, not counted.
 
+    Args:
+        folder: The results folder.
+        reference: The method that others are compared with; without it `lora`, where present.
+
     Raises:
-        UsageError: The folder holds no cells at all.
+        UsageError: The folder holds no cells at all, or none of the reference.
     """
     store = ResultsStore(folder)
     found = store.records()
@@ -27,7 +31,7 @@ def load_leaderboard(folder: Path) -> Leaderboard:
             problems.append(f"cells/{record.cell_id}.json: {error}")
     if not cells and not problems:
         raise UsageError(f"no cells in '{folder}': run some first, or give the right folder")
-    return build_leaderboard(cells, problems)
+    return build_leaderboard(cells, problems, reference)
 
 
 def load_cell(store: ResultsStore, record: CellRecord) -> Cell:

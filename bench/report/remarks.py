@@ -27,8 +27,8 @@ READING = (
 
 _KINDS = {
     IntervalKind.FACTS: "one seed: bootstrap over facts only, other seeds may differ",
-    IntervalKind.SEEDS_AND_FACTS: "two seeds: over seeds and facts",
-    IntervalKind.SEEDS: "three or more seeds: t interval over seeds",
+    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts",
+    IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
 

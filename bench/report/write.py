@@ -29,15 +29,19 @@ class ReportFiles:
     plots: tuple[Path, ...]
 
 
-def write_report(folder: Path) -> ReportFiles:
+def write_report(folder: Path, reference: str | None = None) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
     Plots of sections that are no longer there are removed.
 
+    Args:
+        folder: The results folder.
+        reference: The method that others are compared with; without it `lora`, where present.
+
     Raises:
-        UsageError: The folder holds no cells, or cannot be written.
+        UsageError: The folder holds no cells or none of the reference, or cannot be written.
     """
-    board = load_leaderboard(folder)
+    board = load_leaderboard(folder, reference)
     plots, studies = list(draw_plots(board)), found_studies(folder)
     try:
         return ReportFiles(

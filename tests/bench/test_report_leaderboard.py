@@ -7,13 +7,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from bench.records import Knowledge
 from bench.report.csv_table import leaderboard_csv, leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
 from bench.report.load import load_leaderboard
-from bench.report.statistics import IntervalKind
+from bench.report.statistics import Crossed, IntervalKind
 from bench.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
@@ -73,16 +72,17 @@ def test_csv_round_trips_the_frame(tmp_path):
         assert read[column].tolist() == written[column].tolist()
 
 
-def test_three_seeds_give_the_mean_and_students_interval_over_them(tmp_path):
+def test_three_seeds_give_the_mean_and_the_interval_over_seeds_and_facts(tmp_path):
     cells = seeds_of("lora", [0, 1, 2])
     values = [record.metrics.reliability for record, _ in cells]
     assert len(set(values)) > 1
     (row,) = board_of(tmp_path, *cells).rows
-    half = stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3)
+    answers = np.array([[fact.correct_after for fact in rows] for _, rows in cells], dtype=float)
+    half = float(Crossed.of(answers).half_width())
     found = row.metrics["reliability"]
     assert row.seeds == (0, 1, 2)
     assert found.value == pytest.approx(np.mean(values))
-    assert found.interval.kind is IntervalKind.SEEDS
+    assert found.interval.kind is IntervalKind.SEEDS_AND_FACTS
     assert found.interval.low == pytest.approx(np.mean(values) - half)
     assert found.interval.high == pytest.approx(min(np.mean(values) + half, 1.0))
 

@@ -14,6 +14,8 @@ from bench.report.statistics import (
     DIFFERENCE,
     NON_NEGATIVE,
     SHARE,
+    UNBOUNDED,
+    Crossed,
     IntervalKind,
     bootstrap_over_facts,
     estimate,
@@ -55,9 +57,32 @@ def test_bootstrap_of_distinct_values_agrees_with_plain_resampling():
 def test_the_number_of_seeds_decides_the_kind():
     one = estimate([0.75], [RIGHT_OR_WRONG], SHARE)
     two = estimate([0.75, 0.5], [RIGHT_OR_WRONG, np.roll(RIGHT_OR_WRONG, 3) * 2 / 3], SHARE)
-    three = estimate([0.75, 0.5, 0.6], [RIGHT_OR_WRONG] * 3, SHARE)
+    shifted = [np.roll(RIGHT_OR_WRONG, 8 * k) * (1 - k / 10) for k in range(3)]
+    three = estimate([values.mean() for values in shifted], shifted, SHARE)
     kinds = [entry.interval.kind for entry in (one, two, three)]
-    assert kinds == [IntervalKind.FACTS, IntervalKind.SEEDS_AND_FACTS, IntervalKind.SEEDS]
+    assert kinds == [IntervalKind.FACTS, IntervalKind.TWO_SEEDS, IntervalKind.SEEDS_AND_FACTS]
+
+
+def test_three_seeds_take_howes_sum_of_mean_squares_by_hand():
+    values = np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
+    by_seed, by_fact = values.mean(axis=1), values.mean(axis=0)
+    over_seeds, over_facts = 4 * by_seed.var(ddof=1), 3 * by_fact.var(ddof=1)
+    rest = (values - by_seed[:, None] - by_fact + values.mean()) ** 2
+    beyond = over_facts - rest.sum() / 6
+    squares = stats.t.ppf(0.975, 2) ** 2 * over_seeds + stats.t.ppf(0.975, 3) ** 2 * beyond
+    found = Crossed.of(values)
+    assert beyond > 0
+    assert found.half_width() == pytest.approx(math.sqrt(squares / 12))
+    assert found.mean == pytest.approx(values.mean())
+
+
+def test_seeds_with_different_items_fall_back_to_students_interval():
+    items = [np.array([1.0, 0.0]), np.array([1.0, 1.0, 0.0]), np.array([1.0])]
+    found = estimate([0.5, 2 / 3, 1.0], items, UNBOUNDED).interval
+    assert found.kind is IntervalKind.SEEDS
+    assert (found.low, found.high) == pytest.approx(
+        (t_interval([0.5, 2 / 3, 1.0]).low, t_interval([0.5, 2 / 3, 1.0]).high)
+    )
 
 
 def test_two_seeds_add_both_variances():

@@ -1,0 +1,63 @@
+"""What every metric averages: values per fact, losses per item."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.records import Forgetting, Knowledge
+from bench.report.board import DRIFT
+from bench.report.statistics import NON_NEGATIVE, SHARE, Bounds, Floats
+
+
+class FactColumn(NamedTuple):
+    """What a metric averages.
+
+    Attributes:
+        column: Of fact rows; facts without a value there do not count.
+        bounds: The least and the greatest value it can take.
+        over: What the base knew of the facts that count.
+    """
+
+    column: str
+    bounds: Bounds
+    over: tuple[Knowledge, ...] = tuple(Knowledge)
+
+
+FACT_COLUMNS = {
+    "reliability": FactColumn("correct_after", SHARE),
+    "reliability_unknown": FactColumn("correct_after", SHARE, (Knowledge.MAYBE, Knowledge.UNKNOWN)),
+    "reliability_maybe": FactColumn("correct_after", SHARE, (Knowledge.MAYBE,)),
+    "reliability_never": FactColumn("correct_after", SHARE, (Knowledge.UNKNOWN,)),
+    "reliability_plain": FactColumn("correct_plain", SHARE),
+    "reliability_before": FactColumn("correct_before", SHARE),
+    "token_f1": FactColumn("f1_after", SHARE),
+    "generality": FactColumn("generality", SHARE),
+    "locality": FactColumn("locality", SHARE),
+    "nll_before": FactColumn("nll_before", NON_NEGATIVE),
+    "nll_after": FactColumn("nll_after", NON_NEGATIVE),
+    "distance_before": FactColumn("distance_before", NON_NEGATIVE),
+    "distance_after": FactColumn("distance_after", NON_NEGATIVE),
+    "updated": FactColumn("updated", SHARE),
+    "still_old": FactColumn("old_after", SHARE),
+    "old_before": FactColumn("old_before", SHARE),
+    "prefers_new": FactColumn("prefers_new_after", SHARE),
+}
+"""What every metric averages."""
+
+
+def per_fact(rows: pd.DataFrame, wanted: FactColumn) -> Floats:
+    """Return the values of the facts that count, `[facts]`, in the order of the rows."""
+    values: Floats = rows[wanted.column].to_numpy(dtype=np.float64)
+    counts = ~np.isnan(values)
+    if len(wanted.over) < len(Knowledge):
+        counts &= np.isin(rows["knowledge"].to_numpy(dtype=object), wanted.over)
+    return values[counts]
+
+
+def item_losses(entry: Forgetting) -> Floats:
+    """Return what each item lost, `[items]`: base minus tuned, or its KL for drift."""
+    tuned = np.asarray(entry.tuned_items, dtype=np.float64)
+    return tuned if entry.task == DRIFT else np.asarray(entry.base_items) - tuned
