@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.likelihood import keeps_logits
+from bench.head import takes
 from methods.layer_deviation import Norm, deviation, semantic_bases
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -50,7 +50,8 @@ class AnswerStates:
 def latent_states(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
     """Return the L + 1 hidden states as transformers gives them, each `[batch, seq, dim]`."""
     device = next(model.parameters()).device
-    options = {"logits_to_keep": 1} if keeps_logits(model) else {}
+    last = torch.tensor([-1], device=device)
+    options = {"logits_to_keep": last} if takes(model, "logits_to_keep") else {}
     output = model(
         input_ids=batch.tokens.to(device),
         attention_mask=batch.mask.to(device),

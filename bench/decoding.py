@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.encoding import batches_by_length
+from bench.head import last_logits
 from bench.prefix import Prefix, usable_prefix
 from tasks.prompt import STOP
 
@@ -81,7 +82,7 @@ class Decoder:
         self._contexts = [tokenizer(prompt)["input_ids"] for prompt in prompts]
         self._prefix = usable_prefix(model, self._contexts) if share and prompts else None
         device = next(model.parameters()).device
-        self._stops = torch.tensor(_stop_tokens(tokenizer), device=device)
+        self._stops = torch.tensor(stop_tokens(tokenizer), device=device)
 
     def batches(self, batch_size: int) -> list[list[int]]:
         """Return the prompts' indices in batches of like length."""
@@ -120,13 +121,14 @@ class Decoder:
         running = torch.ones_like(branch, dtype=torch.bool)
         new = torch.full((len(branch), self._budget), self._pad, device=mask.device)
         for step in range(self._budget):
-            logits = self._model(
+            logits = last_logits(
+                self._model,
                 input_ids=tokens,
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-            ).logits[:, -1]
+            )
             if not step:
                 logits[:, self._stops] = -torch.inf  # at least one token
             new[:, step] = torch.where(running, choose(logits[branch], step), self._pad)
@@ -193,7 +195,7 @@ def _first_line(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 @lru_cache(maxsize=8)
-def _stop_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the end-of-sequence token and every token that holds a newline."""
     names = tokenizer.get_vocab()
     newlines = {i for name, i in names.items() if any(mark in name for mark in NEWLINE_MARKS)}

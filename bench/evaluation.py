@@ -76,7 +76,7 @@ def respond(
     asked = [fact.question for fact in facts]
     asked += [text for fact in facts for text in fact.paraphrases]
     asked = list(dict.fromkeys([*asked, *(neighbour.question for neighbour in neighbours)]))
-    budget = answer_budget(tokenizer, [text for fact in facts for text in _said(fact)])
+    budget = budget_for(tokenizer, facts)
 
     def ask(prompts: list[str]) -> list[str]:
         return greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
@@ -105,9 +105,14 @@ def respond(
     )
 
 
-def _said(fact: Fact) -> tuple[str, ...]:
-    """Return what an answer to a fact or its neighbours must have room for."""
-    return (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
+def budget_for(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> int:
+    """Return how many tokens answers to facts and their neighbours may have."""
+    texts = [
+        text
+        for fact in facts
+        for text in (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
+    ]
+    return answer_budget(tokenizer, texts)
 
 
 class AnswerSpace:

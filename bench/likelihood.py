@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.prefix import Prefix, usable_prefix
+from bench.head import logits_at, takes
+from bench.prefix import Prefix, has_virtual_tokens, usable_prefix
 
 
 def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) -> Tensor:
     """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`.
-
-    The head runs inside the model and on the kept positions only, so that prompt adapters and
-    logit caps or scales apply, which calling the head by hand would skip.
 
     Args:
         model: A base or any adapted model.
@@ -25,15 +23,15 @@ def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) 
         prefix: States of tokens that precede every row of the batch.
     """
     device = next(model.parameters()).device
-    inputs = {"input_ids": batch.tokens.to(device), "attention_mask": batch.mask.to(device)}
+    tokens, mask = batch.tokens.to(device), batch.mask.to(device)
+    inputs: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask}
     if prefix is not None:
-        ones = inputs["attention_mask"].new_ones(len(batch.tokens), prefix.tokens)
-        inputs["attention_mask"] = torch.cat([ones, inputs["attention_mask"]], dim=1)
-        inputs["past_key_values"] = prefix.expanded(len(batch.tokens))
-    kept = batch.kept.to(device)
-    if keeps_logits(model):
-        return model(**inputs, logits_to_keep=kept).logits
-    return model(**inputs).logits[:, kept]
+        ones = mask.new_ones(len(tokens), prefix.tokens)
+        inputs["attention_mask"] = torch.cat([ones, mask], dim=1)
+        inputs["past_key_values"] = prefix.expanded(len(tokens))
+    elif takes(model, "use_cache") and not has_virtual_tokens(model):
+        inputs["use_cache"] = False
+    return logits_at(model, batch.kept.to(device), **inputs)
 
 
 def fact_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,9 +74,3 @@ def negative_log_likelihoods(
 
 def _without(example: Example, tokens: int) -> Example:
     return Example(example.tokens[tokens:], example.start - tokens)
-
-
-def keeps_logits(model: nn.Module) -> bool:
-    """Return whether the model runs its head on chosen positions only, when asked to."""
-    inner = getattr(model, "get_base_model", lambda: model)()
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters

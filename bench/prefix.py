@@ -8,9 +8,10 @@ from itertools import takewhile
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import DynamicCache
 
+from bench.head import last_logits
 from bench.shortcuts import Shortcut, enabled
 
 SHORTEST_PREFIX = 16
@@ -71,7 +72,7 @@ def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
         return Prefix(0, DynamicCache())
     tokens = torch.tensor([contexts[0][:length]], device=next(model.parameters()).device)
     cache = DynamicCache()
-    model(input_ids=tokens, past_key_values=cache, use_cache=True)
+    last_logits(model, input_ids=tokens, past_key_values=cache, use_cache=True)
     return Prefix(length, cache)
 
 
@@ -87,7 +88,7 @@ def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bo
     cache = prefix.expanded(1)
     if not prefix.tokens:
         model(input_ids=tokens[:, :cached], past_key_values=cache, use_cache=True)
-    found: Tensor = model(input_ids=tokens[:, cached:], past_key_values=cache).logits[0, -1]
-    expected: Tensor = model(input_ids=tokens).logits[0, -1]
+    found = last_logits(model, input_ids=tokens[:, cached:], past_key_values=cache)
+    expected = last_logits(model, input_ids=tokens)
     tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
     return float((found - expected).abs().max()) < tolerance * max(1.0, float(expected.abs().max()))

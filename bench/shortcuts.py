@@ -17,6 +17,10 @@ class Shortcut(StrEnum):
     """Layers below all that is trained run once for each fact, not once an epoch."""
     SHARED_PROMPT = "shared_prompt"
     """What prompts begin with runs once for all of them, a question once for all its choices."""
+    KEPT_POSITIONS = "kept_positions"
+    """The head runs where its logits are used, not on every token."""
+    ONE_UPDATE = "one_update"
+    """The optimizer updates all tensors in one call, not in a dozen calls each."""
 
 
 _OFF: ContextVar[frozenset[Shortcut]] = ContextVar("shortcuts_off", default=frozenset())

@@ -107,8 +107,8 @@ class BaseSignals:
 
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts."""
-        chosen = sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
-        texts = [question_text(fact.question) + target_text(fact.target) for fact in chosen]
+        chosen = calibration_facts(facts, samples)
+        texts = [calibration_text(fact) for fact in chosen]
         key = self._key("covariance", facts_digest(chosen))
         return self._cache.get(
             key,
@@ -173,6 +173,16 @@ class CurrentSignals:
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the base's."""
         return self.pristine.covariance(facts, samples)
+
+
+def calibration_facts(facts: Sequence[Fact], samples: int) -> list[Fact]:
+    """Return at most `samples` of the facts, by a fixed hash."""
+    return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
+
+
+def calibration_text(fact: Fact) -> str:
+    """Return what is run to calibrate on a fact: the plain prompt and the first answer."""
+    return question_text(fact.question) + target_text(fact.target)
 
 
 def training_example(tokenizer: PreTrainedTokenizerBase, fact: Fact) -> Example:

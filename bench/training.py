@@ -16,6 +16,7 @@ from bench.encoding import Batch, Example, batches_by_length, collate
 from bench.frozen_prefix import FrozenPrefix, frozen_prefix
 from bench.likelihood import fact_losses, target_logits
 from bench.records import Epoch
+from bench.shortcuts import Shortcut, enabled
 from tasks.fact import hash_fraction
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class TrainingPlan:
             each epoch; returns new weights `[examples]`, or None to go on with those in use.
         max_steps: Training ends after so many optimizer steps, within an epoch if need be; the
             batches are the first of the same order, the schedule spans them alone. None: no limit.
+        accumulation: Parts that each batch is run in, to save memory; their gradients add up to
+            those of the whole batch.
     """
 
     examples: Sequence[Example]
@@ -60,6 +63,7 @@ class TrainingPlan:
     pad: int
     reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
     max_steps: int | None = None
+    accumulation: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -115,7 +119,9 @@ def train(
     """
     log = TrainingLog(accuracies=[[] for _ in plan.examples])
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=plan.learning_rate, weight_decay=0.0, fused=_at_once(parameters)
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
     prefix = frozen_prefix(model.eval(), plan.examples, plan.pad)
@@ -128,21 +134,27 @@ def train(
         losses: dict[int, float] = {}
         batches = batches_by_length(lengths, plan.batch_size, generator)
         for indices in batches[: plan.steps - len(log.losses)]:
-            batch = collate(plan.examples, indices, plan.pad)
             step = len(log.losses)
-            with counter.measure(batch):
-                loss, per_fact, hits = _loss(model, adapter, batch, weights, prefix)
-                if not math.isfinite(loss.item()) or loss.item() > EXPLOSION:
-                    raise DivergenceError(step, loss.item())
-                loss.backward()
+            loss, per_fact, hits = 0.0, [], []
+            for part in _parts(indices, plan.accumulation):
+                batch = collate(plan.examples, part, plan.pad)
+                extra = adapter.extra_loss if part[0] == indices[0] else _no_loss
+                with counter.measure(batch):
+                    found = _loss(model, extra, batch, weights, len(indices), prefix)
+                    loss += found[0].item()
+                    if not math.isfinite(loss) or loss > EXPLOSION:
+                        raise DivergenceError(step, loss)
+                    found[0].backward()
+                per_fact += found[1].tolist()
+                hits += found[2].tolist()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             optimizer.step()
             adapter.after_step(model, step)
             optimizer.zero_grad(set_to_none=True)
             scheduler.step()
-            log.losses.append(loss.item())
-            losses.update(zip(indices, per_fact.tolist(), strict=True))
-            for index, hit in zip(indices, hits.tolist(), strict=True):
+            log.losses.append(loss)
+            losses.update(zip(indices, per_fact, strict=True))
+            for index, hit in zip(indices, hits, strict=True):
                 log.accuracies[index].append(hit)
             on_step(step + 1, log.losses[-1])
         log.curve.append(_point(epoch, losses, log.accuracies))
@@ -185,20 +197,37 @@ def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor
     return weights if found is None else found
 
 
+def _parts(indices: Sequence[int], count: int) -> Iterator[Sequence[int]]:
+    """Divide a batch into at most `count` parts of like size."""
+    size = math.ceil(len(indices) / count)
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+def _no_loss(model: nn.Module) -> None:
+    """Add nothing: an adapter's own loss counts once for each step."""
+
+
 def _loss(
     model: nn.Module,
-    adapter: Adapter,
+    extra_loss: Callable[[nn.Module], Tensor | None],
     batch: Batch,
     weights: Tensor,
+    facts: int,
     prefix: FrozenPrefix | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the batch loss sum_i w_i CE_i / facts, and per fact CE_i and token accuracy."""
+    """Return sum_i w_i CE_i / facts and the extra loss, and per fact CE_i and token accuracy."""
     with prefix.replayed(batch) if prefix else nullcontext():
         logits = target_logits(model, batch)
     per_fact, hits = fact_losses(logits, batch.labels)
-    loss = (weights[batch.indices].to(per_fact) * per_fact).sum() / len(per_fact)
-    extra = adapter.extra_loss(model)
+    loss = (weights[batch.indices].to(per_fact) * per_fact).sum() / facts
+    extra = extra_loss(model)
     return loss if extra is None else loss + extra, per_fact.detach(), hits
+
+
+def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
+    """Return AdamW's option `fused`; None where it is to choose."""
+    devices = {parameter.device.type for parameter in parameters}
+    return True if enabled(Shortcut.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
 
 
 def _warmup_cosine(steps: int) -> Callable[[int], float]:

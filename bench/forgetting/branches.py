@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.likelihood import keeps_logits
+from bench.head import logits_at
 from bench.prefix import Prefix
 
 Request = tuple[tuple[str, str], list[int], list[int]]
@@ -146,16 +146,15 @@ def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[Branched]) -> Tens
     dtype = next(model.parameters()).dtype
     mask = torch.zeros(seen.shape, dtype=dtype, device=device)
     mask.masked_fill_(~seen, torch.finfo(dtype).min)
-    options = {"logits_to_keep": layout.kept} if keeps_logits(model) else {}
-    output = model(
+    return logits_at(
+        model,
+        torch.arange(-layout.kept, 0, device=device),
         input_ids=layout.tokens.to(device),
         attention_mask=mask,
         position_ids=(layout.positions + prefix.tokens).to(device),
         past_key_values=prefix.expanded(rows),
         use_cache=True,
-        **options,
     )
-    return output.logits[:, -layout.kept :]
 
 
 def _layout(batch: Sequence[Branched]) -> _Layout:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from bench.encoding import encode
 from bench.lending import borrow
+from bench.shortcuts import Shortcut, without
 from bench.training import DivergenceError, TrainingPlan, data_order_seed, train
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
@@ -80,6 +81,14 @@ def test_every_loss_equals_a_loop_of_peft_and_torch_alone(tiny_base):
     plan = make_plan(tiny_base)
     log = train(lora(tiny_base), Lora(r=4), plan, lambda step, loss: None)
     assert log.losses == pytest.approx(plain_loop(tiny_base, plan), abs=1e-5)
+
+
+def test_one_update_of_all_tensors_is_that_of_each(tiny_base):
+    plan = make_plan(tiny_base)
+    together = train(lora(tiny_base), Lora(r=4), plan, lambda *_: None).losses
+    with without(Shortcut.ONE_UPDATE):
+        apart = train(lora(tiny_base), Lora(r=4), plan, lambda *_: None).losses
+    assert together == pytest.approx(apart, abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tiny_base):
