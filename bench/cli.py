@@ -29,6 +29,7 @@ from bench.cli_parts import (
     typed_values,
 )
 from bench.options import RunOptions, build_options
+from bench.recommend_cli import recommend
 from bench.study_cli import study
 from tasks.errors import UsageError
 
@@ -72,6 +73,7 @@ def commands() -> None:
 
 
 commands.add_command(study)
+commands.add_command(recommend)
 
 
 @commands.command(cls=OptionsOnly)

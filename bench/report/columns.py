@@ -8,10 +8,15 @@ from functools import partial
 
 from bench.records import PhaseName
 from bench.report import wording
+from bench.report.against import forgetting_metric
 from bench.report.board import DRIFT, Row, Section
+from bench.report.comparison import Verdict
 from bench.report.statistics import Estimate
 
 AT_FLOOR = "at floor"
+REFERENCE = "reference"
+MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈"}
+"""How a row compares with the reference; beside the values themselves a tie has no mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,17 @@ class Column:
         return f"{self.header} {self.better}".strip()
 
 
-def quality_columns(section: Section) -> list[Column]:
-    """Return what was learned and what was kept; columns without any value are left out."""
+def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
+    """Return what was learned and what was kept; columns without any value are left out.
+
+    Args:
+        section: Of the table.
+        versus: Whether differences to the reference have a column of their own.
+    """
     columns = [
         Column("reliability %", "↑", partial(_share, "reliability"), (0, 1)),
         Column("reliability unknown %", "↑", partial(_share, "reliability_unknown"), (0, 1)),
+        *_standing_columns(section, versus),
         Column("updated %", "↑", partial(_share, "updated"), (0, 1)),
         Column("still old %", "↓", partial(_share, "still_old"), (0, 1)),
         Column("generality %", "↑", partial(_share, "generality"), (0, 1)),
@@ -71,9 +82,9 @@ def cost_columns(section: Section) -> list[Column]:
 
 
 def brief_columns(section: Section) -> list[Column]:
-    """Return the columns for where room is short: one peak of memory over all phases."""
+    """Return the columns for where room is short: one peak of memory, no column of differences."""
     return [
-        *quality_columns(section),
+        *quality_columns(section, versus=False),
         Column("trainable parameters", "↓", _parameters),
         *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
         Column("peak memory", "↓", _peak),
@@ -88,9 +99,42 @@ def _present(column: Column, row: Row) -> bool:
     return column.show(row).text != wording.MISSING
 
 
+def _standing_columns(section: Section, versus: bool) -> list[Column]:
+    rank = Column("rank", "", _rank)
+    if not versus or not any(row.standing.comparisons for row in section.rows):
+        return [rank]
+    show = partial(_versus, section.headline, section.reference)
+    return [rank, Column(f"vs {section.reference}, points", "", show)]
+
+
+def _rank(row: Row) -> Shown:
+    rank = row.standing.rank
+    if rank is None:
+        return Shown(wording.MISSING)
+    return Shown(wording.rank(rank), (rank.low + rank.high) / 2)
+
+
+def _versus(metric: str, reference: str, row: Row) -> Shown:
+    if row.label == reference:
+        return Shown(REFERENCE, 0.0)
+    found = row.standing.comparisons.get(metric)
+    if found is None:
+        return Shown(wording.MISSING)
+    text = f"{MARKS[found.verdict]} {wording.points_interval(found.difference)}"
+    return Shown(text, found.difference.value, found.difference)
+
+
+def _marked(text: str, metric: str, row: Row) -> str:
+    """Add the mark of a metric that differs from the reference's."""
+    found = row.standing.comparisons.get(metric)
+    distinct = found is not None and found.verdict is not Verdict.TIE
+    return f"{text} {MARKS[found.verdict]}" if found and distinct else text
+
+
 def _share(metric: str, row: Row) -> Shown:
     found = row.metrics[metric]
-    return Shown(wording.percent_interval(found), found.value if found else None, found)
+    text = _marked(wording.percent_interval(found), metric, row)
+    return Shown(text, found.value if found else None, found)
 
 
 def _forgetting_column(task: str) -> Column:
@@ -105,7 +149,8 @@ def _forgotten(task: str, row: Row) -> Shown:
     if found.lost is None:
         return Shown(AT_FLOOR)
     write = wording.nats_interval if task == DRIFT else wording.points_interval
-    return Shown(write(found.lost), found.lost.value, found.lost)
+    text = _marked(write(found.lost), forgetting_metric(task), row)
+    return Shown(text, found.lost.value, found.lost)
 
 
 def _parameters(row: Row) -> Shown:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,43 @@ class Fate:
     examples: tuple[Example, ...]
 
 
+class FateKind(NamedTuple):
+    """A name for what may become of a fact, and what it means."""
+
+    name: str
+    meaning: str
+
+
+FATES = (
+    FateKind("learned", "wrong before, right after"),
+    FateKind("kept", "right before and after"),
+    FateKind("lost", "right before, wrong after"),
+    FateKind("moved", "still wrong, with another answer"),
+    FateKind("wrong", "still wrong, with the same answer"),
+)
+
+
+def fate_numbers(rows: pd.DataFrame) -> NDArray[np.intp]:
+    """Return for each of a cell's facts its place in `FATES`, `[facts]`."""
+    before = rows["correct_before"].to_numpy(dtype=bool)
+    after = rows["correct_after"].to_numpy(dtype=bool)
+    same = (rows["answer_before"] == rows["answer_after"]).to_numpy(dtype=bool)
+    right = [~before & after, before & after, before & ~after]
+    return np.select(right, [0, 1, 2], np.where(same, 4, 3))
+
+
 def fates(rows: pd.DataFrame, limit: int = 3) -> list[Fate]:
     """Divide a cell's facts by what became of their answers, with up to `limit` examples each.
 
     Answers that moved are shown from the farthest movement on, the others in the facts' order.
     """
-    before = rows["correct_before"].to_numpy(dtype=bool)
-    after = rows["correct_after"].to_numpy(dtype=bool)
-    same = (rows["answer_before"] == rows["answer_after"]).to_numpy(dtype=bool)
-    moved = ~before & ~after & ~same
-    return [
-        _fate("learned", "wrong before, right after", rows[~before & after], limit),
-        _fate("kept", "right before and after", rows[before & after], limit),
-        _fate("lost", "right before, wrong after", rows[before & ~after], limit),
-        _fate("moved", "still wrong, with another answer", _farthest(rows[moved]), limit),
-        _fate("wrong", "still wrong, with the same answer", rows[~before & ~after & same], limit),
-    ]
+    numbers = fate_numbers(rows)
+    found = []
+    for number, kind in enumerate(FATES):
+        chosen = rows[numbers == number]
+        shown = _farthest(chosen) if kind.name == "moved" else chosen
+        found.append(_fate(kind.name, kind.meaning, shown, limit))
+    return found
 
 
 def _farthest(rows: pd.DataFrame) -> pd.DataFrame:

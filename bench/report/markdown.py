@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report import remarks
+from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
 from bench.report.board import Leaderboard, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, cost_columns, quality_columns
@@ -19,6 +20,7 @@ def leaderboard_markdown(board: Leaderboard, studies: Sequence[Study] = ()) -> s
     blocks = ["# Leaderboard"]
     for section in board.sections:
         blocks += _section(section)
+    blocks += _overall(board)
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
     blocks += ["## How to read this", _bullets(remarks.READING)]
@@ -35,6 +37,7 @@ def _section(section: Section) -> list[str]:
         "### Learned and forgotten",
         _table(section, quality_columns(section), marks=True),
         remarks.interval_remark(section),
+        markdown(remarks.comparison_remark(section)),
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]
@@ -45,6 +48,17 @@ def _section(section: Section) -> list[str]:
     if remarks.failures(section):
         blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
     return [block for block in blocks if block]
+
+
+def _overall(board: Leaderboard) -> list[str]:
+    found = overall_ranks(board)
+    if found is None:
+        return []
+    headers = [markdown(header) for header in overall_headers(found)]
+    lines = [[markdown(text) for text in line] for line in overall_lines(found)]
+    align = ["left", *("right" for _ in headers[1:])]
+    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    return ["## Over all tasks and models", table, markdown(overall_remark(found))]
 
 
 def _study(study: Study) -> str:

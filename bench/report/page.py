@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.report import remarks
+from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.examples import Fate, fates
+from bench.report.explorer import explorer_of
 from bench.report.plots import Plot
 from bench.report.studies import Study
 from bench.report.wording import printable
@@ -71,12 +73,22 @@ class PageSection:
     section: Section
     before: str
     intervals: str
+    compared: str
     tables: list[PageTable]
     plots: list[PagePlot]
     removals: list[str]
     warnings: list[str]
     failures: list[str]
     examples: list[RowExamples]
+
+
+@dataclass(frozen=True)
+class PageOverall:
+    """Methods over all sections, as text."""
+
+    headers: list[str]
+    lines: list[list[str]]
+    remark: str
 
 
 def leaderboard_html(
@@ -91,9 +103,12 @@ def leaderboard_html(
         lstrip_blocks=True,
     )
     environment.filters["printable"] = printable
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     template = environment.get_template("leaderboard.html")
     return template.render(
         sections=[_page_section(section, plots) for section in board.sections],
+        overall=_overall(board),
+        explorer=explorer_of(board),
         across=[_embedded(plot) for plot in plots if plot.section is None],
         studies=[PageStudy(study, _address(study.svg)) for study in studies],
         problems=remarks.problems(board),
@@ -124,6 +139,7 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
         section=section,
         before=remarks.base_scores(section),
         intervals=remarks.interval_remark(section),
+        compared=remarks.comparison_remark(section),
         tables=[learned, cost],
         plots=[_embedded(plot) for plot in plots if plot.section is section],
         removals=removals(section),
@@ -131,6 +147,13 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
         failures=remarks.failures(section),
         examples=[_examples(row) for row in section.done],
     )
+
+
+def _overall(board: Leaderboard) -> PageOverall | None:
+    found = overall_ranks(board)
+    if found is None:
+        return None
+    return PageOverall(overall_headers(found), overall_lines(found), overall_remark(found))
 
 
 def _embedded(plot: Plot) -> PagePlot:

@@ -17,6 +17,7 @@ READING = (
     "The base before training: known, its greedy answer is right; maybe, one of a few sampled "
     "answers is; unknown, none is. The column of unknown facts holds the maybes too; the .csv "
     "has both apart, as reliability_maybe and reliability_never.",
+    "vs: the difference to the reference's in percentage points, of the facts that ranks are by.",
     "updated, still old: of facts that replace an old answer, those answered anew and those "
     "answered as of old.",
     "forgets: what the base scored minus what is left, in percentage points; positive is "
@@ -37,6 +38,32 @@ def interval_remark(section: Section) -> str:
     kinds = {row.interval_kind for row in section.done}
     found = [text for kind, text in _KINDS.items() if kind in kinds]
     return f"Intervals: {'; '.join(found)}." if found else ""
+
+
+def comparison_remark(section: Section) -> str:
+    """Say what rows are compared with and what the marks mean; empty for a row alone."""
+    if not any(row.standing.rank for row in section.rows):
+        return ""
+    said = [f"Ranks are 95 % intervals, by {section.headline.replace('_', ' ')}."]
+    if any(row.standing.comparisons for row in section.rows):
+        said.append(
+            f"Compared with {section.reference}, paired by seed and fact: ▲ better, ▼ worse (p "
+            "below 0.05 after Holm's correction over the methods); ≈ and no mark: not "
+            "distinguishable."
+        )
+    return " ".join(said)
+
+
+def fewer_pairs(section: Section) -> list[str]:
+    """Return a line per row that is compared with the reference in some of its seeds only."""
+    wanted = {seed for row in section.rows if row.label == section.reference for seed in row.seeds}
+    lines = []
+    for row in section.rows:
+        found = row.standing.comparisons.get(section.headline)
+        if found is not None and set(found.seeds) != wanted | set(row.seeds):
+            shared = ", ".join(map(str, found.seeds))
+            lines.append(f"{row.label}: compared with {section.reference} in seeds {shared} alone")
+    return lines
 
 
 def marks(row: Row) -> str:
@@ -74,7 +101,7 @@ def warnings(section: Section) -> list[str]:
         f"{name}: its formula is rebuilt from abstracts and reviews, not the paper's own"
         for name in rebuilt
     ]
-    return [*said, *section.warnings]
+    return [*said, *section.warnings, *fewer_pairs(section)]
 
 
 def base_scores(section: Section) -> str:

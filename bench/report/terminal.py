@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import remarks
+from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, brief_columns
@@ -33,6 +34,7 @@ def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = Fals
     parts: list[RenderableType] = []
     for section in board.sections:
         parts += _section(section, width)
+    parts += _overall(board)
     parts += [_line(text, "yellow") for text in remarks.problems(board)]
     return render(parts, width=width, color=color)
 
@@ -60,11 +62,26 @@ def _section(section: Section, width: int) -> list[RenderableType]:
     for columns in _stacked(section, brief_columns(section), width):
         parts += [_table(section.rows, columns), ""]
     parts.append(_line(remarks.interval_remark(section), "dim"))
+    parts += [_line(text, "dim") for text in [remarks.comparison_remark(section)] if text]
     parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(section)]
     parts += [_line(text, "dim") for text in removals(section)]
     parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
     parts += [_line(text, "red") for text in remarks.failures(section)]
     return [*parts, ""]
+
+
+def _overall(board: Leaderboard) -> list[RenderableType]:
+    found = overall_ranks(board)
+    if found is None:
+        return []
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
+    for header in overall_headers(found)[1:]:
+        table.add_column(Text(printable(header)), justify="right")
+    for line in overall_lines(found):
+        table.add_row(*(Text(printable(text)) for text in line))
+    heading = Text("over all tasks and models", style="bold")
+    return [heading, table, "", _line(overall_remark(found), "dim"), ""]
 
 
 def _marked(section: Section) -> list[Row]:

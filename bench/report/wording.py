@@ -6,12 +6,14 @@ import html
 import re
 import unicodedata
 
+from bench.report.ranking import RankInterval
 from bench.report.statistics import Estimate
 
 MISSING = "-"
 """Shown where there is no value: an empty denominator is never 0 or 1."""
 
 _JOINERS = "\u200c\u200d"  # Written in Persian and Indic words and in emoji; harmless.
+_SIGNED_ZERO = re.compile(r"^[+-]0$")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 
 
@@ -47,12 +49,17 @@ def nats_interval(estimate: Estimate | None) -> str:
     return f"{_unsigned_zero(estimate.value, 3):.3f}" + _bracket(estimate, 1, "{:.2f}")
 
 
+def rank(found: RankInterval) -> str:
+    """Write the ranks that a method may have: `1-3`, or `2` where it is certain."""
+    return f"{found.low}" if found.low == found.high else f"{found.low}-{found.high}"
+
+
 def _bracket(estimate: Estimate, scale: float, form: str) -> str:
     if estimate.interval is None:
         return ""
     ends = (estimate.interval.low, estimate.interval.high)
     low, high = (form.format(_unsigned_zero(scale * end, 3)) for end in ends)
-    return f" [{low}, {high}]".replace("+0,", "0,").replace("+0]", "0]").replace("-0,", "0,")
+    return f" [{_SIGNED_ZERO.sub('0', low)}, {_SIGNED_ZERO.sub('0', high)}]"
 
 
 def _unsigned_zero(value: float, digits: int) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.report.board import Leaderboard
 from bench.report.csv_table import leaderboard_csv
+from bench.report.latex import leaderboard_tex
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
@@ -25,6 +26,7 @@ class ReportFiles:
     board: Leaderboard
     csv: Path
     markdown: Path
+    tex: Path
     html: Path
     plots: tuple[Path, ...]
 
@@ -48,6 +50,7 @@ def write_report(folder: Path, reference: str | None = None) -> ReportFiles:
             board=board,
             csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
             markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, studies)),
+            tex=_write(folder / "leaderboard.tex", leaderboard_tex(board)),
             html=_write(folder / "leaderboard.html", leaderboard_html(board, plots, studies)),
             plots=_write_plots(folder / "plots", plots),
         )

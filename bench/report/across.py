@@ -1,0 +1,130 @@
+"""Ranks over several tasks and models: of the methods that have a result in every section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.report.against import ranked_values
+from bench.report.board import Leaderboard, Section
+from bench.report.ranking import DRAWS, bootstrap_means, ranks
+from bench.report.statistics import CONFIDENCE, Floats
+from bench.report.wording import MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """A method over all sections.
+
+    Attributes:
+        label: As its rows are labelled.
+        rank: Mean rank; `low` and `high` bound it with 95 %, over tasks, seeds and facts.
+        improvement: Share of draws in which it ranks before the reference, ties half.
+    """
+
+    label: str
+    rank: float
+    low: float
+    high: float
+    improvement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OverallRanks:
+    """Methods by mean rank, and those left out because some section has no result of theirs."""
+
+    methods: tuple[Overall, ...]
+    sections: int
+    reference: str
+    left_out: tuple[str, ...]
+
+
+def overall_ranks(board: Leaderboard) -> OverallRanks | None:
+    """Rank methods over the sections of a board; None where fewer than two are in two or more."""
+    found = [ranked_values(section.rows) for section in board.sections if section.done]
+    if len(found) < 2:
+        return None
+    common = [label for label in found[0] if all(label in values for values in found)]
+    if len(common) < 2:
+        return None
+    drawn = _over_sections([_draws(values, common, place) for place, values in enumerate(found)])
+    points = np.mean([_point(values, common) for values in found], axis=0)
+    reference = _reference(board.sections, common)
+    methods = _summaries(common, points, drawn, reference)
+    labels = {label for values in found for label in values}
+    left_out = tuple(sorted(labels - set(common)))
+    ordered = sorted(methods, key=lambda method: (method.rank, method.label))
+    return OverallRanks(tuple(ordered), len(found), reference, left_out)
+
+
+def _draws(values: dict[str, Floats], labels: list[str], place: int) -> Floats:
+    """Return ranks `[methods, draws]` within one section."""
+    return ranks(bootstrap_means([values[label] for label in labels], seed=place), "average")
+
+
+def _point(values: dict[str, Floats], labels: list[str]) -> Floats:
+    means = np.array([[values[label].mean()] for label in labels])
+    return ranks(means, "average")[:, 0]
+
+
+def _over_sections(by_section: list[Floats]) -> Floats:
+    """Return mean ranks `[methods, draws]` over sections drawn with replacement."""
+    stacked = np.stack(by_section)
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(len(stacked), size=(len(stacked), DRAWS))
+    return np.asarray(stacked[chosen, :, np.arange(DRAWS)].mean(axis=0).T)
+
+
+def _reference(sections: Sequence[Section], common: list[str]) -> str:
+    names = {section.reference for section in sections}
+    return next(iter(names)) if len(names) == 1 and names <= set(common) else ""
+
+
+def _summaries(labels: list[str], points: Floats, drawn: Floats, reference: str) -> list[Overall]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1)
+    against = drawn[labels.index(reference)] if reference else None
+    return [
+        Overall(
+            label=label,
+            rank=float(points[place]),
+            low=float(low[place]),
+            high=float(high[place]),
+            improvement=None
+            if against is None or label == reference
+            else float(np.mean(drawn[place] < against) + np.mean(drawn[place] == against) / 2),
+        )
+        for place, label in enumerate(labels)
+    ]
+
+
+def overall_headers(found: OverallRanks) -> list[str]:
+    """Return the headers of the table of methods over all sections."""
+    versus = [f"ranks before {found.reference}"] if found.reference else []
+    return ["method", "mean rank ↓", *versus]
+
+
+def overall_lines(found: OverallRanks) -> list[list[str]]:
+    """Return the table's lines as text, not escaped."""
+    return [
+        [method.label, f"{method.rank:.1f} [{method.low:.1f}, {method.high:.1f}]"]
+        + ([_probability(method)] if found.reference else [])
+        for method in found.methods
+    ]
+
+
+def overall_remark(found: OverallRanks) -> str:
+    """Say what was ranked, and which methods could not be."""
+    said = (
+        f"Over {found.sections} tasks and models, each counted once; intervals are a bootstrap "
+        "over them, seeds and facts."
+    )
+    if found.left_out:
+        said += f" Without a result in each, so not ranked: {', '.join(found.left_out)}."
+    return said
+
+
+def _probability(method: Overall) -> str:
+    return MISSING if method.improvement is None else f"{100 * method.improvement:.0f} %"

@@ -1,0 +1,192 @@
+"""Which method to use for the facts of a section, and why, in three lines.
+
+Of the methods within the limits the best learner leads. One that cannot be told apart from it is
+preferred where it is cheaper; for that an uncorrected test decides, since Holm's correction would
+call more methods equal, not fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.records import PhaseName
+from bench.report import wording
+from bench.report.against import compare_rows
+from bench.report.board import DRIFT, Leaderboard, Row, Section
+from bench.report.comparison import LEVEL, Comparison
+
+_NAMED = 3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a method may cost; None is no limit.
+
+    Attributes:
+        memory: Highest peak over all phases, in bytes.
+        forgetting: Largest share lost on any forgetting task.
+    """
+
+    memory: int | None = None
+    forgetting: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method to use among those that qualify.
+
+    Attributes:
+        row: The method.
+        best: The one that learned most, often the same.
+        tied: Others that cannot be told apart from the best, with their differences to it.
+        worse: The best of those that can.
+    """
+
+    row: Row
+    best: Row
+    tied: tuple[tuple[Row, Comparison], ...]
+    worse: tuple[Row, Comparison] | None
+
+
+def recommendations(board: Leaderboard, limits: Limits) -> list[str]:
+    """Return what to use in each section: three lines, or one where nothing qualifies."""
+    return [line for section in board.sections for line in recommend(section, limits)]
+
+
+def recommend(section: Section, limits: Limits) -> list[str]:
+    """Return the lines of one section."""
+    measured = [row for row in section.done if row.metrics[section.headline] is not None]
+    obstacles = {row.label: _obstacle(section, row, limits) for row in measured}
+    fit = [row for row in measured if not obstacles[row.label]]
+    if not fit:
+        return [f"{section.title}: no method qualifies: {_why_none(section, obstacles)}"]
+    choice = choose(fit, section.headline)
+    excluded = [f"{label} {why}" for label, why in obstacles.items() if why]
+    return [
+        f"{section.title}: use {choice.row.label}",
+        f"  why: {_why(section, choice.row, limits)}",
+        f"  {_against_others(choice, excluded)}",
+    ]
+
+
+def choose(fit: Sequence[Row], metric: str) -> Choice:
+    """Choose among rows that qualify: the cheapest of those not worse than the best learner."""
+    ordered = sorted(fit, key=lambda row: -_learned(row, metric))
+    best = ordered[0]
+    compared = zip(ordered, compare_rows(ordered, best, metric), strict=True)
+    found = [(row, c) for row, c in compared if c is not None and c.p is not None]
+    tied = tuple((row, c) for row, c in found if c.p is not None and c.p > LEVEL)
+    worse = next(((row, c) for row, c in found if (row, c) not in tied), None)
+    row = min([best, *(row for row, _ in tied)], key=_seconds)
+    return Choice(row, best, tied, worse)
+
+
+def _learned(row: Row, metric: str) -> float:
+    found = row.metrics[metric]
+    return found.value if found else float("-inf")
+
+
+def _seconds(row: Row) -> float:
+    """Return what making the adapter costs: preparation and training, nothing cached."""
+    found = [
+        row.phases[name] for name in (PhaseName.PREPARE, PhaseName.TRAIN) if name in row.phases
+    ]
+    return sum(phase.seconds for phase in found) if found else float("inf")
+
+
+def _peak(row: Row) -> int | None:
+    return max((phase.peak_bytes for phase in row.phases.values()), default=None)
+
+
+def _forgetting_tasks(section: Section) -> list[str]:
+    return [task for task in section.forgetting_tasks if task != DRIFT]
+
+
+def _obstacle(section: Section, row: Row, limits: Limits) -> str:
+    """Return why a row does not qualify, empty where it does."""
+    peak = _peak(row)
+    if limits.memory is not None and (peak is None or peak > limits.memory):
+        return f"needs {wording.memory(peak)}" if peak else "has no measured memory"
+    return _forgets_too_much(section, row, limits.forgetting)
+
+
+def _forgets_too_much(section: Section, row: Row, limit: float | None) -> str:
+    if limit is None:
+        return ""
+    tasks = _forgetting_tasks(section)
+    if not tasks or any(task not in row.forgetting for task in tasks):
+        return "has no measured forgetting"
+    for task in tasks:
+        lost = row.forgetting[task].lost
+        if lost is not None and lost.value > limit + _ROUNDING:
+            return f"forgets {wording.points(lost.value)} points of {task}"
+    return ""
+
+
+def _why_none(section: Section, obstacles: dict[str, str]) -> str:
+    if not obstacles:
+        return "no cell has a result yet"
+    named = [f"{label} {why}" for label, why in list(obstacles.items())[:_NAMED]]
+    more = len(obstacles) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more else "")
+
+
+def _why(section: Section, row: Row, limits: Limits) -> str:
+    unknown = " that the base did not answer" if section.headline == "reliability_unknown" else ""
+    learned = wording.percent_interval(row.metrics[section.headline])
+    said = [f"learned {learned} % of the facts{unknown}"]
+    for task in _forgetting_tasks(section):
+        found = row.forgetting.get(task)
+        if found and found.lost:
+            said.append(f"forgot {wording.points_interval(found.lost)} points of {task}")
+            if limits.forgetting is not None and _may_exceed(row, task, limits.forgetting):
+                said[-1] += f", so {100 * limits.forgetting:g} may be exceeded"
+    if _peak(row):
+        of = f" of {wording.memory(limits.memory)}" if limits.memory is not None else ""
+        said.append(f"at most {wording.memory(_peak(row))}{of}")
+    if row.failures:
+        said.append(f"but {len(row.failures)} of its cells have no result")
+    return "; ".join(said)
+
+
+def _may_exceed(row: Row, task: str, limit: float) -> bool:
+    lost = row.forgetting[task].lost
+    return lost is not None and lost.interval is not None and lost.interval.high > limit
+
+
+def _against_others(choice: Choice, excluded: Sequence[str]) -> str:
+    said = [_ties(choice)] if choice.tied else []
+    if choice.worse is not None:
+        row, comparison = choice.worse
+        difference = wording.points_interval(comparison.difference)
+        said.append(f"{row.label} learned less than {choice.best.label}: {difference} points")
+    if excluded:
+        more = f" and {len(excluded) - _NAMED} more" if len(excluded) > _NAMED else ""
+        said.append(f"over the limits: {', '.join(excluded[:_NAMED])}{more}")
+    return "; ".join(said) or "nothing else was measured that can be compared with it"
+
+
+def _ties(choice: Choice) -> str:
+    others = [row.label for row in (choice.best, *(r for r, _ in choice.tied))]
+    others.remove(choice.row.label)
+    listed = _listed([choice.row.label, *others])
+    row, comparison = next((t for t in choice.tied if t[0] is choice.row), choice.tied[0])
+    gap = wording.points_interval(comparison.difference)
+    told = f"{listed} are not distinguishable ({row.label} - {choice.best.label}: {gap} points)"
+    return f"{told}; {choice.row.label} is {_cheaper(choice)}"
+
+
+def _cheaper(choice: Choice) -> str:
+    rivals = [row for row in (choice.best, *(r for r, _ in choice.tied)) if row is not choice.row]
+    nearest = min(rivals, key=_seconds)
+    word = "cheaper" if len(rivals) == 1 else "the cheapest"
+    own, other = (wording.duration(_seconds(row)) for row in (choice.row, nearest))
+    return f"{word}: {own} to train against {other}" if own != other else f"as cheap as any: {own}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) > _NAMED:
+        return f"{', '.join(labels[:_NAMED])} and {len(labels) - _NAMED} more"
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
