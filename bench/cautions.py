@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bench.grid import PlannedCell
-from bench.records import CellSpec
+from bench.records import CellRecord, CellSpec
 from bench.workbench import Workbench
 
 ENOUGH_STEPS = 40
@@ -36,4 +36,14 @@ def few_steps(spec: CellSpec) -> list[str]:
     return [
         f"{spec.task}: {steps} optimizer steps are few for learning facts; "
         "raise --epochs or lower --batch-size"
+    ]
+
+
+def halved_batches(record: CellRecord) -> list[str]:
+    """Say that a cell's batches did not fit into memory as a whole."""
+    if record.accumulation == 1:
+        return []
+    return [
+        f"{record.spec.method}: memory ran out with batches of {record.spec.batch_size} facts; "
+        f"each was run in {record.accumulation} parts with their gradients added up"
     ]

@@ -28,13 +28,15 @@ from bench.cli_parts import (
     this_command,
     typed_values,
 )
+from bench.failures import NoSpaceError
 from bench.options import RunOptions, build_options
 from bench.recommend_cli import recommend
+from bench.redaction import for_people
 from bench.study_cli import study
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.runner import GridOutcome
+    from bench.executor import GridOutcome
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except UsageError as error:
         return _refuse(str(error))
+    except NoSpaceError as error:
+        _refuse(str(error))
+        return FAILED
     except click.ClickException as error:
         return _refuse(error.format_message())
     except (click.Abort, KeyboardInterrupt):
@@ -55,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(line: str) -> int:
-    click.echo(f"error: {' '.join(line.split())}", err=True)
+    click.echo(f"error: {for_people(' '.join(line.split()))}", err=True)
     return WRONG
 
 
@@ -76,22 +81,33 @@ commands.add_command(study)
 commands.add_command(recommend)
 
 
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Only say what would run, as the command plan does."
+)
+
+
 @commands.command(cls=OptionsOnly)
 @options_of(RunOptions)
 @_config
-def run(config: Path | None, **given: Any) -> int:
+@_dry_run
+def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     """Run what is missing of a grid; show the leaderboard."""
     options = build_options(typed_values(given), config)
     check_names(options)
+    if dry_run:
+        _plan(options)
+        return DONE
     from bench.store import ResultsStore
 
-    ResultsStore(options.out).ensure_writable()
+    store = ResultsStore(options.out)
+    store.refuse_newer()
+    store.ensure_writable()
     interrupt_once()
     from bench.quiet import quiet_libraries
 
     quiet_libraries()
+    from bench.executor import run_grid
     from bench.progress import open_progress
-    from bench.runner import run_grid
 
     with closing(open_progress()) as progress:
         outcome = run_grid(options, progress)
@@ -102,14 +118,23 @@ def run(config: Path | None, **given: Any) -> int:
 @options_of(RunOptions)
 @_config
 def plan(config: Path | None, **given: Any) -> None:
-    """List a grid's cells: what is done, what would run."""
+    """Say what is done of a grid, what would run, how long it takes; change nothing."""
     options = build_options(typed_values(given), config)
     check_names(options)
+    _plan(options)
+
+
+def _plan(options: RunOptions) -> None:
+    from bench.estimates import grid_cost
     from bench.grid import plan_grid
     from bench.listing import print_plan
     from bench.store import ResultsStore
+    from bench.worker_count import worker_count
 
-    print_plan(plan_grid(options, ResultsStore(options.out)))
+    store = ResultsStore(options.out)
+    store.refuse_newer()
+    cells = plan_grid(options, store)
+    print_plan(cells, grid_cost(cells, store.summaries()), worker_count(options))
 
 
 @commands.command(name="list")

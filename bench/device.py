@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,17 +29,27 @@ def choose_compute(device: str, dtype: str) -> Compute:
     Raises:
         UsageError: A device that this machine does not have.
     """
-    import torch
-
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+        device = "cuda" if _may_have_cuda() and _has_cuda() else "cpu"
+    if device.startswith("cuda") and not _has_cuda():
         raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "cuda":
         device = "cuda:0"
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     return Compute(device, dtype)  # type: ignore[arg-type]
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _may_have_cuda() -> bool:
+    """Return False where no driver of a GPU is there: torch takes seconds to import."""
+    drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    return not sys.platform.startswith("linux") or any(Path(path).exists() for path in drivers)
 
 
 def provenance(compute: Compute) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from bench.device import Compute, choose_compute
 from bench.models import ModelSource, resolve_model
+from bench.option_types import shard_numbers
 from bench.options import Rerun, RunOptions
-from bench.records import CellRecord, CellSpec, Forgetting, Status
+from bench.records import CellSpec, Forgetting, Status
 from methods.recipe import Recipe, parse_recipes
 from tasks.base import DataAccess, KnowledgeTask
 from tasks.errors import UsageError
@@ -23,7 +24,8 @@ from tasks.resolve import resolve_task
 from tasks.selection import select_facts
 
 if TYPE_CHECKING:
-    from bench.store import ResultsStore
+    from bench.store import ResultsStore, Stamp
+    from bench.store_formats import CellSummary
 
 
 class CellState(StrEnum):
@@ -59,12 +61,14 @@ class PlannedCell:
     Attributes:
         spec: Its identity.
         state: What is to be done with it.
-        why: What a cell lacks; empty for others.
+        why: What a cell lacks, or why its record is damaged; empty for others.
         source: Its model.
         recipe: Its method.
         data: Its task.
         calibration: What its adapter calibrates on.
         earlier: What an earlier run of it measured, where it lacks something else.
+        stamp: Of its record when it was planned: another one since was written by another process.
+        damaged: Whether its record is there and cannot be read.
     """
 
     spec: CellSpec
@@ -75,8 +79,15 @@ class PlannedCell:
     data: TaskData
     calibration: tuple[Fact, ...]
     earlier: tuple[Forgetting, ...] = ()
+    stamp: Stamp | None = None
+    damaged: bool = False
 
     @property
+    def runs(self) -> bool:
+        """Whether there is something to run."""
+        return self.state in (CellState.MISSING, CellState.LACKS)
+
+    @cached_property
     def cell_id(self) -> str:
         """The id under which the cell is stored."""
         return cell_id(self.spec)
@@ -101,10 +112,19 @@ def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
     tasks = [library.data(name) for name in options.tasks]
     compute = choose_compute(options.device, options.dtype)
     return [
-        _planned(cell, options, forgetting, store)
+        planned(cell, options, forgetting, store)
         for source in sources
         for cell in _cells(source, tasks, recipes, options, library, compute)
+        if in_shard(cell.cell_id, options.shard)
     ]
+
+
+def in_shard(cell_id: str, shard: str | None) -> bool:
+    """Return whether a cell belongs to a shard; its id alone decides."""
+    if shard is None:
+        return True
+    part, parts = shard_numbers(shard)
+    return int(cell_id, 16) % parts == part - 1
 
 
 class Library:
@@ -145,50 +165,58 @@ class Library:
 
 
 def _cells(
-    source: ModelSource,
+    model: ModelSource,
     tasks: list[TaskData],
     recipes: tuple[Recipe, ...],
     options: RunOptions,
     library: Library,
     compute: Compute,
 ) -> Iterator[PlannedCell]:
-    revision = source.revision()
+    revision = model.revision()
     for data in tasks:
+        digest, demonstrations = facts_digest(data.facts), data.prompt.digest
         for recipe in recipes:
+            # Looked up once: they read annotations and files, and a grid has thousands of cells.
+            method, full_name, source = recipe.name, recipe.full_name, recipe.source_digest
             names = recipe.adapter.calibration_tasks(library.forgotten)
             calibration = tuple(fact for name in names for fact in library.calibration(name))
+            calibrated = facts_digest(calibration) if calibration else ""
             for rate in options.lr or (recipe.adapter.learning_rate,):
                 for seed in options.seeds:
                     spec = CellSpec(
-                        model=source.name,
+                        model=model.name,
                         model_revision=revision,
                         dtype=compute.dtype,
                         task=data.task.name,
-                        facts_digest=facts_digest(data.facts),
+                        facts_digest=digest,
                         facts=len(data.facts),
-                        prompt_digest=data.prompt.digest,
-                        calibration_digest=facts_digest(calibration) if calibration else "",
-                        method=recipe.name,
-                        recipe=recipe.full_name,
-                        source_digest=recipe.source_digest,
+                        prompt_digest=demonstrations,
+                        calibration_digest=calibrated,
+                        method=method,
+                        recipe=full_name,
+                        source_digest=source,
                         learning_rate=rate,
                         epochs=options.epochs,
                         batch_size=options.batch_size,
                         seed=seed,
                     )
-                    yield PlannedCell(
-                        spec, CellState.MISSING, "", source, recipe, data, calibration
-                    )
+                    yield PlannedCell(spec, CellState.MISSING, "", model, recipe, data, calibration)
 
 
-def _planned(
+def planned(
     cell: PlannedCell,
     options: RunOptions,
     forgetting: tuple[ForgettingName, ...],
     store: ResultsStore,
 ) -> PlannedCell:
-    record = None if options.rerun is Rerun.ALL else store.read(cell.cell_id)
-    if record is None or record.status is Status.INTERRUPTED:
+    """Return the cell with what the store says of it now."""
+    cell = replace(cell, stamp=store.stamp(cell.cell_id))  # before its record is read
+    if cell.stamp is None:
+        return cell
+    record = store.summary(cell.cell_id)
+    if isinstance(record, str):
+        return replace(cell, why=record, damaged=True)
+    if record is None or options.rerun is Rerun.ALL or record.status is Status.INTERRUPTED:
         return cell
     if record.status is not Status.DONE:
         state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
@@ -196,10 +224,14 @@ def _planned(
     why = lacking(record, options, forgetting)
     if not why:
         return replace(cell, state=CellState.DONE)
-    return replace(cell, state=CellState.LACKS, why=why, earlier=tuple(record.forgetting))
+    whole = store.read(cell.cell_id)
+    earlier = tuple(whole.forgetting) if whole else ()
+    return replace(cell, state=CellState.LACKS, why=why, earlier=earlier)
 
 
-def lacking(record: CellRecord, options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> str:
+def lacking(
+    record: CellSummary, options: RunOptions, forgetting: tuple[ForgettingName, ...]
+) -> str:
     """Return what a done cell lacks of what is asked for, empty when nothing."""
     if options.save_adapters and not record.adapter_path:
         return "its adapter"

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from bench.progress import TimeLeft, duration, end_line, grid_line, step_text
+from bench.redaction import for_people
 
 
 class LiveProgress:
@@ -43,7 +44,7 @@ class LiveProgress:
     def cell(self, index: int, total: int, label: str) -> None:
         """Name the running cell."""
         self._left.start_cell(total - index)
-        self._label = label
+        self._label = for_people(label)
         if self._grid is not None:
             self._bars.update(
                 self._grid, completed=index - 1, description=f"cell {index} of {total}"
@@ -76,10 +77,16 @@ class LiveProgress:
         colour = "green" if status == "done" else "red"
         text = end_line("", self._left.end_cell(), line)
         self._console.print(
-            f"[{colour}]{escape(status)}[/] {escape(self._label + text)}", highlight=False
+            f"[{colour}]{escape(status)}[/] {escape(self._label + for_people(text))}",
+            highlight=False,
         )
         if self._grid is not None:
             self._bars.advance(self._grid)
+
+    def finished(self, done: int, total: int) -> None:
+        """Move the grid's bar; other processes tell of their phases in lines."""
+        if self._grid is not None:
+            self._bars.update(self._grid, completed=done, description=f"{done} of {total} cells")
 
     def close(self) -> None:
         """Take the bars down."""
@@ -94,4 +101,4 @@ class LiveProgress:
             self._bars.update(self._grid, detail=detail)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False)
+        self._console.print(for_people(line), highlight=False, markup=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.gguf import BLOCK, GgufWheel, dequantised_folder
 from tasks.errors import UsageError, unknown_name
@@ -34,6 +35,9 @@ EMBEDDED: dict[str, GgufWheel] = {
     ),
 }
 """Real models that need no hub: name -> the wheels that hold them."""
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def resolve_model(name: str) -> ModelSource:
         return ModelSource(name, "folder")
     if "/" not in name or name.startswith((".", "/", "~")):
         raise unknown_name("model (registry name, hub id with a '/', or folder)", name, EMBEDDED)
+    if not _HUB_ID.fullmatch(name) or ".." in name:
+        raise UsageError(f"model '{name}' is no folder here, and no hub id: ORGANISATION/NAME")
     return ModelSource(name, "hub")
 
 
@@ -113,7 +119,9 @@ def layer_count(source: ModelSource, say: Callable[[str], None] = print) -> int:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(**_location(source, source.revision(), say))
+        config = AutoConfig.from_pretrained(
+            **_location(source, source.revision(), say), trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _unloadable(source, error) from error
     return int(config.get_text_config().num_hidden_layers)
@@ -124,14 +132,16 @@ def load_base(
     *,
     dtype: DType = "float32",
     device: str = "cpu",
+    trust_remote_code: bool = False,
     say: Callable[[str], None] = print,
 ) -> Base:
-    """Load a base to be resident: evaluation mode, no gradients, no remote code.
+    """Load a base to be resident: evaluation mode, no gradients; weights from safetensors only.
 
     Args:
         source: The model, or its name.
         dtype: Of its weights.
         device: Such as `cpu` or `cuda:0`.
+        trust_remote_code: Whether Python code that comes with the model may run.
         say: Receives lines for people, such as terms and downloads.
 
     Raises:
@@ -141,7 +151,11 @@ def load_base(
 
     source = resolve_model(source) if isinstance(source, str) else source
     revision = source.revision()
-    where = _location(source, revision, say)
+    # Said in both ways: where nothing is said, transformers asks at the terminal.
+    where: dict[str, Any] = {
+        **_location(source, revision, say),
+        "trust_remote_code": trust_remote_code,
+    }
     try:
         model = AutoModelForCausalLM.from_pretrained(dtype=dtype, use_safetensors=True, **where)
         tokenizer = AutoTokenizer.from_pretrained(**where)
@@ -151,7 +165,10 @@ def load_base(
 
 
 def _unloadable(source: ModelSource, error: Exception) -> UsageError:
-    return UsageError(f"cannot load model '{source.name}': {str(error).strip().splitlines()[0]}")
+    told = str(error).strip().splitlines()[0]
+    if "trust_remote_code" in str(error):
+        told = "it comes with Python code of its own; read that, then give --trust-remote-code"
+    return UsageError(f"cannot load model '{source.name}': {told}")
 
 
 def _location(source: ModelSource, revision: str, say: Callable[[str], None]) -> dict[str, str]:

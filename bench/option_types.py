@@ -12,6 +12,7 @@ from tasks.notation import split_outside_brackets
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONGEST_RANGE = 10_000
+_SHARD = re.compile(r"(\d+)/(\d+)")
 
 
 def pieces(given: Any) -> tuple[Any, ...]:
@@ -50,6 +51,25 @@ def _known_device(device: str) -> str:
     return device
 
 
+def _known_workers(workers: str) -> str:
+    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
+        raise ValueError("write a number from 1 on, or auto")
+    return workers
+
+
+def _known_shard(shard: str) -> str:
+    written = _SHARD.fullmatch(shard)
+    if not written or not 1 <= int(written[1]) <= int(written[2]):
+        raise ValueError("write I/N with I from 1 to N, as in 2/8")
+    return shard
+
+
+def shard_numbers(shard: str) -> tuple[int, int]:
+    """Return I and N of `I/N`."""
+    part, _, parts = shard.partition("/")
+    return int(part), int(parts)
+
+
 Names = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(pieces),
@@ -69,6 +89,8 @@ Counts = Annotated[
     Field(min_length=1),
 ]
 Device = Annotated[str, AfterValidator(_known_device)]
+Workers = Annotated[str, BeforeValidator(str), AfterValidator(_known_workers)]
+Shard = Annotated[str, AfterValidator(_known_shard)]
 Rates = Annotated[
     tuple[Annotated[PositiveFloat, Field(allow_inf_nan=False)], ...],
     BeforeValidator(pieces),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from bench.option_types import Device, Names, Rates, WholeNumbers
+from bench.option_types import Device, Names, Rates, Shard, WholeNumbers, Workers
 from tasks.errors import UsageError, nearest
 
 _Options = TypeVar("_Options", bound=BaseModel)
@@ -30,6 +30,12 @@ class DTypeOption(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class Executor(StrEnum):
+    """Where cells run."""
+
+    LOCAL = "local"
 
 
 class RunOptions(BaseModel):
@@ -71,6 +77,16 @@ class RunOptions(BaseModel):
     """Results folder."""
     rerun: Rerun = Rerun.MISSING
     """Cells to run: missing ones, also failed ones, or all."""
+    executor: Executor = Executor.LOCAL
+    """Where cells run: local, in processes of this machine."""
+    workers: Workers = "1"
+    """Processes that run cells at the same time; auto: one per GPU, else 1."""
+    shard: Shard | None = None
+    """Run only part I of N of the cells, written I/N with I from 1: for job arrays."""
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds after which a cell is stopped and counts as failed."""
+    trust_remote_code: bool = False
+    """Let Python code run that comes with a model."""
     save_adapters: bool = False
     """Keep each cell's adapter in PEFT's format."""
 

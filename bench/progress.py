@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
+from bench.redaction import for_people
+
 QUIET_SECONDS = 10.0
 """Least time between two plain lines of one phase."""
 
@@ -39,6 +41,10 @@ class Progress(Protocol):
         """Finish the cell with its status and one line about it."""
         ...
 
+    def finished(self, done: int, total: int) -> None:
+        """Report that `done` of `total` cells are over, where other processes run them."""
+        ...
+
     def close(self) -> None:
         """Give the terminal back; may be called more than once."""
         ...
@@ -63,6 +69,9 @@ class Silent:
         """Say nothing."""
 
     def end_cell(self, status: str, line: str) -> None:
+        """Say nothing."""
+
+    def finished(self, done: int, total: int) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -167,12 +176,15 @@ class PlainProgress:
         """Say how the cell ended."""
         self._say(end_line(f"{self._place} {status}", self._left.end_cell(), line))
 
+    def finished(self, done: int, total: int) -> None:
+        """Nothing is drawn."""
+
     def close(self) -> None:
         """Nothing is held."""
 
     def _say(self, line: str) -> None:
         self._last_line = self._now()
-        print(line, file=self._stream, flush=True)
+        print(for_people(line), file=self._stream, flush=True)
 
 
 def open_progress(stream: TextIO | None = None) -> Progress:

@@ -178,6 +178,8 @@ class CellRecord(Model):
         warnings: Lines for people, shown below the table.
         notes: What parts recorded about themselves (kept facts, layers, conditioning).
         provenance: Git commit, package versions, device, dtype, threads, data digest.
+        accumulation: Parts into which each batch was divided, their gradients added up: 2 after
+            memory had run out with whole batches.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -200,6 +202,7 @@ class CellRecord(Model):
     warnings: list[str] = Field(default_factory=list)
     notes: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+    accumulation: int = 1
 
 
 class FactRow(Model):

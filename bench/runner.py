@@ -1,4 +1,4 @@
-"""The story of a run: from a recipe to a record, cell by cell.
+"""The story of a cell: from a recipe to a record.
 
 facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
       -> train -> evaluate -> forget -> record
@@ -8,47 +8,37 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from bench.attaching import Attached, attach
-from bench.cautions import few_steps, opening_notes
+from bench.cautions import few_steps, halved_batches
 from bench.decisions import merged_notes
-from bench.device import choose_compute, provenance
+from bench.device import provenance
 from bench.evaluation import fact_rows, respond, summarise
-from bench.grid import CellState, PlannedCell, plan_grid
+from bench.failures import (
+    CellTimeoutError,
+    disk_is_full,
+    first_line,
+    is_out_of_memory,
+    no_space,
+    time_limit,
+)
+from bench.grid import CellState, PlannedCell
 from bench.models import Base
-from bench.options import RunOptions
 from bench.phases import PhaseClock
 from bench.progress import Progress
 from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.signals import BaseSignals
-from bench.store import ResultsStore
 from bench.training import DivergenceError, train
 from bench.workbench import Workbench
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
 """Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
-
-
-@dataclass(frozen=True)
-class GridOutcome:
-    """How a run ended.
-
-    Attributes:
-        records: The records of the grid's cells that exist, old and new.
-        interrupted: Whether Ctrl-C ended it.
-        ran, reused: Cells that ran now, and that were done before.
-    """
-
-    records: list[CellRecord]
-    interrupted: bool
-    ran: int
-    reused: int
 
 
 @dataclass
@@ -63,54 +53,37 @@ class CellResult:
         self.record = self.record.model_copy(update=values)
 
 
-def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
-    """Run what is missing of a grid; finished cells are stored as they finish.
+def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellResult:
+    """Run one cell to a record; whatever goes wrong in it ends in its record.
+
+    Where memory runs out it is run once more, each batch in two halves.
 
     Raises:
-        UsageError: Wrong names, unreadable facts, an unwritable results folder: before any cell.
+        NoSpaceError: The disk is full, which ends the run.
     """
-    store = ResultsStore(options.out)
-    store.ensure_writable()
-    cells = plan_grid(options, store)
-    todo = [cell for cell in cells if cell.state in (CellState.MISSING, CellState.LACKS)]
-    progress.grid(len(todo), len(cells) - len(todo))
-    bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
-    for line in opening_notes(cells, todo, bench):
-        progress.note(line)
-    ran, interrupted = 0, False
+    result = CellResult(_fresh(cell, accumulation=1))
     try:
-        for index, cell in enumerate(todo, start=1):
-            progress.cell(index, len(todo), label(cell))
-            result = run_cell(cell, bench, progress)
-            _store(store, result)
-            progress.end_cell(result.record.status, outcome_line(result.record))
-            ran += 1
+        with time_limit(bench.options.timeout):
+            _attempt(cell, bench, result, progress)
+            if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
+                progress.note(f"{result.record.reason}: once more with batches in halves")
+                bench.free_memory()
+                result.record, result.rows = _fresh(cell, accumulation=2), []
+                _attempt(cell, bench, result, progress)
+    except CellTimeoutError as error:
+        result.update(status=Status.FAILED, reason=str(error))
     except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        progress.close()
-    found = [store.read(cell.cell_id) for cell in cells]
-    return GridOutcome(
-        [record for record in found if record], interrupted, ran, len(cells) - len(todo)
+        result.update(status=Status.INTERRUPTED, reason="stopped by Ctrl-C")
+    return result
+
+
+def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
+    return CellRecord(
+        cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED, accumulation=accumulation
     )
 
 
-def _store(store: ResultsStore, result: CellResult) -> None:
-    """Write a cell; numbers that are not finite make it a failed one."""
-    try:
-        store.write(result.record, result.rows)
-    except ValueError as error:
-        kept = result.record.model_dump(include={"cell_id", "spec", "provenance", "phases"})
-        failed = CellRecord.model_validate(
-            {**kept, "status": Status.FAILED, "reason": _first_line(error)}
-        )
-        result.record, result.rows = failed, []
-        store.write(result.record, result.rows)
-
-
-def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellResult:
-    """Run one cell to a record; whatever goes wrong in it ends in its record."""
-    result = CellResult(CellRecord(cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED))
+def _attempt(cell: PlannedCell, bench: Workbench, result: CellResult, progress: Progress) -> None:
     bench.cache.start_cell()
     clock: PhaseClock | None = None
     try:
@@ -122,16 +95,23 @@ def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellRes
         result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
     except UsageError as error:
         result.update(reason=str(error))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        result.update(status=Status.OUT_OF_MEMORY, reason=_first_line(error))
     except Exception as error:  # a part that raises harms its own cell only
-        result.update(reason=_first_line(error), traceback=traceback.format_exc())
-    finished = datetime.now(UTC).isoformat(timespec="seconds")
-    result.update(
-        phases=clock.phases if clock else {},
-        provenance={**provenance(bench.compute), "finished": finished},
-    )
-    return result
+        _tell_failure(result, error)
+    finally:
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        result.update(
+            phases=clock.phases if clock else {},
+            provenance={**provenance(bench.compute), "finished": finished},
+        )
+
+
+def _tell_failure(result: CellResult, error: Exception) -> None:
+    if disk_is_full(error):
+        raise no_space(error) from error
+    if is_out_of_memory(error):
+        result.update(status=Status.OUT_OF_MEMORY, reason=first_line(error))
+    else:
+        result.update(reason=first_line(error), traceback=traceback.format_exc())
 
 
 def _measure_cell(
@@ -149,7 +129,8 @@ def _measure_cell(
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
         attached = attach(base, signals, recipe, spec, cell.calibration)
-    model, plan, decisions = attached.model, attached.plan, attached.decisions
+    plan = replace(attached.plan, accumulation=result.record.accumulation)
+    model, decisions = attached.model, attached.decisions
     result.update(
         init_difference=attached.difference,
         identity=attached.difference < IDENTITY_TOLERANCE,
@@ -183,7 +164,12 @@ def _measure_cell(
     notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
-        warnings=[*notes.pop("warnings"), *few_steps(cell.spec), *bench.suite(cell).notes],
+        warnings=[
+            *notes.pop("warnings"),
+            *few_steps(cell.spec),
+            *halved_batches(result.record),
+            *bench.suite(cell).notes,
+        ],
         notes=notes,
     )
 
@@ -193,22 +179,6 @@ def _measure_cell(
         result.update(forgetting=[*measured, *_measured_before(cell, measured)])
     if bench.options.save_adapters:
         result.update(adapter_path=_save(cell, attached, bench.options.out))
-
-
-def label(cell: PlannedCell) -> str:
-    """Name a cell for people."""
-    spec = cell.spec
-    return (
-        f"{spec.method} · {spec.model} · {spec.task} · lr {spec.learning_rate:g} · seed {spec.seed}"
-    )
-
-
-def outcome_line(record: CellRecord) -> str:
-    """Say in one line how a cell ended."""
-    if record.metrics is None or record.metrics.reliability is None:
-        return record.reason
-    lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
-    return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
@@ -223,8 +193,3 @@ def _save(cell: PlannedCell, attached: Attached, out: Path) -> str:
     folder = out / "adapters" / cell.cell_id
     cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, folder)
     return str(folder.relative_to(out))
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Sequence[str] = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

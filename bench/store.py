@@ -7,21 +7,30 @@ facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Knowledge, Status
+from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Status
+from bench.store_formats import (
+    CellSummary,
+    arrow_table,
+    is_whole_parquet,
+    other_schema,
+    schema_version,
+    strict_json,
+    write_parquet,
+)
 from tasks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
+
+_Stored = TypeVar("_Stored", CellRecord, CellSummary)
 
 ID_SHOWN = 12
 """Characters of a cell id that messages and tables show; any unique prefix names a cell."""
@@ -35,6 +44,14 @@ class Records:
     problems: tuple[str, ...]
 
 
+class Stamp(NamedTuple):
+    """Tells one writing of a record from the next: `st_mtime_ns`, `st_ino` and `st_size`."""
+
+    written: int
+    file: int
+    size: int
+
+
 class ResultsStore:
     """Reads and writes the cells of one results folder."""
 
@@ -42,6 +59,7 @@ class ResultsStore:
         self.folder = folder
         self.cells = folder / "cells"
         self.facts = folder / "facts"
+        self._summaries: dict[str, tuple[Stamp, CellSummary | str]] = {}
 
     def ensure_writable(self) -> None:
         """Create the folders, and prove at start-up that a cell's result can be written.
@@ -61,6 +79,20 @@ class ResultsStore:
                 "give a writable folder with --out"
             ) from error
 
+    def refuse_newer(self) -> None:
+        """Leave a folder alone that a newer program wrote to.
+
+        Raises:
+            UsageError: It did; one line names a record.
+        """
+        for path in sorted(self.cells.glob("*.json")):
+            version = schema_version(path)
+            if version is not None and version > SCHEMA_VERSION:
+                raise UsageError(
+                    f"'{self.folder}': cells/{path.name} has {other_schema(version)}, or give "
+                    "another folder with --out"
+                )
+
     def write(self, record: CellRecord, rows: Sequence[FactRow]) -> None:
         """Write a cell atomically: facts first, then the record, both complete on disk before.
 
@@ -69,13 +101,13 @@ class ResultsStore:
         Raises:
             ValueError: A number that must be finite is not; names the field.
         """
-        content = _strict_json(record)
+        content = strict_json(record)
         facts, cell = self._facts_path(record.cell_id), self._cell_path(record.cell_id)
         for folder in (self.cells, self.facts):
             folder.mkdir(parents=True, exist_ok=True)
         staged_facts, staged_cell = _temporary(facts), _temporary(cell)
         try:
-            _write_durably(staged_facts, lambda path: _write_parquet(rows, path))
+            _write_durably(staged_facts, lambda path: write_parquet(rows, path))
             _write_durably(staged_cell, lambda path: _write_bytes(content, path))
             cell.unlink(missing_ok=True)
             os.replace(staged_facts, facts)
@@ -89,14 +121,40 @@ class ResultsStore:
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record, or None where it is absent or unreadable."""
         path = self._cell_path(cell_id)
-        if not path.is_file():
-            return None
-        record = self._load(path)
+        record = self._load(path, CellRecord) if path.is_file() else None
         return record if isinstance(record, CellRecord) else None
+
+    def summary(self, cell_id: str) -> CellSummary | str | None:
+        """Return a cell's summary, one line on why its record does not count, or None: absent."""
+        stamp = self.stamp(cell_id)
+        if stamp is None:
+            return None
+        if self._summaries.get(cell_id, (None, ""))[0] != stamp:
+            self._summaries[cell_id] = (stamp, self._load(self._cell_path(cell_id), CellSummary))
+        return self._summaries[cell_id][1]
+
+    def summaries(self) -> tuple[CellSummary, ...]:
+        """Return the summaries of all cells that can be read."""
+        found = (self.summary(path.stem) for path in sorted(self.cells.glob("*.json")))
+        return tuple(entry for entry in found if isinstance(entry, CellSummary))
+
+    def stamp(self, cell_id: str) -> Stamp | None:
+        """Return what changes whenever a cell is written; None while it is absent."""
+        try:
+            status = self._cell_path(cell_id).stat()
+        except FileNotFoundError:
+            return None
+        return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
+
+    def set_aside(self, cell_id: str) -> None:
+        """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost."""
+        for path in (self._cell_path(cell_id), self._facts_path(cell_id)):
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.damaged"))
 
     def records(self) -> Records:
         """Read every record; an unreadable one becomes a line in `problems` and is absent."""
-        loaded = [self._load(path) for path in sorted(self.cells.glob("*.json"))]
+        loaded = [self._load(path, CellRecord) for path in sorted(self.cells.glob("*.json"))]
         return Records(
             records=tuple(entry for entry in loaded if isinstance(entry, CellRecord)),
             problems=tuple(entry for entry in loaded if isinstance(entry, str)),
@@ -115,7 +173,7 @@ class ResultsStore:
         try:
             table = pq.read_table(path)
         except FileNotFoundError:
-            table = _arrow_table([])
+            table = arrow_table([])
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
         frame: pd.DataFrame = table.to_pandas()
@@ -131,7 +189,7 @@ class ResultsStore:
         found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
         if len(found) != 1:
             self._refuse(prefix, ids, found)
-        loaded = self._load(self._cell_path(found[0]))
+        loaded = self._load(self._cell_path(found[0]), CellRecord)
         if isinstance(loaded, str):
             raise UsageError(loaded)
         return loaded
@@ -148,10 +206,10 @@ class ResultsStore:
             f"no cell '{prefix}' in '{self.folder}': it has {len(ids)}, such as {', '.join(close)}"
         )
 
-    def _load(self, path: Path) -> CellRecord | str:
+    def _load(self, path: Path, kind: type[_Stored]) -> _Stored | str:
         """Return the record at `path`, or one line on why it does not count."""
         try:
-            return self._whole(path)
+            return self._whole(path, kind)
         except ValidationError as error:
             first = error.errors()[0]
             problem = f"not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -159,13 +217,15 @@ class ResultsStore:
             problem = " ".join(str(error).split())
         return f"cells/{path.name}: {problem}"
 
-    def _whole(self, path: Path) -> CellRecord:
+    def _whole(self, path: Path, kind: type[_Stored]) -> _Stored:
         """Return the record at `path` after checking that its fact rows are there."""
-        content = json.loads(path.read_bytes())
-        version = content.get("schema_version") if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
-            raise ValueError(_other_schema(version))
-        record = CellRecord.model_validate(content)
+        content = path.read_bytes()
+        try:
+            record = kind.model_validate_json(content)
+        except ValidationError:
+            _check_version(json.loads(content))  # says better what is wrong
+            raise
+        _check_version({"schema_version": record.schema_version})
         if record.cell_id != path.stem:
             raise ValueError(f"holds cell {record.cell_id}, not the one it is named after")
         if record.status is Status.DONE:
@@ -173,15 +233,12 @@ class ResultsStore:
         return record
 
     def _check_facts(self, cell_id: str) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         try:
-            pq.read_metadata(self._facts_path(cell_id))
+            whole = is_whole_parquet(self._facts_path(cell_id))
         except FileNotFoundError:
             raise ValueError("its fact rows are missing") from None
-        except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"its fact rows are damaged: {error}") from error
+        if not whole:
+            raise ValueError("its fact rows are damaged: the file is cut short")
 
     def _cell_path(self, cell_id: str) -> Path:
         return self.cells / f"{cell_id}.json"
@@ -190,54 +247,10 @@ class ResultsStore:
         return self.facts / f"{cell_id}.parquet"
 
 
-def _other_schema(version: object) -> str:
-    """Say what to do about a record of another schema version than this program's."""
-    told = f"schema version {version}, this program reads {SCHEMA_VERSION}"
-    if isinstance(version, int) and version < SCHEMA_VERSION:
-        return f"{told}: written by an older program; run its cell again"
-    if isinstance(version, int):
-        return f"{told}: written by a newer program; update it"
-    return told
-
-
-def _strict_json(record: CellRecord) -> bytes:
-    """Return the record as JSON without NaN or infinity, which become null where one may stand."""
-    content = _finite(record.model_dump(mode="json"))
-    CellRecord.model_validate(content)
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_finite(member) for member in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _arrow_table(rows: Sequence[FactRow]) -> pa.Table:
-    """Return fact rows as a table whose column types do not depend on the rows."""
-    import pyarrow as pa
-
-    kinds: dict[object, pa.DataType] = {
-        str: pa.string(),
-        Knowledge: pa.string(),
-        bool: pa.bool_(),
-        bool | None: pa.bool_(),
-        float: pa.float64(),
-        float | None: pa.float64(),
-        list[str]: pa.list_(pa.string()),
-        list[float]: pa.list_(pa.float64()),
-    }
-    fields = FactRow.model_fields.items()
-    schema = pa.schema([(name, kinds[field.annotation]) for name, field in fields])
-    return pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
-
-
-def _write_parquet(rows: Sequence[FactRow], path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(_arrow_table(rows), path)
+def _check_version(content: object) -> None:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(other_schema(version))
 
 
 def _write_bytes(content: bytes, path: Path) -> None:

@@ -42,13 +42,26 @@ class Workbench:
         if self._base is None or self._base.name != cell.spec.model:
             self._base = None
             self.cache = CostedCache()  # its values belong to the previous base
-            gc.collect()
-            if self.compute.device.startswith("cuda"):
-                torch.cuda.empty_cache()
+            self.free_memory()
             self._base = load_base(
-                cell.source, dtype=self.compute.dtype, device=self.compute.device, say=self.say
+                cell.source,
+                dtype=self.compute.dtype,
+                device=self.compute.device,
+                trust_remote_code=self.options.trust_remote_code,
+                say=self.say,
             )
         return self._base
+
+    @property
+    def resident(self) -> str:
+        """The name of the model whose base is loaded, empty where none is."""
+        return self._base.name if self._base else ""
+
+    def free_memory(self) -> None:
+        """Give memory back that nothing uses any more."""
+        gc.collect()
+        if self.compute.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
     def suite(self, cell: PlannedCell) -> ForgettingSuite:
         """Return the run's forgetting tasks, without what this cell trains or calibrates on.

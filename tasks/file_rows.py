@@ -31,6 +31,9 @@ ANSWER = ("answer", "answers")
 OLD_ANSWER = ("old_answer", "old_answers")
 """One text, or a list: either name does."""
 
+LONGEST_TEXT = 10_000
+"""Characters of one text: a question or an answer is far shorter, a whole book is a mistake."""
+
 FIELDS = (
     "question",
     *ANSWER,
@@ -83,7 +86,12 @@ def _text(row: Row, field: str) -> str:
 def _scalar(row: Row, field: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise row.error(f"expected text, found {json.dumps(value)[:40]}", field)
-    return str(value).strip()
+    text = str(value).strip()
+    if len(text) > LONGEST_TEXT:
+        raise row.error(f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are read", field)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise row.error("holds half of a surrogate pair, which is no character", field)
+    return text
 
 
 def _answers(row: Row) -> tuple[str, ...]:

@@ -81,7 +81,8 @@ class FileTask(KnowledgeTask):
         _check_unique(rows, facts)
         _check_neighbours(rows, facts)
         if unused:
-            _LOG.warning("%s: not used: %s", self.path, ", ".join(unused))
+            named = ", ".join(unused).encode("unicode_escape").decode("ascii")
+            _LOG.warning("%s: not used: %s", self.path, named[:400])
         return facts
 
 

@@ -96,6 +96,9 @@ def _loads(text: str, path: Path, place: str) -> Any:
         raise UsageError(
             f"{path}, {place}: invalid JSON: {error.msg} at column {error.colno}"
         ) from error
+    except (ValueError, RecursionError) as error:
+        where = ", ".join(filter(None, (str(path), place)))
+        raise UsageError(f"{where}: a number or a nesting is too long to be read") from error
 
 
 def _object(path: Path, place: str, value: Any) -> Row:

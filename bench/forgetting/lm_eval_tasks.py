@@ -54,11 +54,16 @@ _STRUCTURE = ("tag", "group", "task_list")
 _DECLARED = re.compile(r"^(?:task|group):[ \t]*[\"']?([\w.+-]+)[\"']?[ \t]*$", re.MULTILINE)
 
 
+_NAME = re.compile(r"\w[\w.+-]*")
+
+
 def _yaml_file(name: str) -> Path:
     """Find the file that declares a task or group by its text.
 
     Its folder usually carries its name. lm-eval's TaskManager would parse all 14,000 files.
     """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'lm_eval:{name}' is no task's name: letters, digits, '_', '.', '+', '-'")
     root = Path(lm_eval.tasks.__file__).parent
     for folder in (root / name, root / name.split("_")[0]):
         found = _declared(folder).get(name)

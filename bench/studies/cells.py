@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.executor import run_grid
 from bench.options import RunOptions
 from bench.progress import Progress
 from bench.records import PhaseName
@@ -12,7 +13,6 @@ from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.csv_table import leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
 from bench.report.load import load_cell
-from bench.runner import run_grid
 from bench.store import ResultsStore
 from bench.studies.options import GridStudyOptions
 from bench.studies.output import Form, StudyColumn

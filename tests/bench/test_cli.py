@@ -154,9 +154,9 @@ def runner(monkeypatch, tmp_path):
             records = [SimpleNamespace(status=status) for status in statuses]
             return SimpleNamespace(records=records, ran=ran, reused=reused, interrupted=interrupted)
 
-        module = ModuleType("bench.runner")
+        module = ModuleType("bench.executor")
         module.run_grid = run_grid
-        monkeypatch.setitem(sys.modules, "bench.runner", module)
+        monkeypatch.setitem(sys.modules, "bench.executor", module)
         return cli.main(["run", "--out", str(tmp_path / "results"), *arguments])
 
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
@@ -228,7 +228,7 @@ def test_an_unexpected_error_keeps_its_traceback(runner, monkeypatch):
 WORKING = """
 import sys, time
 from types import ModuleType, SimpleNamespace
-runner = sys.modules["bench.runner"] = ModuleType("bench.runner")
+executor = sys.modules["bench.executor"] = ModuleType("bench.executor")
 
 def run_grid(options, progress):
     try:
@@ -239,7 +239,7 @@ def run_grid(options, progress):
         time.sleep(float(sys.argv[1]))
     return SimpleNamespace(records=[], interrupted=True, ran=1, reused=0)
 
-runner.run_grid = run_grid
+executor.run_grid = run_grid
 from bench.cli import main
 sys.exit(main(["run", "--methods", "lora", "--out", sys.argv[2]]))
 """

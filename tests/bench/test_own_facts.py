@@ -7,13 +7,13 @@ import json
 import pandas as pd
 import pytest
 
+from bench.executor import run_grid
 from bench.grid import plan_grid
 from bench.options import build_options
 from bench.progress import Silent
 from bench.records import Status
 from bench.report.show import show_cell
 from bench.report.write import write_report
-from bench.runner import run_grid
 from bench.store import ResultsStore
 
 PLACES = ["attic", "barn", "cellar", "garden", "harbour", "kitchen", "library", "mill"]

@@ -13,13 +13,14 @@ from transformers import AutoModelForCausalLM
 
 from bench.answering import answer_budget, greedy_answers
 from bench.device import Compute
+from bench.executor import run_grid
 from bench.forgetting.suite import Seen, build_suite
 from bench.grid import CellState, plan_grid
 from bench.lending import borrow
 from bench.options import build_options
 from bench.progress import Silent
 from bench.records import PhaseName, Status
-from bench.runner import run_cell, run_grid
+from bench.runner import run_cell
 from bench.signals import BaseSignals
 from bench.store import ResultsStore
 from bench.workbench import Workbench

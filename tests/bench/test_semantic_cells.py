@@ -8,13 +8,14 @@ import torch
 
 from bench.decisions import decide
 from bench.device import Compute
+from bench.executor import run_grid
 from bench.grid import plan_grid
 from bench.lending import borrow
 from bench.options import build_options
 from bench.phases import CostedCache
 from bench.progress import Silent
 from bench.records import Status
-from bench.runner import run_cell, run_grid
+from bench.runner import run_cell
 from bench.signals import BaseSignals, training_example
 from bench.store import ResultsStore
 from bench.training import TrainingPlan, train

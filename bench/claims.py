@@ -1,0 +1,222 @@
+"""Claims on cells: processes that share a results folder run each cell once.
+
+`claims/<cell_id>.json` exists while a process runs the cell; it is created exclusively, so that
+of several processes one wins. Its owner touches it every few seconds. It has expired when its
+owner is dead, which is known at once on the same machine; of another machine it is assumed when
+the file was not touched for `STALE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+BEAT_SECONDS = 10.0
+STALE_SECONDS = 120.0
+"""A claim that was not touched for so long has no owner any more."""
+
+_SAME_START = 2.0
+"""Seconds by which two readings of one process's start may differ; other processes' differ more."""
+
+
+class Owner(BaseModel):
+    """Who runs a cell.
+
+    Attributes:
+        host, space: The machine, and the pid namespace where the system has them: containers may
+            share a host's name.
+        pid, started: The process, and when it started (Unix seconds): pids are used again.
+        time: When the cell was claimed.
+        token: Tells this claim from any other.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    space: str
+    pid: int
+    started: float
+    time: str
+    token: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Claims:
+    """The claims of one process in a results folder; a context manager that gives them back.
+
+    Args:
+        folder: The results folder.
+        stale_seconds, beat_seconds: When others' claims expire, how often own ones are touched.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        stale_seconds: float = STALE_SECONDS,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        self._folder = folder / "claims"
+        self._stale_seconds = stale_seconds
+        self._beat_seconds = beat_seconds
+        self._held: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> Claims:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def take(self, cell_id: str) -> bool:
+        """Claim a cell; False where another process that lives has it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._create(cell_id) or (self._remove_expired(cell_id) and self._create(cell_id))
+
+    def release(self, cell_id: str) -> None:
+        """Give a cell back, unless the claim is not ours any more."""
+        token = self._held.pop(cell_id, None)
+        with self._removing():
+            owner = self._read(cell_id)
+            if owner is not None and owner.token == token:
+                self._path(cell_id).unlink(missing_ok=True)
+
+    def owner(self, cell_id: str) -> Owner | None:
+        """Return who has a cell, if its claim can be read."""
+        return self._read(cell_id)
+
+    def cells_of(self, pid: int) -> list[str]:
+        """Return the cells that a process of this machine has claimed, or had when it died."""
+        here = _this_process("")
+        ids = [path.stem for path in sorted(self._folder.glob("*.json"))]
+        owners = {cell_id: self._read(cell_id) for cell_id in ids}
+        return [
+            cell_id
+            for cell_id, owner in owners.items()
+            if owner and (owner.host, owner.space, owner.pid) == (here.host, here.space, pid)
+        ]
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._stop.set()
+        for cell_id in list(self._held):
+            self.release(cell_id)
+
+    def _path(self, cell_id: str) -> Path:
+        return self._folder / f"{cell_id}.json"
+
+    def _removing(self) -> FileLock:
+        # Without it, two processes that find one claim expired could each remove the other's new
+        # one. The system releases it when its holder dies.
+        return FileLock(self._folder / ".lock")
+
+    def _create(self, cell_id: str) -> bool:
+        owner = _this_process(uuid.uuid4().hex)
+        path = self._path(cell_id)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(owner.model_dump_json())
+        except FileExistsError:
+            return False
+        except OSError:
+            path.unlink(missing_ok=True)  # a full disk leaves an empty file
+            raise
+        self._held[cell_id] = owner.token
+        self._start_heart()
+        return True
+
+    def _remove_expired(self, cell_id: str) -> bool:
+        """Remove a claim without a living owner; return whether the cell may be free now."""
+        if not self._expired(cell_id):
+            return False
+        with self._removing():
+            if not self._expired(cell_id):  # another process was faster
+                return False
+            self._path(cell_id).unlink(missing_ok=True)
+        return True
+
+    def _expired(self, cell_id: str) -> bool:
+        owner = self._read(cell_id)
+        here = _this_process("")
+        if owner is not None and (owner.host, owner.space) == (here.host, here.space):
+            return not _lives(owner)
+        try:
+            touched = self._path(cell_id).stat().st_mtime
+        except FileNotFoundError:
+            return True
+        return self._folder_time() - touched > self._stale_seconds
+
+    def _folder_time(self) -> float:
+        """Return the time by the clock that stamps the folder's files: machines' clocks differ."""
+        probe = self._folder / f".time-{socket.gethostname()}-{os.getpid()}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _read(self, cell_id: str) -> Owner | None:
+        try:
+            return Owner.model_validate_json(self._path(cell_id).read_bytes())
+        except (OSError, ValidationError):
+            return None  # gone, or just being written
+
+    def _start_heart(self) -> None:
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
+            self._heart.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._beat_seconds):
+            for cell_id, token in list(self._held.items()):
+                owner = self._read(cell_id)
+                if owner is not None and owner.token == token:
+                    with suppress(OSError):
+                        os.utime(self._path(cell_id))
+
+
+def _this_process(token: str) -> Owner:
+    host, space, pid, started = _identity(os.getpid())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Owner(host=host, space=space, pid=pid, started=started, time=now, token=token)
+
+
+@lru_cache(maxsize=4)
+def _identity(pid: int) -> tuple[str, str, int, float]:
+    # The pid is an argument so that a forked child does not find its parent's.
+    space = ""
+    with suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return socket.gethostname(), space, pid, psutil.Process(pid).create_time()
+
+
+def _lives(owner: Owner) -> bool:
+    """Return whether the owner, a process of this machine, still runs."""
+    try:
+        process = psutil.Process(owner.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:  # killed, and its parent has not looked yet
+            return False
+        return abs(process.create_time() - owner.started) < _SAME_START
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True

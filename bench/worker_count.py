@@ -1,0 +1,32 @@
+"""How many processes run cells, and with how many threads each."""
+
+from __future__ import annotations
+
+import os
+
+from bench.device import choose_compute
+from bench.options import RunOptions
+
+
+def worker_count(options: RunOptions) -> int:
+    """Return how many processes run cells; `auto` is one for each GPU, else 1."""
+    if options.workers != "auto":
+        return int(options.workers)
+    if ":" in options.device or not _on_gpu(options):
+        return 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def threads_each(workers: int) -> int:
+    """Return how many threads each of several workers computes with; OMP_NUM_THREADS wins."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // workers)
+
+
+def _on_gpu(options: RunOptions) -> bool:
+    return choose_compute(options.device, options.dtype).device.startswith("cuda")

@@ -1,0 +1,120 @@
+"""What a grid will take, and how fast that is said; workers and shards as options."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from bench.estimates import grid_cost
+from bench.grid import CellState, plan_grid
+from bench.listing import cost_line, print_plan
+from bench.option_types import shard_numbers
+from bench.options import build_options
+from bench.records import Phase, PhaseName
+from bench.store import ResultsStore
+from bench.worker_count import threads_each, worker_count
+from tasks.errors import UsageError
+from tests.bench.report_cells import make_cell
+
+
+@pytest.fixture
+def options(tiny_folder, facts_file, tmp_path):
+    def make(**changes):
+        given = {
+            "methods": "lora[r=4]",
+            "tasks": str(facts_file),
+            "models": str(tiny_folder),
+            "forgetting": "none",
+            "device": "cpu",
+            "out": tmp_path / "results",
+        }
+        return build_options({**given, **changes})
+
+    return make
+
+
+def store_cells(store, cells, **changes):
+    """Write the planned cells as if they had run."""
+    for cell in cells:
+        record, rows = make_cell(n=1, cell_id=cell.cell_id, forgetting=[], **changes)
+        store.write(record.model_copy(update={"spec": cell.spec}), rows)
+
+
+PHASES = {
+    PhaseName.TRAIN: Phase(seconds=1.0, seconds_cold=20.0, peak_bytes=3 * 2**30),
+    PhaseName.EVALUATE: Phase(seconds=1.0, seconds_cold=4.0, peak_bytes=2**30),
+}
+
+
+def test_finished_cells_say_what_the_others_take(options):
+    store = ResultsStore(options().out)
+    cells = plan_grid(options(seeds="0-3", epochs=10), store)
+    store_cells(store, cells[:1], phases=PHASES)
+    planned = plan_grid(options(seeds="0-3", epochs=10), store)
+    assert [cell.state for cell in planned] == [CellState.DONE, *[CellState.MISSING] * 3]
+    cost = grid_cost(planned, store.summaries())
+    assert (cost.seconds, cost.peak_bytes, cost.cells) == (72.0, 3 * 2**30, 3)
+    assert cost_line(cost, 2) == (
+        "to run: 3, about 36 s with 2 workers, 3.0 GiB each (from finished cells)"
+    )
+    longer = grid_cost(plan_grid(options(epochs=20), store), store.summaries())
+    assert longer.seconds == 44.0, "training takes as long as it has epochs"
+
+
+def test_without_finished_cells_the_models_size_gives_a_rough_idea(options):
+    store = ResultsStore(options().out)
+    cost = grid_cost(plan_grid(options(), store), store.summaries())
+    assert not cost.measured
+    assert cost.seconds > 0
+    assert cost.peak_bytes > 0
+    assert "rough, from the model's size" in cost_line(cost, 1)
+    nothing = grid_cost((), ())
+    assert cost_line(nothing, 1) == "nothing is left to run"
+
+
+def test_ten_thousand_cells_are_planned_in_two_seconds(options, capsys):
+    chosen = options(seeds="0-4999", lr="1e-4,1e-3")
+    store = ResultsStore(chosen.out)
+    cells = plan_grid(chosen, store)
+    store_cells(store, cells[:1], phases=PHASES)
+    record = json.loads((store.cells / f"{cells[0].cell_id}.json").read_bytes())
+    rows = (store.facts / f"{cells[0].cell_id}.parquet").read_bytes()
+    for cell in cells[1:5000]:
+        copy = {**record, "cell_id": cell.cell_id, "spec": cell.spec.model_dump()}
+        (store.cells / f"{cell.cell_id}.json").write_text(json.dumps(copy))
+        (store.facts / f"{cell.cell_id}.parquet").write_bytes(rows)
+    start, cpu = time.perf_counter(), time.process_time()
+    store.refuse_newer()
+    planned = plan_grid(chosen, store)
+    cost = grid_cost(planned, store.summaries())
+    print_plan(planned, cost, 1)
+    # Time of this process alone: others on the machine are not ours.
+    assert time.process_time() - cpu < 2, time.perf_counter() - start
+    out = capsys.readouterr().out
+    assert (cost.cells, cost.seconds) == (5000, 5000 * 24.0)
+    assert "10000 cells" in out
+    assert len(out.splitlines()) < 20, "many cells are shown in groups"
+
+
+@pytest.mark.parametrize("given", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
+def test_a_shard_that_cannot_be_is_refused(options, given):
+    with pytest.raises(UsageError, match=r"write I/N with I from 1 to N"):
+        options(shard=given)
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many", "1.5"])
+def test_workers_that_cannot_be_are_refused(options, given):
+    with pytest.raises(UsageError, match="write a number from 1 on, or auto"):
+        options(workers=given)
+
+
+def test_workers_and_shards_are_read(options, monkeypatch):
+    assert shard_numbers("2/8") == (2, 8)
+    assert worker_count(options(workers=3)) == 3
+    assert worker_count(options(workers="auto")) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_each(2) == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads_each(10**6) == 1
