@@ -56,6 +56,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def perf(session: nox.Session) -> None:
+    """Measure against the usual tools, some minutes: -- --full for docs/performance.md, hours."""
+    python = environment(session)
+    session.run(python, "-m", "bench.perf", *session.posargs, interrupt_timeout=60)
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Fix style and layout, then check types; with CI set in the environment only check."""
     python = environment(session, "lint")

@@ -112,7 +112,7 @@ def test_an_old_python_is_one_clear_error(sessions, monkeypatch):
 def test_the_list_of_sessions_says_what_each_is_for():
     command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "-l"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for session in ("bench -> ", "report -> ", "tests -> ", "lint -> "):
+    for session in ("bench -> ", "report -> ", "tests -> ", "perf -> ", "lint -> "):
         assert session in listed
 
 

@@ -1,0 +1,49 @@
+"""`python -m bench.perf [--quick | --full] [--only NAME]`: both sides, one table, one page."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from bench.quiet import quiet_libraries
+
+NAMES = ("steps", "freeze", "corda", "pissa", "evaluation", "grid")
+DTYPES = ("float32", "bfloat16")
+PAGE = Path("docs/performance.md")
+
+
+@click.command()
+@click.option("--full/--quick", default=False, help="64 facts and 10 epochs, or some minutes.")
+@click.option("--only", multiple=True, type=click.Choice(NAMES), help="Some entries alone.")
+@click.option("--model", default="smollm2-135m", show_default=True, help="Name or folder.")
+@click.option("--task", default="countries", show_default=True, help="Facts to learn.")
+@click.option("--dtype", multiple=True, type=click.Choice(DTYPES), help="Of bases; default both.")
+@click.option("--out", type=click.Path(path_type=Path), help=f"The page; with --full {PAGE}.")
+def main(
+    full: bool,
+    only: tuple[str, ...],
+    model: str,
+    task: str,
+    dtype: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    """Measure how much sooner than the usual tools we are, and that both find the same."""
+    quiet_libraries()
+    from bench.perf.entries import FULL, QUICK, Bench
+    from bench.perf.suite import run_suite
+
+    if out is None and full and not only:
+        out = PAGE
+    command = " ".join(["nox -s perf --", *sys.argv[1:]])
+    with tempfile.TemporaryDirectory() as scratch:
+        size = FULL if full else QUICK
+        bench = Bench(model, task, size, dtype or DTYPES, Path(scratch))  # type: ignore[arg-type]
+        agreed = run_suite(bench, only or NAMES, command, out)
+    sys.exit(0 if agreed else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The machine that measures: its cores, its versions, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from bench.device import Compute, provenance
+from bench.models import DType
+
+SHAPES = ((512, 576, 1536), (2048, 2048, 2048))
+"""Tokens, d_in, d_out: of an adapted layer of a small model, and of a large square product."""
+
+ENOUGH = 0.5
+"""Seconds for which a product is repeated."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a table was measured on; not its name.
+
+    Attributes:
+        processor: Model, cores and threads in use.
+        memory: Bytes.
+        versions: Of Python and of the packages that count.
+        commit: Of this project, and whether files differed from it.
+        gemm: Floating point operations a second that products reach, the best of `SHAPES`.
+    """
+
+    processor: str
+    memory: int
+    versions: dict[str, str]
+    commit: str
+    gemm: dict[DType, float]
+
+
+def this_machine() -> Machine:
+    """Describe and measure the machine."""
+    found = provenance(Compute("cpu", "float32"))
+    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    return Machine(
+        processor=f"{found['device_name']}, {found['threads']} threads",
+        memory=psutil.virtual_memory().total,
+        versions={"python": found["python"], **found["packages"]},
+        commit=f"{found['git_commit'][:12]}{' and changes' if found['git_dirty'] else ''}",
+        gemm={dtype: max(gemm_speed(dtype, *shape) for shape in SHAPES) for dtype in dtypes},
+    )
+
+
+def gemm_speed(dtype: DType, rows: int, inner: int, columns: int) -> float:
+    """Return the operations a second of `[rows, inner] @ [inner, columns]`, the best pass."""
+    kind = getattr(torch, dtype)
+    left, right = torch.randn(rows, inner, dtype=kind), torch.randn(inner, columns, dtype=kind)
+    best, ends = float("inf"), time.perf_counter() + ENOUGH
+    while time.perf_counter() < ends or best == float("inf"):
+        started = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - started)
+    return 2 * rows * inner * columns / best
