@@ -149,7 +149,7 @@ class CalibrationOptions(GridStudyOptions):
 
     modes: Modes = ("kpm", "ipm")
     """CorDA's modes: kpm keeps knowledge, ipm previews the task."""
-    sources: Names = ("elements", "train", "countries")
+    sources: Names = ("elements", "train")
     """What to calibrate on: train (the training facts) or knowledge tasks, such as nq_open."""
     samples: Counts = (32, 256)
     """Calibration facts; where a source has fewer, as many as it has."""

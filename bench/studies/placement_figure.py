@@ -183,13 +183,13 @@ def _freeze_lines(axes: Axes, rows: Sequence[Placed]) -> None:
         axes.axvline(cut, color="0.45", linewidth=1.2, linestyle=":", zorder=0)
         axes.annotate(
             f"freeze {cut}: {', '.join(names)}",
-            (cut, 1),
+            (cut, 0),
             xycoords=("data", "axes fraction"),
-            xytext=(-2, -2),
+            xytext=(-2, 3),
             textcoords="offset points",
             rotation=90,
             ha="right",
-            va="top",
+            va="bottom",
             fontsize=7,
             color="0.35",
         )
