@@ -95,20 +95,17 @@ def explorer_of(board: Leaderboard) -> Explorer | None:
 
 def _within_room(sections: list[Section]) -> tuple[list[tuple[int, Row, Cell]], int]:
     """Return the cells that fit, first seeds of all methods before their second ones."""
-    ordered = sorted(_cells(sections), key=lambda found: found[1].cells.index(found[2]))
-    room, kept = MOST_ANSWERS, []
-    for found in ordered:
-        room -= len(found[2].rows)
-        if room < 0:
-            break
-        kept.append(found)
-    return kept, len(ordered) - len(kept)
+    ordered = sorted(_cells(sections), key=lambda found: found[0])
+    sizes = np.cumsum([len(cell.rows) for _, _, _, cell in ordered])
+    fit = int(np.searchsorted(sizes, MOST_ANSWERS, side="right"))
+    return [found[1:] for found in ordered[:fit]], len(ordered) - fit
 
 
-def _cells(sections: list[Section]) -> Iterator[tuple[int, Row, Cell]]:
+def _cells(sections: list[Section]) -> Iterator[tuple[int, int, Row, Cell]]:
+    """Yield every cell: which of its row's it is, the number of its section, its row, itself."""
     for number, section in enumerate(sections):
         for row in section.done:
-            yield from ((number, row, cell) for cell in row.cells)
+            yield from ((place, number, row, cell) for place, cell in enumerate(row.cells))
 
 
 def _section(section: Section) -> ExplorerSection:

@@ -76,9 +76,9 @@ def choose(fit: Sequence[Row], metric: str) -> Choice:
     ordered = sorted(fit, key=lambda row: -_learned(row, metric))
     best = ordered[0]
     compared = zip(ordered, compare_rows(ordered, best, metric), strict=True)
-    found = [(row, c) for row, c in compared if c is not None and c.p is not None]
-    tied = tuple((row, c) for row, c in found if c.p is not None and c.p > LEVEL)
-    worse = next(((row, c) for row, c in found if (row, c) not in tied), None)
+    found = [(row, c, c.p) for row, c in compared if c is not None and c.p is not None]
+    tied = tuple((row, c) for row, c, p in found if p > LEVEL)
+    worse = next(((row, c) for row, c, p in found if p <= LEVEL), None)
     row = min([best, *(row for row, _ in tied)], key=_seconds)
     return Choice(row, best, tied, worse)
 
