@@ -210,9 +210,10 @@ def planned(
     store: ResultsStore,
 ) -> PlannedCell:
     """Return the cell with what the store says of it now."""
-    cell = replace(cell, stamp=store.stamp(cell.cell_id))  # before its record is read
-    if cell.stamp is None:
+    stamp = store.stamp(cell.cell_id)  # before its record is read
+    if stamp is None:
         return cell
+    cell = replace(cell, stamp=stamp)
     record = store.summary(cell.cell_id)
     if isinstance(record, str):
         return replace(cell, why=record, damaged=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from bench.durable import flush_folder, temporary, write_bytes, write_durably
 from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Status
 from bench.store_formats import (
     CellSummary,
@@ -70,7 +71,7 @@ class ResultsStore:
         try:
             for folder in (self.cells, self.facts):
                 folder.mkdir(parents=True, exist_ok=True)
-                probe = _temporary(folder / "probe")
+                probe = temporary(folder / "probe")
                 probe.write_bytes(b"")
                 probe.unlink()
         except OSError as error:
@@ -105,18 +106,18 @@ class ResultsStore:
         facts, cell = self._facts_path(record.cell_id), self._cell_path(record.cell_id)
         for folder in (self.cells, self.facts):
             folder.mkdir(parents=True, exist_ok=True)
-        staged_facts, staged_cell = _temporary(facts), _temporary(cell)
+        staged_facts, staged_cell = temporary(facts), temporary(cell)
         try:
-            _write_durably(staged_facts, lambda path: write_parquet(rows, path))
-            _write_durably(staged_cell, lambda path: _write_bytes(content, path))
+            write_durably(staged_facts, lambda path: write_parquet(rows, path))
+            write_durably(staged_cell, lambda path: write_bytes(content, path))
             cell.unlink(missing_ok=True)
             os.replace(staged_facts, facts)
             os.replace(staged_cell, cell)
         finally:
             staged_facts.unlink(missing_ok=True)
             staged_cell.unlink(missing_ok=True)
-        _flush_folder(self.facts)
-        _flush_folder(self.cells)
+        flush_folder(self.facts)
+        flush_folder(self.cells)
 
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record, or None where it is absent or unreadable."""
@@ -171,12 +172,14 @@ class ResultsStore:
 
         path = self._facts_path(cell_id)
         try:
-            table = pq.read_table(path)
+            # For one small file a third of the time that `pq.read_table` takes.
+            content = pa.BufferReader(path.read_bytes())
+            table = pq.ParquetFile(content).read(use_threads=False)
         except FileNotFoundError:
             table = arrow_table([])
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame
 
     def find(self, prefix: str) -> CellRecord:
@@ -251,28 +254,3 @@ def _check_version(content: object) -> None:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(other_schema(version))
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
-
-def _temporary(path: Path) -> Path:
-    """Return a name beside `path` that no reader looks at and no other process uses."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def _write_durably(path: Path, write: Callable[[Path], None]) -> None:
-    write(path)
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make renames durable, where the system lets folders be opened."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

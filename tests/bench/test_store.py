@@ -97,7 +97,7 @@ def test_a_cut_at_any_moment_leaves_the_cell_absent_or_whole(fail_at, replaced):
             store.write(old, old_rows)
         patch.setattr(os, "fsync", cut(os.fsync))
         patch.setattr(os, "replace", cut(os.replace))
-        patch.setattr(store_module, "_write_bytes", cut(store_module._write_bytes))
+        patch.setattr(store_module, "write_bytes", cut(store_module.write_bytes))
         completed = False
         try:
             store.write(new, new_rows)
