@@ -128,7 +128,7 @@ def test_the_report_is_the_same_bytes_in_another_process(tmp_path):
         env={**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"},
     )
     ones = sorted(p for p in (tmp_path / "one").glob("**/[lpd]*.*") if p.suffix != ".parquet")
-    assert {p.suffix for p in ones} == {".csv", ".md", ".html", ".png", ".svg"}
+    assert {p.suffix for p in ones} == {".csv", ".md", ".tex", ".html", ".png", ".svg"}
     for path in ones:
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert path.read_bytes() == other.read_bytes(), path.name
