@@ -199,6 +199,9 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
     if outcome.interrupted:
         return _say_how_to_go_on(outcome, options)
+    if options.shard and not outcome.records:
+        click.echo(f"shard {options.shard} has no cells of this grid")
+        return DONE
     if not outcome.ran:
         click.echo("nothing is missing: every cell of this grid is in the results folder")
     _report(options.out)

@@ -200,6 +200,12 @@ def test_a_call_with_nothing_missing_says_so(runner, capsys):
     assert capsys.readouterr().out.startswith("nothing is missing")
 
 
+def test_a_shard_without_cells_is_well_done(runner, capsys):
+    run, _ = runner
+    assert run("--shard", "2/8", statuses=(), ran=0) == 0
+    assert capsys.readouterr().out == "shard 2/8 has no cells of this grid\n"
+
+
 @pytest.mark.parametrize(
     ("session", "command"),
     [
