@@ -157,8 +157,8 @@ class LocalWorkers:
         return f", about {duration(seconds)} left" if left else ""
 
     def _ended(self, worker: Worker) -> None:
-        self._workers.remove(worker)
         code = worker.process.wait()
+        self._workers.remove(worker)  # not before: Ctrl-C while waiting must find it in the list
         if code == 0:
             return
         died = f"worker {worker.number} died ({_told_code(code)})"
