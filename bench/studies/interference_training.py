@@ -14,6 +14,7 @@ from bench.answering import LONGEST_ANSWER, greedy_answers
 from bench.attaching import attach
 from bench.encoding import batches_by_length, collate, encode
 from bench.evaluation import EVALUATION_BATCH, AnswerSpace
+from bench.failures import first_line, is_out_of_memory
 from bench.likelihood import negative_log_likelihoods
 from bench.models import Base
 from bench.phases import CostedCache
@@ -48,12 +49,11 @@ def run_training(
         return _trained(planned, base, cache, on_step)
     except DivergenceError as error:
         return _ended(planned, Status.DIVERGED, str(error))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return _ended(planned, Status.OUT_OF_MEMORY, _first_line(error))
     except UsageError as error:
         return _ended(planned, Status.FAILED, str(error))
     except Exception as error:  # a training that raises harms its own facts only
-        return _ended(planned, Status.FAILED, _first_line(error))
+        status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.FAILED
+        return _ended(planned, status, first_line(error))
 
 
 def _trained(
@@ -150,8 +150,3 @@ def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> 
 
 def _ended(planned: PlannedTraining, status: Status, reason: str) -> Trained:
     return Trained(TrainingRecord(spec=planned.spec, status=status, reason=reason))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -35,3 +36,44 @@ def facts_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("facts") / "keys.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture(scope="session")
+def nine_keys(tmp_path_factory):
+    """Nine facts, more than an interference study of three measures."""
+    path = tmp_path_factory.mktemp("interference") / "keys.jsonl"
+    rows = [
+        {"id": f"k{i}", "question": f"Where is key {i}?", "answer": "abcdefghi"[i]}
+        for i in range(9)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def asked_in(tiny_folder, nine_keys):
+    """Options of an interference study: three facts in groups of 1, 2 and 5, batches of 4."""
+    from bench.studies.interference_options import InterferenceOptions
+
+    def make(out, **changes):
+        chosen = {
+            "model": str(tiny_folder),
+            "task": str(nine_keys),
+            "method": "lora[r=4]",
+            "sizes": "1,2,5",
+            "measured": 3,
+            "exposures": 3,
+            "batch_size": 4,
+            "lr": 3e-2,
+            "device": "cpu",
+            "out": out,
+        }
+        return InterferenceOptions(**{**chosen, **changes})
+
+    return make
+
+
+@pytest.fixture
+def asked(asked_in, tmp_path):
+    """Such options, for an empty folder."""
+    return partial(asked_in, tmp_path)

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
-from bench.evaluation import respond
-from bench.phases import CostedCache
 from bench.progress import Silent
-from bench.records import Status
-from bench.signals import training_example
 from bench.studies import interference_training
 from bench.studies.interference import run_interference
 from bench.studies.interference_comparison import compare
-from bench.studies.interference_options import InterferenceOptions
 from bench.studies.interference_plan import Regime, plan_study
 from bench.studies.interference_store import TrainingStore
 from bench.studies.interference_table import MEASURES
-from bench.studies.interference_training import measure, run_training
 from bench.studies.output import study_markdown, write_study
 from bench.training import DivergenceError
 from bench.workbench import Workbench
-from tasks.errors import UsageError
-
-FACTS = 9
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory):
-    """Nine facts, more than are measured."""
-    path = tmp_path_factory.mktemp("interference") / "keys.jsonl"
-    rows = [
-        {"id": f"k{i}", "question": f"Where is key {i}?", "answer": "abcdefghi"[i]}
-        for i in range(FACTS)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture(scope="session")
-def asked_in(tiny_folder, keys):
-    """Options of a study: three facts in groups of 1, 2 and 5, batches of 4."""
-
-    def make(out, **changes):
-        chosen = {
-            "model": str(tiny_folder),
-            "task": str(keys),
-            "method": "lora[r=4]",
-            "sizes": "1,2,5",
-            "measured": 3,
-            "exposures": 3,
-            "batch_size": 4,
-            "lr": 3e-2,
-            "device": "cpu",
-            "out": out,
-        }
-        return InterferenceOptions(**{**chosen, **changes})
-
-    return make
-
-
-@pytest.fixture
-def asked(asked_in, tmp_path):
-    """Such options, for an empty folder."""
-    return partial(asked_in, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -104,13 +51,6 @@ class Listening(Silent):
 
 def lines_of(report):
     return report.table.set_index(["size", "regime"])
-
-
-def test_too_few_facts_and_two_methods_are_refused(asked):
-    with pytest.raises(UsageError, match="has 9 facts to train; give sizes up to 9"):
-        run_interference(asked(sizes="1,10"), Silent())
-    with pytest.raises(ValidationError, match="exactly one"):
-        asked(method="lora,dora")
 
 
 def test_the_table_pairs_the_same_facts_in_every_line(finished):
@@ -210,44 +150,6 @@ def test_a_failing_training_is_a_line_that_says_so(kept, asked, monkeypatch, err
     assert again.ran == ([] if final else [five.label])
 
 
-def test_a_study_without_any_comparison_says_why(asked):
-    with pytest.raises(UsageError, match=r"no fact could be compared: loss .* at step"):
-        run_interference(asked(lr=1e30, sizes="2"), Silent())
-
-
-def test_states_that_are_not_finite_are_a_divergence(asked, tiny_base, monkeypatch):
-    planned = plan_study(asked(exposures=1)).trainings[1]
-    found = measure(tiny_base.model, tiny_base, planned.group.measured, planned.cell.data.prompt)
-    broken = [replace(fact, nll=math.nan) for fact in found]
-    monkeypatch.setattr(interference_training, "measure", lambda *given: tuple(broken))
-    trained = run_training(planned, tiny_base, CostedCache(), lambda *given: None)
-    assert trained.record.status is Status.DIVERGED
-    assert trained.outcomes == ()
-
-
-def test_facts_are_measured_as_a_cell_evaluates_them(asked, tiny_base):
-    plan = plan_study(asked())
-    prompt = plan.cell.data.prompt
-    found = measure(tiny_base.model, tiny_base, plan.measured, prompt)
-    expected = respond(tiny_base.model, tiny_base.tokenizer, plan.measured, prompt)
-    for fact, outcome, answer, nll in zip(
-        plan.measured, found, expected.answers, expected.nll, strict=True
-    ):
-        assert outcome.answer.startswith(answer), "the same answer, with more room"
-        assert outcome.nll == pytest.approx(nll, abs=1e-5)
-        example = training_example(tiny_base.tokenizer, fact)
-        hidden = _hidden(tiny_base.model, example.tokens)
-        np.testing.assert_allclose(outcome.state, hidden[example.start - 1], atol=1e-5)
-
-
-def _hidden(model, tokens):
-    import torch
-
-    with torch.no_grad():
-        output = model(input_ids=torch.tensor([tokens]), output_hidden_states=True)
-    return output.hidden_states[-1][0].numpy()
-
-
 def test_what_is_stored_is_what_was_measured(kept, asked):
     plan = plan_study(asked())
     store = TrainingStore(asked().folder)
@@ -261,18 +163,6 @@ def test_what_is_stored_is_what_was_measured(kept, asked):
     assert outcome.state.dtype == np.float32
     assert outcome.nll < first.nll, "it was trained"
     assert np.abs(outcome.state - first.state).max() > 1e-3
-
-
-def test_identity_changes_with_what_matters(asked):
-    def digests(**changes):
-        return {training.spec.digest for training in plan_study(asked(**changes)).trainings[1:]}
-
-    plain = digests()
-    for changes in ({"lr": 1e-3}, {"seeds": "1"}, {"exposures": 4}, {"method": "lora[r=8]"},
-                    {"batch_size": 3}):  # fmt: skip
-        assert digests(**changes).isdisjoint(plain), changes
-    assert digests(sizes="5") < plain
-    assert len(digests(seeds="0,1")) == 2 * len(plain)
 
 
 def test_seeds_are_taken_together(asked):
