@@ -204,7 +204,7 @@ def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
         return DONE
     if not outcome.ran:
         click.echo("nothing is missing: every cell of this grid is in the results folder")
-    _report(options.out)
+    _report(options.out, _reference(options))
     failed = [record for record in outcome.records if record.status != "done"]
     if failed:
         click.echo(
@@ -213,6 +213,19 @@ def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
             err=True,
         )
     return FAILED if failed else DONE
+
+
+def _reference(options: RunOptions) -> str | None:
+    """Return the run's reference, None where a shard has no cell of it."""
+    from bench.reference import run_reference, stored_methods
+
+    reference = run_reference(options)
+    if reference is None or options.shard is None:
+        return reference
+    if reference.partition(" (")[0] in stored_methods(options.out):
+        return reference
+    click.echo(f"shard {options.shard} has no cell of the reference {reference}")
+    return None
 
 
 def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
@@ -224,7 +237,7 @@ def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
     return INTERRUPTED
 
 
-def _report(out: Path, reference: str | None = None) -> None:
+def _report(out: Path, reference: str | None) -> None:
     """Write the report, print its table and where its files are."""
     from bench.report.terminal import terminal_table
     from bench.report.write import write_report

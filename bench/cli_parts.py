@@ -20,7 +20,11 @@ from tasks.errors import UsageError, nearest
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
-_UNSET = {"lr": "the adapter's own", "cuts": "spread over the layers"}
+_UNSET = {
+    "lr": "the adapter's own",
+    "cuts": "spread over the layers",
+    "reference": "lora, where it is present",
+}
 """What options without a default mean where they are not given."""
 
 
@@ -101,9 +105,11 @@ def check_names(options: RunOptions) -> None:
     """Check every name and folder of a run without importing torch.
 
     Raises:
-        UsageError: An unknown method, part, parameter, task or model, or a missing folder.
+        UsageError: An unknown method, part, parameter, task, model or reference, or a missing
+            folder.
     """
     from bench.models import resolve_model
+    from bench.reference import run_reference
     from methods.recipe import parse_recipes
     from tasks.forgetting.names import knowledge_names, parse_forgetting
     from tasks.resolve import resolve_task
@@ -114,6 +120,7 @@ def check_names(options: RunOptions) -> None:
         resolve_task(name, trained=True, forgotten=name in forgotten)
     for name in options.models:
         resolve_model(name)
+    run_reference(options)
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
 

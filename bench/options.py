@@ -75,6 +75,8 @@ class RunOptions(BaseModel):
     """Folder with local copies of data sets, tried before the hub."""
     out: Path = Path("results")
     """Results folder."""
+    reference: str | None = None
+    """The method that others are compared with in the tables."""
     rerun: Rerun = Rerun.MISSING
     """Cells to run: missing ones, also failed ones, or all."""
     executor: Executor = Executor.LOCAL

@@ -12,6 +12,7 @@ import pytest
 
 from bench import cli
 from bench.progress import Silent
+from tests.bench.report_cells import fill, make_cell
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "peft", "lm_eval", "datasets", "pandas", "matplotlib"}
@@ -82,6 +83,8 @@ def test_names_answer_at_once_without_heavy_imports(arguments, status, words):
         (["run", "--epochs", "0"], "--epochs '0': it must be greater than 0"),
         (["run", "--config", "nowhere.yaml"], "cannot read --config nowhere.yaml"),
         (["run", "--metods", "lora"], "'--methods'"),
+        (["run", "--reference", "dorra"], "unknown reference 'dorra': did you mean dora"),
+        (["run", "--methods", "lora", "--reference", "dora"], "unknown reference 'dora'"),
         (["run", "--methods"], "requires an argument"),
         (["run", "lora"], "'lora' belongs to no option"),
         (["run", "--methods", "lora,", "dora"], "'dora' belongs to no option"),
@@ -162,7 +165,7 @@ def runner(monkeypatch, tmp_path):
 
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
     monkeypatch.setattr("bench.progress.open_progress", Silent)
-    monkeypatch.setattr("bench.cli._report", lambda out: print("the table"))
+    monkeypatch.setattr("bench.cli._report", lambda out, reference: print("the table"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield run, got
     for number, handler in handlers.items():
@@ -184,6 +187,26 @@ def test_flags_win_over_the_grid_file(runner, tmp_path):
     assert run("--config", str(grid), "--limit", "4", "--no-save-adapters") == 0
     assert got[0].methods == ("lora", "dora")
     assert (got[0].limit, got[0].save_adapters) == (4, False)
+
+
+def test_the_reference_of_a_run_is_the_one_of_its_report(runner, tmp_path, monkeypatch, capsys):
+    run, got = runner
+    compared = []
+    monkeypatch.setattr("bench.cli._report", lambda out, reference: compared.append(reference))
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("methods: [lora, dora]\nreference: dora\n")
+    assert run("--config", str(grid)) == 0
+    assert run("--config", str(grid), "--reference", "lora[r=16] (lr 0.001)") == 0
+    assert run() == 0
+    fill(tmp_path / "results", [make_cell(n=2, spec={"method": "olora"})])
+    assert run("--methods", "dora", "--reference", "olora") == 0
+    assert run("--methods", "dora", "--shard", "1/2", "--reference", "dora") == 0
+    assert compared == ["dora", "lora (lr 0.001)", None, "olora", None]
+    assert "shard 1/2 has no cell of the reference dora" in capsys.readouterr().out
+    assert len(got) == 5
+    assert run("--methods", "dora", "--reference", "olara") == 2
+    assert "unknown reference 'olara': did you mean olora" in capsys.readouterr().err
+    assert len(got) == 5, "nothing ran"
 
 
 def test_status_1_when_some_failed_and_the_table_still_appears(runner, capsys):
