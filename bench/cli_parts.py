@@ -1,4 +1,4 @@
-"""What commands are made of: options from a model's fields, hints, interruptions, exit statuses."""
+"""What commands are made of: hints, interruptions, exit statuses; nothing slow to import."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
 from typing import Any, ClassVar, NoReturn, TypedDict
 
 import click
-from pydantic import BaseModel
 
-from bench.options import RunOptions, flag, holds_several
 from tasks.errors import UsageError, nearest
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
-_UNSET = {
-    "lr": "the adapter's own",
-    "cuts": "spread over the layers",
-    "reference": "lora, where it is present",
-}
-"""What options without a default mean where they are not given."""
+
+class Deferred(click.Command):
+    """Stands for a command in a group's help; its module is imported when it is called.
+
+    Args:
+        name: As it is typed.
+        place: Where the command is: `bench.run_cli:run`.
+        about: The first line of its own help.
+    """
+
+    def __init__(self, name: str, place: str, about: str) -> None:
+        super().__init__(name, short_help=about)
+        self._place = place
+
+    def load(self) -> click.Command:
+        """Return the command itself."""
+        module, _, attribute = self._place.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
 class Commands(click.Group):
@@ -40,7 +51,8 @@ class Commands(click.Group):
         """Find a command by the first word; an unknown one is a `UsageError`."""
         given = args[0]
         if given.startswith("-") or given in self.commands:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
+            return name, command.load() if isinstance(command, Deferred) else command, rest
         close = nearest(given, self.commands)
         hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(self.commands)
         raise UsageError(f"unknown {self.kind} '{given}': {hint}{self.further.format(given)}")
@@ -59,70 +71,6 @@ class OptionsOnly(click.Command):
                 "as in --methods lora,corda"
             )
         return super().invoke(ctx)
-
-
-def options_of(kind: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds an option for each field of `kind`, in their order."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for name in reversed(kind.model_fields):
-            command = _option(kind, name)(command)
-        return command
-
-    return add
-
-
-def _option(kind: type[BaseModel], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    field = kind.model_fields[name]
-    about = f"{field.description}  [default: {_written(name, field.default)}]"
-    if field.annotation is bool:
-        return click.option(f"{flag(name)}/--no-{flag(name)[2:]}", default=None, help=about)
-    # Values are checked by `kind`, which also checks those of a file.
-    return click.option(
-        flag(name),
-        name,
-        multiple=holds_several(kind, name),
-        default=None,
-        metavar="VALUE",
-        help=about,
-    )
-
-
-def _written(name: str, default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(str(value) for value in default)
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return str(default) if default is not None else _UNSET.get(name, "none")
-
-
-def typed_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were typed."""
-    return {name: value for name, value in given.items() if value not in ((), None)}
-
-
-def check_names(options: RunOptions) -> None:
-    """Check every name and folder of a run without importing torch.
-
-    Raises:
-        UsageError: An unknown method, part, parameter, task, model or reference, or a missing
-            folder.
-    """
-    from bench.models import resolve_model
-    from bench.reference import run_reference
-    from methods.recipe import parse_recipes
-    from tasks.forgetting.names import knowledge_names, parse_forgetting
-    from tasks.resolve import resolve_task
-
-    parse_recipes(options.methods)
-    forgotten = knowledge_names(parse_forgetting(",".join(options.forgetting)))
-    for name in options.tasks:
-        resolve_task(name, trained=True, forgotten=name in forgotten)
-    for name in options.models:
-        resolve_model(name)
-    run_reference(options)
-    if options.data_dir is not None and not options.data_dir.is_dir():
-        raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
 
 
 def interrupt_once() -> None:

@@ -84,10 +84,9 @@ def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
 
 
 def _attempt(cell: PlannedCell, bench: Workbench, result: CellResult, progress: Progress) -> None:
-    bench.cache.start_cell()
     clock: PhaseClock | None = None
     try:
-        base = bench.base(cell)
+        base = bench.start_cell(cell)
         clock = PhaseClock(base.device, bench.cache)
         _measure_cell(cell, base, bench, clock, result, progress)
         result.update(status=Status.DONE)

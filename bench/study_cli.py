@@ -14,13 +14,11 @@ from bench.cli_parts import (
     INTERRUPTED,
     Commands,
     OptionsOnly,
-    check_names,
     interrupt_once,
-    options_of,
     terminal,
     this_command,
-    typed_values,
 )
+from bench.option_flags import check_names, options_of, typed_values
 from bench.options import validated
 from bench.studies.interference_options import InterferenceOptions
 from bench.studies.options import CalibrationOptions, PlacementOptions, StudyOptions

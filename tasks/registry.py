@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -80,7 +82,7 @@ class Registry(Generic[P]):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self.package}.{module.name}")
-        for entry in entry_points(group=self.group):
+        for entry in _installed(tuple(sys.path)).select(group=self.group):
             member = self._load(entry)
             if member not in self._members.values():
                 self.register(entry.name)(member)
@@ -102,3 +104,9 @@ class Registry(Generic[P]):
 
 def _place(member: type[Any]) -> str:
     return f"{member.__module__}.{member.__qualname__}"
+
+
+@lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...]) -> Any:  # of another class before Python 3.12
+    """Return what packages on the path declare: read once, since it opens a file of each."""
+    return entry_points()

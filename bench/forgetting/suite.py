@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import nn
@@ -26,18 +28,50 @@ _DRIFT = Drift()
 """Shared by all suites of a process, so that a base's texts are sampled once."""
 
 
+class TaskShelf:
+    """Forgetting tasks that were built, and the pristine bases' scores on them.
+
+    Suites that ask the same questions share both, whatever else their cells learn from.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[Hashable, ForgettingTask] = {}
+        self._scores: dict[Hashable, ItemScores] = {}
+
+    def task(self, content: Hashable, build: Callable[[], ForgettingTask]) -> ForgettingTask:
+        """Return the task of some content, building it on first use."""
+        if content not in self._tasks:
+            self._tasks[content] = build()
+        return self._tasks[content]
+
+    def base_scores(self, base: Base, task: ForgettingTask) -> ItemScores:
+        """Return the pristine base's scores on a task, measured on first use."""
+        key = (base.name, base.revision, str(base.model.dtype), str(base.device), id(task))
+        if key not in self._scores:
+            self._scores[key] = task.score(base, base.model)
+        return self._scores[key]
+
+
 class ForgettingSuite:
-    """Forgetting tasks by name, and the pristine bases' scores on them.
+    """Forgetting tasks by name, each paired with the pristine base.
 
     Args:
         tasks: In the order to measure them.
         limit: The most items of each that were asked for.
+        shelf: Holds the base's scores; one of its own unless given.
     """
 
-    def __init__(self, tasks: Iterable[ForgettingTask], limit: int) -> None:
+    def __init__(
+        self, tasks: Iterable[ForgettingTask], limit: int, shelf: TaskShelf | None = None
+    ) -> None:
         self._tasks = {task.name: task for task in tasks}
         self._limit = limit
-        self._base_scores: dict[tuple[str, ...], ItemScores] = {}
+        self._shelf = shelf or TaskShelf()
+
+    @property
+    def tasks(self) -> Mapping[str, ForgettingTask]:
+        """The tasks by their names."""
+        return MappingProxyType(self._tasks)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,10 +85,7 @@ class ForgettingSuite:
 
     def base_scores(self, base: Base, name: str) -> ItemScores:
         """Return the pristine base's scores on a task, measured on first use."""
-        key = (base.name, base.revision, str(base.model.dtype), str(base.device), name)
-        if key not in self._base_scores:
-            self._base_scores[key] = self._tasks[name].score(base, base.model)
-        return self._base_scores[key]
+        return self._shelf.base_scores(base, self._tasks[name])
 
     def measure(self, base: Base, model: nn.Module, name: str) -> Forgetting:
         """Score a model tuned from `base` on a task, paired per item with the base."""
@@ -75,6 +106,7 @@ def build_suite(
     limit: int,
     seen: Seen = Seen(),  # noqa: B008, immutable
     trained_tasks: Collection[str] = (),
+    shelf: TaskShelf | None = None,
 ) -> ForgettingSuite:
     """Build the forgetting tasks of a run, before any model is loaded.
 
@@ -84,21 +116,24 @@ def build_suite(
         limit: At most so many items of each task; drift has its own size.
         seen: Facts that are trained or calibrated on; they are not measured.
         trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
+        shelf: Of tasks that were built before.
 
     Raises:
         UsageError: Data that cannot be had, or a task that cannot be measured; one line.
     """
+    known = shelf or TaskShelf()
 
     def build(name: ForgettingName) -> ForgettingTask:
         if name.kind is ForgettingKind.DRIFT:
             return _DRIFT
         if name.kind is ForgettingKind.LM_EVAL:
-            return lm_eval_harness_task(name.name, access, limit)
+            content = (name.name, access, limit)
+            return known.task(content, partial(lm_eval_harness_task, *content))
         return knowledge_forgetting(
-            name.name, access, limit, seen, trained=name.name in trained_tasks
+            name.name, access, limit, seen, trained=name.name in trained_tasks, shelf=known
         )
 
-    return ForgettingSuite([build(name) for name in names], limit)
+    return ForgettingSuite([build(name) for name in names], limit, known)
 
 
 def knowledge_forgetting(
@@ -108,11 +143,13 @@ def knowledge_forgetting(
     seen: Seen = Seen(),  # noqa: B008, immutable
     *,
     trained: bool = False,
+    shelf: TaskShelf | None = None,
 ) -> ForgettingTask:
     """Build the forget part of a knowledge task, without facts whose question was `seen`."""
     facts, prompt, dropped = forget_facts(name, access, limit, seen, trained=trained)
     notes = (f"{name}: {dropped} forget facts are trained on elsewhere: dropped",)
-    return knowledge_harness_task(name, facts, prompt, notes if dropped else ())
+    content = (name, facts, prompt, notes if dropped else ())
+    return (shelf or TaskShelf()).task(content, partial(knowledge_harness_task, *content))
 
 
 def forget_facts(

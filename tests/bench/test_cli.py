@@ -165,7 +165,7 @@ def runner(monkeypatch, tmp_path):
 
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
     monkeypatch.setattr("bench.progress.open_progress", Silent)
-    monkeypatch.setattr("bench.cli._report", lambda out, reference: print("the table"))
+    monkeypatch.setattr("bench.run_cli.print_report", lambda out, reference: print("the table"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield run, got
     for number, handler in handlers.items():
@@ -192,7 +192,10 @@ def test_flags_win_over_the_grid_file(runner, tmp_path):
 def test_the_reference_of_a_run_is_the_one_of_its_report(runner, tmp_path, monkeypatch, capsys):
     run, got = runner
     compared = []
-    monkeypatch.setattr("bench.cli._report", lambda out, reference: compared.append(reference))
+    printed = "bench.run_cli.print_report"
+    monkeypatch.setattr(printed, lambda out, reference: compared.append(reference))
+        "bench.run_cli.print_report", lambda out, reference: compared.append(reference)
+    )
     grid = tmp_path / "grid.yaml"
     grid.write_text("methods: [lora, dora]\nreference: dora\n")
     assert run("--config", str(grid)) == 0
@@ -250,7 +253,7 @@ def test_an_interrupted_run_says_how_to_go_on(runner, capsys, monkeypatch, sessi
 
 def test_an_unexpected_error_keeps_its_traceback(runner, monkeypatch):
     run, _ = runner
-    monkeypatch.setattr("bench.cli._conclude", lambda outcome, options: 1 / 0)
+    monkeypatch.setattr("bench.run_cli._conclude", lambda outcome, options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run()
 

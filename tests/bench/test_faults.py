@@ -215,7 +215,7 @@ def test_a_full_disk_is_one_line_and_status_1_on_the_command_line(monkeypatch, c
     def full(*given, **named):
         raise NoSpaceError("the disk is full")
 
-    monkeypatch.setattr("bench.cli._plan", full)
+    monkeypatch.setattr("bench.run_cli._plan", full)
     assert cli.main(["plan"]) == 1
     assert capsys.readouterr().err == "error: the disk is full\n"
 

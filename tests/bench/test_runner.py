@@ -218,7 +218,7 @@ def test_forgetting_never_asks_what_was_trained(tiny_folder, facts_file, tmp_pat
 
 
 def _documents(suite):
-    [task] = suite._tasks.values()
+    [task] = suite.tasks.values()
     return list(task.task.test_docs())
 
 
