@@ -194,8 +194,6 @@ def test_the_reference_of_a_run_is_the_one_of_its_report(runner, tmp_path, monke
     compared = []
     printed = "bench.run_cli.print_report"
     monkeypatch.setattr(printed, lambda out, reference: compared.append(reference))
-        "bench.run_cli.print_report", lambda out, reference: compared.append(reference)
-    )
     grid = tmp_path / "grid.yaml"
     grid.write_text("methods: [lora, dora]\nreference: dora\n")
     assert run("--config", str(grid)) == 0
