@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from bench.forgetting.base_states import BaseStates
 from bench.forgetting.items import DRIFT_METRIC, ItemScores
 from bench.forgetting.undisturbed import quiet, undisturbed
 from bench.models import Base
@@ -33,28 +35,56 @@ LOGITS_AT_ONCE = 2**25
 
 @dataclass
 class Drift:
-    """The forgetting task `drift`; texts are sampled once for each base and kept."""
+    """The forgetting task `drift`.
+
+    Texts are sampled once for each base and kept; what the latest base makes of them is too.
+    """
 
     name: str = "drift"
     notes: tuple[str, ...] = ()
     _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
+    _states: dict[tuple[str, ...], BaseStates] = field(default_factory=dict, repr=False)
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""
         texts = self._texts_of(base)
+        own = model is base.model
         return ItemScores(
             task=self.name,
             metric=DRIFT_METRIC,
-            items=(0.0,) * len(texts) if model is base.model else _divergences(base, model, texts),
+            items=(0.0,) * len(texts) if own else self._divergences(base, model, texts),
             floor=None,
             digest=hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest(),
         )
 
     def _texts_of(self, base: Base) -> Tensor:
-        key = (base.name, base.revision, str(base.model.dtype), str(base.device))
+        key = _key(base)
         if key not in self._texts:
             self._texts[key] = sample_texts(base)
         return self._texts[key]
+
+    def _divergences(self, base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
+        vocabulary = base.model.get_input_embeddings().weight.shape[0]
+        batch = max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary))
+        states = self._states_of(base, batch)
+        divergences: list[float] = []
+        with undisturbed(model), undisturbed(base.model):
+            for number, texts_now in enumerate(texts.split(batch)):
+                tuned = _logits(model, texts_now)
+                pristine = states.logits(number, base.model, partial(_run, base.model, texts_now))
+                pairs = zip(pristine[:, -TOKENS:], tuned, strict=True)
+                divergences += [_mean_divergence(p, q) for p, q in pairs]
+        return tuple(divergences)
+
+    def _states_of(self, base: Base, batch: int) -> BaseStates:
+        key = (*_key(base), str(batch))
+        if key not in self._states:
+            self._states = {key: BaseStates()}
+        return self._states[key]
+
+
+def _key(base: Base) -> tuple[str, ...]:
+    return (base.name, base.revision, str(base.model.dtype), str(base.device))
 
 
 def sample_texts(base: Base) -> Tensor:
@@ -84,24 +114,17 @@ def _starts(base: Base) -> Tensor:
     return torch.tensor(rows, dtype=torch.long, device=base.device)
 
 
-def _divergences(base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
-    vocabulary = base.model.get_input_embeddings().weight.shape[0]
-    batch = max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary))
-    divergences: list[float] = []
-    with undisturbed(model), undisturbed(base.model):
-        for texts_now in texts.split(batch):
-            pristine, tuned = (_logits(which, texts_now) for which in (base.model, model))
-            pairs = zip(pristine, tuned, strict=True)
-            divergences += [_mean_divergence(p, q) for p, q in pairs]
-    return tuple(divergences)
-
-
 def _logits(model: nn.Module, texts: Tensor) -> Tensor:
     """Return `[batch, tokens, vocab]` for the sampled tokens.
 
     Counted from the end, where the virtual tokens of prompt-learning adapters cannot shift them.
     """
-    return model(input_ids=texts[:, :-1]).logits[:, -TOKENS:]
+    return _run(model, texts)[:, -TOKENS:]
+
+
+def _run(model: nn.Module, texts: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=texts[:, :-1]).logits
+    return logits
 
 
 def _mean_divergence(pristine: Tensor, tuned: Tensor) -> float:

@@ -5,6 +5,7 @@ import torch
 
 from bench.forgetting import drift
 from bench.forgetting.drift import Drift, sample_texts
+from bench.shortcuts import Shortcut, without
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +92,44 @@ def test_texts_are_sampled_once_for_each_base(tiny_base, monkeypatch):
     task.score(tiny_base, tiny_base.model)
     task.score(tiny_base, tuned_lora(tiny_base, 0.1))
     assert len(calls) == 1
+
+
+def counted_passes(model):
+    """The forward passes of a model's layers, noted as they happen."""
+    passes = []
+    model.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    return passes
+
+
+def test_what_the_base_says_is_kept_over_cells_and_gives_the_same_numbers(tiny_base):
+    model, other = tuned_lora(tiny_base, 0.3), tuned_lora(tiny_base, 0.1)
+    with without(Shortcut.BASE_STATES):
+        plain = [Drift().score(tiny_base, tuned).items for tuned in (model, other)]
+    task = Drift()
+    task.score(tiny_base, tiny_base.model)  # samples the texts
+    passes = counted_passes(tiny_base.model)
+    kept = [task.score(tiny_base, tuned).items for tuned in (model, other, model)]
+    assert kept == [*plain, plain[0]], "bit for bit"
+    assert len(passes) == 1
+    with without(Shortcut.BASE_STATES):
+        assert task.score(tiny_base, model).items == plain[0]
+    assert len(passes) == 2
+
+
+def test_a_model_that_caps_its_logits_is_run_every_time(tiny_base, monkeypatch):
+    plain = tiny_base.model.forward
+
+    def capped(*arguments, **options):
+        output = plain(*arguments, **options)
+        output.logits = torch.tanh(output.logits)
+        return output
+
+    model = tuned_lora(tiny_base, 0.3)
+    monkeypatch.setattr(tiny_base.model, "forward", capped)
+    task = Drift()
+    first = task.score(tiny_base, model)
+    passes = counted_passes(tiny_base.model)
+    assert task.score(tiny_base, model) == first
+    assert len(passes) == 1
+    with without(Shortcut.BASE_STATES):
+        assert Drift().score(tiny_base, model) == first

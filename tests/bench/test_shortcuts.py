@@ -7,6 +7,7 @@ import pytest
 
 from bench import fusing, training
 from bench.executor import run_grid
+from bench.forgetting.base_states import BaseStates
 from bench.options import build_options
 from bench.progress import Silent
 from bench.records import Status
@@ -51,11 +52,12 @@ def test_a_grid_without_any_shortcut_gives_the_same_numbers(
     tiny_folder, facts_file, tmp_path, monkeypatch
 ):
     taken = []
-    for module, name in ((fusing, "project"), (training.FrozenPrefix, "replayed")):
+    ways = ((fusing, "project"), (training.FrozenPrefix, "replayed"), (BaseStates, "again"))
+    for module, name in ways:
         plain = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, f=plain: taken.append(f) or f(*a))
     ours = grid(tiny_folder, facts_file, tmp_path / "ours")
-    assert len(set(taken)) == 2
+    assert len(set(taken)) == 3
     taken.clear()
     with without():
         plain = grid(tiny_folder, facts_file, tmp_path / "plain")
