@@ -21,7 +21,7 @@ from tasks.fact import Fact, FactPart, facts_digest
 from tasks.forgetting.names import ForgettingName, knowledge_names, parse_forgetting
 from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
-from tasks.selection import select_facts
+from tasks.selection import first_facts, part_facts, select_facts
 
 if TYPE_CHECKING:
     from bench.store import ResultsStore, Stamp
@@ -140,10 +140,10 @@ class Library:
     def data(self, name: str) -> TaskData:
         """Select the facts to train of a task."""
         task, rows = self._rows(name)
-        available = select_facts(task, rows, FactPart.TRAIN, None)
+        available = part_facts(task, rows, FactPart.TRAIN)
         if not available:
             raise UsageError(f"task '{name}' has no facts to train")
-        facts = available[: self._options.limit]
+        facts = first_facts(available, self._options.limit)
         return TaskData(task, len(available), facts, self._prompt(task, rows, facts))
 
     def calibration(self, name: str) -> tuple[Fact, ...]:
@@ -155,8 +155,8 @@ class Library:
         self, task: KnowledgeTask, rows: Sequence[Fact], selected: tuple[Fact, ...]
     ) -> Prompt:
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
-        calibration = select_facts(task, rows, FactPart.CALIBRATION, None)
-        spare = calibration or select_facts(task, rows, FactPart.TRAIN, None)
+        calibration = part_facts(task, rows, FactPart.CALIBRATION)
+        spare = calibration or part_facts(task, rows, FactPart.TRAIN)
         return choose_demonstrations(spare, selected)
 
     def _load(self, name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:

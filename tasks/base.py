@@ -71,8 +71,10 @@ class KnowledgeTask(ABC):
 
     def part_of(self, fact: Fact) -> FactPart:
         """Return the part a fact belongs to: a hash of its subject, the same everywhere."""
-        fraction = hash_fraction("part", self.family, fact.subject or fact.id)
         shares = self.shares
+        if shares.train >= 1:
+            return FactPart.TRAIN
+        fraction = hash_fraction("part", self.family, fact.subject or fact.id)
         if fraction < shares.train:
             return FactPart.TRAIN
         if fraction < shares.train + shares.calibration:

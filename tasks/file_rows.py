@@ -24,7 +24,7 @@ from typing import Any
 
 from tasks.errors import UsageError
 from tasks.fact import Fact, Neighbour
-from tasks.rows import Row
+from tasks.rows import Row, quoted
 from tasks.scoring import exact_match
 
 ANSWER = ("answer", "answers")
@@ -33,6 +33,9 @@ OLD_ANSWER = ("old_answer", "old_answers")
 
 LONGEST_TEXT = 10_000
 """Characters of one text: a question or an answer is far shorter, a whole book is a mistake."""
+
+MOST_TEXTS = 1000
+"""Answers, paraphrases or neighbours of one fact: each is asked of every model."""
 
 FIELDS = (
     "question",
@@ -84,31 +87,40 @@ def _text(row: Row, field: str) -> str:
 
 
 def _scalar(row: Row, field: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise row.error(f"expected text, found {json.dumps(value)[:40]}", field)
-    text = str(value).strip()
+    text = value.strip() if isinstance(value, str) else _number(row, field, value)
     if len(text) > LONGEST_TEXT:
         raise row.error(f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are read", field)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise row.error("holds half of a surrogate pair, which is no character", field)
     return text
+
+
+def _number(row: Row, field: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        kind = "a list" if isinstance(value, list) else "an object"
+        found = kind if isinstance(value, list | dict) else json.dumps(value)
+        raise row.error(f"expected text, found {found}", field)
+    return str(value)
 
 
 def _answers(row: Row) -> tuple[str, ...]:
     given = [field for field in ANSWER if field in row.values]
     if not given:
         raise _missing(row, "answer")
-    answers = tuple(dict.fromkeys(text for field in given for text in _texts(row, field)))
+    answers = tuple(dict.fromkeys([text for field in given for text in _texts(row, field)]))
     if not answers:
         raise row.error("is empty", given[0])
     return answers
 
 
 def _old_answers(row: Row, answers: tuple[str, ...]) -> tuple[str, ...]:
-    found = [(field, text) for field in OLD_ANSWER for text in _texts(row, field)]
+    given = [field for field in OLD_ANSWER if field in row.values]
+    if not given:
+        return ()
+    found = [(field, text) for field in given for text in _texts(row, field)]
     for field, text in found:
         if exact_match(text, answers):
-            raise row.error(f"'{text}' is the new answer too; an update needs another", field)
+            raise row.error(f"{quoted(text)} is the new answer too; an update needs another", field)
     return tuple(dict.fromkeys(text for _, text in found))
 
 
@@ -119,11 +131,17 @@ def _texts(row: Row, field: str) -> tuple[str, ...]:
         return ()
     if row.written_as_text and field not in (ANSWER[0], OLD_ANSWER[0]):
         value = _split(row, field, value)
-    values = value if isinstance(value, list) else [value]
-    texts = tuple(_scalar(row, field, item) for item in values)
+    values = _few(row, field, value) if isinstance(value, list) else [value]
+    texts = tuple([_scalar(row, field, item) for item in values])
     if not all(texts) or (not texts and field in ANSWER):
         raise row.error("is empty" if len(texts) < 2 else "holds an empty text", field)
     return texts
+
+
+def _few(row: Row, field: str, values: list[Any]) -> list[Any]:
+    if len(values) > MOST_TEXTS:
+        raise row.error(f"holds {len(values):,}; at most {MOST_TEXTS:,} are read", field)
+    return values
 
 
 def _split(row: Row, field: str, text: str) -> list[Any]:
@@ -137,6 +155,8 @@ def _json_list(row: Row, field: str, text: str) -> list[Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
+    except (ValueError, RecursionError) as error:
+        raise row.error("a number or a nesting is too long to be read", field) from error
     if not isinstance(value, list):
         raise row.error(f"expected a JSON list, found {text[:40]}", field)
     return value
@@ -149,6 +169,7 @@ def _neighbours(row: Row) -> tuple[Neighbour, ...]:
     items = _json_list(row, "neighbours", value) if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise row.error('expected a list of {"question": ..., "answer": ...}', "neighbours")
+    items = _few(row, "neighbours", items)
     return tuple(
         _neighbour(Row(row.path, f"{row.place}, neighbour {number}", item))
         for number, item in enumerate(items, start=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -69,10 +70,15 @@ def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Pro
     spare.sort(key=lambda fact: hash_fraction("demonstration", fact.id))
     chosen: list[Fact] = []
     while len(chosen) < DEMONSTRATIONS and spare:
-        seen = [fact.relation for fact in chosen]
-        chosen.append(min(spare, key=lambda fact: seen.count(fact.relation)))
-        spare.remove(chosen[-1])
-        spare = [fact for fact in spare if fact.subject != chosen[-1].subject or not fact.subject]
+        shown = Counter(fact.relation for fact in chosen)
+        rarest = min(shown[relation] for relation in {fact.relation for fact in spare})
+        last = next(fact for fact in spare if shown[fact.relation] == rarest)
+        chosen.append(last)
+        spare = [
+            fact
+            for fact in spare
+            if fact is not last and (fact.subject != last.subject or not fact.subject)
+        ]
     if len(chosen) < DEMONSTRATIONS:
         return Prompt(BUILT_IN)
     return Prompt(tuple((fact.question, fact.target) for fact in chosen))

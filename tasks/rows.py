@@ -1,6 +1,7 @@
 """Rows of a data file, each with the place where a person finds it: .jsonl, .json, .csv.
 
-Parquet is read too, since that is how data sets lie in copies of the hub.
+Lines of .jsonl and .csv are read one at a time, whatever the file's size; .json has to be read as
+a whole. Parquet is read too, since that is how data sets lie in copies of the hub.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,15 @@ from tasks.errors import UsageError
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 """What a person may write facts in."""
+
+LONGEST_LINE = 64 * 2**20
+"""Bytes of a line: a file without line ends must not fill the memory."""
+
+LARGEST_JSON = 256 * 2**20
+"""Bytes of a .json file; as objects it takes many times its size."""
+
+_LONGEST_TOLD, _LONGEST_QUOTED = 300, 80
+"""Characters of a problem, and of a text in it: what a file holds must not flood a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +48,20 @@ class Row:
 
     def error(self, problem: str, field: str = "") -> UsageError:
         """Build the one-line error that names file, row and field."""
-        where = ", ".join(filter(None, (str(self.path), self.place, field)))
-        return UsageError(f"{where}: {problem}")
+        where = ", ".join(
+            filter(None, (str(self.path), self.place, shortened(field, _LONGEST_QUOTED)))
+        )
+        return UsageError(f"{where}: {shortened(problem, _LONGEST_TOLD)}")
+
+
+def quoted(text: str) -> str:
+    """Quote a text of a file for a message, its beginning where it is long."""
+    return f"'{shortened(text, _LONGEST_QUOTED)}'"
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text, or its beginning with an ellipsis where it is longer."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -53,32 +76,48 @@ def read_rows(path: Path) -> Iterator[Row]:
     readers = {".jsonl": _json_lines, ".json": _json_array, ".csv": _csv}
     if suffix not in readers:
         raise UsageError(f"{path}: unknown file type '{suffix}'; write {', '.join(SUFFIXES)}")
-    return readers[suffix](path, _decode(path))
+    return readers[suffix](path)
 
 
-def _decode(path: Path) -> str:
+def _lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """Yield the lines of a file with their ends, which are those of files: U+2028 is none."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for number in count(1):
+                line = file.readline(longest + 1)
+                if not line:
+                    return
+                if len(line) > longest:
+                    raise UsageError(f"{path}, line {number}: longer than {longest >> 20} MiB")
+                yield _decoded(path, number, line)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _decoded(path: Path, number: int, line: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return line.decode("utf-8" if number > 1 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(
-            f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); "
+            f"{path}, line {number}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
             "save the file with encoding UTF-8"
         ) from error
 
 
-def _json_lines(path: Path, text: str) -> Iterator[Row]:
-    # Not splitlines(): U+2028 and its like may stand unescaped inside JSON strings.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _object(path, f"line {number}", _loads(line, path, f"line {number}"))
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.isspace():
+            place = f"line {number}"
+            yield _object(path, place, _loads(line, path, place))
 
 
-def _json_array(path: Path, text: str) -> Iterator[Row]:
+def _json_array(path: Path) -> Iterator[Row]:
+    if path.is_file() and path.stat().st_size > LARGEST_JSON:
+        raise UsageError(
+            f"{path}: larger than {LARGEST_JSON >> 20} MiB; write it as .jsonl, one object a line, "
+            "which is read line by line"
+        )
+    text = "".join(_lines(path, LARGEST_JSON))
     if not text.strip():
         return
     rows = _loads(text, path, "")
@@ -107,8 +146,10 @@ def _object(path: Path, place: str, value: Any) -> Row:
     return Row(path, place, value)
 
 
-def _csv(path: Path, text: str) -> Iterator[Row]:
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv(path: Path) -> Iterator[Row]:
+    # A line may hold further ends of lines: a lone carriage return is one in old files.
+    lines = (line for text in _lines(path) for line in io.StringIO(text, newline=""))
+    table = csv.reader(lines, strict=True)
     header: list[str] = []
     number = 0
     try:

@@ -19,10 +19,19 @@ def select_facts(
 
     A smaller limit gives a prefix of a larger one; `None` gives the whole part.
     """
-    members = (fact for fact in facts if task.part_of(fact) is part)
+    return first_facts(part_facts(task, facts, part), limit)
+
+
+def part_facts(task: KnowledgeTask, facts: Iterable[Fact], part: FactPart) -> list[Fact]:
+    """Return the facts of a part in the order in which they were given."""
+    return [fact for fact in facts if task.part_of(fact) is part]
+
+
+def first_facts(facts: Iterable[Fact], limit: int | None) -> tuple[Fact, ...]:
+    """Return at most `limit` facts in the fixed order of a hash of their ids."""
     if limit is None:
-        return tuple(sorted(members, key=_order))
-    return tuple(heapq.nsmallest(limit, members, key=_order))
+        return tuple(sorted(facts, key=_order))
+    return tuple(heapq.nsmallest(limit, facts, key=_order))
 
 
 def with_neighbours(

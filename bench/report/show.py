@@ -100,7 +100,7 @@ def _setting(record: CellRecord) -> Pairs:
 
 
 def _shortened(text: str) -> str:
-    """Cut what parts noted to a few lines; the record holds all of it."""
+    """Cut what parts noted, or a fact holds, to a few lines; the stored cell has all of it."""
     return text if len(text) <= _NOTE_LENGTH else f"{text[:_NOTE_LENGTH]}..."
 
 
@@ -142,7 +142,7 @@ def _fate(fate: Fate) -> list[RenderableType]:
     for example in fate.examples:
         old = [" | ".join(example.old)] if updates else []
         texts = (example.question, example.target, *old, example.before, example.after)
-        shown = (Text(printable(text) or "(empty)", overflow="fold") for text in texts)
+        shown = (Text(printable(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
         table.add_row(*shown, _distances(example))
     return [title, table, ""]
 
