@@ -8,6 +8,7 @@ token; the difference of the targets' likelihoods.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from bench.device import choose_compute, provenance
@@ -81,8 +82,10 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
             progress.cell(index, len(todo), planned.label)
             base = bench.base(planned.cell)
             progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
+            began = time.perf_counter()
             trained = run_training(planned, base, bench.cache, progress.step)
-            results[planned.spec.digest] = _kept(trained, store, ran_on)
+            seconds = time.perf_counter() - began
+            results[planned.spec.digest] = _kept(trained, store, ran_on, seconds)
             progress.end_cell(trained.record.status, outcome_line(trained))
     except KeyboardInterrupt:
         now = len(results) - reused
@@ -94,9 +97,11 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
     return results
 
 
-def _kept(trained: Trained, store: TrainingStore, ran_on: dict[str, Any]) -> Trained:
-    """Store a training that ended for good, with what it ran on."""
-    record = trained.record.model_copy(update={"provenance": ran_on})
+def _kept(
+    trained: Trained, store: TrainingStore, ran_on: dict[str, Any], seconds: float
+) -> Trained:
+    """Store a training that ended for good, with what it ran on and how long."""
+    record = trained.record.model_copy(update={"provenance": ran_on, "seconds": seconds})
     whole = Trained(record, trained.outcomes)
     if record.status in KEPT:
         store.write(whole)

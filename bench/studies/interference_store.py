@@ -65,6 +65,7 @@ class TrainingRecord(Model):
         status, reason: Done, or why not, in one line.
         updates: Optimizer steps taken.
         exposures: Times a fact of the group was trained, on average.
+        seconds: Wall time of training and measuring.
         provenance: Commit, versions and device.
     """
 
@@ -73,6 +74,7 @@ class TrainingRecord(Model):
     reason: str = ""
     updates: int = 0
     exposures: float = 0.0
+    seconds: float = 0.0
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -109,13 +111,8 @@ class TrainingStore:
 
     def read(self, spec: TrainingSpec) -> Trained | None:
         """Return a training, or None where it is absent or unreadable."""
-        try:
-            table = pq.read_table(self._path(spec))
-            record = TrainingRecord.model_validate_json(table.schema.metadata[_RECORD])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValidationError):
-            return None
-        rows = table.to_pylist() if record.spec == spec else None
-        return None if rows is None else Trained(record, tuple(map(_outcome, rows)))
+        found = _read(self._path(spec))
+        return found if found is not None and found.record.spec == spec else None
 
     def write(self, trained: Trained) -> None:
         """Write a training so that a reader, or a crash, never sees half of it.
@@ -136,6 +133,21 @@ class TrainingStore:
 
     def _path(self, spec: TrainingSpec) -> Path:
         return self.folder / f"{spec.digest}.parquet"
+
+
+def stored_trainings(folder: Path) -> tuple[Trained, ...]:
+    """Return every training of a study's folder that can be read, by the name of its file."""
+    found = (_read(path) for path in sorted((folder / "trainings").glob("*.parquet")))
+    return tuple(trained for trained in found if trained is not None)
+
+
+def _read(path: Path) -> Trained | None:
+    try:
+        table = pq.read_table(path)
+        record = TrainingRecord.model_validate_json(table.schema.metadata[_RECORD])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValidationError):
+        return None
+    return Trained(record, tuple(map(_outcome, table.to_pylist())))
 
 
 def _table(trained: Trained) -> pa.Table:

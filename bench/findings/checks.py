@@ -1,0 +1,67 @@
+"""What was looked at before a result is held against a paper: protocol, rate, size, formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.findings.answer import Answer, Effect
+from bench.findings.evidence import Evidence, Setting
+from bench.findings.tables import effect_text
+from bench.report.against import DEFAULT_REFERENCE
+from bench.report.certainty import rebuilt_parts
+from bench.report.wording import percent_interval
+
+
+def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
+    """Return what the files say about faults of ours, one line each."""
+    used = {effect.setting for claim in answer.claims for effect in claim.effects}
+    settings = [s for s in evidence.settings if any(name.startswith(s.title) for name in used)]
+    compared = {e.name for claim in answer.claims for e in claim.effects}
+    methods = {m for s in settings for m in s.rows if any(m in name for name in compared)}
+    return (*_protocol(settings), *_rates(settings), *_size(answer), *_formulas(methods))
+
+
+def _protocol(settings: list[Setting]) -> Iterator[str]:
+    """The plain adapter has to learn the facts, else nothing can be told from it."""
+    for setting in settings:
+        row = setting.rows.get(DEFAULT_REFERENCE)
+        if row is not None:
+            learned = percent_interval(row.metrics["reliability"])
+            before = percent_interval(row.metrics["reliability_before"])
+            yield (
+                f"Protocol: on {setting.title} {DEFAULT_REFERENCE} answers {learned} % of the "
+                f"facts, the base {before} %."
+            )
+
+
+def _rates(settings: list[Setting]) -> Iterator[str]:
+    for setting in settings:
+        how = "chosen on other facts" if setting.tuned else "the adapters' defaults, not tuned"
+        yield f"Learning rate: on {setting.title} {how}."
+
+
+def _size(answer: Answer) -> Iterator[str]:
+    """Intervals wider than twice the smallest effect that counts cannot say no."""
+    effects = [(c.margin, e) for c in answer.claims for e in c.effects if e.estimate.interval]
+    wide = [effect for margin, effect in effects if _half(effect) > margin]
+    yield (
+        f"Facts and seeds: {len(wide)} of {len(effects)} intervals reach farther to a side than "
+        "the smallest effect that counts."
+    )
+    if wide:
+        widest = max(wide, key=_half)
+        yield f"The widest: {widest.name}, {widest.setting}: {effect_text(widest)}."
+
+
+def _half(effect: Effect) -> float:
+    interval = effect.estimate.interval
+    return (interval.high - interval.low) / 2 if interval else float("inf")
+
+
+def _formulas(methods: set[str]) -> Iterator[str]:
+    found = {part for method in methods for part in rebuilt_parts(method)}
+    if found:
+        yield (
+            f"Formulas: {', '.join(sorted(found))} are rebuilt; their parameters are those of the "
+            "recipes, and other values were not tried here."
+        )

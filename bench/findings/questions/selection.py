@@ -1,0 +1,173 @@
+"""Do filter and reweight help beyond their controls of equal size?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from bench.findings.answer import Answer, Claim, Effect, Question, Verdict, present
+from bench.findings.effects import Flags, paired
+from bench.findings.evidence import Evidence, Setting, shared_seeds, told, values
+from bench.report.board import Row
+from bench.report.choices import choices_of
+from methods.recipe import Recipe, part_name
+
+QUESTION = Question(
+    key="selection",
+    title="Filter and reweight against their controls",
+    asks="Do filter and reweight (each sign) help beyond random_filter, drop and uniform of equal "
+    "size, on kept facts and on all?",
+    compared="Each is compared with its controls on the same adapter, paired by fact and seed: "
+    "filter with random_filter and with drop of either side, which keep as many facts; reweight "
+    "with uniform, or with the plain adapter, whose numbers uniform repeats. On kept facts: those "
+    "that both methods trained in every seed. A claim needs every control that was run.",
+    source="2405.18292: semantic filtering and reweighting improve learning",
+    expected=Verdict.YES,
+    grids=("strategies",),
+)
+
+FILTER, REWEIGHT = "filter", "reweight"
+FILTER_CONTROLS = ("random_filter", "drop")
+WEIGHT_CONTROL = "uniform"
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Compare filters on all and on kept facts, and weights of either sign on all."""
+    found = told(s for s in evidence.settings if any(_kinds(s, FILTER) or _kinds(s, REWEIGHT)))
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "Training on the facts that filter keeps answers more of all facts than its "
+                "controls do",
+                tuple(_filters(found, kept=False)),
+                advice={
+                    Verdict.NO: "Do not filter facts by semantic distance: leaving out as many "
+                    "at random does as well",
+                    Verdict.YES: "If facts must be left out, let filter choose them",
+                },
+            ),
+            Claim(
+                "Of the facts that both train, filter's are answered more often",
+                tuple(_filters(found, kept=True)),
+            ),
+            *(
+                Claim(
+                    f"reweight with sign {sign:+d} answers more of all facts than equal weights",
+                    tuple(_weights(found, sign)),
+                    advice={
+                        Verdict.NO: "Weights by semantic distance do not pay: train all facts alike"
+                    }
+                    if sign == 1
+                    else {},
+                )
+                for sign in (1, -1)
+            ),
+        ),
+        details=tuple(_against_plain(found)),
+        caveats=tuple(_caveats(found)),
+    )
+
+
+def _kinds(setting: Setting, name: str) -> list[tuple[Row, Recipe]]:
+    """Return the rows whose recipe is an adapter and one part of a name."""
+    return [(row, recipe) for row, recipe in _two_parts(setting) if _part(recipe) == name]
+
+
+def _two_parts(setting: Setting) -> Iterator[tuple[Row, Recipe]]:
+    for row in setting.rows.values():
+        recipe = setting.recipe(row)
+        if recipe is not None and len(recipe.parts) == 2 and recipe.placement is None:
+            yield row, recipe
+
+
+def _part(recipe: Recipe) -> str:
+    return part_name(recipe.parts[1])
+
+
+def _filters(settings: list[Setting], *, kept: bool) -> tuple[Effect, ...]:
+    return present(
+        compared(setting, row, control, kept=kept)
+        for setting in settings
+        for row, recipe in _kinds(setting, FILTER)
+        for control in _filter_controls(setting, row, recipe)
+    )
+
+
+def _filter_controls(setting: Setting, row: Row, recipe: Recipe) -> list[Row]:
+    """Return controls of the same adapter that keep as many facts."""
+    return [
+        control
+        for control, other in _two_parts(setting)
+        if _part(other) in FILTER_CONTROLS
+        and other.adapter == recipe.adapter
+        and _kept(control) == _kept(row)
+    ]
+
+
+def _kept(row: Row) -> int | None:
+    return choices_of(row.cells[0].record).kept
+
+
+def _weights(settings: list[Setting], sign: int) -> tuple[Effect, ...]:
+    return present(
+        compared(setting, row, control, kept=False)
+        for setting in settings
+        for row, recipe in _kinds(setting, REWEIGHT)
+        if getattr(recipe.weights, "sign", 0) == sign
+        for control in _weight_controls(setting, recipe)
+    )
+
+
+def _weight_controls(setting: Setting, recipe: Recipe) -> list[Row]:
+    uniform = [r for r, o in _kinds(setting, WEIGHT_CONTROL) if o.adapter == recipe.adapter]
+    return uniform or _plain(setting, recipe)
+
+
+def _plain(setting: Setting, recipe: Recipe) -> list[Row]:
+    wanted = replace(recipe, filter=None, weights=None).full_name
+    return [row for row in setting.rows.values() if row.spec.recipe == wanted]
+
+
+def compared(setting: Setting, row: Row, control: Row, *, kept: bool) -> Effect | None:
+    """Return the paired difference of two rows; None where they share no seed or no kept fact."""
+    seeds = shared_seeds([row, control])
+    if not seeds:
+        return None
+    facts = _both_trained(row, control, seeds) if kept else np.ones(row.spec.facts, dtype=bool)
+    if not facts.any():
+        return None
+    where = f", {facts.sum()} facts both train" if kept else ""
+    pair = (values(r, seeds)[:, facts] for r in (row, control))
+    return paired(f"{row.label} - {control.label}{where}", setting.title, *pair)
+
+
+def _both_trained(row: Row, control: Row, seeds: tuple[int, ...]) -> Flags:
+    """Return the facts that both rows trained in every seed, `[facts]`."""
+    kept = [values(r, seeds, "kept").astype(bool).all(axis=0) for r in (row, control)]
+    return np.asarray(kept[0] & kept[1])
+
+
+def _against_plain(settings: list[Setting]) -> tuple[Effect, ...]:
+    """Compare every strategy with its adapter on all facts: what leaving facts out costs."""
+    return present(
+        compared(setting, row, plain, kept=False)
+        for setting in settings
+        for row, recipe in _two_parts(setting)
+        for plain in _plain(setting, recipe)
+    )
+
+
+def _caveats(settings: list[Setting]) -> Iterator[str]:
+    yield "filter, reweight and the distance itself are rebuilt from abstracts and reviews."
+    for setting in settings:
+        for row, _ in _kinds(setting, FILTER):
+            made = choices_of(row.cells[0].record)
+            if made.removed_interval and made.kept is not None:
+                low, high = made.removed_interval
+                yield (
+                    f"{setting.title}: {row.label} removes {row.spec.facts - made.kept} facts at "
+                    f"distances {low:.2f} to {high:.2f}."
+                )

@@ -1,0 +1,129 @@
+"""Synthetic cells with planted effects, for the tests of the findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from bench.findings.evidence import Evidence, settings_of
+from bench.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status
+from bench.report.board import Cell
+from bench.report.leaderboard import build_leaderboard
+from methods.recipe import parse_recipe
+from tests.bench.report_cells import (
+    cell_id_of,
+    make_forgetting,
+    make_rows,
+    make_spec,
+    metrics_of,
+)
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method's cells hold.
+
+    `correct` is the chance of each fact, `[facts]` or a number, methods of the same `luck` share
+    theirs; `distances` and `after` likewise,
+    `after` without an entry is 0 for right answers and the distance before for wrong ones.
+    """
+
+    method: str
+    correct: object = 0.9
+    n: int = 64
+    seeds: tuple[int, ...] = SEEDS
+    task: str = "countries"
+    distances: object = None
+    after: object = None
+    known: object = None
+    kept: object = None
+    notes: dict | None = None
+    lost: dict | None = None
+    flops: float = 4e12
+    seconds: float = 40.0
+    spec: dict | None = None
+    luck: str = ""
+
+
+def cells_of(plan: Plan) -> list[Cell]:
+    return [_cell(plan, seed) for seed in plan.seeds]
+
+
+def record_and_rows(plan: Plan, seed: int):
+    chance = np.broadcast_to(plan.correct, plan.n)
+    # A fact is as hard in every cell and seed, with some luck of each method and seed.
+    hard = np.random.default_rng(5).normal(size=plan.n)
+    luck = np.random.default_rng([seed, crc32((plan.luck or plan.method).encode())]).normal(
+        size=plan.n
+    )
+    right = ndtr(np.sqrt(0.8) * hard + np.sqrt(0.2) * luck) < chance
+    distances = _spread(plan.n) if plan.distances is None else np.asarray(plan.distances)
+    known = distances == 0 if plan.known is None else np.broadcast_to(plan.known, plan.n)
+    after = np.where(right, 0.0, distances) if plan.after is None else plan.after
+    after = np.broadcast_to(np.asarray(after, dtype=float), plan.n)
+    kept = np.broadcast_to(True if plan.kept is None else plan.kept, plan.n)
+    columns = {
+        "correct_after": right.tolist(),
+        "distance_before": distances.tolist(),
+        "distance_after": after.tolist(),
+        "correct_before": known.tolist(),
+        "knowledge": [Knowledge.KNOWN if flag else Knowledge.UNKNOWN for flag in known],
+        "kept": kept.tolist(),
+    }
+    rows = [
+        row.model_copy(update=dict(zip(columns, values, strict=True)))
+        for row, *values in zip(_facts(plan.n), *columns.values(), strict=True)
+    ]
+    recipe = parse_recipe(plan.method)
+    settings = {
+        "method": recipe.name,
+        "recipe": recipe.full_name,
+        "learning_rate": recipe.adapter.learning_rate,
+        "task": plan.task,
+        "seed": seed,
+        "facts": plan.n,
+    }
+    spec = make_spec(**{**settings, **(plan.spec or {})})
+    lost = {"elements": 0.05} if plan.lost is None else plan.lost
+    record = CellRecord(
+        cell_id=cell_id_of(spec),
+        spec=spec,
+        status=Status.DONE,
+        metrics=metrics_of(rows),
+        forgetting=[make_forgetting(task, share, seed) for task, share in lost.items()],
+        phases={
+            PhaseName.TRAIN: Phase(seconds=plan.seconds, seconds_cold=plan.seconds, peak_bytes=1)
+        },
+        flops=plan.flops,
+        notes={"kept": int(kept.sum()), "layer_count": 30, **(plan.notes or {})},
+    )
+    return record, rows
+
+
+@cache
+def _facts(n: int) -> tuple[FactRow, ...]:
+    return tuple(make_rows(n))
+
+
+def _cell(plan: Plan, seed: int) -> Cell:
+    record, rows = record_and_rows(plan, seed)
+    frame = pd.DataFrame([dict(row) for row in rows])
+    return Cell(record, frame.sort_values("fact_id", ignore_index=True))
+
+
+def _spread(n: int) -> np.ndarray:
+    """A quarter known, at 0; the others between 0.1 and 1."""
+    return np.where(np.arange(n) % 4 == 0, 0.0, np.linspace(0.1, 1.0, n))
+
+
+def evidence_of(*plans: Plan, companies=()) -> Evidence:
+    cells = [cell for plan in plans for cell in cells_of(plan)]
+    board = build_leaderboard(cells)
+    return Evidence(settings_of(board), companies, tuple(cell.record for cell in cells))
