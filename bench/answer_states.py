@@ -43,7 +43,7 @@ class AnswerStates:
     def normed(self, norm: Norm) -> Tensor:
         """Return the states with the final norm applied once, or not at all."""
         normed: Tensor = self.final_norm(self.raw) if norm == "final" else self.raw
-        return normed
+        return normed.to(self.raw.device)
 
 
 @torch.no_grad()
@@ -68,12 +68,14 @@ def answer_states(model: nn.Module, batch: Batch) -> AnswerStates:
     """Run a base or an adapted model on a batch and return its states at the answer positions."""
     with _watched_leaves(model) as seen:
         states = latent_states(model, batch)
-    norms = (leaf for leaf in seen if torch.equal(leaf.output, states[-1]))
+    device = states[-1].device  # parts of a divided model are elsewhere
+    norms = (leaf for leaf in seen if torch.equal(leaf.output.to(device), states[-1]))
     norm = next(norms, _Leaf(nn.Identity(), states[-1], states[-1]))
-    labels = batch.labels.to(states[-1].device)
+    labels = batch.labels.to(device)
     rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
     positions = batch.kept.to(labels.device)[columns]
-    raw = torch.stack([space[rows, positions] for space in (*states[:-1], norm.given)])
+    spaces = (space.to(device) for space in (*states[:-1], norm.given))
+    raw = torch.stack([space[rows, positions] for space in spaces])
     return AnswerStates(raw, labels[rows, columns], rows, norm.module)
 
 
@@ -106,8 +108,8 @@ def fact_deviations(
                 f"layer deviation needs states and a head of one size: this model has "
                 f"{states.raw.shape[-1]} and {bases.shape[-1]} dimensions"
             )
-        wanted = bases[torch.searchsorted(tokens, states.tokens)]
-        deviations = deviation(states.normed(norm), wanted)
+        wanted = bases[torch.searchsorted(tokens, states.tokens.to(tokens.device))]
+        deviations = deviation(states.normed(norm), wanted.to(states.raw.device))
         for row, index in enumerate(indices):
             found[index] = deviations[:, states.rows == row].mean(1).cpu()
     return torch.stack([found[index] for index in range(len(examples))])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.cautions import opening_notes
 from bench.claims import Claims
 from bench.device import choose_compute
+from bench.device_map import check_device_map
 from bench.failures import check_time_limit
 from bench.grid import PlannedCell, plan_grid
 from bench.local_workers import LocalWorkers
@@ -45,13 +46,15 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
         NoSpaceError: The disk is full; finished cells are intact.
     """
     check_time_limit(options.timeout)
+    compute = choose_compute(options.device, options.dtype)
+    check_device_map(options, compute)
     store = ResultsStore(options.out)
     store.refuse_newer()
     store.ensure_writable()
     cells = plan_grid(options, store)
     todo = [cell for cell in cells if cell.runs]
     progress.grid(len(todo), len(cells) - len(todo))
-    bench = Workbench(options, choose_compute(options.device, options.dtype), progress.note)
+    bench = Workbench(options, compute, progress.note)
     for line in opening_notes(cells, todo, bench):
         progress.note(line)
     try:

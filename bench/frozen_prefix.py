@@ -74,14 +74,18 @@ class FrozenPrefix:
             return _with_states(states, args, kwargs)
 
         handle = self._next.register_forward_pre_hook(begin, with_kwargs=True)
+        # accelerate puts a forward of its own into a divided model's layers.
+        own = [layer.__dict__.get("forward") for layer in self._frozen]
         for layer in self._frozen:
             layer.forward = _pass_on
         try:
             yield
         finally:
             handle.remove()
-            for layer in self._frozen:
+            for layer, forward in zip(self._frozen, own, strict=True):
                 del layer.forward
+                if forward is not None:
+                    layer.forward = forward
 
     @torch.no_grad()
     def _compute(self, model: nn.Module, examples: Sequence[Example], pad: int) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.device_map import is_divided
 from bench.shortcuts import Shortcut, enabled
 
 
@@ -20,11 +21,15 @@ def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
 
     Args:
         model: A base or any adapted model.
-        kept: The positions, `[kept]`, of all rows alike. A tensor, not a count from the end: that
-            would leave the states in pieces, and a product with them takes twice as long.
+        kept: The positions, `[kept]`, counted from the end, of all rows alike. A tensor, not a
+            count: that would leave the states in pieces, and a product with them takes twice as
+            long.
         inputs: Of the model's forward pass.
     """
     if takes(model, "logits_to_keep") and enabled(Shortcut.KEPT_POSITIONS):
+        if is_divided(model):  # the head may be on another device than the positions
+            count = -int(kept.min())
+            return model(**inputs, logits_to_keep=count).logits[:, kept]
         return model(**inputs, logits_to_keep=kept).logits
     return model(**inputs).logits[:, kept]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,8 +83,13 @@ class Base:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Where the model is; of a divided one, where its input goes."""
         return self.model.device
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All devices that hold a part of it, the first of them first."""
+        return tuple(dict.fromkeys(parameter.device for parameter in self.model.parameters()))
 
 
 def resolve_model(name: str) -> ModelSource:
@@ -132,6 +137,7 @@ def load_base(
     *,
     dtype: DType = "float32",
     device: str = "cpu",
+    device_map: Literal["auto"] | Mapping[str, int | str] | None = None,
     trust_remote_code: bool = False,
     say: Callable[[str], None] = print,
 ) -> Base:
@@ -141,6 +147,8 @@ def load_base(
         source: The model, or its name.
         dtype: Of its weights.
         device: Such as `cpu` or `cuda:0`.
+        device_map: Divides it over devices instead, as accelerate does: `auto`, or a device for
+            each of its parts.
         trust_remote_code: Whether Python code that comes with the model may run.
         say: Receives lines for people, such as terms and downloads.
 
@@ -148,6 +156,8 @@ def load_base(
         UsageError: The model cannot be had; one line says what to do.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from bench.device_map import check_placed
 
     source = resolve_model(source) if isinstance(source, str) else source
     revision = source.revision()
@@ -157,11 +167,15 @@ def load_base(
         "trust_remote_code": trust_remote_code,
     }
     try:
-        model = AutoModelForCausalLM.from_pretrained(dtype=dtype, use_safetensors=True, **where)
+        model = AutoModelForCausalLM.from_pretrained(
+            dtype=dtype, use_safetensors=True, device_map=device_map, **where
+        )
         tokenizer = AutoTokenizer.from_pretrained(**where)
     except (OSError, ValueError) as error:
         raise _unloadable(source, error) from error
-    return Base(source.name, revision, _settle(model, device), _with_padding(tokenizer))
+    check_placed(source.name, getattr(model, "hf_device_map", {}))
+    settled = _settle(model, None if device_map else device)
+    return Base(source.name, revision, settled, _with_padding(tokenizer))
 
 
 def _unloadable(source: ModelSource, error: Exception) -> UsageError:
@@ -179,11 +193,13 @@ def _location(source: ModelSource, revision: str, say: Callable[[str], None]) ->
     return where if source.kind == "folder" else {**where, "revision": revision}
 
 
-def _settle(model: PreTrainedModel, device: str) -> PreTrainedModel:
+def _settle(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
+    """Bring a model to a device, or leave each part where it was placed."""
     # Weights read from safetensors are mapped files; own memory makes them cheap to lend.
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, copy=True)
-    return model.to(device).eval().requires_grad_(False)
+        parameter.data = parameter.data.to(device or parameter.device, copy=True)
+    model = model.to(device) if device else model
+    return model.eval().requires_grad_(False)
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -32,6 +32,13 @@ class DTypeOption(StrEnum):
     FLOAT16 = "float16"
 
 
+class DeviceMap(StrEnum):
+    """Whether a model is on one device, or its layers are divided over all GPUs."""
+
+    NONE = "none"
+    AUTO = "auto"
+
+
 class Executor(StrEnum):
     """Where cells run."""
 
@@ -69,6 +76,8 @@ class RunOptions(BaseModel):
     """At most so many items of each forgetting task are asked."""
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
+    device_map: DeviceMap = DeviceMap.NONE
+    """auto: divide models larger than one GPU over all of them."""
     dtype: DTypeOption = DTypeOption.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None

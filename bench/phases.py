@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,44 +52,45 @@ class PhaseClock:
     """Measures the phases of one cell.
 
     Args:
-        device: Where the model is.
+        devices: Where the model is.
         cache: Whose savings are charged to the running phase.
     """
 
-    def __init__(self, device: torch.device, cache: CostedCache) -> None:
+    def __init__(self, devices: Sequence[torch.device], cache: CostedCache) -> None:
         self.phases: dict[PhaseName, Phase] = {}
-        self._device = device
+        self._gpus = [device for device in devices if device.type == "cuda"]
         self._cache = cache
 
     @contextmanager
     def phase(self, name: PhaseName) -> Iterator[None]:
         """Measure what runs inside, also when it raises."""
         gc.collect()
-        _reset_peak(self._device)
+        _reset_peak(self._gpus)
         saved, started = self._cache.saved, time.perf_counter()
         try:
             yield
         finally:
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
+            for device in self._gpus:
+                torch.cuda.synchronize(device)
             seconds = time.perf_counter() - started
             cold = seconds + self._cache.saved - saved
-            peak = _peak_bytes(self._device)
+            peak = _peak_bytes(self._gpus)
             self.phases[name] = Phase(seconds=seconds, seconds_cold=cold, peak_bytes=peak)
 
 
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
+def _reset_peak(gpus: Sequence[torch.device]) -> None:
+    for device in gpus:
         torch.cuda.reset_peak_memory_stats(device)
+    if gpus:
         return
     clear = Path("/proc/self/clear_refs")
     with suppress(OSError):
         clear.write_text("5")  # resets VmHWM to the memory in use now
 
 
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+def _peak_bytes(gpus: Sequence[torch.device]) -> int:
+    if gpus:
+        return sum(torch.cuda.max_memory_allocated(device) for device in gpus)
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -87,7 +87,7 @@ def _attempt(cell: PlannedCell, bench: Workbench, result: CellResult, progress: 
     clock: PhaseClock | None = None
     try:
         base = bench.start_cell(cell)
-        clock = PhaseClock(base.device, bench.cache)
+        clock = PhaseClock(base.devices, bench.cache)
         _measure_cell(cell, base, bench, clock, result, progress)
         result.update(status=Status.DONE)
     except DivergenceError as error:
@@ -100,7 +100,7 @@ def _attempt(cell: PlannedCell, bench: Workbench, result: CellResult, progress: 
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(
             phases=clock.phases if clock else {},
-            provenance={**provenance(bench.compute), "finished": finished},
+            provenance={**provenance(bench.compute), **bench.placed(), "finished": finished},
         )
 
 

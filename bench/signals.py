@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.answer_states import fact_deviations
 from bench.answering import answer_budget, greedy_answers
+from bench.device_map import is_divided
 from bench.encoding import Example, encode
 from bench.evaluation import AnswerSpace, Responses, respond
 from bench.knowledge import measure_knowledge
@@ -21,6 +22,7 @@ from bench.text_space import TextSpace
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
+from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
 from tasks.prompt import Prompt, question_text, target_text
 from tasks.scoring import exact_match
@@ -106,7 +108,15 @@ class BaseSignals:
         return LayerDeviations(per_fact, head_bias=getattr(head, "bias", None) is not None)
 
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
-        """Return the input covariances of the base's linear layers over calibration facts."""
+        """Return the input covariances of the base's linear layers over calibration facts.
+
+        Raises:
+            UsageError: The base is divided over devices.
+        """
+        if is_divided(self._base.model):
+            raise UsageError(
+                "covariances need a model on one device: leave out CorDA, or --device-map"
+            )
         chosen = calibration_facts(facts, samples)
         texts = [calibration_text(fact) for fact in chosen]
         key = self._key("covariance", facts_digest(chosen))

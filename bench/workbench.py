@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from bench.device import Compute
+from bench.device_map import is_divided
 from bench.forgetting.suite import ForgettingSuite, Seen, TaskShelf, build_suite
 from bench.grid import PlannedCell
 from bench.models import Base, load_base
-from bench.options import RunOptions
+from bench.options import DeviceMap, RunOptions
 from bench.phases import CostedCache
 from bench.records import Forgetting
 from tasks.base import DataAccess
@@ -49,6 +50,7 @@ class Workbench:
                 cell.source,
                 dtype=self.compute.dtype,
                 device=self.compute.device,
+                device_map="auto" if self.options.device_map is DeviceMap.AUTO else None,
                 trust_remote_code=self.options.trust_remote_code,
                 say=self.say,
             )
@@ -70,6 +72,13 @@ class Workbench:
         gc.collect()
         gc.freeze()
         return base
+
+    def placed(self) -> dict[str, dict[str, str]]:
+        """Return for a record which device holds which part of a divided base; else nothing."""
+        if self._base is None or not is_divided(self._base.model):
+            return {}
+        parts = self._base.model.hf_device_map
+        return {"device_map": {name: str(device) for name, device in parts.items()}}
 
     def free_memory(self) -> None:
         """Give memory back that nothing uses any more."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from bench.device import choose_compute
-from bench.options import RunOptions
+from bench.options import DeviceMap, RunOptions
 
 
 def worker_count(options: RunOptions) -> int:
     """Return how many processes run cells; `auto` is one for each GPU, else 1."""
     if options.workers != "auto":
         return int(options.workers)
-    if ":" in options.device or not _on_gpu(options):
+    if options.device_map is DeviceMap.AUTO or ":" in options.device or not _on_gpu(options):
         return 1
     import torch
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.device_map import is_divided
 from bench.shortcuts import Shortcut, enabled
 
 
@@ -31,7 +32,7 @@ class BaseStates:
             run: Runs it on the batch.
         """
         head = model.get_output_embeddings()
-        if head is None or not enabled(Shortcut.BASE_STATES):
+        if head is None or is_divided(model) or not enabled(Shortcut.BASE_STATES):
             return run()
         if number in self._states:
             return self.again(head, self._states[number])

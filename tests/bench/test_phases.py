@@ -21,7 +21,7 @@ def test_a_cached_value_is_charged_once_to_each_cell():
     colds = []
     for _ in range(3):
         cache.start_cell()
-        clock = PhaseClock(torch.device("cpu"), cache)
+        clock = PhaseClock([torch.device("cpu")], cache)
         with clock.phase(PhaseName.EVALUATE):
             assert cache.get("key", slow) == "value"
             assert cache.get("key", slow) == "value"
@@ -42,7 +42,7 @@ def test_a_value_made_of_cached_values_costs_all_of_them():
 
 
 def test_the_peak_of_a_phase_is_its_own():
-    clock = PhaseClock(torch.device("cpu"), CostedCache())
+    clock = PhaseClock([torch.device("cpu")], CostedCache())
     with clock.phase(PhaseName.TRAIN):
         block = torch.ones(64 * 2**20)  # 256 MiB
         del block
@@ -53,7 +53,7 @@ def test_the_peak_of_a_phase_is_its_own():
 
 
 def test_a_phase_that_raises_is_still_measured():
-    clock = PhaseClock(torch.device("cpu"), CostedCache())
+    clock = PhaseClock([torch.device("cpu")], CostedCache())
     with pytest.raises(KeyError), clock.phase(PhaseName.TRAIN):
         raise KeyError("x")
     assert PhaseName.TRAIN in clock.phases
