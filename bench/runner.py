@@ -18,7 +18,8 @@ from bench.attaching import Attached, attach
 from bench.cautions import few_steps, halved_batches
 from bench.decisions import merged_notes
 from bench.device import provenance
-from bench.evaluation import fact_rows, respond, summarise
+from bench.evaluation import respond
+from bench.fact_rows import fact_rows, summarise
 from bench.failures import (
     CellTimeoutError,
     disk_is_full,

@@ -13,7 +13,8 @@ from bench.answer_states import fact_deviations
 from bench.answering import answer_budget, greedy_answers
 from bench.device_map import is_divided
 from bench.encoding import Example, encode
-from bench.evaluation import AnswerSpace, Responses, respond
+from bench.evaluation import Responses, respond
+from bench.fact_rows import AnswerSpace
 from bench.knowledge import measure_knowledge
 from bench.models import Base
 from bench.phases import CostedCache

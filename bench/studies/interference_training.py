@@ -13,7 +13,8 @@ from bench.answer_states import answer_states
 from bench.answering import LONGEST_ANSWER, greedy_answers
 from bench.attaching import attach
 from bench.encoding import batches_by_length, collate, encode
-from bench.evaluation import EVALUATION_BATCH, AnswerSpace
+from bench.evaluation import EVALUATION_BATCH
+from bench.fact_rows import AnswerSpace
 from bench.failures import first_line, is_out_of_memory
 from bench.likelihood import negative_log_likelihoods
 from bench.models import Base

@@ -11,7 +11,8 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from bench import likelihood
 from bench.answering import answer_budget, greedy_answers
 from bench.encoding import encode
-from bench.evaluation import AnswerSpace, Responses, fact_rows, respond, summarise
+from bench.evaluation import Responses, respond
+from bench.fact_rows import AnswerSpace, fact_rows, summarise
 from bench.lending import borrow
 from bench.prefix import usable_prefix
 from bench.records import Knowledge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.evaluation import AnswerSpace
+from bench.fact_rows import AnswerSpace
 from bench.phases import CostedCache
 from bench.signals import BaseSignals
 from bench.text_space import CONTEXT, TextSpace
