@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.encoding import IGNORED, Batch, Example, batches_by_length, collate
 from bench.likelihood import target_logits
-from bench.prefix import has_virtual_tokens
+from bench.prefix import drops_out, has_virtual_tokens
 from bench.shortcuts import Shortcut, enabled
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -61,14 +61,22 @@ class FrozenPrefix:
             self._states = self._compute(model, examples, pad)
         self.flops = float(counter.get_total_flops())
 
+    def states(self, batch: Batch) -> Tensor:
+        """Return a training batch's kept states, zeros where it is padded, `[batch, seq, dim]`."""
+        rows, width = batch.tokens.shape
+        padded = self._states.new_zeros(rows, width, self._states.shape[1])
+        for row, index in enumerate(batch.indices.tolist()):
+            start, end = self._starts[index : index + 2]
+            padded[row, : end - start] = self._states[start:end]
+        return padded.to(next(self._next.parameters()).device)
+
     @contextmanager
-    def replayed(self, batch: Batch) -> Iterator[None]:
-        """Within, a forward pass on a training batch begins with the kept states.
+    def replayed(self, states: Tensor) -> Iterator[None]:
+        """Within, a forward pass begins with kept states of what it is given.
 
         Args:
-            batch: Examples as they were given, padded on the right.
+            states: `[batch, seq, dim]`, from `states` and in its order.
         """
-        states = self._padded(batch)
 
         def begin(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
             return _with_states(states, args, kwargs)
@@ -116,15 +124,6 @@ class FrozenPrefix:
             handle.remove()
         raise UsageError("the model does not run its decoder layers in order")
 
-    def _padded(self, batch: Batch) -> Tensor:
-        """Return the batch's states, zeros where it is padded, `[batch, seq, dim]`."""
-        rows, width = batch.tokens.shape
-        padded = self._states.new_zeros(rows, width, self._states.shape[1])
-        for row, index in enumerate(batch.indices.tolist()):
-            start, end = self._starts[index : index + 2]
-            padded[row, : end - start] = self._states[start:end]
-        return padded.to(next(self._next.parameters()).device)
-
 
 def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPrefix | None:
     """Return the layers below all that is trained, run on the examples.
@@ -133,7 +132,7 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         None where there are none, where dropout or virtual tokens make every pass another one,
         where going on from kept states does not give the plain logits, or the shortcut is off.
     """
-    if not enabled(Shortcut.FROZEN_PREFIX) or has_virtual_tokens(model) or _drops_out(model):
+    if not enabled(Shortcut.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None
     inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     name, layers = decoder_layers(inner)
@@ -158,21 +157,13 @@ def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
     return lowest if lowest < count else 0
 
 
-def _drops_out(model: nn.Module) -> bool:
-    """Return whether any dropout is active in training, of modules or inside attention."""
-    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
-    config = getattr(model, "config", None)
-    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)
-
-
-_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
-
-
 @torch.no_grad()
 def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
     """Return whether kept states give the plain path's logits: to 1e-3 in float32."""
     batch = collate(examples, range(min(CHECKED, len(examples))), pad)
-    with prefix.replayed(batch):  # first, so that nothing of a plain pass is left behind
+    with prefix.replayed(
+        prefix.states(batch)
+    ):  # first, so that nothing of a plain pass is left behind
         found = target_logits(model, batch)
     expected = target_logits(model, batch)
     used = batch.labels != IGNORED

@@ -18,6 +18,9 @@ SHORTEST_PREFIX = 16
 """Shared tokens from which keeping their states pays."""
 
 
+_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
+
+
 class Prefix(NamedTuple):
     """Shared tokens and the model's states after them.
 
@@ -46,6 +49,13 @@ def shared_length(contexts: Sequence[Sequence[int]]) -> int:
 def has_virtual_tokens(model: nn.Module) -> bool:
     """Return whether an adapter puts tokens of its own in front of every prompt."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Return whether any dropout is active in training, of modules or inside attention."""
+    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
+    config = getattr(model, "config", None)
+    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)
 
 
 def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix | None:

@@ -15,6 +15,8 @@ class Shortcut(StrEnum):
     """Low-rank projections of one input are one autograd step."""
     FROZEN_PREFIX = "frozen_prefix"
     """Layers below all that is trained run once for each fact, not once an epoch."""
+    TOKEN_TREE = "token_tree"
+    """What the facts of a training batch begin with alike runs once for all of them."""
     SHARED_PROMPT = "shared_prompt"
     """What prompts begin with runs once for all of them, a question once for all its choices."""
     KEPT_POSITIONS = "kept_positions"

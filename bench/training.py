@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.encoding import Batch, Example, batches_by_length, collate
-from bench.frozen_prefix import FrozenPrefix, frozen_prefix
-from bench.likelihood import fact_losses, target_logits
+from bench.encoding import Example, batches_by_length, collate
+from bench.likelihood import fact_losses
+from bench.passes import Pass, passes
 from bench.records import Epoch
 from bench.shortcuts import Shortcut, enabled
 from tasks.fact import hash_fraction
@@ -124,8 +124,8 @@ def train(
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
-    prefix = frozen_prefix(model.eval(), plan.examples, plan.pad)
-    counter = FlopMeter(prefix.flops if prefix else 0.0)
+    ways = passes(model.eval(), plan.examples, plan.pad)
+    counter = FlopMeter(ways.flops)
     weights = plan.weights
     for epoch in range(1, plan.epochs_begun + 1):
         weights = _reweighed(model, plan, epoch, weights)
@@ -137,10 +137,10 @@ def train(
             step = len(log.losses)
             loss, per_fact, hits = 0.0, [], []
             for part in _parts(indices, plan.accumulation):
-                batch = collate(plan.examples, part, plan.pad)
+                run = ways.of(collate(plan.examples, part, plan.pad))
                 extra = adapter.extra_loss if part[0] == indices[0] else _no_loss
-                with counter.measure(batch):
-                    found = _loss(model, extra, batch, weights, len(indices), prefix)
+                with counter.measure(run.tokens):
+                    found = _loss(model, extra, run, weights, len(indices))
                     loss += found[0].item()
                     if not math.isfinite(loss) or loss > EXPLOSION:
                         raise DivergenceError(step, loss)
@@ -180,15 +180,15 @@ class FlopMeter:
         self._per_token: float | None = None
 
     @contextmanager
-    def measure(self, batch: Batch) -> Iterator[None]:
-        """Count the forward and backward pass of a batch that runs inside."""
+    def measure(self, tokens: int) -> Iterator[None]:
+        """Count the forward and backward pass of a batch that runs inside, on so many tokens."""
         if self._per_token is None:
             with FlopCounterMode(display=False) as counter:
                 yield
-            self._per_token = counter.get_total_flops() / batch.padded_tokens
+            self._per_token = counter.get_total_flops() / tokens
         else:
             yield
-        self.flops += self._per_token * batch.padded_tokens
+        self.flops += self._per_token * tokens
 
 
 def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor) -> Tensor:
@@ -210,16 +210,13 @@ def _no_loss(model: nn.Module) -> None:
 def _loss(
     model: nn.Module,
     extra_loss: Callable[[nn.Module], Tensor | None],
-    batch: Batch,
+    run: Pass,
     weights: Tensor,
     facts: int,
-    prefix: FrozenPrefix | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sum_i w_i CE_i / facts and the extra loss, and per fact CE_i and token accuracy."""
-    with prefix.replayed(batch) if prefix else nullcontext():
-        logits = target_logits(model, batch)
-    per_fact, hits = fact_losses(logits, batch.labels)
-    loss = (weights[batch.indices].to(per_fact) * per_fact).sum() / facts
+    per_fact, hits = fact_losses(run.logits(model), run.batch.labels)
+    loss = (weights[run.batch.indices].to(per_fact) * per_fact).sum() / facts
     extra = extra_loss(model)
     return loss if extra is None else loss + extra, per_fact.detach(), hits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench import fusing, training
+from bench import fusing, passes
 from bench.executor import run_grid
 from bench.forgetting.base_states import BaseStates
 from bench.options import build_options
@@ -52,12 +52,17 @@ def test_a_grid_without_any_shortcut_gives_the_same_numbers(
     tiny_folder, facts_file, tmp_path, monkeypatch
 ):
     taken = []
-    ways = ((fusing, "project"), (training.FrozenPrefix, "replayed"), (BaseStates, "again"))
+    ways = (
+        (fusing, "project"),
+        (passes.FrozenPrefix, "replayed"),
+        (passes.TokenTree, "logits"),
+        (BaseStates, "again"),
+    )
     for module, name in ways:
         plain = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, f=plain: taken.append(f) or f(*a))
     ours = grid(tiny_folder, facts_file, tmp_path / "ours")
-    assert len(set(taken)) == 3
+    assert len(set(taken)) == len(ways)
     taken.clear()
     with without():
         plain = grid(tiny_folder, facts_file, tmp_path / "plain")
