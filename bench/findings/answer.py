@@ -100,6 +100,7 @@ class Claim:
         negated: The statement holds where the effects do not: "matches" is "loses nothing".
         advice: What to do, for each verdict that there is advice for.
         least_seeds: Fewer decide nothing.
+        least_effects: With fewer comparisons in a setting the statement cannot hold there.
     """
 
     says: str
@@ -110,6 +111,7 @@ class Claim:
     negated: bool = False
     advice: Mapping[Verdict, str] = field(default_factory=dict)
     least_seeds: int = LEAST_SEEDS
+    least_effects: int = 1
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -128,6 +130,8 @@ class Claim:
             (Verdict.NO, Verdict.YES) if self.needs is Needs.ALL else (Verdict.YES, Verdict.NO)
         )
         decided = strong if strong in found else weak if set(found) == {weak} else Verdict.OPEN
+        if decided is Verdict.YES and len(found) < self.least_effects:
+            decided = Verdict.OPEN
         return _opposite(decided) if self.negated else decided
 
     @property

@@ -17,6 +17,8 @@ FOLDER = "grids"
 GPU_MODEL = "meta-llama/Llama-3.2-1B"
 """A hub model for the command that repeats a grid on a GPU."""
 
+GPU_RESULTS = "results/findings-gpu"
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -59,7 +61,7 @@ class Grid:
     @property
     def gpu_command(self) -> str:
         """What runs the same on a GPU and a model of the hub."""
-        words = ["--models", GPU_MODEL, "--device", "cuda", "--out", "results/findings-gpu"]
+        words = ["--models", GPU_MODEL, "--device", "cuda", "--out", GPU_RESULTS]
         return f"{self.command} {shlex.join(words)}"
 
 

@@ -17,6 +17,7 @@ from bench.findings.evidence import Evidence
 from bench.findings.grids import Grid, took
 from bench.findings.picture import Picture
 from bench.findings.studies import STUDIES
+from bench.options import RunOptions
 from bench.records import Status
 from bench.report.wording import duration, markdown
 
@@ -83,7 +84,7 @@ def findings_page(
         sections=sections,
         grids=_grids(evidence),
         machines=_machines(evidence),
-        gpu=[grid.gpu_command for grid in evidence.grids],
+        gpu=_gpu_commands(evidence),
         problems=evidence.problems,
     )
 
@@ -142,6 +143,13 @@ def _commands(answer: Answer, evidence: Evidence) -> str:
     by_name |= {study.name: study.command for study in STUDIES}
     lines = [by_name[name] for name in answer.question.grids if name in by_name]
     return "\n".join(["```sh", *lines, "```"]) if lines else "No grid file is committed for it."
+
+
+def _gpu_commands(evidence: Evidence) -> list[str]:
+    """Return the commands of the grids on the default model, and of the studies."""
+    default = RunOptions.model_fields["models"].default
+    grids = [grid.gpu_command for grid in evidence.grids if grid.options.models == default]
+    return [*grids, *(study.gpu_command for study in STUDIES)]
 
 
 def _grids(evidence: Evidence) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from bench.findings.grids import GPU_MODEL, GPU_RESULTS
 from bench.records import CellSpec
 
 
@@ -28,10 +29,20 @@ class FindingStudy:
 
     @property
     def command(self) -> str:
-        """What repeats it."""
+        """What repeats it here."""
+        return shlex.join([*self._words, "--out", "results/findings"])
+
+    @property
+    def gpu_command(self) -> str:
+        """What runs the same on a GPU and a model of the hub."""
+        words = ["--model", GPU_MODEL, "--device", "cuda", "--out", GPU_RESULTS]
+        return shlex.join([*self._words, *words])
+
+    @property
+    def _words(self) -> list[str]:
+        sizes = ",".join(map(str, self.sizes))
         words = ["nox", "-s", "bench", "--", "study", self.name, "--task", self.task]
-        words += ["--sizes", ",".join(map(str, self.sizes)), "--measured", str(self.measured)]
-        return shlex.join([*words, "--seeds", "0-2", "--out", "results/findings"])
+        return [*words, "--sizes", sizes, "--measured", str(self.measured), "--seeds", "0-2"]
 
     def holds(self, spec: CellSpec) -> bool:
         """Return whether a training is of this call."""

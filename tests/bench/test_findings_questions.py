@@ -248,6 +248,16 @@ def test_kpm_keeps_calibrated_and_other_knowledge_apart():
     }
 
 
+def test_kpm_cannot_win_against_rivals_that_were_not_run():
+    plans = [
+        Plan("lora", 0.8, n=200, lost={"elements": 0.35}),
+        Plan("corda[calibration=elements]", 0.8, n=200, lost={"elements": 0.02}),
+    ]
+    assert verdicts(keeping, evidence_of(*plans))[0] is OPEN
+    plans[1] = replace(plans[1], lost={"elements": 0.35})
+    assert verdicts(keeping, evidence_of(*plans))[0] is NO
+
+
 def test_ipm_learns_more():
     assert verdicts(keeping, kept_knowledge(0.1, 0.1, ipm=1.0))[2] is YES
     assert verdicts(keeping, kept_knowledge(0.1, 0.1, ipm=0.6))[2] is NO

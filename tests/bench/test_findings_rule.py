@@ -87,6 +87,12 @@ def test_effects_of_a_setting_are_joined(effects, every, some):
     assert Claim("c", effects, needs=Needs.ANY).verdict is some
 
 
+def test_a_claim_over_several_controls_does_not_hold_without_them():
+    assert Claim("c", (CLEAR,), least_effects=2).verdict is OPEN
+    assert Claim("c", (SMALL,), least_effects=2).verdict is NO
+    assert Claim("c", (CLEAR, CLEAR), least_effects=2).verdict is YES
+
+
 def test_settings_abstain_or_disagree():
     yes, no, open_ = (
         effect(0.20, 0.12, 0.28, setting="yes"),

@@ -22,7 +22,9 @@ def of_adapters(settings: Iterable[Setting]) -> Iterator[Picture]:
     """Return a picture per base and task, both kinds of rates where both were run."""
     groups: dict[str, list[Setting]] = {}
     for setting in settings:
-        groups.setdefault(f"{setting.spec.model} on {setting.spec.task}", []).append(setting)
+        spec = setting.spec
+        title = f"{spec.model} on {spec.task}, {spec.facts} facts"
+        groups.setdefault(title, []).append(setting)
     for title, members in groups.items():
         caption = f"{title}. Facts answered by each adapter, at default and at tuned rates."
         yield Picture(file_name("rates", title), caption, partial(_draw, title, members))

@@ -60,6 +60,7 @@ def answer(evidence: Evidence) -> Answer:
                 "Accuracy is lower at both ends of target distance than between them",
                 everything,
                 WIDE_POINTS,
+                least_effects=2,
                 advice=_ADVICE,
             ),
             Claim("It is, too, among the facts that the base did not answer", unknown, WIDE_POINTS),

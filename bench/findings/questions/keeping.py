@@ -43,6 +43,7 @@ def answer(evidence: Evidence) -> Answer:
                 "kpm forgets less of the knowledge it was calibrated on than lora, pissa and "
                 "milora",
                 tuple(_losses(found, calibrated=True)),
+                least_effects=len(RIVALS),
                 advice={
                     Verdict.YES: "To keep knowledge that you can sample, calibrate corda on it",
                     Verdict.NO: "corda's calibration does not pay for keeping knowledge at this "
@@ -52,6 +53,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "kpm forgets less of other knowledge than lora, pissa and milora",
                 tuple(_losses(found, calibrated=False)),
+                least_effects=len(RIVALS),
             ),
             Claim(
                 "ipm answers more of the trained facts than lora",

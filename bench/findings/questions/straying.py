@@ -155,7 +155,7 @@ def _by_number(settings: list[Setting]) -> Iterator[Effect]:
 def _differ_in_size_alone(more: Setting, fewer: Setting) -> bool:
     keys = ("model", "task", "model_revision", "dtype", "prompt_digest", "epochs", "batch_size")
     same = all(getattr(more.spec, key) == getattr(fewer.spec, key) for key in keys)
-    return same and more.spec.facts > fewer.spec.facts
+    return same and more.tuned is fewer.tuned and more.spec.facts > fewer.spec.facts
 
 
 def _same_facts(method: str, more: Setting, fewer: Setting) -> Iterator[Effect]:
