@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.decoding import Decoder, Sampling, greedy
+from bench.encoding import TEXTS_AT_ONCE
 from tasks.fact import hash_fraction
 from tasks.prompt import target_text
 
@@ -21,9 +22,13 @@ SPARE_TOKENS = 4
 
 def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
     """Return how many tokens an answer may have: the longest target and a few, at most 64."""
+    texts = [target_text(target) for target in dict.fromkeys(targets)]
     lengths = [
-        len(tokenizer(target_text(target), add_special_tokens=False)["input_ids"])
-        for target in targets
+        len(tokens)
+        for start in range(0, len(texts), TEXTS_AT_ONCE)
+        for tokens in tokenizer(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False)[
+            "input_ids"
+        ]
     ]
     return min(LONGEST_ANSWER, max(lengths, default=0) + SPARE_TOKENS)
 

@@ -16,7 +16,7 @@ from bench.lending import borrow
 from bench.likelihood import target_logits
 from bench.models import Base
 from bench.records import CellSpec
-from bench.signals import BaseSignals, training_example
+from bench.signals import BaseSignals, training_examples
 from bench.training import TrainingPlan, data_order_seed
 from methods.parts import Setting
 from methods.recipe import Recipe
@@ -113,7 +113,7 @@ def _training_plan(
 ) -> TrainingPlan:
     chosen = decisions.chosen
     return TrainingPlan(
-        examples=[training_example(base.tokenizer, facts[index]) for index in chosen],
+        examples=training_examples(base.tokenizer, [facts[index] for index in chosen]),
         weights=decisions.weights[chosen],
         epochs=spec.epochs,
         batch_size=spec.batch_size,

@@ -74,7 +74,7 @@ class PhaseClock:
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - started
             cold = seconds + self._cache.saved - saved
-            peak = _peak_bytes(self._gpus)
+            peak = peak_bytes(self._gpus)
             self.phases[name] = Phase(seconds=seconds, seconds_cold=cold, peak_bytes=peak)
 
 
@@ -88,7 +88,8 @@ def _reset_peak(gpus: Sequence[torch.device]) -> None:
         clear.write_text("5")  # resets VmHWM to the memory in use now
 
 
-def _peak_bytes(gpus: Sequence[torch.device]) -> int:
+def peak_bytes(gpus: Sequence[torch.device] = ()) -> int:
+    """Return the most memory in use since it was last reset: on GPUs, else of the process."""
     if gpus:
         return sum(torch.cuda.max_memory_allocated(device) for device in gpus)
     status = Path("/proc/self/status")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.answer_states import fact_deviations
 from bench.answering import answer_budget, greedy_answers
 from bench.device_map import is_divided
-from bench.encoding import Example, encode
+from bench.encoding import Example, encode_all
 from bench.evaluation import Responses, respond
 from bench.fact_rows import AnswerSpace
 from bench.knowledge import measure_knowledge
@@ -101,7 +101,7 @@ class BaseSignals:
             lambda: fact_deviations(
                 self._base.model,
                 head.weight,
-                [training_example(self._base.tokenizer, fact) for fact in self.facts],
+                training_examples(self._base.tokenizer, self.facts),
                 self._base.tokenizer.pad_token_id,
                 norm,
             ),
@@ -196,9 +196,9 @@ def calibration_text(fact: Fact) -> str:
     return question_text(fact.question) + target_text(fact.target)
 
 
-def training_example(tokenizer: PreTrainedTokenizerBase, fact: Fact) -> Example:
-    """Encode a fact as it is trained: the plain prompt and the first answer."""
-    return encode(tokenizer, question_text(fact.question), fact.target)
+def training_examples(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> list[Example]:
+    """Encode facts as they are trained: the plain prompt and the first answer."""
+    return encode_all(tokenizer, [(question_text(fact.question), fact.target) for fact in facts])
 
 
 def _correct(answers: Sequence[str], facts: Sequence[Fact]) -> Tensor:

@@ -32,6 +32,9 @@ _HEAD = 512
 
 _MAGIC = b"PAR1"
 
+ROWS_AT_ONCE = 2**15
+"""Fact rows in one group of a Parquet file."""
+
 
 class Asked(BaseModel):
     """A forgetting task as it was asked: its name, and the most items."""
@@ -113,8 +116,8 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
-    """Return fact rows as a table whose column types do not depend on the rows."""
+def arrow_schema() -> pa.Schema:
+    """Return the columns of fact rows; their types do not depend on the rows."""
     import pyarrow as pa
 
     kinds: dict[object, pa.DataType] = {
@@ -128,12 +131,22 @@ def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
         list[float]: pa.list_(pa.float64()),
     }
     fields = FactRow.model_fields.items()
-    schema = pa.schema([(name, kinds[field.annotation]) for name, field in fields])
-    return pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
+    return pa.schema([(name, kinds[field.annotation]) for name, field in fields])
+
+
+def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
+    """Return fact rows as a table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(
+        [row.model_dump(mode="json") for row in rows], schema=arrow_schema()
+    )
 
 
 def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
-    """Write fact rows as Parquet."""
+    """Write fact rows as Parquet, many in groups: as Python objects each takes 3 kB."""
     import pyarrow.parquet as pq
 
-    pq.write_table(arrow_table(rows), path)
+    with pq.ParquetWriter(path, arrow_schema()) as file:
+        for start in range(0, max(1, len(rows)), ROWS_AT_ONCE):
+            file.write_table(arrow_table(rows[start : start + ROWS_AT_ONCE]))

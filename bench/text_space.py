@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from bench.answer_states import latent_states
-from bench.encoding import Example, batches_by_length, collate
+from bench.encoding import TEXTS_AT_ONCE, Example, batches_by_length, collate
 from bench.models import Base
 from methods.encoder import Encoder
-from methods.semantics import mean_embedding, nearest_distance
+from methods.semantics import EMPTY, cosine_distance
 from methods.targets import decoder_layers
 from tasks.fact import Fact
+
+T = TypeVar("T")
 
 CONTEXT = "Answer:"
 """What texts follow when they are run: alone, the first token's states hardly depend on it."""
 
 TEXT_BATCH = 32
+
+FACTS_AT_ONCE = 2**14
+"""Answers whose vectors are held: of a million, each in 576 dimensions, they would take 5 GB."""
 
 
 class TextSpace:
@@ -44,27 +50,63 @@ class TextSpace:
 
     def distances(self, answers: Sequence[str]) -> Tensor:
         """Return how far each fact's answer is from its nearest target, float64 `[facts]`."""
+        pairs = list(zip(answers, self._facts, strict=True))
+        starts = range(0, len(pairs), FACTS_AT_ONCE)
+        found = [self._distances(pairs[start : start + FACTS_AT_ONCE]) for start in starts]
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+    def _distances(self, pairs: Sequence[tuple[str, Fact]]) -> Tensor:
         # What is a target is not run again: the batch moves states by rounding, and equal is 0.
-        said = self._encode([text for text in answers if text and text not in self._targets])
-        known = {text: self._centred(vector) for text, vector in said.items()} | self._targets
-        found = [
-            nearest_distance(known.get(answer), [known[target] for target in fact.answers])
-            for answer, fact in zip(answers, self._facts, strict=True)
-        ]
-        return torch.tensor(found, dtype=torch.float64)
+        said = self._encode([text for text, _ in pairs if text and text not in self._targets])
+        known = {text: self._centred(vector) for text, vector in said.items()}
+        found = torch.full((len(pairs),), EMPTY, dtype=torch.float64)
+        for rows in _alike([len(fact.answers) if text else 0 for text, fact in pairs]):
+            spoken = [self._targets.get(text, known.get(text)) for text, _ in _chosen(pairs, rows)]
+            answers = torch.stack([vector for vector in spoken if vector is not None])
+            accepted = [self._targets[t] for _, fact in _chosen(pairs, rows) for t in fact.answers]
+            targets = torch.stack(accepted).view(len(rows), -1, answers.shape[-1])
+            found[rows] = cosine_distance(answers[:, None], targets).min(1).values
+        return found
 
     def _centred(self, vector: Tensor) -> Tensor:
         return vector if self._centre is None else vector - self._centre
 
     def _encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Return E of each distinct text before centring, float64 `[dim]`."""
-        tokens = {text: self._tokens(f" {text}") for text in texts}
+        tokens = self._tokens(list(dict.fromkeys(texts)))
         if self._space is None:
-            return {text: mean_embedding(self._table, ids).cpu() for text, ids in tokens.items()}
+            return _mean_embeddings(self._table, tokens)
         return _mean_states(self._base, tokens, self._space)
 
-    def _tokens(self, text: str) -> list[int]:
-        return self._base.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
+        """Return the tokens of distinct texts, as they stand after a prompt."""
+        found: list[list[int]] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
+            found += self._base.tokenizer(some, add_special_tokens=False)["input_ids"]
+        return dict(zip(texts, found, strict=True))
+
+
+def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Return `methods.semantics.mean_embedding` of each text, texts of one length together."""
+    texts, ids = list(tokens), list(tokens.values())
+    vectors: dict[int, Tensor] = {}
+    for rows in _alike([len(row) for row in ids]):
+        means = table[torch.tensor(_chosen(ids, rows))].double().mean(1).cpu()
+        vectors |= zip(rows, means, strict=True)
+    return {text: vectors[index] for index, text in enumerate(texts)}
+
+
+def _alike(sizes: Sequence[int]) -> list[list[int]]:
+    """Return the indices of each distinct size but 0."""
+    groups: dict[int, list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    return [rows for size, rows in groups.items() if size]
+
+
+def _chosen(items: Sequence[T], rows: Sequence[int]) -> list[T]:
+    return [items[row] for row in rows]
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import click
 
 from bench.quiet import quiet_libraries
 
-NAMES = ("steps", "freeze", "corda", "pissa", "evaluation", "grid")
+NAMES = ("steps", "freeze", "corda", "pissa", "evaluation", "grid", "scale")
 DTYPES = ("float32", "bfloat16")
 PAGE = Path("docs/performance.md")
 

@@ -11,8 +11,25 @@ from statistics import median
 from typing import TypeVar
 
 from bench.models import DType
+from bench.perf.curves import Curve
 
 Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes over which cost is measured as work grows.
+
+    Attributes:
+        facts, cells, layers, widths: Ascending.
+        seven_b: Whether the matrices of a 7B model are decomposed too.
+    """
+
+    facts: tuple[int, ...]
+    cells: tuple[int, ...]
+    layers: tuple[int, ...]
+    widths: tuple[int, ...]
+    seven_b: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Size:
         items: Of the forgetting task.
         repeats: Of each timing that is taken several times.
         exact: Layers whose preparation is compared with a float64 SVD, evenly spaced; 0 is all.
+        scale: Of the curves.
     """
 
     name: str
@@ -34,10 +52,35 @@ class Size:
     items: int
     repeats: int
     exact: int
+    scale: Scale
 
 
-QUICK = Size("quick", facts=16, epochs=2, batch_size=8, items=8, repeats=1, exact=4)
-FULL = Size("full", facts=64, epochs=10, batch_size=8, items=200, repeats=5, exact=0)
+QUICK = Size(
+    "quick",
+    facts=16,
+    epochs=2,
+    batch_size=8,
+    items=8,
+    repeats=1,
+    exact=4,
+    scale=Scale(facts=(100, 1000), cells=(10, 100), layers=(1, 2, 4), widths=(128, 256, 512)),
+)
+FULL = Size(
+    "full",
+    facts=64,
+    epochs=10,
+    batch_size=8,
+    items=200,
+    repeats=5,
+    exact=0,
+    scale=Scale(
+        facts=(100, 1000, 10_000, 100_000, 1_000_000),
+        cells=(10, 100, 1000, 10_000),
+        layers=(2, 4, 8, 16, 32),
+        widths=(256, 512, 1024, 2048, 4096),
+        seven_b=True,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -113,11 +156,13 @@ class Outcome:
         rows: Of the table.
         trainings: Phases to compare with the speed of matrix products.
         notes: Lines for the page, such as what bounds an entry.
+        curves: Of cost as work grows.
     """
 
     rows: list[Row] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
 
 Entry = Callable[[Bench], Outcome]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tabulate import tabulate
 
+from bench.perf.curves import Curve
 from bench.perf.entries import Outcome, Row, Training
 from bench.perf.machine import Machine
 
@@ -22,17 +23,28 @@ and after training. What our recipes chose (kept facts, weights, layers) it is g
 Timings are wall seconds, medians over repeats in which the sides take turns after one round that
 is not counted; the grid is run once."""
 
+SCALE = """\
+Wall seconds over sizes, and the exponent e of seconds ~ size^e that fits the upper two decades;
+below them fixed costs show. Facts are those of `fictional`, without a pass of the model: answers
+are given, tokens and vectors are the model's own. A report's cells are five seeds of eight methods
+on task after task; its plots are left out."""
+
 GPU = "Nothing here was measured on a GPU."
 
 
-def page(command: str, machine: Machine, outcomes: Mapping[str, Outcome]) -> str:
-    """Return the page of a run of the suite, Markdown."""
+def page(command: str, machine: Machine, outcomes: Mapping[str, Outcome], figure: str = "") -> str:
+    """Return the page of a run of the suite, Markdown; `figure` is the file of the curves."""
     rows = [row for outcome in outcomes.values() for row in outcome.rows]
     trainings = [training for outcome in outcomes.values() for training in outcome.trainings]
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
-    blocks = [TITLE, INTRODUCTION, _measured_on(command, machine), table(rows)]
+    curves = [curve for outcome in outcomes.values() for curve in outcome.curves]
+    blocks = [TITLE, INTRODUCTION, _measured_on(command, machine)]
+    blocks += [table(rows)] if rows else []
     if trainings:
         blocks += ["## Beside the physical limit", _limits(trainings, machine)]
+    if curves:
+        blocks += ["## As work grows", SCALE, curve_table(curves)]
+        blocks += [f"![Seconds over sizes, both logarithmic]({figure})"] if figure else []
     if notes:
         blocks += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join([*blocks, GPU]) + "\n"
@@ -53,6 +65,22 @@ def table(rows: list[Row], form: str = "github") -> str:
         for row in rows
     ]
     headers = ["", "usual, s", "ours, s", "ratio", "asked", "", "same numbers"]
+    return tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True)
+
+
+def curve_table(curves: list[Curve], form: str = "github") -> str:
+    """Return what each size took, and the exponent beside the expected one."""
+    cells = [
+        [
+            curve.what,
+            curve.axis,
+            ", ".join(f"{point.size:,}: {point.seconds:.2g} s" for point in curve.points),
+            "" if curve.exponent is None else f"{curve.exponent:.2f}",
+            f"{curve.expected:.0f}",
+        ]
+        for curve in curves
+    ]
+    headers = ["", "over", "seconds by size", "exponent", "expected at most"]
     return tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True)
 
 

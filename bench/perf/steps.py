@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
+import torch
 from torch import nn
 
 from bench.attaching import Attached
@@ -27,18 +28,14 @@ from bench.training import TrainingLog, train
 METHODS = ("lora", "dora")
 LOSS_TOLERANCE: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.2}
 """Between the losses of both sides in the first round, in nats per token."""
-
-
-class _Side(Protocol):
-    losses: list[float]
-
-    def seconds(self) -> float:
-        """Train for an epoch; return the median seconds of a step, the first not counted."""
-        ...
+PROFILED = 6
+"""Operations that a profile names."""
 
 
 @dataclass
 class _Ours:
+    """Our training; `seconds` trains an epoch and returns the median of all steps but the first."""
+
     cell: PlannedCell
     attached: Attached
     losses: list[float] = field(default_factory=list)
@@ -51,9 +48,26 @@ class _Ours:
         self.flops = log.flops / len(log.losses)
         return _gap(stamps)
 
+    def profile(self, dtype: DType) -> str:
+        """Say which operations an epoch computes longest: what bounds a step."""
+        seen = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+
+        def on_step(step: int, loss: float) -> None:
+            if step == 1:  # counts its operations, which takes longer than doing them
+                seen.start()
+
+        _train(self.cell, self.attached, on_step)
+        seen.stop()
+        spent = {event.key: float(event.self_cpu_time_total) for event in seen.key_averages()}
+        longest = sorted(spent, key=lambda key: spent[key], reverse=True)[:PROFILED]
+        shares = [f"{key} {spent[key] / sum(spent.values()):.0%}" for key in longest]
+        return f"Our lora step, {dtype}, by operation: {', '.join(shares)}."
+
 
 @dataclass
 class _Usual:
+    """The other side's, with the same `seconds`."""
+
     model: nn.Module
     tokenizer: Any
     job: Job
@@ -103,7 +117,8 @@ def training_steps(bench: Bench) -> Outcome:
         runs["usual", pair.method, pair.dtype] = pair.usual.seconds
         runs["ours", pair.method, pair.dtype] = pair.ours.seconds
     seconds = interleaved(runs, bench.size.repeats)
-    outcome = Outcome()
+    profiled = [pair for pair in pairs if pair.method == "lora"]
+    outcome = Outcome(notes=[pair.ours.profile(pair.dtype) for pair in profiled])
     for pair in pairs:
         theirs, ours = (seconds[side, pair.method, pair.dtype] for side in ("usual", "ours"))
         outcome.rows.append(pair.row(theirs, ours))

@@ -12,8 +12,10 @@ import click
 from bench.perf.asking import evaluation
 from bench.perf.entries import Bench, Entry
 from bench.perf.machine import this_machine
-from bench.perf.page import page, table
+from bench.perf.page import curve_table, page, table
 from bench.perf.preparation import preparing_corda, preparing_pissa
+from bench.perf.scale import scale_curves
+from bench.perf.scale_figure import files
 from bench.perf.steps import frozen_epochs, training_steps
 from bench.perf.whole import whole_grid
 
@@ -25,6 +27,7 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
         "pissa": preparing_pissa,
         "evaluation": evaluation,
         "grid": whole_grid,
+        "scale": scale_curves,
     }
 )
 
@@ -47,10 +50,15 @@ def run_suite(bench: Bench, names: Sequence[str], command: str, out: Path | None
         outcomes[name] = ENTRIES[name](bench)
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s", err=True)
     rows = [row for outcome in outcomes.values() for row in outcome.rows]
-    text = page(command, machine, outcomes)
+    curves = [curve for outcome in outcomes.values() for curve in outcome.curves]
     if out is None:
-        click.echo(text)
+        click.echo(page(command, machine, outcomes))
     else:
-        click.echo(table(rows, "simple"))
-        out.write_text(text, encoding="utf-8")
+        picture = out.with_name(f"{out.stem}-scale")
+        figure = f"{picture.name}.png" if curves else ""
+        click.echo(table(rows, "simple") if rows else "")
+        click.echo(curve_table(curves, "simple") if curves else "")
+        out.write_text(page(command, machine, outcomes, figure), encoding="utf-8")
+        for suffix, content in files(curves).items() if curves else ():
+            picture.with_name(f"{picture.name}{suffix}").write_bytes(content)
     return all(row.agreed for row in rows)

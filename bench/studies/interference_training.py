@@ -20,7 +20,7 @@ from bench.likelihood import negative_log_likelihoods
 from bench.models import Base
 from bench.phases import CostedCache
 from bench.records import Status
-from bench.signals import BaseSignals, training_example
+from bench.signals import BaseSignals, training_examples
 from bench.studies.interference_plan import PlannedTraining
 from bench.studies.interference_store import FactOutcome, Trained, TrainingRecord
 from bench.training import DivergenceError, TrainingLog, train
@@ -136,7 +136,7 @@ def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> 
 
     They are the last latent space after the final norm, which the head reads; `[facts, dim]`.
     """
-    examples = [training_example(base.tokenizer, fact) for fact in facts]
+    examples = training_examples(base.tokenizer, facts)
     lengths = [len(example.tokens) for example in examples]
     found: dict[int, States] = {}
     for indices in batches_by_length(lengths, EVALUATION_BATCH, None):

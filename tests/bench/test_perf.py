@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
+from bench import cli
+from bench.perf import whole
 from bench.perf.__main__ import DTYPES, NAMES, main
-from bench.perf.entries import Bench, Outcome, Row, Size, Training, interleaved, share_equal
+from bench.perf.entries import QUICK, Bench, Outcome, Row, Size, Training, interleaved, share_equal
 from bench.perf.machine import Machine
 from bench.perf.page import page
 from bench.perf.suite import ENTRIES
+from bench.perf.usual.__main__ import run
+from bench.perf.usual.job import Job
 
-SMALL = Size("small", facts=8, epochs=2, batch_size=4, items=2, repeats=1, exact=0)
+SMALL = Size(
+    "small", facts=8, epochs=2, batch_size=4, items=2, repeats=1, exact=0, scale=QUICK.scale
+)
 MACHINE = Machine("a processor, 2 cores", 8 * 2**30, {"torch": "2"}, "abc", {"float32": 1e9})
 
 
@@ -28,7 +36,25 @@ def test_both_sides_find_the_same(bench, name):
     assert compared
     assert all(row.agreed for row in compared), compared
     assert all(row.usual > 0 and row.ours > 0 for row in outcome.rows)
-    assert len(outcome.trainings) == (4 if name == "steps" else 0)
+    if name == "steps":
+        assert len(outcome.trainings) == 4
+        assert "by operation: " in outcome.notes[0]
+
+
+def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
+    def in_this_process(module, *arguments):
+        if module == "bench":
+            assert cli.main(arguments) == 0
+        else:
+            run(Job.read(Path(arguments[0]))).write(Path(arguments[1]))
+
+    monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
+    monkeypatch.setattr(whole, "METHODS", ("lora", "freeze"))
+    monkeypatch.setattr(whole, "_run", in_this_process)
+    outcome = ENTRIES["grid"](bench)
+    [row] = outcome.rows
+    assert row.agreed, row.same
+    assert [note.partition(":")[0] for note in outcome.notes] == ["lora", "lora+freeze"]
 
 
 def test_rounds_take_turns_and_the_first_is_not_counted():

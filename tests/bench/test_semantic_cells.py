@@ -16,7 +16,7 @@ from bench.phases import CostedCache
 from bench.progress import Silent
 from bench.records import Status
 from bench.runner import run_cell
-from bench.signals import BaseSignals, training_example
+from bench.signals import BaseSignals, training_examples
 from bench.store import ResultsStore
 from bench.training import TrainingPlan, train
 from bench.workbench import Workbench
@@ -149,7 +149,7 @@ def test_nothing_at_or_below_the_cut_gets_a_gradient_or_changes(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.register_hook(lambda grad, name=name: with_gradient.add(name))
-    examples = [training_example(base.tokenizer, fact) for fact in facts]
+    examples = training_examples(base.tokenizer, facts)
     plan = TrainingPlan(examples, torch.ones(len(facts)), 2, 4, 1e-2, 0, 0)
     train(model, recipe.adapter, plan, lambda step, loss: None)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}

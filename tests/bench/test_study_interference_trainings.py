@@ -13,7 +13,7 @@ from bench.evaluation import respond
 from bench.phases import CostedCache
 from bench.progress import Silent
 from bench.records import Status
-from bench.signals import training_example
+from bench.signals import training_examples
 from bench.studies import interference_training
 from bench.studies.interference import run_interference
 from bench.studies.interference_plan import plan_study
@@ -69,7 +69,7 @@ def test_facts_are_measured_as_a_cell_evaluates_them(asked, tiny_base):
     ):
         assert outcome.answer.startswith(answer), "the same answer, with more room"
         assert outcome.nll == pytest.approx(nll, abs=1e-5)
-        example = training_example(tiny_base.tokenizer, fact)
+        [example] = training_examples(tiny_base.tokenizer, [fact])
         hidden = _hidden(tiny_base.model, example.tokens)
         np.testing.assert_allclose(outcome.state, hidden[example.start - 1], atol=1e-5)
 
