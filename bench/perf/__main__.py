@@ -16,11 +16,18 @@ PAGE = Path("docs/performance.md")
 
 
 @click.command()
-@click.option("--full/--quick", default=False, help="64 facts and 10 epochs, or some minutes.")
+@click.option(
+    "--full/--quick", default=False, help="64 facts and 10 epochs, in hours; or two minutes."
+)
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Some entries alone.")
 @click.option("--model", default="smollm2-135m", show_default=True, help="Name or folder.")
 @click.option("--task", default="countries", show_default=True, help="Facts to learn.")
-@click.option("--dtype", multiple=True, type=click.Choice(DTYPES), help="Of bases; default both.")
+@click.option(
+    "--dtype",
+    multiple=True,
+    type=click.Choice(DTYPES),
+    help="Of bases; with --full both, else float32.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help=f"The page; with --full {PAGE}.")
 def main(
     full: bool,
@@ -40,8 +47,8 @@ def main(
     command = " ".join(["nox -s perf --", *sys.argv[1:]])
     with tempfile.TemporaryDirectory() as scratch:
         size = FULL if full else QUICK
-        bench = Bench(model, task, size, dtype or DTYPES, Path(scratch))  # type: ignore[arg-type]
-        agreed = run_suite(bench, only or NAMES, command, out)
+        bench = Bench(model, task, size, dtype or size.dtypes, Path(scratch))  # type: ignore[arg-type]
+        agreed = run_suite(bench, only or size.entries or NAMES, command, out)
     sys.exit(0 if agreed else 1)
 
 

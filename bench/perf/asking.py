@@ -31,7 +31,7 @@ def evaluation(bench: Bench) -> Outcome:
     cell = plan_cell(bench, "lora", epochs=1)
     sides = _Sides(bench, base, cell)
     runs = {"usual": sides.usual_seconds, "ours": sides.our_seconds}
-    seconds = interleaved(runs, min(REPEATS, bench.size.repeats))
+    seconds = interleaved(runs, min(REPEATS, bench.size.repeats), warm=bench.size.warm)
     answers, items = sides.agreement()
     row = Row(
         "evaluation of a cell: answers, likelihoods, forgetting",

@@ -43,6 +43,11 @@ class Size:
         repeats: Of each timing that is taken several times.
         exact: Layers whose preparation is compared with a float64 SVD, evenly spaced; 0 is all.
         scale: Of the curves.
+        warm: Whether a round that is not counted comes first.
+        dtypes: Of bases, unless others are named.
+        modes: Of CorDA.
+        entries: That run where none is named; empty: all. A grid takes the other side a fresh
+            process for each method, which alone is longer than a quick look may be.
     """
 
     name: str
@@ -53,17 +58,25 @@ class Size:
     repeats: int
     exact: int
     scale: Scale
+    warm: bool = True
+    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    modes: tuple[str, ...] = ("ipm", "kpm")
+    entries: tuple[str, ...] = ()
 
 
 QUICK = Size(
     "quick",
-    facts=16,
+    facts=8,
     epochs=2,
-    batch_size=8,
-    items=8,
+    batch_size=4,
+    items=4,
     repeats=1,
-    exact=4,
+    exact=2,
     scale=Scale(facts=(100, 1000), cells=(10, 100), layers=(1, 2, 4), widths=(128, 256, 512)),
+    warm=False,
+    dtypes=("float32",),
+    modes=("ipm",),
+    entries=("steps", "freeze", "corda", "pissa", "evaluation"),
 )
 FULL = Size(
     "full",
@@ -176,21 +189,24 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleaved(runs: Mapping[Key, Callable[[], float]], repeats: int) -> dict[Key, float]:
+def interleaved(
+    runs: Mapping[Key, Callable[[], float]], repeats: int, *, warm: bool = True
+) -> dict[Key, float]:
     """Time several things in turn, so that what the machine does besides harms all alike.
 
     Args:
         runs: Each returns the seconds it took.
-        repeats: Rounds; one more comes first and is not counted.
+        repeats: Rounds.
+        warm: Whether one more comes first and is not counted.
 
     Returns:
         The median of each.
     """
     seconds: dict[Key, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
+    for counted in [*([False] if warm else []), *[True] * repeats]:
         for name, run in runs.items():
             taken = run()
-            if repeat:
+            if counted:
                 seconds[name].append(taken)
     return {name: median(values) for name, values in seconds.items()}
 

@@ -26,6 +26,7 @@ from methods.parts import Setting
 from methods.targets import linear_layers, weight_of
 
 REPEATS = 3
+CORDA_RATIOS = {"ipm": 5.0, "kpm": 3.0}
 CORDA_ERROR, PISSA_ERROR = 1e-5, 1e-4
 """What the relative error of B A against float64 may be, where it is determined."""
 
@@ -47,7 +48,7 @@ class _Product:
 def preparing_corda(bench: Bench) -> Outcome:
     """CorDA in both modes, calibration included."""
     base = load_base(bench.model, dtype="float32")
-    rows = [_corda(bench, base, "ipm", 5.0), _corda(bench, base, "kpm", 3.0)]
+    rows = [_corda(bench, base, mode, CORDA_RATIOS[mode]) for mode in bench.size.modes]
     return Outcome([row for row, _ in rows], notes=[note for _, note in rows])
 
 
@@ -115,8 +116,9 @@ class _Sides:
             tolerance: Of our relative error where the condition number is under 1e7.
             decomposed: The matrix whose singular vectors are taken, float64, by layer and weight.
         """
+        size = self._bench.size
         runs = {"usual": self._usual_seconds, "ours": self._our_seconds}
-        seconds = interleaved(runs, min(REPEATS, self._bench.size.repeats))
+        seconds = interleaved(runs, min(REPEATS, size.repeats), warm=size.warm)
         products = list(self._products(decomposed))
         known = [product for product in products if product.condition < ILL_CONDITIONED]
         worst = max((product.ours for product in known), default=0.0)

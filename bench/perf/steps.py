@@ -116,7 +116,7 @@ def training_steps(bench: Bench) -> Outcome:
     for pair in pairs:
         runs["usual", pair.method, pair.dtype] = pair.usual.seconds
         runs["ours", pair.method, pair.dtype] = pair.ours.seconds
-    seconds = interleaved(runs, bench.size.repeats)
+    seconds = interleaved(runs, bench.size.repeats, warm=bench.size.warm)
     profiled = [pair for pair in pairs if pair.method == "lora"]
     outcome = Outcome(notes=[pair.ours.profile(pair.dtype) for pair in profiled])
     for pair in pairs:
@@ -144,7 +144,7 @@ def frozen_epochs(bench: Bench) -> Outcome:
     half = base.model.config.get_text_config().num_hidden_layers // 2
     cells = {name: plan_cell(bench, name) for name in ("lora", f"lora+last[n={half}]")}
     runs = {name: partial(_epoch_seconds, base, cell) for name, cell in cells.items()}
-    seconds = interleaved(runs, 1)  # each is many steps long
+    seconds = interleaved(runs, 1, warm=bench.size.warm)  # each is many steps long
     every, upper = cells
     with without(Shortcut.FROZEN_PREFIX):
         plain = _first_losses(base, cells[upper])

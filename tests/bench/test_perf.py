@@ -68,6 +68,7 @@ def test_rounds_take_turns_and_the_first_is_not_counted():
     found = interleaved({"a": lambda: run("a", slow), "b": lambda: run("b", fast)}, 3)
     assert found == {"a": 4.0, "b": 1.0}
     assert calls == ["a", "b"] * 4
+    assert interleaved({"a": lambda: 7.0}, 1, warm=False) == {"a": 7.0}
     assert share_equal([1, 2, 3, 4], [1, 2, 0, 4]) == 0.75
 
 
@@ -105,4 +106,8 @@ def test_the_command_knows_every_entry(tmp_path, monkeypatch):
         ("corda",),
         page_path,
     )
+    assert CliRunner().invoke(main, []).exit_code == 0
+    bench, names, *_ = asked[1]
+    assert (bench.size, bench.dtypes, names) == (QUICK, ("float32",), QUICK.entries)
+    assert set(QUICK.entries) < set(NAMES)
     assert CliRunner().invoke(main, ["--only", "corba"]).exit_code == 2
