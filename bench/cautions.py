@@ -5,12 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.grid import PlannedCell
+from bench.cell import PlannedCell
 from bench.records import CellRecord, CellSpec
+from bench.tuning import shown
 from bench.workbench import Workbench
+from tasks.division import FactSet
 
 ENOUGH_STEPS = 40
 """Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
+
+
+def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
+    """Say what a stage of a tuned grid does, and what was chosen for the second one."""
+    tuned = {_place(cell): cell for cell in cells if cell.spec.tuned}
+    if not tuned:
+        return []
+    if cells[0].spec.fact_set is FactSet.TUNING:
+        return [
+            "stage 1 of 2: every candidate is trained on the tuning facts and scored there, with "
+            f"seed {cells[0].spec.seed} alone"
+        ]
+    chosen = [f"{place}: {_choice(cell)}" for place, cell in tuned.items() if _choice(cell)]
+    return ["stage 2 of 2: the best candidates are trained on the reporting facts", *chosen]
+
+
+def _place(cell: PlannedCell) -> str:
+    return f"{cell.spec.asked} · {cell.spec.model} · {cell.spec.task}"
+
+
+def _choice(cell: PlannedCell) -> str:
+    if not cell.chosen:
+        return cell.why
+    return shown(cell.spec, cell.spec.tuned.over) if cell.spec.tuned else ""
 
 
 def opening_notes(
@@ -18,7 +44,7 @@ def opening_notes(
 ) -> list[str]:
     """Say what of each task is used; what cannot be measured is said before a model is loaded."""
     used = {
-        f"{cell.spec.task}: {cell.spec.facts} of {cell.data.available} facts (--limit)": None
+        f"{cell.spec.task}: {_share(cell)} (--limit)": None
         for cell in cells
         if cell.spec.facts < cell.data.available
     }
@@ -26,6 +52,11 @@ def opening_notes(
         note: None for cell in todo for note in (*few_steps(cell.spec), *bench.suite(cell).notes)
     }
     return [*used, *remarks]
+
+
+def _share(cell: PlannedCell) -> str:
+    kind = f"{cell.spec.fact_set} facts" if cell.spec.fact_set else "facts"
+    return f"{cell.spec.facts} of {cell.data.available} {kind}"
 
 
 def few_steps(spec: CellSpec) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.cache import cache_folder
-from bench.grid import PlannedCell
+from bench.cell import CellState, PlannedCell
 from bench.models import EMBEDDED, ModelSource
 from bench.records import CellSpec, PhaseName, Status
 from bench.store_formats import CellSummary
@@ -60,14 +60,14 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
     """Estimate the cells of a grid that will run.
 
     Args:
-        cells: Planned ones.
+        cells: Planned ones; those whose candidate is to be chosen count as well.
         finished: Summaries of the results folder.
     """
     done = [summary for summary in finished if summary.status is Status.DONE and summary.phases]
     alike, related = _grouped(done, _alike), _grouped(done, _related)
     known: dict[Hashable, tuple[Cost, bool]] = {}
     costs = []
-    for cell in (cell for cell in cells if cell.runs):
+    for cell in (cell for cell in cells if cell.runs or cell.state is CellState.OPEN):
         key = (_alike(cell.spec), cell.spec.model)
         if key not in known:
             near = alike.get(_alike(cell.spec)) or related.get(_related(cell.spec))

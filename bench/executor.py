@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bench.cautions import opening_notes
+from bench.candidates import is_tuned
+from bench.cautions import opening_notes, stage_notes
+from bench.cell import CellState, PlannedCell
 from bench.claims import Claims
 from bench.device import choose_compute
 from bench.device_map import check_device_map
 from bench.failures import check_time_limit
-from bench.grid import PlannedCell, plan_grid
+from bench.grid import plan_grid
 from bench.local_workers import LocalWorkers
 from bench.options import RunOptions
 from bench.progress import Progress
-from bench.records import CellRecord
+from bench.records import CellRecord, Status
 from bench.store import ResultsStore
 from bench.work import Work
 from bench.workbench import Workbench
 from bench.worker_count import worker_count
+from tasks.division import FactSet
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,22 @@ class GridOutcome:
         records: The records of the grid's cells that exist, old and new.
         interrupted: Whether Ctrl-C ended it.
         ran, reused: Cells that ran now, and that were done before.
+        failed: Cells without a result. A candidate that diverged has one where another was
+            chosen: it was tried.
     """
 
     records: list[CellRecord]
     interrupted: bool
     ran: int
     reused: int
+    failed: int
 
 
 def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     """Run what is missing of a grid; finished cells are stored as they finish.
+
+    A tuned grid runs in two stages: every candidate on the tuning set, then, planned again, the
+    chosen ones on the reporting set.
 
     Raises:
         UsageError: Wrong names, unreadable facts, a results folder that cannot be written or is
@@ -51,19 +60,55 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     store = ResultsStore(options.out)
     store.refuse_newer()
     store.ensure_writable()
-    cells = plan_grid(options, store)
-    todo = [cell for cell in cells if cell.runs]
-    progress.grid(len(todo), len(cells) - len(todo))
-    bench = Workbench(options, compute, progress.note)
-    for line in opening_notes(cells, todo, bench):
-        progress.note(line)
+    stages = _Stages(Workbench(options, compute, progress.note), store, progress)
     try:
-        ran, interrupted = _run(todo, bench, store, progress)
+        interrupted = stages.run()
     finally:
         progress.close()
-    found = [store.read(cell.cell_id) for cell in cells]
-    records = [record for record in found if record]
-    return GridOutcome(records, interrupted, ran, len(cells) - len(todo))
+    return stages.outcome(interrupted)
+
+
+@dataclass
+class _Stages:
+    """A grid in its stages: one where nothing is tuned, else two."""
+
+    bench: Workbench
+    store: ResultsStore
+    progress: Progress
+    cells: list[PlannedCell] = field(default_factory=list)
+    ran: int = 0
+    reused: int = 0
+
+    def run(self) -> bool:
+        """Run every stage; return whether Ctrl-C ended one."""
+        stages = tuple(FactSet) if is_tuned(self.bench.options) else (None,)
+        return any(self._run_stage(stage) for stage in stages)
+
+    def _run_stage(self, stage: FactSet | None) -> bool:
+        self.cells = plan_grid(self.bench.options, self.store)
+        members = [cell for cell in self.cells if cell.spec.fact_set is stage]
+        todo = [cell for cell in members if cell.runs]
+        reused = sum(cell.chosen for cell in members) - len(todo)
+        self.reused += reused
+        self.progress.grid(len(todo), reused)
+        for line in (*stage_notes(members), *opening_notes(members, todo, self.bench)):
+            self.progress.note(line)
+        ran, interrupted = _run(todo, self.bench, self.store, self.progress)
+        self.ran += ran
+        return interrupted
+
+    def outcome(self, interrupted: bool) -> GridOutcome:
+        """Return how the run ended."""
+        found = [self.store.read(cell.cell_id) for cell in self.cells if cell.chosen]
+        records = [record for record in found if record]
+        failed = sum(_without_result(record) for record in records)
+        failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
+        return GridOutcome(records, interrupted, self.ran, self.reused, failed)
+
+
+def _without_result(record: CellRecord) -> bool:
+    tried = record.spec.fact_set is FactSet.TUNING and record.status is Status.DIVERGED
+    return record.status is not Status.DONE and not tried
 
 
 def _run(

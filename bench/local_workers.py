@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from bench.cell import PlannedCell
 from bench.claims import Claims
 from bench.device import provenance
 from bench.failures import NoSpaceError
-from bench.grid import PlannedCell
 from bench.progress import Progress, duration
 from bench.records import CellRecord, Status
 from bench.store import ResultsStore

@@ -47,11 +47,11 @@ def _option(kind: type[BaseModel], name: str) -> Callable[[Callable[..., Any]], 
 
 
 def _written(name: str, default: Any) -> str:
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) and default:
         return ",".join(str(value) for value in default)
     if isinstance(default, bool):
         return "on" if default else "off"
-    return str(default) if default is not None else _UNSET.get(name, "none")
+    return str(default) if default not in (None, ()) else _UNSET.get(name, "none")
 
 
 def typed_values(given: dict[str, Any]) -> dict[str, Any]:
@@ -66,13 +66,13 @@ def check_names(options: RunOptions) -> None:
         UsageError: An unknown method, part, parameter, task, model or reference, or a missing
             folder.
     """
+    from bench.candidates import methods_of
     from bench.models import resolve_model
     from bench.reference import run_reference
-    from methods.recipe import parse_recipes
     from tasks.forgetting.names import knowledge_names, parse_forgetting
     from tasks.resolve import resolve_task
 
-    parse_recipes(options.methods)
+    methods_of(options)
     forgotten = knowledge_names(parse_forgetting(",".join(options.forgetting)))
     for name in options.tasks:
         resolve_task(name, trained=True, forgotten=name in forgotten)

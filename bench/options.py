@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.option_types import Device, Names, Rates, Shard, WholeNumbers, Workers
+from bench.tune_option import Tunes
 from tasks.errors import UsageError, nearest
 
 _Options = TypeVar("_Options", bound=BaseModel)
@@ -65,7 +66,10 @@ class RunOptions(BaseModel):
     seeds: WholeNumbers = (0,)
     """Seeds; 0-4 means 0,1,2,3,4."""
     lr: Rates | None = None
-    """Learning rates; without it each adapter uses its own."""
+    """Learning rates; without it each adapter uses its own. Several are tuned: each method is
+    reported with the one that is best for it on other facts."""
+    tune: Tunes = ()
+    """NAME=V1,V2 tunes a run option or a parameter of the methods, as in r=8,16; repeatable."""
     epochs: PositiveInt = 10
     """Times each fact is trained."""
     batch_size: PositiveInt = 8

@@ -8,7 +8,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from tasks.division import FactSet
 
 SCHEMA_VERSION = 2
 SCHEDULE = "adamw,warmup=0.1,cosine,clip=1.0,weight_decay=0"
@@ -49,6 +57,25 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tuned(Model):
+    """What a cell of a tuned grid is part of.
+
+    Attributes:
+        fact_set: Whether the cell tries a candidate on the tuning set, or trains the chosen one
+            on the reporting set: only the latter is on the leaderboard.
+        method: The recipe as it was asked for, without the parameters that are tuned.
+        other_digest, other_facts: The digest and number of the facts of the other set.
+        over: What was tuned when the cell was planned: `lr`, `epochs`, `batch_size`, parameters.
+            Not part of the id, so that tuning more later uses the cells that are there.
+    """
+
+    fact_set: FactSet
+    method: str
+    other_digest: str
+    other_facts: int
+    over: tuple[str, ...]
+
+
 class CellSpec(Model):
     """What identifies a cell; the cell id is a digest of all of it.
 
@@ -61,6 +88,8 @@ class CellSpec(Model):
         recipe: The recipe with every parameter.
         source_digest: Source files of the recipe's parts and content of files they name.
         learning_rate, epochs, batch_size, schedule, seed: Training.
+        tuned: Of a cell of a tuned grid; not written where there is none, so that ids and records
+            of other cells are what they were before grids could be tuned.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -80,6 +109,24 @@ class CellSpec(Model):
     batch_size: int
     schedule: str = SCHEDULE
     seed: int
+    tuned: Tuned | None = None
+
+    @property
+    def fact_set(self) -> FactSet | None:
+        """The set of facts it trains on; None where the grid is not tuned."""
+        return self.tuned.fact_set if self.tuned else None
+
+    @property
+    def asked(self) -> str:
+        """The recipe as it was asked for."""
+        return self.tuned.method if self.tuned else self.method
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if content.get("tuned", ...) is None:
+            del content["tuned"]
+        return content
 
 
 class Phase(Model):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.candidates import methods_of
 from bench.options import RunOptions
 from bench.store import ResultsStore
-from methods.recipe import parse_recipe, parse_recipes
+from methods.recipe import parse_recipe
 from tasks.errors import UsageError, unknown_name
 
 
@@ -23,7 +24,7 @@ def run_reference(options: RunOptions) -> str | None:
     if options.reference is None:
         return None
     method, _, setting = options.reference.partition(" (")
-    known = {recipe.name for recipe in parse_recipes(options.methods)}
+    known = {method.name for method in methods_of(options)}
     name = _canonical(method)
     if name not in known:
         known |= stored_methods(options.out)
@@ -33,8 +34,8 @@ def run_reference(options: RunOptions) -> str | None:
 
 
 def stored_methods(folder: Path) -> set[str]:
-    """Return the methods whose cells a results folder holds."""
-    return {summary.spec.method for summary in ResultsStore(folder).summaries()}
+    """Return the methods whose cells a results folder holds, as they were asked for."""
+    return {summary.spec.asked for summary in ResultsStore(folder).summaries()}
 
 
 def _canonical(method: str) -> str:

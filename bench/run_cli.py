@@ -71,7 +71,7 @@ def plan(config: Path | None, **given: Any) -> None:
 def _plan(options: RunOptions) -> None:
     from bench.estimates import grid_cost
     from bench.grid import plan_grid
-    from bench.listing import print_plan
+    from bench.plan_table import print_plan
     from bench.store import ResultsStore
     from bench.worker_count import worker_count
 
@@ -90,14 +90,13 @@ def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
     if not outcome.ran:
         click.echo("nothing is missing: every cell of this grid is in the results folder")
     print_report(options.out, _reference(options))
-    failed = [record for record in outcome.records if record.status != "done"]
-    if failed:
+    if outcome.failed:
         click.echo(
-            f"{len(failed)} of {len(outcome.records)} cells did not end well; "
+            f"{outcome.failed} of {len(outcome.records)} cells did not end well; "
             f"run them again with --rerun failed",
             err=True,
         )
-    return FAILED if failed else DONE
+    return FAILED if outcome.failed else DONE
 
 
 def _reference(options: RunOptions) -> str | None:

@@ -16,6 +16,7 @@ import torch
 
 from bench.attaching import Attached, attach
 from bench.cautions import few_steps, halved_batches
+from bench.cell import CellState, PlannedCell
 from bench.decisions import merged_notes
 from bench.device import provenance
 from bench.evaluation import respond
@@ -28,7 +29,6 @@ from bench.failures import (
     no_space,
     time_limit,
 )
-from bench.grid import CellState, PlannedCell
 from bench.models import Base
 from bench.phases import PhaseClock
 from bench.progress import Progress

@@ -37,12 +37,23 @@ ROWS_AT_ONCE = 2**15
 
 
 class Asked(BaseModel):
-    """A forgetting task as it was asked: its name, and the most items."""
+    """A forgetting task as it was asked, its name and the most items, and what was forgotten."""
 
     model_config = ConfigDict(frozen=True)
 
     task: str
     limit: int
+    forgetting: float
+    at_floor: bool
+
+
+class Scores(BaseModel):
+    """The metrics that candidates are chosen by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reliability: float | None
+    generality: float | None
 
 
 class CellSummary(BaseModel):
@@ -55,6 +66,7 @@ class CellSummary(BaseModel):
     spec: CellSpec
     status: Status
     adapter_path: str = ""
+    metrics: Scores | None = None
     forgetting: tuple[Asked, ...] = ()
     phases: dict[PhaseName, Phase] = Field(default_factory=dict)
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bench.cell import PlannedCell
 from bench.claims import Claims
 from bench.failures import disk_is_full, first_line, no_space
-from bench.grid import PlannedCell, planned
+from bench.grid import planned
 from bench.options import Rerun
 from bench.progress import Progress
 from bench.records import CellRecord, Status
@@ -137,9 +138,9 @@ class Work:
 def label(cell: PlannedCell) -> str:
     """Name a cell for people."""
     spec = cell.spec
-    return (
-        f"{spec.method} · {spec.model} · {spec.task} · lr {spec.learning_rate:g} · seed {spec.seed}"
-    )
+    stage = [spec.fact_set.value] if spec.fact_set else []
+    rate = f"lr {spec.learning_rate:g}"
+    return " · ".join([*stage, spec.method, spec.model, spec.task, rate, f"seed {spec.seed}"])
 
 
 def outcome_line(record: CellRecord) -> str:

@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import nn
 
+from bench.cell import PlannedCell
 from bench.device import Compute
 from bench.device_map import is_divided
 from bench.forgetting.suite import ForgettingSuite, Seen, TaskShelf, build_suite
-from bench.grid import PlannedCell
 from bench.models import Base, load_base
 from bench.options import DeviceMap, RunOptions
 from bench.phases import CostedCache

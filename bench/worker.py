@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.cell import PlannedCell
 from bench.failures import NoSpaceError
-from bench.grid import PlannedCell, plan_grid
+from bench.grid import find_cells
 from bench.options import RunOptions
 from bench.progress import PlainProgress, end_line
 from bench.quiet import quiet_libraries
@@ -130,11 +131,10 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
 
 
 def _cells(job: Job, options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
-    """Plan the grid again; a record written since the run began is another process's."""
+    """Find the job's cells; a record written since the run began is another process's."""
     return [
         replace(cell, stamp=job.stamps[cell.cell_id])
-        for cell in plan_grid(options, store)
-        if cell.cell_id in job.stamps
+        for cell in find_cells(options, store, job.stamps)
     ]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
+from bench.cell import PlannedCell
 from bench.evaluation import Responses, respond
 from bench.forgetting.suite import ForgettingSuite, Seen, build_suite
-from bench.grid import PlannedCell
 from bench.models import Base, load_base
 from bench.perf.cells import FORGETTING, attached, job_for, plan_cell, signals_of
 from bench.perf.entries import Bench, Outcome, Row, interleaved, share_equal, timed

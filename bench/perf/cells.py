@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.attaching import Attached, attach
+from bench.cell import PlannedCell
 from bench.decoding import stop_tokens
 from bench.evaluation import budget_for
 from bench.forgetting.suite import Seen, forget_facts
 from bench.gguf import dequantised_folder
-from bench.grid import PlannedCell, plan_grid
+from bench.grid import plan_grid
 from bench.models import EMBEDDED, Base
 from bench.options import RunOptions, build_options
 from bench.perf.entries import Bench

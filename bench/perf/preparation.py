@@ -13,7 +13,7 @@ from peft import get_peft_model
 from peft.tuners.lora.corda import preprocess_corda
 from torch import Tensor, nn
 
-from bench.grid import PlannedCell
+from bench.cell import PlannedCell
 from bench.lending import borrow
 from bench.models import Base, load_base
 from bench.perf.cells import calibration_texts, plan_cell, signals_of

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bench.attaching import Attached
-from bench.grid import PlannedCell
+from bench.cell import PlannedCell
 from bench.models import Base, DType, load_base
 from bench.perf.cells import attached, job_for, plan_cell
 from bench.perf.entries import Bench, Outcome, Row, Training, interleaved, timed

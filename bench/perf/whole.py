@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.grid import PlannedCell, plan_grid
+from bench.cell import PlannedCell
+from bench.grid import plan_grid
 from bench.models import load_base
 from bench.perf.cells import FORGETTING, Choices, job_for, options_for
 from bench.perf.entries import Bench, Outcome, Row, share_equal, timed

@@ -34,7 +34,7 @@ def check_reference(reference: str, rows: Sequence[Row]) -> None:
         UsageError: None is; names near ones.
     """
     if not any(_is(reference, row) for row in rows):
-        raise unknown_name("reference", reference, {row.spec.method for row in rows})
+        raise unknown_name("reference", reference, {row.spec.asked for row in rows})
 
 
 def reference_row(rows: Sequence[Row], reference: str) -> Row | None:
@@ -43,7 +43,7 @@ def reference_row(rows: Sequence[Row], reference: str) -> Row | None:
 
 
 def _is(reference: str, row: Row) -> bool:
-    return reference in (row.label, row.spec.method, row.spec.recipe)
+    return reference in (row.label, row.spec.asked, row.spec.recipe)
 
 
 def headline(rows: Sequence[Row]) -> str:

@@ -16,6 +16,7 @@ from bench.records import CellRecord, CellSpec, PhaseName, Status
 from bench.report.comparison import Comparison
 from bench.report.ranking import RankInterval
 from bench.report.statistics import Estimate, IntervalKind
+from bench.tuning import Trial
 from tasks.forgetting.names import ForgettingKind
 
 DRIFT = ForgettingKind.DRIFT.value
@@ -76,6 +77,42 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A candidate of a method: its cell on the tuning set, and what it scored there.
+
+    Attributes:
+        trial: What it is chosen by.
+        score: The trial's score with its interval over facts.
+        forgetting: By task, `drift` among them.
+    """
+
+    trial: Trial
+    cell: Cell
+    score: Estimate | None
+    forgetting: dict[str, Forgotten]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the setting of a row was chosen.
+
+    Attributes:
+        over: What was tuned.
+        tried: The candidates, by their values.
+        best: The one that is best on the tuning set; None where none ended well.
+        trained: The one whose cells on the reporting set the row shows: the best, unless that has
+            none yet.
+        earlier: Others with cells on the reporting set, which are not shown.
+    """
+
+    over: tuple[str, ...]
+    tried: tuple[Tried, ...]
+    best: Trial | None
+    trained: Trial | None
+    earlier: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """One method in one setting.
 
@@ -85,6 +122,7 @@ class Row:
         cells: The done ones, by seed.
         forgetting: By task, `drift` among them.
         standing: Against the reference and the other rows.
+        tuning: How its setting was chosen, where there was a choice.
     """
 
     label: str
@@ -95,6 +133,7 @@ class Row:
     forgetting: dict[str, Forgotten]
     phases: dict[PhaseName, Cost]
     standing: Standing = field(default_factory=Standing)
+    tuning: Tuning | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:

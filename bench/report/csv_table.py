@@ -51,7 +51,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                 {
                     "model": section.model,
                     "task": section.task,
-                    "method": row.spec.method,
+                    "method": row.spec.asked,
                     "seeds": len(row.seeds),
                     "facts": section.facts,
                     **{name: entry.value if entry else None for name, entry in estimates.items()},

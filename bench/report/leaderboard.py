@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
-from bench.records import CellRecord, PhaseName, Status
+from bench.records import CellRecord, CellSpec, PhaseName, Status
 from bench.report.against import (
     DEFAULT_REFERENCE,
     check_reference,
@@ -15,10 +16,12 @@ from bench.report.against import (
     reference_row,
     with_standings,
 )
-from bench.report.board import DRIFT, Cell, Cost, Failure, Forgotten, Leaderboard, Row, Section
-from bench.report.measures import FACT_COLUMNS, item_losses, per_fact
-from bench.report.statistics import DIFFERENCE, NON_NEGATIVE, UNBOUNDED, Estimate, estimate
+from bench.report.aggregates import forgotten_of, metric_of
+from bench.report.board import Cell, Cost, Failure, Leaderboard, Row, Section, Tuning
+from bench.report.measures import FACT_COLUMNS
 from bench.report.titles import setting_labels
+from bench.report.tuned import Settled, reporting_spec, settle
+from bench.tuning import shown
 
 
 def build_leaderboard(
@@ -34,11 +37,11 @@ def build_leaderboard(
     Raises:
         UsageError: No row is the reference that was asked for.
     """
-    ordered = sorted(cells, key=lambda cell: (*_section_key(cell), cell.record.cell_id))
-    groups = [list(members) for _, members in groupby(ordered, key=_section_key)]
-    titles = setting_labels(
-        [(f"{g[0].record.spec.model} on {g[0].record.spec.task}", g[0].record.spec) for g in groups]
-    )
+    settled = settle(cells)
+    ordered = sorted([*_trained(settled), *_untrained(settled)], key=lambda entry: entry.key)
+    groups = [list(members) for _, members in groupby(ordered, key=lambda e: _section_key(e.spec))]
+    named = [(f"{g[0].spec.model} on {g[0].spec.task}", g[0].spec) for g in groups]
+    titles = setting_labels(named, of_sections=True)
     name = reference or DEFAULT_REFERENCE
     found = [_section(title, group, name) for title, group in zip(titles, groups, strict=True)]
     board = Leaderboard(tuple(found), tuple(problems))
@@ -47,8 +50,38 @@ def build_leaderboard(
     return board
 
 
-def _section_key(cell: Cell) -> tuple[str, ...]:
-    spec = cell.record.spec
+@dataclass(frozen=True)
+class _Entry:
+    """What a row is made of; `spec` is that of all its cells but for the seed."""
+
+    spec: CellSpec
+    cells: tuple[Cell, ...]
+    tuning: Tuning | None
+
+    @property
+    def key(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Sorts entries by their sections."""
+        return _section_key(self.spec), _row_key(self.spec)
+
+
+def _trained(settled: Settled) -> list[_Entry]:
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in sorted(settled.cells, key=lambda cell: cell.record.spec.seed):
+        groups.setdefault(_row_key(cell.record.spec), []).append(cell)
+    return [
+        _Entry(cells[0].record.spec, tuple(cells), settled.tunings.get(cells[0].record.cell_id))
+        for cells in groups.values()
+    ]
+
+
+def _untrained(settled: Settled) -> list[_Entry]:
+    return [
+        _Entry(reporting_spec((tuning.best or tuning.tried[0].trial).spec), (), tuning)
+        for tuning in settled.untrained
+    ]
+
+
+def _section_key(spec: CellSpec) -> tuple[str, ...]:
     return (
         spec.model,
         spec.task,
@@ -60,19 +93,17 @@ def _section_key(cell: Cell) -> tuple[str, ...]:
     )
 
 
-def _row_key(cell: Cell) -> tuple[str, ...]:
-    spec = cell.record.spec.model_dump(exclude={"seed"})
-    return (spec["method"], *(str(value) for value in spec.values()))
+def _row_key(spec: CellSpec) -> tuple[str, ...]:
+    content = spec.model_dump(exclude={"seed": True, "tuned": {"over"}})
+    return (spec.asked, *(str(value) for value in content.values()))
 
 
-def _section(title: str, cells: list[Cell], reference: str) -> Section:
-    ordered = sorted(cells, key=lambda cell: (_row_key(cell), cell.record.spec.seed))
-    groups = [list(members) for _, members in groupby(ordered, key=_row_key)]
-    labels = setting_labels([(g[0].record.spec.method, g[0].record.spec) for g in groups])
-    rows = [_row(label, group) for label, group in zip(labels, groups, strict=True)]
+def _section(title: str, entries: list[_Entry], reference: str) -> Section:
+    labels = setting_labels([(entry.spec.asked, entry.spec) for entry in entries])
+    rows = [_row(label, entry) for label, entry in zip(labels, entries, strict=True)]
     ranked = sorted(rows, key=_rank)
     against = reference_row(ranked, reference)
-    spec = cells[0].record.spec
+    spec = entries[0].spec
     return Section(
         title=title,
         model=spec.model,
@@ -92,17 +123,19 @@ def _rank(row: Row) -> tuple[bool, float, float, str]:
     return (not row.cells, -unknown, -overall, row.label)
 
 
-def _row(label: str, cells: list[Cell]) -> Row:
-    done = [cell for cell in cells if cell.record.status is Status.DONE]
+def _row(label: str, entry: _Entry) -> Row:
+    done = [cell for cell in entry.cells if cell.record.status is Status.DONE]
+    failed = [cell for cell in entry.cells if cell.record.status is not Status.DONE]
     tasks = sorted({entry.task for cell in done for entry in cell.record.forgetting})
     return Row(
         label=label,
-        spec=cells[0].record.spec,
+        spec=entry.spec,
         cells=tuple(done),
-        failures=tuple(_failure(label, cell.record) for cell in cells if cell not in done),
-        metrics={name: _metric(name, done) for name in FACT_COLUMNS},
-        forgetting={task: _forgotten(task, done) for task in tasks},
+        failures=(*(_failure(label, cell.record) for cell in failed), *_untried(label, entry)),
+        metrics={name: metric_of(name, done) for name in FACT_COLUMNS},
+        forgetting={task: forgotten_of(task, done) for task in tasks},
         phases=_costs(done),
+        tuning=entry.tuning,
     )
 
 
@@ -110,34 +143,15 @@ def _failure(label: str, record: CellRecord) -> Failure:
     return Failure(record.cell_id, label, record.spec.seed, record.status, record.reason)
 
 
-def _metric(name: str, cells: list[Cell]) -> Estimate | None:
-    fact_column = FACT_COLUMNS[name]
-    values, items = [], []
-    for cell in cells:
-        value = getattr(cell.record.metrics, name, None)
-        if value is not None:
-            values.append(value)
-            items.append(per_fact(cell.rows, fact_column))
-    return estimate(values, items, fact_column.bounds)
-
-
-def _forgotten(task: str, cells: list[Cell]) -> Forgotten:
-    entries = [e for cell in cells for e in cell.record.forgetting if e.task == task]
-    at_floor = all(entry.at_floor for entry in entries)
-    scores = [score for entry in entries for score in (*entry.base_items, *entry.tuned_items)]
-    bounds = DIFFERENCE if all(0 <= score <= 1 for score in scores) else UNBOUNDED
-    lost = estimate(
-        [entry.forgetting for entry in entries],
-        [item_losses(entry) for entry in entries],
-        NON_NEGATIVE if task == DRIFT else bounds,
-    )
-    return Forgotten(
-        task=task,
-        base=float(np.mean([entry.base for entry in entries])),
-        tuned=float(np.mean([entry.tuned for entry in entries])),
-        at_floor=at_floor,
-        lost=None if at_floor else lost,
-    )
+def _untried(label: str, entry: _Entry) -> list[Failure]:
+    """Return the candidates of a method of which none ended well."""
+    tuning = entry.tuning
+    if entry.cells or tuning is None or tuning.best is not None:
+        return []
+    return [
+        _failure(f"{label}, {shown(tried.trial.spec, tuning.over)}", tried.cell.record)
+        for tried in tuning.tried
+    ]
 
 
 def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:

@@ -12,6 +12,7 @@ from bench.report.board import Leaderboard, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, cost_columns, quality_columns
 from bench.report.studies import Study
+from bench.report.tuning_words import tuned_rows, tuning_headers, tuning_lines, tuning_remark
 from bench.report.wording import markdown
 
 
@@ -41,6 +42,7 @@ def _section(section: Section) -> list[str]:
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]
+    blocks += _tuning(section)
     if removals(section):
         blocks += ["### Facts that filters removed", _bullets(removals(section))]
     if remarks.warnings(section):
@@ -48,6 +50,16 @@ def _section(section: Section) -> list[str]:
     if remarks.failures(section):
         blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
     return [block for block in blocks if block]
+
+
+def _tuning(section: Section) -> list[str]:
+    if not tuned_rows(section):
+        return []
+    headers = [markdown(header) for header in tuning_headers(section)]
+    lines = [[markdown(text) for text in line] for line in tuning_lines(section)]
+    align = ["left", "left", *("right" for _ in headers[3:]), "left"]
+    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    return ["### Tuning", markdown(tuning_remark(section)), table]
 
 
 def _overall(board: Leaderboard) -> list[str]:

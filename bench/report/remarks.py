@@ -8,6 +8,7 @@ from bench.report.certainty import rebuilt_parts
 from bench.report.choices import chosen_marks
 from bench.report.columns import AT_FLOOR
 from bench.report.statistics import IntervalKind
+from bench.report.tuning_words import tuning_mark, tuning_warnings
 
 READING = (
     "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
@@ -68,13 +69,14 @@ def fewer_pairs(section: Section) -> list[str]:
 
 def marks(row: Row) -> str:
     """Return what sets a row apart, for its table cell: what it chose, rebuilt parts, failures."""
-    found = chosen_marks(row)
+    found = [tuning_mark(row)] if row.tuning else []
+    found += chosen_marks(row)
     found += [f"rebuilt: {name}" for name in rebuilt_parts(row.spec.method)]
     if row.first("identity") is False:
         found.append("not the base at init")
     if row.failures and row.cells:
         found.append(f"{len(row.failures)} of {len(row.failures) + len(row.cells)} cells failed")
-    if row.failures and not row.cells:
+    if row.failures and not row.cells and not row.tuning:
         found.append(row.failures[0].status.value.replace("_", " "))
     return "; ".join(found)
 
@@ -101,7 +103,7 @@ def warnings(section: Section) -> list[str]:
         f"{name}: its formula is rebuilt from abstracts and reviews, not the paper's own"
         for name in rebuilt
     ]
-    return [*said, *section.warnings, *fewer_pairs(section)]
+    return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section)]
 
 
 def base_scores(section: Section) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.grid import Library
+from bench.library import Library
 from bench.progress import Progress
 from bench.records import PhaseName
 from bench.report import remarks
@@ -61,7 +61,10 @@ def _sizes(options: CalibrationOptions, source: str) -> list[int]:
     """Return the sizes that a source can have: those above what it holds are all it holds."""
     grid = options.grid((REFERENCE,))
     library = Library(grid, parse_forgetting(",".join(grid.forgetting)))
-    facts = library.data(options.task).facts if source == TRAIN else library.calibration(source)
+    if source == TRAIN:
+        facts = library.sets(options.task, divided=False).reporting.facts
+    else:
+        facts = library.calibration(source)
     if not facts:
         raise UsageError(f"--sources '{source}': it has no facts to calibrate on")
     return sorted({min(size, len(facts)) for size in options.samples})

@@ -13,7 +13,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.grid import PlannedCell, plan_grid
+from bench.cell import PlannedCell
+from bench.grid import plan_grid
 from bench.options import RunOptions
 from bench.records import CellSpec, Model
 from bench.store import ResultsStore

@@ -156,7 +156,10 @@ def runner(monkeypatch, tmp_path):
         def run_grid(options, progress):
             got.append(options)
             records = [SimpleNamespace(status=status) for status in statuses]
-            return SimpleNamespace(records=records, ran=ran, reused=reused, interrupted=interrupted)
+            failed = sum(status != "done" for status in statuses)
+            return SimpleNamespace(
+                records=records, ran=ran, reused=reused, interrupted=interrupted, failed=failed
+            )
 
         module = ModuleType("bench.executor")
         module.run_grid = run_grid

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from bench.cell import CellState
 from bench.estimates import grid_cost
-from bench.grid import CellState, plan_grid
-from bench.listing import cost_line, print_plan
+from bench.grid import plan_grid
 from bench.option_types import shard_numbers
 from bench.options import build_options
+from bench.plan_table import cost_line, print_plan
 from bench.records import Phase, PhaseName
 from bench.store import ResultsStore
 from bench.worker_count import threads_each, worker_count
@@ -75,7 +76,7 @@ def test_without_finished_cells_the_models_size_gives_a_rough_idea(options):
 
 
 def test_ten_thousand_cells_are_planned_in_two_seconds(options, capsys):
-    chosen = options(seeds="0-4999", lr="1e-4,1e-3")
+    chosen = options(seeds="0-4999", methods="lora[r=4],pissa[r=4]")
     store = ResultsStore(chosen.out)
     cells = plan_grid(chosen, store)
     store_cells(store, cells[:1], phases=PHASES)

@@ -12,10 +12,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from bench.answering import answer_budget, greedy_answers
+from bench.cell import CellState
 from bench.device import Compute
 from bench.executor import run_grid
 from bench.forgetting.suite import Seen, build_suite
-from bench.grid import CellState, plan_grid
+from bench.grid import plan_grid
 from bench.lending import borrow
 from bench.options import build_options
 from bench.progress import Silent

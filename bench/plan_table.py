@@ -1,0 +1,89 @@
+"""A grid as `plan` shows it: its cells with their states, and what is left of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+
+from bench.cell import CellState, PlannedCell
+from bench.estimates import GridCost
+from bench.listing import print_rows
+from bench.progress import duration
+from bench.tuning import RATE, shown
+
+LISTED_CELLS = 60
+"""Plans of more cells are shown by method, model and task."""
+
+_CELL_COLUMNS = ("state", "cell", "method", "model", "task", "lr", "seed")
+
+
+def print_plan(
+    cells: Sequence[PlannedCell], cost: GridCost, workers: int, console: Console | None = None
+) -> None:
+    """Print the cells of a grid with their states, many of them in groups, and what is left."""
+    console = console or Console()
+    title = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+    if len(cells) <= LISTED_CELLS:
+        print_rows(console, title, _CELL_COLUMNS, map(_cell_row, cells))
+    else:
+        columns = ("method", "model", "task", "cells", *_states(cells))
+        print_rows(console, title, columns, _group_rows(cells))
+    states = Counter(cell.state for cell in cells)
+    told = ", ".join(f"{states[state]} {state}" for state in _states(cells))
+    console.print(told, highlight=False)
+    console.print(cost_line(cost, workers), highlight=False)
+
+
+def cost_line(cost: GridCost, workers: int) -> str:
+    """Say what is left to run, how long it takes and how much memory it needs."""
+    if not cost.cells:
+        return "nothing is left to run"
+    source = "from finished cells" if cost.measured else "rough, from the model's size"
+    workers = min(workers, cost.cells)
+    time = "an unknown time" if cost.seconds is None else duration(cost.seconds / workers)
+    with_workers = f" with {workers} workers" if workers > 1 else ""
+    peak = "" if cost.peak_bytes is None else f", {cost.peak_bytes / 2**30:.1f} GiB"
+    each = " each" if workers > 1 and peak else ""
+    return f"to run: {cost.cells}, about {time}{with_workers}{peak}{each} ({source})"
+
+
+def _states(cells: Sequence[PlannedCell]) -> list[CellState]:
+    """Return the states to show: that of open cells in a tuned grid alone."""
+    tuned = any(cell.spec.tuned for cell in cells)
+    return [state for state in CellState if tuned or state is not CellState.OPEN]
+
+
+def _cell_row(cell: PlannedCell) -> tuple[str, ...]:
+    return (
+        f"{cell.state} {cell.why}".strip(),
+        cell.cell_id[:12] if cell.chosen else "-",
+        cell.spec.asked,
+        cell.spec.model,
+        f"{cell.spec.task} ({cell.spec.facts} of {cell.data.available} {_facts(cell)})",
+        _trained(cell),
+        str(cell.spec.seed),
+    )
+
+
+def _facts(cell: PlannedCell) -> str:
+    return f"{cell.spec.fact_set} facts" if cell.spec.fact_set else "facts"
+
+
+def _trained(cell: PlannedCell) -> str:
+    """Write a cell's learning rate, and what else is tuned."""
+    if not cell.chosen:
+        return "-"
+    others = [name for name in cell.spec.tuned.over if name != RATE] if cell.spec.tuned else []
+    return ", ".join(filter(None, (f"{cell.spec.learning_rate:g}", shown(cell.spec, others))))
+
+
+def _group_rows(cells: Sequence[PlannedCell]) -> Iterable[tuple[str, ...]]:
+    groups: dict[tuple[str, str, str], Counter[CellState]] = {}
+    for cell in cells:
+        kind = f", {_facts(cell)}" if cell.spec.fact_set else ""
+        key = (cell.spec.asked, cell.spec.model, cell.spec.task + kind)
+        groups.setdefault(key, Counter())[cell.state] += 1
+    for key, states in groups.items():
+        yield (*key, str(states.total()), *(str(states[state]) for state in _states(cells)))

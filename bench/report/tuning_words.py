@@ -1,0 +1,140 @@
+"""What is said of tuning: how settings were chosen, the candidates as a table, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.records import Status
+from bench.report import wording
+from bench.report.board import DRIFT, Row, Section, Tried, Tuning
+from bench.tuning import edges, shown, shown_name, value
+
+CHOSEN = "chosen"
+
+
+def tuned_rows(section: Section) -> list[Row]:
+    """Return the rows whose setting was chosen among candidates, by their labels."""
+    found = [row for row in section.rows if row.tuning is not None]
+    return sorted(found, key=lambda row: row.label)
+
+
+def tuning_mark(row: Row) -> str:
+    """Say in a few words which candidate a row trains; empty where there was no choice."""
+    tuning = row.tuning
+    if tuning is None:
+        return ""
+    if tuning.best is None:
+        return f"none of {len(tuning.tried)} candidates ended well"
+    chosen = tuning.trained or tuning.best
+    told = f"{shown(chosen.spec, tuning.over)}, best of {len(tuning.tried)}"
+    return told if row.cells or row.failures else f"{told}: not trained on these facts yet"
+
+
+def tuning_remark(section: Section) -> str:
+    """Say how settings were chosen; empty where nothing was tuned."""
+    rows = tuned_rows(section)
+    if not rows:
+        return ""
+    tried = [entry for row in rows for entry in _tuning(row).tried]
+    facts = sorted({entry.trial.spec.facts for entry in tried})
+    seeds = sorted({entry.trial.spec.seed for entry in tried})
+    measures = sorted({e.trial.measure for e in tried if e.trial.status is Status.DONE})
+    return (
+        f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
+        f"candidate was trained with seed {_listed(seeds)} alone and scored by "
+        f"{_listed(measures) or 'generality'}; of equal ones the one that forgets least, then the "
+        "lowest rate. The tables above show the best candidate, trained from the base on the "
+        "facts reported here. Intervals are over facts."
+    )
+
+
+def tuning_headers(section: Section) -> list[str]:
+    """Return the headers of the table of candidates."""
+    measures = [e.trial.measure for row in tuned_rows(section) for e in _tuning(row).tried]
+    score = "generality" if "generality" in measures else "reliability"
+    tasks = [
+        "drift nats ↓" if task == DRIFT else f"forgets {task} % ↓" for task in tuning_tasks(section)
+    ]
+    return ["method", "candidate", f"{score} % ↑", *tasks, ""]
+
+
+def tuning_lines(section: Section) -> list[list[str]]:
+    """Return a line per candidate, its numbers as text; the labels are not escaped."""
+    tasks = tuning_tasks(section)
+    return [
+        [
+            row.label,
+            shown(entry.trial.spec, _tuning(row).over),
+            wording.percent_interval(entry.score),
+            *(_lost(entry, task) for task in tasks),
+            _fate(entry, _tuning(row)),
+        ]
+        for row in tuned_rows(section)
+        for entry in _tuning(row).tried
+    ]
+
+
+def tuning_tasks(section: Section) -> list[str]:
+    """Return the forgetting tasks that candidates were measured on, `drift` last."""
+    found = {t for row in tuned_rows(section) for e in _tuning(row).tried for t in e.forgetting}
+    return sorted(found, key=lambda name: (name == DRIFT, name))
+
+
+def tuning_warnings(section: Section) -> list[str]:
+    """Say where a choice is at the edge of the values, open, or of another budget than others'."""
+    said = []
+    for row in tuned_rows(section):
+        tuning = _tuning(row)
+        trials = [entry.trial for entry in tuning.tried]
+        if tuning.best is not None:
+            said += [
+                f"{row.label}: {edge}; try further ones" for edge in edges(trials, tuning.best)
+            ]
+        if tuning.best is not None and tuning.trained not in (None, tuning.best):
+            better = shown(tuning.best.spec, tuning.over)
+            said.append(f"{row.label}: {better} is better, and not trained on these facts yet")
+        if tuning.earlier:
+            listed = "; ".join(tuning.earlier)
+            said.append(f"{row.label}: not shown: {listed}, the best of fewer candidates")
+    return [*said, *_unequal(section)]
+
+
+def _unequal(section: Section) -> list[str]:
+    """Warn where methods that share what is tuned had other values to choose from."""
+    values: dict[str, set[frozenset[str]]] = {}
+    for row in tuned_rows(section):
+        for name in _tuning(row).over:
+            tried = frozenset(value(entry.trial.spec, name) for entry in _tuning(row).tried)
+            values.setdefault(name, set()).add(tried)
+    return [
+        f"{shown_name(name)}: not the same values were tried for every method, so their budgets "
+        "differ; run one grid over all of them"
+        for name, found in values.items()
+        if len(found) > 1
+    ]
+
+
+def _tuning(row: Row) -> Tuning:
+    assert row.tuning is not None
+    return row.tuning
+
+
+def _lost(entry: Tried, task: str) -> str:
+    found = entry.forgetting.get(task)
+    if found is None:
+        return wording.MISSING
+    if found.lost is None:
+        return "at floor"
+    write = wording.nats_interval if task == DRIFT else wording.points_interval
+    return write(found.lost)
+
+
+def _fate(entry: Tried, tuning: Tuning) -> str:
+    """Say how a candidate ended, where it is not one of those that were merely not chosen."""
+    if entry.trial.status is not Status.DONE:
+        return entry.trial.status.value.replace("_", " ")
+    return CHOSEN if entry.trial is tuning.best else ""
+
+
+def _listed(values: Sequence[object]) -> str:
+    return " and ".join(map(str, values))
