@@ -17,6 +17,7 @@ from bench.report.examples import Fate, fates
 from bench.report.explorer import explorer_of
 from bench.report.plots import Plot
 from bench.report.studies import Study
+from bench.report.tuning_words import tuned_rows, tuning_headers, tuning_lines, tuning_remark
 from bench.report.wording import printable
 
 
@@ -67,6 +68,15 @@ class RowExamples:
 
 
 @dataclass(frozen=True)
+class PageLines:
+    """A table as text, with what is said about it."""
+
+    headers: list[str]
+    lines: list[list[str]]
+    remark: str
+
+
+@dataclass(frozen=True)
 class PageSection:
     """What the template shows of a section."""
 
@@ -76,19 +86,11 @@ class PageSection:
     compared: str
     tables: list[PageTable]
     plots: list[PagePlot]
+    tuning: PageLines | None
     removals: list[str]
     warnings: list[str]
     failures: list[str]
     examples: list[RowExamples]
-
-
-@dataclass(frozen=True)
-class PageOverall:
-    """Methods over all sections, as text."""
-
-    headers: list[str]
-    lines: list[list[str]]
-    remark: str
 
 
 def leaderboard_html(
@@ -142,6 +144,7 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
         compared=remarks.comparison_remark(section),
         tables=[learned, cost],
         plots=[_embedded(plot) for plot in plots if plot.section is section],
+        tuning=_tuning(section),
         removals=removals(section),
         warnings=remarks.warnings(section),
         failures=remarks.failures(section),
@@ -149,11 +152,17 @@ def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
     )
 
 
-def _overall(board: Leaderboard) -> PageOverall | None:
+def _tuning(section: Section) -> PageLines | None:
+    if not tuned_rows(section):
+        return None
+    return PageLines(tuning_headers(section), tuning_lines(section), tuning_remark(section))
+
+
+def _overall(board: Leaderboard) -> PageLines | None:
     found = overall_ranks(board)
     if found is None:
         return None
-    return PageOverall(overall_headers(found), overall_lines(found), overall_remark(found))
+    return PageLines(overall_headers(found), overall_lines(found), overall_remark(found))
 
 
 def _embedded(plot: Plot) -> PagePlot:

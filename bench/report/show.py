@@ -19,6 +19,7 @@ from bench.report.load import load_cell
 from bench.report.terminal import WIDTH, render
 from bench.report.wording import printable
 from bench.store import ResultsStore
+from bench.tuning import shown_name
 
 _NOTE_LENGTH = 240
 
@@ -80,7 +81,11 @@ def _setting(record: CellRecord) -> Pairs:
     yield "method", spec.method
     yield "recipe", spec.recipe
     yield "base", f"{spec.model} ({spec.dtype}, revision {spec.model_revision})"
-    yield "task", f"{spec.task}, {spec.facts} facts"
+    kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
+    yield "task", f"{spec.task}, {spec.facts} {kind}"
+    if spec.tuned:
+        over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
+        yield "asked for", f"{spec.asked}, tuned over {over}"
     yield (
         "training",
         f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "

@@ -18,6 +18,12 @@ def tuned_rows(section: Section) -> list[Row]:
     return sorted(found, key=lambda row: row.label)
 
 
+def tuning_of(row: Row) -> Tuning:
+    """Return how a row of `tuned_rows` was tuned."""
+    assert row.tuning is not None
+    return row.tuning
+
+
 def tuning_mark(row: Row) -> str:
     """Say in a few words which candidate a row trains; empty where there was no choice."""
     tuning = row.tuning
@@ -35,27 +41,30 @@ def tuning_remark(section: Section) -> str:
     rows = tuned_rows(section)
     if not rows:
         return ""
-    tried = [entry for row in rows for entry in _tuning(row).tried]
-    facts = sorted({entry.trial.spec.facts for entry in tried})
-    seeds = sorted({entry.trial.spec.seed for entry in tried})
-    measures = sorted({e.trial.measure for e in tried if e.trial.status is Status.DONE})
+    specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
+    facts = sorted({spec.facts for spec in specs})
+    seeds = sorted({spec.seed for spec in specs})
     return (
         f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
         f"candidate was trained with seed {_listed(seeds)} alone and scored by "
-        f"{_listed(measures) or 'generality'}; of equal ones the one that forgets least, then the "
-        "lowest rate. The tables above show the best candidate, trained from the base on the "
-        "facts reported here. Intervals are over facts."
+        f"{score_measure(section)}; of equal ones the one that forgets least, then the lowest "
+        "rate. The tables above show the best candidate, trained from the base on the facts "
+        "reported here. Intervals are over facts."
     )
+
+
+def score_measure(section: Section) -> str:
+    """Return the metric that candidates were scored by."""
+    tried = [entry for row in tuned_rows(section) for entry in tuning_of(row).tried]
+    return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
 
 
 def tuning_headers(section: Section) -> list[str]:
     """Return the headers of the table of candidates."""
-    measures = [e.trial.measure for row in tuned_rows(section) for e in _tuning(row).tried]
-    score = "generality" if "generality" in measures else "reliability"
     tasks = [
         "drift nats ↓" if task == DRIFT else f"forgets {task} % ↓" for task in tuning_tasks(section)
     ]
-    return ["method", "candidate", f"{score} % ↑", *tasks, ""]
+    return ["method", "candidate", f"{score_measure(section)} % ↑", *tasks, ""]
 
 
 def tuning_lines(section: Section) -> list[list[str]]:
@@ -64,19 +73,19 @@ def tuning_lines(section: Section) -> list[list[str]]:
     return [
         [
             row.label,
-            shown(entry.trial.spec, _tuning(row).over),
+            shown(entry.trial.spec, tuning_of(row).over),
             wording.percent_interval(entry.score),
             *(_lost(entry, task) for task in tasks),
-            _fate(entry, _tuning(row)),
+            _fate(entry, tuning_of(row)),
         ]
         for row in tuned_rows(section)
-        for entry in _tuning(row).tried
+        for entry in tuning_of(row).tried
     ]
 
 
 def tuning_tasks(section: Section) -> list[str]:
     """Return the forgetting tasks that candidates were measured on, `drift` last."""
-    found = {t for row in tuned_rows(section) for e in _tuning(row).tried for t in e.forgetting}
+    found = {t for row in tuned_rows(section) for e in tuning_of(row).tried for t in e.forgetting}
     return sorted(found, key=lambda name: (name == DRIFT, name))
 
 
@@ -84,7 +93,7 @@ def tuning_warnings(section: Section) -> list[str]:
     """Say where a choice is at the edge of the values, open, or of another budget than others'."""
     said = []
     for row in tuned_rows(section):
-        tuning = _tuning(row)
+        tuning = tuning_of(row)
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
             said += [
@@ -103,8 +112,8 @@ def _unequal(section: Section) -> list[str]:
     """Warn where methods that share what is tuned had other values to choose from."""
     values: dict[str, set[frozenset[str]]] = {}
     for row in tuned_rows(section):
-        for name in _tuning(row).over:
-            tried = frozenset(value(entry.trial.spec, name) for entry in _tuning(row).tried)
+        for name in tuning_of(row).over:
+            tried = frozenset(value(entry.trial.spec, name) for entry in tuning_of(row).tried)
             values.setdefault(name, set()).add(tried)
     return [
         f"{shown_name(name)}: not the same values were tried for every method, so their budgets "
@@ -112,11 +121,6 @@ def _unequal(section: Section) -> list[str]:
         for name, found in values.items()
         if len(found) > 1
     ]
-
-
-def _tuning(row: Row) -> Tuning:
-    assert row.tuning is not None
-    return row.tuning
 
 
 def _lost(entry: Tried, task: str) -> str:

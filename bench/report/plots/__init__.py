@@ -24,6 +24,7 @@ from bench.report.plots import (
     layers,
     models,
     pareto,
+    tuning,
 )
 from bench.report.plots.style import Styles, image, method_styles, settings
 
@@ -48,6 +49,7 @@ class BoardPlotKind:
 
 PLOTS = (
     PlotKind("pareto", pareto.CAPTION, pareto.draw),
+    PlotKind("tuning", tuning.CAPTION, tuning.draw),
     PlotKind("costs", costs.CAPTION, costs.draw),
     PlotKind("learning-curves", curves.CAPTION, curves.draw),
     PlotKind("distance-buckets", accuracy.CAPTION, accuracy.draw),

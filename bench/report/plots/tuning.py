@@ -1,0 +1,156 @@
+"""Tuning curves: what each candidate learned and forgot on the tuning set, over what was tuned.
+
+One row of panels for each tuned name. A method's line holds the candidates that differ from the
+chosen one in that name alone: a cut through its candidates where several names were tuned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report.board import DRIFT, Row, Section, Tried
+from bench.report.plots.style import SQUARE, Styles, error, shared_legend, titled_figure
+from bench.report.statistics import Estimate
+from bench.report.tuning_words import score_measure, tuned_rows, tuning_of, tuning_tasks
+from bench.report.wording import printable
+from bench.tuning import RUN_PARAMETERS, number, shown_name, value
+
+CAPTION = "What each candidate learned and forgot on the tuning facts; the ring is the chosen one."
+_HEADING = "Tuning: candidates on the tuning facts"
+_NOTE = "Bars: 95 % intervals over facts. Ring: chosen. Cross at the bottom: no result"
+_LOG_FROM = 5.0
+_DODGE = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What one panel shows: a tuned name across, a score or a forgetting task up.
+
+    Attributes:
+        name: What was tuned.
+        task: A forgetting task; empty for the score.
+        places: Where each value lies across.
+    """
+
+    name: str
+    task: str
+    places: dict[str, float]
+
+    def found(self, entry: Tried) -> Estimate | None:
+        """Return what the panel shows of a candidate."""
+        if not self.task:
+            return entry.score
+        forgotten = entry.forgetting.get(self.task)
+        return forgotten.lost if forgotten else None
+
+
+def draw(section: Section, styles: Styles) -> Figure | None:
+    """Draw the curves of a section; None where nothing was tuned, or nothing ended well."""
+    rows = [row for row in tuned_rows(section) if tuning_of(row).best is not None]
+    if not rows:
+        return None
+    names = _names(rows)
+    tasks = ["", *(task for task in tuning_tasks(section) if _measured(rows, task))]
+    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, _where(section, rows), _NOTE)
+    grid = figure.subplots(len(names), len(tasks), squeeze=False)
+    for line, name in zip(grid, names, strict=True):
+        places = places_of([entry for row in rows for entry in curve(row, name)], name)
+        for axes, task in zip(line, tasks, strict=True):
+            _panel(axes, Panel(name, task, places), rows, styles)
+            axes.set_title(_title(section, task))
+    shared_legend(figure, [row.label for row in rows], styles)
+    return figure
+
+
+def curve(row: Row, name: str) -> list[Tried]:
+    """Return the candidates that differ from a row's chosen one in one tuned name alone."""
+    tuning = tuning_of(row)
+    if tuning.best is None or name not in tuning.over:
+        return []
+    others = [other for other in tuning.over if other != name]
+    fixed = [value(tuning.best.spec, other) for other in others]
+    return [e for e in tuning.tried if [value(e.trial.spec, other) for other in others] == fixed]
+
+
+def places_of(tried: Sequence[Tried], name: str) -> dict[str, float]:
+    """Return where each value lies: by its logarithm where values span much, words in a row."""
+    found = {value(e.trial.spec, name): number(e.trial.spec, name) for e in tried}
+    numbers = [known for known in found.values() if known is not None]
+    if len(numbers) < len(found):
+        return {text: float(place) for place, text in enumerate(found)}
+    if min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM:
+        return {text: math.log10(known) for text, known in found.items() if known}
+    return {text: known for text, known in found.items() if known is not None}
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    found = {name for row in rows for name in tuning_of(row).over}
+    known = [name for name in RUN_PARAMETERS if name in found]
+    return [*known, *sorted(found - set(known))]
+
+
+def _measured(rows: Sequence[Row], task: str) -> bool:
+    tried = [entry for row in rows for entry in tuning_of(row).tried]
+    return any(e.forgetting[task].lost for e in tried if task in e.forgetting)
+
+
+def _where(section: Section, rows: Sequence[Row]) -> str:
+    specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
+    facts = " and ".join(str(n) for n in sorted({spec.facts for spec in specs}))
+    seeds = ", ".join(str(n) for n in sorted({spec.seed for spec in specs}))
+    return f"{section.title}: {facts} tuning facts, seed {seeds}"
+
+
+def _title(section: Section, task: str) -> str:
+    if not task:
+        return f"{score_measure(section)}, % (more is better)"
+    unit = "drift, nats" if task == DRIFT else f"forgets {printable(task)}, points"
+    return f"{unit} (less is better)"
+
+
+def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], styles: Styles) -> None:
+    span = max(panel.places.values()) - min(panel.places.values())
+    shown = [row for row in rows if curve(row, panel.name)]
+    for index, row in enumerate(shown):
+        dodge = (index - (len(shown) - 1) / 2) * _DODGE * (span or 1.0)
+        _line(axes, panel, row, dodge, styles)
+    axes.set_xticks(list(panel.places.values()), [printable(text) for text in panel.places])
+    axes.set_xlabel(shown_name(panel.name))
+    axes.margins(x=0.1)
+
+
+def _line(axes: Axes, panel: Panel, row: Row, dodge: float, styles: Styles) -> None:
+    style, scale = styles[row.label], 1 if panel.task == DRIFT else 100
+    across = partial(_across, panel, dodge)
+    entries = sorted(curve(row, panel.name), key=across)
+    points = [(across(e), found) for e in entries if (found := panel.found(e)) is not None]
+    bars = [error(found.value, found.interval) for _, found in points]
+    axes.errorbar(
+        [x for x, _ in points],
+        [scale * found.value for _, found in points],
+        yerr=[[scale * below for below, _ in bars], [scale * above for _, above in bars]],
+        color=style.color,
+        linestyle=style.dashes,
+        marker=style.marker,
+        markersize=4,
+        linewidth=1.4,
+        elinewidth=0.8,
+    )
+    for entry in entries:
+        found = panel.found(entry)
+        if found is not None and entry.trial is tuning_of(row).best:
+            ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none"}
+            axes.plot(across(entry), scale * found.value, color=style.color, linestyle="", **ring)
+        if entry.trial.score is None:
+            bottom = axes.get_xaxis_transform()
+            axes.plot(across(entry), 0.02, "x", color=style.color, transform=bottom)
+
+
+def _across(panel: Panel, dodge: float, entry: Tried) -> float:
+    return panel.places[value(entry.trial.spec, panel.name)] + dodge
