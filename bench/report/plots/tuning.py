@@ -145,8 +145,15 @@ def _line(axes: Axes, panel: Panel, row: Row, dodge: float, styles: Styles) -> N
     for entry in entries:
         found = panel.found(entry)
         if found is not None and entry.trial is tuning_of(row).best:
-            ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none"}
-            axes.plot(across(entry), scale * found.value, color=style.color, linestyle="", **ring)
+            axes.plot(
+                across(entry),
+                scale * found.value,
+                color=style.color,
+                linestyle="",
+                marker="o",
+                markersize=11,
+                markerfacecolor="none",
+            )
         if entry.trial.score is None:
             bottom = axes.get_xaxis_transform()
             axes.plot(across(entry), 0.02, "x", color=style.color, transform=bottom)
