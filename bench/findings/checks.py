@@ -8,7 +8,9 @@ from bench.findings.answer import Answer, Effect
 from bench.findings.evidence import Evidence, Setting
 from bench.findings.tables import effect_text
 from bench.report.against import DEFAULT_REFERENCE
+from bench.report.board import Row
 from bench.report.certainty import rebuilt_parts
+from bench.report.tuning_words import tuning_mark, tuning_warnings
 from bench.report.wording import percent_interval
 
 
@@ -36,8 +38,16 @@ def _protocol(settings: list[Setting]) -> Iterator[str]:
 
 def _rates(settings: list[Setting]) -> Iterator[str]:
     for setting in settings:
-        how = "chosen on other facts" if setting.tuned else "the adapters' defaults, not tuned"
-        yield f"Learning rate: on {setting.title} {how}."
+        if not setting.tuned:
+            yield f"Learning rate: on {setting.title} the adapters' defaults, not tuned."
+            continue
+        chosen = [f"{name} {mark}" for name, row in _rows(setting) if (mark := tuning_mark(row))]
+        yield f"Learning rate: on {setting.title} chosen on other facts: {'; '.join(chosen)}."
+        yield from (f"{setting.title}: {line}." for line in tuning_warnings(setting.section))
+
+
+def _rows(setting: Setting) -> list[tuple[str, Row]]:
+    return sorted(setting.rows.items())
 
 
 def _size(answer: Answer) -> Iterator[str]:

@@ -116,22 +116,31 @@ def settings_of(board: Leaderboard) -> tuple[Setting, ...]:
 
 
 def _settings(section: Section) -> Iterable[Setting]:
-    groups: dict[tuple[int, int, str], list[Row]] = {}
+    """Divide the rows of a section by length of training, unless that was tuned with the rate."""
+    tuned = bool(section.rows[0].spec.tuned)
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for row in section.done:
-        spec = row.spec
-        groups.setdefault((spec.epochs, spec.batch_size, spec.schedule), []).append(row)
-    for (epochs, batch, _), rows in groups.items():
-        told = f", {epochs} epochs of batches of {batch}" if len(groups) > 1 else ""
+        groups.setdefault(_length(row), []).append(row)
+    for rows in groups.values():
+        spec = rows[0].spec
+        told = f", {spec.epochs} epochs of batches of {spec.batch_size}" if len(groups) > 1 else ""
+        rates = ", tuned" if tuned else ""
+        title = f"{section.model} on {section.task}, {section.facts} facts{rates}{told}"
         by_method: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.label):
-            by_method.setdefault(row.spec.method, []).append(row)
-        title = f"{section.model} on {section.task}, {section.facts} facts{told}"
-        yield Setting(title, section, {m: chosen(found) for m, found in by_method.items()})
+            by_method.setdefault(row.spec.asked, []).append(row)
+        yield Setting(title, section, {m: chosen(found) for m, found in by_method.items()}, tuned)
+
+
+def _length(row: Row) -> tuple[object, ...]:
+    spec, over = row.spec, row.tuning.over if row.tuning else ()
+    fields = ("epochs", "batch_size", "schedule")
+    return tuple(getattr(spec, name) for name in fields if name not in over)
 
 
 def chosen(rows: Sequence[Row]) -> Row:
-    """Return of one method's rows that of its default rate, else the one with most seeds."""
-    return max(rows, key=lambda row: (at_default_rate(row), len(row.cells)))
+    """Return of one method's rows the tuned one, else that of its default rate or most seeds."""
+    return max(rows, key=lambda row: (row.tuning is not None, at_default_rate(row), len(row.cells)))
 
 
 def at_default_rate(row: Row) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bench.candidates import is_tuned
 from bench.options import RunOptions, build_options
 from bench.records import CellRecord, CellSpec, Status
 from methods.recipe import parse_recipes
@@ -46,10 +47,11 @@ class Grid:
         return (
             spec.model in asked.models
             and spec.task in asked.tasks
-            and spec.method in self._methods
+            and spec.asked in self._methods
             and spec.seed in asked.seeds
             and spec.facts == asked.limit
             and (spec.epochs, spec.batch_size) == (asked.epochs, asked.batch_size)
+            and bool(spec.tuned) is is_tuned(asked)
             and (asked.lr is None or spec.learning_rate in asked.lr)
         )
 

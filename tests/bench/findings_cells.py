@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from zlib import crc32
 
@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bench.findings.evidence import Evidence, settings_of
-from bench.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status
+from bench.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status, Tuned
 from bench.report.board import Cell
 from bench.report.leaderboard import build_leaderboard
 from methods.recipe import parse_recipe
+from tasks.division import FactSet
 from tests.bench.report_cells import (
     cell_id_of,
     make_forgetting,
@@ -30,9 +31,9 @@ SEEDS = (0, 1, 2)
 class Plan:
     """What a method's cells hold.
 
-    `correct` is the chance of each fact, `[facts]` or a number, methods of the same `luck` share
-    theirs; `distances` and `after` likewise,
-    `after` without an entry is 0 for right answers and the distance before for wrong ones.
+    `correct` is the chance of each fact, `[facts]` or a number, `distances` and `after` likewise;
+    without an `after` it is 0 for right answers and the distance before for wrong ones. Methods
+    of the same `luck` share theirs. `tuned` are the rates tried on other facts, the best first.
     """
 
     method: str
@@ -50,10 +51,31 @@ class Plan:
     seconds: float = 40.0
     spec: dict | None = None
     luck: str = ""
+    tuned: tuple[float, ...] = ()
 
 
 def cells_of(plan: Plan) -> list[Cell]:
-    return [_cell(plan, seed) for seed in plan.seeds]
+    return [_cell(plan, seed) for seed in plan.seeds] + [_cell(p, 0) for p in _tried(plan)]
+
+
+def _tried(plan: Plan) -> list[Plan]:
+    """The candidates on the tuning set, each later one a little worse."""
+    if not plan.tuned:
+        return []
+    chances = [np.asarray(plan.correct) - 0.2 * place for place in range(len(plan.tuned))]
+    role = {"tuned": _role(plan, FactSet.TUNING), "facts_digest": "tuning"}
+    return [
+        replace(plan, correct=chance, tuned=(), spec={**role, "learning_rate": rate})
+        for chance, rate in zip(chances, plan.tuned, strict=True)
+    ]
+
+
+def _role(plan: Plan, fact_set: FactSet) -> Tuned:
+    other = "reporting" if fact_set is FactSet.TUNING else "tuning"
+    method = parse_recipe(plan.method).name
+    return Tuned(
+        fact_set=fact_set, method=method, other_digest=other, other_facts=plan.n, over=("lr",)
+    )
 
 
 def record_and_rows(plan: Plan, seed: int):
@@ -90,6 +112,12 @@ def record_and_rows(plan: Plan, seed: int):
         "seed": seed,
         "facts": plan.n,
     }
+    if plan.tuned:
+        settings |= {
+            "tuned": _role(plan, FactSet.REPORTING),
+            "facts_digest": "reporting",
+            "learning_rate": plan.tuned[0],
+        }
     spec = make_spec(**{**settings, **(plan.spec or {})})
     lost = {"elements": 0.05} if plan.lost is None else plan.lost
     record = CellRecord(

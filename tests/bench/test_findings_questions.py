@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.findings.answer import Unit, Verdict, corrected_answer
+from bench.findings.checks import checks
 from bench.findings.company import Company
 from bench.findings.evidence import Evidence
 from bench.findings.questions import (
@@ -268,3 +269,40 @@ def test_adapters_at_default_rates():
     assert verdicts(rates, evidence_of(*same)) == [NOT_RUN, NO, NOT_RUN]
     same[2] = replace(same[2], correct=0.6)
     assert verdicts(rates, evidence_of(*same)) == [NOT_RUN, YES, NOT_RUN]
+
+
+RATES = (3e-4, 1e-3)
+
+
+def at_both_rates(default, tuned):
+    """Three adapters at default and at tuned rates; the chances are those of pissa."""
+    adapters = ("lora", "dora", "pissa")
+    for chances, tried in ((default, ()), (tuned, RATES)):
+        for method in adapters:
+            chance = chances if method == "pissa" else 1.0
+            yield Plan(method, chance, n=200, tuned=tried)
+
+
+def test_differences_that_tuning_removes_keeps_or_brings():
+    assert verdicts(rates, evidence_of(*at_both_rates(0.6, 1.0))) == [NO, YES, YES]
+    assert verdicts(rates, evidence_of(*at_both_rates(0.6, 0.6))) == [YES, YES, NO]
+    assert verdicts(rates, evidence_of(*at_both_rates(1.0, 0.6))) == [YES, NO, NO]
+
+
+def test_tuned_settings_are_told_in_place_of_default_ones():
+    evidence = evidence_of(*at_both_rates(0.6, 1.0))
+    assert [setting.tuned for setting in evidence.settings] == [False, True]
+    default, tuned = evidence.settings
+    assert {row.spec.learning_rate for row in tuned.rows.values()} == {RATES[0]}
+    assert default.spec.facts_digest != tuned.spec.facts_digest
+    for question in (distance, straying):
+        answer = question.answer(evidence)
+        assert {effect.setting for effect in answer.claims[0].effects} == {tuned.title}
+
+
+def test_rates_that_were_tuned_are_told_with_what_to_doubt():
+    evidence = evidence_of(*at_both_rates(0.6, 1.0))
+    lines = "\n".join(checks(corrected_answer(rates.answer(evidence)), evidence))
+    assert "lora lr 0.0003, best of 2" in lines
+    assert "the best lr is the smallest tried, 0.0003; try further ones" in lines
+    assert "the adapters' defaults, not tuned" in lines
