@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bench.cell import cell_id
 from bench.claims import Claims
 from bench.estimates import grid_cost
 from bench.fact_rows import summarise
 from bench.forgetting.items import ItemScores, compare
-from bench.grid import cell_id, plan_grid
+from bench.grid import plan_grid
 from bench.options import RunOptions
 from bench.perf.curves import Curve, Point, least_seconds
 from bench.perf.scale_facts import FactRows

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.grid import PlannedCell
+from bench.cell import PlannedCell
 from bench.lending import borrow
 from bench.models import Base
 from bench.perf.cells import signals_of
