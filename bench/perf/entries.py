@@ -46,8 +46,8 @@ class Size:
         warm: Whether a round that is not counted comes first.
         dtypes: Of bases, unless others are named.
         modes: Of CorDA.
-        entries: That run where none is named; empty: all. A grid takes the other side a fresh
-            process for each method, which alone is longer than a quick look may be.
+        entries: That run where none is named; empty: all. Evaluation and a grid, which takes the
+            other side a fresh process for each method, are longer than a quick look may be.
     """
 
     name: str
@@ -76,7 +76,7 @@ QUICK = Size(
     warm=False,
     dtypes=("float32",),
     modes=("ipm",),
-    entries=("steps", "freeze", "corda", "pissa", "evaluation"),
+    entries=("steps", "freeze", "corda", "pissa"),
 )
 FULL = Size(
     "full",

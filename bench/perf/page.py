@@ -21,7 +21,7 @@ tokens, PEFT's default adapter dtype, its `preprocess_corda` and `init_lora_weig
 `generate` in sorted batches, and lm-eval's `simple_evaluate` with `HFLM(batch_size=16)`, before
 and after training. What our recipes chose (kept facts, weights, layers) it is given for nothing.
 Timings are wall seconds, medians over repeats in which the sides take turns after one round that
-is not counted; the grid is run once. `--quick` has one round, no grid and no curves."""
+is not counted; the grid is run once. `--quick` has one round of training and preparation alone."""
 
 SCALE = """\
 Wall seconds over sizes, and the exponent e of seconds ~ size^e that fits the upper two decades;
