@@ -30,15 +30,13 @@ _SAME_START = 2.0
 """Seconds by which two readings of one process's start may differ; other processes' differ more."""
 
 
-class Owner(BaseModel):
-    """Who runs a cell.
+class Process(BaseModel):
+    """A process of any machine.
 
     Attributes:
         host, space: The machine, and the pid namespace where the system has them: containers may
             share a host's name.
         pid, started: The process, and when it started (Unix seconds): pids are used again.
-        time: When the cell was claimed.
-        token: Tells this claim from any other.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,11 +45,30 @@ class Owner(BaseModel):
     space: str
     pid: int
     started: float
-    time: str
-    token: str
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+    def shares_machine(self, other: Process) -> bool:
+        """Return whether both see the same processes."""
+        return (self.host, self.space) == (other.host, other.space)
+
+    def is_same(self, other: Process) -> bool:
+        """Return whether both are the very same process."""
+        at_once = abs(self.started - other.started) < _SAME_START
+        return self.shares_machine(other) and self.pid == other.pid and at_once
+
+
+class Owner(Process):
+    """Who runs a cell.
+
+    Attributes:
+        time: When the cell was claimed.
+        token: Tells this claim from any other.
+    """
+
+    time: str
+    token: str
 
 
 class Claims:
@@ -104,16 +121,16 @@ class Claims:
         """Return who has a cell, if its claim can be read."""
         return self._read(cell_id)
 
-    def cells_of(self, pid: int) -> list[str]:
-        """Return the cells that a process of this machine has claimed, or had when it died."""
-        here = _this_process("")
-        ids = [path.stem for path in sorted(self._folder.glob("*.json"))]
-        owners = {cell_id: self._read(cell_id) for cell_id in ids}
-        return [
-            cell_id
-            for cell_id, owner in owners.items()
-            if owner and (owner.host, owner.space, owner.pid) == (here.host, here.space, pid)
-        ]
+    def remove_of(self, process: Process) -> list[str]:
+        """Remove the claims of a process that is known to be dead; return their cells."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            with self._removing():
+                owner = self._read(path.stem)
+                if owner is not None and owner.is_same(process):
+                    path.unlink(missing_ok=True)
+                    found.append(path.stem)
+        return found
 
     def close(self) -> None:
         """Give everything back."""
@@ -130,7 +147,7 @@ class Claims:
         return FileLock(self._folder / ".lock")
 
     def _create(self, cell_id: str) -> bool:
-        owner = _this_process(uuid.uuid4().hex)
+        owner = _owner(uuid.uuid4().hex)
         path = self._path(cell_id)
         try:
             with path.open("x", encoding="utf-8") as file:
@@ -156,8 +173,7 @@ class Claims:
 
     def _expired(self, cell_id: str) -> bool:
         owner = self._read(cell_id)
-        here = _this_process("")
-        if owner is not None and (owner.host, owner.space) == (here.host, here.space):
+        if owner is not None and owner.shares_machine(this_process()):
             return not _lives(owner)
         try:
             touched = self._path(cell_id).stat().st_mtime
@@ -194,19 +210,24 @@ class Claims:
                         os.utime(self._path(cell_id))
 
 
-def _this_process(token: str) -> Owner:
-    host, space, pid, started = _identity(os.getpid())
+def this_process() -> Process:
+    """Return the process that asks."""
+    return _process(os.getpid())
+
+
+def _owner(token: str) -> Owner:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Owner(host=host, space=space, pid=pid, started=started, time=now, token=token)
+    return Owner(**this_process().model_dump(), time=now, token=token)
 
 
 @lru_cache(maxsize=4)
-def _identity(pid: int) -> tuple[str, str, int, float]:
+def _process(pid: int) -> Process:
     # The pid is an argument so that a forked child does not find its parent's.
     space = ""
     with suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
-    return socket.gethostname(), space, pid, psutil.Process(pid).create_time()
+    started = psutil.Process(pid).create_time()
+    return Process(host=socket.gethostname(), space=space, pid=pid, started=started)
 
 
 def _lives(owner: Owner) -> bool:

@@ -11,33 +11,52 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.models import DType
+from bench.options import Executor, RunOptions
 from tasks.errors import UsageError
 
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
 
 
 class Compute(NamedTuple):
-    """A device such as `cpu` or `cuda:0`, and the dtype of the base's weights."""
+    """Where a cell computes.
+
+    Attributes:
+        device: Such as `cpu` or `cuda:0`.
+        dtype: Of the base's weights.
+        host: The machine, where a run has several.
+    """
 
     device: str
     dtype: DType
+    host: str = ""
 
 
-def choose_compute(device: str, dtype: str) -> Compute:
+def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compute:
     """Resolve `auto`: CUDA with a bfloat16 base where there is one, else the CPU in float32.
+
+    Args:
+        device: As in `RunOptions`.
+        dtype: As in `RunOptions`.
+        elsewhere: Whether other machines compute, which may have CUDA where this one has none.
 
     Raises:
         UsageError: A device that this machine does not have.
     """
     if device == "auto":
         device = "cuda" if _may_have_cuda() and _has_cuda() else "cpu"
-    if device.startswith("cuda") and not _has_cuda():
+    if device.startswith("cuda") and not elsewhere and not _has_cuda():
         raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "cuda":
         device = "cuda:0"
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     return Compute(device, dtype)  # type: ignore[arg-type]
+
+
+def compute_of(options: RunOptions) -> Compute:
+    """Resolve the device and the dtype of a run's options."""
+    elsewhere = options.executor is not Executor.LOCAL
+    return choose_compute(options.device, options.dtype, elsewhere=elsewhere)
 
 
 def _has_cuda() -> bool:
@@ -56,17 +75,25 @@ def provenance(compute: Compute) -> dict[str, Any]:
     """Return what a cell ran on: commit, versions, device, threads."""
     import torch
 
-    device = torch.cuda.get_device_name(compute.device) if "cuda" in compute.device else _cpu_name()
     return {
         **_git_state(Path(__file__).parent.parent),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "packages": {name: _version(name) for name in PACKAGES},
         "device": compute.device,
-        "device_name": device,
+        "device_name": _device_name(compute.device),
         "dtype": compute.dtype,
         "threads": torch.get_num_threads(),
+        **({"host": compute.host} if compute.host else {}),
     }
+
+
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return _cpu_name()
+    import torch
+
+    return torch.cuda.get_device_name(device) if _has_cuda() else ""
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench.candidates import is_tuned
 from bench.cautions import opening_notes, stage_notes
 from bench.cell import CellState, PlannedCell
 from bench.claims import Claims
-from bench.device import choose_compute
+from bench.device import compute_of
 from bench.device_map import check_device_map
 from bench.failures import check_time_limit
 from bench.grid import plan_grid
-from bench.local_workers import LocalWorkers
-from bench.options import RunOptions
+from bench.local_workers import ThisMachine
+from bench.options import Executor, RunOptions
 from bench.progress import Progress
+from bench.ray_workers import ray_place
 from bench.records import CellRecord, Status
 from bench.store import ResultsStore
 from bench.work import Work
 from bench.workbench import Workbench
 from bench.worker_count import worker_count
+from bench.workers import Place, Workers
 from tasks.division import FactSet
 
 
@@ -55,7 +58,7 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
         NoSpaceError: The disk is full; finished cells are intact.
     """
     check_time_limit(options.timeout)
-    compute = choose_compute(options.device, options.dtype)
+    compute = compute_of(options)
     check_device_map(options, compute)
     store = ResultsStore(options.out)
     store.refuse_newer()
@@ -115,11 +118,10 @@ def _run(
     todo: Sequence[PlannedCell], bench: Workbench, store: ResultsStore, progress: Progress
 ) -> tuple[int, bool]:
     """Run cells; return how many ran, and whether Ctrl-C ended it."""
-    count = min(worker_count(bench.options), len(todo))
-    with Claims(store.folder) as claims:
-        runs: LocalWorkers | Work = (
-            LocalWorkers(bench, store, claims, progress, count)
-            if count > 1
+    with Claims(store.folder) as claims, _place(bench, len(todo)) as place:
+        runs: Workers | Work = (
+            Workers(bench, store, claims, progress, place)
+            if place
             else Work(bench, store, claims, progress)
         )
         try:
@@ -127,3 +129,14 @@ def _run(
         except KeyboardInterrupt:
             return runs.ran, True
         return runs.ran, False
+
+
+@contextmanager
+def _place(bench: Workbench, cells: int) -> Iterator[Place | None]:
+    """Say where workers run; None where this process runs the cells."""
+    if bench.options.executor is Executor.RAY and cells:
+        with ray_place(bench, cells) as cluster:
+            yield cluster
+        return
+    count = min(worker_count(bench.options), cells)
+    yield ThisMachine(bench.options, bench.compute, count) if count > 1 else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.candidates import Candidate, Method, is_tuned, methods_of
 from bench.cell import CellState, PlannedCell
-from bench.device import choose_compute
+from bench.device import compute_of
 from bench.library import Library, TaskData, TaskSets
 from bench.models import ModelSource, resolve_model
 from bench.option_types import shard_numbers
@@ -71,7 +71,7 @@ def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> It
     sources = [resolve_model(name) for name in options.models]
     library = Library(options, forgetting)
     tasks = [library.sets(name, divided=is_tuned(options)) for name in options.tasks]
-    dtype = choose_compute(options.device, options.dtype).dtype
+    dtype = compute_of(options).dtype
     ways = [[_way(candidate, library) for candidate in m.candidates] for m in methods]
     for source in sources:
         base = _Base(source, source.revision(), dtype)

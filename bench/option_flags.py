@@ -14,6 +14,7 @@ from tasks.errors import UsageError
 _UNSET = {
     "lr": "the adapter's own",
     "cuts": "spread over the layers",
+    "ray_address": "one that is started here and ended afterwards",
     "reference": "lora, where it is present",
 }
 """What options without a default mean where they are not given."""
@@ -63,10 +64,11 @@ def check_names(options: RunOptions) -> None:
     """Check every name and folder of a run without importing torch.
 
     Raises:
-        UsageError: An unknown method, part, parameter, task, model or reference, or a missing
-            folder.
+        UsageError: An unknown method, part, parameter, task, model or reference, a missing
+            folder, or an executor that is not installed.
     """
     from bench.candidates import methods_of
+    from bench.executors import check_executor
     from bench.models import resolve_model
     from bench.reference import run_reference
     from tasks.forgetting.names import knowledge_names, parse_forgetting
@@ -81,3 +83,4 @@ def check_names(options: RunOptions) -> None:
     run_reference(options)
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
+    check_executor(options)

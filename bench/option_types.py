@@ -13,6 +13,7 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONGEST_RANGE = 10_000
 _SHARD = re.compile(r"(\d+)/(\d+)")
+_RAY_ADDRESS = re.compile(r"auto|(\[[^\]\s]+\]|[^:/\s]+):\d+")
 
 
 def pieces(given: Any) -> tuple[Any, ...]:
@@ -57,6 +58,12 @@ def _known_workers(workers: str) -> str:
     return workers
 
 
+def _known_address(address: str) -> str:
+    if not _RAY_ADDRESS.fullmatch(address):
+        raise ValueError("write auto, or HOST:PORT of the cluster's head as in 10.0.0.1:6379")
+    return address
+
+
 def _known_shard(shard: str) -> str:
     written = _SHARD.fullmatch(shard)
     if not written or not 1 <= int(written[1]) <= int(written[2]):
@@ -90,6 +97,7 @@ Counts = Annotated[
 ]
 Device = Annotated[str, AfterValidator(_known_device)]
 Workers = Annotated[str, BeforeValidator(str), AfterValidator(_known_workers)]
+RayAddress = Annotated[str, AfterValidator(_known_address)]
 Shard = Annotated[str, AfterValidator(_known_shard)]
 Rates = Annotated[
     tuple[Annotated[PositiveFloat, Field(allow_inf_nan=False)], ...],

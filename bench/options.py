@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from bench.option_types import Device, Names, Rates, Shard, WholeNumbers, Workers
+from bench.option_types import Device, Names, Rates, RayAddress, Shard, WholeNumbers, Workers
 from bench.tune_option import Tunes
 from tasks.errors import UsageError, nearest
 
@@ -44,6 +44,7 @@ class Executor(StrEnum):
     """Where cells run."""
 
     LOCAL = "local"
+    RAY = "ray"
 
 
 class RunOptions(BaseModel):
@@ -93,7 +94,9 @@ class RunOptions(BaseModel):
     rerun: Rerun = Rerun.MISSING
     """Cells to run: missing ones, also failed ones, or all."""
     executor: Executor = Executor.LOCAL
-    """Where cells run: local, in processes of this machine."""
+    """Where cells run: local, in processes of this machine; ray, on a Ray cluster."""
+    ray_address: RayAddress | None = None
+    """Ray cluster to run on: HOST:PORT, or auto for the one of this machine."""
     workers: Workers = "1"
     """Processes that run cells at the same time; auto: one per GPU, else 1."""
     shard: Shard | None = None

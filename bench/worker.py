@@ -7,6 +7,7 @@ standard output. When its input ends, the process that started it is gone, and i
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -19,9 +20,10 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from bench.cell import PlannedCell
+from bench.claims import Claims, Process, this_process
 from bench.failures import NoSpaceError
 from bench.grid import find_cells
-from bench.options import RunOptions
+from bench.options import Executor, RunOptions
 from bench.progress import PlainProgress, end_line
 from bench.quiet import quiet_libraries
 from bench.store import ResultsStore, Stamp
@@ -51,6 +53,7 @@ class Job(BaseModel):
 class Kind(StrEnum):
     """What a message says."""
 
+    STARTED = "started"
     CELL = "cell"
     LINE = "line"
     ENDED = "ended"
@@ -59,12 +62,18 @@ class Kind(StrEnum):
 
 
 class Message(BaseModel):
-    """One line of a worker to the process that started it."""
+    """One line of a worker to the process that started it.
+
+    Attributes:
+        kind, text: What it says.
+        process: With `STARTED`: who will claim cells.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     kind: Kind
-    text: str
+    text: str = ""
+    process: Process | None = None
 
 
 class TellingProgress(PlainProgress):
@@ -99,6 +108,7 @@ def main() -> int:
     tell = _messages()
     job = Job.model_validate_json(sys.stdin.readline())
     _end_when_asked()
+    tell(Message(kind=Kind.STARTED, process=this_process()))
     try:
         _work(job, tell)
     except UsageError as error:
@@ -113,7 +123,6 @@ def main() -> int:
 def _work(job: Job, tell: Callable[[Message], None]) -> None:
     import torch
 
-    from bench.claims import Claims
     from bench.device import choose_compute
     from bench.work import Work
     from bench.workbench import Workbench
@@ -121,7 +130,9 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
     torch.set_num_threads(job.threads)
     options = RunOptions.model_validate(job.options)
     store = ResultsStore(options.out)
-    compute = choose_compute(options.device, options.dtype)
+    compute = choose_compute(options.device, options.dtype)  # of this machine, on which it runs
+    if options.executor is not Executor.LOCAL:
+        compute = compute._replace(host=platform.node())
     if compute.device.startswith("cuda"):
         torch.cuda.set_device(compute.device)  # else caches are emptied, and made, on the first
     progress = TellingProgress(tell)

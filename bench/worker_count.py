@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bench.device import choose_compute
+from bench.device import compute_of
 from bench.options import DeviceMap, RunOptions
 
 
@@ -21,12 +21,20 @@ def worker_count(options: RunOptions) -> int:
 
 def threads_each(workers: int) -> int:
     """Return how many threads each of several workers computes with; OMP_NUM_THREADS wins."""
+    return threads_asked() or max(1, cores() // workers)
+
+
+def threads_asked() -> int:
+    """Return what OMP_NUM_THREADS asks for, 0 where it does not."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // workers)
+    return int(asked) if asked.isdecimal() else 0
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return here or 1
 
 
 def _on_gpu(options: RunOptions) -> bool:
-    return choose_compute(options.device, options.dtype).device.startswith("cuda")
+    return compute_of(options).device.startswith("cuda")

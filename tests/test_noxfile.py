@@ -103,6 +103,12 @@ def test_the_bench_session_means_run_unless_a_command_is_named(sessions, typed, 
     assert session.calls[-1] == ["-m", "bench", *command]
 
 
+def test_ray_is_installed_for_who_asks_for_it(sessions):
+    session = Session("--executor", "ray")
+    sessions.bench(session)
+    assert installs(session)[0][-1] == ".[ray]"
+
+
 def test_an_old_python_is_one_clear_error(sessions, monkeypatch):
     monkeypatch.setattr(sessions, "SUPPORTED", ((4, 1), (4, 3)))
     with pytest.raises(SystemExit, match=r"this project needs 4\.1 to 4\.3"):

@@ -1,0 +1,246 @@
+"""Workers on one grid: started, listened to, started again where they die, ended.
+
+Each is `python -m bench.worker`: it plans the same grid, and claims cells as any process does. A
+`Place` says where they run. This side only shows what they tell. A worker that dies loses its
+cell in flight, which is run again; a cell in which two workers died is recorded as failed.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from bench.cell import PlannedCell
+from bench.claims import Claims, Process
+from bench.device import provenance
+from bench.failures import NoSpaceError
+from bench.progress import Progress, duration
+from bench.records import CellRecord, Status
+from bench.store import ResultsStore
+from bench.work import label
+from bench.workbench import Workbench
+from bench.worker import Job, Kind, Message
+from tasks.errors import UsageError
+
+GRACE_SECONDS = 30.0
+"""So long a worker may take to store the cell in flight when a run is interrupted."""
+
+DEATHS = 2
+"""So many workers may die in one cell, or before a first cell."""
+
+
+class Ended(NamedTuple):
+    """The last that is heard of a worker.
+
+    Attributes:
+        death: What it died of, empty when it ended well.
+        lost: Whether its whole machine was lost, which is not the worker's fault.
+    """
+
+    death: str = ""
+    lost: bool = False
+
+
+Hear = Callable[[Message | Ended], None]
+"""Receives, from any thread, what a worker tells, and at last that it has ended."""
+
+
+class Running(Protocol):
+    """A worker that was started."""
+
+    def stop(self) -> None:
+        """Ask it to note its cell in flight, to give its claim back and to end; do not wait."""
+        ...
+
+    def end(self, seconds: float) -> None:
+        """Wait so long for it to end, then kill it."""
+        ...
+
+
+class Place(Protocol):
+    """Where workers run."""
+
+    @property
+    def count(self) -> int:
+        """How many run at a time."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads each computes with."""
+        ...
+
+    def options(self, number: int) -> dict[str, object]:
+        """Return the run's options with the device of worker `number`, from 1."""
+        ...
+
+    def start(self, job: Job, hear: Hear) -> Running:
+        """Start a worker; return at once."""
+        ...
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker of the run.
+
+    Attributes:
+        number: From 1; one that is started again keeps it.
+        running: Set as soon as it was started.
+        process: Which process it is, once it has told.
+        began: Whether it has begun a cell.
+        dismissed: Whether it is not needed any more: it need not end well.
+    """
+
+    number: int
+    running: Running | None = None
+    process: Process | None = None
+    began: bool = False
+    dismissed: bool = False
+
+    def dismiss(self) -> None:
+        """Stop it."""
+        self.dismissed = True
+        if self.running is not None:
+            self.running.stop()
+
+
+@dataclass
+class Workers:
+    """Runs cells in several processes.
+
+    Attributes:
+        bench: Options and compute of the run; no model is loaded in this process.
+        store, claims: Of the results folder.
+        progress: Receives what workers tell.
+        place: Where they run.
+        ran: Cells that ran.
+    """
+
+    bench: Workbench
+    store: ResultsStore
+    claims: Claims
+    progress: Progress
+    place: Place
+    ran: int = 0
+    _todo: dict[str, PlannedCell] = field(default_factory=dict)
+    _workers: list[Worker] = field(default_factory=list)
+    _told: queue.Queue[tuple[Worker, Message | Ended]] = field(default_factory=queue.Queue)
+    _deaths: Counter[str] = field(default_factory=Counter)
+    _early_deaths: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    def run(self, todo: Sequence[PlannedCell], *, wait: bool) -> None:
+        """Run cells as `Work.run` does; the last worker waits for what runs elsewhere."""
+        self._todo = {cell.cell_id: cell for cell in todo}
+        try:
+            for number in range(1, self.place.count + 1):
+                self._start(number, wait=False)
+            self._listen()
+            if wait and self._unfinished():
+                self._start(1, wait=True)
+                self._listen()
+        finally:
+            self._end()
+
+    def _start(self, number: int, *, wait: bool) -> None:
+        job = Job(
+            options=self.place.options(number),
+            stamps={cell_id: cell.stamp for cell_id, cell in self._todo.items()},
+            number=number,
+            threads=self.place.threads,
+            wait=wait,
+        )
+        worker = Worker(number)
+        self._workers.append(worker)
+        worker.running = self.place.start(job, lambda told: self._told.put((worker, told)))
+
+    def _listen(self) -> None:
+        while self._workers:
+            worker, told = self._told.get()
+            if isinstance(told, Ended):
+                self._ended(worker, told)
+            else:
+                self._show(worker, told)
+
+    def _show(self, worker: Worker, message: Message) -> None:
+        if message.kind is Kind.USAGE:
+            raise UsageError(message.text)
+        if message.kind is Kind.NO_SPACE:
+            raise NoSpaceError(message.text)
+        if message.kind is Kind.STARTED:
+            worker.process = message.process
+            return
+        worker.began = worker.began or message.kind is Kind.CELL
+        text = message.text
+        if message.kind is Kind.ENDED:
+            self.ran += 1
+            self.progress.finished(self.ran, len(self._todo))
+            text += f" ({self.ran} of {len(self._todo)}{self._left()})"
+        self.progress.note(f"worker {worker.number}: {text}")
+
+    def _left(self) -> str:
+        left = len(self._todo) - self.ran
+        seconds = (time.monotonic() - self._since) / self.ran * left
+        return f", about {duration(seconds)} left" if left else ""
+
+    def _ended(self, worker: Worker, ended: Ended) -> None:
+        self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
+        if not self._unfinished():
+            self._dismiss_waiting()
+        elif ended.death and not worker.dismissed:
+            self._died(worker, ended)
+
+    def _dismiss_waiting(self) -> None:
+        """Nothing is left: do not wait for workers that have not even begun."""
+        for worker in self._workers:
+            if not worker.began:
+                worker.dismiss()
+
+    def _died(self, worker: Worker, ended: Ended) -> None:
+        died = f"worker {worker.number} died ({ended.death})"
+        self._early_deaths += not (worker.began or ended.lost)
+        if self._early_deaths >= DEATHS:
+            raise UsageError(f"{died} before its first cell; what it said is above")
+        for cell_id in self.claims.remove_of(worker.process) if worker.process else []:
+            self._deaths[cell_id] += 1
+            if self._deaths[cell_id] >= DEATHS and cell_id in self._todo:
+                self._give_up(self._todo[cell_id], ended)
+        self.progress.note(f"{died}: started again")
+        self._start(worker.number, wait=False)
+
+    def _give_up(self, cell: PlannedCell, ended: Ended) -> None:
+        """Record a cell as failed in which worker after worker died."""
+        if not self.claims.take(cell.cell_id):
+            return  # another worker was faster, and will tell
+        reason = f"{DEATHS} workers died in this cell ({ended.death}): is memory short?"
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        record = CellRecord(
+            cell_id=cell.cell_id,
+            spec=cell.spec,
+            status=Status.FAILED,
+            reason=reason,
+            provenance={**provenance(self.bench.compute), "finished": finished},
+        )
+        self.store.write(record, [])
+        self.claims.release(cell.cell_id)
+        self.ran += 1
+        self.progress.note(f"failed: {label(cell)}: {reason}")
+
+    def _unfinished(self) -> bool:
+        cells = self._todo.items()
+        return any(self.store.stamp(cell_id) == cell.stamp for cell_id, cell in cells)
+
+    def _end(self) -> None:
+        """End every worker: each stores a note of its cell in flight and gives its claim back."""
+        for worker in self._workers:
+            worker.dismiss()
+        until = time.monotonic() + GRACE_SECONDS
+        for worker in self._workers:
+            if worker.running is not None:
+                worker.running.end(max(0.0, until - time.monotonic()))
+        self._workers.clear()
