@@ -28,6 +28,7 @@ ANSWER_SECONDS = 10.0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a hint at it is printed
+    "RAY_raylet_start_wait_time_s": "120",  # half a minute is too little on a busy machine
 }
 
 
@@ -146,7 +147,7 @@ def _connect(address: str | None, folder: Path | None) -> None:
             log_to_driver=False,
             **(started_here if folder else {}),
         )
-    except (ray.exceptions.RayError, RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones, too
         tried = f"--ray-address '{address}': cannot use" if address else "cannot start"
         raise UsageError(f"{tried} Ray: {first_line(error)}") from error
 

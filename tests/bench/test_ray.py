@@ -42,6 +42,7 @@ def cluster():
         "RAY_TMPDIR": folder,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_raylet_start_wait_time_s": "120",
         "OMP_NUM_THREADS": "1",
     }.items():
         patch.setenv(name, value)
@@ -62,7 +63,7 @@ def cluster():
 
 
 @pytest.fixture
-def run(cluster, tiny_folder, facts_file, monkeypatch):
+def run(tiny_folder, facts_file, monkeypatch):
     """Run a grid of four small cells in this process; tests of plots are elsewhere."""
     monkeypatch.setattr("bench.report.write.draw_plots", lambda board: ())
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
