@@ -28,7 +28,6 @@ ANSWER_SECONDS = 10.0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a hint at it is printed
-    "RAY_raylet_start_wait_time_s": "120",  # half a minute is too little on a busy machine
 }
 
 

@@ -42,7 +42,6 @@ def cluster():
         "RAY_TMPDIR": folder,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_raylet_start_wait_time_s": "120",
         "OMP_NUM_THREADS": "1",
     }.items():
         patch.setenv(name, value)
