@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.failures import first_line
 from bench.worker_count import cores, threads_asked
+from bench.worker_process import import_path
 from tasks.errors import UsageError
 
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -113,6 +114,8 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
         UsageError: There is none, or it cannot be used; one line says why.
     """
     os.environ.update(_ENVIRONMENT)
+    if address is None:
+        os.environ["PYTHONPATH"] = import_path()  # what Ray starts here inherits it
     import ray
 
     # A folder of its own: nobody else's Ray is found, and nothing stays. Short: it is the start of

@@ -71,12 +71,14 @@ class WorkerProcess:
 
 def _environment(threads: int) -> dict[str, str]:
     """Return the variables of a worker: it imports what this process has, wherever it runs."""
+    threads_set = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    return {**os.environ, **threads_set, "PYTHONPATH": import_path()}
+
+
+def import_path() -> str:
+    """Return the PYTHONPATH with which a child imports this program from any folder."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
+    return os.pathsep.join(filter(None, paths))
 
 
 def _opened(pipe: IO[str] | None) -> IO[str]:
