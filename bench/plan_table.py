@@ -16,6 +16,9 @@ from bench.tuning import RATE, shown
 LISTED_CELLS = 60
 """Plans of more cells are shown by method, model and task."""
 
+SHOWN_ID = 8
+"""Digits of a cell's id; `show` takes the start of one."""
+
 _CELL_COLUMNS = ("state", "cell", "method", "model", "task", "lr", "seed")
 
 
@@ -24,14 +27,19 @@ def print_plan(
 ) -> None:
     """Print the cells of a grid with their states, many of them in groups, and what is left."""
     console = console or Console()
-    title = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+    models = list(dict.fromkeys(cell.spec.model for cell in cells))
+    alone = f" of {models[0]}" if len(models) == 1 else ""
+    title = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}{alone}"
     if len(cells) <= LISTED_CELLS:
-        print_rows(console, title, _CELL_COLUMNS, map(_cell_row, cells))
+        names = [name for name in _CELL_COLUMNS if not (alone and name == "model")]
+        print_rows(console, title, names, [_cell_row(cell, names) for cell in cells])
     else:
         columns = ("method", "model", "task", "cells", *_states(cells))
         print_rows(console, title, columns, _group_rows(cells))
     states = Counter(cell.state for cell in cells)
     told = ", ".join(f"{states[state]} {state}" for state in _states(cells))
+    for line in _facts_lines(cells):
+        console.print(line, highlight=False)
     console.print(told, highlight=False)
     console.print(cost_line(cost, workers), highlight=False)
 
@@ -55,20 +63,28 @@ def _states(cells: Sequence[PlannedCell]) -> list[CellState]:
     return [state for state in CellState if tuned or state is not CellState.OPEN]
 
 
-def _cell_row(cell: PlannedCell) -> tuple[str, ...]:
-    return (
-        f"{cell.state} {cell.why}".strip(),
-        cell.cell_id[:12] if cell.chosen else "-",
-        cell.spec.asked,
-        cell.spec.model,
-        f"{cell.spec.task} ({cell.spec.facts} of {cell.data.available} {_facts(cell)})",
-        _trained(cell),
-        str(cell.spec.seed),
-    )
+def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
+    values = {
+        "state": cell.state if cell.state is CellState.OPEN else f"{cell.state} {cell.why}".strip(),
+        "cell": cell.cell_id[:SHOWN_ID] if cell.chosen else "-",
+        "method": cell.spec.asked,
+        "model": cell.spec.model,
+        "task": _facts(cell),
+        "lr": _trained(cell),
+        "seed": str(cell.spec.seed),
+    }
+    return tuple(values[name] for name in columns)
 
 
 def _facts(cell: PlannedCell) -> str:
-    return f"{cell.spec.fact_set} facts" if cell.spec.fact_set else "facts"
+    """Name the facts of a cell: the task, and which of its sets."""
+    return f"{cell.spec.task}, {cell.spec.fact_set}" if cell.spec.fact_set else cell.spec.task
+
+
+def _facts_lines(cells: Sequence[PlannedCell]) -> Iterable[str]:
+    """Say once for each task and set how many facts its cells train."""
+    counts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
+    return (f"{name}: {facts} of {available} facts" for name, (facts, available) in counts.items())
 
 
 def _trained(cell: PlannedCell) -> str:
@@ -82,8 +98,7 @@ def _trained(cell: PlannedCell) -> str:
 def _group_rows(cells: Sequence[PlannedCell]) -> Iterable[tuple[str, ...]]:
     groups: dict[tuple[str, str, str], Counter[CellState]] = {}
     for cell in cells:
-        kind = f", {_facts(cell)}" if cell.spec.fact_set else ""
-        key = (cell.spec.asked, cell.spec.model, cell.spec.task + kind)
+        key = (cell.spec.asked, cell.spec.model, _facts(cell))
         groups.setdefault(key, Counter())[cell.state] += 1
     for key, states in groups.items():
         yield (*key, str(states.total()), *(str(states[state]) for state in _states(cells)))

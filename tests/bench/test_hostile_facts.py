@@ -163,6 +163,6 @@ def test_many_rows_are_planned_and_only_a_few_are_trained(tiny_folder, tmp_path,
         env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
-    assert f"(64 of {ROWS} facts)" in done.stdout
+    assert f": 64 of {ROWS} facts" in done.stdout
     [kib] = re.findall(r"VmHWM:\D*(\d+) kB", done.stdout)
     assert int(kib) * 1024 < 150 * 2**20 + 600 * ROWS, "facts are in memory, the file is not"
