@@ -65,9 +65,9 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
         for cell in group.tuning
         if (summary := _ended(store, cell.cell_id)) is not None
     ]
-    tried = f"{len(trials)} of {len(group.tuning)} candidates"
     if len(trials) < len(group.tuning):
-        return _open(group, CellState.OPEN, f"{tried} tried")
+        tried = f"{len(trials)} of {len(group.tuning)} tried"
+        return _open(group, CellState.OPEN, tried)
     best = best_trial(trials)
     if best is None:
         return _open(group, CellState.FAILED, f"0 of {len(trials)} candidates ended well")
@@ -76,8 +76,9 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
 
 def _ended(store: ResultsStore, cell_id: str) -> CellSummary | None:
     found = store.summary(cell_id)
-    ended = isinstance(found, CellSummary) and found.status is not Status.INTERRUPTED
-    return found if ended and isinstance(found, CellSummary) else None
+    if not isinstance(found, CellSummary) or found.status is Status.INTERRUPTED:
+        return None
+    return found
 
 
 def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:
