@@ -26,9 +26,17 @@ _out = click.option(
     metavar="METHOD",
     help="The method that others are compared with.  [default: lora, where it is present]",
 )
-def report(out: Path, reference: str | None) -> None:
+@click.option(
+    "--plots",
+    default="auto",
+    show_default=True,
+    metavar="WHICH",
+    help="auto: all of up to 12 tasks and models, beyond that none; all; none; or a part of a "
+    "title, such as 'smollm2-135m on countries'.",
+)
+def report(out: Path, reference: str | None, plots: str) -> None:
     """Write tables and plots again from the stored cells."""
-    print_report(out, reference)
+    print_report(out, reference, plots)
 
 
 @click.command()
@@ -60,11 +68,13 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
     click.echo(export(task, folder, data_dir))
 
 
-def print_report(out: Path, reference: str | None) -> None:
+def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
     """Write the report, print its table and where its files are."""
     from bench.report.terminal import terminal_table
     from bench.report.write import write_report
 
-    files = write_report(out, reference)
+    files = write_report(out, reference, plots)
     click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
+    if files.left_out:
+        click.echo(files.left_out)

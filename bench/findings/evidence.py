@@ -17,7 +17,7 @@ from bench.findings.grids import Grid, found_grids
 from bench.records import CellRecord, CellSpec
 from bench.report.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard import build_leaderboard
-from bench.report.load import load_cell
+from bench.report.load import readable_cells
 from bench.report.statistics import Floats
 from bench.store import ResultsStore
 from methods.recipe import Recipe, parse_recipe, part_name
@@ -100,12 +100,10 @@ def _cells(folder: Path) -> tuple[list[Cell], list[str]]:
     for store in (ResultsStore(path.parent) for path in sorted(folder.rglob("cells"))):
         records = store.records()
         problems += records.problems
-        for record in records.records:
-            if record.cell_id not in found:
-                try:
-                    found[record.cell_id] = load_cell(store, record)
-                except UsageError as error:
-                    problems.append(str(error))
+        new = [record for record in records.records if record.cell_id not in found]
+        cells, damaged = readable_cells(store, new)
+        found.update((cell.record.cell_id, cell) for cell in cells)
+        problems += damaged
     return list(found.values()), problems
 
 

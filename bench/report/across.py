@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bench.report.against import ranked_values
-from bench.report.board import Leaderboard, Section
-from bench.report.ranking import DRAWS, bootstrap_means, ranks
+from bench.report.board import Section
+from bench.report.ranking import DRAWS, Overall, OverallRanks, bootstrap_means, ranks
 from bench.report.statistics import CONFIDENCE, Floats
 from bench.report.wording import MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Overall:
-    """A method over all sections.
-
-    Attributes:
-        label: As its rows are labelled.
-        rank: Mean rank; `low` and `high` bound it with 95 %, over tasks, seeds and facts.
-        improvement: Share of draws in which it ranks before the reference, ties half.
-    """
-
-    label: str
-    rank: float
-    low: float
-    high: float
-    improvement: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OverallRanks:
-    """Methods by mean rank, and those left out because some section has no result of theirs."""
-
-    methods: tuple[Overall, ...]
-    sections: int
-    reference: str
-    left_out: tuple[str, ...]
-
-
-def overall_ranks(board: Leaderboard) -> OverallRanks | None:
-    """Rank methods over the sections of a board; None where fewer than two are in two or more."""
-    found = [ranked_values(section.rows) for section in board.sections if section.done]
+def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
+    """Rank methods over sections; None where fewer than two methods are in two or more."""
+    found = [ranked_values(section.rows) for section in sections if section.done]
     if len(found) < 2:
         return None
     common = [label for label in found[0] if all(label in values for values in found)]
@@ -51,7 +23,7 @@ def overall_ranks(board: Leaderboard) -> OverallRanks | None:
         return None
     drawn = _over_sections([_draws(values, common, place) for place, values in enumerate(found)])
     points = np.mean([_point(values, common) for values in found], axis=0)
-    reference = _reference(board.sections, common)
+    reference = _reference(sections, common)
     methods = _summaries(common, points, drawn, reference)
     labels = {label for values in found for label in values}
     left_out = tuple(sorted(labels - set(common)))

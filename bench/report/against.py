@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.report.board import DRIFT, Cell, Row, Standing
-from bench.report.comparison import Comparison, Measured, compare, corrected
+from bench.report.comparison import Comparison, Measured, compare_all, corrected
 from bench.report.measures import FACT_COLUMNS, item_losses, per_fact
 from bench.report.ranking import bootstrap_means, improvement, rank_intervals
 from bench.report.statistics import DIFFERENCE, UNBOUNDED, Floats
@@ -83,20 +83,17 @@ def compare_rows(
     """
     if reference is None:
         return [None] * len(rows)
+    others = [row for row in rows if row.label != reference.label]
     against = measured(reference, metric)
-    return corrected(
-        [
-            None if row.label == reference.label else compare(measured(row, metric), against)
-            for row in rows
-        ]
-    )
+    found = iter(compare_all([measured(row, metric) for row in others], against))
+    return corrected([None if row.label == reference.label else next(found) for row in rows])
 
 
 def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
     if metric in FACT_COLUMNS:
         column = FACT_COLUMNS[metric]
-        values = {_seed(cell): per_fact(cell.rows, column) for cell in row.cells}
+        values = {_seed(cell): per_fact(cell.facts, column) for cell in row.cells}
         more_is_better = metric not in _LESS_IS_BETTER
         return Measured(values, DIFFERENCE, more_is_better=more_is_better)
     return _forgotten(row, metric)

@@ -14,7 +14,8 @@ import pandas as pd
 
 from bench.records import CellRecord, CellSpec, PhaseName, Status
 from bench.report.comparison import Comparison
-from bench.report.ranking import RankInterval
+from bench.report.fact_rows import FactRows
+from bench.report.ranking import OverallRanks, RankInterval
 from bench.report.statistics import Estimate, IntervalKind
 from bench.tuning import Trial
 from tasks.forgetting.names import ForgettingKind
@@ -25,10 +26,15 @@ DRIFT = ForgettingKind.DRIFT.value
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell with its fact rows (columns of `FactRow`), sorted by fact id."""
+    """A cell with its fact rows, sorted by fact id."""
 
     record: CellRecord
-    rows: pd.DataFrame
+    facts: FactRows
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The facts as a frame, columns of `FactRow`: slow, for what shows or draws facts."""
+        return self.facts.frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +195,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All sections, and files of the folder that could not be read."""
+    """All sections, files of the folder that could not be read, and methods over all sections."""
 
     sections: tuple[Section, ...]
     problems: tuple[str, ...] = ()
+    overall: OverallRanks | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:

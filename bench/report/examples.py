@@ -37,6 +37,12 @@ class Fate:
     examples: tuple[Example, ...]
 
 
+_SHOWN = [
+    *("question", "target", "old_answers", "answer_before", "answer_after"),
+    *("distance_before", "distance_after"),
+]
+
+
 class FateKind(NamedTuple):
     """A name for what may become of a fact, and what it means."""
 
@@ -67,22 +73,20 @@ def fates(rows: pd.DataFrame, limit: int = 3) -> list[Fate]:
 
     Answers that moved are shown from the farthest movement on, the others in the facts' order.
     """
-    numbers = fate_numbers(rows)
+    numbers, shown = fate_numbers(rows), rows[_SHOWN]
+    movement = rows["movement"].to_numpy(dtype=np.float64)
     found = []
     for number, kind in enumerate(FATES):
-        chosen = rows[numbers == number]
-        shown = _farthest(chosen) if kind.name == "moved" else chosen
-        found.append(_fate(kind.name, kind.meaning, shown, limit))
+        places = np.flatnonzero(numbers == number)
+        if kind.name == "moved":
+            places = places[np.argsort(-movement[places], kind="stable")]
+        examples = _examples(shown.iloc[places[:limit]])
+        found.append(Fate(kind.name, kind.meaning, len(places), examples))
     return found
 
 
-def _farthest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.iloc[np.argsort(-rows["movement"].to_numpy(dtype=np.float64), kind="stable")]
-
-
-def _fate(name: str, meaning: str, rows: pd.DataFrame, limit: int) -> Fate:
-    shown = rows.head(limit).to_dict("records")
-    examples = (
+def _examples(rows: pd.DataFrame) -> tuple[Example, ...]:
+    return tuple(
         Example(
             question=row["question"],
             target=row["target"],
@@ -92,6 +96,5 @@ def _fate(name: str, meaning: str, rows: pd.DataFrame, limit: int) -> Fate:
             distance_before=row["distance_before"],
             distance_after=row["distance_after"],
         )
-        for row in shown
+        for row in rows.to_dict("records")
     )
-    return Fate(name, meaning, len(rows), tuple(examples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -18,6 +18,9 @@ MOST_ANSWERS = 20_000
 """So many keep the page below a few MB; which cells are left out is said."""
 
 _LONGEST = 300
+
+_Placed = tuple[int, Row, Cell]
+"""A cell with the number of its section, and its row."""
 
 
 class ExplorerFact(TypedDict):
@@ -76,36 +79,40 @@ class Explorer:
 
 def explorer_of(board: Leaderboard) -> Explorer | None:
     """Return the explorer of a board; None where nothing was answered."""
-    sections = [section for section in board.sections if section.done]
-    if not sections:
+    found = list(_cells(board.sections))
+    if not found:
         return None
-    cells, left_out = _within_room(sections)
+    cells = _within_room(found)
+    numbers = sorted({number for number, _, _ in cells})
     data = ExplorerData(
         fates=[fate.name for fate in FATES],
-        sections=[_section(section) for section in sections],
-        cells=[_cell(number, row, cell) for number, row, cell in cells],
+        sections=[_section(board.sections[number]) for number in numbers],
+        cells=[_cell(numbers.index(number), row, cell) for number, row, cell in cells],
     )
     return Explorer(
         data=data,
         methods=sorted({cell["method"] for cell in data["cells"]}),
-        buckets=max(len(section["buckets"]) for section in data["sections"]),
-        left_out=left_out,
+        buckets=max((len(section["buckets"]) for section in data["sections"]), default=0),
+        left_out=len(found) - len(cells),
     )
 
 
-def _within_room(sections: list[Section]) -> tuple[list[tuple[int, Row, Cell]], int]:
-    """Return the cells that fit, first seeds of all methods before their second ones."""
-    ordered = sorted(_cells(sections), key=lambda found: found[0])
-    sizes = np.cumsum([len(cell.rows) for _, _, _, cell in ordered])
-    fit = int(np.searchsorted(sizes, MOST_ANSWERS, side="right"))
-    return [found[1:] for found in ordered[:fit]], len(ordered) - fit
+def _within_room(cells: list[_Placed]) -> list[_Placed]:
+    """Return the first cells, as many as fit."""
+    sizes = np.cumsum([len(cell.facts.order) for _, _, cell in cells])
+    return cells[: int(np.searchsorted(sizes, MOST_ANSWERS, side="right"))]
 
 
-def _cells(sections: list[Section]) -> Iterator[tuple[int, int, Row, Cell]]:
-    """Yield every cell: which of its row's it is, the number of its section, its row, itself."""
-    for number, section in enumerate(sections):
-        for row in section.done:
-            yield from ((place, number, row, cell) for place, cell in enumerate(row.cells))
+def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:
+    """Yield all cells: first seeds before second ones, and of each the best of every section."""
+    found = [
+        (seed, rank, number, row, cell)
+        for number, section in enumerate(sections)
+        for rank, row in enumerate(section.done)
+        for seed, cell in enumerate(row.cells)
+    ]
+    for _, _, number, row, cell in sorted(found, key=lambda placed: placed[:3]):
+        yield number, row, cell
 
 
 def _section(section: Section) -> ExplorerSection:
@@ -113,7 +120,8 @@ def _section(section: Section) -> ExplorerSection:
     distances = rows["distance_before"].to_numpy(dtype=np.float64)
     buckets = quantile_buckets(distances)
     places = bucket_of(distances, edges_of(buckets)).tolist() if buckets else []
-    facts = zip(rows.to_dict("records"), places, strict=True)
+    shown = rows[["fact_id", "question", "target", "old_answers"]].to_dict("records")
+    facts = zip(shown, places, strict=True)
     return ExplorerSection(
         title=_text(section.title),
         buckets=[bucket.range for bucket in buckets],

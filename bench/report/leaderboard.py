@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from bench.records import CellRecord, CellSpec, PhaseName, Status
+from bench.report.across import overall_ranks
 from bench.report.against import (
     DEFAULT_REFERENCE,
     check_reference,
@@ -16,9 +17,8 @@ from bench.report.against import (
     reference_row,
     with_standings,
 )
-from bench.report.aggregates import forgotten_of, metric_of
+from bench.report.aggregates import Aggregate, aggregates
 from bench.report.board import Cell, Cost, Failure, Leaderboard, Row, Section, Tuning
-from bench.report.measures import FACT_COLUMNS
 from bench.report.titles import setting_labels
 from bench.report.tuned import Settled, reporting_spec, settle
 from bench.tuning import shown
@@ -44,7 +44,7 @@ def build_leaderboard(
     titles = setting_labels(named, of_sections=True)
     name = reference or DEFAULT_REFERENCE
     found = [_section(title, group, name) for title, group in zip(titles, groups, strict=True)]
-    board = Leaderboard(tuple(found), tuple(problems))
+    board = Leaderboard(tuple(found), tuple(problems), overall_ranks(found))
     if reference is not None:
         check_reference(reference, board.rows)
     return board
@@ -100,7 +100,7 @@ def _row_key(spec: CellSpec) -> tuple[str, ...]:
 
 def _section(title: str, entries: list[_Entry], reference: str) -> Section:
     labels = setting_labels([(entry.spec.asked, entry.spec) for entry in entries])
-    rows = [_row(label, entry) for label, entry in zip(labels, entries, strict=True)]
+    rows = [_row(*parts) for parts in zip(labels, entries, aggregates(_done(entries)), strict=True)]
     ranked = sorted(rows, key=_rank)
     against = reference_row(ranked, reference)
     spec = entries[0].spec
@@ -123,17 +123,20 @@ def _rank(row: Row) -> tuple[bool, float, float, str]:
     return (not row.cells, -unknown, -overall, row.label)
 
 
-def _row(label: str, entry: _Entry) -> Row:
-    done = [cell for cell in entry.cells if cell.record.status is Status.DONE]
+def _done(entries: Sequence[_Entry]) -> list[list[Cell]]:
+    return [[c for c in entry.cells if c.record.status is Status.DONE] for entry in entries]
+
+
+def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
+    [done] = _done([entry])
     failed = [cell for cell in entry.cells if cell.record.status is not Status.DONE]
-    tasks = sorted({entry.task for cell in done for entry in cell.record.forgetting})
     return Row(
         label=label,
         spec=entry.spec,
         cells=tuple(done),
         failures=(*(_failure(label, cell.record) for cell in failed), *_untried(label, entry)),
-        metrics={name: metric_of(name, done) for name in FACT_COLUMNS},
-        forgetting={task: forgotten_of(task, done) for task in tasks},
+        metrics=found.metrics,
+        forgetting=found.forgetting,
         phases=_costs(done),
         tuning=entry.tuning,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report import remarks
-from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
+from bench.report.across import overall_headers, overall_lines, overall_remark
 from bench.report.board import Leaderboard, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, cost_columns, quality_columns
@@ -63,7 +63,7 @@ def _tuning(section: Section) -> list[str]:
 
 
 def _overall(board: Leaderboard) -> list[str]:
-    found = overall_ranks(board)
+    found = board.overall
     if found is None:
         return []
     headers = [markdown(header) for header in overall_headers(found)]

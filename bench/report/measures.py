@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bench.records import Forgetting, Knowledge
 from bench.report.board import DRIFT
+from bench.report.fact_rows import FactRows
 from bench.report.statistics import NON_NEGATIVE, SHARE, Bounds, Floats
+
+_KINDS = tuple(Knowledge)
 
 
 class FactColumn(NamedTuple):
@@ -19,11 +21,13 @@ class FactColumn(NamedTuple):
         column: Of fact rows; facts without a value there do not count.
         bounds: The least and the greatest value it can take.
         over: What the base knew of the facts that count.
+        with_interval: Whether any table or plot shows its interval.
     """
 
     column: str
     bounds: Bounds
-    over: tuple[Knowledge, ...] = tuple(Knowledge)
+    over: tuple[Knowledge, ...] = _KINDS
+    with_interval: bool = True
 
 
 FACT_COLUMNS = {
@@ -31,15 +35,15 @@ FACT_COLUMNS = {
     "reliability_unknown": FactColumn("correct_after", SHARE, (Knowledge.MAYBE, Knowledge.UNKNOWN)),
     "reliability_maybe": FactColumn("correct_after", SHARE, (Knowledge.MAYBE,)),
     "reliability_never": FactColumn("correct_after", SHARE, (Knowledge.UNKNOWN,)),
-    "reliability_plain": FactColumn("correct_plain", SHARE),
-    "reliability_before": FactColumn("correct_before", SHARE),
-    "token_f1": FactColumn("f1_after", SHARE),
+    "reliability_plain": FactColumn("correct_plain", SHARE, with_interval=False),
+    "reliability_before": FactColumn("correct_before", SHARE, with_interval=False),
+    "token_f1": FactColumn("f1_after", SHARE, with_interval=False),
     "generality": FactColumn("generality", SHARE),
     "locality": FactColumn("locality", SHARE),
-    "nll_before": FactColumn("nll_before", NON_NEGATIVE),
-    "nll_after": FactColumn("nll_after", NON_NEGATIVE),
-    "distance_before": FactColumn("distance_before", NON_NEGATIVE),
-    "distance_after": FactColumn("distance_after", NON_NEGATIVE),
+    "nll_before": FactColumn("nll_before", NON_NEGATIVE, with_interval=False),
+    "nll_after": FactColumn("nll_after", NON_NEGATIVE, with_interval=False),
+    "distance_before": FactColumn("distance_before", NON_NEGATIVE, with_interval=False),
+    "distance_after": FactColumn("distance_after", NON_NEGATIVE, with_interval=False),
     "updated": FactColumn("updated", SHARE),
     "still_old": FactColumn("old_after", SHARE),
     "old_before": FactColumn("old_before", SHARE),
@@ -48,13 +52,13 @@ FACT_COLUMNS = {
 """What every metric averages."""
 
 
-def per_fact(rows: pd.DataFrame, wanted: FactColumn) -> Floats:
+def per_fact(facts: FactRows, wanted: FactColumn) -> Floats:
     """Return the values of the facts that count, `[facts]`, in the order of the rows."""
-    values: Floats = rows[wanted.column].to_numpy(dtype=np.float64)
+    values = facts.numbers[wanted.column]
     counts = ~np.isnan(values)
-    if len(wanted.over) < len(Knowledge):
-        counts &= np.isin(rows["knowledge"].to_numpy(dtype=object), wanted.over)
-    return values[counts]
+    if len(wanted.over) < len(_KINDS):
+        counts &= np.logical_or.reduce([facts.knowledge == _KINDS.index(k) for k in wanted.over])
+    return values if counts.all() else values[counts]
 
 
 def item_losses(entry: Forgetting) -> Floats:

@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.report import remarks
-from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
+from bench.report.across import overall_headers, overall_lines, overall_remark
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.examples import Fate, fates
 from bench.report.explorer import explorer_of
+from bench.report.extent import (
+    PAGE_ROWS,
+    drawn_remark,
+    example_rows,
+    hidden_remark,
+    shown_rows,
+)
 from bench.report.plots import Plot
 from bench.report.studies import Study
 from bench.report.tuning_words import tuned_rows, tuning_headers, tuning_lines, tuning_remark
@@ -85,18 +92,31 @@ class PageSection:
     intervals: str
     compared: str
     tables: list[PageTable]
+    hidden: str
     plots: list[PagePlot]
+    drawn: str
     tuning: PageLines | None
     removals: list[str]
     warnings: list[str]
     failures: list[str]
     examples: list[RowExamples]
+    without_examples: int
 
 
 def leaderboard_html(
-    board: Leaderboard, plots: Sequence[Plot], studies: Sequence[Study] = ()
+    board: Leaderboard,
+    plots: Sequence[Plot],
+    studies: Sequence[Study] = (),
+    lacking: str = "",
 ) -> str:
-    """Return the page; every text that a model, a file or a person gave is escaped."""
+    """Return the page; every text that a model, a file or a person gave is escaped.
+
+    Args:
+        board: What is shown.
+        plots: Those of its sections and across them.
+        studies: Shown below.
+        lacking: A line on plots that were left out.
+    """
     environment = Environment(
         loader=PackageLoader("bench", "report"),
         autoescape=True,
@@ -107,8 +127,10 @@ def leaderboard_html(
     environment.filters["printable"] = printable
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     template = environment.get_template("leaderboard.html")
+    examples = example_rows(board.sections)
     return template.render(
-        sections=[_page_section(section, plots) for section in board.sections],
+        sections=[_page_section(section, plots, examples) for section in board.sections],
+        lacking=lacking,
         overall=_overall(board),
         explorer=explorer_of(board),
         across=[_embedded(plot) for plot in plots if plot.section is None],
@@ -134,21 +156,26 @@ def interval_bar(column: Column, shown: Shown) -> Bar | None:
     )
 
 
-def _page_section(section: Section, plots: Sequence[Plot]) -> PageSection:
-    learned = PageTable("Learned and forgotten", quality_columns(section), section.rows, True)
-    cost = PageTable("Cost", cost_columns(section), section.rows, False)
+def _page_section(section: Section, plots: Sequence[Plot], examples: int) -> PageSection:
+    rows = shown_rows(section, PAGE_ROWS)
+    learned = PageTable("Learned and forgotten", quality_columns(section), rows, True)
+    cost = PageTable("Cost", cost_columns(section), rows, False)
+    own = [_embedded(plot) for plot in plots if plot.section is section]
     return PageSection(
         section=section,
         before=remarks.base_scores(section),
         intervals=remarks.interval_remark(section),
         compared=remarks.comparison_remark(section),
         tables=[learned, cost],
-        plots=[_embedded(plot) for plot in plots if plot.section is section],
+        hidden=hidden_remark(section, PAGE_ROWS),
+        plots=own,
+        drawn=drawn_remark(section) if own else "",
         tuning=_tuning(section),
         removals=removals(section),
         warnings=remarks.warnings(section),
         failures=remarks.failures(section),
-        examples=[_examples(row) for row in section.done],
+        examples=[_examples(row) for row in section.done[:examples]],
+        without_examples=max(0, len(section.done) - examples),
     )
 
 
@@ -159,7 +186,7 @@ def _tuning(section: Section) -> PageLines | None:
 
 
 def _overall(board: Leaderboard) -> PageLines | None:
-    found = overall_ranks(board)
+    found = board.overall
     if found is None:
         return None
     return PageLines(overall_headers(found), overall_lines(found), overall_remark(found))

@@ -121,8 +121,8 @@ def base_scores(section: Section) -> str:
 
 def _knowledge(row: Row) -> list[str]:
     """Say which share of the facts the base knew; it is the same for every cell of a section."""
-    found = row.cells[0].rows["knowledge"]
-    known, maybe, unknown = (f"{100 * (found == kind.value).mean():.1f} %" for kind in Knowledge)
+    found = row.cells[0].facts.knowledge
+    known, maybe, unknown = (f"{100 * (found == k).mean():.1f} %" for k in range(len(Knowledge)))
     return [f"{known} of these facts (known)", f"{maybe} maybe", f"{unknown} unknown"]
 
 

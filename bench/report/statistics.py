@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+_KEPT = 128
+"""Draws of so many distinct values are kept: 10 MB."""
 SHARE = (0.0, 1.0)
 DIFFERENCE = (-1.0, 1.0)
 NON_NEGATIVE = (0.0, float("inf"))
@@ -61,48 +64,86 @@ class Estimate:
     interval: Interval | None = None
 
 
-def estimate(per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds) -> Estimate | None:
-    """Estimate a mean from its value per seed and the items behind each.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a mean is estimated from.
 
-    Args:
+    Attributes:
         per_seed: `[seeds]`, the recorded means.
         items: One array `[facts]` per seed, in the same order of facts; empty where unknown.
+            None where no interval is wanted.
         bounds: The least and the greatest value the mean can take.
-
-    Returns:
-        None without any seed.
     """
-    if not per_seed:
+
+    per_seed: Sequence[float]
+    items: Sequence[Floats] | None
+    bounds: Bounds
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether all seeds have the same facts, at least one."""
+        if self.items is None:
+            return False
+        sizes = {len(values) for values in self.items}
+        return len(self.items) == len(self.per_seed) and len(sizes) == 1 and sizes != {0}
+
+
+def estimate(per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds) -> Estimate | None:
+    """Estimate a mean as `Sample` describes it; None without any seed."""
+    return estimates([Sample(per_seed, items, bounds)])[0]
+
+
+def estimates(samples: Sequence[Sample]) -> list[Estimate | None]:
+    """Estimate many means; those with as many seeds and facts together, which saves most time."""
+    found: list[Interval | None] = [None] * len(samples)
+    layouts: dict[tuple[int, int], list[int]] = {}
+    for place, sample in enumerate(samples):
+        # Seeds that agree exactly carry no spread of their own: what is left are the facts.
+        if sample.items and sample.is_crossed and min(sample.per_seed) < max(sample.per_seed):
+            layout = (len(sample.items), len(sample.items[0]))
+            layouts.setdefault(layout, []).append(place)
+        else:
+            found[place] = _alone(sample)
+    for places in layouts.values():
+        together = over_seeds_and_facts(np.array([samples[place].items for place in places]))
+        for place, interval in zip(places, together, strict=True):
+            found[place] = interval
+    return [_within_bounds(*pair) for pair in zip(samples, found, strict=True)]
+
+
+def _alone(sample: Sample) -> Interval | None:
+    if sample.items is None:
         return None
-    value = float(np.mean(per_seed))
-    interval = _interval(per_seed, items, bounds)
+    if sample.is_crossed:
+        return _facts_only(np.mean(sample.items, axis=0), sample.bounds)
+    return t_interval(sample.per_seed) if len(sample.per_seed) >= 3 else None
+
+
+def _within_bounds(sample: Sample, interval: Interval | None) -> Estimate | None:
+    if not sample.per_seed:
+        return None
+    value = float(np.mean(sample.per_seed))
     if interval is None:
         return Estimate(value)
-    low, high = np.clip([interval.low, interval.high], *bounds)
-    return Estimate(value, Interval(float(low), float(high), interval.kind))
+    least, greatest = sample.bounds
+    low, high = (min(max(end, least), greatest) for end in (interval.low, interval.high))
+    return Estimate(value, Interval(low, high, interval.kind))
 
 
-def _interval(
-    per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds
-) -> Interval | None:
-    crossed = len(items) == len(per_seed) and len({len(values) for values in items}) == 1
-    if not crossed or not len(items[0]):
-        return t_interval(per_seed) if len(per_seed) >= 3 else None
-    # Seeds that agree exactly carry no spread of their own: what is left are the facts.
-    if np.ptp(per_seed) == 0:
-        return _facts_only(np.mean(items, axis=0), bounds)
-    return over_seeds_and_facts(np.stack(items))
+def over_seeds_and_facts(values: Floats) -> list[Interval]:
+    """Return the intervals of the means of `values` `[means, seeds, facts]`, of two seeds or more.
 
-
-def over_seeds_and_facts(values: Floats) -> Interval:
-    """Return the interval of the mean of `values` `[seeds, facts]`, of at least two seeds."""
-    if len(values) == 2:
-        return two_seeds_and_facts(values)
-    if values.shape[1] == 1:
-        return t_interval([float(value) for value in values[:, 0]])
-    crossed = Crossed.of(values)
-    mean, half = float(crossed.mean), float(crossed.half_width())
-    return Interval(mean - half, mean + half, IntervalKind.SEEDS_AND_FACTS)
+    Args:
+        values: Both seeds and facts are drawn at random.
+    """
+    if values.shape[1] == 2:
+        kind, half = IntervalKind.TWO_SEEDS, _two_seeds_half_width(values)
+    elif values.shape[2] == 1:
+        return [t_interval(per_seed) for per_seed in values[:, :, 0].tolist()]
+    else:
+        kind, half = IntervalKind.SEEDS_AND_FACTS, Crossed.of(values).half_width()
+    ends = zip(*((values.mean(axis=(1, 2)) + side).tolist() for side in (-half, half)), strict=True)
+    return [Interval(low, high, kind) for low, high in ends]
 
 
 def _facts_only(values: Floats, bounds: Bounds) -> Interval | None:
@@ -112,34 +153,45 @@ def _facts_only(values: Floats, bounds: Bounds) -> Interval | None:
     return bootstrap_over_facts(values) if len(values) > 1 else None
 
 
-def bootstrap_over_facts(values: Floats, seed: int = 0) -> Interval:
+def bootstrap_over_facts(values: Floats) -> Interval:
     """Return the percentile bootstrap interval of the mean of `values` `[facts]`."""
     distinct, counts = np.unique(values, return_counts=True)
-    n = len(values)
-    # Resampling facts is drawing counts of distinct values, cheap for right-or-wrong facts.
-    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=RESAMPLES)
+    draws = _kept_draws if len(counts) <= _KEPT else _draws
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn @ distinct / n, [tail, 1 - tail])
+    means = draws(tuple(counts.tolist())) @ distinct / len(values)
+    low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high), IntervalKind.FACTS)
 
 
-def two_seeds_and_facts(values: Floats) -> Interval:
-    """Return the interval of the mean of `values` `[2, facts]`, both drawn at random."""
+def _draws(counts: tuple[int, ...]) -> Floats:
+    """Return how often each distinct value is drawn, `[resamples, distinct values]`.
+
+    Resampling facts is drawing counts of distinct values, cheap for right-or-wrong facts.
+    """
+    n = sum(counts)
+    drawn = np.random.default_rng(0).multinomial(n, np.array(counts) / n, size=RESAMPLES)
+    return drawn.astype(np.float64)
+
+
+_kept_draws = lru_cache(maxsize=64)(_draws)
+"""Facts that all differ, and columns with as many right ones, share their draws."""
+
+
+def _two_seeds_half_width(values: Floats) -> Floats:
     error, freedom = added_variances(values)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-    mean = values.mean()
-    return Interval(float(mean - half), float(mean + half), IntervalKind.TWO_SEEDS)
+    return np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
 
 
-def added_variances(values: Floats) -> tuple[float, float]:
-    """Return the standard error of the mean of `values` `[seeds, facts]`, and its freedom."""
-    by_seed, by_fact = values.mean(axis=1), values.mean(axis=0)
-    seeds, facts = values.shape
-    over_seeds = by_seed.var(ddof=1) / seeds
-    over_facts = by_fact.var(ddof=1) / facts if facts > 1 else 0.0
+def added_variances(values: Floats) -> tuple[Floats, Floats]:
+    """Return standard errors of means of `values` `[..., seeds, facts]`, and their freedom."""
+    by_seed, by_fact = values.mean(axis=-1), values.mean(axis=-2)
+    seeds, facts = values.shape[-2:]
+    over_seeds = by_seed.var(axis=-1, ddof=1) / seeds
+    over_facts = by_fact.var(axis=-1, ddof=1) / facts if facts > 1 else 0.0 * over_seeds
     total = over_seeds + over_facts
     squares = over_seeds**2 / (seeds - 1) + over_facts**2 / max(facts - 1, 1)
-    return float(np.sqrt(total)), float(total**2 / squares) if squares else 1.0
+    freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
+    return np.sqrt(total), freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +231,7 @@ class Crossed:
             facts=facts,
         )
 
-    def half_width(self, miss: float = 1 - CONFIDENCE) -> Floats:
+    def half_width(self, miss: float | Floats = 1 - CONFIDENCE) -> Floats:
         """Return half the width `[...]` of the interval that misses with probability `miss`."""
         for_seeds, for_facts = (
             special.stdtrit(freedom, miss / 2) ** 2 for freedom in (self.seeds - 1, self.facts - 1)
@@ -193,10 +245,9 @@ class Crossed:
 
 def t_interval(per_seed: Sequence[float]) -> Interval:
     """Return Student's interval of the mean of at least two per-seed means."""
-    low, high = stats.t.interval(
-        CONFIDENCE, len(per_seed) - 1, loc=np.mean(per_seed), scale=stats.sem(per_seed)
-    )
-    return Interval(float(low), float(high), IntervalKind.SEEDS)
+    mean, error = np.mean(per_seed), np.std(per_seed, ddof=1) / np.sqrt(len(per_seed))
+    half = special.stdtrit(len(per_seed) - 1, (1 + CONFIDENCE) / 2) * error
+    return Interval(float(mean - half), float(mean + half), IntervalKind.SEEDS)
 
 
 def wilson(correct: float, n: int) -> Interval:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -12,10 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import remarks
-from bench.report.across import overall_headers, overall_lines, overall_ranks, overall_remark
+from bench.report.across import overall_headers, overall_lines, overall_remark
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, brief_columns
+from bench.report.extent import (
+    TERMINAL_ROWS,
+    TERMINAL_SECTIONS,
+    hidden_remark,
+    shown_rows,
+)
 from bench.report.wording import printable
 
 WIDTH = 100
@@ -32,8 +39,12 @@ def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = Fals
         color: Whether the output is a terminal that understands colour.
     """
     parts: list[RenderableType] = []
-    for section in board.sections:
+    for section in board.sections[:TERMINAL_SECTIONS]:
         parts += _section(section, width)
+    more = len(board.sections) - TERMINAL_SECTIONS
+    if more > 0:
+        text = f"{more} more tasks and models are in leaderboard.md and .html"
+        parts += [_line(text, "bold"), ""]
     parts += _overall(board)
     parts += [_line(text, "yellow") for text in remarks.problems(board)]
     return render(parts, width=width, color=color)
@@ -59,11 +70,13 @@ def render(parts: Sequence[RenderableType], *, width: int, color: bool) -> str:
 def _section(section: Section, width: int) -> list[RenderableType]:
     heading = f"{section.title}, {section.facts} facts"
     parts: list[RenderableType] = [Text(printable(heading), style="bold")]
-    for columns in _stacked(section, brief_columns(section), width):
-        parts += [_table(section.rows, columns), ""]
+    shown = replace(section, rows=shown_rows(section, TERMINAL_ROWS))
+    for columns in _stacked(shown, brief_columns(shown), width):
+        parts += [_table(shown.rows, columns), ""]
+    parts += [_line(text, "dim") for text in [hidden_remark(section, TERMINAL_ROWS)] if text]
     parts.append(_line(remarks.interval_remark(section), "dim"))
     parts += [_line(text, "dim") for text in [remarks.comparison_remark(section)] if text]
-    parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(section)]
+    parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(shown)]
     parts += [_line(text, "dim") for text in removals(section)]
     parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
     parts += [_line(text, "red") for text in remarks.failures(section)]
@@ -71,7 +84,7 @@ def _section(section: Section, width: int) -> list[RenderableType]:
 
 
 def _overall(board: Leaderboard) -> list[RenderableType]:
-    found = overall_ranks(board)
+    found = board.overall
     if found is None:
         return []
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)

@@ -43,20 +43,27 @@ def setting_labels(
         of_sections: Whether specs stand for sections, whose rows have settings of their own.
     """
     details = _DATA if of_sections else (*_SETTINGS, *_DATA, *_METHODS)
+    rivals: dict[str, list[CellSpec]] = {}
+    for name, spec in named:
+        rivals.setdefault(name, []).append(spec)
+    apart = {name: _apart(specs, [field for field, _ in details]) for name, specs in rivals.items()}
     labels = []
     for name, spec in named:
-        rivals = [other for other_name, other in named if other_name == name]
-        tuned = {name for rival in rivals for name in tuned_fields(rival)}
-        fields = sorted((field for field, _ in details), key=lambda field: field in tuned)
-        apart = _telling_apart(rivals, fields)
-        chosen = [text(spec) for field, text in details if field in apart]
+        chosen = [text(spec) for field, text in details if field in apart[name]]
         labels.append(f"{name} ({', '.join(chosen)})" if chosen else name)
     return labels
+
+
+def _apart(specs: Sequence[CellSpec], fields: Sequence[str]) -> list[str]:
+    tuned = {field for spec in specs for field in tuned_fields(spec)}
+    return _telling_apart(specs, sorted(fields, key=lambda field: field in tuned))
 
 
 def _telling_apart(specs: Sequence[CellSpec], fields: Sequence[str]) -> list[str]:
     """Return the first fields that together give every spec its own combination of values."""
     chosen: list[str] = []
+    if len(specs) == 1:
+        return chosen
     groups = 1
     for field in fields:
         found = len({tuple(getattr(spec, f) for f in (*chosen, field)) for spec in specs})

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from bench.records import CellSpec
-from bench.report.aggregates import forgotten_of, metric_of
+from bench.report.aggregates import Aggregate, aggregates
 from bench.report.board import Cell, Tried, Tuning
 from bench.tuning import FIELDS, RUN_PARAMETERS, Trial, best_trial, order, shown, trial_of
 from tasks.division import FactSet
@@ -113,7 +113,7 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     others = [cells[0].record.spec for key, cells in reporting.items() if key not in wanted]
     tuning = Tuning(
         over=over,
-        tried=tuple(_tried(cell, trial) for cell, trial in zip(tried, trials, strict=True)),
+        tried=tuple(_all_tried(tried, trials)),
         best=best,
         trained=trained,
         earlier=tuple(shown(spec, over) for spec in sorted(others, key=order)),
@@ -129,11 +129,16 @@ def _of_one_seed(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(found[1], key=lambda cell: order(cell.record.spec))
 
 
-def _tried(cell: Cell, trial: Trial) -> Tried:
-    tasks = sorted({entry.task for entry in cell.record.forgetting})
+def _all_tried(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Tried]:
+    measures = sorted({trial.measure for trial in trials})
+    found = aggregates([[cell] for cell in cells], measures)
+    return [_tried(*parts) for parts in zip(cells, trials, found, strict=True)]
+
+
+def _tried(cell: Cell, trial: Trial, found: Aggregate) -> Tried:
     return Tried(
         trial=trial,
         cell=cell,
-        score=None if trial.score is None else metric_of(trial.measure, [cell]),
-        forgetting={task: forgotten_of(task, [cell]) for task in tasks},
+        score=None if trial.score is None else found.metrics[trial.measure],
+        forgetting=found.forgetting,
     )

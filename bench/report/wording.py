@@ -110,6 +110,8 @@ def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
 
 def printable(text: str) -> str:
     """Escape what could steer a terminal or reorder text: control and format characters."""
+    if text.isprintable():  # Nothing of the kind is in it, as in nearly every text.
+        return text
     return "".join(_visible(character) for character in text)
 
 

@@ -10,18 +10,20 @@ from pathlib import Path
 
 from bench.report.board import Leaderboard
 from bench.report.csv_table import leaderboard_csv
+from bench.report.extent import AUTO, left_out
 from bench.report.latex import leaderboard_tex
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
 from bench.report.plots import BOARD_PLOTS, PLOTS, Plot, draw_plots
-from bench.report.studies import found_studies
+from bench.report.studies import Study, found_studies
+from bench.store import DamagedRowsError
 from tasks.errors import UsageError
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written, and the leaderboard behind it."""
+    """What was written, the leaderboard behind it, and a line on plots that were left out."""
 
     board: Leaderboard
     csv: Path
@@ -29,35 +31,67 @@ class ReportFiles:
     tex: Path
     html: Path
     plots: tuple[Path, ...]
+    left_out: str
 
 
-def write_report(folder: Path, reference: str | None = None) -> ReportFiles:
+def write_report(
+    folder: Path, reference: str | None = None, wanted_plots: str = AUTO
+) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
-    Plots of sections that are no longer there are removed.
+    Plots that are not drawn now, such as those of sections that are no longer there, are removed.
 
     Args:
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
+        wanted_plots: Which plots to draw, see `draw_plots`.
 
     Raises:
-        UsageError: The folder holds no cells or none of the reference, or cannot be written.
+        UsageError: The folder holds no cells or none of the reference, no title has the text of
+            `wanted_plots`, or the folder cannot be written.
     """
-    board = load_leaderboard(folder, reference)
-    plots, studies = list(draw_plots(board)), found_studies(folder)
+    shown = _shown(folder, reference, wanted_plots)
+    board, plots, studies = shown.board, shown.plots, shown.studies
     try:
         return ReportFiles(
             board=board,
             csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
             markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, studies)),
             tex=_write(folder / "leaderboard.tex", leaderboard_tex(board)),
-            html=_write(folder / "leaderboard.html", leaderboard_html(board, plots, studies)),
+            html=_write(folder / "leaderboard.html", shown.page),
             plots=_write_plots(folder / "plots", plots),
+            left_out=shown.left_out,
         )
     except OSError as error:
         raise UsageError(
             f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
         ) from error
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What needs the texts of facts, and the leaderboard that it was made of."""
+
+    board: Leaderboard
+    plots: list[Plot]
+    studies: tuple[Study, ...]
+    page: str
+    left_out: str
+
+
+def _shown(folder: Path, reference: str | None, wanted_plots: str) -> _Shown:
+    """Load a folder and draw it; a cell whose texts turn out to be damaged does not count."""
+    studies, damaged = found_studies(folder), dict[str, str]()
+    while True:
+        board = load_leaderboard(folder, reference, damaged)
+        lacking = left_out(board, wanted_plots)
+        try:
+            plots = list(draw_plots(board, wanted_plots))
+            page = leaderboard_html(board, plots, studies, lacking)
+        except DamagedRowsError as error:
+            damaged[error.cell_id] = str(error)
+        else:
+            return _Shown(board, plots, studies, page, lacking)
 
 
 def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
@@ -76,11 +110,11 @@ def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
 
 def _names(titles: Sequence[str]) -> list[str]:
     """Return file names for titles; titles that only differ in their signs are numbered."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for title in titles:
         name = re.sub(r"[^a-z0-9.]+", "-", title.casefold().replace(" on ", " ")).strip("-.")[:120]
-        names.append(name if name not in names else f"{name}-{len(names)}")
-    return names
+        names[name if name not in names else f"{name}-{len(names)}"] = None
+    return list(names)
 
 
 def _write(path: Path, content: str | bytes) -> Path:

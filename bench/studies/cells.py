@@ -12,7 +12,7 @@ from bench.report import remarks
 from bench.report.board import DRIFT, Leaderboard, Row, Section
 from bench.report.csv_table import leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
-from bench.report.load import load_cell
+from bench.report.load import load_cells
 from bench.store import ResultsStore
 from bench.studies.options import GridStudyOptions
 from bench.studies.output import Form, StudyColumn
@@ -31,7 +31,7 @@ def run_cells(options: RunOptions, progress: Progress) -> Section:
         finished = outcome.ran + outcome.reused
         raise KeyboardInterrupt(f"all of {finished} finished cells, {outcome.ran} of this call,")
     store = ResultsStore(options.out)
-    [section] = build_leaderboard([load_cell(store, r) for r in outcome.records]).sections
+    [section] = build_leaderboard(load_cells(store, outcome.records)).sections
     return section
 
 

@@ -7,7 +7,6 @@ from functools import cache
 from zlib import crc32
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtr
 
 from bench.findings.evidence import Evidence, settings_of
@@ -17,6 +16,7 @@ from bench.report.leaderboard import build_leaderboard
 from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tests.bench.report_cells import (
+    as_read,
     cell_id_of,
     make_forgetting,
     make_rows,
@@ -141,9 +141,7 @@ def _facts(n: int) -> tuple[FactRow, ...]:
 
 
 def _cell(plan: Plan, seed: int) -> Cell:
-    record, rows = record_and_rows(plan, seed)
-    frame = pd.DataFrame([dict(row) for row in rows])
-    return Cell(record, frame.sort_values("fact_id", ignore_index=True))
+    return as_read(*record_and_rows(plan, seed))
 
 
 def _spread(n: int) -> np.ndarray:

@@ -19,7 +19,10 @@ from bench.records import (
     PhaseName,
     Status,
 )
+from bench.report.board import Cell
+from bench.report.fact_rows import COLUMNS, fact_rows
 from bench.store import ResultsStore
+from bench.store_formats import arrow_table
 
 
 def make_spec(**changes) -> CellSpec:
@@ -228,6 +231,12 @@ def make_cell(
         "identity": True,
     }
     return CellRecord(**{**values, **changes}), rows
+
+
+def as_read(record: CellRecord, rows: list[FactRow]) -> Cell:
+    """The cell as the report has it, without a folder."""
+    table = arrow_table(rows)
+    return Cell(record, *fact_rows([table.select(COLUMNS)], [lambda: table]))
 
 
 def failed_cell(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report import wording
+from bench.report.extent import Drawing
 from bench.report.load import load_leaderboard
 from bench.report.plots import before_after, costs, models
 from bench.report.plots.models import methods_of_models
@@ -45,7 +46,7 @@ def test_models_keep_their_own_quantiles_and_share_bins(tmp_path):
         make_cell(n=10, known=0.0, spec={"model": "b"}),
     )
     with settings():
-        ((title, figure),) = models.draw(board)
+        ((title, figure),) = models.draw(board, Drawing("all", 2))
     quantiles, _, bins, _ = figure.axes
     assert title == "lora on countries"
     counts = [text.get_text() for text in bins.texts]

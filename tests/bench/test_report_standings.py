@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.report.across import overall_ranks
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
@@ -71,7 +70,7 @@ def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
     one = grid(seeds=(0, 1, 2))
     other = grid("elements", methods={m: a for m, a in ACCURACY.items() if m != "pissa"})
     board = board_of(tmp_path, [*one, *other])
-    found = overall_ranks(board)
+    found = board.overall
     assert found.left_out == ("pissa",)
     assert found.methods[0].label == "corda"
     corda, *ties = found.methods
@@ -85,4 +84,4 @@ def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
 
 
 def test_one_section_has_no_ranks_over_all(tmp_path):
-    assert overall_ranks(board_of(tmp_path, grid(seeds=(0,)))) is None
+    assert board_of(tmp_path, grid(seeds=(0,))).overall is None

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from bench.records import Status, Tuned
-from bench.report.across import overall_ranks
 from bench.report.load import load_leaderboard
 from bench.report.plots import tuning as tuning_plot
 from bench.report.plots.style import image, method_styles, settings
@@ -69,7 +68,7 @@ def test_only_cells_of_the_reporting_set_count_anywhere(tmp_path):
         assert marks(row) == "lr 0.0003, best of 3"
         assert [e.trial.spec.learning_rate for e in row.tuning.tried] == list(RATES)
     assert warnings(section) == []
-    assert overall_ranks(board) is None, "the tuning set is no task of its own"
+    assert board.overall is None, "the tuning set is no task of its own"
     assert recommend(section, Limits()) == recommend(without, Limits())
 
 

@@ -11,7 +11,6 @@ import pytest
 from bench import runner
 from bench.options import validated
 from bench.progress import Silent
-from bench.report.board import Cell
 from bench.report.leaderboard import build_leaderboard
 from bench.studies.calibration import planned_recipes as calibration_recipes
 from bench.studies.calibration import run_calibration
@@ -24,7 +23,7 @@ from bench.studies.placement_figure import draw_placement
 from bench.studies.placement_rows import placed_rows
 from bench.studies.terminal import study_text
 from tasks.errors import UsageError
-from tests.bench.report_cells import make_cell, make_drift, make_forgetting
+from tests.bench.report_cells import as_read, make_cell, make_drift, make_forgetting
 
 SMALL = {"epochs": 2, "forgetting_limit": 4, "device": "cpu"}
 
@@ -166,8 +165,7 @@ def made_section(made, **changes):
     cells = []
     for method, seed, notes in made:
         record, rows = make_cell(spec={"method": method, "seed": seed}, notes=notes, **changes)
-        frame = pd.DataFrame([row.model_dump() for row in rows])
-        cells.append(Cell(record, frame))
+        cells.append(as_read(record, rows))
     [section] = build_leaderboard(cells).sections
     return section
 

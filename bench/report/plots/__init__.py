@@ -1,18 +1,20 @@
 """The plots of the report, each kind in a file of its own.
 
 A plot of a section is a file with `CAPTION` and `draw(section, styles)`, and a line in `PLOTS`.
-A plot across sections has `draw(board)`, which gives any number of figures with their titles,
-and a line in `BOARD_PLOTS`.
+A plot across sections has `draw(board, drawing)`, which gives any number of figures with their
+titles, those that `drawing` includes, and a line in `BOARD_PLOTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from matplotlib.figure import Figure
 
 from bench.report.board import Leaderboard, Section
+from bench.report.extent import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 from bench.report.plots import (
     accuracy,
     accuracy_bins,
@@ -44,7 +46,7 @@ class BoardPlotKind:
 
     name: str
     caption: str
-    draw: Callable[[Leaderboard], Iterator[tuple[str, Figure]]]
+    draw: Callable[[Leaderboard, Drawing], Iterator[tuple[str, Figure]]]
 
 
 PLOTS = (
@@ -73,21 +75,38 @@ class Plot:
     svg: bytes
 
 
-def draw_plots(board: Leaderboard) -> Iterator[Plot]:
-    """Draw every plot of every section, then those across sections.
+def draw_plots(board: Leaderboard, wanted: str = AUTO) -> Iterator[Plot]:
+    """Draw the plots of each section, then those across sections.
 
     A method looks the same in all of them.
+
+    Args:
+        board: What is drawn.
+        wanted: `all` for every plot, `none`, a text for those with it in their title, or `auto`:
+            all that a person would look through, see `bench.report.extent`.
+
+    Raises:
+        UsageError: A text is in no title.
     """
+    drawing = Drawing(wanted, len(board.sections))
+    check_wanted(drawing, [section.title for section in board.sections])
     styles = method_styles(board)
     with settings():
         for section in board.sections:
-            for kind in PLOTS:
-                figure = kind.draw(section, styles)
-                if figure is not None:
-                    yield _plot(kind, section.title, section, figure)
+            if drawing.includes(section.title):
+                yield from _of_section(section, styles)
+        most = ACROSS_DRAWN if wanted == AUTO else None
         for across in BOARD_PLOTS:
-            for title, figure in across.draw(board):
+            for title, figure in islice(across.draw(board, drawing), most):
                 yield _plot(across, title, None, figure)
+
+
+def _of_section(section: Section, styles: Styles) -> Iterator[Plot]:
+    drawn = to_draw(section)
+    for kind in PLOTS:
+        figure = kind.draw(drawn, styles)
+        if figure is not None:
+            yield _plot(kind, section.title, section, figure)
 
 
 def _plot(

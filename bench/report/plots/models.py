@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.board import Leaderboard, Row
+from bench.report.extent import Drawing
 from bench.report.plots.bucket_panel import Line, draw_lines, empty, population
 from bench.report.plots.buckets import (
     ACCURACY,
@@ -57,12 +58,17 @@ class Models:
     rows: dict[str, Row]
 
 
-def draw(board: Leaderboard) -> Iterator[tuple[str, Figure]]:
-    """Draw a figure per method and task that at least two models have, with its title."""
+def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
+    """Draw a figure per method and task that at least two models have, with its title.
+
+    Reference methods come first.
+    """
     groups = methods_of_models(board)
     styles = styles_of(label for group in groups for label in group.rows)
-    for group in groups:
-        yield group.title, _figure(group, styles)
+    references = {section.reference for section in board.sections}
+    for group in sorted(groups, key=lambda group: group.method not in references):
+        if drawing.includes(group.title):
+            yield group.title, _figure(group, styles)
 
 
 def methods_of_models(board: Leaderboard) -> list[Models]:

@@ -1,0 +1,68 @@
+"""Headless Chromium as tests use it: opens a page, runs steps in it, returns what they found."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+ERRORS = (
+    "<script>window.errors = []; addEventListener('error', (e) => errors.push(e.message));</script>"
+)
+START = """
+<script type="module">
+const all = (selector) => [...document.querySelectorAll(selector)];
+const board = () => all("table.board")[0];
+const rows = () => [...board().tBodies[0].rows];
+const seen = () => rows().filter((r) => !r.hidden).map((r) => r.cells[0].textContent);
+const sort = (column) => board().querySelectorAll("th button")[column].click();
+const filterBy = (text) => {
+  const field = document.querySelector("input.filter");
+  field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const set = (name, value) => {
+  const field = document.getElementById("facts-filters").elements[name];
+  field.value = value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const count = () => document.getElementById("facts-count").textContent;
+const wide = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+const out = {};
+"""
+END = """
+out.errors = errors;
+document.documentElement.dataset.outcome = JSON.stringify(out);
+</script>
+"""
+
+
+def steered(page: str, steps: str) -> str:
+    """Return a page that runs steps, which fill `out`, when it is opened."""
+    script = f"{START}{steps}{END}</body>"
+    return page.replace("<head>", f"<head>{ERRORS}", 1).replace("</body>", script, 1)
+
+
+def outcome(page: Path, profile: Path, width: int) -> dict:
+    """Open a page and return what its steps found, and what the browser's console said."""
+    assert BROWSER is not None
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [
+        "--enable-logging=stderr",
+        "--virtual-time-budget=20000",
+        f"--user-data-dir={profile}",
+    ]
+    command += [f"--window-size={width},900", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    found = re.search(r'data-outcome="([^"]*)"', done.stdout)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert found, f"the page's scripts did not come to their end: {console}"
+    return {**json.loads(html.unescape(found[1])), "console": console}
