@@ -190,10 +190,14 @@ class Workers:
 
     def _ended(self, worker: Worker, ended: Ended) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
-        if not self._unfinished():
-            self._dismiss_waiting()
-        elif ended.death and not worker.dismissed:
-            self._died(worker, ended)
+        died = bool(ended.death) and not worker.dismissed
+        if self._unfinished():
+            if died:
+                self._died(worker, ended)
+            return
+        if died:
+            self.progress.note(f"{_told_death(worker, ended)}, but nothing is left to run")
+        self._dismiss_waiting()
 
     def _dismiss_waiting(self) -> None:
         """Nothing is left: do not wait for workers that have not even begun."""
@@ -202,7 +206,7 @@ class Workers:
                 worker.dismiss()
 
     def _died(self, worker: Worker, ended: Ended) -> None:
-        died = f"worker {worker.number} died ({ended.death})"
+        died = _told_death(worker, ended)
         self._early_deaths += not (worker.began or ended.lost)
         if self._early_deaths >= DEATHS:
             raise UsageError(f"{died} before its first cell; what it said is above")
@@ -244,3 +248,7 @@ class Workers:
             if worker.running is not None:
                 worker.running.end(max(0.0, until - time.monotonic()))
         self._workers.clear()
+
+
+def _told_death(worker: Worker, ended: Ended) -> str:
+    return f"worker {worker.number} died ({ended.death})"

@@ -154,7 +154,8 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, capfd):
     assert [record.status for record in records] == [Status.DONE] * 4
     assert not claims_in(tmp_path)
     err = capfd.readouterr().err
-    assert re.search(r"worker \d died \(.*\): started again", err), err
+    # Ray may notice only when the other node, which finds the claim expired, has run everything.
+    assert re.search(r"worker \d died \(.*\)(: started again|, but nothing is left to run)", err)
     began = Counter(re.findall(r"worker \d: (\S+) · .* · seed (\d)", err))
     [again] = [record.spec for record in records if record.cell_id in lost]
     assert began.pop((again.method, str(again.seed))) == 2
