@@ -133,7 +133,7 @@ def _cell(base: _Base, data: TaskData, way: _Way, seed: int, tuned: Tuned | None
         model=base.source.name,
         model_revision=base.revision,
         dtype=base.dtype,
-        task=data.task.name,
+        task=data.name,
         facts_digest=data.digest,
         facts=len(data.facts),
         prompt_digest=data.prompt_digest,

@@ -34,6 +34,11 @@ class TaskData:
     prompt: Prompt
 
     @cached_property
+    def name(self) -> str:
+        """The task's, found once: it is read off annotations, and a grid has thousands of cells."""
+        return self.task.name
+
+    @cached_property
     def digest(self) -> str:
         """Of the selected facts."""
         return facts_digest(self.facts)

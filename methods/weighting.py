@@ -91,7 +91,8 @@ def clipped_to_mean_one(logs: Tensor, low: float = LOWEST, high: float = HIGHEST
     free = (enters <= edges[below]) & (leaves >= edges[above])
     if not free.any():  # the piece is flat: rounding alone keeps it off 1
         return (logs + edges[above]).exp().clamp(low, high)
-    bound = torch.where(leaves <= edges[below], high, low).to(logs)[~free]
+    # Not torch.where() of two numbers, which is float32.
+    bound = torch.full_like(logs, low).masked_fill(leaves <= edges[below], high)[~free]
     shape = (logs - logs[free].max()).exp()
     factor = (len(logs) - bound.sum()) / shape[free].sum()
     weights = (shape * factor).clamp(low, high)

@@ -135,7 +135,7 @@ def test_the_plan_lists_cells_and_how_many_facts(capsys, tmp_path, monkeypatch):
     assert sum(line.startswith("missing") for line in out.splitlines()) == 4
     assert "0 done, 4 missing" in out
     assert out.count("corda[mode=ipm]") == 2
-    assert "countries (7 of " in out
+    assert "countries: 7 of " in out
     assert not (tmp_path / "none").exists()
 
 

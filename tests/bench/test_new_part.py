@@ -74,7 +74,7 @@ def grid(tiny_folder, facts_file):
 
 def states(plan):
     """Read (state, method) of every cell from the table that `plan` prints."""
-    return sorted(re.findall(r"^(\w+) +[0-9a-f]{12} +(\S+) ", plan, flags=re.MULTILINE))
+    return sorted(re.findall(r"^(\w+) +[0-9a-f]{8} +(\S+) ", plan, flags=re.MULTILINE))
 
 
 def test_new_parts_are_listed_with_their_parameters(bench):

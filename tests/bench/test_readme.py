@@ -83,7 +83,17 @@ def test_the_first_command_runs_on_the_embedded_model(reader):
     assert cells_on_board(reader / "results") == 2
 
 
-@pytest.mark.parametrize("words", RUNS[1:], ids=shlex.join)
+RAY = [words for words in RUNS if "ray" in words]
+
+
+@pytest.mark.parametrize("words", RAY, ids=shlex.join)
+def test_a_run_on_ray_is_planned(reader, tiny_folder, words, capsys):
+    """Its grid runs on a cluster in test_ray.py."""
+    assert main(["run", *with_model(words, tiny_folder), *SMALL, "--dry-run"]) == 0
+    assert "2 cells" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [w for w in RUNS[1:] if w not in RAY], ids=shlex.join)
 def test_a_run_of_the_readme_ends_well(reader, tiny_folder, words):
     assert main(["run", *with_model(words, tiny_folder), *SMALL]) == 0
     methods = parse_recipes([value_of(words, "--methods", "lora,dora,pissa,corda")])

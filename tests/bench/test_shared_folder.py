@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -185,7 +186,7 @@ def test_a_killed_worker_loses_only_its_cell_and_ctrl_c_ends_the_others(typed, t
     _, err = run.process.communicate(timeout=300)
     assert run.process.returncode in (130, 0), err
     assert "died (SIGKILL): started again" in err
-    assert "worker 2: " in err
+    assert re.search(r"worker [12]: ", err)
     assert "Traceback" not in err
     assert not claims_in(tmp_path)
     for pid in (killed, other):

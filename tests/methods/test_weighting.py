@@ -23,6 +23,8 @@ DISTANCES = st.lists(st.floats(0, 2), min_size=1, max_size=80)
 @example([0.0] * 7)
 @example([0.0, 1e6])
 @example([-1e6, *[0.0] * 79])
+@example([4.0, *[0.0] * 6, 0.5, 4.0, *[0.0] * 3])
+@example([4.0, *[0.0] * 7, 4.0, 0.0, 0.0, -1.0])
 def test_clipped_weights_have_mean_1_and_keep_the_order(logs):
     logs = torch.tensor(logs, dtype=torch.float64)
     weights = clipped_to_mean_one(logs)
