@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -83,6 +84,8 @@ def _reset_peak(gpus: Sequence[torch.device]) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     if gpus:
         return
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)  # else a phase is charged what one before it freed
     clear = Path("/proc/self/clear_refs")
     with suppress(OSError):
         clear.write_text("5")  # resets VmHWM to the memory in use now

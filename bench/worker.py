@@ -117,6 +117,7 @@ def main() -> int:
         tell(Message(kind=Kind.NO_SPACE, text=str(error)))
     except KeyboardInterrupt:
         pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway: no word of that on the way out
     return 0
 
 
