@@ -98,7 +98,7 @@ def compare_all(methods: Sequence[Measured], reference: Measured) -> list[Compar
     """Compare methods with a reference, each as `compare` does, in a fraction of the time."""
     by_seed = [_differences(method, reference) for method in methods]
     samples = [
-        Sample([float(v.mean()) for v in found.values()], list(found.values()), method.bounds)
+        Sample(_means(list(found.values())), list(found.values()), method.bounds)
         for method, found in zip(methods, by_seed, strict=True)
     ]
     same = [sample.is_crossed for sample in samples]
@@ -118,6 +118,10 @@ def compare_all(methods: Sequence[Measured], reference: Measured) -> list[Compar
             methods, by_seed, samples, same, estimates(samples), strict=True
         )
     ]
+
+
+def _means(values: Sequence[Floats]) -> list[float]:
+    return [float(np.add.reduce(found)) / len(found) for found in values]
 
 
 def _differences(method: Measured, reference: Measured) -> dict[int, Floats]:

@@ -59,6 +59,13 @@ FATES = (
 )
 
 
+FATED_BY = ("correct_before", "correct_after", "answer_before", "answer_after")
+"""The columns that a fact's fate depends on."""
+
+EXAMPLE_COLUMNS = tuple(dict.fromkeys((*FATED_BY, *_SHOWN, "movement")))
+"""The columns that `fates` reads."""
+
+
 def fate_numbers(rows: pd.DataFrame) -> NDArray[np.intp]:
     """Return for each of a cell's facts its place in `FATES`, `[facts]`."""
     before = rows["correct_before"].to_numpy(dtype=bool)

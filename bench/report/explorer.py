@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.board import Cell, Leaderboard, Row, Section
-from bench.report.examples import FATES, fate_numbers
+from bench.report.examples import FATED_BY, FATES, fate_numbers
 from bench.report.plots.buckets import bucket_of, edges_of, quantile_buckets
 from bench.report.wording import printable
 
@@ -116,12 +116,12 @@ def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:
 
 
 def _section(section: Section) -> ExplorerSection:
-    rows = section.done[0].cells[0].rows
+    told = ("fact_id", "question", "target", "old_answers", "distance_before")
+    rows = section.done[0].cells[0].facts.some(told)
     distances = rows["distance_before"].to_numpy(dtype=np.float64)
     buckets = quantile_buckets(distances)
     places = bucket_of(distances, edges_of(buckets)).tolist() if buckets else []
-    shown = rows[["fact_id", "question", "target", "old_answers"]].to_dict("records")
-    facts = zip(shown, places, strict=True)
+    facts = zip(rows.to_dict("records"), places, strict=True)
     return ExplorerSection(
         title=_text(section.title),
         buckets=[bucket.range for bucket in buckets],
@@ -139,13 +139,14 @@ def _section(section: Section) -> ExplorerSection:
 
 
 def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
+    rows = cell.facts.some(FATED_BY)
     return ExplorerCell(
         section=section,
         method=_text(row.label),
         seed=cell.record.spec.seed,
-        before=_texts(cell.rows["answer_before"]),
-        after=_texts(cell.rows["answer_after"]),
-        fates=fate_numbers(cell.rows).tolist(),
+        before=_texts(rows["answer_before"]),
+        after=_texts(rows["answer_after"]),
+        fates=fate_numbers(rows).tolist(),
     )
 
 

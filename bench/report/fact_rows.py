@@ -28,6 +28,8 @@ NUMBERS = (
 COLUMNS = ("fact_id", "knowledge", *NUMBERS)
 """Columns that are read of every cell."""
 
+Read = Callable[[Sequence[str] | None], pa.Table]
+
 _KINDS = pa.array([kind.value for kind in Knowledge])
 
 
@@ -36,13 +38,13 @@ class FactRows:
     """The fact rows of a cell, in the order of the facts' ids.
 
     Attributes:
-        read: Reads all columns of `FactRow`, in the order of the file.
+        read: Reads some columns of `FactRow`, or without names all, in the order of the file.
         order: The place in the file of each row, `[facts]`.
         numbers: By column, `[facts]`; NaN where there is no value.
         knowledge: The place in `Knowledge` of what the base knew, `[facts]`.
     """
 
-    read: Callable[[], pa.Table]
+    read: Read
     order: NDArray[np.intp]
     numbers: Mapping[str, Floats]
     knowledge: Floats
@@ -54,18 +56,24 @@ class FactRows:
         Raises:
             UsageError: The file is damaged.
         """
-        rows: pd.DataFrame = self.read().take(self.order).to_pandas(use_threads=False)
+        return self.some(None)
+
+    def some(self, columns: Sequence[str] | None) -> pd.DataFrame:
+        """Return some columns, which takes a part of the time of all, or all.
+
+        Raises:
+            UsageError: The file is damaged.
+        """
+        rows: pd.DataFrame = self.read(columns).take(self.order).to_pandas(use_threads=False)
         return rows
 
 
-def fact_rows(
-    tables: Sequence[pa.Table], reads: Sequence[Callable[[], pa.Table]]
-) -> list[FactRows]:
+def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactRows]:
     """Return the rows of each cell; numbers of all are converted together.
 
     Args:
         tables: The columns `COLUMNS` of each.
-        reads: Read all columns of each.
+        reads: Read any columns of each.
     """
     if not tables:
         return []

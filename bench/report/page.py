@@ -13,7 +13,7 @@ from bench.report.across import overall_headers, overall_lines, overall_remark
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.choices import removals
 from bench.report.columns import Column, Shown, cost_columns, quality_columns
-from bench.report.examples import Fate, fates
+from bench.report.examples import EXAMPLE_COLUMNS, Fate, fates
 from bench.report.explorer import explorer_of
 from bench.report.extent import (
     PAGE_ROWS,
@@ -203,4 +203,6 @@ def _address(svg: bytes) -> str:
 def _examples(row: Row) -> RowExamples:
     cell = row.cells[0]
     record = cell.record
-    return RowExamples(row.label, record.cell_id, record.spec.seed, fates(cell.rows))
+    return RowExamples(
+        row.label, record.cell_id, record.spec.seed, fates(cell.facts.some(EXAMPLE_COLUMNS))
+    )

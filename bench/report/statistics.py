@@ -122,7 +122,7 @@ def _alone(sample: Sample) -> Interval | None:
 def _within_bounds(sample: Sample, interval: Interval | None) -> Estimate | None:
     if not sample.per_seed:
         return None
-    value = float(np.mean(sample.per_seed))
+    value = sum(sample.per_seed) / len(sample.per_seed)
     if interval is None:
         return Estimate(value)
     least, greatest = sample.bounds

@@ -236,7 +236,11 @@ def make_cell(
 def as_read(record: CellRecord, rows: list[FactRow]) -> Cell:
     """The cell as the report has it, without a folder."""
     table = arrow_table(rows)
-    return Cell(record, *fact_rows([table.select(COLUMNS)], [lambda: table]))
+
+    def read(names):
+        return table.select(names or table.column_names)
+
+    return Cell(record, *fact_rows([table.select(COLUMNS)], [read]))
 
 
 def failed_cell(

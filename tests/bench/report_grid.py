@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.store_formats import arrow_table
+from bench.store_formats import PARQUET, arrow_table
 from tests.bench.report_cells import (
     cell_id_of,
     make_cell,
@@ -81,7 +81,10 @@ def _variant(level: float, seed: int) -> tuple[dict, pa.Table]:
     record, rows = make_cell(
         accuracy=0.5 + 0.45 * level,
         spec={"seed": seed},
-        forgetting=[make_forgetting(lost=0.02 * (1 + seed), seed=seed, n=ITEMS), make_drift()],
+        forgetting=[
+            make_forgetting(lost=0.02 * (1 + seed), seed=seed, n=ITEMS),
+            make_drift(seed=seed),
+        ],
         notes={"layer_deviation": list(np.linspace(0.9, 0.3, LAYERS)), "layer_count": LAYERS},
         provenance={"git": "0" * 40, "packages": {f"package-{i}": "1.2.3" for i in range(12)}},
     )
@@ -99,5 +102,5 @@ def _of_task(table: pa.Table, task: str) -> pa.Table:
 
 def _parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, **PARQUET)
     return sink.getvalue().to_pybytes()

@@ -1,37 +1,22 @@
-"""What people read: Markdown, terminal, page and `show`; and that nothing escapes its escaping."""
+"""The Markdown and the table in the terminal: what they say, and that they keep their shape."""
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
-
-import pandas as pd
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.records import Knowledge
-from bench.report import wording
 from bench.report.board import Leaderboard
-from bench.report.columns import Column, Shown
-from bench.report.examples import fates
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
-from bench.report.page import interval_bar, leaderboard_html
-from bench.report.show import show_cell
-from bench.report.statistics import Estimate, Interval, IntervalKind
 from bench.report.terminal import terminal_table
-from bench.store import ResultsStore
 from methods.parts import Part
-from tasks.errors import UsageError
+from tests.bench.hostile_cells import evil_cell
 from tests.bench.report_cells import (
-    cell_id_of,
     failed_cell,
     fill,
     make_cell,
     make_forgetting,
     make_rows,
-    make_spec,
 )
 
 NINE = [
@@ -46,65 +31,14 @@ NINE = [
     "corda[mode=ipm]",
 ]
 UPDATE_HEADERS = ("updated % ↑", "still old % ↓")
-EVIL = "<script>alert('x')</script>|\x1b[31m[red]bold\n\u202eevil`"
 
 
 def board_of(folder, *cells):
     return load_leaderboard(fill(folder, cells))
 
 
-def evil_cell(**changes):
-    record, rows = make_cell(n=4, spec={"method": "lora"}, warnings=[EVIL], **changes)
-    rows = [row.model_copy(update={"question": EVIL, "answer_after": EVIL}) for row in rows]
-    return record, rows
-
-
 def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("|")]
-
-
-@pytest.mark.parametrize(
-    ("written", "expected"),
-    [
-        (wording.count(512), "512"),
-        (wording.count(4_884_480), "4.9 M"),
-        (wording.count(134_515_008), "135 M"),
-        (wording.count(999_999), "1.0 M"),
-        (wording.count(None), "-"),
-        (wording.memory(1_500_000_000), "1.4 GiB"),
-        (wording.operations(3.2e12), "3.2 TFLOP"),
-        (wording.duration(0.42), "0.4 s"),
-        (wording.duration(9.97), "10 s"),
-        (wording.duration(185), "3 min 5 s"),
-        (wording.duration(59.7), "1 min 0 s"),
-        (wording.duration(7800), "2 h 10 min"),
-        (wording.points(-0.025), "-2.5"),
-        (wording.points(-0.0), "0.0"),
-        (wording.percent_interval(None), "-"),
-        (
-            wording.points_interval(Estimate(0.025, Interval(-0.01, 0.06, IntervalKind.FACTS))),
-            "+2.5 [-1, +6]",
-        ),
-        (
-            wording.points_interval(Estimate(0.0, Interval(0.0, 0.0, IntervalKind.FACTS))),
-            "0.0 [0, 0]",
-        ),
-    ],
-)
-def test_numbers_read_well(written, expected):
-    assert written == expected
-
-
-@given(st.text())
-def test_printable_text_never_steers_a_terminal(text):
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", wording.printable(text))
-
-
-@given(st.text(alphabet="a|\\`<>&\n\r*_[]\u2028 "))
-def test_escaped_markdown_is_one_cell_without_markup(text):
-    escaped = wording.markdown(text)
-    assert not re.search(r"[<>\n\r]", escaped)
-    assert not re.search(r"(?<!\\)(\\\\)*[|`*_\[]", escaped)
 
 
 def test_markdown_tables_keep_their_shape_whatever_a_name_holds(tmp_path):
@@ -196,107 +130,3 @@ def test_colour_appears_only_when_asked_for(tmp_path):
     board = board_of(tmp_path, make_cell())
     assert "\x1b[" in terminal_table(board, color=True)
     assert "\x1b" not in terminal_table(board)
-
-
-class Tags(HTMLParser):
-    """Collects tags, addresses and text outside scripts and styles."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.addresses, self.text = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_the_page_escapes_all_that_a_model_or_file_says(tmp_path):
-    method = "x<img src=http://evil onerror=alert(1)>"
-    board = board_of(
-        tmp_path,
-        evil_cell(),
-        make_cell(spec={"method": method, "model": method, "task": method}),
-        failed_cell(method="dora", reason=EVIL),
-    )
-    page = leaderboard_html(board, [])
-    parsed = Tags()
-    parsed.feed(page)
-    assert parsed.tags.count("script") == 3, "only the page's own: two, and the facts as data"
-    assert "img" not in parsed.tags
-    assert all(re.fullmatch(r"#[a-z0-9-]+", address) for address in parsed.addresses)
-    assert "\x1b" not in page
-    assert "\u202e" not in page
-    assert "<script>alert('x')</script>" in "".join(parsed.text), "shown as text"
-
-
-def test_intervals_are_drawn_to_scale():
-    column = Column("reliability", "↑", lambda row: Shown(""), (0, 1))
-    estimate = Estimate(0.5, Interval(0.25, 0.75, IntervalKind.FACTS))
-    bar = interval_bar(column, Shown("50", 0.5, estimate))
-    assert (bar.left, bar.width, bar.at) == (25, 50, 50)
-    assert interval_bar(column, Shown("-")) is None
-
-
-def test_examples_are_divided_by_fate():
-    rows = make_rows(4)
-    changes = [
-        {"correct_before": False, "correct_after": True},
-        {"correct_before": True, "correct_after": False},
-        {"correct_before": False, "correct_after": False, "answer_after": "new"},
-        {
-            "correct_before": False,
-            "correct_after": False,
-            "answer_after": "x",
-            "answer_before": "x",
-        },
-    ]
-    rows = [row.model_copy(update=change) for row, change in zip(rows, changes, strict=True)]
-    frame = pd.DataFrame([row.model_dump() for row in rows])
-    found = {fate.name: [e.question for e in fate.examples] for fate in fates(frame)}
-    expected = {"learned": 0, "lost": 1, "moved": 2, "wrong": 3}
-    assert {name: found[name] for name in expected} == {
-        name: [rows[index].question] for name, index in expected.items()
-    }
-    assert found["kept"] == []
-
-
-def test_show_prints_a_cell_and_never_what_could_steer_a_terminal(tmp_path):
-    record, rows = evil_cell(notes={"conditioning": {"q_proj": 2e8}})
-    fill(tmp_path, [(record, rows)])
-    text = show_cell(tmp_path, record.cell_id[:8], width=160)
-    assert f"cell {record.cell_id}: done" in text
-    assert "\x1b" not in text
-    assert "\u202e" not in text
-    squeezed = re.sub(r"\s", "", text)
-    assert "\\x1b[31m[red]bold" in squeezed, "neither escape codes nor rich markup are interpreted"
-    for word in ("reliability unknown", "elements", "with nothing cached", "learned:", "2e+08"):
-        assert word.replace("2e+08", "200000000.0") in text
-
-
-def test_show_prints_the_old_answer_of_an_update(tmp_path):
-    record, rows = make_cell(n=4, updates=4)
-    fill(tmp_path, [(record, rows), make_cell(n=4, spec={"seed": 1})])
-    text = show_cell(tmp_path, record.cell_id[:8], width=160)
-    assert "old answer" in text
-    assert re.search(r"City 0 +Place 0", text)
-    assert "still old" in text
-    other = make_spec(facts=4, seed=1)
-    assert "old answer" not in show_cell(tmp_path, cell_id_of(other), width=160)
-
-
-def test_show_tells_how_a_failed_cell_ended(tmp_path):
-    record, _ = failed_cell(reason="out of memory at step 3")
-    fill(tmp_path, [(record.model_copy(update={"traceback": "File x\n  boom"}), [])])
-    text = show_cell(tmp_path, record.cell_id[:6])
-    assert "out of memory: out of memory at step 3" in text
-    assert "boom" in text
-
-
-def test_show_refuses_an_unknown_cell(tmp_path):
-    record, rows = make_cell(n=2)
-    ResultsStore(tmp_path).write(record, rows)
-    with pytest.raises(UsageError, match="no cell 'zz'"):
-        show_cell(tmp_path, "zz")
