@@ -64,7 +64,7 @@ class Owner(Process):
 
     Attributes:
         time: When the cell was claimed.
-        token: Tells this claim from any other.
+        token: Tells the `Claims` that made it from any other.
     """
 
     time: str
@@ -89,7 +89,8 @@ class Claims:
         self._folder = folder / "claims"
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
-        self._held: dict[str, str] = {}
+        self._token = uuid.uuid4().hex
+        self._held: set[str] = set()
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -111,11 +112,10 @@ class Claims:
 
     def release(self, cell_id: str) -> None:
         """Give a cell back, unless the claim is not ours any more."""
-        token = self._held.pop(cell_id, None)
         with self._removing():
-            owner = self._read(cell_id)
-            if owner is not None and owner.token == token:
+            if self._is_ours(cell_id):
                 self._path(cell_id).unlink(missing_ok=True)
+        self._held.discard(cell_id)  # not before: Ctrl-C may come while it waits for the lock
 
     def owner(self, cell_id: str) -> Owner | None:
         """Return who has a cell, if its claim can be read."""
@@ -147,17 +147,18 @@ class Claims:
         return FileLock(self._folder / ".lock")
 
     def _create(self, cell_id: str) -> bool:
-        owner = _owner(uuid.uuid4().hex)
-        path = self._path(cell_id)
+        path, content = self._path(cell_id), _owner(self._token).model_dump_json()
+        self._held.add(cell_id)  # not after: Ctrl-C may come as soon as the file is there
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(owner.model_dump_json())
+                file.write(content)
         except FileExistsError:
+            if not self._is_ours(cell_id):
+                self._held.discard(cell_id)
             return False
         except OSError:
             path.unlink(missing_ok=True)  # a full disk leaves an empty file
             raise
-        self._held[cell_id] = owner.token
         self._start_heart()
         return True
 
@@ -190,6 +191,10 @@ class Claims:
         finally:
             probe.unlink(missing_ok=True)
 
+    def _is_ours(self, cell_id: str) -> bool:
+        owner = self._read(cell_id)
+        return owner is not None and owner.token == self._token
+
     def _read(self, cell_id: str) -> Owner | None:
         try:
             return Owner.model_validate_json(self._path(cell_id).read_bytes())
@@ -203,9 +208,8 @@ class Claims:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_seconds):
-            for cell_id, token in list(self._held.items()):
-                owner = self._read(cell_id)
-                if owner is not None and owner.token == token:
+            for cell_id in list(self._held):
+                if self._is_ours(cell_id):
                     with suppress(OSError):
                         os.utime(self._path(cell_id))
 

@@ -97,21 +97,20 @@ def planned(
     stamp = store.stamp(cell.cell_id)  # before its record is read
     if stamp is None:
         return cell
-    cell = replace(cell, stamp=stamp)
     record = store.summary(cell.cell_id)
     if isinstance(record, str):
-        return replace(cell, why=record, damaged=True)
+        return replace(cell, stamp=stamp, why=record, damaged=True)
     if record is None or options.rerun is Rerun.ALL or record.status is Status.INTERRUPTED:
-        return cell
+        return replace(cell, stamp=stamp)
     if record.status is not Status.DONE:
         state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
-        return replace(cell, state=state)
+        return replace(cell, stamp=stamp, state=state)
     why = lacking(record, options, forgetting)
     if not why:
-        return replace(cell, state=CellState.DONE)
+        return replace(cell, stamp=stamp, state=CellState.DONE)
     whole = store.read(cell.cell_id)
     earlier = tuple(whole.forgetting) if whole else ()
-    return replace(cell, state=CellState.LACKS, why=why, earlier=earlier)
+    return replace(cell, stamp=stamp, state=CellState.LACKS, why=why, earlier=earlier)
 
 
 def lacking(

@@ -96,11 +96,11 @@ class ResultsStore:
         Raises:
             UsageError: It did; one line names a record.
         """
-        for path in sorted(self.cells.glob("*.json")):
-            version = schema_version(path)
+        for cell_id in self._ids():
+            version = schema_version(self._cell_path(cell_id))
             if version is not None and version > SCHEMA_VERSION:
                 raise UsageError(
-                    f"'{self.folder}': cells/{path.name} has {other_schema(version)}, or give "
+                    f"'{self.folder}': cells/{cell_id}.json has {other_schema(version)}, or give "
                     "another folder with --out"
                 )
 
@@ -113,7 +113,8 @@ class ResultsStore:
             ValueError: A number that must be finite is not; names the field.
         """
         content = strict_json(record)
-        facts, cell = self._facts_path(record.cell_id), self._cell_path(record.cell_id)
+        cell_id = record.cell_id
+        facts, cell = Path(self._facts_path(cell_id)), Path(self._cell_path(cell_id))
         for folder in (self.cells, self.facts):
             folder.mkdir(parents=True, exist_ok=True)
         staged_facts, staged_cell = temporary(facts), temporary(cell)
@@ -131,8 +132,8 @@ class ResultsStore:
 
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record, or None where it is absent or unreadable."""
-        path = self._cell_path(cell_id)
-        record = self._load(path, CellRecord) if path.is_file() else None
+        stored = self.stamp(cell_id) is not None
+        record = self._load(cell_id, CellRecord) if stored else None
         return record if isinstance(record, CellRecord) else None
 
     def summary(self, cell_id: str) -> CellSummary | str | None:
@@ -141,31 +142,31 @@ class ResultsStore:
         if stamp is None:
             return None
         if self._summaries.get(cell_id, (None, ""))[0] != stamp:
-            self._summaries[cell_id] = (stamp, self._load(self._cell_path(cell_id), CellSummary))
+            self._summaries[cell_id] = (stamp, self._load(cell_id, CellSummary))
         return self._summaries[cell_id][1]
 
     def summaries(self) -> tuple[CellSummary, ...]:
         """Return the summaries of all cells that can be read."""
-        found = (self.summary(path.stem) for path in sorted(self.cells.glob("*.json")))
+        found = map(self.summary, self._ids())
         return tuple(entry for entry in found if isinstance(entry, CellSummary))
 
     def stamp(self, cell_id: str) -> Stamp | None:
         """Return what changes whenever a cell is written; None while it is absent."""
         try:
-            status = self._cell_path(cell_id).stat()
+            status = os.stat(self._cell_path(cell_id))
         except FileNotFoundError:
             return None
         return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
 
     def set_aside(self, cell_id: str) -> None:
         """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost."""
-        for path in (self._cell_path(cell_id), self._facts_path(cell_id)):
+        for path in map(Path, (self._cell_path(cell_id), self._facts_path(cell_id))):
             if path.exists():
                 os.replace(path, path.with_name(f"{path.name}.damaged"))
 
     def records(self) -> Records:
         """Read every record; an unreadable one becomes a line in `problems` and is absent."""
-        loaded = [self._load(path, CellRecord) for path in sorted(self.cells.glob("*.json"))]
+        loaded = [self._load(cell_id, CellRecord) for cell_id in self._ids()]
         return Records(
             records=tuple(entry for entry in loaded if isinstance(entry, CellRecord)),
             problems=tuple(entry for entry in loaded if isinstance(entry, str)),
@@ -188,7 +189,7 @@ class ResultsStore:
         """
         path = self._facts_path(cell_id)
         try:
-            return read_parquet(path, columns)
+            return read_parquet(Path(path), columns)
         except FileNotFoundError:
             return arrow_table([]).select(columns or list(FactRow.model_fields))
         except (OSError, ValueError) as error:
@@ -202,11 +203,11 @@ class ResultsStore:
         Raises:
             UsageError: None does, or several do; names near ones.
         """
-        ids = [path.stem for path in sorted(self.cells.glob("*.json"))]
+        ids = self._ids()
         found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
         if len(found) != 1:
             self._refuse(prefix, ids, found)
-        loaded = self._load(self._cell_path(found[0]), CellRecord)
+        loaded = self._load(found[0], CellRecord)
         if isinstance(loaded, str):
             raise UsageError(loaded)
         return loaded
@@ -223,27 +224,33 @@ class ResultsStore:
             f"no cell '{prefix}' in '{self.folder}': it has {len(ids)}, such as {', '.join(close)}"
         )
 
-    def _load(self, path: Path, kind: type[_Stored]) -> _Stored | str:
-        """Return the record at `path`, or one line on why it does not count."""
+    def _ids(self) -> list[str]:
+        """Return the ids of the cells that are there, in order."""
+        names = os.listdir(self.cells) if self.cells.is_dir() else ()
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def _load(self, cell_id: str, kind: type[_Stored]) -> _Stored | str:
+        """Return a cell's record, or one line on why it does not count."""
         try:
-            return self._whole(path, kind)
+            return self._whole(cell_id, kind)
         except ValidationError as error:
             first = error.errors()[0]
             problem = f"not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except (OSError, ValueError) as error:
             problem = " ".join(str(error).split())
-        return f"cells/{path.name}: {problem}"
+        return f"cells/{cell_id}.json: {problem}"
 
-    def _whole(self, path: Path, kind: type[_Stored]) -> _Stored:
-        """Return the record at `path` after checking that its fact rows are there."""
-        content = path.read_bytes()
+    def _whole(self, cell_id: str, kind: type[_Stored]) -> _Stored:
+        """Return a cell's record after checking that its fact rows are there."""
+        with open(self._cell_path(cell_id), "rb") as file:
+            content = file.read()
         try:
             record = kind.model_validate_json(content)
         except ValidationError:
             _check_version(json.loads(content))  # says better what is wrong
             raise
         _check_version({"schema_version": record.schema_version})
-        if record.cell_id != path.stem:
+        if record.cell_id != cell_id:
             raise ValueError(f"holds cell {record.cell_id}, not the one it is named after")
         if record.status is Status.DONE:
             self._check_facts(record.cell_id)
@@ -257,11 +264,12 @@ class ResultsStore:
         if not whole:
             raise ValueError("its fact rows are damaged: the file is cut short")
 
-    def _cell_path(self, cell_id: str) -> Path:
-        return self.cells / f"{cell_id}.json"
+    # Text, not `Path`: making ten thousand of those takes longer than looking at the files.
+    def _cell_path(self, cell_id: str) -> str:
+        return os.path.join(self.cells, f"{cell_id}.json")
 
-    def _facts_path(self, cell_id: str) -> Path:
-        return self.facts / f"{cell_id}.parquet"
+    def _facts_path(self, cell_id: str) -> str:
+        return os.path.join(self.facts, f"{cell_id}.parquet")
 
 
 def _check_version(content: object) -> None:

@@ -85,9 +85,9 @@ class CellSummary(BaseModel):
         return max((phase.peak_bytes for phase in self.phases.values()), default=0)
 
 
-def schema_version(path: Path) -> int | None:
+def schema_version(path: str) -> int | None:
     """Return the schema version that a record's first bytes name, None where they name none."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         found = _VERSION.search(file.read(_HEAD))
     return int(found[1]) if found else None
 
@@ -102,13 +102,13 @@ def other_schema(version: object) -> str:
     return told
 
 
-def is_whole_parquet(path: Path) -> bool:
+def is_whole_parquet(path: str) -> bool:
     """Return whether a Parquet file has both its ends: what was cut short lacks the last.
 
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 8))
         footer = file.read()

@@ -70,6 +70,30 @@ def test_a_claim_has_one_owner_until_it_is_given_back(tmp_path):
     assert not path_of(tmp_path).exists()
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_while_a_claim_is_taken_leaves_none(tmp_path, monkeypatch):
+    with Claims(tmp_path) as claims:
+        monkeypatch.setattr(claims, "_start_heart", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            claims.take(CELL)
+        assert path_of(tmp_path).is_file()
+    assert not path_of(tmp_path).exists()
+
+
+def test_an_interruption_while_a_claim_is_given_back_leaves_none(tmp_path, monkeypatch):
+    with Claims(tmp_path) as claims:
+        assert claims.take(CELL)
+        with monkeypatch.context() as patch:
+            patch.setattr(claims, "_removing", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                claims.release(CELL)
+        assert path_of(tmp_path).is_file()
+    assert not path_of(tmp_path).exists()
+
+
 def test_of_processes_that_start_together_each_cell_has_one(tmp_path):
     racers = [start(RACE, tmp_path) for _ in range(3)]
     assert all(racer.stdout.readline() == "ready\n" for racer in racers)

@@ -95,6 +95,8 @@ def test_ten_thousand_cells_are_planned_in_two_seconds(options, capsys):
         capsys.readouterr()
         print_plan(planned, cost, 1)
         seconds.append(time.process_time() - start)
+        if seconds[-1] < 1:
+            break
     out = capsys.readouterr().out
     assert min(seconds) < 2
     assert (cost.cells, cost.seconds) == (5000, 5000 * 24.0)

@@ -25,6 +25,8 @@ from bench.ray_cluster import OBJECT_STORE_BYTES  # noqa: E402
 from bench.ray_workers import SharedFolder  # noqa: E402
 from bench.records import Status  # noqa: E402
 from bench.store import ResultsStore  # noqa: E402
+from bench.worker import Kind  # noqa: E402
+from bench.workers import Workers  # noqa: E402
 
 
 def processes_below(pid):
@@ -133,9 +135,15 @@ def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path):
     assert {path.name for path in ray.iterdir() if path.name.startswith(".")} == set()
 
 
-def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, capfd):
+def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd):
     [node] = cluster.worker_nodes
-    lost = []
+    lost, began = [], set()
+    show = Workers._show
+
+    def note(workers, worker, message):
+        show(workers, worker, message)
+        if message.kind is Kind.CELL:
+            began.add(worker.number)
 
     def lose():
         [raylet] = node.all_processes["raylet"]
@@ -147,7 +155,9 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, capfd):
                 each.kill()
         cluster.remove_node(node, allow_graceful=False)
 
-    loser = when(lambda: len(claims_in(tmp_path)) == 2, lose)
+    # A worker that has a claim and was not heard of yet would be dismissed, not told of.
+    monkeypatch.setattr(Workers, "_show", note)
+    loser = when(lambda: began == {1, 2} and len(claims_in(tmp_path)) == 2, lose)
     assert on_ray(tmp_path, "--epochs", "40") == 0
     loser.join(timeout=60)
     records = ResultsStore(tmp_path).records().records
@@ -156,10 +166,10 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, capfd):
     err = capfd.readouterr().err
     # Ray may notice only when the other node, which finds the claim expired, has run everything.
     assert re.search(r"worker \d died \(.*\)(: started again|, but nothing is left to run)", err)
-    began = Counter(re.findall(r"worker \d: (\S+) · .* · seed (\d)", err))
+    runs = Counter(re.findall(r"worker \d: (\S+) · .* · seed (\d)", err))
     [again] = [record.spec for record in records if record.cell_id in lost]
-    assert began.pop((again.method, str(again.seed))) == 2
-    assert sorted(began.values()) == [1, 1, 1], "nothing else ran twice"
+    assert runs.pop((again.method, str(again.seed))) == 2
+    assert sorted(runs.values()) == [1, 1, 1], "nothing else ran twice"
 
 
 def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, capfd):
