@@ -50,7 +50,8 @@ def tests(session: nox.Session) -> None:
         "HF_DATASETS_OFFLINE": "1",
         "OMP_NUM_THREADS": str(threads),  # workers that share cores would wait for each other
     }
-    spread = [] if "-n" in session.posargs else ["-n", str(workers), "--dist", "loadfile"]
+    parallel = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    spread = [] if "-n" in session.posargs else parallel
     command = [python, "-m", "pytest", *spread, *session.posargs]
     session.run(*command, env=variables, interrupt_timeout=60)
 

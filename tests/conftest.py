@@ -12,6 +12,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+SLOW = ("test_embedded.py", "test_ray.py", "test_readme.py", "test_shared_folder.py")
+"""Files that take minutes, longest first; xdist gives out files in the order of their tests."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the slow files: one that starts last keeps a worker busy and the others idle."""
+    places = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path.name, len(SLOW)))
+
 
 def byte_tokenizer():
     """A tokenizer with one token per byte, plus end-of-sequence; every text round-trips."""

@@ -1,88 +1,104 @@
-"""A whole cell on the embedded model, and its score by lm-eval's own command line."""
+"""The README's first command on the embedded model; its score by lm-eval's own command line."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from bench.cli import main
-from bench.device import Compute
 from bench.gguf import dequantised_folder
-from bench.grid import plan_grid
-from bench.models import EMBEDDED
-from bench.options import build_options
-from bench.progress import Silent
+from bench.models import EMBEDDED, load_base
 from bench.records import CellRecord, Forgetting, Status
-from bench.runner import run_cell
 from bench.store import ResultsStore
-from bench.workbench import Workbench
+from tests.bench.readme_commands import RUNS
 
 pytestmark = pytest.mark.integration
 
 ITEMS = 10
+METHODS = ("lora", "corda")
+SMALL = shlex.split(f"--limit 8 --epochs 8 --forgetting-limit {ITEMS} --device cpu --save-adapters")
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A cell's record, where its files lie, and the parameters of the base that it changed."""
+class Ran:
+    """What the first command of the README left behind.
 
-    record: CellRecord
+    Attributes:
+        records: By method.
+        out: The results folder.
+        changed: Parameters of the resident base that are not what they were.
+    """
+
+    records: dict[str, CellRecord]
     out: Path
     changed: list[str]
 
-    def forgetting(self, task: str) -> Forgetting:
+    def forgetting(self, method: str, task: str) -> Forgetting:
         """Return what was measured on a task."""
-        return next(found for found in self.record.forgetting if found.task == task)
+        return next(found for found in self.records[method].forgetting if found.task == task)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """One cell of `lora` on eight countries."""
-    given = {
-        "methods": "lora",
-        "limit": 8,
-        "epochs": 8,
-        "forgetting": "elements,drift",
-        "forgetting_limit": ITEMS,
-        "device": "cpu",
-        "save_adapters": True,
-        "out": tmp_path_factory.mktemp("results"),
-    }
-    chosen = build_options(given)
-    [cell] = plan_grid(chosen, ResultsStore(chosen.out))
-    bench = Workbench(chosen, Compute("cpu", "float32"), print)
-    weights = bench.base(cell).model.state_dict()
-    before = {name: tensor.clone() for name, tensor in weights.items()}
-    record = run_cell(cell, bench, Silent()).record
-    changed = [name for name, tensor in weights.items() if not torch.equal(tensor, before[name])]
-    return Trained(record, chosen.out, changed)
+def ran(tmp_path_factory):
+    """The README's first command on eight countries, its adapters kept."""
+    out, loaded = tmp_path_factory.mktemp("readme") / "results", []
+
+    def load(*names, **options):
+        base = load_base(*names, **options)
+        state = base.model.state_dict()
+        loaded.append((state, {name: tensor.clone() for name, tensor in state.items()}))
+        return base
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.workbench.load_base", load)
+        patch.setattr("bench.quiet.quiet_libraries", lambda: None)
+        assert main(["run", *RUNS[0], *SMALL, "--out", str(out)]) == 0
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    [(after, before)] = loaded
+    changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
+    records = ResultsStore(out).records().records
+    return Ran({record.spec.method: record for record in records}, out, changed)
 
 
-def test_lora_learns_eight_facts_and_leaves_the_base_as_it_was(trained):
-    record = trained.record
-    assert record.status is Status.DONE, record.traceback or record.reason
+def test_the_first_command_of_the_readme_runs_and_leaves_the_base_as_it_was(ran):
+    assert RUNS[0] == ["--methods", "lora,corda"], "what everyone types first"
+    assert set(ran.records) == set(METHODS)
+    for record in ran.records.values():
+        assert record.status is Status.DONE, record.traceback or record.reason
+    assert not ran.changed
+    board = pd.read_csv(ran.out / "leaderboard.csv")
+    assert set(board["method"]) == set(METHODS)
+    assert list(board["seeds"]) == [1, 1]
+
+
+def test_lora_learns_eight_facts(ran):
+    record = ran.records["lora"]
     assert record.metrics.reliability >= 0.7
     assert record.metrics.reliability > record.metrics.reliability_before
     assert record.init_difference == 0.0
-    assert not trained.changed
-    assert len(trained.forgetting("elements").tuned_items) == ITEMS
-    assert 0 < trained.forgetting("elements").tuned < 1
-    assert 0 < trained.forgetting("drift").forgetting < 1
+    assert len(ran.forgetting("lora", "elements").tuned_items) == ITEMS
+    assert 0 < ran.forgetting("lora", "elements").tuned < 1
+    assert 0 < ran.forgetting("lora", "drift").forgetting < 1
 
 
-def test_lm_eval_gives_the_saved_adapter_the_score_of_its_cell(trained, tmp_path):
+def test_lm_eval_gives_the_saved_adapter_the_score_of_its_cell(ran, tmp_path):
     name = "smollm2-135m"
     assert main(["export-task", "elements", str(tmp_path / "tasks")]) == 0
     model = {
         "pretrained": dequantised_folder(name, EMBEDDED[name], print),
-        "peft": trained.out / trained.record.adapter_path,
+        "peft": ran.out / ran.records["lora"].adapter_path,
         "dtype": "float32",
     }
     options = {
@@ -105,4 +121,4 @@ def test_lm_eval_gives_the_saved_adapter_the_score_of_its_cell(trained, tmp_path
     assert done.returncode == 0, done.stderr[-2000:]
     [written] = tmp_path.rglob("out*.json")
     found = json.loads(written.read_text(encoding="utf-8"))["results"]["elements"]
-    assert found["acc,none"] == pytest.approx(trained.forgetting("elements").tuned)
+    assert found["acc,none"] == pytest.approx(ran.forgetting("lora", "elements").tuned)

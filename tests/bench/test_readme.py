@@ -1,12 +1,12 @@
 """Every `nox -s bench` command of the README does what the README says, on a few facts.
 
-The first runs on the embedded model. The others run on the two-layer model, in place of whatever
-models they name: what they ask for is the same, and a grid of 24 cells takes seconds.
+The first runs on the embedded model, in test_embedded.py. The others run here on the two-layer
+model, in place of whatever models they name: what they ask for is the same, and a grid of 24
+cells takes seconds.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 from pathlib import Path
@@ -16,23 +16,12 @@ import pytest
 
 from bench.cli import main
 from methods.recipe import parse_recipes
+from tests.bench.readme_commands import COMMANDS, FACTS, RUNS
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLE = ROOT / "results" / "example"
+EXAMPLE = Path(__file__).parents[2] / "results" / "example"
 SMALL = ["--limit", "4", "--epochs", "1", "--forgetting-limit", "4", "--device", "cpu"]
 
 
-def bench_commands(text):
-    """Return what follows `nox -s bench --` in the shell blocks, as words."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    typed = re.findall(r"nox -s bench(?: -- (.*))?$", "".join(blocks), flags=re.MULTILINE)
-    return [shlex.split(words) for words in typed]
-
-
-COMMANDS = bench_commands(README)
-RUNS = [words for words in COMMANDS if not words or words[0].startswith("-")]
-"""The noxfile takes words without a command's name as `run`."""
 STUDIES = {
     "interference": ["--sizes", "1,2", "--measured", "2", "--exposures", "1"],
     "placement": ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--cuts", "1"],
@@ -46,8 +35,7 @@ def reader(tmp_path, monkeypatch):
     """Be someone in a fresh folder, with the README's facts file in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
-    [facts] = re.findall(r"^```csv\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    (tmp_path / "my_facts.csv").write_text(facts, encoding="utf-8")
+    (tmp_path / "my_facts.csv").write_text(FACTS, encoding="utf-8")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():
@@ -75,12 +63,6 @@ def test_the_readme_shows_runs_and_other_commands():
     assert len(RUNS) >= 3
     assert RUNS[0] == ["--methods", "lora,corda"], "what everyone types first"
     assert {words[0] for words in COMMANDS if words not in RUNS} >= {"show", "list"}
-
-
-@pytest.mark.integration
-def test_the_first_command_runs_on_the_embedded_model(reader):
-    assert main(["run", *RUNS[0], *SMALL]) == 0
-    assert cells_on_board(reader / "results") == 2
 
 
 RAY = [words for words in RUNS if "ray" in words]
