@@ -74,7 +74,8 @@ def test_tests_are_spread_over_the_cores_unless_told_otherwise(sessions, monkeyp
     monkeypatch.setattr(sessions.os, "cpu_count", lambda: 16)
     usual, told = Session("-x"), Session("-n", "0", "tests/tasks")
     sessions.tests(usual)
-    assert usual.calls[-1] == ["-m", "pytest", "-n", "4", "--dist", "loadfile", "-x"]
+    spread = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert usual.calls[-1] == ["-m", "pytest", *spread, "-x"]
     sessions.tests(told)
     assert told.calls[-1] == ["-m", "pytest", "-n", "0", "tests/tasks"]
 

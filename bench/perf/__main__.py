@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bench.quiet import quiet_libraries
+from tasks.errors import UsageError
 
 NAMES = ("steps", "freeze", "corda", "pissa", "evaluation", "grid", "scale")
 DTYPES = ("float32", "bfloat16")
@@ -26,7 +27,7 @@ PAGE = Path("docs/performance.md")
     "--dtype",
     multiple=True,
     type=click.Choice(DTYPES),
-    help="Of bases; with --full both, else float32.",
+    help="Of bases; with --full all that this machine multiplies fast, else float32.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help=f"The page; with --full {PAGE}.")
 def main(
@@ -40,15 +41,20 @@ def main(
     """Measure how much sooner than the usual tools we are, and that both find the same."""
     quiet_libraries()
     from bench.perf.entries import FULL, QUICK, Bench
+    from bench.perf.machine import this_machine
     from bench.perf.suite import run_suite
 
-    if out is None and full and not only:
+    if out is None and full:
         out = PAGE
     command = " ".join(["nox -s perf --", *sys.argv[1:]])
+    size, machine = FULL if full else QUICK, this_machine()
+    dtypes = dtype or tuple(name for name in size.dtypes if machine.has_units(name))
     with tempfile.TemporaryDirectory() as scratch:
-        size = FULL if full else QUICK
-        bench = Bench(model, task, size, dtype or size.dtypes, Path(scratch))  # type: ignore[arg-type]
-        agreed = run_suite(bench, only or size.entries or NAMES, command, out)
+        bench = Bench(model, task, size, dtypes, Path(scratch))  # type: ignore[arg-type]
+        try:
+            agreed = run_suite(bench, only or size.entries or NAMES, command, machine, out)
+        except UsageError as error:
+            raise click.UsageError(str(error)) from None
     sys.exit(0 if agreed else 1)
 
 

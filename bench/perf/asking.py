@@ -20,7 +20,6 @@ from bench.training import train
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
-REPEATS = 2
 EQUAL = 0.95
 """Share of answers that must be the same; float32 sums in another order may turn a few."""
 
@@ -31,7 +30,7 @@ def evaluation(bench: Bench) -> Outcome:
     cell = plan_cell(bench, "lora", epochs=1)
     sides = _Sides(bench, base, cell)
     runs = {"usual": sides.usual_seconds, "ours": sides.our_seconds}
-    seconds = interleaved(runs, min(REPEATS, bench.size.repeats), warm=bench.size.warm)
+    seconds = interleaved(runs, bench.size.rounds, warm=False)
     answers, items = sides.agreement()
     row = Row(
         "evaluation of a cell: answers, likelihoods, forgetting",

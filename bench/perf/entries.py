@@ -40,10 +40,11 @@ class Size:
         name: `quick` or `full`.
         facts, epochs, batch_size: Of the grid and of trainings; steps are timed in one epoch.
         items: Of the forgetting task.
-        repeats: Of each timing that is taken several times.
+        repeats: Of steps, after one epoch that is not counted where `warm`.
+        rounds: Of preparations and evaluations, which take minutes.
         exact: Layers whose preparation is compared with a float64 SVD, evenly spaced; 0 is all.
         scale: Of the curves.
-        warm: Whether a round that is not counted comes first.
+        warm: Whether steps are taken once before they are timed.
         dtypes: Of bases, unless others are named.
         modes: Of CorDA.
         entries: That run where none is named; empty: all. Evaluation and a grid, which takes the
@@ -56,6 +57,7 @@ class Size:
     batch_size: int
     items: int
     repeats: int
+    rounds: int
     exact: int
     scale: Scale
     warm: bool = True
@@ -71,6 +73,7 @@ QUICK = Size(
     batch_size=4,
     items=4,
     repeats=1,
+    rounds=1,
     exact=2,
     scale=Scale(facts=(100, 1000), cells=(10, 100), layers=(1, 2, 4), widths=(128, 256, 512)),
     warm=False,
@@ -85,6 +88,7 @@ FULL = Size(
     batch_size=8,
     items=200,
     repeats=5,
+    rounds=2,
     exact=0,
     scale=Scale(
         facts=(100, 1000, 10_000, 100_000, 1_000_000),

@@ -14,6 +14,9 @@ from bench.models import DType
 SHAPES = ((512, 576, 1536), (2048, 2048, 2048))
 """Tokens, d_in, d_out: of an adapted layer of a small model, and of a large square product."""
 
+SLOW = 0.5
+"""Below this part of float32's speed a dtype is emulated: nobody would train in it."""
+
 ENOUGH = 0.5
 """Seconds for which a product is repeated."""
 
@@ -35,6 +38,10 @@ class Machine:
     versions: dict[str, str]
     commit: str
     gemm: dict[DType, float]
+
+    def has_units(self, dtype: DType) -> bool:
+        """Whether products in `dtype` are about as fast as in float32, or faster."""
+        return self.gemm[dtype] >= SLOW * self.gemm["float32"]
 
 
 def this_machine() -> Machine:

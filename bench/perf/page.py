@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from tabulate import tabulate
 
 from bench.perf.curves import Curve
-from bench.perf.entries import Outcome, Row, Training
+from bench.perf.entries import Row, Training
+from bench.perf.kept import Measured
 from bench.perf.machine import Machine
+from bench.progress import duration
 
 TITLE = "# Performance: against the usual tools, on one machine"
 
@@ -20,8 +22,10 @@ transformers and PEFT, a training loop with batches by length, masked padding an
 tokens, PEFT's default adapter dtype, its `preprocess_corda` and `init_lora_weights`, answers by
 `generate` in sorted batches, and lm-eval's `simple_evaluate` with `HFLM(batch_size=16)`, before
 and after training. What our recipes chose (kept facts, weights, layers) it is given for nothing.
-Timings are wall seconds, medians over repeats in which the sides take turns after one round that
-is not counted; the grid is run once. `--quick` has one round of training and preparation alone."""
+Timings are wall seconds, and the sides take turns. A step is the median of an epoch's steps, and
+of five such epochs after one that is not counted; preparations and evaluations are run twice, for
+their mean; epochs of the upper half and the grid once. `--quick` has one round of training and
+preparation alone."""
 
 SCALE = """\
 Wall seconds over sizes, and the exponent e of seconds ~ size^e that fits the upper two decades;
@@ -29,19 +33,30 @@ below them fixed costs show. Facts are those of `fictional`, without a pass of t
 are given, tokens and vectors are the model's own. A report's cells are five seeds of eight methods
 on task after task; its plots are left out."""
 
+LIMITS = """\
+What a step's matrix products would take at the speed that this machine multiplies large matrices
+in the same dtype; 100 % is the physical limit. Both sides are credited with our operations, in
+which words that the prompts of a batch begin with are multiplied once, and logits that no loss
+looks at never: the other side does more."""
+
 GPU = "Nothing here was measured on a GPU."
 
 
-def page(command: str, machine: Machine, outcomes: Mapping[str, Outcome], figure: str = "") -> str:
-    """Return the page of a run of the suite, Markdown; `figure` is the file of the curves."""
-    rows = [row for outcome in outcomes.values() for row in outcome.rows]
-    trainings = [training for outcome in outcomes.values() for training in outcome.trainings]
-    notes = [note for outcome in outcomes.values() for note in outcome.notes]
-    curves = [curve for outcome in outcomes.values() for curve in outcome.curves]
-    blocks = [TITLE, INTRODUCTION, _measured_on(command, machine)]
+def page(measured: Mapping[str, Measured], figure: str = "") -> str:
+    """Return the page of what was measured, Markdown; `figure` is the file of the curves."""
+    outcomes = [found.outcome for found in measured.values()]
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    notes = [note for outcome in outcomes for note in outcome.notes]
+    curves = [curve for outcome in outcomes for curve in outcome.curves]
+    blocks = [TITLE, INTRODUCTION, *_runs(measured)]
     blocks += [table(rows)] if rows else []
-    if trainings:
-        blocks += ["## Beside the physical limit", _limits(trainings, machine)]
+    limits = [
+        _limit(training, found.machine)
+        for found in measured.values()
+        for training in found.outcome.trainings
+    ]
+    if limits:
+        blocks += ["## Beside the physical limit", LIMITS, _limit_table(limits)]
     if curves:
         blocks += ["## As work grows", SCALE, curve_table(curves)]
         blocks += [f"![Seconds over sizes, both logarithmic]({figure})"] if figure else []
@@ -92,35 +107,39 @@ def _verdict(row: Row) -> str:
     return "reached" if row.reached else "not reached"
 
 
-def _limits(trainings: list[Training], machine: Machine) -> str:
-    cells = []
-    for training in trainings:
-        least = training.flops / machine.gemm[training.dtype]
-        cells.append(
-            [
-                training.what,
-                f"{training.seconds:.3f}",
-                f"{least:.3f}",
-                f"{least / training.seconds:.0%}",
-            ]
-        )
+def _limit(training: Training, machine: Machine) -> list[str]:
+    least = training.flops / machine.gemm[training.dtype]
+    shown = (f"{training.seconds:.3f}", f"{least:.3f}", f"{least / training.seconds:.0%}")
+    return [training.what, *shown]
+
+
+def _limit_table(limits: list[list[str]]) -> str:
     headers = ["training", "step, s", "its products alone, s", "share"]
-    note = (
-        "What a step's matrix products would take at the speed that this machine multiplies "
-        "large matrices in the same dtype; 100 % is the physical limit. The other side is credited "
-        "with our operations: logits of tokens that no loss looks at are not needed."
-    )
-    return f"{note}\n\n{tabulate(cells, headers=headers, tablefmt='github', disable_numparse=True)}"
+    return tabulate(limits, headers=headers, tablefmt="github", disable_numparse=True)
 
 
-def _measured_on(command: str, machine: Machine) -> str:
+def _runs(measured: Mapping[str, Measured]) -> list[str]:
+    """Say with what command, and on what machine, each run of the suite measured its entries."""
+    runs: dict[str, list[tuple[str, Measured]]] = {}
+    for name, found in measured.items():
+        runs.setdefault(f"{found.command} {found.machine}", []).append((name, found))
+    return [_run(dict(entries)) for entries in runs.values()]
+
+
+def _run(entries: Mapping[str, Measured]) -> str:
+    first = next(iter(entries.values()))
+    machine = first.machine
+    took = ", ".join(f"{name} {duration(found.seconds)}" for name, found in entries.items())
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     speeds = ", ".join(f"{speed / 1e9:.0f} GFLOP/s in {d}" for d, speed in machine.gemm.items())
-    return "\n".join(
-        [
-            f"- Command: `{command}`, at commit {machine.commit}",
-            f"- Machine: {machine.processor}, {machine.memory / 2**30:.0f} GiB",
-            f"- Matrix products: {speeds}",
-            f"- Versions: {versions}",
-        ]
-    )
+    emulated = [str(dtype) for dtype in machine.gemm if not machine.has_units(dtype)]
+    lines = [
+        f"- Command: `{first.command}`, at commit {machine.commit}: {took}",
+        f"- Machine: {machine.processor}, {machine.memory / 2**30:.0f} GiB",
+        f"- Matrix products: {speeds}",
+        f"- Versions: {versions}",
+    ]
+    if emulated:
+        left_out = ", ".join(emulated)
+        lines.insert(3, f"- Not trained in {left_out}: this machine has no units for it")
+    return "\n".join(lines)

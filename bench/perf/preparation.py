@@ -25,7 +25,6 @@ from methods.lora_family import ILL_CONDITIONED, LoraFamily
 from methods.parts import Setting
 from methods.targets import linear_layers, weight_of
 
-REPEATS = 3
 CORDA_RATIOS = {"ipm": 5.0, "kpm": 3.0}
 CORDA_ERROR, PISSA_ERROR = 1e-5, 1e-4
 """What the relative error of B A against float64 may be, where it is determined."""
@@ -118,7 +117,7 @@ class _Sides:
         """
         size = self._bench.size
         runs = {"usual": self._usual_seconds, "ours": self._our_seconds}
-        seconds = interleaved(runs, min(REPEATS, size.repeats), warm=size.warm)
+        seconds = interleaved(runs, size.rounds, warm=False)
         products = list(self._products(decomposed))
         known = [product for product in products if product.condition < ILL_CONDITIONED]
         worst = max((product.ours for product in known), default=0.0)

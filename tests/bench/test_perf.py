@@ -8,19 +8,31 @@ import pytest
 from click.testing import CliRunner
 
 from bench import cli
-from bench.perf import whole
-from bench.perf.__main__ import DTYPES, NAMES, main
+from bench.perf import suite, whole
+from bench.perf.__main__ import NAMES, main
 from bench.perf.entries import QUICK, Bench, Outcome, Row, Size, Training, interleaved, share_equal
+from bench.perf.kept import Measured, read_kept
 from bench.perf.machine import Machine
 from bench.perf.page import page
-from bench.perf.suite import ENTRIES
+from bench.perf.suite import ENTRIES, run_suite
 from bench.perf.usual.__main__ import run
 from bench.perf.usual.job import Job
+from tasks.errors import UsageError
 
 SMALL = Size(
-    "small", facts=8, epochs=2, batch_size=4, items=2, repeats=1, exact=0, scale=QUICK.scale
+    "small",
+    facts=8,
+    epochs=2,
+    batch_size=4,
+    items=2,
+    repeats=1,
+    rounds=1,
+    exact=0,
+    scale=QUICK.scale,
 )
-MACHINE = Machine("a processor, 2 cores", 8 * 2**30, {"torch": "2"}, "abc", {"float32": 1e9})
+MACHINE = Machine(
+    "a processor, 2 cores", 8 * 2**30, {"torch": "2"}, "abc", {"float32": 1e9, "bfloat16": 1e8}
+)
 
 
 @pytest.fixture
@@ -82,30 +94,58 @@ def test_rounds_take_turns_and_the_first_is_not_counted():
 )
 def test_the_page_says_what_was_reached_and_on_what(row, verdict):
     training = Training("lora, float32, ours", seconds=0.5, flops=2e8, dtype="float32")
-    outcomes = {"steps": Outcome([row], [training], ["A note."])}
-    text = page("nox -s perf -- --full", MACHINE, outcomes)
+    outcome = Outcome([row], [training], ["A note."])
+    text = page({"steps": Measured("nox -s perf -- --full", MACHINE, 61.0, outcome)})
     assert verdict in text
-    assert "`nox -s perf -- --full`" in text
+    assert "`nox -s perf -- --full`, at commit abc: steps 1 min 01 s" in text
+    assert "- Not trained in bfloat16: this machine has no units for it" in text
     assert "Nothing here was measured on a GPU." in text
     assert "| 40%" in text, "0.2 s of products in a step of 0.5 s"
     assert "- A note." in text
+
+
+def test_the_page_keeps_what_other_runs_measured(bench, tmp_path, monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError("no such luck")
+
+    found = {"steps": Outcome([Row("a step", 2.0, 1.0)]), "freeze": Outcome([Row("x", 3.0, 1.0)])}
+    for name, outcome in found.items():
+        monkeypatch.setitem(suite.ENTRIES, name, lambda _, outcome=outcome: outcome)
+    monkeypatch.setitem(suite.ENTRIES, "corda", fail)
+    out = tmp_path / "page.md"
+    assert run_suite(bench, ["freeze"], "first", MACHINE, out)
+    first = out.read_text()
+    assert not run_suite(bench, ["corda", "steps"], "second", MACHINE, out)
+    assert "no such luck" in capsys.readouterr().err
+    text = out.read_text()
+    assert "`first`" in text
+    assert text.index("`second`") < text.index("`first`"), "in the order of the entries"
+    assert "| a step" in text
+    assert "| x " in text
+    assert list(read_kept(tmp_path / "page.json")) == ["steps", "freeze"]
+    assert page({"freeze": read_kept(tmp_path / "page.json")["freeze"]}) == first
+    (tmp_path / "page.json").write_text('{"steps": 1}')
+    with pytest.raises(UsageError, match=r"page.json' does not hold measurements: steps: "):
+        run_suite(bench, ["freeze"], "third", MACHINE, out)
+
+
+def test_dtypes_that_a_machine_emulates_are_left_out():
+    assert MACHINE.has_units("float32")
+    assert not MACHINE.has_units("bfloat16")
 
 
 def test_the_command_knows_every_entry(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
     monkeypatch.setattr("bench.perf.suite.run_suite", lambda *a: asked.append(a) or True)
+    monkeypatch.setattr("bench.perf.machine.this_machine", lambda: MACHINE)
     assert tuple(ENTRIES) == NAMES
     page_path = str(tmp_path / "page.md")
     done = CliRunner().invoke(main, ["--full", "--only", "corda", "--out", page_path])
     assert done.exit_code == 0, done.output
-    [(bench, names, _, out)] = asked
-    assert (bench.size.name, bench.dtypes, names, str(out)) == (
-        "full",
-        DTYPES,
-        ("corda",),
-        page_path,
-    )
+    [(bench, names, _, machine, out)] = asked
+    assert (bench.size.name, bench.dtypes, names) == ("full", ("float32",), ("corda",))
+    assert (machine, str(out)) == (MACHINE, page_path)
     assert CliRunner().invoke(main, []).exit_code == 0
     bench, names, *_ = asked[1]
     assert (bench.size, bench.dtypes, names) == (QUICK, ("float32",), QUICK.entries)

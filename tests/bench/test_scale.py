@@ -16,11 +16,12 @@ from bench.models import load_base
 from bench.perf import curves, scale, scale_shapes
 from bench.perf.curves import Curve, Point
 from bench.perf.entries import QUICK, Bench, Outcome, Scale, Size
+from bench.perf.kept import Measured
 from bench.perf.machine import Machine
 from bench.perf.page import page
 from bench.perf.scale_facts import FactCosts, FactRows, fact_costs
 from bench.perf.scale_figure import files
-from bench.store_formats import arrow_table, write_parquet
+from bench.store_formats import PARQUET, arrow_table, write_parquet
 from bench.text_space import TextSpace
 from methods.encoder import Encoder
 from tasks.base import DataAccess
@@ -28,7 +29,9 @@ from tasks.fact import Fact
 from tasks.knowledge.fictional import Fictional
 
 SMALL = Scale(facts=(10, 40), cells=(4, 8), layers=(1, 2), widths=(16, 32))
-MACHINE = Machine("a processor, 2 cores", 8 * 2**30, {"torch": "2"}, "abc", {"float32": 1e9})
+MACHINE = Machine(
+    "a processor, 2 cores", 8 * 2**30, {"torch": "2"}, "abc", {"float32": 1e9, "bfloat16": 1e9}
+)
 
 
 def curve(seconds, expected=1.0):
@@ -78,7 +81,9 @@ _FIELD = {"facts": "facts", "cells": "cells", "layers": "layers", "width": "widt
 
 def test_the_page_shows_curves_with_their_figure():
     outcomes = {"scale": Outcome(curves=[curve([1.0, 10.0]), curve([1.0, 100.0])])}
-    text = page("nox -s perf -- --only scale", MACHINE, outcomes, "performance-scale.png")
+    command = "nox -s perf -- --only scale"
+    measured = {name: Measured(command, MACHINE, 1.0, found) for name, found in outcomes.items()}
+    text = page(measured, "performance-scale.png")
     assert "100: 1 s, 1,000: 10 s" in text
     assert "| 1.00" in text
     assert "| 2.00" in text
@@ -126,7 +131,7 @@ def test_rows_in_groups_are_the_same_table(tmp_path, monkeypatch):
     whole, groups = tmp_path / "whole.parquet", tmp_path / "groups.parquet"
     write_parquet(rows, whole)
     plain = tmp_path / "plain.parquet"
-    pq.write_table(arrow_table(list(rows)), plain)
+    pq.write_table(arrow_table(list(rows)), plain, **PARQUET)
     assert whole.read_bytes() == plain.read_bytes()
     monkeypatch.setattr(store_formats, "ROWS_AT_ONCE", 8)
     write_parquet(rows, groups)
