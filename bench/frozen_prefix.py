@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.agreement import logits_agree
 from bench.encoding import IGNORED, Batch, Example, batches_by_length, collate
 from bench.likelihood import target_logits
 from bench.prefix import drops_out, has_virtual_tokens
@@ -159,17 +160,15 @@ def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
 
 @torch.no_grad()
 def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
-    """Return whether kept states give the plain path's logits: to 1e-3 in float32."""
+    """Return whether kept states give the plain path's logits."""
     batch = collate(examples, range(min(CHECKED, len(examples))), pad)
     with prefix.replayed(
         prefix.states(batch)
     ):  # first, so that nothing of a plain pass is left behind
         found = target_logits(model, batch)
     expected = target_logits(model, batch)
-    used = batch.labels != IGNORED
-    tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
-    difference = (found - expected)[used.to(found.device)].abs().max()
-    return float(difference) < tolerance * max(1.0, float(expected.abs().max()))
+    used = (batch.labels != IGNORED).to(found.device)
+    return logits_agree(found[used], expected[used])
 
 
 class _ReachedError(Exception):

@@ -15,6 +15,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
+from bench.agreement import logits_agree
 from bench.projections import Projection, project
 from bench.shortcuts import Shortcut, enabled
 
@@ -41,7 +42,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     for group in groups:
         group.install()
     with torch.no_grad():
-        same = _agree(probe(), expected)
+        same = logits_agree(probe(), expected)
     if not same:
         for group in groups:
             group.remove()
@@ -157,9 +158,3 @@ def _sharing(
         if len(inputs[layer]) == 1:
             groups.setdefault(id(inputs[layer][0]), []).append(layer)
     return list(groups.values())
-
-
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Return whether logits agree: to 1e-3 in float32, more coarsely in other dtypes."""
-    tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
-    return float((found - expected).abs().max()) < tolerance * max(1.0, float(expected.abs().max()))

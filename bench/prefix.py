@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
+from bench.agreement import logits_agree
 from bench.head import last_logits
 from bench.shortcuts import Shortcut, enabled
 
 SHORTEST_PREFIX = 16
 """Shared tokens from which keeping their states pays."""
-
 
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
 
@@ -91,7 +91,6 @@ def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bo
     """Check on one context that going on from cached states gives the plain path's logits.
 
     Adapters that change attention itself may ignore the states: found by measuring, not by name.
-    The tolerance is 1e-3 in float32.
     """
     tokens = torch.tensor([list(context)], device=next(model.parameters()).device)
     cached = prefix.tokens or len(context) // 2
@@ -100,5 +99,4 @@ def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bo
         model(input_ids=tokens[:, :cached], past_key_values=cache, use_cache=True)
     found = last_logits(model, input_ids=tokens[:, cached:], past_key_values=cache)
     expected = last_logits(model, input_ids=tokens)
-    tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
-    return float((found - expected).abs().max()) < tolerance * max(1.0, float(expected.abs().max()))
+    return logits_agree(found, expected)

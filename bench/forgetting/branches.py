@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bench.agreement import logits_agree
 from bench.head import logits_at
 from bench.prefix import Prefix
 
@@ -107,7 +108,7 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[Branched
     """Check on the context with most to run that its last ending scores as it does alone.
 
     Some attention kernels and position schemes do not take such a mask: found by measuring, not
-    by name. The tolerance is 1e-3 in float32.
+    by name.
     """
     widest = max(branches, key=lambda branched: branched.run_tokens)
     ending = max(reversed(widest.endings), key=len)
@@ -119,9 +120,7 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[Branched
     alone = model(tokens, past_key_values=prefix.expanded(1), use_cache=True).logits[0]
     found = together[_columns(widest, widest.endings.index(ending))]
     expected = alone[len(widest.context) - 1 :]
-    tolerance = 3 * torch.finfo(expected.dtype).eps ** 0.5
-    scale = max(1.0, float(expected.abs().max()))
-    return float((found - expected).abs().max()) < tolerance * scale
+    return logits_agree(found, expected)
 
 
 def _batches(
