@@ -182,7 +182,7 @@ class ResultsStore:
         return frame
 
     def fact_table(self, cell_id: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return some columns of a cell's fact rows in Arrow's form; threads may call it.
+        """Return some columns of a cell's fact rows in Arrow's form.
 
         Raises:
             DamagedRowsError: The file is damaged.

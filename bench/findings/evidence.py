@@ -16,8 +16,8 @@ from bench.findings.company import Company, companies
 from bench.findings.grids import Grid, found_grids
 from bench.records import CellRecord, CellSpec
 from bench.report.board import Cell, Leaderboard, Row, Section
+from bench.report.cells import readable_cells
 from bench.report.leaderboard import build_leaderboard
-from bench.report.load import readable_cells
 from bench.report.statistics import Floats
 from bench.store import ResultsStore
 from methods.recipe import Recipe, parse_recipe, part_name

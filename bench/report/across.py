@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.report.against import ranked_values
 from bench.report.board import Section
 from bench.report.ranking import DRAWS, Overall, OverallRanks, bootstrap_means, ranks
 from bench.report.statistics import CONFIDENCE, Floats
@@ -15,7 +14,7 @@ from bench.report.wording import MISSING
 
 def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
     """Rank methods over sections; None where fewer than two methods are in two or more."""
-    found = [ranked_values(section.rows) for section in sections if section.done]
+    found = [section.ranked for section in sections if section.done]
     if len(found) < 2:
         return None
     common = [label for label in found[0] if all(label in values for values in found)]
@@ -31,12 +30,12 @@ def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
     return OverallRanks(tuple(ordered), len(found), reference, left_out)
 
 
-def _draws(values: dict[str, Floats], labels: list[str], place: int) -> Floats:
+def _draws(values: Mapping[str, Floats], labels: list[str], place: int) -> Floats:
     """Return ranks `[methods, draws]` within one section."""
     return ranks(bootstrap_means([values[label] for label in labels], seed=place), "average")
 
 
-def _point(values: dict[str, Floats], labels: list[str]) -> Floats:
+def _point(values: Mapping[str, Floats], labels: list[str]) -> Floats:
     means = np.array([[values[label].mean()] for label in labels])
     return ranks(means, "average")[:, 0]
 

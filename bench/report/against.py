@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,11 +52,19 @@ def headline(rows: Sequence[Row]) -> str:
     return next(present, HEADLINES[-1])
 
 
-def with_standings(rows: Sequence[Row], reference: Row | None) -> tuple[Row, ...]:
-    """Return the rows with their standings; without a reference they have ranks alone."""
+def with_standings(
+    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Floats]
+) -> tuple[Row, ...]:
+    """Return the rows with their standings; without a reference they have ranks alone.
+
+    Args:
+        rows: Of a section.
+        reference: The one that others are compared with.
+        ranked_by: What `ranked_values` says of the rows.
+    """
     metrics = _metrics(rows) if reference is not None else []
     columns = {name: compare_rows(rows, reference, name) for name in metrics if reference}
-    ranked = _ranked(rows, reference)
+    ranked = _ranked(ranked_by, reference)
     return tuple(
         replace(row, standing=_standing(index, row, columns, ranked))
         for index, row in enumerate(rows)
@@ -124,9 +132,8 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
     return [*present, *(forgetting_metric(task) for task in tasks)]
 
 
-def _ranked(rows: Sequence[Row], reference: Row | None) -> dict[str, Standing]:
+def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, Standing]:
     """Return by label the rank of each row that can be ranked, two or more, without comparisons."""
-    values = ranked_values(rows)
     if len(values) < 2:
         return {}
     means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))

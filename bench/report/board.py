@@ -16,7 +16,7 @@ from bench.records import CellRecord, CellSpec, PhaseName, Status
 from bench.report.comparison import Comparison
 from bench.report.fact_rows import FactRows
 from bench.report.ranking import OverallRanks, RankInterval
-from bench.report.statistics import Estimate, IntervalKind
+from bench.report.statistics import Estimate, Floats, IntervalKind
 from bench.tuning import Trial
 from tasks.forgetting.names import ForgettingKind
 
@@ -165,6 +165,7 @@ class Section:
     Attributes:
         headline: The metric that ranks are of.
         reference: Label of the row that the others are compared with; empty where there is none.
+        ranked: By label the headline `[seeds, facts]` of the rows that can be ranked.
     """
 
     title: str
@@ -175,6 +176,7 @@ class Section:
     warnings: tuple[str, ...]
     headline: str = "reliability"
     reference: str = ""
+    ranked: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def done(self) -> tuple[Row, ...]:

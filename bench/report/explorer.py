@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 from bench.report.board import Cell, Leaderboard, Row, Section
+from bench.report.buckets import bucket_of, edges_of, quantile_buckets
 from bench.report.examples import FATED_BY, FATES, fate_numbers
-from bench.report.plots.buckets import bucket_of, edges_of, quantile_buckets
 from bench.report.wording import printable
 
 MOST_ANSWERS = 20_000
@@ -98,9 +99,10 @@ def explorer_of(board: Leaderboard) -> Explorer | None:
 
 
 def _within_room(cells: list[_Placed]) -> list[_Placed]:
-    """Return the first cells, as many as fit."""
-    sizes = np.cumsum([len(cell.facts.order) for _, _, cell in cells])
-    return cells[: int(np.searchsorted(sizes, MOST_ANSWERS, side="right"))]
+    """Return the first cells, as many as fit; the facts of the others need not be read."""
+    answers = accumulate(len(cell.facts.order) for _, _, cell in cells)
+    fitting = takewhile(lambda total: total <= MOST_ANSWERS, answers)
+    return cells[: sum(1 for _ in fitting)]
 
 
 def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:

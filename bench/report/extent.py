@@ -42,6 +42,11 @@ class Drawing:
     wanted: str
     sections: int
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no plot is drawn, whatever its title."""
+        return self.wanted == NONE or (self.wanted == AUTO and self.sections > SECTIONS_DRAWN)
+
     def includes(self, title: str) -> bool:
         """Return whether plots of that title are drawn."""
         if self.wanted in (ALL, NONE):

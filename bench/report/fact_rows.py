@@ -33,21 +33,46 @@ Read = Callable[[Sequence[str] | None], pa.Table]
 _KINDS = pa.array([kind.value for kind in Knowledge])
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What is read of every cell, in the order of the facts' ids; attributes as in `FactRows`."""
+
+    order: NDArray[np.intp]
+    columns: Mapping[str, Floats]
+    knowledge: Floats
+
+
 @dataclass(frozen=True)
 class FactRows:
     """The fact rows of a cell, in the order of the facts' ids.
 
     Attributes:
         read: Reads some columns of `FactRow`, or without names all, in the order of the file.
-        order: The place in the file of each row, `[facts]`.
-        numbers: By column, `[facts]`; NaN where there is no value.
-        knowledge: The place in `Knowledge` of what the base knew, `[facts]`.
+        given: Its numbers, where they were read together with those of other cells; else they are
+            read when they are asked for.
     """
 
     read: Read
-    order: NDArray[np.intp]
-    numbers: Mapping[str, Floats]
-    knowledge: Floats
+    given: Numbers | None = None
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """The place in the file of each row, `[facts]`."""
+        return self._read.order
+
+    @property
+    def numbers(self) -> Mapping[str, Floats]:
+        """By column, `[facts]`; NaN where there is no value."""
+        return self._read.columns
+
+    @property
+    def knowledge(self) -> Floats:
+        """The place in `Knowledge` of what the base knew, `[facts]`."""
+        return self._read.knowledge
+
+    @cached_property
+    def _read(self) -> Numbers:
+        return self.given or _numbers([self.read(COLUMNS)])[0]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -75,6 +100,10 @@ def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactRow
         tables: The columns `COLUMNS` of each.
         reads: Read any columns of each.
     """
+    return [FactRows(*pair) for pair in zip(reads, _numbers(tables), strict=True)]
+
+
+def _numbers(tables: Sequence[pa.Table]) -> list[Numbers]:
     if not tables:
         return []
     whole = pa.concat_tables(tables)
@@ -82,16 +111,15 @@ def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactRow
     ends = np.cumsum(sizes)
     order = _by_id(whole["fact_id"], np.repeat(np.arange(len(tables)), sizes))
     knowledge = _floats(pc.index_in(whole["knowledge"], value_set=_KINDS))[order]
-    numbers = {name: _floats(whole[name])[order] for name in NUMBERS}
-    parts = zip(reads, (ends - sizes).tolist(), ends.tolist(), strict=True)
+    columns = {name: _floats(whole[name])[order] for name in NUMBERS}
+    parts = zip((ends - sizes).tolist(), ends.tolist(), strict=True)
     return [
-        FactRows(
-            read=read,
+        Numbers(
             order=order[start:end] - start,
-            numbers={name: values[start:end] for name, values in numbers.items()},
+            columns={name: values[start:end] for name, values in columns.items()},
             knowledge=knowledge[start:end],
         )
-        for read, start, end in parts
+        for start, end in parts
     ]
 
 

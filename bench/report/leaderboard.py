@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bench.report.against import (
     DEFAULT_REFERENCE,
     check_reference,
     headline,
+    ranked_values,
     reference_row,
     with_standings,
 )
@@ -22,6 +23,8 @@ from bench.report.board import Cell, Cost, Failure, Leaderboard, Row, Section, T
 from bench.report.titles import setting_labels
 from bench.report.tuned import Settled, reporting_spec, settle
 from bench.tuning import shown
+
+T = TypeVar("T")
 
 
 def build_leaderboard(
@@ -37,14 +40,50 @@ def build_leaderboard(
     Raises:
         UsageError: No row is the reference that was asked for.
     """
+    groups = by_section(cells, lambda cell: cell.record.spec)
+    return board_of([section_of(group, reference) for group in groups], problems, reference)
+
+
+def by_section(found: Iterable[T], spec: Callable[[T], CellSpec]) -> list[list[T]]:
+    """Group whatever has a spec into the sections of the board, in their order.
+
+    A candidate on a tuning set belongs to the section that the best one is reported in.
+    """
+    groups: dict[tuple[str, ...], list[T]] = {}
+    for one in found:
+        groups.setdefault(_section_key(reporting_spec(spec(one))), []).append(one)
+    return [groups[key] for key in sorted(groups)]
+
+
+@dataclass(frozen=True, slots=True)
+class Untitled:
+    """A section whose title is its name as yet; `spec` tells it from others of that name."""
+
+    section: Section
+    spec: CellSpec
+
+
+def section_of(cells: Iterable[Cell], reference: str | None = None) -> Untitled:
+    """Aggregate each row of a section over its seeds, and compare rows.
+
+    Args:
+        cells: Everything that `by_section` says belongs to it; at least one.
+        reference: The method that others are compared with; without it `lora`, where present.
+    """
     settled = settle(cells)
-    ordered = sorted([*_trained(settled), *_untrained(settled)], key=lambda entry: entry.key)
-    groups = [list(members) for _, members in groupby(ordered, key=lambda e: _section_key(e.spec))]
-    named = [(f"{g[0].spec.model} on {g[0].spec.task}", g[0].spec) for g in groups]
-    titles = setting_labels(named, of_sections=True)
-    name = reference or DEFAULT_REFERENCE
-    found = [_section(title, group, name) for title, group in zip(titles, groups, strict=True)]
-    board = Leaderboard(tuple(found), tuple(problems), overall_ranks(found))
+    entries = sorted([*_trained(settled), *_untrained(settled)], key=lambda e: _row_key(e.spec))
+    spec = entries[0].spec
+    name = f"{spec.model} on {spec.task}"
+    return Untitled(_section(name, entries, reference or DEFAULT_REFERENCE), spec)
+
+
+def board_of(
+    found: Sequence[Untitled], problems: Sequence[str] = (), reference: str | None = None
+) -> Leaderboard:
+    """Put sections together; arguments and errors are those of `build_leaderboard`."""
+    titles = setting_labels([(one.section.title, one.spec) for one in found], of_sections=True)
+    sections = [replace(u.section, title=title) for u, title in zip(found, titles, strict=True)]
+    board = Leaderboard(tuple(sections), tuple(problems), overall_ranks(sections))
     if reference is not None:
         check_reference(reference, board.rows)
     return board
@@ -57,11 +96,6 @@ class _Entry:
     spec: CellSpec
     cells: tuple[Cell, ...]
     tuning: Tuning | None
-
-    @property
-    def key(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Sorts entries by their sections."""
-        return _section_key(self.spec), _row_key(self.spec)
 
 
 def _trained(settled: Settled) -> list[_Entry]:
@@ -103,16 +137,17 @@ def _section(title: str, entries: list[_Entry], reference: str) -> Section:
     rows = [_row(*parts) for parts in zip(labels, entries, aggregates(_done(entries)), strict=True)]
     ranked = sorted(rows, key=_rank)
     against = reference_row(ranked, reference)
-    spec = entries[0].spec
+    spec, values = entries[0].spec, ranked_values(ranked)
     return Section(
         title=title,
         model=spec.model,
         task=spec.task,
         facts=spec.facts,
-        rows=with_standings(ranked, against),
+        rows=with_standings(ranked, against, values),
         warnings=(*_warnings(rows), *_mixed_items(rows)),
         headline=headline(rows),
         reference=against.label if against else "",
+        ranked=values,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -22,10 +23,12 @@ from bench.report.extent import (
     hidden_remark,
     shown_rows,
 )
-from bench.report.plots import Plot
 from bench.report.studies import Study
 from bench.report.tuning_words import tuned_rows, tuning_headers, tuning_lines, tuning_remark
 from bench.report.wording import printable
+
+if TYPE_CHECKING:
+    from bench.report.plots import Plot
 
 
 @dataclass(frozen=True)

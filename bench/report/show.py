@@ -13,9 +13,9 @@ from rich.text import Text
 from bench.records import CellRecord, Forgetting, Status
 from bench.report import wording
 from bench.report.board import DRIFT
+from bench.report.cells import load_cells
 from bench.report.choices import TOLD, told
 from bench.report.examples import Example, Fate, fates
-from bench.report.load import load_cells
 from bench.report.terminal import WIDTH, render
 from bench.report.wording import printable
 from bench.store import ResultsStore

@@ -9,18 +9,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.report.board import Leaderboard
 from bench.report.csv_table import leaderboard_csv
-from bench.report.extent import AUTO, left_out
+from bench.report.extent import AUTO, Drawing, left_out
 from bench.report.latex import leaderboard_tex
 from bench.report.load import load_leaderboard
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
-from bench.report.plots import BOARD_PLOTS, PLOTS, Plot, draw_plots
 from bench.report.studies import Study, found_studies
 from bench.store import DamagedRowsError
 from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.report.plots import Plot
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,21 @@ def _shown(folder: Path, reference: str | None, wanted_plots: str) -> _Shown:
         board = load_leaderboard(folder, reference, damaged)
         lacking = left_out(board, wanted_plots)
         try:
-            plots = list(draw_plots(board, wanted_plots))
+            plots = _drawn(board, wanted_plots)
             page = leaderboard_html(board, plots, studies, lacking)
         except DamagedRowsError as error:
             damaged[error.cell_id] = str(error)
         else:
             return _Shown(board, plots, studies, page, lacking)
+
+
+def _drawn(board: Leaderboard, wanted: str) -> list[Plot]:
+    """Draw plots; where none are drawn nothing is loaded that draws, which takes its time."""
+    if Drawing(wanted, len(board.sections)).is_empty:
+        return []
+    from bench.report.plots import draw_plots
+
+    return list(draw_plots(board, wanted))
 
 
 def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
@@ -116,11 +128,20 @@ def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
     for name, plot in zip(names, plots, strict=True):
         written.append(_write(folder / f"{name}.png", plot.png))
         written.append(_write(folder / f"{name}.svg", plot.svg))
-    for kind in (*PLOTS, *BOARD_PLOTS):
-        for path in folder.glob(f"{kind.name}-*.[ps][nv]g"):
-            if path not in written:
-                path.unlink()
+    _remove(set(folder.glob("*-*.[ps][nv]g")) - set(written))
     return tuple(written)
+
+
+def _remove(earlier: set[Path]) -> None:
+    """Remove those files that are plots of the report."""
+    if not earlier:
+        return
+    from bench.report.plots import BOARD_PLOTS, PLOTS
+
+    names = tuple(f"{kind.name}-" for kind in (*PLOTS, *BOARD_PLOTS))
+    for path in earlier:
+        if path.name.startswith(names):
+            path.unlink()
 
 
 def _names(titles: Sequence[str]) -> list[str]:

@@ -10,9 +10,9 @@ from bench.progress import Progress
 from bench.records import PhaseName
 from bench.report import remarks
 from bench.report.board import DRIFT, Leaderboard, Row, Section
+from bench.report.cells import load_cells
 from bench.report.csv_table import leaderboard_frame
 from bench.report.leaderboard import build_leaderboard
-from bench.report.load import load_cells
 from bench.store import ResultsStore
 from bench.studies.options import GridStudyOptions
 from bench.studies.output import Form, StudyColumn

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from bench.report.plots.buckets import Bucket, bucket_of, edges_of, quantile_buckets
+from bench.report.buckets import Bucket, bucket_of, edges_of, quantile_buckets
 from bench.report.plots.style import MethodStyle, PanelSize, settings, style_of, titled_figure
 from bench.report.statistics import Floats
 from bench.studies.interference_plan import Regime

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.load import load_leaderboard
-from bench.report.plots.bucket_curves import curve_of
-from bench.report.plots.buckets import (
+from bench.report.buckets import (
     ACCURACY,
     DEVIATION,
     MOVED_AWAY,
@@ -21,6 +19,8 @@ from bench.report.plots.buckets import (
     fixed_bins,
     quantile_buckets,
 )
+from bench.report.load import load_leaderboard
+from bench.report.plots.bucket_curves import curve_of
 from bench.report.statistics import wilson
 from tests.bench.report_cells import fill, make_cell
 

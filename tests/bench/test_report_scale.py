@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import explorer, extent
+from bench.report import explorer, extent, helpers
 from bench.report.load import load_leaderboard
 from bench.report.page import leaderboard_html
+from bench.report.parts import Wanted
 from bench.report.plots import draw_plots
 from bench.report.terminal import terminal_table
 from bench.report.write import write_report
@@ -165,3 +166,82 @@ def column_bytes(path, name):
     chunk = next(c for c in chunks if c.path_in_schema == name)
     start = chunk.dictionary_page_offset or chunk.data_page_offset
     return slice(start, start + chunk.total_compressed_size)
+
+
+HELPED = GridShape(models=2, tasks=3, methods=2, seeds=2)
+
+
+def written(folder):
+    files = write_report(folder, wanted_plots="none")
+    return [path.read_bytes() for path in (files.csv, files.markdown, files.tex, files.html)]
+
+
+def with_helpers(monkeypatch, count):
+    """Start so many helpers for any report; return the sections that they made."""
+    made = []
+    make = helpers._made
+
+    def counted(*given):
+        part = make(*given)
+        made.append(part)
+        return part
+
+    monkeypatch.setattr(helpers, "_worthwhile", lambda wanted: count)
+    monkeypatch.setattr(helpers, "_made", counted)
+    return made
+
+
+def leave_all_to_helpers(monkeypatch):
+    """Keep this process from making parts before its helpers have made all they can."""
+    work, rounds = helpers.Helpers._work, []
+
+    def second_round(self, todo, found):
+        rounds.append(len(todo))
+        if len(rounds) > 1:
+            work(self, todo, found)
+
+    monkeypatch.setattr(helpers.Helpers, "_work", second_round)
+    return rounds
+
+
+def test_two_processes_write_the_same_bytes_as_one(tmp_path, monkeypatch):
+    folder = write_grid(tmp_path / "results", HELPED)
+    store = ResultsStore(folder)
+    damaged = sorted(store.facts.glob("*.parquet"))[3]
+    content = bytearray(damaged.read_bytes())
+    spoiled = column_bytes(damaged, "knowledge")
+    content[spoiled] = b"\xff" * (spoiled.stop - spoiled.start)
+    damaged.write_bytes(content)
+    alone = written(folder)
+    made = with_helpers(monkeypatch, 1)
+    leave_all_to_helpers(monkeypatch)
+    assert written(folder) == alone
+    assert len(made) == HELPED.models * HELPED.tasks
+    assert sum(len(part.problems) for part in made) == 1
+    assert damaged.stem.encode() in alone[1]
+
+
+def test_a_helper_that_dies_takes_nothing_with_it(tmp_path, monkeypatch):
+    folder = write_grid(tmp_path / "results", HELPED)
+    alone = written(folder)
+    made = with_helpers(monkeypatch, 2)
+    start = helpers._started
+
+    def short_lived(wanted):
+        process = start(wanted)
+        process.kill()
+        return process
+
+    monkeypatch.setattr(helpers, "_started", short_lived)
+    rounds = leave_all_to_helpers(monkeypatch)
+    assert written(folder) == alone
+    assert made == []
+    assert rounds[-1] == HELPED.models * HELPED.tasks
+
+
+def test_small_reports_are_made_without_helpers(tmp_path, monkeypatch):
+    folder = write_grid(tmp_path / "results", GridShape(models=1, tasks=1, methods=1, seeds=2))
+    assert helpers._worthwhile(Wanted(folder)) == 0
+    monkeypatch.setattr(helpers, "WORTH_HELP", 2)
+    monkeypatch.setattr(helpers, "cores", lambda: 2)
+    assert helpers._worthwhile(Wanted(folder)) == 1

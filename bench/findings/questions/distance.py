@@ -20,7 +20,7 @@ from bench.findings.answer import (
 from bench.findings.effects import Flags, between
 from bench.findings.evidence import Evidence, Setting, most_complete, shared_seeds, told, values
 from bench.report.board import Row
-from bench.report.plots.buckets import bucket_of, edges_of, quantile_buckets
+from bench.report.buckets import bucket_of, edges_of, quantile_buckets
 from bench.report.statistics import Floats
 
 QUESTION = Question(

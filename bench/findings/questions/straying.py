@@ -25,7 +25,7 @@ from bench.findings.evidence import Evidence, Setting, most_complete, shared_see
 from bench.findings.questions.distance import ends_of
 from bench.report.against import DEFAULT_REFERENCE
 from bench.report.board import Row
-from bench.report.plots.buckets import AWAY
+from bench.report.buckets import AWAY
 from bench.report.statistics import Floats
 from bench.studies.interference_plan import Regime
 

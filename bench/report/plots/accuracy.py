@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from bench.report.board import Section
+from bench.report.buckets import ACCURACY, quantile_buckets
 from bench.report.plots.bucket_panel import method_panel
-from bench.report.plots.buckets import ACCURACY, quantile_buckets
 from bench.report.plots.style import Styles, new_figure, shared_legend
 
 CAPTION = "Accuracy after training by how far the base's answer was from the target."

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.board import Row, Section
-from bench.report.plots.buckets import AWAY, chosen_facts, grown
+from bench.report.buckets import AWAY, chosen_facts, grown
 from bench.report.plots.style import SMALL, MethodStyle, Styles, new_figure, wrapped
 from bench.report.statistics import wilson
 

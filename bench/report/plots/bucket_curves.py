@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.board import Row, Section
+from bench.report.buckets import Bucket, bucket_of, chosen_facts, edges_of, quantile_buckets
 from bench.report.plots.bucket_panel import empty, population, section_buckets
-from bench.report.plots.buckets import Bucket, bucket_of, chosen_facts, edges_of, quantile_buckets
 from bench.report.plots.style import (
     MethodStyle,
     PanelSize,

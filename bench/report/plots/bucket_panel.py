@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.report.board import Section
-from bench.report.plots.buckets import (
+from bench.report.buckets import (
     DISTANCE_LABEL,
     Bucket,
     Bucketing,

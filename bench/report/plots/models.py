@@ -15,9 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.board import Leaderboard, Row
-from bench.report.extent import Drawing
-from bench.report.plots.bucket_panel import Line, draw_lines, empty, population
-from bench.report.plots.buckets import (
+from bench.report.buckets import (
     ACCURACY,
     DISTANCE_LABEL,
     Bucket,
@@ -27,6 +25,8 @@ from bench.report.plots.buckets import (
     fixed_bins,
     quantile_buckets,
 )
+from bench.report.extent import Drawing
+from bench.report.plots.bucket_panel import Line, draw_lines, empty, population
 from bench.report.plots.style import (
     MethodStyle,
     PanelSize,
