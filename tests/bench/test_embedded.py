@@ -81,6 +81,9 @@ def test_the_first_command_of_the_readme_runs_and_leaves_the_base_as_it_was(ran)
     board = pd.read_csv(ran.out / "leaderboard.csv")
     assert set(board["method"]) == set(METHODS)
     assert list(board["seeds"]) == [1, 1]
+    plots = {path.suffix: path.stat().st_size for path in (ran.out / "plots").iterdir()}
+    assert set(plots) == {".png", ".svg"}
+    assert min(plots.values()) > 5000
 
 
 def test_lora_learns_eight_facts(ran):

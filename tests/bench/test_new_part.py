@@ -22,6 +22,14 @@ PLACES = {
     "unknown": "methods/strategies/unknown.py",
     "moons": "tasks/knowledge/moons.py",
 }
+TYPE = """
+import sys
+from bench.cli import main
+if sys.argv[1] == "run":
+    import bench.report.write
+    bench.report.write.draw_plots = lambda *_: ()
+sys.exit(main(sys.argv[1:]))
+"""
 METHODS = ("lora[r=4]", "lora[r=4]+every", "lora[r=4]+unknown", "norms")
 
 
@@ -37,15 +45,24 @@ def checkout(tmp_path_factory, guide_examples):
     return folder
 
 
+def command_without_plots(checkout):
+    """Write a command like `python -m bench` which draws no plots: other tests look at those."""
+    path = checkout / "type.py"
+    path.write_text(TYPE)
+    return path
+
+
 @pytest.fixture(scope="module")
 def bench(checkout):
     """Type a command in the copy; returns what it prints."""
+
+    starter = command_without_plots(checkout)
 
     def type_(*command):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"}
         environment.pop("PYTHONPATH", None)
         done = subprocess.run(
-            [sys.executable, "-m", "bench", *map(str, command)],
+            [sys.executable, starter, *map(str, command)],
             cwd=checkout,
             env=environment,
             capture_output=True,
