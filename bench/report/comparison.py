@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from bench.report.statistics import (
     CONFIDENCE,
@@ -167,7 +167,7 @@ def bonett_price(differences: Floats) -> Interval:
     more, less = (np.sum(differences == sign) + 1 for sign in (1, -1))
     mean = (more - less) / n
     error = np.sqrt(((more + less) / n - mean**2) / n)
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * error
+    half = special.ndtri((1 + CONFIDENCE) / 2) * error
     low, high = np.clip([mean - half, mean + half], -1, 1)
     return Interval(float(low), float(high), IntervalKind.FACTS)
 
@@ -229,6 +229,8 @@ def mcnemar(differences: Floats) -> float:
 
 @lru_cache(maxsize=4096)
 def _sign_test(more: int, less: int) -> float:
+    from scipy import stats  # takes most of a second, and only grids of one seed need it
+
     return float(stats.binomtest(more, more + less).pvalue) if more + less else 1.0
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+from bench.report.fact_rows import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,6 @@ class Fate:
     examples: tuple[Example, ...]
 
 
-_SHOWN = [
-    *("question", "target", "old_answers", "answer_before", "answer_after"),
-    *("distance_before", "distance_after"),
-]
-
-
 class FateKind(NamedTuple):
     """A name for what may become of a fact, and what it means."""
 
@@ -58,50 +54,51 @@ FATES = (
     FateKind("wrong", "still wrong, with the same answer"),
 )
 
-
 FATED_BY = ("correct_before", "correct_after", "answer_before", "answer_after")
 """The columns that a fact's fate depends on."""
 
-EXAMPLE_COLUMNS = tuple(dict.fromkeys((*FATED_BY, *_SHOWN, "movement")))
+EXAMPLE_COLUMNS = (
+    *FATED_BY,
+    *("question", "target", "old_answers", "distance_before", "distance_after", "movement"),
+)
 """The columns that `fates` reads."""
 
 
-def fate_numbers(rows: pd.DataFrame) -> NDArray[np.intp]:
+def fate_numbers(rows: Columns) -> NDArray[np.intp]:
     """Return for each of a cell's facts its place in `FATES`, `[facts]`."""
-    before = rows["correct_before"].to_numpy(dtype=bool)
-    after = rows["correct_after"].to_numpy(dtype=bool)
-    same = (rows["answer_before"] == rows["answer_after"]).to_numpy(dtype=bool)
+    before, after = (np.array(rows[f"correct_{when}"], dtype=bool) for when in ("before", "after"))
+    answers = zip(rows["answer_before"], rows["answer_after"], strict=True)
+    same = np.array([one == other for one, other in answers], dtype=bool)
     right = [~before & after, before & after, before & ~after]
     return np.select(right, [0, 1, 2], np.where(same, 4, 3))
 
 
-def fates(rows: pd.DataFrame, limit: int = 3) -> list[Fate]:
+def fates(rows: Columns, limit: int = 3) -> list[Fate]:
     """Divide a cell's facts by what became of their answers, with up to `limit` examples each.
 
     Answers that moved are shown from the farthest movement on, the others in the facts' order.
     """
-    numbers, shown = fate_numbers(rows), rows[_SHOWN]
-    movement = rows["movement"].to_numpy(dtype=np.float64)
+    numbers = fate_numbers(rows)
+    movement = np.array(rows["movement"], dtype=np.float64)
     found = []
     for number, kind in enumerate(FATES):
         places = np.flatnonzero(numbers == number)
         if kind.name == "moved":
             places = places[np.argsort(-movement[places], kind="stable")]
-        examples = _examples(shown.iloc[places[:limit]])
+        examples = tuple(_example(rows, int(place)) for place in places[:limit])
         found.append(Fate(kind.name, kind.meaning, len(places), examples))
     return found
 
 
-def _examples(rows: pd.DataFrame) -> tuple[Example, ...]:
-    return tuple(
-        Example(
-            question=row["question"],
-            target=row["target"],
-            old=tuple(row["old_answers"]),
-            before=row["answer_before"],
-            after=row["answer_after"],
-            distance_before=row["distance_before"],
-            distance_after=row["distance_after"],
-        )
-        for row in rows.to_dict("records")
+def _example(rows: Columns, place: int) -> Example:
+    distances = (rows[f"distance_{when}"][place] for when in ("before", "after"))
+    before, after = (math.nan if distance is None else distance for distance in distances)
+    return Example(
+        question=rows["question"][place],
+        target=rows["target"][place],
+        old=tuple(rows["old_answers"][place]),
+        before=rows["answer_before"][place],
+        after=rows["answer_after"][place],
+        distance_before=before,
+        distance_after=after,
     )

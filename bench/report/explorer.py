@@ -8,7 +8,6 @@ from itertools import accumulate, takewhile
 from typing import TypedDict
 
 import numpy as np
-import pandas as pd
 
 from bench.report.board import Cell, Leaderboard, Row, Section
 from bench.report.buckets import bucket_of, edges_of, quantile_buckets
@@ -120,22 +119,22 @@ def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:
 def _section(section: Section) -> ExplorerSection:
     told = ("fact_id", "question", "target", "old_answers", "distance_before")
     rows = section.done[0].cells[0].facts.some(told)
-    distances = rows["distance_before"].to_numpy(dtype=np.float64)
+    distances = np.array(rows["distance_before"], dtype=np.float64)
     buckets = quantile_buckets(distances)
     places = bucket_of(distances, edges_of(buckets)).tolist() if buckets else []
-    facts = zip(rows.to_dict("records"), places, strict=True)
+    facts = zip(*(rows[name] for name in told[:4]), places, strict=True)
     return ExplorerSection(
         title=_text(section.title),
         buckets=[bucket.range for bucket in buckets],
         facts=[
             ExplorerFact(
-                id=_text(row["fact_id"]),
-                question=_text(row["question"]),
-                target=_text(row["target"]),
-                old=_text(" | ".join(row["old_answers"])),
+                id=_text(fact_id),
+                question=_text(question),
+                target=_text(target),
+                old=_text(" | ".join(old)),
                 bucket=place,
             )
-            for row, place in facts
+            for fact_id, question, target, old, place in facts
         ],
     )
 
@@ -152,7 +151,7 @@ def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
     )
 
 
-def _texts(column: pd.Series[str]) -> list[str]:
+def _texts(column: Sequence[str]) -> list[str]:
     return [_text(value) for value in column]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,8 @@ COLUMNS = ("fact_id", "knowledge", *NUMBERS)
 """Columns that are read of every cell."""
 
 Read = Callable[[Sequence[str] | None], pa.Table]
+Columns = Mapping[str, Sequence[Any]]
+"""Values by column, in the order of the facts' ids."""
 
 _KINDS = pa.array([kind.value for kind in Knowledge])
 
@@ -81,16 +84,16 @@ class FactRows:
         Raises:
             UsageError: The file is damaged.
         """
-        return self.some(None)
+        rows: pd.DataFrame = self.read(None).take(self.order).to_pandas(use_threads=False)
+        return rows
 
-    def some(self, columns: Sequence[str] | None) -> pd.DataFrame:
-        """Return some columns, which takes a part of the time of all, or all.
+    def some(self, columns: Sequence[str]) -> Columns:
+        """Return some columns as lists, in a fraction of the time that a frame of all takes.
 
         Raises:
             UsageError: The file is damaged.
         """
-        rows: pd.DataFrame = self.read(columns).take(self.order).to_pandas(use_threads=False)
-        return rows
+        return self.read(columns).take(self.order).to_pydict()
 
 
 def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactRows]:

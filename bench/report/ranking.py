@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.report.statistics import CONFIDENCE, Floats
 
 DRAWS = 2000
+
+Ties = Literal["average", "min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +88,11 @@ def rank_intervals(means: Floats) -> list[RankInterval]:
     return [RankInterval(int(a), int(b)) for a, b in zip(low, high, strict=True)]
 
 
-def ranks(means: Floats, ties: str) -> NDArray[np.float64]:
-    """Return ranks `[methods, draws]`, 1 for the greatest mean; `ties` as scipy names them."""
+def ranks(means: Floats, ties: Ties) -> NDArray[np.float64]:
+    """Return ranks `[methods, draws]`, 1 for the greatest mean; `ties` as pandas names them."""
     # Means that differ by rounding alone are ties.
-    return np.asarray(stats.rankdata(-np.round(means, 12), method=ties, axis=0), dtype=np.float64)
+    found = pd.DataFrame(np.round(means, 12)).rank(method=ties, ascending=False)
+    return found.to_numpy(dtype=np.float64)
 
 
 def improvement(means: Floats, reference: Floats) -> float:

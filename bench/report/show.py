@@ -15,7 +15,7 @@ from bench.report import wording
 from bench.report.board import DRIFT
 from bench.report.cells import load_cells
 from bench.report.choices import TOLD, told
-from bench.report.examples import Example, Fate, fates
+from bench.report.examples import EXAMPLE_COLUMNS, Example, Fate, fates
 from bench.report.terminal import WIDTH, render
 from bench.report.wording import printable
 from bench.store import ResultsStore
@@ -49,7 +49,7 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
         parts += [_title("phases"), _phases(record), ""]
     parts += [Text(f"warning: {printable(text)}", style="yellow") for text in record.warnings]
     if record.status is Status.DONE:
-        for fate in fates(load_cells(store, [record])[0].rows):
+        for fate in fates(load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)):
             parts += _fate(fate)
     if record.traceback:
         lines = (printable(line) for line in record.traceback.splitlines())

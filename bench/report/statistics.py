@@ -22,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -256,7 +256,7 @@ def wilson(correct: float, n: int) -> Interval:
     `correct` may be fractional: the mean over seeds of correct facts. Facts are counted once,
     however many seeds saw them, since answers of two seeds to one fact are not independent.
     """
-    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    z = special.ndtri((1 + CONFIDENCE) / 2)
     share = correct / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

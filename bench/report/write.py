@@ -57,21 +57,25 @@ def write_report(
     """
     with _without_collection():
         shown = _shown(folder, reference, wanted_plots)
-    board, plots, studies = shown.board, shown.plots, shown.studies
-    try:
-        return ReportFiles(
-            board=board,
-            csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
-            markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, studies)),
-            tex=_write(folder / "leaderboard.tex", leaderboard_tex(board)),
-            html=_write(folder / "leaderboard.html", shown.page),
-            plots=_write_plots(folder / "plots", plots),
-            left_out=shown.left_out,
-        )
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
-        ) from error
+        try:
+            return _written(folder, shown)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
+            ) from error
+
+
+def _written(folder: Path, shown: _Shown) -> ReportFiles:
+    board = shown.board
+    return ReportFiles(
+        board=board,
+        csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
+        markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, shown.studies)),
+        tex=_write(folder / "leaderboard.tex", leaderboard_tex(board)),
+        html=_write(folder / "leaderboard.html", shown.page),
+        plots=_write_plots(folder / "plots", shown.plots),
+        left_out=shown.left_out,
+    )
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def serve():
     for module in ("peft", "transformers.models.llama.modeling_llama", *HEAVY):
         import_module(module)
     # Plots have tests of their own, and take longer than a grid of four cells.
-    import_module("bench.report.write").draw_plots = lambda *_: ()
+    import_module("bench.report.plots").draw_plots = lambda *_: ()
     from bench.cli import main
 
     answer("ready")

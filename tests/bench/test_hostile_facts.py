@@ -42,7 +42,7 @@ def written(path, rows):
 def test_a_hostile_facts_file_harms_nothing(tiny_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # Half a minute: plots have tests of their own.
-    monkeypatch.setattr("bench.report.write.draw_plots", lambda *_: ())
+    monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())
     (tmp_path / "in").mkdir()
     trained = written(tmp_path / "in" / FILE_NAME, HOSTILE)
     others = [{**row, "question": f"{row['question']} {n}"} for row in HOSTILE for n in range(2)]

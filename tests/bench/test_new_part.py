@@ -26,8 +26,8 @@ TYPE = """
 import sys
 from bench.cli import main
 if sys.argv[1] == "run":
-    import bench.report.write
-    bench.report.write.draw_plots = lambda *_: ()
+    import bench.report.plots
+    bench.report.plots.draw_plots = lambda *_: ()
 sys.exit(main(sys.argv[1:]))
 """
 METHODS = ("lora[r=4]", "lora[r=4]+every", "lora[r=4]+unknown", "norms")

@@ -61,7 +61,7 @@ def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
             run(Job.read(Path(arguments[0]))).write(Path(arguments[1]))
 
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
-    monkeypatch.setattr("bench.report.write.draw_plots", lambda *_: ())
+    monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())
     monkeypatch.setattr(whole, "METHODS", ("lora", "freeze"))
     monkeypatch.setattr(whole, "_run", in_this_process)
     outcome = ENTRIES["grid"](bench)

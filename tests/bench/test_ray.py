@@ -66,7 +66,7 @@ def cluster():
 @pytest.fixture
 def run(tiny_folder, facts_file, monkeypatch):
     """Run a grid of four small cells in this process; tests of plots are elsewhere."""
-    monkeypatch.setattr("bench.report.write.draw_plots", lambda *_: ())
+    monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())
     monkeypatch.setattr("bench.quiet.quiet_libraries", lambda: None)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -77,7 +77,7 @@ def test_a_run_on_ray_is_planned(reader, tiny_folder, words, capsys):
 
 @pytest.mark.parametrize("words", [w for w in RUNS[1:] if w not in RAY], ids=shlex.join)
 def test_a_run_of_the_readme_ends_well(reader, tiny_folder, words, monkeypatch):
-    monkeypatch.setattr("bench.report.write.draw_plots", lambda *_: ())  # the first command draws
+    monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())  # the first command draws
     assert main(["run", *with_model(words, tiny_folder), *SMALL]) == 0
     methods = parse_recipes([value_of(words, "--methods", "lora,dora,pissa,corda")])
     sizes = [value_of(words, option, "one").count(",") + 1 for option in ("--tasks", "--seeds")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.report import explorer
-from bench.report.examples import fates
+from bench.report.examples import EXAMPLE_COLUMNS, fates
 from bench.report.explorer import explorer_of
 from bench.report.load import load_leaderboard
 from bench.report.page import leaderboard_html
@@ -30,7 +30,9 @@ def test_every_answer_of_every_cell_is_there_with_its_fate_and_bucket(tmp_path):
     assert sorted({fact["bucket"] for fact in section["facts"]}) == list(range(5))
     assert [fact["old"] != "" for fact in section["facts"]].count(True) == 4
     assert len(data["cells"]) == 4
-    counted = {fate.name: fate.count for fate in fates(board.rows[0].cells[0].rows)}
+    counted = {
+        fate.name: fate.count for fate in fates(board.rows[0].cells[0].facts.some(EXAMPLE_COLUMNS))
+    }
     cell = next(c for c in data["cells"] if c["method"] == board.rows[0].label and c["seed"] == 0)
     names = [data["fates"][number] for number in cell["fates"]]
     assert {name: names.count(name) for name in counted} == counted

@@ -82,7 +82,9 @@ def test_examples_are_divided_by_fate():
     ]
     rows = [row.model_copy(update=change) for row, change in zip(rows, changes, strict=True)]
     frame = pd.DataFrame([row.model_dump() for row in rows])
-    found = {fate.name: [e.question for e in fate.examples] for fate in fates(frame)}
+    found = {
+        fate.name: [e.question for e in fate.examples] for fate in fates(frame.to_dict("list"))
+    }
     expected = {"learned": 0, "lost": 1, "moved": 2, "wrong": 3}
     assert {name: found[name] for name in expected} == {
         name: [rows[index].question] for name, index in expected.items()
