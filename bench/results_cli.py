@@ -70,10 +70,13 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
 
 def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
     """Write the report, print its table and where its files are."""
-    from bench.report.terminal import terminal_table
-    from bench.report.write import write_report
+    from bench.report.helper_processes import helper_processes
 
-    files = write_report(out, reference, plots)
+    with helper_processes(out) as processes:
+        from bench.report.terminal import terminal_table
+        from bench.report.write import write_report
+
+        files = write_report(out, reference, plots, processes)
     click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
     if files.left_out:

@@ -19,7 +19,7 @@ from bench.durable import flush_folder, temporary, write_bytes, write_durably
 from bench.records import SCHEMA_VERSION, CellRecord, FactRow, Status
 from bench.store_formats import (
     CellSummary,
-    arrow_table,
+    empty_table,
     is_whole_parquet,
     other_schema,
     read_parquet,
@@ -191,7 +191,7 @@ class ResultsStore:
         try:
             return read_parquet(Path(path), columns)
         except FileNotFoundError:
-            return arrow_table([]).select(columns or list(FactRow.model_fields))
+            return empty_table(columns)
         except (OSError, ValueError) as error:
             raise DamagedRowsError(
                 cell_id, f"'{path}' is damaged: {' '.join(str(error).split())}"

@@ -42,10 +42,12 @@ def _point(values: Mapping[str, Floats], labels: list[str]) -> Floats:
 
 def _over_sections(by_section: list[Floats]) -> Floats:
     """Return mean ranks `[methods, draws]` over sections drawn with replacement."""
-    stacked = np.stack(by_section)
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(len(stacked), size=(len(stacked), DRAWS))
-    return np.asarray(stacked[chosen, :, np.arange(DRAWS)].mean(axis=0).T)
+    count = len(by_section)
+    chosen = np.random.default_rng(0).integers(count, size=(count, DRAWS))
+    drawn = np.zeros_like(by_section[0])
+    for place, ranked in enumerate(by_section):
+        drawn += np.sum(chosen == place, axis=0) * ranked
+    return drawn / count
 
 
 def _reference(sections: Sequence[Section], common: list[str]) -> str:

@@ -62,8 +62,7 @@ def with_standings(
         reference: The one that others are compared with.
         ranked_by: What `ranked_values` says of the rows.
     """
-    metrics = _metrics(rows) if reference is not None else []
-    columns = {name: compare_rows(rows, reference, name) for name in metrics if reference}
+    columns = compare_columns(rows, reference, _metrics(rows)) if reference is not None else {}
     ranked = _ranked(ranked_by, reference)
     return tuple(
         replace(row, standing=_standing(index, row, columns, ranked))
@@ -91,10 +90,21 @@ def compare_rows(
     """
     if reference is None:
         return [None] * len(rows)
+    return compare_columns(rows, reference, [metric])[metric]
+
+
+def compare_columns(
+    rows: Sequence[Row], reference: Row, metrics: Sequence[str]
+) -> dict[str, list[Comparison | None]]:
+    """Compare each row with the reference in several metrics, each as `compare_rows` does."""
     others = [row for row in rows if row.label != reference.label]
-    against = measured(reference, metric)
-    found = iter(compare_all([measured(row, metric) for row in others], against))
-    return corrected([None if row.label == reference.label else next(found) for row in rows])
+    against = {metric: measured(reference, metric) for metric in metrics}
+    pairs = [(measured(row, metric), against[metric]) for metric in metrics for row in others]
+    found = iter(compare_all(pairs))
+    return {
+        metric: corrected([None if row.label == reference.label else next(found) for row in rows])
+        for metric in metrics
+    }
 
 
 def measured(row: Row, metric: str) -> Measured:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from scipy import special
@@ -91,15 +92,15 @@ class Comparison:
 
 def compare(method: Measured, reference: Measured) -> Comparison | None:
     """Compare two methods in the seeds and facts that both have; None where there are none."""
-    return compare_all([method], reference)[0]
+    return compare_all([(method, reference)])[0]
 
 
-def compare_all(methods: Sequence[Measured], reference: Measured) -> list[Comparison | None]:
-    """Compare methods with a reference, each as `compare` does, in a fraction of the time."""
-    by_seed = [_differences(method, reference) for method in methods]
+def compare_all(pairs: Sequence[tuple[Measured, Measured]]) -> list[Comparison | None]:
+    """Compare methods, each with its reference, as `compare` does, in a fraction of the time."""
+    by_seed = [_differences(method, reference) for method, reference in pairs]
     samples = [
         Sample(_means(list(found.values())), list(found.values()), method.bounds)
-        for method, found in zip(methods, by_seed, strict=True)
+        for (method, _), found in zip(pairs, by_seed, strict=True)
     ]
     same = [sample.is_crossed for sample in samples]
     layouts = [np.array(s.items) for s, crossed in zip(samples, same, strict=True) if crossed]
@@ -114,8 +115,8 @@ def compare_all(methods: Sequence[Measured], reference: Measured) -> list[Compar
         )
         if difference is not None
         else None
-        for method, found, sample, crossed, difference in zip(
-            methods, by_seed, samples, same, estimates(samples), strict=True
+        for (method, reference), found, sample, crossed, difference in zip(
+            pairs, by_seed, samples, same, estimates(samples), strict=True
         )
     ]
 
@@ -191,9 +192,12 @@ def p_values(layouts: Sequence[Floats]) -> list[float]:
             shapes.setdefault(differences.shape, []).append(place)
         else:
             found[place] = _of_few(differences)
-    for places in shapes.values():
-        ps = _crossed(Crossed.of(np.array([layouts[place] for place in places])))
-        for place, p in zip(places, ps.tolist(), strict=True):
+    together = [
+        Crossed.of(np.array([layouts[place] for place in places])) for places in shapes.values()
+    ]
+    if together:
+        ps = _crossed(Crossed.joined(together)).tolist()
+        for place, p in zip(chain.from_iterable(shapes.values()), ps, strict=True):
             found[place] = p
     return found
 

@@ -109,6 +109,6 @@ def hidden_remark(section: Section, most: int) -> str:
     return f"{more} more rows are in leaderboard.csv and leaderboard.md." if more > 0 else ""
 
 
-def example_rows(sections: Sequence[Section]) -> int:
-    """Return of how many rows of each section example answers are shown."""
-    return max(1, PAGE_EXAMPLES // max(len(sections), 1))
+def example_rows(sections: int) -> int:
+    """Return of how many rows of each of so many sections example answers are shown."""
+    return max(1, PAGE_EXAMPLES // max(sections, 1))

@@ -33,16 +33,23 @@ Read = Callable[[Sequence[str] | None], pa.Table]
 Columns = Mapping[str, Sequence[Any]]
 """Values by column, in the order of the facts' ids."""
 
-_KINDS = pa.array([kind.value for kind in Knowledge])
+_KINDS = tuple(Knowledge)
+_NAMES = pa.array([kind.value for kind in _KINDS])
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What is read of every cell, in the order of the facts' ids; attributes as in `FactRows`."""
+    """What is read of every cell, in the order of the facts' ids.
+
+    Attributes:
+        order, columns, knowledge: As in `FactRows`.
+        gaps: The columns in which some fact has no value.
+    """
 
     order: NDArray[np.intp]
     columns: Mapping[str, Floats]
     knowledge: Floats
+    gaps: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,31 @@ class FactRows:
     def knowledge(self) -> Floats:
         """The place in `Knowledge` of what the base knew, `[facts]`."""
         return self._read.knowledge
+
+    def counted(self, column: str, over: Sequence[Knowledge]) -> Floats:
+        """Return the values of a column that are there, `[facts that count]`.
+
+        Args:
+            column: Of `numbers`.
+            over: What the base knew of the facts that count.
+        """
+        values = self.numbers[column]
+        counts = self._known(tuple(over))
+        if column in self._read.gaps:
+            there = ~np.isnan(values)
+            counts = there if counts is None else there & counts
+        return values if counts is None else values[counts]
+
+    def _known(self, over: tuple[Knowledge, ...]) -> NDArray[np.bool_] | None:
+        """Return which facts the base knew so, `[facts]`; None for all."""
+        if over not in self._masks:
+            mask = np.logical_or.reduce([self.knowledge == _KINDS.index(kind) for kind in over])
+            self._masks[over] = None if mask.all() else mask
+        return self._masks[over]
+
+    @cached_property
+    def _masks(self) -> dict[tuple[Knowledge, ...], NDArray[np.bool_] | None]:
+        return {}
 
     @cached_property
     def _read(self) -> Numbers:
@@ -112,17 +144,23 @@ def _numbers(tables: Sequence[pa.Table]) -> list[Numbers]:
     whole = pa.concat_tables(tables)
     sizes = [len(table) for table in tables]
     ends = np.cumsum(sizes)
-    order = _by_id(whole["fact_id"], np.repeat(np.arange(len(tables)), sizes))
-    knowledge = _floats(pc.index_in(whole["knowledge"], value_set=_KINDS))[order]
+    cells = np.repeat(np.arange(len(tables)), sizes)
+    order = _by_id(whole["fact_id"], cells)
+    knowledge = _floats(pc.index_in(whole["knowledge"], value_set=_NAMES))[order]
     columns = {name: _floats(whole[name])[order] for name in NUMBERS}
-    parts = zip((ends - sizes).tolist(), ends.tolist(), strict=True)
+    gaps = {
+        name: np.bincount(cells[np.isnan(values)], minlength=len(tables)).tolist()
+        for name, values in columns.items()
+    }
+    parts = enumerate(zip((ends - sizes).tolist(), ends.tolist(), strict=True))
     return [
         Numbers(
             order=order[start:end] - start,
             columns={name: values[start:end] for name, values in columns.items()},
             knowledge=knowledge[start:end],
+            gaps=frozenset(name for name in NUMBERS if gaps[name][cell]),
         )
-        for start, end in parts
+        for cell, (start, end) in parts
     ]
 
 

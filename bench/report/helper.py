@@ -1,28 +1,29 @@
-"""`python -m bench.report.helper`: makes parts of a report for the process that started it."""
+"""`python -m bench.report.helper FOLDER`: makes parts of a report for another process."""
 
 from __future__ import annotations
 
-import gc
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
-from bench.records import CellRecord
 from bench.report.parts import Wanted, part_of, send_part
+from bench.report.texts import Place
+from bench.report.undisturbed import undisturbed
 from bench.store import ResultsStore
 
 
-def help_out(requests: IO[bytes], answers: IO[bytes]) -> None:
+def help_out(folder: Path, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer one section's cell ids after another with its part, until there are no more."""
-    wanted: Wanted = pickle.load(requests)
-    store = ResultsStore(wanted.folder)
-    for ids in _requests(requests):
-        send_part(part_of(wanted, _records(store, ids)), answers)
+    # All of them now, while the process that started this one reads them too and asks nothing.
+    records = {record.cell_id: record for record in ResultsStore(folder).records().records}
+    for wanted, ids, place in _requests(requests):
+        send_part(part_of(wanted, [records[cell_id] for cell_id in ids], place), answers)
         answers.flush()
 
 
-def _requests(pipe: IO[bytes]) -> Iterator[list[str]]:
+def _requests(pipe: IO[bytes]) -> Iterator[tuple[Wanted, list[str], Place | None]]:
     while True:
         try:
             yield pickle.load(pipe)
@@ -30,18 +31,6 @@ def _requests(pipe: IO[bytes]) -> Iterator[list[str]]:
             return
 
 
-def _records(store: ResultsStore, ids: Sequence[str]) -> list[CellRecord]:
-    """Return the records of a section.
-
-    Raises:
-        LookupError: One is no longer what it was.
-    """
-    found = [record for cell_id in ids if (record := store.read(cell_id)) is not None]
-    if len(found) < len(ids):
-        raise LookupError(f"{len(ids) - len(found)} of {len(ids)} records have changed")
-    return found
-
-
 if __name__ == "__main__":
-    gc.disable()  # a section's cells are freed without
-    help_out(sys.stdin.buffer, sys.stdout.buffer)
+    with undisturbed():  # a section's cells are freed without collection
+        help_out(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)

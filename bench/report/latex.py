@@ -3,51 +3,64 @@ r"""`leaderboard.tex`: a table per section for papers, to `\input` beside the pa
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bench.report import remarks
 from bench.report.board import Leaderboard, Row, Section
 from bench.report.columns import Column, cost_columns, quality_columns
 from bench.report.wording import printable
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    # After a line's end a bracket would be read as its spacing.
-    "[": "{[}",
-    "]": "{]}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
-_MATHS = {
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "≈": r"$\approx$",
-    "▲": r"$^{+}$",
-    "▼": r"$^{-}$",
-}
+_SPECIAL = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "|": r"\textbar{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        # After a line's end a bracket would be read as its spacing.
+        "[": "{[}",
+        "]": "{]}",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    }
+)
+_MATHS = str.maketrans(
+    {
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "≈": r"$\approx$",
+        "▲": r"$^{+}$",
+        "▼": r"$^{-}$",
+    }
+)
 _KEY = re.compile(r"[^a-z0-9]+")
 
 
-def leaderboard_tex(board: Leaderboard) -> str:
-    """Return the text of `leaderboard.tex`: what was learned, kept and spent, without plots."""
+def leaderboard_tex(board: Leaderboard, ready: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the text of `leaderboard.tex`: what was learned, kept and spent, without plots.
+
+    Args:
+        board: What is shown.
+        ready: By title what `section_tex` says of some sections.
+    """
     head = "% Needs \\usepackage{booktabs}. Written from the stored cells; numbers are not edited."
-    return "\n".join([head, *(_table(section) for section in board.sections)]) + "\n"
+    tables = [ready.get(section.title) or section_tex(section) for section in board.sections]
+    return "\n".join([head, *tables]) + "\n"
 
 
 def latex(text: str) -> str:
     """Escape a text for LaTeX; what steers terminals or reorders text is made visible."""
-    return "".join(_SPECIAL.get(sign, sign) for sign in printable(" ".join(text.split())))
+    return printable(" ".join(text.split())).translate(_SPECIAL)
 
 
 def _shown(text: str) -> str:
     """Escape a text of the program's own, whose arrows and marks are set as maths."""
-    return "".join(_MATHS.get(sign, sign) for sign in latex(text))
+    return latex(text).translate(_MATHS)
 
 
-def _table(section: Section) -> str:
+def section_tex(section: Section) -> str:
+    """Return a section's table."""
     columns = [*quality_columns(section), cost_columns(section)[0]]
     header = " & ".join(["method", "seeds", *(_shown(column.title) for column in columns)])
     body = [_line(row, columns) for row in section.rows]

@@ -73,15 +73,23 @@ def section_of(cells: Iterable[Cell], reference: str | None = None) -> Untitled:
     settled = settle(cells)
     entries = sorted([*_trained(settled), *_untrained(settled)], key=lambda e: _row_key(e.spec))
     spec = entries[0].spec
-    name = f"{spec.model} on {spec.task}"
-    return Untitled(_section(name, entries, reference or DEFAULT_REFERENCE), spec)
+    return Untitled(_section(_name(spec), entries, reference or DEFAULT_REFERENCE), spec)
+
+
+def _name(spec: CellSpec) -> str:
+    return f"{spec.model} on {spec.task}"
+
+
+def section_titles(specs: Sequence[CellSpec]) -> list[str]:
+    """Return the titles of sections, of which each spec is one of a row's."""
+    return setting_labels([(_name(spec), spec) for spec in specs], of_sections=True)
 
 
 def board_of(
     found: Sequence[Untitled], problems: Sequence[str] = (), reference: str | None = None
 ) -> Leaderboard:
     """Put sections together; arguments and errors are those of `build_leaderboard`."""
-    titles = setting_labels([(one.section.title, one.spec) for one in found], of_sections=True)
+    titles = section_titles([one.spec for one in found])
     sections = [replace(u.section, title=title) for u, title in zip(found, titles, strict=True)]
     board = Leaderboard(tuple(sections), tuple(problems), overall_ranks(sections))
     if reference is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tabulate import tabulate
 
@@ -16,11 +17,20 @@ from bench.report.tuning_words import tuned_rows, tuning_headers, tuning_lines, 
 from bench.report.wording import markdown
 
 
-def leaderboard_markdown(board: Leaderboard, studies: Sequence[Study] = ()) -> str:
-    """Return the text of `leaderboard.md`: a section per base and task, then how to read it."""
+def leaderboard_markdown(
+    board: Leaderboard,
+    studies: Sequence[Study] = (),
+    ready: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the text of `leaderboard.md`: a section per base and task, then how to read it.
+
+    Args:
+        board: What is shown.
+        studies: Linked below.
+        ready: By title what `section_markdown` says of some sections.
+    """
     blocks = ["# Leaderboard"]
-    for section in board.sections:
-        blocks += _section(section)
+    blocks += [ready.get(section.title) or section_markdown(section) for section in board.sections]
     blocks += _overall(board)
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
@@ -30,7 +40,8 @@ def leaderboard_markdown(board: Leaderboard, studies: Sequence[Study] = ()) -> s
     return "\n\n".join(blocks) + "\n"
 
 
-def _section(section: Section) -> list[str]:
+def section_markdown(section: Section) -> str:
+    """Return a section's part of `leaderboard.md`."""
     before = " ".join([f"{section.facts} facts.", remarks.base_scores(section)])
     blocks = [
         f"## {markdown(section.title)}",
@@ -49,7 +60,7 @@ def _section(section: Section) -> list[str]:
         blocks += ["### Warnings", _bullets(remarks.warnings(section))]
     if remarks.failures(section):
         blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
-    return [block for block in blocks if block]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def _tuning(section: Section) -> list[str]:

@@ -54,11 +54,7 @@ FACT_COLUMNS = {
 
 def per_fact(facts: FactRows, wanted: FactColumn) -> Floats:
     """Return the values of the facts that count, `[facts]`, in the order of the rows."""
-    values = facts.numbers[wanted.column]
-    counts = ~np.isnan(values)
-    if len(wanted.over) < len(_KINDS):
-        counts &= np.logical_or.reduce([facts.knowledge == _KINDS.index(k) for k in wanted.over])
-    return values if counts.all() else values[counts]
+    return facts.counted(wanted.column, wanted.over)
 
 
 def item_losses(entry: Forgetting) -> Floats:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from bench.report import remarks
 from bench.report.across import overall_headers, overall_lines, overall_remark
@@ -111,6 +114,7 @@ def leaderboard_html(
     plots: Sequence[Plot],
     studies: Sequence[Study] = (),
     lacking: str = "",
+    ready: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the page; every text that a model, a file or a person gave is escaped.
 
@@ -119,7 +123,57 @@ def leaderboard_html(
         plots: Those of its sections and across them.
         studies: Shown below.
         lacking: A line on plots that were left out.
+        ready: By title what `section_html` says of some sections, which have no plots.
     """
+    examples = example_rows(len(board.sections))
+    sections = [
+        ready.get(section.title)
+        or section_html(section, number, examples, [p for p in plots if p.section is section])
+        for number, section in enumerate(board.sections, 1)
+    ]
+    return (
+        _environment()
+        .get_template("leaderboard.html")
+        .render(
+            titles=[section.title for section in board.sections],
+            sections=map(Markup, sections),
+            lacking=lacking,
+            overall=_overall(board),
+            explorer=explorer_of(board),
+            across=[_embedded(plot) for plot in plots if plot.section is None],
+            studies=[PageStudy(study, _address(study.svg)) for study in studies],
+            problems=remarks.problems(board),
+            reading=remarks.READING,
+        )
+    )
+
+
+def section_html(section: Section, number: int, examples: int, plots: Sequence[Plot] = ()) -> str:
+    """Return a section's part of the page.
+
+    Args:
+        section: What is shown.
+        number: Its place on the page, from 1.
+        examples: Of how many rows example answers are shown.
+        plots: Its own.
+
+    Raises:
+        DamagedRowsError: The texts of its facts cannot be read.
+    """
+    return (
+        _environment()
+        .get_template("page_section.html")
+        .render(
+            page=_page_section(section, plots, examples),
+            number=number,
+            bar=interval_bar,
+            remarks=remarks,
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bench", "report"),
         autoescape=True,
@@ -129,20 +183,7 @@ def leaderboard_html(
     )
     environment.filters["printable"] = printable
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    template = environment.get_template("leaderboard.html")
-    examples = example_rows(board.sections)
-    return template.render(
-        sections=[_page_section(section, plots, examples) for section in board.sections],
-        lacking=lacking,
-        overall=_overall(board),
-        explorer=explorer_of(board),
-        across=[_embedded(plot) for plot in plots if plot.section is None],
-        studies=[PageStudy(study, _address(study.svg)) for study in studies],
-        problems=remarks.problems(board),
-        reading=remarks.READING,
-        bar=interval_bar,
-        remarks=remarks,
-    )
+    return environment
 
 
 def interval_bar(column: Column, shown: Shown) -> Bar | None:
@@ -163,7 +204,6 @@ def _page_section(section: Section, plots: Sequence[Plot], examples: int) -> Pag
     rows = shown_rows(section, PAGE_ROWS)
     learned = PageTable("Learned and forgotten", quality_columns(section), rows, True)
     cost = PageTable("Cost", cost_columns(section), rows, False)
-    own = [_embedded(plot) for plot in plots if plot.section is section]
     return PageSection(
         section=section,
         before=remarks.base_scores(section),
@@ -171,8 +211,8 @@ def _page_section(section: Section, plots: Sequence[Plot], examples: int) -> Pag
         compared=remarks.comparison_remark(section),
         tables=[learned, cost],
         hidden=hidden_remark(section, PAGE_ROWS),
-        plots=own,
-        drawn=drawn_remark(section) if own else "",
+        plots=[_embedded(plot) for plot in plots],
+        drawn=drawn_remark(section) if plots else "",
         tuning=_tuning(section),
         removals=removals(section),
         warnings=remarks.warnings(section),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from bench.records import CellRecord
 from bench.report.board import Cell
 from bench.report.cells import readable_cells
 from bench.report.leaderboard import Untitled, section_of
+from bench.report.texts import Place, Texts, texts_of
 from bench.store import ResultsStore
 
 
@@ -35,16 +36,31 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A section, None where no cell of it can be read, and a line for each damaged file."""
+    """A section of the report.
+
+    Attributes:
+        section: None where no cell of it can be read.
+        problems: A line for each damaged file.
+        texts: What the report says of it, if it stands at the place that was given.
+    """
 
     section: Untitled | None
     problems: tuple[str, ...]
+    texts: Texts | None = None
 
 
-def part_of(wanted: Wanted, records: Sequence[CellRecord]) -> Part:
-    """Read the fact rows of a section's cells, and compute the section."""
+def part_of(wanted: Wanted, records: Sequence[CellRecord], place: Place | None = None) -> Part:
+    """Read the fact rows of a section's cells, compute the section, and render it for a place.
+
+    Raises:
+        DamagedRowsError: It is to be rendered, and the texts of its facts cannot be read.
+    """
     cells, problems = readable_cells(ResultsStore(wanted.folder), records, wanted.without)
-    return Part(section_of(cells, wanted.reference) if cells else None, tuple(problems))
+    if not cells:
+        return Part(None, tuple(problems))
+    found = section_of(cells, wanted.reference)
+    texts = texts_of(replace(found.section, title=place.title), place) if place else None
+    return Part(found, tuple(problems), texts)
 
 
 def send_part(part: Part, pipe: IO[bytes]) -> None:

@@ -61,22 +61,24 @@ class OverallRanks:
 def bootstrap_means(methods: Sequence[Floats], seed: int = 0) -> Floats:
     """Return means `[methods, draws]` of values `[seeds, facts]`; facts are the same for all."""
     weights, chosen = _drawn(methods[0].shape[1], max(map(len, methods)), seed)
-    return np.stack([_means(values @ weights, chosen) for values in methods])
+    found = np.empty((len(methods), DRAWS))
+    for count in set(map(len, methods)):
+        same = [place for place, values in enumerate(methods) if len(values) == count]
+        by_seed = np.concatenate([methods[place] for place in same]) @ weights
+        drawn = (chosen[:count] * count).astype(np.intp)
+        by_seed = by_seed.reshape(len(same), count, DRAWS)
+        found[same] = np.take_along_axis(by_seed, drawn[None], axis=1).mean(axis=1)
+    return found
 
 
 @lru_cache(maxsize=4)
 def _drawn(facts: int, seeds: int, seed: int) -> tuple[Floats, Floats]:
     """Return weights `[facts, draws]`, and which seeds are drawn, as shares, `[seeds, draws]`."""
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(facts, np.full(facts, 1 / facts), size=DRAWS).T / facts
-    return weights, rng.random((seeds, DRAWS))
-
-
-def _means(by_seed: Floats, chosen: Floats) -> Floats:
-    """Average drawn seeds: `by_seed` `[seeds, draws]`, `chosen` `[at least seeds, draws]`."""
-    count = len(by_seed)
-    places = (chosen[:count] * count).astype(np.intp)
-    return np.asarray(np.take_along_axis(by_seed, places, axis=0).mean(axis=0))
+    # Places drawn one by one and counted: a third of the time that `rng.multinomial` takes.
+    places = rng.integers(facts, size=(DRAWS, facts)) + facts * np.arange(DRAWS)[:, None]
+    counts = np.bincount(places.ravel(), minlength=DRAWS * facts).reshape(DRAWS, facts)
+    return counts.T / facts, rng.random((seeds, DRAWS))
 
 
 def rank_intervals(means: Floats) -> list[RankInterval]:

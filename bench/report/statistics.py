@@ -205,15 +205,15 @@ class Crossed:
 
     Attributes:
         mean, over_seeds, over_facts, rest: `[...]`, one per layout.
-        seeds, facts: How many, both at least two.
+        seeds, facts: How many, both at least two; one number for all layouts, or `[...]`.
     """
 
     mean: Floats
     over_seeds: Floats
     over_facts: Floats
     rest: Floats
-    seeds: int
-    facts: int
+    seeds: int | NDArray[np.intp]
+    facts: int | NDArray[np.intp]
 
     @classmethod
     def of(cls, values: Floats) -> Crossed:
@@ -229,6 +229,19 @@ class Crossed:
             rest=np.asarray((rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * (facts - 1))),
             seeds=seeds,
             facts=facts,
+        )
+
+    @classmethod
+    def joined(cls, some: Sequence[Crossed]) -> Crossed:
+        """Put layouts of several numbers of seeds and facts in one row."""
+        sizes = [one.mean.size for one in some]
+        return cls(
+            mean=np.concatenate([one.mean for one in some]),
+            over_seeds=np.concatenate([one.over_seeds for one in some]),
+            over_facts=np.concatenate([one.over_facts for one in some]),
+            rest=np.concatenate([one.rest for one in some]),
+            seeds=np.repeat([one.seeds for one in some], sizes),
+            facts=np.repeat([one.facts for one in some], sizes),
         )
 
     def half_width(self, miss: float | Floats = 1 - CONFIDENCE) -> Floats:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.report.board import Leaderboard
 from bench.report.csv_table import leaderboard_csv
 from bench.report.extent import AUTO, Drawing, left_out
+from bench.report.helper_processes import HelperProcess
 from bench.report.latex import leaderboard_tex
-from bench.report.load import load_leaderboard
+from bench.report.load import load
 from bench.report.markdown import leaderboard_markdown
 from bench.report.page import leaderboard_html
+from bench.report.parts import Wanted
 from bench.report.studies import Study, found_studies
+from bench.report.texts import Texts
+from bench.report.undisturbed import undisturbed
 from bench.store import DamagedRowsError
 from tasks.errors import UsageError
 
@@ -40,7 +42,10 @@ class ReportFiles:
 
 
 def write_report(
-    folder: Path, reference: str | None = None, wanted_plots: str = AUTO
+    folder: Path,
+    reference: str | None = None,
+    wanted_plots: str = AUTO,
+    processes: Sequence[HelperProcess] = (),
 ) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
@@ -50,13 +55,14 @@ def write_report(
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
+        processes: That help, see `helper_processes`.
 
     Raises:
         UsageError: The folder holds no cells or none of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
-    with _without_collection():
-        shown = _shown(folder, reference, wanted_plots)
+    with undisturbed():
+        shown = _shown(Wanted(folder, reference), wanted_plots, processes)
         try:
             return _written(folder, shown)
         except OSError as error:
@@ -66,28 +72,19 @@ def write_report(
 
 
 def _written(folder: Path, shown: _Shown) -> ReportFiles:
-    board = shown.board
+    board, texts = shown.board, shown.texts
+    tables = leaderboard_markdown(board, shown.studies, {t: texts[t].markdown for t in texts})
     return ReportFiles(
         board=board,
         csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
-        markdown=_write(folder / "leaderboard.md", leaderboard_markdown(board, shown.studies)),
-        tex=_write(folder / "leaderboard.tex", leaderboard_tex(board)),
+        markdown=_write(folder / "leaderboard.md", tables),
+        tex=_write(
+            folder / "leaderboard.tex", leaderboard_tex(board, {t: texts[t].tex for t in texts})
+        ),
         html=_write(folder / "leaderboard.html", shown.page),
         plots=_write_plots(folder / "plots", shown.plots),
         left_out=shown.left_out,
     )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Search no garbage: what is read lives to the end, and looking through it takes a tenth."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -95,25 +92,29 @@ class _Shown:
     """What needs the texts of facts, and the leaderboard that it was made of."""
 
     board: Leaderboard
+    texts: Mapping[str, Texts]
     plots: list[Plot]
     studies: tuple[Study, ...]
     page: str
     left_out: str
 
 
-def _shown(folder: Path, reference: str | None, wanted_plots: str) -> _Shown:
+def _shown(wanted: Wanted, wanted_plots: str, processes: Sequence[HelperProcess]) -> _Shown:
     """Load a folder and draw it; a cell whose texts turn out to be damaged does not count."""
-    studies, damaged = found_studies(folder), dict[str, str]()
+    studies = found_studies(wanted.folder)
     while True:
-        board = load_leaderboard(folder, reference, damaged)
-        lacking = left_out(board, wanted_plots)
         try:
+            loaded = load(wanted, processes)
+            board, texts = loaded.board, loaded.texts
+            lacking = left_out(board, wanted_plots)
             plots = _drawn(board, wanted_plots)
-            page = leaderboard_html(board, plots, studies, lacking)
+            drawn = {plot.section.title for plot in plots if plot.section}
+            ready = {title: texts[title].html for title in texts if title not in drawn}
+            page = leaderboard_html(board, plots, studies, lacking, ready)
         except DamagedRowsError as error:
-            damaged[error.cell_id] = str(error)
+            wanted = replace(wanted, without={**wanted.without, error.cell_id: str(error)})
         else:
-            return _Shown(board, plots, studies, page, lacking)
+            return _Shown(board, texts, plots, studies, page, lacking)
 
 
 def _drawn(board: Leaderboard, wanted: str) -> list[Plot]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench.report import explorer, extent, helpers
+from bench.report import helper_processes as starter
+from bench.report.helper_processes import helper_processes
 from bench.report.load import load_leaderboard
 from bench.report.page import leaderboard_html
-from bench.report.parts import Wanted
 from bench.report.plots import draw_plots
 from bench.report.terminal import terminal_table
 from bench.report.write import write_report
@@ -144,12 +145,8 @@ def test_the_explorer_takes_the_best_of_every_task_first(tmp_path, monkeypatch):
 def test_a_cell_whose_texts_are_damaged_is_named_and_not_counted(tmp_path):
     cells = [make_cell(n=64, spec={"method": method}) for method in ("lora", "dora")]
     fill(tmp_path, cells)
-    store, damaged = ResultsStore(tmp_path), cells[0][0].cell_id
-    path = store.facts / f"{damaged}.parquet"
-    content = bytearray(path.read_bytes())
-    spoiled = column_bytes(path, "answer_after")
-    content[spoiled] = b"\xff" * (spoiled.stop - spoiled.start)
-    path.write_bytes(content)
+    damaged = cells[0][0].cell_id
+    spoil(ResultsStore(tmp_path), damaged, "answer_after")
     files = write_report(tmp_path, wanted_plots="none")
     assert [row.spec.method for row in files.board.rows] == ["dora"]
     (problem,) = files.board.problems
@@ -171,77 +168,120 @@ def column_bytes(path, name):
 HELPED = GridShape(models=2, tasks=3, methods=2, seeds=2)
 
 
-def written(folder):
-    files = write_report(folder, wanted_plots="none")
+def written(folder, count=0):
+    with helper_processes(folder, count) as processes:
+        files = write_report(folder, wanted_plots="none", processes=processes)
     return [path.read_bytes() for path in (files.csv, files.markdown, files.tex, files.html)]
 
 
-def with_helpers(monkeypatch, count):
-    """Start so many helpers for any report; return the sections that they made."""
-    made = []
-    make = helpers._made
+@pytest.fixture
+def made(monkeypatch):
+    """Return the sections that helpers make, as they are made."""
+    made, make = [], helpers._made
 
-    def counted(*given):
+    def noted(*given):
         part = make(*given)
         made.append(part)
         return part
 
-    monkeypatch.setattr(helpers, "_worthwhile", lambda wanted: count)
-    monkeypatch.setattr(helpers, "_made", counted)
+    monkeypatch.setattr(helpers, "_made", noted)
     return made
 
 
-def leave_all_to_helpers(monkeypatch):
+@pytest.fixture
+def rounds(monkeypatch):
     """Keep this process from making parts before its helpers have made all they can."""
     work, rounds = helpers.Helpers._work, []
 
     def second_round(self, todo, found):
         rounds.append(len(todo))
-        if len(rounds) > 1:
+        if len(rounds) % 2 == 0:
             work(self, todo, found)
 
     monkeypatch.setattr(helpers.Helpers, "_work", second_round)
     return rounds
 
 
-def test_two_processes_write_the_same_bytes_as_one(tmp_path, monkeypatch):
+def spoil(store, cell_id, column):
+    """Make a column of a cell's fact rows unreadable."""
+    path = store.facts / f"{cell_id}.parquet"
+    content = bytearray(path.read_bytes())
+    spoiled = column_bytes(path, column)
+    content[spoiled] = b"\xff" * (spoiled.stop - spoiled.start)
+    path.write_bytes(content)
+
+
+def test_two_processes_write_the_same_bytes_as_one(tmp_path, made, rounds):
     folder = write_grid(tmp_path / "results", HELPED)
     store = ResultsStore(folder)
-    damaged = sorted(store.facts.glob("*.parquet"))[3]
-    content = bytearray(damaged.read_bytes())
-    spoiled = column_bytes(damaged, "knowledge")
-    content[spoiled] = b"\xff" * (spoiled.stop - spoiled.start)
-    damaged.write_bytes(content)
+    damaged = sorted(store.facts.glob("*.parquet"))[3].stem
+    spoil(store, damaged, "knowledge")
     alone = written(folder)
-    made = with_helpers(monkeypatch, 1)
-    leave_all_to_helpers(monkeypatch)
-    assert written(folder) == alone
+    assert written(folder, 1) == alone
     assert len(made) == HELPED.models * HELPED.tasks
     assert sum(len(part.problems) for part in made) == 1
-    assert damaged.stem.encode() in alone[1]
+    assert damaged.encode() in alone[1]
 
 
-def test_a_helper_that_dies_takes_nothing_with_it(tmp_path, monkeypatch):
+def test_what_helpers_rendered_is_what_is_written(tmp_path, made, rounds, monkeypatch):
     folder = write_grid(tmp_path / "results", HELPED)
     alone = written(folder)
-    made = with_helpers(monkeypatch, 2)
-    start = helpers._started
+    for module, name in (("page", "html"), ("markdown", "markdown"), ("latex", "tex")):
+        monkeypatch.setattr(f"bench.report.{module}.section_{name}", None)
+    assert written(folder, 1) == alone
 
-    def short_lived(wanted):
-        process = start(wanted)
-        process.kill()
+
+def test_a_section_without_a_cell_that_can_be_read_moves_those_after_it(tmp_path, made, rounds):
+    folder = write_grid(tmp_path / "results", HELPED)
+    store = ResultsStore(folder)
+    records = store.records().records
+    first = min((record.spec.model, record.spec.task) for record in records)
+    for record in records:
+        if (record.spec.model, record.spec.task) == first:
+            spoil(store, record.cell_id, "knowledge")
+    alone = written(folder)
+    assert written(folder, 1) == alone
+    assert [part.section is None for part in made].count(True) == 1
+
+
+def test_texts_that_a_helper_finds_damaged_are_named_by_the_report(tmp_path, made, rounds):
+    folder = write_grid(tmp_path / "results", HELPED)
+    store = ResultsStore(folder)
+    shown = load_leaderboard(folder).sections[-1].rows[0].cells[0].record.cell_id
+    spoil(store, shown, "answer_after")
+    alone = written(folder)
+    assert shown.encode() in alone[1]
+    assert written(folder, 1) == alone
+
+
+def test_a_helper_that_dies_takes_nothing_with_it(tmp_path, made, rounds, monkeypatch):
+    folder = write_grid(tmp_path / "results", HELPED)
+    alone = written(folder)
+    start = starter.HelperProcess
+
+    def short_lived(folder):
+        process = start(folder)
+        process._process.kill()
         return process
 
-    monkeypatch.setattr(helpers, "_started", short_lived)
-    rounds = leave_all_to_helpers(monkeypatch)
-    assert written(folder) == alone
+    monkeypatch.setattr(starter, "HelperProcess", short_lived)
+    rounds.clear()
+    assert written(folder, 2) == alone
     assert made == []
     assert rounds[-1] == HELPED.models * HELPED.tasks
 
 
 def test_small_reports_are_made_without_helpers(tmp_path, monkeypatch):
     folder = write_grid(tmp_path / "results", GridShape(models=1, tasks=1, methods=1, seeds=2))
-    assert helpers._worthwhile(Wanted(folder)) == 0
-    monkeypatch.setattr(helpers, "WORTH_HELP", 2)
-    monkeypatch.setattr(helpers, "cores", lambda: 2)
-    assert helpers._worthwhile(Wanted(folder)) == 1
+    with helper_processes(folder) as processes:
+        assert processes == []
+    monkeypatch.setattr(starter, "WORTH_HELP", 2)
+    monkeypatch.setattr(starter, "cores", lambda: 2)
+    with helper_processes(folder) as processes:
+        assert len(processes) == 1
+
+
+def test_helpers_are_gone_afterwards(tmp_path):
+    with helper_processes(tmp_path, 1) as [process]:
+        assert process._process.poll() is None
+    assert process._process.poll() is not None
