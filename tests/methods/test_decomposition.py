@@ -17,6 +17,7 @@ from methods.decomposition import (
     damped_covariance,
     minor_factors,
     principal_factors,
+    refined_subspace,
     reference_corda_factors,
 )
 from methods.targets import linear_names
@@ -82,6 +83,37 @@ def test_svd_takes_over_where_squaring_loses_the_small_end(monkeypatch):
     monkeypatch.setattr(decomposition, "GRAM_LIMITS", dict.fromkeys(End, -1.0))
     squared = minor_factors(W, 3, 1.0)
     assert relative(squared.B @ squared.A, exact) > 1e-5, "the limit must be there for a reason"
+
+
+def with_spectrum(S, shape, seed=0):
+    U = torch.linalg.qr(weight((shape[0], len(S)), seed, dtype=torch.float64)).Q
+    V = torch.linalg.qr(weight((shape[1], len(S)), seed + 1, dtype=torch.float64)).Q
+    return (U * S) @ V.T, U
+
+
+@pytest.mark.parametrize("shape", [(120, 120), (90, 200), (200, 90)])
+def test_refinement_reaches_float64_where_singular_values_are_close(shape, monkeypatch):
+    rank, small = 8, min(shape)
+    S = 10 * 0.994 ** torch.arange(small, dtype=torch.float64)
+    S[0] = 300.0
+    W, U = with_spectrum(S, shape)
+    exact = U[:, :rank] @ U[:, :rank].T @ W
+    found, values, condition = refined_subspace(W, rank)
+    assert relative(found @ found.T @ W, exact) < 1e-8
+    assert torch.allclose(values, S[:rank], rtol=1e-9)
+    assert condition == pytest.approx(float(S[0] / S[-1]), rel=0.05)
+    monkeypatch.setattr(decomposition, "REFINED", 1.0)
+    rough, _, _ = refined_subspace(W, rank)
+    assert relative(rough @ rough.T @ W, exact) > 1e-8, "corrections must be there for a reason"
+
+
+def test_without_a_gap_to_refine_over_float64_takes_over():
+    S = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
+    W, U = with_spectrum(S, (40, 60))
+    assert refined_subspace(W, 5) is None
+    found = principal_factors(W, 3, 1.0)
+    assert relative(found.B @ found.A, W) < 1e-6
+    assert found.condition is None or found.condition > 1e6
 
 
 def test_rank_deficient_weight_stays_finite():
