@@ -184,7 +184,7 @@ def refined_subspace(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, float |
 
 
 def _resolved_condition(values: Tensor) -> float | None:
-    """Return the condition number by a Gram matrix's eigenvalues, where their precision shows it."""
+    """Return the condition number by a Gram matrix's eigenvalues; None where they are too rough."""
     least, greatest = float(values[0]), float(values[-1])
     resolved = least > SINGLE_LIMIT * greatest
     return (greatest / least) ** 0.5 if resolved else None

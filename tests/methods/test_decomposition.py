@@ -17,8 +17,8 @@ from methods.decomposition import (
     damped_covariance,
     minor_factors,
     principal_factors,
-    refined_subspace,
     reference_corda_factors,
+    refined_subspace,
 )
 from methods.targets import linear_names
 
@@ -109,7 +109,7 @@ def test_refinement_reaches_float64_where_singular_values_are_close(shape, monke
 
 def test_without_a_gap_to_refine_over_float64_takes_over():
     S = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
-    W, U = with_spectrum(S, (40, 60))
+    W, _ = with_spectrum(S, (40, 60))
     assert refined_subspace(W, 5) is None
     found = principal_factors(W, 3, 1.0)
     assert relative(found.B @ found.A, W) < 1e-6
