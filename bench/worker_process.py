@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, AnyStr
 
 from bench.worker import Job, Message
 
@@ -38,18 +38,18 @@ class WorkerProcess:
             start_new_session=True,  # Ctrl-C reaches the process that ends them in order
         )
         try:
-            _opened(self._process.stdin).write(job.model_dump_json() + "\n")
-            _opened(self._process.stdin).flush()
+            opened(self._process.stdin).write(job.model_dump_json() + "\n")
+            opened(self._process.stdin).flush()
         except BrokenPipeError:
             pass  # it died at once, which is noticed where it is heard
 
     def messages(self) -> Iterator[Message]:
         """Return what it tells until it has ended."""
-        return (Message.model_validate_json(line) for line in _opened(self._process.stdout))
+        return (Message.model_validate_json(line) for line in opened(self._process.stdout))
 
     def errors(self) -> Iterator[str]:
         """Return the lines of its standard error until it has ended."""
-        return (line.rstrip() for line in _opened(self._process.stderr))
+        return (line.rstrip() for line in opened(self._process.stderr))
 
     def stop(self) -> None:
         """Ask it to note its cell in flight, to give its claim back and to end."""
@@ -81,7 +81,8 @@ def import_path() -> str:
     return os.pathsep.join(filter(None, paths))
 
 
-def _opened(pipe: IO[str] | None) -> IO[str]:
+def opened(pipe: IO[AnyStr] | None) -> IO[AnyStr]:
+    """Return a pipe that a child was started with."""
     assert pipe is not None, "this pipe was not asked for"
     return pipe
 

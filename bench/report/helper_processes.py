@@ -12,10 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from bench.worker_count import cores
-from bench.worker_process import import_path
+from bench.worker_process import import_path, opened
 
 WORTH_HELP = 2000
 """Cells from which on helpers save more time than their start takes."""
@@ -42,8 +41,8 @@ class HelperProcess:
             stderr=subprocess.DEVNULL,  # what goes wrong is told when it goes wrong here
             env={**os.environ, "PYTHONPATH": import_path()},
         )
-        self.requests = _opened(self._process.stdin)
-        self.answers = _opened(self._process.stdout)
+        self.requests = opened(self._process.stdin)
+        self.answers = opened(self._process.stdout)
 
     def end(self) -> None:
         """Kill it; it holds nothing that could be lost."""
@@ -76,8 +75,3 @@ def helper_processes(folder: Path, count: int | None = None) -> Iterator[list[He
 def _worthwhile(folder: Path) -> int:
     cells = sum(1 for _ in (folder / "cells").glob("*.json"))
     return min(cores() - 1, MOST) if cells >= WORTH_HELP else 0
-
-
-def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "this pipe was asked for"
-    return pipe
