@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from methods.decomposition import Factors
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
+from methods.side_by_side import side_by_side
 from methods.targets import linear_layers, linear_names, set_weight, weight_of
 from tasks.errors import UsageError
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 
 ILL_CONDITIONED = 1e7
+
+LARGE = 2048
+"""Side above which one decomposition keeps all cores busy and takes memory."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,33 @@ class Start:
 class FactoredLora(CutLora):
     """LoRA that starts from `Factors` of ours; a part's `prepare` calls `decompose`."""
 
-    def decompose(self, setting: Setting, factors: Callable[[str, Tensor], Factors]) -> Start:
-        """Return the `factors` of every target: a function of its name and weight [d_out, d_in]."""
+    def decompose(
+        self,
+        setting: Setting,
+        factors: Callable[[str, Tensor], Factors],
+        input_of: Callable[[str], str] = str,
+    ) -> Start:
+        """Return the factors of every target.
+
+        Args:
+            setting: Whose targets.
+            factors: Of a target's name and weight `[d_out, d_in]`.
+            input_of: What a target shares with others, by its name: those follow one another.
+        """
         self.check_rank(setting)
-        targets = linear_layers(setting.model, setting.layers)
-        found = {name: factors(name, weight_of(linear)) for name, linear in targets}
+        weights = {
+            n: weight_of(linear) for n, linear in linear_layers(setting.model, setting.layers)
+        }
+        sharing: dict[str, list[str]] = {}
+        for name in weights:
+            sharing.setdefault(input_of(name), []).append(name)
+
+        def together(names: Sequence[str]) -> list[Factors]:
+            return [factors(name, weights[name]) for name in names]
+
+        groups = list(sharing.values())
+        run = side_by_side if _small(weights.values()) else map
+        found = dict(zip(chain(*groups), chain(*run(together, groups)), strict=True))
         return Start(found, conditioning(found) | balance(found))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
@@ -125,6 +152,11 @@ class FactoredLora(CutLora):
     def notes(self, model: nn.Module, prepared: Start) -> dict[str, Any]:
         """Return how well the decomposed matrices are conditioned, and the factors balanced."""
         return prepared.notes
+
+
+def _small(weights: Iterable[Tensor]) -> bool:
+    """Return whether decompositions leave cores idle, and several fit into memory."""
+    return all(weight.is_cpu and max(weight.shape) <= LARGE for weight in weights)
 
 
 def conditioning(factors: Mapping[str, Factors]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from bench.lending import borrow
 from bench.models import Base
 from bench.perf.cells import signals_of
 from bench.perf.curves import Curve, Point, least_seconds
-from methods.decomposition import End, corda_factors, damped_covariance, principal_factors
+from methods.decomposition import corda_factors, damped_covariance, principal_factors
 from methods.parts import Setting
+from methods.subspaces import End
 
 RANK, SCALE = 16, 1.0
 LAYER_WIDTH = 256

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from methods.decomposition import (
-    End,
     Factors,
     corda_factors,
     damped_covariance,
@@ -16,6 +16,7 @@ from methods.decomposition import (
 )
 from methods.lora_family import FactoredLora, Start
 from methods.parts import Setting, adapter
+from methods.subspaces import End
 from tasks.errors import UsageError
 from tasks.resolve import resolve_task
 
@@ -72,7 +73,7 @@ class Corda(FactoredLora):
         end = End.SMALLEST if self.mode == "kpm" else End.LARGEST
         decompose = reference_corda_factors if self.precision == "reference" else corda_factors
 
-        @lru_cache(maxsize=1)  # layers that share an input follow one another
+        @lru_cache(maxsize=os.cpu_count())  # layers that share an input follow one another
         def damped(shared: str) -> Tensor:
             return damped_covariance(covariances.matrices[shared])
 
@@ -80,7 +81,7 @@ class Corda(FactoredLora):
             C = damped(covariances.input_of(name)).to(W.device)
             return decompose(W, C, self.r, self.scale, end)
 
-        start = self.decompose(setting, factors)
+        start = self.decompose(setting, factors, covariances.input_of)
         return Start(start.factors, start.notes | calibration_notes(covariances))
 
 

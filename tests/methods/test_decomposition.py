@@ -12,14 +12,13 @@ from peft.tuners.lora.corda import preprocess_corda
 
 from methods import decomposition
 from methods.decomposition import (
-    End,
     corda_factors,
     damped_covariance,
     minor_factors,
     principal_factors,
     reference_corda_factors,
-    refined_subspace,
 )
+from methods.subspaces import End
 from methods.targets import linear_names
 
 SHAPES = [(24, 24), (16, 40), (40, 16)]
@@ -73,47 +72,15 @@ def test_corda_is_the_svd_of_weight_times_covariance(shape, end):
     assert relative(reference.B @ reference.A, B @ A) < 1e-3
 
 
-def test_svd_takes_over_where_squaring_loses_the_small_end(monkeypatch):
-    U, _, Vh = torch.linalg.svd(weight((20, 20), dtype=torch.float64))
-    W = U @ torch.diag(torch.logspace(0, -9, 20, dtype=torch.float64)) @ Vh
-    exact = U[:, -3:] @ U[:, -3:].T @ W
-    found = minor_factors(W, 3, 1.0)
-    assert relative(found.B @ found.A, exact) < 1e-5
-    assert found.condition == pytest.approx(1e9, rel=1e-3)
-    monkeypatch.setattr(decomposition, "GRAM_LIMITS", dict.fromkeys(End, -1.0))
-    squared = minor_factors(W, 3, 1.0)
-    assert relative(squared.B @ squared.A, exact) > 1e-5, "the limit must be there for a reason"
-
-
-def with_spectrum(S, shape, seed=0):
-    U = torch.linalg.qr(weight((shape[0], len(S)), seed, dtype=torch.float64)).Q
-    V = torch.linalg.qr(weight((shape[1], len(S)), seed + 1, dtype=torch.float64)).Q
-    return (U * S) @ V.T, U
-
-
-@pytest.mark.parametrize("shape", [(120, 120), (90, 200), (200, 90)])
-def test_refinement_reaches_float64_where_singular_values_are_close(shape, monkeypatch):
-    rank, small = 8, min(shape)
-    S = 10 * 0.994 ** torch.arange(small, dtype=torch.float64)
-    S[0] = 300.0
-    W, U = with_spectrum(S, shape)
-    exact = U[:, :rank] @ U[:, :rank].T @ W
-    found, values, condition = refined_subspace(W, rank)
-    assert relative(found @ found.T @ W, exact) < 1e-8
-    assert torch.allclose(values, S[:rank], rtol=1e-9)
-    assert condition == pytest.approx(float(S[0] / S[-1]), rel=0.05)
-    monkeypatch.setattr(decomposition, "REFINED", 1.0)
-    rough, _, _ = refined_subspace(W, rank)
-    assert relative(rough @ rough.T @ W, exact) > 1e-8, "corrections must be there for a reason"
-
-
-def test_without_a_gap_to_refine_over_float64_takes_over():
-    S = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
-    W, _ = with_spectrum(S, (40, 60))
-    assert refined_subspace(W, 5) is None
-    found = principal_factors(W, 3, 1.0)
-    assert relative(found.B @ found.A, W) < 1e-6
-    assert found.condition is None or found.condition > 1e6
+@pytest.mark.parametrize("shape", [(150, 150), (100, 180), (180, 100)])
+@pytest.mark.parametrize("end", End)
+def test_corda_of_ill_conditioned_products_is_that_of_an_svd(shape, end):
+    W, r = weight(shape), 8
+    C = damped_covariance(covariance(shape[1]) * torch.logspace(0, -2, shape[1])[:, None])
+    U = torch.linalg.svd(W.double() @ C, full_matrices=False).U
+    chosen = U[:, :r] if end is End.LARGEST else U[:, -r:]
+    found = corda_factors(W, C, r, 1.0, end)
+    assert relative(found.B @ found.A, chosen @ chosen.T @ W.double()) < 1e-6
 
 
 def test_rank_deficient_weight_stays_finite():
@@ -139,6 +106,21 @@ def test_damping_doubles_until_float32_can_invert():
         damped_covariance(torch.zeros(4, 4))
     with pytest.raises(ValueError, match="not finite"):
         damped_covariance(torch.full((4, 4), float("nan")))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e4, 1e8, 1e12])
+def test_an_estimate_decides_on_damping_as_an_inverse_does(spread, monkeypatch):
+    C = covariance(120) * torch.logspace(0, -1, 120)[:, None]
+    C = (C + C.T) / 2
+    C[0, 0] *= spread
+    found = damped_covariance(C)
+    monkeypatch.setattr(decomposition, "INVERSE_MARGIN", float("inf"))
+    assert torch.equal(found, damped_covariance(C))
+
+
+def test_the_estimate_spares_an_inverse(monkeypatch):
+    monkeypatch.setattr(torch.linalg, "inv_ex", None)
+    damped_covariance(covariance(120))
 
 
 def test_pissa_equals_peft(make_tiny, cases, tiny_base):

@@ -1,0 +1,34 @@
+"""Decompositions of many matrices on the CPU, one on each core: none keeps several cores busy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def side_by_side(function: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
+    """Return `function` of every item, in order, on as many threads as PyTorch computes with.
+
+    Each computes with one. Gradients are off.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if min(threads, len(items)) < 2:
+        with torch.no_grad():
+            return [function(item) for item in items]
+
+    def alone(item: Item) -> Found:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            return function(item)
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,207 @@
+"""Singular directions at one end of a spectrum, to the precision of float64, without a whole SVD.
+
+Everything looks for the largest directions of a tall matrix. The smallest of M = Q R are the
+largest of the inverse of R, which does not square the condition number as M^T M does. What is
+found is checked by its residual; where that is not small enough, an exact SVD takes over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class End(StrEnum):
+    """Which end of the spectrum is trained."""
+
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+
+
+SMALL = 64
+"""Up to this side a whole SVD is as quick."""
+
+SPARE = 8
+"""Directions found beside those that are wanted, so that the gap to the others is wider."""
+
+ANGLE = 1e-8
+"""A residual over its gap, which bounds the angle to the subspace: float32 factors hold 6e-8."""
+
+STEPS, ROUNDS = 6, 6
+"""Products with a Gram matrix between two looks at what they found, and looks at most."""
+
+FLAT = 0.6
+"""Of the last spare over the last wanted eigenvalue: from there products converge too slowly."""
+
+SINGULAR = 1e14
+"""Condition number from which the smallest directions are those of rounding errors."""
+
+CORRECTIONS = 4
+"""At most, of directions that were found in float32."""
+
+SINGLE_LIMIT = 1e-4
+"""Smallest over largest eigenvalue of a float32 Gram matrix, below which its condition is open."""
+
+
+class Subspace(NamedTuple):
+    """Some singular directions of a matrix.
+
+    Attributes:
+        U: Left singular vectors, `[d_out, r]`.
+        S: Singular values, `[r]`, descending.
+        condition: Largest over smallest singular value of all; None where not resolved.
+    """
+
+    U: Tensor
+    S: Tensor
+    condition: float | None
+
+
+class _Leading(NamedTuple):
+    """The largest directions of a tall matrix: right singular vectors `[n, r]`, values `[r]`."""
+
+    V: Tensor
+    S: Tensor
+    condition: float | None = None
+
+
+def left_subspace(matrix: Tensor, rank: int, end: End, *, steep: bool = True) -> Subspace:
+    """Return one end of the singular directions, the smallest being non-null ones.
+
+    Args:
+        matrix: M `[d_out, d_in]`, float64.
+        rank: At most the smaller side.
+        end: Which.
+        steep: Whether the spectrum may fall off quickly at this end, as those of W C do, so that
+            a few products with a Gram matrix tell the directions apart.
+    """
+    wide = matrix.shape[0] <= matrix.shape[1]
+    tall = matrix.T if wide else matrix
+    found = None
+    if tall.shape[1] > max(SMALL, rank + SPARE):
+        leading = _largest if end is End.LARGEST else _smallest
+        found = leading(tall, rank, steep)
+    if found is None:
+        return _by_svd(matrix, rank, end)
+    U = found.V if wide else tall @ found.V / found.S
+    return Subspace(U, found.S, found.condition)
+
+
+def _largest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:
+    return (_by_products(tall, rank) if steep else None) or _by_corrections(tall, rank)
+
+
+def _smallest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:
+    import torch
+
+    triangle = torch.linalg.qr(tall, mode="r").R
+    identity = torch.eye(len(triangle), dtype=triangle.dtype, device=triangle.device)
+    inverse = torch.linalg.solve_triangular(triangle, identity, upper=True)
+    if not torch.isfinite(inverse).all():
+        return None
+    found = _largest(inverse.T, rank, steep)
+    if found is None:
+        return None
+    S = 1 / found.S.flip(0)
+    condition = _norm(triangle) / float(S[-1])
+    return _Leading(found.V.flip(1), S, condition) if condition < SINGULAR else None
+
+
+def _by_products(tall: Tensor, rank: int) -> _Leading | None:
+    """Multiply a block by the Gram matrix again and again: subspace iteration (Rutishauser, 1969).
+
+    The start is random but always the same. Values and residuals come from `tall` itself.
+    """
+    import torch
+
+    gram = tall.T @ tall
+    start = torch.Generator().manual_seed(0)
+    block = torch.randn(len(gram), rank + SPARE, generator=start, dtype=gram.dtype).to(gram.device)
+    for _ in range(ROUNDS):
+        for _ in range(STEPS):
+            block = torch.linalg.qr(gram @ block).Q
+        block, image, values = _rotated(tall, block)
+        residual, wanted = _residual(tall, block, image, values, rank)
+        if (residual.norm(dim=0) <= ANGLE * (wanted - values[0])).all():
+            return _Leading(block[:, -rank:].flip(1), wanted.flip(0).sqrt())
+        if not values[0] < FLAT * wanted[0]:
+            return None
+    return None
+
+
+def _by_corrections(tall: Tensor, rank: int) -> _Leading | None:
+    """Correct eigenvectors of the Gram matrix in float32 until they are those in float64.
+
+    In turn a Rayleigh-Ritz step within a few more than are wanted, and a correction along all
+    others, each by its residual over the gap to it (Davidson, 1975). The correction leaves about
+    the square of the error, so two are enough, at a few products with r columns each.
+    """
+    import torch
+
+    single = tall.float()
+    rough, basis = torch.linalg.eigh(single.T @ single)
+    count = rank + SPARE
+    others, along = rough[:-count], basis[:, :-count]
+    block = basis[:, -count:].double()
+    for _ in range(CORRECTIONS + 1):
+        block, image, values = _rotated(tall, torch.linalg.qr(block).Q)
+        residual, wanted = _residual(tall, block, image, values, rank)
+        if (residual.norm(dim=0) <= ANGLE * (wanted - others[-1])).all():
+            found = block[:, -rank:].flip(1), wanted.flip(0).sqrt()
+            return _Leading(*found, _resolved_condition(rough))
+        shares = (along.T @ residual.float()) / (wanted - others[:, None]).float()
+        block[:, -rank:] += (along @ shares).double()
+    return None
+
+
+def _rotated(tall: Tensor, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return singular directions within a block, their images and eigenvalues, ascending."""
+    import torch
+
+    image = tall @ block
+    values, turn = torch.linalg.eigh(image.T @ image)
+    return block @ turn, image @ turn, values
+
+
+def _residual(
+    tall: Tensor, block: Tensor, image: Tensor, values: Tensor, rank: int
+) -> tuple[Tensor, Tensor]:
+    """Return how far the last `rank` are from being eigenvectors, `[n, r]`, and their values."""
+    wanted = values[-rank:]
+    return tall.T @ image[:, -rank:] - block[:, -rank:] * wanted, wanted
+
+
+def _norm(matrix: Tensor) -> float:
+    """Return the largest singular value, to a per cent or better."""
+    import torch
+
+    start = torch.Generator().manual_seed(0)
+    block = torch.randn(len(matrix), 4, generator=start, dtype=matrix.dtype).to(matrix.device)
+    for _ in range(2 * STEPS):
+        block = torch.linalg.qr(matrix.T @ (matrix @ block)).Q
+    return float(torch.linalg.matrix_norm(matrix @ block, 2))
+
+
+def _resolved_condition(values: Tensor) -> float | None:
+    """Return the condition number by a Gram matrix's eigenvalues; None where they are too rough."""
+    least, greatest = float(values[0]), float(values[-1])
+    resolved = least > SINGLE_LIMIT * greatest
+    return (greatest / least) ** 0.5 if resolved else None
+
+
+def _by_svd(matrix: Tensor, rank: int, end: End) -> Subspace:
+    import torch
+
+    U, S, _ = torch.linalg.svd(matrix, full_matrices=False)
+    # Keeps B and A finite in the null directions of a matrix without full rank.
+    S = S.clamp_min(torch.finfo(S.dtype).eps * float(S[0]))
+    chosen = end_slice(len(S), rank, end)
+    return Subspace(U[:, chosen], S[chosen], float(S[0] / S[-1]))
+
+
+def end_slice(count: int, rank: int, end: End) -> slice:
+    """Return where the `rank` directions at one end are among `count` in descending order."""
+    return slice(0, rank) if end is End.LARGEST else slice(count - rank, None)
