@@ -96,11 +96,17 @@ def _device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if _has_cuda() else ""
 
 
+MEASURED = ("results", "docs/performance*")
+"""What runs write: whether it is committed changes no number."""
+
+
 def _git_state(folder: Path) -> dict[str, Any]:
     if not (folder / ".git").exists():
         return {"git_commit": "", "git_dirty": None}
     commit = _git(folder, "rev-parse", "HEAD")
-    return {"git_commit": commit, "git_dirty": bool(_git(folder, "status", "--porcelain"))}
+    sources = [".", *(f":!{measured}" for measured in MEASURED)]
+    changed = _git(folder, "status", "--porcelain", "--", *sources)
+    return {"git_commit": commit, "git_dirty": bool(changed)}
 
 
 def _git(folder: Path, *arguments: str) -> str:

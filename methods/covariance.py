@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from methods.gram import add_lower, mirrored
 from methods.targets import linear_layers
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-BLOCKS = 4
-"""Blocks of columns of a covariance, of which only the lower half is computed."""
 
 
 @dataclass(frozen=True)
@@ -136,24 +133,11 @@ class _Accumulator:
         rows = (values / largest[:, None, None])[mask]
         if name not in self.sums:
             self.sums[name] = rows.new_zeros(rows.shape[1], rows.shape[1])
-        _add_lower(self.sums[name], rows)
+        add_lower(self.sums[name], rows)
         self.tokens[name] = self.tokens.get(name, 0) + len(rows)
 
     def covariances(self, samples: int) -> Covariances:
         """Divide the sums by the number of samples."""
         self.latest = None
-        matrices = {name: _mirrored(total) / samples for name, total in self.sums.items()}
+        matrices = {name: mirrored(total) / samples for name, total in self.sums.items()}
         return Covariances(matrices, dict(self.shared), dict(self.tokens), samples)
-
-
-def _add_lower(total: Tensor, rows: Tensor) -> None:
-    """Add rows^T rows to `total` `[d, d]`, by blocks of columns from the diagonal down."""
-    width = -(-rows.shape[1] // BLOCKS)
-    for first in range(0, rows.shape[1], width):
-        columns = slice(first, first + width)
-        total[first:, columns].addmm_(rows[:, first:].T, rows[:, columns])
-
-
-def _mirrored(total: Tensor) -> Tensor:
-    """Return a symmetric matrix from what lies on its diagonal and below."""
-    return total.tril() + total.tril(-1).T

@@ -138,9 +138,12 @@ class FactoredLora(CutLora):
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
         """Inject B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
+        import torch
+
         for name, start in prepared.factors.items():
             linear = setting.model.get_submodule(name)
-            set_weight(linear, weight_of(linear).float() - self.scale * start.B @ start.A)
+            pristine = weight_of(linear).float()
+            set_weight(linear, torch.addmm(pristine, start.B, start.A, alpha=-self.scale))
         model = attach_config(setting, self.config(setting))
         for name, start in prepared.factors.items():
             layer: Any = model.base_model.model.get_submodule(name)

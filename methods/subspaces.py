@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from methods.gram import lower_gram, mirrored
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -117,7 +119,7 @@ def _by_products(tall: Tensor, rank: int) -> _Leading | None:
     """
     import torch
 
-    gram = tall.T @ tall
+    gram = mirrored(lower_gram(tall))
     start = torch.Generator().manual_seed(0)
     block = torch.randn(len(gram), rank + SPARE, generator=start, dtype=gram.dtype).to(gram.device)
     for _ in range(ROUNDS):
@@ -142,7 +144,7 @@ def _by_corrections(tall: Tensor, rank: int) -> _Leading | None:
     import torch
 
     single = tall.float()
-    rough, basis = torch.linalg.eigh(single.T @ single)
+    rough, basis = torch.linalg.eigh(lower_gram(single))
     count = rank + SPARE
     others, along = rough[:-count], basis[:, :-count]
     block = basis[:, -count:].double()

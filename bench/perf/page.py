@@ -119,27 +119,34 @@ def _limit_table(limits: list[list[str]]) -> str:
 
 
 def _runs(measured: Mapping[str, Measured]) -> list[str]:
-    """Say with what command, and on what machine, each run of the suite measured its entries."""
+    """Say on what machine, and with what command, each run of the suite measured its entries."""
     runs: dict[str, list[tuple[str, Measured]]] = {}
     for name, found in measured.items():
         runs.setdefault(f"{found.command} {found.machine}", []).append((name, found))
-    return [_run(dict(entries)) for entries in runs.values()]
+    machines: dict[str, list[str]] = {}
+    for entries in runs.values():
+        machine = entries[0][1].machine
+        machines.setdefault(_described(machine), []).append(_run(dict(entries)))
+    return ["\n".join([machine, *lines]) for machine, lines in machines.items()]
 
 
 def _run(entries: Mapping[str, Measured]) -> str:
     first = next(iter(entries.values()))
-    machine = first.machine
     took = ", ".join(f"{name} {duration(found.seconds)}" for name, found in entries.items())
+    gemm = first.machine.gemm
+    speeds = ", ".join(f"{speed / 1e9:.0f} GFLOP/s in {d}" for d, speed in gemm.items())
+    return f"- `{first.command}`, at commit {first.machine.commit}: {took}; products {speeds}"
+
+
+def _described(machine: Machine) -> str:
+    """Describe a machine but for what varies from run to run."""
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
-    speeds = ", ".join(f"{speed / 1e9:.0f} GFLOP/s in {d}" for d, speed in machine.gemm.items())
     emulated = [str(dtype) for dtype in machine.gemm if not machine.has_units(dtype)]
     lines = [
-        f"- Command: `{first.command}`, at commit {machine.commit}: {took}",
         f"- Machine: {machine.processor}, {machine.memory / 2**30:.0f} GiB",
-        f"- Matrix products: {speeds}",
         f"- Versions: {versions}",
     ]
     if emulated:
         left_out = ", ".join(emulated)
-        lines.insert(3, f"- Not trained in {left_out}: this machine has no units for it")
+        lines.append(f"- Not trained in {left_out}: this machine has no units for it")
     return "\n".join(lines)

@@ -125,6 +125,7 @@ def test_the_page_keeps_what_other_runs_measured(bench, tmp_path, monkeypatch, c
     assert "| x " in text
     assert list(read_kept(tmp_path / "page.json")) == ["steps", "freeze"]
     assert page({"freeze": read_kept(tmp_path / "page.json")["freeze"]}) == first
+    assert text.count("- Machine: ") == 1, "both ran on the same one"
     (tmp_path / "page.json").write_text('{"steps": 1}')
     with pytest.raises(UsageError, match=r"page.json' does not hold measurements: steps: "):
         run_suite(bench, ["freeze"], "third", MACHINE, out)
