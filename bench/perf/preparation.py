@@ -18,6 +18,7 @@ from bench.lending import borrow
 from bench.models import Base, load_base
 from bench.perf.cells import calibration_texts, plan_cell, signals_of
 from bench.perf.entries import Bench, Outcome, Row, interleaved, timed
+from bench.perf.profiling import shares_on_one_core
 from bench.perf.usual.adapting import calibrate, lora_config
 from methods.adapters.corda import Corda
 from methods.decomposition import damped_covariance
@@ -26,6 +27,7 @@ from methods.parts import Setting
 from methods.targets import linear_layers, weight_of
 
 CORDA_RATIOS = {"ipm": 5.0, "kpm": 3.0}
+PISSA_RATIO = 3.0
 CORDA_ERROR, PISSA_ERROR = 1e-5, 1e-4
 """What the relative error of B A against float64 may be, where it is determined."""
 
@@ -48,7 +50,7 @@ def preparing_corda(bench: Bench) -> Outcome:
     """CorDA in both modes, calibration included."""
     base = load_base(bench.model, dtype="float32")
     rows = [_corda(bench, base, mode, CORDA_RATIOS[mode]) for mode in bench.size.modes]
-    return Outcome([row for row, _ in rows], notes=[note for _, note in rows])
+    return Outcome([row for row, _ in rows], notes=[note for _, notes in rows for note in notes])
 
 
 def preparing_pissa(bench: Bench) -> Outcome:
@@ -56,11 +58,11 @@ def preparing_pissa(bench: Bench) -> Outcome:
     base = load_base(bench.model, dtype="float32")
     cell = plan_cell(bench, "pissa")
     sides = _Sides(bench, base, cell, lambda model, config: None)
-    row, note = sides.compared("pissa preparation", 3.0, PISSA_ERROR, lambda _, W: W)
-    return Outcome([row], notes=[note])
+    row, notes = sides.compared("pissa preparation", PISSA_RATIO, PISSA_ERROR, lambda _, W: W)
+    return Outcome([row], notes=notes)
 
 
-def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, str]:
+def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, list[str]]:
     cell = plan_cell(bench, f"corda[mode={mode}]")
     texts = calibration_texts(cell)
 
@@ -106,8 +108,8 @@ class _Sides:
         target: float,
         tolerance: float,
         decomposed: Callable[[str, Tensor], Tensor],
-    ) -> tuple[Row, str]:
-        """Time both sides and compare their B A with float64.
+    ) -> tuple[Row, list[str]]:
+        """Time both sides and compare their B A with float64; note what bounds a slow one.
 
         Args:
             what: Is prepared.
@@ -124,7 +126,11 @@ class _Sides:
         usual = max((product.usual for product in known), default=0.0)
         same = f"B A within {worst:.1e} of float64 (PEFT: {usual:.1e}), {len(known)} layers"
         row = Row(what, seconds["usual"], seconds["ours"], target, same, worst <= tolerance)
-        return row, _rest(what, [p for p in products if p.condition >= ILL_CONDITIONED])
+        notes = [_rest(what, [p for p in products if p.condition >= ILL_CONDITIONED])]
+        if not row.reached:
+            longest = shares_on_one_core(self._our_seconds)
+            notes.append(f"Our {what}, by operation, on one core: {longest}.")
+        return row, notes
 
     def _our_seconds(self) -> float:
         cell, adapter = self._cell, self._cell.recipe.adapter

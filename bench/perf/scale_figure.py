@@ -1,4 +1,4 @@
-"""The curves as one figure: a panel for each thing that grows, both axes logarithmic."""
+"""The curves as one figure, a panel for each thing that grows, both axes logarithmic."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from collections.abc import Sequence
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from bench.perf.curves import Curve
 from bench.report.plots.style import style_of
 
 SETTINGS = {"svg.hashsalt": "semantic-peft-bench", "svg.fonttype": "path", "font.size": 9}
+COLUMNS = 2
+"""Panels beside one another."""
 
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw seconds over sizes."""
     axes_names = list(dict.fromkeys(curve.axis for curve in curves))
-    figure = Figure(figsize=(4.2 * len(axes_names), 3.6), layout="constrained")
+    columns = min(COLUMNS, len(axes_names))
+    rows = -(-len(axes_names) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     for place, name in enumerate(axes_names, start=1):
-        axes = figure.add_subplot(1, len(axes_names), place)
-        for index, curve in enumerate(c for c in curves if c.axis == name):
+        axes = figure.add_subplot(rows, columns, place)
+        shown = [curve for curve in curves if curve.axis == name]
+        for index, curve in enumerate(shown):
             style = style_of(index)
             axes.plot(
                 [point.size for point in curve.points],
@@ -33,6 +39,9 @@ def draw(curves: Sequence[Curve]) -> Figure:
                 label=curve.what,
             )
         axes.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds")
+        sizes = sorted({point.size for curve in shown for point in curve.points})
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.25)
         axes.legend(fontsize=7)
     return figure

@@ -19,6 +19,7 @@ from bench.cell import PlannedCell
 from bench.models import Base, DType, load_base
 from bench.perf.cells import attached, job_for, plan_cell
 from bench.perf.entries import Bench, Outcome, Row, Training, interleaved, timed
+from bench.perf.profiling import shares, watching
 from bench.perf.usual import training as usual
 from bench.perf.usual.adapting import adapted
 from bench.perf.usual.job import Job
@@ -28,8 +29,6 @@ from bench.training import TrainingLog, train
 METHODS = ("lora", "dora")
 LOSS_TOLERANCE: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.2}
 """Between the losses of both sides in the first round, in nats per token."""
-PROFILED = 6
-"""Operations that a profile names."""
 
 
 @dataclass
@@ -50,7 +49,7 @@ class _Ours:
 
     def profile(self, dtype: DType) -> str:
         """Say which operations an epoch computes longest: what bounds a step."""
-        seen = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+        seen = watching()
 
         def on_step(step: int, loss: float) -> None:
             if step == 1:  # counts its operations, which takes longer than doing them
@@ -58,10 +57,7 @@ class _Ours:
 
         _train(self.cell, self.attached, on_step)
         seen.stop()
-        spent = {event.key: float(event.self_cpu_time_total) for event in seen.key_averages()}
-        longest = sorted(spent, key=lambda key: spent[key], reverse=True)[:PROFILED]
-        shares = [f"{key} {spent[key] / sum(spent.values()):.0%}" for key in longest]
-        return f"Our lora step, {dtype}, by operation: {', '.join(shares)}."
+        return f"Our lora step, {dtype}, by operation: {shares(seen)}."
 
 
 @dataclass

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from bench import cli
-from bench.perf import suite, whole
+from bench.perf import preparation, suite, whole
 from bench.perf.__main__ import NAMES, main
 from bench.perf.entries import QUICK, Bench, Outcome, Row, Size, Training, interleaved, share_equal
 from bench.perf.kept import Measured, read_kept
@@ -51,6 +52,15 @@ def test_both_sides_find_the_same(bench, name):
     if name == "steps":
         assert len(outcome.trainings) == 4
         assert "by operation: " in outcome.notes[0]
+
+
+@pytest.mark.parametrize(("asked", "told"), [(float("inf"), True), (0.0, False)])
+def test_a_preparation_that_is_too_slow_says_what_bounds_it(bench, monkeypatch, asked, told):
+    monkeypatch.setattr(preparation, "PISSA_RATIO", asked)
+    threads = torch.get_num_threads()
+    notes = ENTRIES["pissa"](bench).notes
+    assert any("aten::_linalg_eigh" in note for note in notes) is told
+    assert torch.get_num_threads() == threads
 
 
 def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
