@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from bench.cache import cache_folder
 from tasks.errors import UsageError
@@ -109,15 +112,37 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
     # transformers before GgufConfig always dequantised.
     config = getattr(transformers, "GgufConfig", None)
     packing = {"quantization_config": config(dequantize=True)} if config else {}
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, **packing
-    )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    where: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+    }
+    with _read_once():
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            dtype=torch.float32, **where, **packing
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Let transformers parse the file once: it does for the configuration, weights and tokenizer.
+
+    It makes the table of tensor names anew for each of the model's modules as well.
+    """
+    import gguf
+
+    plain = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader = lru_cache(maxsize=1)(gguf.GGUFReader)
+    gguf.get_tensor_name_map = lru_cache(gguf.get_tensor_name_map)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = plain
 
 
 def _move_into_place(made: Path, folder: Path) -> None:

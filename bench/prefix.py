@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -17,6 +18,16 @@ from bench.shortcuts import Shortcut, enabled
 
 SHORTEST_PREFIX = 16
 """Shared tokens from which keeping their states pays."""
+
+
+class _Found(NamedTuple):
+    """Whether cached states agreed, and the versions of the trained weights then, summed."""
+
+    version: int
+    agrees: bool
+
+
+_FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
 
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
 
@@ -69,9 +80,19 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
         return None
     try:
         prefix = run_prefix(model, contexts)
-        return prefix if states_agree(model, max(contexts, key=len), prefix) else None
+        return prefix if _agrees(model, max(contexts, key=len), prefix) else None
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         return None
+
+
+def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
+    """Return whether `states_agree`; what was found holds until a trained weight changes."""
+    version = sum(p._version for p in model.parameters() if p.requires_grad)
+    known = _FOUND.get(model)
+    if known is None or known.version != version:
+        known = _Found(version, states_agree(model, context, prefix))
+        _FOUND[model] = known
+    return known.agrees
 
 
 @torch.no_grad()

@@ -21,6 +21,8 @@ class Shortcut(StrEnum):
     """What prompts begin with runs once for all of them, a question once for all its choices."""
     KEPT_POSITIONS = "kept_positions"
     """The head runs where its logits are used, not on every token."""
+    PACKED_HEAD = "packed_head"
+    """The frozen head's weights are laid out once, not at every product."""
     BASE_STATES = "base_states"
     """What the base's head is given on the texts of drift is kept over the cells of a model."""
     ONE_UPDATE = "one_update"

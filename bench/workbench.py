@@ -15,6 +15,7 @@ from bench.device_map import is_divided
 from bench.forgetting.suite import ForgettingSuite, Seen, TaskShelf, build_suite
 from bench.models import Base, load_base
 from bench.options import DeviceMap, RunOptions
+from bench.packed_head import pack_head
 from bench.phases import CostedCache
 from bench.records import Forgetting
 from tasks.base import DataAccess
@@ -54,6 +55,7 @@ class Workbench:
                 trust_remote_code=self.options.trust_remote_code,
                 say=self.say,
             )
+            pack_head(self._base.model)
         return self._base
 
     @property

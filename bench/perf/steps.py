@@ -11,7 +11,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-import torch
 from torch import nn
 
 from bench.attaching import Attached

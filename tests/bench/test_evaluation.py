@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 
-from bench import likelihood
+from bench import likelihood, prefix
 from bench.answering import answer_budget, greedy_answers
 from bench.encoding import encode
 from bench.evaluation import Responses, respond
@@ -68,6 +68,26 @@ def test_a_model_that_ignores_cached_states_is_found_by_measuring(tiny_base):
     contexts = [list(range(1, 41)), list(range(1, 42))]
     assert usable_prefix(Forgetful(tiny_base.model), contexts) is None
     assert usable_prefix(tiny_base.model, contexts).tokens == 39
+
+
+def test_cached_states_are_checked_again_when_a_trained_weight_has_changed(tiny_base, monkeypatch):
+    checked = []
+    plain = prefix.states_agree
+    monkeypatch.setattr(prefix, "states_agree", lambda *a: checked.append(a) or plain(*a))
+    model = borrow(tiny_base).model
+    contexts = [list(range(1, 41)), list(range(1, 42))]
+    assert usable_prefix(model, contexts).tokens == 39
+    assert usable_prefix(model, [[1, 2], [3, 4]]).tokens == 0
+    weight = model.lm_head.weight.requires_grad_(True)
+    usable_prefix(model, contexts)
+    assert len(checked) == 1
+    with torch.no_grad():
+        weight.mul_(2)
+    usable_prefix(model, contexts)
+    usable_prefix(model, contexts)
+    assert len(checked) == 2
+    usable_prefix(borrow(tiny_base).model, contexts)
+    assert len(checked) == 3
 
 
 def test_likelihoods_are_the_same_with_and_without_a_shared_prefix(tiny_base, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench import fusing, passes
+from bench import fusing, packed_head, passes
 from bench.executor import run_grid
 from bench.forgetting.base_states import BaseStates
 from bench.options import build_options
@@ -57,6 +57,7 @@ def test_a_grid_without_any_shortcut_gives_the_same_numbers(
         (passes.FrozenPrefix, "replayed"),
         (passes.TokenTree, "logits"),
         (BaseStates, "again"),
+        (packed_head, "_multiplied"),
     )
     for module, name in ways:
         plain = getattr(module, name)
