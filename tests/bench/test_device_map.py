@@ -165,12 +165,12 @@ def test_the_cells_of_a_map_are_those_of_one_device(grid, monkeypatch):
     assert ids() == ids(device_map="auto")
 
 
-def test_the_map_reaches_the_loader(grid, monkeypatch):
+def test_the_map_reaches_the_loader(grid, make_tiny, monkeypatch):
     asked = []
 
     def load(source, **given):
         asked.append(given["device_map"])
-        return SimpleNamespace(name="x")
+        return SimpleNamespace(name="x", model=make_tiny())
 
     monkeypatch.setattr("bench.workbench.load_base", load)
     cell = SimpleNamespace(spec=SimpleNamespace(model="x"), source=None)

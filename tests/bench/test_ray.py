@@ -177,6 +177,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, ca
 
     def press():
         workers.extend(claims_in(tmp_path).values())
+        time.sleep(1)  # a cell is claimed a moment before it begins, from when on it is noted
         os.kill(os.getpid(), signal.SIGINT)
 
     when(lambda: claims_in(tmp_path), press)
