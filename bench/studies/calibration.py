@@ -113,7 +113,7 @@ _READING = (
     "calibration facts. A source is 'train' (the training facts) or a task's calibration part, "
     "of which nothing is trained or asked.",
     "Inputs of low rank: layer inputs with fewer calibration tokens than dimensions. Largest "
-    "condition: of W C over the targets; above 1e7 float32 does not determine its smallest "
-    "directions. A/B balance: ||A|| / ||B|| at the start, of the target where it is farthest "
-    "from 1.",
+    "condition: of W C over the targets, where its smallest directions are trained; above 1e7 "
+    "float32 does not determine them. A/B balance: ||A|| / ||B|| at the start, of the target "
+    "where it is farthest from 1.",
 )
