@@ -23,7 +23,6 @@ LARGEST = 2**28
 ROWS = 32
 """For which the layout is chosen: the answers of a batch, the targets of a training step."""
 
-
 MOST_BACKWARD = 64
 """Rows up to which the packed transpose is the faster one."""
 
@@ -37,8 +36,8 @@ class _Packed:
 
     def __init__(self, weight: Tensor) -> None:
         self._storage = weight.untyped_storage()._cdata  # data_ptr() would copy a lent weight
-        self._forward = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self._weight = weight
+        self._forward = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self._backward = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous(), ROWS)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Packed:
@@ -93,10 +92,14 @@ def pack_head(model: Any) -> bool:
     head = model.get_output_embeddings()
     if not enabled(Shortcut.PACKED_HEAD) or type(head) is not nn.Linear or not _suits(head.weight):
         return False
+    weight = head.weight.detach()
+    rows = weight[:ROWS]
+    expected = rows @ weight.T
     try:
-        packed = _Packed(head.weight.detach())
-        rows = head.weight.detach()[:ROWS]
-        same = logits_agree(packed.times(rows), rows @ head.weight.detach().T)
+        packed = _Packed(weight)
+        same = logits_agree(packed.times(rows), expected) and logits_agree(
+            packed.transposed_times(expected), expected @ weight
+        )
     except (AttributeError, RuntimeError):
         return False
     if same:

@@ -110,26 +110,28 @@ class FactoredLora(CutLora):
     def decompose(
         self,
         setting: Setting,
-        factors: Callable[[str, Tensor], Factors],
+        factors: Callable[[Any, Tensor], Factors],
         input_of: Callable[[str], str] = str,
+        prepared: Callable[[str], Any] = str,
     ) -> Start:
         """Return the factors of every target.
 
         Args:
             setting: Whose targets.
-            factors: Of a target's name and weight `[d_out, d_in]`.
-            input_of: What a target shares with others, by its name: those follow one another.
+            factors: Of what is prepared for a target's input, and of its weight `[d_out, d_in]`.
+            input_of: The name of a target's input, by the target's; several may share one.
+            prepared: Of the name of an input, called once for all that share it and not kept.
         """
         self.check_rank(setting)
-        weights = {
-            n: weight_of(linear) for n, linear in linear_layers(setting.model, setting.layers)
-        }
+        targets = linear_layers(setting.model, setting.layers)
+        weights = {name: weight_of(linear) for name, linear in targets}
         sharing: dict[str, list[str]] = {}
         for name in weights:
             sharing.setdefault(input_of(name), []).append(name)
 
         def together(names: Sequence[str]) -> list[Factors]:
-            return [factors(name, weights[name]) for name in names]
+            shared = prepared(input_of(names[0]))
+            return [factors(shared, weights[name]) for name in names]
 
         groups = list(sharing.values())
         run = side_by_side if _small(weights.values()) else map

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from methods.decomposition import (
@@ -73,15 +71,13 @@ class Corda(FactoredLora):
         end = End.SMALLEST if self.mode == "kpm" else End.LARGEST
         decompose = reference_corda_factors if self.precision == "reference" else corda_factors
 
-        @lru_cache(maxsize=os.cpu_count())  # layers that share an input follow one another
         def damped(shared: str) -> Tensor:
             return damped_covariance(covariances.matrices[shared])
 
-        def factors(name: str, W: Tensor) -> Factors:
-            C = damped(covariances.input_of(name)).to(W.device)
-            return decompose(W, C, self.r, self.scale, end)
+        def factors(C: Tensor, W: Tensor) -> Factors:
+            return decompose(W, C.to(W.device), self.r, self.scale, end)
 
-        start = self.decompose(setting, factors, covariances.input_of)
+        start = self.decompose(setting, factors, covariances.input_of, damped)
         return Start(start.factors, start.notes | calibration_notes(covariances))
 
 
