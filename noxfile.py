@@ -27,7 +27,7 @@ WORKERS_AT_MOST = 4
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Run the benchmark: -- --methods lora,corda; or -- study, list, plan, show CELL."""
-    python = environment(session, "ray" if "ray" in session.posargs else "")
+    python = environment(session, "ray" if {"ray", "--executor=ray"} & {*session.posargs} else "")
     command = [] if session.posargs and session.posargs[0][:1] != "-" else ["run"]
     # Ctrl-C reaches the benchmark too; a minute lets it store what is finished.
     session.run(python, "-m", "bench", *command, *session.posargs, interrupt_timeout=60)

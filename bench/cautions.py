@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bench.cell import PlannedCell
 from bench.records import CellRecord, CellSpec
 from bench.tuning import shown
-from bench.workbench import Workbench
 from tasks.division import FactSet
+
+if TYPE_CHECKING:
+    from bench.workbench import Workbench
 
 ENOUGH_STEPS = 40
 """Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
@@ -39,19 +42,24 @@ def _choice(cell: PlannedCell) -> str:
     return shown(cell.spec, cell.spec.tuned.over) if cell.spec.tuned else ""
 
 
-def opening_notes(
-    cells: Sequence[PlannedCell], todo: Sequence[PlannedCell], bench: Workbench
-) -> list[str]:
-    """Say what of each task is used; what cannot be measured is said before a model is loaded."""
+def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> list[str]:
+    """Say what of each task is used, and where that is little."""
     used = {
         f"{cell.spec.task}: {_share(cell)} (--limit)": None
         for cell in cells
         if cell.spec.facts < cell.data.available
     }
-    remarks = {
-        note: None for cell in todo for note in (*few_steps(cell.spec), *bench.suite(cell).notes)
-    }
+    remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
+
+
+def forgetting_notes(todo: Sequence[PlannedCell], bench: Workbench) -> list[str]:
+    """Say how forgetting is measured, before a model is loaded.
+
+    Raises:
+        UsageError: It cannot be.
+    """
+    return list({note: None for cell in todo for note in bench.suite(cell).notes})
 
 
 def _share(cell: PlannedCell) -> str:

@@ -63,6 +63,14 @@ class PlannedCell:
         """Whether there is something to run."""
         return self.state in (CellState.MISSING, CellState.LACKS)
 
+    @property
+    def label(self) -> str:
+        """The cell's name for people."""
+        spec = self.spec
+        stage = [spec.fact_set.value] if spec.fact_set else []
+        rate = f"lr {spec.learning_rate:g}"
+        return " · ".join([*stage, spec.method, spec.model, spec.task, rate, f"seed {spec.seed}"])
+
     @cached_property
     def cell_id(self) -> str:
         """The id under which the cell is stored."""

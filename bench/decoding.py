@@ -26,11 +26,14 @@ NEWLINE_MARKS = ("\n", "Ċ", "<0x0A>")
 class Choose(Protocol):
     """How each row's next token is chosen: greedily, or sampled."""
 
-    def __call__(self, logits: Tensor, step: int) -> Tensor:
-        """Return tokens `[rows]` for logits `[rows, vocabulary]` at a step counted from 0."""
+    def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
+        """Return tokens `[chosen]` for logits `[chosen, vocabulary]` at a step counted from 0.
+
+        `running`, bool `[rows]`, says which rows of the batch they are.
+        """
 
 
-def greedy(logits: Tensor, step: int) -> Tensor:
+def greedy(logits: Tensor, step: int, running: Tensor) -> Tensor:
     """Choose the likeliest token."""
     return logits.argmax(-1)
 
@@ -47,11 +50,11 @@ class Sampling:
     temperature: float
     draws: Tensor
 
-    def __call__(self, logits: Tensor, step: int) -> Tensor:
-        """Return tokens `[rows]`."""
+    def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
+        """Return tokens `[chosen]`."""
         # In float64: the sum over a vocabulary must not lose its unlikely tokens.
         mass = (logits.double() / self.temperature).softmax(-1).cumsum(-1)
-        wanted = self.draws[:, step : step + 1].to(mass) * mass[:, -1:]
+        wanted = self.draws[running.cpu(), step : step + 1].to(mass) * mass[:, -1:]
         return torch.searchsorted(mass, wanted, right=True).squeeze(1)
 
 
@@ -131,7 +134,7 @@ class Decoder:
             )
             if not step:
                 logits[:, self._stops] = -torch.inf  # at least one token
-            new[:, step] = torch.where(running, choose(logits[branch], step), self._pad)
+            new[running, step] = choose(logits[branch[running]], step, running)
             running &= ~torch.isin(new[:, step], self._stops)
             if not running.any():
                 break
@@ -182,7 +185,8 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
     steps = itertools.count()
 
     def process(_: Tensor, logits: Tensor) -> Tensor:
-        chosen = choose(logits, next(steps))[:, None]
+        everything = torch.ones(len(logits), dtype=torch.bool)
+        chosen = choose(logits, next(steps), everything)[:, None]
         return torch.full_like(logits, -torch.inf).scatter(1, chosen, 0.0)
 
     return process

@@ -7,13 +7,14 @@ where its input was. It was not yet run on two GPUs: tests divide a model over t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from bench.device import Compute
 from bench.options import DeviceMap, RunOptions
 from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Placed = Mapping[str, int | str]
 """By the name of a module the device on which it is, as accelerate writes it."""

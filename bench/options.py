@@ -97,8 +97,9 @@ class RunOptions(BaseModel):
     """Where cells run: local, in processes of this machine; ray, on a Ray cluster."""
     ray_address: RayAddress | None = None
     """Ray cluster to run on: HOST:PORT, or auto for the one of this machine."""
-    workers: Workers = "1"
-    """Processes that run cells at the same time; auto: one per GPU, else 1."""
+    workers: Workers = "auto"
+    """Processes that run cells at the same time; auto: one per GPU, or per core where memory
+    allows."""
     shard: Shard | None = None
     """Run only part I of N of the cells, written I/N with I from 1: for job arrays."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -5,48 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
 import psutil
 import torch
 
+from bench.costed_cache import CostedCache
 from bench.records import Phase, PhaseName
-
-T = TypeVar("T")
-
-
-class CostedCache:
-    """Values that cells share, each with the seconds it cost to compute.
-
-    A cell that finds a value is charged its cost once, in `seconds_cold`, so that tables show
-    what the cell costs on its own, whatever ran before it.
-    """
-
-    def __init__(self) -> None:
-        self._values: dict[Hashable, tuple[Any, float]] = {}
-        self._charged: set[Hashable] = set()
-        self.saved = 0.0
-
-    def start_cell(self) -> None:
-        """Forget what the previous cell was charged for."""
-        self._charged = set()
-        self.saved = 0.0
-
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the value of `key`, computing it on first use."""
-        if key not in self._values:
-            saved, started = self.saved, time.perf_counter()
-            value = compute()
-            # What `compute` itself found in the cache is part of the cold cost as well.
-            cost = time.perf_counter() - started + self.saved - saved
-            self._values[key] = (value, cost)
-        elif key not in self._charged:
-            self.saved += self._values[key][1]
-        self._charged.add(key)
-        return self._values[key][0]
 
 
 class PhaseClock:

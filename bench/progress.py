@@ -41,8 +41,12 @@ class Progress(Protocol):
         """Finish the cell with its status and one line about it."""
         ...
 
-    def finished(self, done: int, total: int) -> None:
-        """Report that `done` of `total` cells are over, where other processes run them."""
+    def finished(self, done: int, total: int, seconds_left: float) -> None:
+        """Report that `done` of `total` cells are over, where workers run them."""
+        ...
+
+    def of_worker(self, number: int) -> Progress:
+        """Return where a worker's cells are shown, apart from those of others."""
         ...
 
     def close(self) -> None:
@@ -71,8 +75,12 @@ class Silent:
     def end_cell(self, status: str, line: str) -> None:
         """Say nothing."""
 
-    def finished(self, done: int, total: int) -> None:
+    def finished(self, done: int, total: int, seconds_left: float) -> None:
         """Say nothing."""
+
+    def of_worker(self, number: int) -> Progress:
+        """Say nothing of workers either."""
+        return self
 
     def close(self) -> None:
         """Say nothing."""
@@ -132,13 +140,17 @@ class PlainProgress:
     Args:
         stream: Where lines go.
         now: A clock, in seconds.
+        worker: Which worker's cells these are, empty where there are none.
     """
 
-    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, now: Callable[[], float] = time.monotonic, worker: str = ""
+    ) -> None:
         self._stream = stream
         self._now = now
+        self._worker = worker
         self._left = TimeLeft(now)
-        self._place = ""
+        self._place = worker
         self._phase = ""
         self._steps: int | None = None
         self._last_line = now()
@@ -150,8 +162,9 @@ class PlainProgress:
     def cell(self, index: int, total: int, label: str) -> None:
         """Say which cell starts."""
         self._left.start_cell(total - index)
-        self._place = f"[{index}/{total}]"
-        self._say(f"{self._place} {label}{_approximately(self._left.in_grid(), 'for the grid')}")
+        self._place = self._worker or f"[{index}/{total}]"
+        left = None if self._worker else self._left.in_grid()
+        self._say(f"{self._place} {label}{_approximately(left, 'for the grid')}")
 
     def phase(self, name: str, steps: int | None = None) -> None:
         """Say which phase starts."""
@@ -170,14 +183,20 @@ class PlainProgress:
 
     def note(self, line: str) -> None:
         """Say the line."""
-        self._say(line)
+        self._say(f"{self._worker} {line}".strip())
 
     def end_cell(self, status: str, line: str) -> None:
         """Say how the cell ended."""
         self._say(end_line(f"{self._place} {status}", self._left.end_cell(), line))
 
-    def finished(self, done: int, total: int) -> None:
-        """Nothing is drawn."""
+    def finished(self, done: int, total: int, seconds_left: float) -> None:
+        """Say how far the grid is."""
+        left = _approximately(seconds_left, "for the grid") if done < total else ""
+        self._say(f"{done} of {total} cells are over{left}")
+
+    def of_worker(self, number: int) -> PlainProgress:
+        """Return where a worker's lines go: here, with its number in front."""
+        return PlainProgress(self._stream, self._now, f"worker {number}:")
 
     def close(self) -> None:
         """Nothing is held."""

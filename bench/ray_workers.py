@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,10 @@ from typing import Any
 from bench.device import Compute
 from bench.failures import first_line
 from bench.options import RunOptions
+from bench.place import Ended, Hear
 from bench.ray_cluster import Share, ray_cluster
-from bench.workbench import Workbench
-from bench.worker import Job, Kind, Message
+from bench.worker_messages import Job, Kind, Message
 from bench.worker_process import WorkerProcess
-from bench.workers import Ended, Hear
 
 PLACED_SECONDS = 60.0
 """People are told that a worker waits for a free machine after so long."""
@@ -80,7 +79,8 @@ class NodeWorker:
             self._told.put(Message(kind=Kind.USAGE, text=problem))
             self._told.put(Ended())
             return
-        self._process = WorkerProcess(job, folder=shared.start, capture=True)
+        self._process = WorkerProcess(job.threads, folder=shared.start, capture=True)
+        self._process.give(job)
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     def node(self) -> str:
@@ -257,18 +257,20 @@ class RayPlace:
 
 
 @contextmanager
-def ray_place(bench: Workbench, cells: int) -> Iterator[RayPlace]:
+def ray_place(
+    run: RunOptions, compute: Compute, say: Callable[[str], None], cells: int
+) -> Iterator[RayPlace]:
     """Connect to the cluster of a run, or start one here, for so many cells.
 
     Raises:
         UsageError: There is no such cluster, or it has no GPU where the run needs one.
     """
-    run, on_gpu = bench.options, bench.compute.device.startswith("cuda")
+    on_gpu = compute.device.startswith("cuda")
     with ray_cluster(run.ray_address) as cluster, shared_folder(run.out) as shared:
         count = min(cluster.worker_count(run.workers, on_gpu=on_gpu), cells)
         share = cluster.share(count, on_gpu=on_gpu)
-        place = RayPlace(run, bench.compute, count, share, shared)
-        bench.say(str(place))
+        place = RayPlace(run, compute, count, share, shared)
+        say(str(place))
         if cluster.gpus and run.device == "auto" and not on_gpu:
-            bench.say("Ray has GPUs, but auto looks at this machine: --device cuda uses them")
+            say("Ray has GPUs, but auto looks at this machine: --device cuda uses them")
         yield place

@@ -69,6 +69,7 @@ def plan(config: Path | None, **given: Any) -> None:
 
 
 def _plan(options: RunOptions) -> None:
+    from bench.cell import CellState
     from bench.estimates import grid_cost
     from bench.grid import plan_grid
     from bench.plan_table import print_plan
@@ -78,7 +79,8 @@ def _plan(options: RunOptions) -> None:
     store = ResultsStore(options.out)
     store.refuse_newer()
     cells = plan_grid(options, store)
-    print_plan(cells, grid_cost(cells, store.summaries()), worker_count(options))
+    left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
+    print_plan(cells, grid_cost(cells, store.summaries()), worker_count(options, left))
 
 
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:

@@ -126,6 +126,8 @@ def _measure_cell(
     adapter, spec = recipe.adapter, cell.spec
     signals = BaseSignals(base, facts, prompt, bench.cache)
 
+    bench.measure_base(cell, base, signals, progress)
+
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
         attached = attach(base, signals, recipe, spec, cell.calibration)

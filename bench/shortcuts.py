@@ -25,6 +25,8 @@ class Shortcut(StrEnum):
     """The frozen head's weights are laid out once, not at every product."""
     BASE_STATES = "base_states"
     """What the base's head is given on the texts of drift is kept over the cells of a model."""
+    KEPT_BASE = "kept_base"
+    """What the base answers and scores is measured by one process and kept for the others."""
     ONE_UPDATE = "one_update"
     """The optimizer updates all tensors in one call, not in a dozen calls each."""
 

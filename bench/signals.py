@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from bench.answer_states import fact_deviations
 from bench.answering import answer_budget, greedy_answers
+from bench.costed_cache import CostedCache, Shared
 from bench.device_map import is_divided
 from bench.encoding import Example, encode_all
 from bench.evaluation import Responses, respond
 from bench.fact_rows import AnswerSpace
 from bench.knowledge import measure_knowledge
 from bench.models import Base
-from bench.phases import CostedCache
 from bench.records import Knowledge
 from bench.text_space import TextSpace
 from methods.covariance import Covariances, input_covariances
@@ -58,7 +58,7 @@ class BaseSignals:
     def before(self) -> Responses:
         """What the pristine base says about the facts."""
         key = self._key("before", self._digest, self._prompt.digest)
-        return self._cache.get(key, self._respond)
+        return self._cache.shared(Shared(key, self._respond, Responses))
 
     @property
     def distance(self) -> Tensor:
@@ -85,13 +85,13 @@ class BaseSignals:
     @property
     def knowledge(self) -> tuple[Knowledge, ...]:
         """What the base knows of each fact, greedily and sampled."""
-        base, answers = self._base, self.before.answers
-        return self._cache.get(
-            self._key("knowledge", self._digest, self._prompt.digest),
-            lambda: measure_knowledge(
-                base.model, base.tokenizer, self.facts, self._prompt, answers
-            ),
-        )
+        return self._cache.shared(self.all_answers)
+
+    @property
+    def all_answers(self) -> Shared[tuple[Knowledge, ...]]:
+        """What takes the base longest: its knowledge, for which it answers greedily first."""
+        key = self._key("knowledge", self._digest, self._prompt.digest)
+        return Shared(key, self._measure_knowledge, tuple[Knowledge, ...])
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
         """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
@@ -140,7 +140,11 @@ class BaseSignals:
     def _respond(self) -> Responses:
         return respond(self._base.model, self._base.tokenizer, self.facts, self._prompt)
 
-    def _key(self, kind: str, *parts: str) -> Hashable:
+    def _measure_knowledge(self) -> tuple[Knowledge, ...]:
+        base, answers = self._base, self.before.answers
+        return measure_knowledge(base.model, base.tokenizer, self.facts, self._prompt, answers)
+
+    def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
         return (kind, self._base.name, self._base.revision, str(self._base.model.dtype), *parts)
 
 

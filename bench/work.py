@@ -102,7 +102,7 @@ class Work:
             if cell.damaged:
                 self.store.set_aside(cell.cell_id)
                 self.progress.note(f"{cell.why}: set aside as .damaged, its cell is run again")
-            self.progress.cell(total - len(self._left) + 1, total, label(cell))
+            self.progress.cell(total - len(self._left) + 1, total, cell.label)
             result = run_cell(cell, self.bench, self.progress)
             self._keep(result)
         finally:
@@ -133,14 +133,6 @@ class Work:
         where = f", one by {owner}" if owner else ""
         self.progress.note(f"{len(self._left)} cells run in another process{where}: waiting")
         return True
-
-
-def label(cell: PlannedCell) -> str:
-    """Name a cell for people."""
-    spec = cell.spec
-    stage = [spec.fact_set.value] if spec.fact_set else []
-    rate = f"lr {spec.learning_rate:g}"
-    return " · ".join([*stage, spec.method, spec.model, spec.task, rate, f"seed {spec.seed}"])
 
 
 def outcome_line(record: CellRecord) -> str:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from bench.cell import PlannedCell
+from bench.costed_cache import CostedCache, Shared
 from bench.device import Compute
 from bench.device_map import is_divided
+from bench.forgetting.items import ItemScores
 from bench.forgetting.suite import ForgettingSuite, Seen, TaskShelf, build_suite
+from bench.kept_values import KeptValues, measured_with
 from bench.models import Base, load_base
 from bench.options import DeviceMap, RunOptions
 from bench.packed_head import pack_head
-from bench.phases import CostedCache
+from bench.progress import Progress
 from bench.records import Forgetting
+from bench.signals import BaseSignals
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
@@ -29,13 +34,21 @@ class Workbench:
         options: The run's options.
         compute: Device and dtype.
         say: Receives lines for people.
+        number: Of the worker, from 0.
     """
 
-    def __init__(self, options: RunOptions, compute: Compute, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: RunOptions,
+        compute: Compute,
+        say: Callable[[str], None],
+        number: int = 0,
+    ) -> None:
         self.options = options
         self.compute = compute
         self.say = say
-        self.cache = CostedCache()
+        self._number = number
+        self.cache = CostedCache(self._kept())
         self._suites: dict[tuple[str, str], ForgettingSuite] = {}
         self._shelf = TaskShelf()
         self._base: Base | None = None
@@ -44,7 +57,7 @@ class Workbench:
         """Return the cell's base, loading it when another model was resident."""
         if self._base is None or self._base.name != cell.spec.model:
             self._base = None
-            self.cache = CostedCache()  # its values belong to the previous base
+            self.cache = CostedCache(self._kept())  # its values belong to the previous base
             gc.unfreeze()
             self.free_memory()
             self._base = load_base(
@@ -57,6 +70,9 @@ class Workbench:
             )
             pack_head(self._base.model)
         return self._base
+
+    def _kept(self) -> KeptValues:
+        return KeptValues(self.options.out, partial(measured_with, self.compute))
 
     @property
     def resident(self) -> str:
@@ -109,6 +125,41 @@ class Workbench:
     def forgetting(self, cell: PlannedCell, base: Base, model: nn.Module) -> list[Forgetting]:
         """Score a model on every forgetting task of the run, paired with the pristine base."""
         suite = self.suite(cell)
-        for name, task in suite.tasks.items():  # through the cache, so that its cost is on record
-            self.cache.get(("base score", id(task)), partial(suite.base_scores, base, name))
-        return [suite.measure(base, model, name) for name in suite.names]
+        return [
+            suite.measure(base, model, name, self._base_scores(base, suite, name))
+            for name in suite.names
+        ]
+
+    def measure_base(
+        self, cell: PlannedCell, base: Base, signals: BaseSignals, progress: Progress
+    ) -> None:
+        """Ask the base what every cell of its facts needs and no other process has or does.
+
+        Each worker begins elsewhere, so that they share that work.
+        """
+        suite = self.suite(cell)
+        scores = (self._shared_scores(base, suite, name) for name in suite.names)
+        needed: list[Shared[Any]] = [signals.all_answers, *filter(None, scores)]
+        wanted = [value for value in needed if not self.cache.holds(value)]
+        if wanted:
+            progress.phase("measure the base")
+        first = self._number % len(needed)
+        for value in [*wanted[first:], *wanted[:first]]:
+            self.cache.prepare(value)
+
+    def _base_scores(self, base: Base, suite: ForgettingSuite, name: str) -> ItemScores:
+        """Return the pristine base's scores through the cache, so that their cost is on record."""
+        shared = self._shared_scores(base, suite, name)
+        if shared is not None:
+            return self.cache.shared(shared)
+        key = ("base score", id(suite.tasks[name]))
+        return self.cache.get(key, partial(suite.base_scores, base, name))
+
+    def _shared_scores(
+        self, base: Base, suite: ForgettingSuite, name: str
+    ) -> Shared[ItemScores] | None:
+        content = suite.tasks[name].content
+        if not content:
+            return None
+        key = ("base score", base.name, base.revision, str(base.model.dtype), name, content)
+        return Shared(key, partial(suite.base_scores, base, name), ItemScores)

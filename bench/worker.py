@@ -11,72 +11,29 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from pydantic import BaseModel, ConfigDict
-
+from bench.cautions import forgetting_notes
 from bench.cell import PlannedCell
-from bench.claims import Claims, Process, this_process
+from bench.claims import Claims, this_process
 from bench.failures import NoSpaceError
 from bench.grid import find_cells
 from bench.options import Executor, RunOptions
-from bench.progress import PlainProgress, end_line
+from bench.progress import Silent
 from bench.quiet import quiet_libraries
-from bench.store import ResultsStore, Stamp
+from bench.store import ResultsStore
+from bench.worker_messages import Job, Kind, Message
 from tasks.errors import UsageError
 
-
-class Job(BaseModel):
-    """What a worker is to do.
-
-    Attributes:
-        options: The run's `RunOptions`, with the worker's own device.
-        stamps: The cells to run, with the stamps of their records when the run began.
-        number: The worker's, from 1.
-        threads: It computes with.
-        wait: Whether to wait for cells that run elsewhere.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    options: dict[str, Any]
-    stamps: dict[str, Stamp | None]
-    number: int
-    threads: int
-    wait: bool
+STEP_SECONDS = 0.5
+"""Least time between two messages on the steps of a phase."""
 
 
-class Kind(StrEnum):
-    """What a message says."""
-
-    STARTED = "started"
-    CELL = "cell"
-    LINE = "line"
-    ENDED = "ended"
-    USAGE = "usage"
-    NO_SPACE = "no space"
-
-
-class Message(BaseModel):
-    """One line of a worker to the process that started it.
-
-    Attributes:
-        kind, text: What it says.
-        process: With `STARTED`: who will claim cells.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Kind
-    text: str = ""
-    process: Process | None = None
-
-
-class TellingProgress(PlainProgress):
+class TellingProgress(Silent):
     """Tells what happens to the process that started this one.
 
     Args:
@@ -84,29 +41,42 @@ class TellingProgress(PlainProgress):
     """
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
-        super().__init__(sys.stderr)
         self._tell = tell
+        self._told_step = 0.0
 
     def cell(self, index: int, total: int, label: str) -> None:
-        """Tell which cell starts; how many are done is known there."""
-        self._left.start_cell(0)
+        """Tell which cell starts; how many are over is known there."""
         self._tell(Message(kind=Kind.CELL, text=label))
+
+    def phase(self, name: str, steps: int | None = None) -> None:
+        """Tell which phase starts."""
+        self._tell(Message(kind=Kind.PHASE, text=name, steps=steps))
+
+    def step(self, done: int, loss: float | None = None) -> None:
+        """Tell where the phase is, once in a while."""
+        now = time.monotonic()
+        if now - self._told_step >= STEP_SECONDS:
+            self._told_step = now
+            self._tell(Message(kind=Kind.STEP, steps=done, loss=loss))
+
+    def note(self, line: str) -> None:
+        """Tell the line."""
+        self._tell(Message(kind=Kind.LINE, text=line))
 
     def end_cell(self, status: str, line: str) -> None:
         """Tell how the cell ended."""
-        text = end_line(status, self._left.end_cell(), line)
-        self._tell(Message(kind=Kind.ENDED, text=text))
-
-    def _say(self, line: str) -> None:
-        self._last_line = self._now()
-        self._tell(Message(kind=Kind.LINE, text=line.strip()))
+        self._tell(Message(kind=Kind.ENDED, text=status, detail=line))
 
 
 def main() -> int:
     """Do the job on standard input; return the exit status."""
     quiet_libraries()
     tell = _messages()
-    job = Job.model_validate_json(sys.stdin.readline())
+    _import_ahead()
+    given = sys.stdin.readline()
+    if not given:  # the process that started this one is gone
+        return 0
+    job = Job.model_validate_json(given)
     _end_when_asked()
     tell(Message(kind=Kind.STARTED, process=this_process()))
     try:
@@ -119,6 +89,13 @@ def main() -> int:
         pass
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway: no word of that on the way out
     return 0
+
+
+def _import_ahead() -> None:
+    """Import what any cell needs, which takes seconds, before it is known what to do."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    import bench.work  # noqa: F401
 
 
 def _work(job: Job, tell: Callable[[Message], None]) -> None:
@@ -138,8 +115,12 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         torch.cuda.set_device(compute.device)  # else caches are emptied, and made, on the first
     progress = TellingProgress(tell)
     with Claims(store.folder) as claims:
-        work = Work(Workbench(options, compute, progress.note), store, claims, progress)
-        work.run(_in_turn(_cells(job, options, store), job.number), wait=job.wait)
+        bench = Workbench(options, compute, progress.note, job.number - 1)
+        work = Work(bench, store, claims, progress)
+        cells = _cells(job, options, store)
+        for line in forgetting_notes(cells, bench):
+            tell(Message(kind=Kind.CAUTION, text=line))
+        work.run(_in_turn(cells, job.number), wait=job.wait)
 
 
 def _cells(job: Job, options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
@@ -172,17 +153,26 @@ def _messages() -> Callable[[Message], None]:
 
 
 def _end_when_asked() -> None:
-    """End at SIGTERM and when standard input ends, once: the cell in flight is noted."""
+    """End at SIGTERM and when standard input ends: the cell in flight is noted."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
+
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        # Raised inside a destructor or the like, where Python ignores it: it comes once more.
+        if lost.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(lost)
+            return
+        signal.signal(signal.SIGTERM, interrupt)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     def watch() -> None:
         sys.stdin.read()
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, interrupt)
+    sys.unraisablehook = again
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 

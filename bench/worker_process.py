@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, AnyStr
 
-from bench.worker import Job, Message
+from bench.worker_messages import Job, Message
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerProcess:
-    """Does one job.
+    """Does one job; what that takes is imported from the start, before it is given.
 
     Args:
-        job: What to do.
+        threads: It computes with.
         folder: Where it runs, which paths in the job are relative to; this process's by default.
         capture: Whether its standard error is read from `errors` instead of shown as it comes.
     """
 
-    def __init__(self, job: Job, *, folder: Path | None = None, capture: bool = False) -> None:
+    def __init__(self, threads: int, *, folder: Path | None = None, capture: bool = False) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
             stdin=subprocess.PIPE,
@@ -34,9 +34,12 @@ class WorkerProcess:
             encoding="utf-8",
             errors="replace",
             cwd=folder,
-            env=_environment(job.threads),
+            env=_environment(threads),
             start_new_session=True,  # Ctrl-C reaches the process that ends them in order
         )
+
+    def give(self, job: Job) -> None:
+        """Give it the job."""
         try:
             opened(self._process.stdin).write(job.model_dump_json() + "\n")
             opened(self._process.stdin).flush()

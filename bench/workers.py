@@ -1,8 +1,9 @@
 """Workers on one grid: started, listened to, started again where they die, ended.
 
 Each is `python -m bench.worker`: it plans the same grid, and claims cells as any process does. A
-`Place` says where they run. This side only shows what they tell. A worker that dies loses its
-cell in flight, which is run again; a cell in which two workers died is recorded as failed.
+`bench.place.Place` says where they run. This side only shows what they tell, and imports no torch.
+A worker that dies loses its cell in flight, which is run again; a cell in which two workers died is
+recorded as failed.
 """
 
 from __future__ import annotations
@@ -10,21 +11,19 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
 from bench.cell import PlannedCell
 from bench.claims import Claims, Process
-from bench.device import provenance
+from bench.device import Compute, provenance
 from bench.failures import NoSpaceError
-from bench.progress import Progress, duration
+from bench.place import Ended, Place, Running
+from bench.progress import Progress
 from bench.records import CellRecord, Status
 from bench.store import ResultsStore
-from bench.work import label
-from bench.workbench import Workbench
-from bench.worker import Job, Kind, Message
+from bench.worker_messages import Job, Kind, Message
 from tasks.errors import UsageError
 
 GRACE_SECONDS = 30.0
@@ -32,56 +31,6 @@ GRACE_SECONDS = 30.0
 
 DEATHS = 2
 """So many workers may die in one cell, or before a first cell."""
-
-
-class Ended(NamedTuple):
-    """The last that is heard of a worker.
-
-    Attributes:
-        death: What it died of, empty when it ended well.
-        lost: Whether its whole machine was lost, which is not the worker's fault.
-    """
-
-    death: str = ""
-    lost: bool = False
-
-
-Hear = Callable[[Message | Ended], None]
-"""Receives, from any thread, what a worker tells, and at last that it has ended."""
-
-
-class Running(Protocol):
-    """A worker that was started."""
-
-    def stop(self) -> None:
-        """Ask it to note its cell in flight, to give its claim back and to end; do not wait."""
-        ...
-
-    def end(self, seconds: float) -> None:
-        """Wait so long for it to end, then kill it."""
-        ...
-
-
-class Place(Protocol):
-    """Where workers run."""
-
-    @property
-    def count(self) -> int:
-        """How many run at a time."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """How many threads each computes with."""
-        ...
-
-    def options(self, number: int) -> dict[str, object]:
-        """Return the run's options with the device of worker `number`, from 1."""
-        ...
-
-    def start(self, job: Job, hear: Hear) -> Running:
-        """Start a worker; return at once."""
-        ...
 
 
 @dataclass(eq=False)
@@ -114,20 +63,22 @@ class Workers:
     """Runs cells in several processes.
 
     Attributes:
-        bench: Options and compute of the run; no model is loaded in this process.
+        compute: On what the run computes; no model is loaded in this process.
         store, claims: Of the results folder.
         progress: Receives what workers tell.
         place: Where they run.
         ran: Cells that ran.
     """
 
-    bench: Workbench
+    compute: Compute
     store: ResultsStore
     claims: Claims
     progress: Progress
     place: Place
     ran: int = 0
     _todo: dict[str, PlannedCell] = field(default_factory=dict)
+    _cautions: set[str] = field(default_factory=set)
+    _lanes: dict[int, Progress] = field(default_factory=dict)
     _workers: list[Worker] = field(default_factory=list)
     _told: queue.Queue[tuple[Worker, Message | Ended]] = field(default_factory=queue.Queue)
     _deaths: Counter[str] = field(default_factory=Counter)
@@ -175,18 +126,39 @@ class Workers:
         if message.kind is Kind.STARTED:
             worker.process = message.process
             return
-        worker.began = worker.began or message.kind is Kind.CELL
-        text = message.text
-        if message.kind is Kind.ENDED:
-            self.ran += 1
-            self.progress.finished(self.ran, len(self._todo))
-            text += f" ({self.ran} of {len(self._todo)}{self._left()})"
-        self.progress.note(f"worker {worker.number}: {text}")
+        if message.kind is Kind.CAUTION:
+            self._caution(message.text)
+            return
+        shown = self._shown(worker.number)
+        if message.kind is Kind.CELL:
+            worker.began = True
+            shown.cell(self.ran + 1, len(self._todo), message.text)
+        elif message.kind is Kind.PHASE:
+            shown.phase(message.text, message.steps)
+        elif message.kind is Kind.STEP:
+            shown.step(message.steps or 0, message.loss)
+        elif message.kind is Kind.LINE:
+            shown.note(message.text)
+        else:
+            shown.end_cell(message.text, message.detail)
+            self._one_more()
 
-    def _left(self) -> str:
+    def _caution(self, line: str) -> None:
+        """Say once what every worker finds."""
+        if line not in self._cautions:
+            self._cautions.add(line)
+            self.progress.note(line)
+
+    def _shown(self, number: int) -> Progress:
+        if number not in self._lanes:
+            self._lanes[number] = self.progress.of_worker(number)
+        return self._lanes[number]
+
+    def _one_more(self) -> None:
+        self.ran += 1
+        each = (time.monotonic() - self._since) / self.ran
         left = len(self._todo) - self.ran
-        seconds = (time.monotonic() - self._since) / self.ran * left
-        return f", about {duration(seconds)} left" if left else ""
+        self.progress.finished(self.ran, len(self._todo), each * left)
 
     def _ended(self, worker: Worker, ended: Ended) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
@@ -228,12 +200,12 @@ class Workers:
             spec=cell.spec,
             status=Status.FAILED,
             reason=reason,
-            provenance={**provenance(self.bench.compute), "finished": finished},
+            provenance={**provenance(self.compute), "finished": finished},
         )
         self.store.write(record, [])
         self.claims.release(cell.cell_id)
-        self.ran += 1
-        self.progress.note(f"failed: {label(cell)}: {reason}")
+        self.progress.note(f"failed: {cell.label}: {reason}")
+        self._one_more()
 
     def _unfinished(self) -> bool:
         cells = self._todo.items()

@@ -42,6 +42,7 @@ class Drift:
 
     name: str = "drift"
     notes: tuple[str, ...] = ()
+    content: str = ""  # the base itself scores 0, and each process samples the texts
     _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
     _states: dict[tuple[str, ...], BaseStates] = field(default_factory=dict, repr=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,7 +18,7 @@ from bench.forgetting.language_model import SharedPrefixLM
 from bench.forgetting.undisturbed import quiet, undisturbed
 from bench.models import Base
 from tasks.errors import UsageError
-from tasks.fact import Fact
+from tasks.fact import Fact, facts_digest
 from tasks.forgetting.harness import harness_spec
 from tasks.prompt import Prompt
 
@@ -37,12 +38,14 @@ class HarnessTask:
         task: lm-eval's object.
         limit: At most so many documents; None runs all.
         notes: Lines for people about how it is measured.
+        content: What pins its items.
     """
 
     name: str
     task: ConfigurableTask
     limit: int | None = None
     notes: tuple[str, ...] = ()
+    content: str = ""
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score a model per document by the task's first metric and first filter."""
@@ -96,7 +99,20 @@ def knowledge_harness_task(
     rows = {"test": Dataset.from_list(list(spec.rows))}
     config = {**spec.config, "custom_dataset": lambda **_: rows}
     with quiet():
-        return HarnessTask(name, ConfigurableTask(config=config), notes=notes)
+        task = ConfigurableTask(config=config)
+    return HarnessTask(
+        name, task, notes=notes, content=f"facts {facts_digest(facts)} {prompt.digest}"
+    )
+
+
+def documents_digest(task: ConfigurableTask, limit: int | None) -> str:
+    """Return a digest of the documents that are asked; empty where prompts show others as well."""
+    if task.config.num_fewshot:
+        return ""
+    digest = hashlib.sha256()
+    for _, document in task.doc_iterator(limit=limit):
+        digest.update(json.dumps(document, sort_keys=True, default=str).encode())
+    return f"documents {digest.hexdigest()}"
 
 
 def check_runnable(name: str, task: ConfigurableTask) -> None:

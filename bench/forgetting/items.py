@@ -54,6 +54,11 @@ class ForgettingTask(Protocol):
         """Lines for people about how it is measured; usually none."""
         ...
 
+    @property
+    def content(self) -> str:
+        """What pins its items, so that a base's scores can be kept; empty where nothing does."""
+        ...
+
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score a `model` that came from `base`, or its own, without changing anything."""
         ...

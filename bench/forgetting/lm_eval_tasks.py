@@ -10,7 +10,7 @@ import jinja2
 import lm_eval.tasks
 from lm_eval.api.task import ConfigurableTask
 
-from bench.forgetting.harness import HarnessTask, check_runnable
+from bench.forgetting.harness import HarnessTask, check_runnable, documents_digest
 from bench.forgetting.hub import hub_or_cache
 from bench.forgetting.local_data import SUFFIXES, Wanted, read_rows
 from bench.forgetting.undisturbed import quiet
@@ -34,7 +34,8 @@ def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> Ha
         check_runnable(name, task)
     if task.config.num_fewshot is None:
         task.set_config("num_fewshot", 0)
-    return HarnessTask(f"lm_eval:{name}", task, limit, local[1] if local else ())
+    notes, content = local[1] if local else (), documents_digest(task, limit)
+    return HarnessTask(f"lm_eval:{name}", task, limit, notes, content)
 
 
 def task_config(name: str) -> Config:

@@ -87,9 +87,18 @@ class ForgettingSuite:
         """Return the pristine base's scores on a task, measured on first use."""
         return self._shelf.base_scores(base, self._tasks[name])
 
-    def measure(self, base: Base, model: nn.Module, name: str) -> Forgetting:
-        """Score a model tuned from `base` on a task, paired per item with the base."""
-        pristine = self.base_scores(base, name)
+    def measure(
+        self, base: Base, model: nn.Module, name: str, pristine: ItemScores | None = None
+    ) -> Forgetting:
+        """Score a model tuned from `base` on a task, paired per item with the base.
+
+        Args:
+            base: The pristine base.
+            model: The tuned model.
+            name: Of the task.
+            pristine: The base's scores, where they are known; else it is asked on first use.
+        """
+        pristine = pristine or self.base_scores(base, name)
         return compare(pristine, self._tasks[name].score(base, model), self._limit)
 
 

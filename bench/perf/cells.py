@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.attaching import Attached, attach
 from bench.cell import PlannedCell
+from bench.costed_cache import CostedCache
 from bench.decoding import stop_tokens
 from bench.evaluation import budget_for
 from bench.forgetting.suite import Seen, forget_facts
@@ -18,7 +19,6 @@ from bench.models import EMBEDDED, Base
 from bench.options import RunOptions, build_options
 from bench.perf.entries import Bench
 from bench.perf.usual.job import Job
-from bench.phases import CostedCache
 from bench.signals import BaseSignals, calibration_facts, calibration_text
 from bench.store import ResultsStore
 from bench.training import data_order_seed

@@ -38,7 +38,7 @@ def interval_remark(section: Section) -> str:
     """Say what the intervals of a section cover."""
     kinds = {row.interval_kind for row in section.done}
     found = [text for kind, text in _KINDS.items() if kind in kinds]
-    return f"Intervals: {'; '.join(found)}." if found else ""
+    return f"Intervals are of 95 %, each by itself; {'; '.join(found)}." if found else ""
 
 
 def comparison_remark(section: Section) -> str:

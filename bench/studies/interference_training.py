@@ -12,13 +12,13 @@ from torch import nn
 from bench.answer_states import answer_states
 from bench.answering import LONGEST_ANSWER, greedy_answers
 from bench.attaching import attach
+from bench.costed_cache import CostedCache
 from bench.encoding import batches_by_length, collate, encode
 from bench.evaluation import EVALUATION_BATCH
 from bench.fact_rows import AnswerSpace
 from bench.failures import first_line, is_out_of_memory
 from bench.likelihood import negative_log_likelihoods
 from bench.models import Base
-from bench.phases import CostedCache
 from bench.records import Status
 from bench.signals import BaseSignals, training_examples
 from bench.studies.interference_plan import PlannedTraining

@@ -7,10 +7,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from bench.answer_states import answer_states, fact_deviations, latent_states
+from bench.costed_cache import CostedCache
 from bench.encoding import collate, encode
 from bench.lending import borrow
 from bench.models import Base
-from bench.phases import CostedCache
 from bench.signals import BaseSignals
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt

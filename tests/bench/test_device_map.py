@@ -151,10 +151,13 @@ def test_a_map_needs_a_gpu_and_a_word_it_knows(grid, capsys, monkeypatch):
 
 
 def test_one_worker_takes_all_gpus(grid, monkeypatch):
-    monkeypatch.setattr("bench.worker_count._on_gpu", lambda options: True)
+    gpus = Compute("cuda:0", "bfloat16")
+    monkeypatch.setattr("bench.worker_count.compute_of", lambda options: gpus)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert worker_count(grid("lora", workers="auto")) == 4
-    assert worker_count(grid("lora", workers="auto", device_map="auto")) == 1
+    assert worker_count(grid("lora"), [None] * 8) == 4
+    assert worker_count(grid("lora"), [None] * 3) == 3
+    assert worker_count(grid("lora", device="cuda:1"), [None] * 8) == 1
+    assert worker_count(grid("lora", device_map="auto"), [None] * 8) == 1
 
 
 def test_the_cells_of_a_map_are_those_of_one_device(grid, monkeypatch):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bench.answering import greedy_answers, sampled_answers
+from bench.costed_cache import CostedCache
 from bench.decoding import Sampling
 from bench.knowledge import SAMPLES, TEMPERATURE, measure_knowledge
-from bench.phases import CostedCache
 from bench.records import Knowledge
 from bench.signals import BaseSignals
 from tasks.fact import Fact
@@ -72,7 +72,8 @@ def test_no_prompt_has_no_samples(tiny_base):
 def test_tokens_are_drawn_as_often_as_the_softmax_says():
     logits = torch.tensor([[0.0, 2.0, -torch.inf, 1.0]])
     draws = torch.linspace(0, 1, 10_001)[:-1, None]
-    tokens = Sampling(0.5, draws)(logits.expand(len(draws), -1), 0)
+    everyone = torch.ones(len(draws), dtype=torch.bool)
+    tokens = Sampling(0.5, draws)(logits.expand(len(draws), -1), 0, everyone)
     shares = torch.bincount(tokens, minlength=4) / len(draws)
     assert shares[2] == 0
     assert shares.tolist() == pytest.approx((logits[0] / 0.5).softmax(-1).tolist(), abs=2e-4)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from bench import worker_count as worker_counts
 from bench.cell import CellState
 from bench.estimates import grid_cost
 from bench.grid import plan_grid
+from bench.models import ModelSource
 from bench.option_types import shard_numbers
 from bench.options import build_options
 from bench.plan_table import cost_line, print_plan
@@ -116,11 +119,57 @@ def test_workers_that_cannot_be_are_refused(options, given):
         options(workers=given)
 
 
-def test_workers_and_shards_are_read(options, monkeypatch):
+def test_shards_and_threads_are_read(monkeypatch):
     assert shard_numbers("2/8") == (2, 8)
-    assert worker_count(options(workers=3)) == 3
-    assert worker_count(options(workers="auto")) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads_each(2) == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads_each(10**6) == 1
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of some cores and free memory without a GPU, where cells are of one model."""
+
+    def count(options, cells=8, cores=16, gib=100, weights=134.5e6, threads=0):
+        monkeypatch.setattr("bench.worker_count.cores", lambda: cores)
+        monkeypatch.setattr("bench.worker_count.threads_asked", lambda: threads)
+        monkeypatch.setattr("bench.worker_count._free_memory", lambda: gib * 2**30)
+        monkeypatch.setattr("bench.worker_count.weights_of", lambda source: weights)
+        source = ModelSource("some", "folder")
+        return worker_count(options, [SimpleNamespace(source=source) for _ in range(cells)])
+
+    return count
+
+
+def test_cells_run_on_all_cores_as_far_as_memory_allows(options, machine):
+    auto = options()
+    assert auto.workers == "auto"
+    assert machine(auto) == 8, "one for each cell"
+    assert machine(auto, cores=2) == 2, "one for each core"
+    assert machine(auto, threads=4) == 4, "each computes with OMP_NUM_THREADS"
+    assert machine(auto, cores=2, threads=2) == 1
+    assert machine(auto, gib=7) == 2, "each may need 3 GiB"
+    assert machine(auto, gib=2) == 1
+    assert machine(auto, cells=0) == 1
+    assert machine(auto, gib=500, weights=7e9) == 4
+    assert machine(auto, weights=40e6) == 1, "starting a process takes longer than its cells"
+    assert machine(auto, weights=None) == 1, "nobody knows how large the model is"
+
+
+def test_workers_that_were_asked_for_are_started(options, machine):
+    assert machine(options(workers=3), cores=1, gib=1, weights=None) == 3
+    assert machine(options(workers=3), cells=2) == 2
+
+
+def test_a_container_has_the_cores_and_the_memory_that_it_is_given(tmp_path, monkeypatch):
+    whole = worker_counts.cores(), worker_counts._free_memory()
+    monkeypatch.setattr(worker_counts, "_CONTAINER", tmp_path)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert worker_counts.cores() == whole[0]
+    assert worker_counts._free_memory() == pytest.approx(whole[1], rel=0.5)
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text(str(64 * 2**20))
+    (tmp_path / "memory.current").write_text(str(24 * 2**20))
+    assert (worker_counts.cores(), worker_counts._free_memory()) == (1, 40 * 2**20)

@@ -59,6 +59,59 @@ def test_plain_lines_tell_phases_and_are_rare_within_them():
     ]
 
 
+def two_workers(progress, clock):
+    """Two cells side by side, one of which says something."""
+    progress.grid(2, 0)
+    lanes = {number: progress.of_worker(number) for number in (1, 2)}
+    for number, lane in lanes.items():
+        lane.cell(1, 2, f"method{number} · countries")
+        lane.phase("train", 30)
+    clock.seconds += 12
+    lanes[2].step(10, 0.5)
+    lanes[1].note("a download")
+    clock.seconds += 18
+    for number in (1, 2):
+        lanes[number].end_cell("done", "reliability 0.90")
+        progress.finished(number, 2, 30.0 * (2 - number))
+    return lanes
+
+
+def test_plain_lines_of_workers_are_told_apart():
+    stream, clock = io.StringIO(), Clock()
+    two_workers(PlainProgress(stream, clock), clock)
+    assert stream.getvalue().splitlines() == [
+        "2 cells to run",
+        "worker 1: method1 · countries",
+        "worker 1: train, 30 steps",
+        "worker 2: method2 · countries",
+        "worker 2: train, 30 steps",
+        "worker 2: train 10/30, loss 0.500, about 24 s left for this phase",
+        "worker 1: a download",
+        "worker 1: done in 30 s: reliability 0.90",
+        "1 of 2 cells are over, about 30 s left for the grid",
+        "worker 2: done in 30 s: reliability 0.90",
+        "2 of 2 cells are over",
+    ]
+
+
+def test_the_live_display_has_a_bar_for_each_worker():
+    stream, clock = io.StringIO(), Clock()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    live = LiveProgress(console)
+    two_workers(live, clock)
+    lane = live.of_worker(3)
+    lane.cell(2, 3, "dora[r=4] · countries")
+    lane.phase("train", 30)
+    lane.step(12, 0.25)
+    shown = "\n".join(str(line) for line in console.render_lines(live._bars))
+    for word in ("2 of 2 cells", "worker 3 · train", "12/30, loss 0.250", "dora[r=4] · countries"):
+        assert word in shown
+    assert "worker 1" not in shown, "its cell is over"
+    live.close()
+    assert "worker 1: a download" in stream.getvalue()
+    assert "done method2 · countries in" in stream.getvalue()
+
+
 def test_a_stream_that_is_no_terminal_gets_plain_lines():
     assert isinstance(open_progress(io.StringIO()), PlainProgress)
 

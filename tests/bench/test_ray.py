@@ -25,7 +25,7 @@ from bench.ray_cluster import OBJECT_STORE_BYTES  # noqa: E402
 from bench.ray_workers import SharedFolder  # noqa: E402
 from bench.records import Status  # noqa: E402
 from bench.store import ResultsStore  # noqa: E402
-from bench.worker import Kind  # noqa: E402
+from bench.worker_messages import Kind  # noqa: E402
 from bench.workers import Workers  # noqa: E402
 
 

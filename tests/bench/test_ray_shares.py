@@ -11,10 +11,10 @@ from bench.claims import Claims
 from bench.cli import main
 from bench.device import Compute, compute_of
 from bench.options import build_options
+from bench.place import Ended
 from bench.ray_cluster import Cluster, Node, Share
 from bench.ray_workers import NodeWorker, RayPlace, SharedFolder
-from bench.worker import Job, Kind
-from bench.workers import Ended
+from bench.worker_messages import Job, Kind
 from tasks.errors import UsageError
 
 

@@ -7,10 +7,11 @@ import sys
 import time
 from statistics import median
 
+import pandas as pd
 import pytest
 import torch
 
-from bench import workbench
+from bench import signals, workbench
 from bench.attaching import attach
 from bench.device import Compute
 from bench.executor import run_grid
@@ -115,6 +116,32 @@ def test_between_cells_of_one_model_nothing_is_loaded_or_built(
     assert any("tokenizer.json" in entry for entry in loads[first:second])
     assert loads[second:] == []
     assert (scored.count(True), scored.count(False)) == (1, 4), "the base is asked once"
+
+
+def test_a_later_run_in_the_folder_does_not_ask_the_base_again(
+    tiny_folder, facts_file, tmp_path, monkeypatch
+):
+    scored, asked = [], []
+    score, respond = harness.HarnessTask.score, signals.respond
+    monkeypatch.setattr(
+        harness.HarnessTask, "score", lambda *a: scored.append(a[2] is a[1].model) or score(*a)
+    )
+    monkeypatch.setattr(signals, "respond", lambda *a: asked.append(a) or respond(*a))
+
+    def run(method, out):
+        chosen = options(tiny_folder, facts_file, tmp_path / out, methods=method)
+        [record] = run_grid(chosen, Silent()).records
+        rows = ResultsStore(chosen.out).rows(record.cell_id)
+        return record.model_dump(include={"metrics", "forgetting", "curve"}), rows
+
+    run("lora[r=4]", "one")
+    assert (scored.count(True), len(asked)) == (1, 1)
+    found, rows = run("pissa[r=4]", "one")
+    assert (scored.count(True), len(asked)) == (1, 1)
+    expected, expected_rows = run("pissa[r=4]", "another")
+    assert (scored.count(True), len(asked)) == (2, 2)
+    assert found == expected
+    pd.testing.assert_frame_equal(rows, expected_rows)
 
 
 @pytest.mark.integration

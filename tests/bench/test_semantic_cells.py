@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.costed_cache import CostedCache
 from bench.decisions import decide
 from bench.device import Compute
 from bench.executor import run_grid
 from bench.grid import plan_grid
 from bench.lending import borrow
 from bench.options import build_options
-from bench.phases import CostedCache
 from bench.progress import Silent
 from bench.records import Status
 from bench.runner import run_cell

@@ -8,6 +8,7 @@ import pytest
 from bench import fusing, packed_head, passes
 from bench.executor import run_grid
 from bench.forgetting.base_states import BaseStates
+from bench.kept_values import KeptValues
 from bench.options import build_options
 from bench.progress import Silent
 from bench.records import Status
@@ -58,6 +59,7 @@ def test_a_grid_without_any_shortcut_gives_the_same_numbers(
         (passes.TokenTree, "logits"),
         (BaseStates, "again"),
         (packed_head, "_multiplied"),
+        (KeptValues, "write"),
     )
     for module, name in ways:
         plain = getattr(module, name)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from bench.costed_cache import CostedCache
 from bench.evaluation import respond
-from bench.phases import CostedCache
 from bench.progress import Silent
 from bench.records import Status
 from bench.signals import training_examples

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench.costed_cache import CostedCache
 from bench.fact_rows import AnswerSpace
-from bench.phases import CostedCache
 from bench.signals import BaseSignals
 from bench.text_space import CONTEXT, TextSpace
 from methods.encoder import Encoder

@@ -16,7 +16,8 @@ from bench.records import Status
 from bench.report.load import load_leaderboard
 from bench.report.remarks import failures, marks, warnings
 from bench.store import ResultsStore
-from bench.worker import Job, _cells
+from bench.worker import _cells
+from bench.worker_messages import Job
 from tasks.division import FactSet, fact_set_of
 from tasks.errors import UsageError
 
