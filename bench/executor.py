@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from bench.candidates import is_tuned
@@ -130,6 +132,8 @@ class _Stages:
             yield None
 
     def _workers(self, place: Place, claims: Claims) -> Workers:
+        # The report takes two seconds to import, for which this process has time now.
+        Thread(target=import_module, args=("bench.report.plots",), daemon=True).start()
         return Workers(self.compute, self.store, claims, self.progress, place)
 
     def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:

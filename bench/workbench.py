@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -27,6 +27,13 @@ from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
 
+class Turn(NamedTuple):
+    """A worker's number, from 0, among how many."""
+
+    number: int
+    workers: int
+
+
 class Workbench:
     """Everything that outlives a cell.
 
@@ -34,7 +41,7 @@ class Workbench:
         options: The run's options.
         compute: Device and dtype.
         say: Receives lines for people.
-        number: Of the worker, from 0.
+        turn: Which of several workers this is.
     """
 
     def __init__(
@@ -42,12 +49,12 @@ class Workbench:
         options: RunOptions,
         compute: Compute,
         say: Callable[[str], None],
-        number: int = 0,
+        turn: Turn = Turn(0, 1),  # noqa: B008, immutable
     ) -> None:
         self.options = options
         self.compute = compute
         self.say = say
-        self._number = number
+        self._turn = turn
         self.cache = CostedCache(self._kept())
         self._suites: dict[tuple[str, str], ForgettingSuite] = {}
         self._shelf = TaskShelf()
@@ -135,24 +142,29 @@ class Workbench:
     ) -> None:
         """Ask the base what every cell of its facts needs and no other process has or does.
 
-        Each worker begins elsewhere, so that they share that work.
+        Workers share that out by their numbers; what is another's and not done in time is done
+        where it is needed.
         """
         suite = self.suite(cell)
-        scores = (self._shared_scores(base, suite, name) for name in suite.names)
-        needed: list[Shared[Any]] = [signals.all_answers, *filter(None, scores)]
-        wanted = [value for value in needed if not self.cache.holds(value)]
+        needed: list[Shared[Any] | None] = [signals.all_answers]
+        for name, task in suite.tasks.items():
+            needed += [self._shared_scores(base, suite, name), task.shared(base)]
+        shares = [*filter(None, needed)][self._turn.number :: self._turn.workers]
+        wanted = [value for value in shares if not self.cache.holds(value)]
         if wanted:
             progress.phase("measure the base")
-        first = self._number % len(needed)
-        for value in [*wanted[first:], *wanted[:first]]:
+        for value in wanted:
             self.cache.prepare(value)
 
     def _base_scores(self, base: Base, suite: ForgettingSuite, name: str) -> ItemScores:
         """Return the pristine base's scores through the cache, so that their cost is on record."""
-        shared = self._shared_scores(base, suite, name)
-        if shared is not None:
-            return self.cache.shared(shared)
-        key = ("base score", id(suite.tasks[name]))
+        task = suite.tasks[name]
+        needed, scores = task.shared(base), self._shared_scores(base, suite, name)
+        if needed is not None:
+            task.take(base, self.cache.shared(needed))
+        if scores is not None:
+            return self.cache.shared(scores)
+        key = ("base score", id(task))
         return self.cache.get(key, partial(suite.base_scores, base, name))
 
     def _shared_scores(

@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from bench.costed_cache import Shared
 from bench.forgetting.base_states import BaseStates
 from bench.forgetting.items import DRIFT_METRIC, ItemScores
 from bench.forgetting.undisturbed import quiet, undisturbed
@@ -29,6 +30,9 @@ STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
 """Each sequence begins with the first token of one of these, in turn: models that saw no
 beginning-of-sequence token in training write little but one text from it alone."""
 
+Texts = list[list[int]]
+"""Token ids of each sequence."""
+
 LOGITS_AT_ONCE = 2**25
 """Bounds [batch, seq, vocab]: about 130 MB in float32 for each of the two models."""
 
@@ -42,9 +46,17 @@ class Drift:
 
     name: str = "drift"
     notes: tuple[str, ...] = ()
-    content: str = ""  # the base itself scores 0, and each process samples the texts
+    content: str = ""  # a base itself scores 0; its texts are what takes time
     _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
     _states: dict[tuple[str, ...], BaseStates] = field(default_factory=dict, repr=False)
+
+    def shared(self, base: Base) -> Shared[Texts]:
+        """Return the base's texts, as token ids."""
+        return Shared(("drift texts", *_key(base)), lambda: self._texts_of(base).tolist(), Texts)
+
+    def take(self, base: Base, value: Texts) -> None:
+        """Receive the base's texts."""
+        self._texts.setdefault(_key(base), torch.tensor(value, device=base.device))
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""

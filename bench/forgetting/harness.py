@@ -47,6 +47,12 @@ class HarnessTask:
     notes: tuple[str, ...] = ()
     content: str = ""
 
+    def shared(self, base: Base) -> None:
+        """Nothing but scores."""
+
+    def take(self, base: Base, value: Any) -> None:
+        """Nothing is given."""
+
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score a model per document by the task's first metric and first filter."""
         label = self.task.config.task

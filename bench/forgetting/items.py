@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 from scipy.stats import binom
 from torch import nn
 
+from bench.costed_cache import Shared
 from bench.models import Base
 from bench.records import Forgetting
 
@@ -57,6 +58,14 @@ class ForgettingTask(Protocol):
     @property
     def content(self) -> str:
         """What pins its items, so that a base's scores can be kept; empty where nothing does."""
+        ...
+
+    def shared(self, base: Base) -> Shared[Any] | None:
+        """What it asks the base for besides scores; one process can do it for all."""
+        ...
+
+    def take(self, base: Base, value: Any) -> None:
+        """Receive that before the first score."""
         ...
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:

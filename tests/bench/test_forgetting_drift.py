@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from bench.forgetting import drift
 from bench.forgetting.drift import Drift, sample_texts
@@ -92,6 +93,17 @@ def test_texts_are_sampled_once_for_each_base(tiny_base, monkeypatch):
     task.score(tiny_base, tiny_base.model)
     task.score(tiny_base, tuned_lora(tiny_base, 0.1))
     assert len(calls) == 1
+
+
+def test_texts_of_another_process_give_the_same_scores(tiny_base, monkeypatch):
+    shared, model = Drift().shared(tiny_base), tuned_lora(tiny_base, 0.1)
+    stored = TypeAdapter(shared.kind)
+    texts = stored.validate_json(stored.dump_json(shared.compute()))
+    expected = Drift().score(tiny_base, model)
+    monkeypatch.setattr(drift, "sample_texts", lambda base: pytest.fail("sampled again"))
+    task = Drift()
+    task.take(tiny_base, texts)
+    assert task.score(tiny_base, model) == expected
 
 
 def counted_passes(model):

@@ -101,7 +101,7 @@ def test_labels_of_crowded_points_do_not_overlap():
         axes = figure.subplots()
         axes.set(xlim=(0, 1), ylim=(0, 1))
         points = [Named(0.5 + i / 300, 0.9 + i / 200, f"method-{i}", "black") for i in range(9)]
-        label_points(axes, points)
+        label_points([(axes, points)])
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()

@@ -205,4 +205,4 @@ def test_a_killed_worker_loses_only_its_cell_and_ctrl_c_ends_the_others(typed, t
     assert [record.status for record in found.records] == [Status.DONE] * 4
     assert {record.provenance["threads"] for record in found.records} == {1}
     asked = [json.loads(path.read_text())["of"][0] for path in (tmp_path / "base").glob("*.json")]
-    assert sorted(asked) == ["before", "knowledge"], "one process asked the base, once"
+    assert sorted(asked) == ["before", "drift texts", "knowledge"], "one process asked, once"

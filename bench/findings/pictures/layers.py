@@ -57,7 +57,7 @@ def _draw(setting: Setting, adapter: str, rows: list[Row]) -> Figure:
     )
     axes.set_xlim(left=0)
     axes.margins(x=0.15, y=0.15)
-    label_points(axes, points)
+    label_points([(axes, points)])
     return figure
 
 

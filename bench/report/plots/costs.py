@@ -68,8 +68,9 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         _panel(axes, cost, rows, styles)
     for axes in grid[:, 0]:
         axes.set_ylabel("reliability, % of facts (more is better)")
-    for axes, cost in panels:
-        label_points(axes, [_named(cost, row, styles) for row in _with(cost, rows)])
+    label_points(
+        [(axes, [_named(cost, row, styles) for row in _with(cost, rows)]) for axes, cost in panels]
+    )
     return figure
 
 

@@ -42,16 +42,23 @@ class _Box(NamedTuple):
         return width * height if width > 0 and height > 0 else 0.0
 
 
-def label_points(axes: Axes, points: Sequence[Named]) -> None:
+def label_points(panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
     """Label each point at the nearest free place around it, with a thin line from far places.
 
     Limits and layout must be final: places are compared on the canvas, in pixels.
+
+    Args:
+        panels: Of one figure, each with its points.
     """
-    figure = axes.get_figure(root=True)
+    figure = panels[0][0].get_figure(root=True)
     assert figure is not None
     canvas = FigureCanvasAgg(figure)
     figure.draw_without_rendering()
-    pixels = figure.dpi / 72
+    for axes, points in panels:
+        _label(axes, points, figure.dpi / 72, canvas)
+
+
+def _label(axes: Axes, points: Sequence[Named], pixels: float, canvas: FigureCanvasAgg) -> None:
     centres = [axes.transData.transform((point.x, point.y)) for point in points]
     taken = [_around(x, y, _POINT * pixels) for x, y in centres]
     frame = _Box(*axes.get_window_extent().extents)

@@ -38,8 +38,12 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     for axes, (task, points) in zip(grid, panels.items(), strict=True):
         _panel(axes, task, points, styles)
     grid[0].set_ylabel("reliability, % of facts (more is better)")
-    for axes, (task, points) in zip(grid, panels.items(), strict=True):
-        label_points(axes, [_named(task, point, styles) for point in points])
+    label_points(
+        [
+            (axes, [_named(task, point, styles) for point in points])
+            for axes, (task, points) in zip(grid, panels.items(), strict=True)
+        ]
+    )
     return figure
 
 
