@@ -26,7 +26,10 @@ pytestmark = pytest.mark.integration
 
 ITEMS = 10
 METHODS = ("lora", "corda")
-SMALL = shlex.split(f"--limit 8 --epochs 8 --forgetting-limit {ITEMS} --device cpu --save-adapters")
+SMALL = shlex.split(
+    f"--limit 8 --epochs 8 --forgetting-limit {ITEMS} --device cpu --save-adapters --workers 1"
+)
+"""One worker: cells run in this process, where their base can be looked at."""
 
 
 @dataclass(frozen=True)
