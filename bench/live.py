@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from bench.progress import TimeLeft, duration, end_line, grid_line, step_text
+from bench.progress import Silent, TimeLeft, duration, end_line, grid_line, step_text
 from bench.redaction import for_people
 
 
@@ -94,8 +94,8 @@ class LiveProgress:
         self._console.print(for_people(line), highlight=False, markup=False)
 
 
-class LiveWorker:
-    """A worker's bar: its phase, and the cell it is of.
+class LiveWorker(Silent):
+    """A worker's bar: its phase, and the cell it is of; grid and terminal are the run's.
 
     Args:
         console: The terminal.
@@ -109,9 +109,6 @@ class LiveWorker:
         self._left = TimeLeft()
         self._phase = _PhaseBar(bars)
         self._label = ""
-
-    def grid(self, total: int, reused: int) -> None:
-        """Nothing: the grid is the run's."""
 
     def cell(self, index: int, total: int, label: str) -> None:
         """Name the running cell."""
@@ -135,16 +132,6 @@ class LiveWorker:
         """Print how the cell ended above the bars."""
         print_end(self._console, status, self._label, self._left.end_cell(), line)
         self._phase.hide()
-
-    def finished(self, done: int, total: int, seconds_left: float) -> None:
-        """Nothing: the grid is the run's."""
-
-    def of_worker(self, number: int) -> LiveWorker:
-        """A worker has none."""
-        return self
-
-    def close(self) -> None:
-        """Nothing: the terminal is the run's."""
 
 
 class _PhaseBar:
