@@ -132,8 +132,8 @@ class _Stages:
             yield None
 
     def _workers(self, place: Place, claims: Claims) -> Workers:
-        # The report takes two seconds to import, for which this process has time now.
-        Thread(target=import_module, args=("bench.report.plots",), daemon=True).start()
+        # What the report imports takes four seconds, for which this process has time now.
+        Thread(target=_import_for_report, daemon=True).start()
         return Workers(self.compute, self.store, claims, self.progress, place)
 
     def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
@@ -157,6 +157,11 @@ class _Stages:
         failed = sum(_without_result(record) for record in records)
         failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
         return GridOutcome(records, interrupted, self.ran, self.reused, failed)
+
+
+def _import_for_report() -> None:
+    for name in ("bench.report.plots", "scipy.stats"):
+        import_module(name)
 
 
 def _without_result(record: CellRecord) -> bool:

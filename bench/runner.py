@@ -126,8 +126,6 @@ def _measure_cell(
     adapter, spec = recipe.adapter, cell.spec
     signals = BaseSignals(base, facts, prompt, bench.cache)
 
-    bench.measure_base(cell, base, signals, progress)
-
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
         attached = attach(base, signals, recipe, spec, cell.calibration)
@@ -145,6 +143,9 @@ def _measure_cell(
         torch.manual_seed(spec.seed)
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
+
+    # Here, and not first: by now other workers have done some of it, or will while this one does.
+    bench.measure_base(cell, base, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):

@@ -57,8 +57,7 @@ class BaseSignals:
     @property
     def before(self) -> Responses:
         """What the pristine base says about the facts."""
-        key = self._key("before", self._digest, self._prompt.digest)
-        return self._cache.shared(Shared(key, self._respond, Responses))
+        return self._cache.shared(self.responses)
 
     @property
     def distance(self) -> Tensor:
@@ -85,11 +84,17 @@ class BaseSignals:
     @property
     def knowledge(self) -> tuple[Knowledge, ...]:
         """What the base knows of each fact, greedily and sampled."""
-        return self._cache.shared(self.all_answers)
+        return self._cache.shared(self.sampled_knowledge)
 
     @property
-    def all_answers(self) -> Shared[tuple[Knowledge, ...]]:
-        """What takes the base longest: its knowledge, for which it answers greedily first."""
+    def responses(self) -> Shared[Responses]:
+        """What `before` is made of: the base's longest work."""
+        key = self._key("before", self._digest, self._prompt.digest)
+        return Shared(key, self._respond, Responses)
+
+    @property
+    def sampled_knowledge(self) -> Shared[tuple[Knowledge, ...]]:
+        """What `knowledge` is made of; the base's responses come first."""
         key = self._key("knowledge", self._digest, self._prompt.digest)
         return Shared(key, self._measure_knowledge, tuple[Knowledge, ...])
 

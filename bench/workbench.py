@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,13 +27,6 @@ from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
 
-class Turn(NamedTuple):
-    """A worker's number, from 0, among how many."""
-
-    number: int
-    workers: int
-
-
 class Workbench:
     """Everything that outlives a cell.
 
@@ -41,20 +34,12 @@ class Workbench:
         options: The run's options.
         compute: Device and dtype.
         say: Receives lines for people.
-        turn: Which of several workers this is.
     """
 
-    def __init__(
-        self,
-        options: RunOptions,
-        compute: Compute,
-        say: Callable[[str], None],
-        turn: Turn = Turn(0, 1),  # noqa: B008, immutable
-    ) -> None:
+    def __init__(self, options: RunOptions, compute: Compute, say: Callable[[str], None]) -> None:
         self.options = options
         self.compute = compute
         self.say = say
-        self._turn = turn
         self.cache = CostedCache(self._kept())
         self._suites: dict[tuple[str, str], ForgettingSuite] = {}
         self._shelf = TaskShelf()
@@ -140,17 +125,13 @@ class Workbench:
     def measure_base(
         self, cell: PlannedCell, base: Base, signals: BaseSignals, progress: Progress
     ) -> None:
-        """Ask the base what every cell of its facts needs and no other process has or does.
-
-        Workers share that out by their numbers; what is another's and not done in time is done
-        where it is needed.
-        """
+        """Ask the base what every cell of its facts needs and no other process has or does."""
         suite = self.suite(cell)
-        needed: list[Shared[Any] | None] = [signals.all_answers]
+        needed: list[Shared[Any] | None] = [signals.responses]
         for name, task in suite.tasks.items():
             needed += [self._shared_scores(base, suite, name), task.shared(base)]
-        shares = [*filter(None, needed)][self._turn.number :: self._turn.workers]
-        wanted = [value for value in shares if not self.cache.holds(value)]
+        needed += [signals.sampled_knowledge]  # last, since it needs the first
+        wanted = [value for value in needed if value and not self.cache.holds(value)]
         if wanted:
             progress.phase("measure the base")
         for value in wanted:

@@ -103,7 +103,7 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
 
     from bench.device import choose_compute
     from bench.work import Work
-    from bench.workbench import Turn, Workbench
+    from bench.workbench import Workbench
 
     torch.set_num_threads(job.threads)
     options = RunOptions.model_validate(job.options)
@@ -115,8 +115,7 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         torch.cuda.set_device(compute.device)  # else caches are emptied, and made, on the first
     progress = TellingProgress(tell)
     with Claims(store.folder) as claims:
-        turn = Turn(job.number - 1, job.workers)
-        bench = Workbench(options, compute, progress.note, turn)
+        bench = Workbench(options, compute, progress.note)
         work = Work(bench, store, claims, progress)
         cells = _cells(job, options, store)
         for line in forgetting_notes(cells, bench):

@@ -17,7 +17,7 @@ class Job(BaseModel):
     Attributes:
         options: The run's `RunOptions`, with the worker's own device.
         stamps: The cells to run, with the stamps of their records when the run began.
-        number, workers: The worker's, from 1, and how many there are.
+        number: The worker's, from 1.
         threads: It computes with.
         wait: Whether to wait for cells that run elsewhere.
     """
@@ -27,7 +27,6 @@ class Job(BaseModel):
     options: dict[str, Any]
     stamps: dict[str, Stamp | None]
     number: int
-    workers: int
     threads: int
     wait: bool
 

@@ -103,7 +103,6 @@ class Workers:
             options=self.place.options(number),
             stamps={cell_id: cell.stamp for cell_id, cell in self._todo.items()},
             number=number,
-            workers=self.place.count,
             threads=self.place.threads,
             wait=wait,
         )

@@ -7,6 +7,7 @@ where the base was at home. Zero for an identity, in nats per token.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,11 +31,21 @@ STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
 """Each sequence begins with the first token of one of these, in turn: models that saw no
 beginning-of-sequence token in training write little but one text from it alone."""
 
-Texts = list[list[int]]
-"""Token ids of each sequence."""
-
 LOGITS_AT_ONCE = 2**25
 """Bounds [batch, seq, vocab]: about 130 MB in float32 for each of the two models."""
+
+
+@dataclass(frozen=True)
+class OwnTexts:
+    """What a base wrote, and what it makes of that.
+
+    Attributes:
+        tokens: Token ids of each sequence.
+        states: Packed `BaseStates`.
+    """
+
+    tokens: list[list[int]]
+    states: str
 
 
 @dataclass
@@ -50,13 +61,16 @@ class Drift:
     _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
     _states: dict[tuple[str, ...], BaseStates] = field(default_factory=dict, repr=False)
 
-    def shared(self, base: Base) -> Shared[Texts]:
-        """Return the base's texts, as token ids."""
-        return Shared(("drift texts", *_key(base)), lambda: self._texts_of(base).tolist(), Texts)
+    def shared(self, base: Base) -> Shared[OwnTexts]:
+        """Return the base's texts and states."""
+        return Shared(("drift texts", *_key(base)), partial(self._written, base), OwnTexts)
 
-    def take(self, base: Base, value: Texts) -> None:
-        """Receive the base's texts."""
-        self._texts.setdefault(_key(base), torch.tensor(value, device=base.device))
+    def take(self, base: Base, value: OwnTexts) -> None:
+        """Receive the base's texts and states."""
+        key = _key(base)
+        self._texts.setdefault(key, torch.tensor(value.tokens, device=base.device))
+        if key not in self._states:
+            self._states = {key: BaseStates.unpacked(value.states, base.device)}
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""
@@ -76,24 +90,35 @@ class Drift:
             self._texts[key] = sample_texts(base)
         return self._texts[key]
 
+    def _written(self, base: Base) -> OwnTexts:
+        texts = self._texts_of(base)
+        states = self._states_of(base)
+        with undisturbed(base.model):
+            for number, texts_now in enumerate(_batches(base, texts)):
+                states.prepare(number, base.model, partial(_run, base.model, texts_now))
+        return OwnTexts(texts.tolist(), states.packed())
+
     def _divergences(self, base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
-        vocabulary = base.model.get_input_embeddings().weight.shape[0]
-        batch = max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary))
-        states = self._states_of(base, batch)
+        states = self._states_of(base)
         divergences: list[float] = []
         with undisturbed(model), undisturbed(base.model):
-            for number, texts_now in enumerate(texts.split(batch)):
+            for number, texts_now in enumerate(_batches(base, texts)):
                 tuned = _logits(model, texts_now)
                 pristine = states.logits(number, base.model, partial(_run, base.model, texts_now))
                 pairs = zip(pristine[:, -TOKENS:], tuned, strict=True)
                 divergences += [_mean_divergence(p, q) for p, q in pairs]
         return tuple(divergences)
 
-    def _states_of(self, base: Base, batch: int) -> BaseStates:
-        key = (*_key(base), str(batch))
+    def _states_of(self, base: Base) -> BaseStates:
+        key = _key(base)
         if key not in self._states:
             self._states = {key: BaseStates()}
         return self._states[key]
+
+
+def _batches(base: Base, texts: Tensor) -> Sequence[Tensor]:
+    vocabulary = base.model.get_input_embeddings().weight.shape[0]
+    return texts.split(max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary)))
 
 
 def _key(base: Base) -> tuple[str, ...]:

@@ -95,15 +95,33 @@ def test_texts_are_sampled_once_for_each_base(tiny_base, monkeypatch):
     assert len(calls) == 1
 
 
-def test_texts_of_another_process_give_the_same_scores(tiny_base, monkeypatch):
-    shared, model = Drift().shared(tiny_base), tuned_lora(tiny_base, 0.1)
-    stored = TypeAdapter(shared.kind)
-    texts = stored.validate_json(stored.dump_json(shared.compute()))
-    expected = Drift().score(tiny_base, model)
+@pytest.mark.parametrize("batched", [2**25, 1])
+def test_what_another_process_kept_gives_the_same_scores(tiny_base, monkeypatch, batched):
+    monkeypatch.setattr(drift, "LOGITS_AT_ONCE", batched)
+    expected = Drift().score(tiny_base, model := tuned_lora(tiny_base, 0.1))
+    kept = through_a_file(Drift().shared(tiny_base))
     monkeypatch.setattr(drift, "sample_texts", lambda base: pytest.fail("sampled again"))
-    task = Drift()
-    task.take(tiny_base, texts)
+    task, passes = Drift(), counted_passes(tiny_base.model)
+    task.take(tiny_base, kept)
     assert task.score(tiny_base, model) == expected
+    assert not passes, "the base was not run again"
+
+
+def test_without_kept_states_the_base_is_run_for_each_cell(tiny_base):
+    model, passes = tuned_lora(tiny_base, 0.1), counted_passes(tiny_base.model)
+    with without(Shortcut.BASE_STATES):
+        kept = through_a_file(Drift().shared(tiny_base))
+        task = Drift()
+        task.take(tiny_base, kept)
+        passes.clear()
+        scores = task.score(tiny_base, model)
+    assert len(passes) == 1
+    assert scores == Drift().score(tiny_base, model)
+
+
+def through_a_file(shared):
+    stored = TypeAdapter(shared.kind)
+    return stored.validate_json(stored.dump_json(shared.compute()))
 
 
 def counted_passes(model):

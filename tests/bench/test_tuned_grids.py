@@ -207,7 +207,6 @@ def test_a_worker_finds_its_cells_whatever_is_chosen_by_now(options):
         options=chosen.model_dump(mode="json"),
         stamps=dict.fromkeys(ids(wanted)),
         number=1,
-        workers=1,
         threads=1,
         wait=False,
     )
