@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.answering import answer_budget, greedy_answers
 from bench.cell import CellState
+from bench.costed_cache import CostedCache
 from bench.device import Compute
 from bench.executor import run_grid
 from bench.forgetting.suite import Seen, build_suite
@@ -121,6 +122,19 @@ def test_an_untrained_adapter_forgets_nothing(bench_for, recipe):
     assert drift.forgetting < 1e-6
     if recipe.startswith("lora"):
         assert drift.forgetting == 0.0
+
+
+@pytest.mark.parametrize("recipe", ["full", "pissa[r=4]"])
+def test_a_base_says_after_a_training_what_it_said_before(bench_for, recipe):
+    cell, bench = bench_for(recipe)
+    base, data = bench.base(cell), cell.data
+    before = BaseSignals(base, data.facts, data.prompt, CostedCache())
+    expected = before.before, before.knowledge
+    assert run_cell(cell, bench, Silent()).record.status is Status.DONE
+    asked = BaseSignals(base, data.facts, data.prompt, bench.cache)
+    assert bench.cache.holds(asked.responses)
+    assert bench.cache.holds(asked.sampled_knowledge)
+    assert (asked.before, asked.knowledge) == expected
 
 
 def test_the_same_cell_gives_the_same_numbers(tiny_folder, facts_file, tmp_path):
