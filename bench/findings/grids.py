@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.candidates import is_tuned
+from bench.candidates import is_tuned, methods_of
 from bench.options import RunOptions, build_options
 from bench.records import CellRecord, CellSpec, Status
 from methods.recipe import parse_recipes
@@ -55,6 +55,15 @@ class Grid:
             and (asked.lr is None or spec.learning_rate in asked.lr)
         )
 
+    @cached_property
+    def cells(self) -> int:
+        """How many cells it asks for: of each candidate one, of what is reported one a seed."""
+        asked = self.options
+        of_seeds = len(asked.seeds)
+        tuned = is_tuned(asked)
+        cells = sum(of_seeds + tuned * len(m.candidates) for m in methods_of(asked))
+        return cells * len(asked.models) * len(asked.tasks)
+
     @property
     def command(self) -> str:
         """What repeats it here."""
@@ -69,9 +78,15 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a grid took: wall seconds of its phases, summed over its cells."""
+    """What a grid took.
 
-    cells: int
+    Attributes:
+        ran: Cells with a record, whatever came of them.
+        done: Those with a result.
+        seconds: Wall seconds of the phases, summed over the cells.
+    """
+
+    ran: int
     done: int
     seconds: float
 

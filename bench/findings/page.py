@@ -166,7 +166,7 @@ def _grids(evidence: Evidence) -> str:
 def _grid_line(grid: Grid, evidence: Evidence) -> list[str]:
     found = took(grid, evidence.records)
     return _line(
-        grid.command, grid.about, f"{found.done} of {found.cells} cells", found.cells, found.seconds
+        grid.command, grid.about, f"{found.done} of {grid.cells} cells", found.ran, found.seconds
     )
 
 

@@ -83,12 +83,18 @@ def test_cells_of_all_folders_count_once_and_trainings_are_found(folder):
 def test_a_grid_knows_its_cells_and_what_they_took(folder):
     [grid] = read_evidence(folder).grids
     found = took(grid, read_evidence(folder).records)
-    assert (found.cells, found.done, found.seconds) == (6, 6, 240.0)
+    assert (found.ran, found.done, found.seconds) == (6, 6, 240.0)
+    assert grid.cells == 6
     assert grid.about == "Question 1: adapters at default rates."
     lora = make_spec(facts=40, epochs=8)
     assert grid.holds(lora)
     for change in ({"method": "dora"}, {"seed": 3}, {"facts": 64}, {"epochs": 3}, {"task": "x"}):
         assert not grid.holds(lora.model_copy(update=change))
+
+
+def test_a_tuned_grid_asks_for_each_candidate_once_and_for_each_seed():
+    [grid] = [grid for grid in found_grids(COMMITTED) if grid.name == "adapters"]
+    assert grid.cells == 6 * (4 + 3)
 
 
 def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs, capsys):

@@ -139,5 +139,11 @@ def _caveats(settings: list[Setting]) -> Iterator[str]:
             "distance is 0; they are most of the nearest bucket of all facts where they are a "
             "fifth or more."
         )
+        learned = [100 * values(row, row.seeds).mean() for row in rows]
+        yield (
+            f"{setting.title}: after training adapters answer {min(learned):.0f} to "
+            f"{max(learned):.0f} % of the facts; where nearly all are learned, little is left for "
+            "distance to explain."
+        )
         if ends_of(rows[0], unknown_only=True) is None:
             yield f"{setting.title}: too few distinct distances among unknown facts for buckets."
