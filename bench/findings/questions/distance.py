@@ -61,9 +61,14 @@ def answer(evidence: Evidence) -> Answer:
                 everything,
                 WIDE_POINTS,
                 least_effects=2,
+            ),
+            # Among all facts the nearest are those that the base knows: no ground for advice.
+            Claim(
+                "It is, too, among the facts that the base did not answer",
+                unknown,
+                WIDE_POINTS,
                 advice=_ADVICE,
             ),
-            Claim("It is, too, among the facts that the base did not answer", unknown, WIDE_POINTS),
         ),
         details=tuple(_per_adapter(found)),
         caveats=tuple(_caveats(found)),

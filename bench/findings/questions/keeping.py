@@ -46,8 +46,8 @@ def answer(evidence: Evidence) -> Answer:
                 least_effects=len(RIVALS),
                 advice={
                     Verdict.YES: "To keep knowledge that you can sample, calibrate corda on it",
-                    Verdict.NO: "corda's calibration does not pay for keeping knowledge at this "
-                    "scale: plain lora forgets no more",
+                    Verdict.NO: "Do not count on corda's calibration to keep knowledge: look at "
+                    "what it forgets at the learning rate that you use",
                 },
             ),
             Claim(
