@@ -132,7 +132,7 @@ class _Stages:
             yield None
 
     def _workers(self, place: Place, claims: Claims) -> Workers:
-        # What the report imports takes four seconds, for which this process has time now.
+        # What the report imports takes seconds, for which this process has time now.
         Thread(target=_import_for_report, daemon=True).start()
         return Workers(self.compute, self.store, claims, self.progress, place)
 

@@ -145,7 +145,7 @@ def _read_once() -> Iterator[None]:
     """Let transformers parse the file once: it does for the configuration, weights and tokenizer.
 
     It makes the table of tensor names anew for each of the model's modules as well. And parsing
-    takes a million slices, each many times faster of an array in memory than of a mapped file.
+    slices so often that a mapped file, where each slice costs more than of an array, takes longer.
     """
     import gguf
     import numpy as np

@@ -88,13 +88,13 @@ class BaseSignals:
 
     @property
     def responses(self) -> Shared[Responses]:
-        """What `before` is made of: the base's longest work."""
+        """What `before` is made of, as processes share it."""
         key = self._key("before", self._digest, self._prompt.digest)
         return Shared(key, self._respond, Responses)
 
     @property
     def sampled_knowledge(self) -> Shared[tuple[Knowledge, ...]]:
-        """What `knowledge` is made of; the base's responses come first."""
+        """What `knowledge` is made of, as processes share it; it needs `responses`."""
         key = self._key("knowledge", self._digest, self._prompt.digest)
         return Shared(key, self._measure_knowledge, tuple[Knowledge, ...])
 
