@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def perf(session: nox.Session) -> None:
-    """Measure against the usual tools, some minutes: -- --full for docs/performance.md, hours."""
+    """Measure against the usual tools, two minutes: -- --full for docs/performance.md, hours."""
     python = environment(session)
     session.run(python, "-m", "bench.perf", *session.posargs, interrupt_timeout=60)
 

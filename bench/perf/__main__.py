@@ -18,7 +18,7 @@ PAGE = Path("docs/performance.md")
 
 @click.command()
 @click.option(
-    "--full/--quick", default=False, help="64 facts and 10 epochs, in hours; or some minutes."
+    "--full/--quick", default=False, help="64 facts and 10 epochs, in hours; or two minutes."
 )
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Some entries alone.")
 @click.option("--model", default="smollm2-135m", show_default=True, help="Name or folder.")

@@ -47,8 +47,9 @@ class Size:
         warm: Whether steps are taken once before they are timed.
         dtypes: Of bases, unless others are named.
         modes: Of CorDA.
-        entries: That run where none is named; empty: all. Evaluation and a grid, which takes the
-            other side a fresh process for each method, are longer than a quick look may be.
+        entries: That run where none is named; empty: all. PEFT's CorDA preparation, evaluation and
+            a grid, which takes the other side a fresh process for each method, are longer than a
+            quick look may be.
     """
 
     name: str
@@ -79,7 +80,7 @@ QUICK = Size(
     warm=False,
     dtypes=("float32",),
     modes=("ipm",),
-    entries=("steps", "freeze", "corda", "pissa"),
+    entries=("steps", "freeze", "pissa"),
 )
 FULL = Size(
     "full",

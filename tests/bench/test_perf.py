@@ -13,7 +13,7 @@ from bench.perf import preparation, suite, whole
 from bench.perf.__main__ import NAMES, main
 from bench.perf.entries import QUICK, Bench, Outcome, Row, Size, Training, interleaved, share_equal
 from bench.perf.kept import Measured, read_kept
-from bench.perf.machine import Machine
+from bench.perf.machine import SHAPES, Machine, best_speed
 from bench.perf.page import page
 from bench.perf.suite import ENTRIES, run_suite
 from bench.perf.usual.__main__ import run
@@ -163,3 +163,17 @@ def test_the_command_knows_every_entry(tmp_path, monkeypatch):
     assert (bench.size, bench.dtypes, names) == (QUICK, ("float32",), QUICK.entries)
     assert set(QUICK.entries) < set(NAMES)
     assert CliRunner().invoke(main, ["--only", "corba"]).exit_code == 2
+
+
+def test_no_larger_product_is_tried_in_a_dtype_that_is_emulated(monkeypatch):
+    tried = []
+
+    def speed(dtype, *shape):
+        tried.append(shape)
+        return 1e9 if dtype == "bfloat16" else 1e11
+
+    monkeypatch.setattr("bench.perf.machine.gemm_speed", speed)
+    assert best_speed("bfloat16") == 1e9
+    assert tried == [SHAPES[0]]
+    assert best_speed("float32") == 1e11
+    assert tried[1:] == list(SHAPES)
