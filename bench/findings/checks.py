@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.findings.answer import Answer, Effect
 from bench.findings.evidence import Evidence, Setting
 from bench.findings.tables import effect_text
 from bench.report.against import DEFAULT_REFERENCE
-from bench.report.board import Row
 from bench.report.certainty import rebuilt_parts
 from bench.report.tuning_words import tuning_mark, tuning_warnings
 from bench.report.wording import percent_interval
@@ -18,9 +17,19 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
     """Return what the files say about faults of ours, one line each."""
     used = {effect.setting for claim in answer.claims for effect in claim.effects}
     settings = [s for s in evidence.settings if any(name.startswith(s.title) for name in used)]
-    compared = {e.name for claim in answer.claims for e in claim.effects}
-    methods = {m for s in settings for m in s.rows if any(m in name for name in compared)}
-    return (*_protocol(settings), *_rates(settings), *_size(answer), *_formulas(methods))
+    decisive = [e.name for claim in answer.claims for e in claim.effects]
+    compared = [*decisive, *(effect.name for effect in answer.details)]
+    return (
+        *_protocol(settings),
+        *(line for setting in settings for line in _rates(setting, compared)),
+        *_size(answer),
+        *_formulas({m for s in settings for m in _named(s, decisive)}),
+    )
+
+
+def _named(setting: Setting, effects: Sequence[str]) -> list[str]:
+    """Return the methods that effects name; with `lora+freeze` comes `lora`, which it contains."""
+    return sorted(m for m in setting.rows if any(m in name for name in effects))
 
 
 def _protocol(settings: list[Setting]) -> Iterator[str]:
@@ -36,18 +45,15 @@ def _protocol(settings: list[Setting]) -> Iterator[str]:
             )
 
 
-def _rates(settings: list[Setting]) -> Iterator[str]:
-    for setting in settings:
-        if not setting.tuned:
-            yield f"Learning rate: on {setting.title} the adapters' defaults, not tuned."
-            continue
-        chosen = [f"{name} {mark}" for name, row in _rows(setting) if (mark := tuning_mark(row))]
-        yield f"Learning rate: on {setting.title} chosen on other facts: {'; '.join(chosen)}."
-        yield from (f"{setting.title}: {line}." for line in tuning_warnings(setting.section))
-
-
-def _rows(setting: Setting) -> list[tuple[str, Row]]:
-    return sorted(setting.rows.items())
+def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
+    """Tell the rates of the methods that are compared, and what is to be doubted of them."""
+    if not setting.tuned:
+        yield f"Learning rate: on {setting.title} the adapters' defaults, not tuned."
+        return
+    rows = {method: setting.rows[method] for method in _named(setting, compared)}
+    chosen = [f"{method} {mark}" for method, row in rows.items() if (mark := tuning_mark(row))]
+    yield f"Learning rate: on {setting.title} chosen on other facts: {'; '.join(chosen)}."
+    yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
 
 
 def _size(answer: Answer) -> Iterator[str]:
@@ -72,6 +78,6 @@ def _formulas(methods: set[str]) -> Iterator[str]:
     found = {part for method in methods for part in rebuilt_parts(method)}
     if found:
         yield (
-            f"Formulas: {', '.join(sorted(found))} are rebuilt; their parameters are those of the "
-            "recipes, and other values were not tried here."
+            f"Formulas: {' and '.join(sorted(found))} {'is' if len(found) == 1 else 'are'} "
+            "rebuilt; parameters are those of the recipes, and other values were not tried here."
         )

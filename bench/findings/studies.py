@@ -55,6 +55,6 @@ STUDIES = (
         about="Questions 2 and 3: facts alone and together.",
         task="countries",
         sizes=(1, 10, 50),
-        measured=60,
+        measured=50,
     ),
 )

@@ -64,7 +64,7 @@ def section_markdown(section: Section) -> str:
 
 
 def _tuning(section: Section) -> list[str]:
-    if not tuned_rows(section):
+    if not tuned_rows(section.rows):
         return []
     headers = [markdown(header) for header in tuning_headers(section)]
     lines = [[markdown(text) for text in line] for line in tuning_lines(section)]

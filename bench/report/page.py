@@ -223,7 +223,7 @@ def _page_section(section: Section, plots: Sequence[Plot], examples: int) -> Pag
 
 
 def _tuning(section: Section) -> PageLines | None:
-    if not tuned_rows(section):
+    if not tuned_rows(section.rows):
         return None
     return PageLines(tuning_headers(section), tuning_lines(section), tuning_remark(section))
 

@@ -103,7 +103,7 @@ def warnings(section: Section) -> list[str]:
         f"{name}: its formula is rebuilt from abstracts and reviews, not the paper's own"
         for name in rebuilt
     ]
-    return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section)]
+    return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section.rows)]
 
 
 def base_scores(section: Section) -> str:

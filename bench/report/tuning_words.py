@@ -12,9 +12,9 @@ from bench.tuning import edges, shown, shown_name, value
 CHOSEN = "chosen"
 
 
-def tuned_rows(section: Section) -> list[Row]:
-    """Return the rows whose setting was chosen among candidates, by their labels."""
-    found = [row for row in section.rows if row.tuning is not None]
+def tuned_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return those of the rows whose setting was chosen among candidates, by their labels."""
+    found = [row for row in rows if row.tuning is not None]
     return sorted(found, key=lambda row: row.label)
 
 
@@ -38,7 +38,7 @@ def tuning_mark(row: Row) -> str:
 
 def tuning_remark(section: Section) -> str:
     """Say how settings were chosen; empty where nothing was tuned."""
-    rows = tuned_rows(section)
+    rows = tuned_rows(section.rows)
     if not rows:
         return ""
     specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
@@ -55,7 +55,7 @@ def tuning_remark(section: Section) -> str:
 
 def score_measure(section: Section) -> str:
     """Return the metric that candidates were scored by."""
-    tried = [entry for row in tuned_rows(section) for entry in tuning_of(row).tried]
+    tried = [entry for row in tuned_rows(section.rows) for entry in tuning_of(row).tried]
     return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
 
 
@@ -78,21 +78,24 @@ def tuning_lines(section: Section) -> list[list[str]]:
             *(_lost(entry, task) for task in tasks),
             _fate(entry, tuning_of(row)),
         ]
-        for row in tuned_rows(section)
+        for row in tuned_rows(section.rows)
         for entry in tuning_of(row).tried
     ]
 
 
 def tuning_tasks(section: Section) -> list[str]:
     """Return the forgetting tasks that candidates were measured on, `drift` last."""
-    found = {t for row in tuned_rows(section) for e in tuning_of(row).tried for t in e.forgetting}
+    found = {
+        t for row in tuned_rows(section.rows) for e in tuning_of(row).tried for t in e.forgetting
+    }
     return sorted(found, key=lambda name: (name == DRIFT, name))
 
 
-def tuning_warnings(section: Section) -> list[str]:
+def tuning_warnings(rows: Sequence[Row]) -> list[str]:
     """Say where a choice is at the edge of the values, open, or of another budget than others'."""
     said = []
-    for row in tuned_rows(section):
+    tuned = tuned_rows(rows)
+    for row in tuned:
         tuning = tuning_of(row)
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
@@ -105,22 +108,29 @@ def tuning_warnings(section: Section) -> list[str]:
         if tuning.earlier:
             listed = "; ".join(tuning.earlier)
             said.append(f"{row.label}: not shown: {listed}, the best of fewer candidates")
-    return [*said, *_unequal(section)]
+    return [*said, *_unequal(tuned)]
 
 
-def _unequal(section: Section) -> list[str]:
+def _unequal(tuned: Sequence[Row]) -> list[str]:
     """Warn where methods that share what is tuned had other values to choose from."""
-    values: dict[str, set[frozenset[str]]] = {}
-    for row in tuned_rows(section):
+    values: dict[str, list[list[str]]] = {}
+    for row in tuned:
         for name in tuning_of(row).over:
-            tried = frozenset(value(entry.trial.spec, name) for entry in tuning_of(row).tried)
-            values.setdefault(name, set()).add(tried)
+            tried = dict.fromkeys(value(e.trial.spec, name) for e in tuning_of(row).tried)
+            values.setdefault(name, []).append(list(tried))
+    unequal = {name: _not_in_all(found) for name, found in values.items()}
     return [
-        f"{shown_name(name)}: not the same values were tried for every method, so their budgets "
-        "differ; run one grid over all of them"
-        for name, found in values.items()
-        if len(found) > 1
+        f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not tried for "
+        "every method, so their budgets differ; run one grid over all of them"
+        for name, some in unequal.items()
+        if some
     ]
+
+
+def _not_in_all(tried: Sequence[Sequence[str]]) -> list[str]:
+    """Return the values that some have and others have not, in their first order."""
+    some = dict.fromkeys(each for values in tried for each in values)
+    return [each for each in some if not all(each in values for values in tried)]
 
 
 def _lost(entry: Tried, task: str) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bench.findings.answer import Unit, Verdict, corrected_answer
-from bench.findings.checks import checks
 from bench.findings.company import Company
 from bench.findings.evidence import Evidence
 from bench.findings.questions import (
@@ -298,11 +297,3 @@ def test_tuned_settings_are_told_in_place_of_default_ones():
     for question in (distance, straying):
         answer = question.answer(evidence)
         assert {effect.setting for effect in answer.claims[0].effects} == {tuned.title}
-
-
-def test_rates_that_were_tuned_are_told_with_what_to_doubt():
-    evidence = evidence_of(*at_both_rates(0.6, 1.0))
-    lines = "\n".join(checks(corrected_answer(rates.answer(evidence)), evidence))
-    assert "lora lr 0.0003, best of 2" in lines
-    assert "the best lr is the smallest tried, 0.0003; try further ones" in lines
-    assert "the adapters' defaults, not tuned" in lines

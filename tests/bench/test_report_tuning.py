@@ -94,8 +94,8 @@ def test_other_values_for_other_methods_are_warned_of(tmp_path):
     [section] = board_of(tmp_path, *cells).sections
     assert warnings(section) == [
         "dora: the best lr is the smallest tried, 0.0003; try further ones",
-        "lr: not the same values were tried for every method, so their budgets differ; run one "
-        "grid over all of them",
+        "lr: 0.0001 was not tried for every method, so their budgets differ; run one grid over "
+        "all of them",
     ]
 
 

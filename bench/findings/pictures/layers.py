@@ -26,7 +26,7 @@ def of_layers(settings: Iterable[Setting]) -> Iterator[Picture]:
         adapters = sorted({adapter_name(row) for row in setting.rows.values()} - {""})
         for adapter in adapters:
             rows = _rows(setting, adapter)
-            if len(rows) > 1:
+            if any(_placed(setting, row) for row in rows):
                 caption = f"{setting.title}, {adapter}. Facts answered against training compute."
                 name = file_name("layers", adapter, setting.title)
                 yield Picture(name, caption, partial(_draw, setting, adapter, rows))
@@ -44,6 +44,11 @@ def _rows(setting: Setting, adapter: str) -> list[Row]:
         and row.first("flops")
         and row.metrics["reliability"]
     ]
+
+
+def _placed(setting: Setting, row: Row) -> bool:
+    recipe = setting.recipe(row)
+    return recipe is not None and recipe.placement is not None
 
 
 def _draw(setting: Setting, adapter: str, rows: list[Row]) -> Figure:

@@ -52,7 +52,7 @@ class Panel:
 
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the curves of a section; None where nothing was tuned, or nothing ended well."""
-    rows = [row for row in tuned_rows(section) if tuning_of(row).best is not None]
+    rows = [row for row in tuned_rows(section.rows) if tuning_of(row).best is not None]
     if not rows:
         return None
     names = _names(rows)
