@@ -46,3 +46,17 @@ def test_adapters_without_a_placement_have_no_picture_of_layers():
     [picture] = of_layers(placed().settings)
     assert "lora" in picture.name
     assert not [*of_layers(evidence_of(Plan("lora"), Plan("lora[r=4]")).settings)]
+
+
+def test_layers_that_each_seed_draws_are_not_told_as_those_of_the_first():
+    drawn = [
+        Plan("lora+random_cut", seeds=(seed,), notes={"layers": list(range(cut, 30))}, flops=cost)
+        for seed, cut, cost in ((0, 24, 1e12), (1, 18, 2e12), (2, 10, 6e12))
+    ]
+    [picture] = of_layers(
+        evidence_of(Plan("lora"), Plan("lora+freeze", notes=DEEP), *drawn).settings
+    )
+    [axes] = picture.draw().axes
+    texts = {text.get_text() for text in axes.texts}
+    assert {"lora: all", "lora+freeze: 21-30", "lora+random_cut: by seed"} <= texts
+    assert 3.0 in {float(x) for line in axes.lines for x in line.get_xdata()}

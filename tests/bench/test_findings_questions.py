@@ -224,7 +224,10 @@ def test_freezing_is_compared_with_equal_depth_and_says_what_it_saves():
     assert (same.estimate.interval.low, same.estimate.interval.high) == (0.0, 0.0)
     assert [effect.value for effect in answer.measured] == [0.75, 0.75]
     assert {effect.unit for effect in answer.measured} == {Unit.PERCENT}
-    assert [effect.name for effect in answer.details] == ["lora+freeze - lora+last[n=20]"]
+    assert [effect.name for effect in answer.details] == [
+        "lora+freeze - lora+last[n=20]",
+        "lora - lora+last[n=10]",
+    ]
 
 
 def kept_knowledge(kpm, others, ipm=0.8):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ def _rows(setting: Setting, adapter: str) -> list[Row]:
         if recipe is not None
         and adapter_name(row) == adapter
         and not (recipe.filter or recipe.weights)
-        and row.first("flops")
+        and _flops(row)
         and row.metrics["reliability"]
     ]
 
@@ -67,10 +68,9 @@ def _draw(setting: Setting, adapter: str, rows: list[Row]) -> Figure:
 
 
 def _mark(axes: Axes, row: Row, place: int) -> Named:
-    flops, found = row.first("flops"), row.metrics["reliability"]
-    assert flops is not None, "rows without operations are left out"
+    found = row.metrics["reliability"]
     assert found is not None, "rows without reliability are left out"
-    x, y, style = flops / 1e12, 100 * found.value, style_of(place)
+    x, y, style = _flops(row) / 1e12, 100 * found.value, style_of(place)
     below, above = error(found.value, found.interval)
     axes.errorbar(
         x,
@@ -84,6 +84,15 @@ def _mark(axes: Axes, row: Row, place: int) -> Named:
     return Named(x, y, printable(_name(row)), style.color)
 
 
+def _flops(row: Row) -> float:
+    """Return the mean over seeds, which may train other layers each; 0 where none was recorded."""
+    found = [cell.record.flops for cell in row.cells if cell.record.flops]
+    return fmean(found) if found else 0.0
+
+
 def _name(row: Row) -> str:
-    layers = choices_of(row.cells[0].record).layers
+    chosen = {choices_of(cell.record).layers for cell in row.cells}
+    if len(chosen) > 1:
+        return f"{row.spec.method}: by seed"
+    layers = chosen.pop()
     return f"{row.spec.method}: {layer_ranges(layers)}" if layers else f"{row.spec.method}: all"

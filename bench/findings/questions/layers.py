@@ -86,7 +86,7 @@ def answer(evidence: Evidence) -> Answer:
                 least_seeds=1,
             ),
         ),
-        details=tuple(_other_depths(found)),
+        details=(*_other_depths(found), *_twins(found)),
         measured=tuple(_savings(found)),
         caveats=tuple(_caveats(found)),
         pictures=tuple(pictures.of_layers(found)),
@@ -147,6 +147,21 @@ def _other_depths(settings: list[Setting]) -> tuple[Effect, ...]:
         for row, recipe in _freezes(setting)
         for other, control in _placed(setting, ("last", FREEZE))
         if control.adapter == recipe.adapter and _depth(other) != _depth(row)
+    )
+
+
+def _twins(settings: list[Setting]) -> tuple[Effect, ...]:
+    """Return full depth minus last where that trains freeze's layers, at a rate tuned for them.
+
+    freeze's own rate is tuned on other facts, on which it may cut elsewhere.
+    """
+    return present(
+        _difference(setting, full, twin)
+        for setting in settings
+        for row, recipe in _freezes(setting)
+        for twin, other in _placed(setting, ("last",))
+        if other.adapter == recipe.adapter and _same_layers(row, twin)
+        for full in _full(setting, recipe)
     )
 
 

@@ -44,6 +44,7 @@ QUESTION = Question(
         "adapters",
         "defaults",
         "few",
+        "short",
         "interference",
         "fictional",
         "nq_open",
