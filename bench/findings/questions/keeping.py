@@ -119,7 +119,8 @@ def loss_difference(setting: Setting, first: Row, second: Row, task: str) -> Eff
     if len({entry.digest for entry in present_}) > 1:
         return None
     one, other = (_items(side) for side in (present_[: len(seeds)], present_[len(seeds) :]))
-    name = f"{task}: {first.label} - {second.label}"
+    what = task if task == DRIFT else f"forgotten of {task}"
+    name = f"{what}: {first.label} - {second.label}"
     where = f"{setting.title}: {task}"
     make = paired_nats if task == DRIFT else paired
     return make(name, where, one, other)
