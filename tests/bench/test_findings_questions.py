@@ -186,6 +186,9 @@ def test_weights_of_either_sign_are_held_against_equal_ones(control):
         Plan("lora+reweight[sign=-1]", 0.6, n=200),
     )
     assert verdicts(selection, evidence) == [NOT_RUN, NOT_RUN, YES, NO]
+    told = selection.answer(evidence).caveats[-1]
+    assert f"with equal weights {control} answers" in told
+    assert "points at the most" in told
 
 
 def placed(freeze, full, window=0.5, stability=0.8, n=200):
