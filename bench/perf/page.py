@@ -25,7 +25,7 @@ and after training. What our recipes chose (kept facts, weights, layers) it is g
 Timings are wall seconds, and the sides take turns. A step is the median of an epoch's steps, and
 of five such epochs after one that is not counted; preparations and evaluations are run twice, for
 their mean; epochs of the upper half and the grid once. `--quick` has one round of training and
-preparation alone."""
+of PiSSA's preparation alone."""
 
 SCALE = """\
 Wall seconds over sizes, and the exponent e of seconds ~ size^e that fits the upper two decades;

@@ -177,8 +177,11 @@ def _caveats(settings: list[Setting]) -> Iterator[str]:
         for control in {
             r.label: r for w in weighted for r in _weight_controls(setting, w)
         }.values():
-            share = values(control, control.seeds).mean()
-            yield (
-                f"{setting.title}: with equal weights {control.label} answers {100 * share:.1f} % "
-                f"of the facts: other weights can add {100 * (1 - share):.1f} points at the most."
-            )
+            answered = control.metrics["reliability"]
+            if answered is not None:
+                left = 100 * (1 - answered.value)
+                yield (
+                    f"{setting.title}: with equal weights {control.label} answers "
+                    f"{100 - left:.1f} % of the facts: other weights can add {left:.1f} points at "
+                    "the most."
+                )
