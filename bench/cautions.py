@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cell import PlannedCell
 from bench.records import CellRecord, CellSpec
 from bench.tuning import shown
 from tasks.division import FactSet
+from tasks.forgetting.names import parse_forgetting
 
 if TYPE_CHECKING:
     from bench.workbench import Workbench
@@ -56,10 +58,15 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
 def forgetting_notes(todo: Sequence[PlannedCell], bench: Workbench) -> list[str]:
     """Say how forgetting is measured, before a model is loaded.
 
+    All that the run asks for is built, also what its first stage does not measure: hours of tuning
+    are not to end at a task that cannot be had.
+
     Raises:
         UsageError: It cannot be.
     """
-    return list({note: None for cell in todo for note in bench.suite(cell).notes})
+    whole = parse_forgetting(",".join(bench.options.forgetting))
+    cells = [replace(cell, forgetting=whole) for cell in todo]
+    return list({note: None for cell in cells for note in bench.suite(cell).notes})
 
 
 def _share(cell: PlannedCell) -> str:

@@ -13,6 +13,7 @@ from bench.models import ModelSource
 from bench.records import CellSpec, Forgetting
 from methods.recipe import Recipe
 from tasks.fact import Fact
+from tasks.forgetting.names import ForgettingName
 
 if TYPE_CHECKING:
     from bench.store import Stamp
@@ -40,6 +41,7 @@ class PlannedCell:
         recipe: Its method.
         data: Its task.
         calibration: What its adapter calibrates on.
+        forgetting: What may be forgotten and is measured.
         earlier: What an earlier run of it measured, where it lacks something else.
         stamp: Of its record when it was planned: another one since was written by another process.
         damaged: Whether its record is there and cannot be read.
@@ -53,6 +55,7 @@ class PlannedCell:
     recipe: Recipe
     data: TaskData
     calibration: tuple[Fact, ...]
+    forgetting: tuple[ForgettingName, ...]
     earlier: tuple[Forgetting, ...] = ()
     stamp: Stamp | None = None
     damaged: bool = False

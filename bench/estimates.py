@@ -67,10 +67,10 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
     known: dict[Hashable, tuple[Cost, bool]] = {}
     costs = []
     for cell in (cell for cell in cells if cell.runs or cell.state is CellState.OPEN):
-        key = (_alike(cell.spec), cell.spec.model)
+        key = (_alike(cell.spec), cell.spec.model, len(cell.forgetting))
         if key not in known:
             near = alike.get(_alike(cell.spec)) or related.get(_related(cell.spec))
-            known[key] = (_measured(cell.spec, near) if near else _from_size(cell), bool(near))
+            known[key] = (_measured(cell, near) if near else _from_size(cell), bool(near))
         costs.append(known[key])
     seconds = [cost.seconds for cost, _ in costs]
     peaks = [cost.peak_bytes for cost, _ in costs if cost.peak_bytes is not None]
@@ -100,19 +100,20 @@ def _grouped(
     return groups
 
 
-def _measured(spec: CellSpec, near: Sequence[CellSummary]) -> Cost:
-    """Return the mean of finished cells, each scaled to the facts and epochs of `spec`."""
+def _measured(cell: PlannedCell, near: Sequence[CellSummary]) -> Cost:
+    """Return the mean of finished cells, each scaled to what `cell` trains and measures."""
     return Cost(
-        fmean(_scaled_seconds(spec, summary) for summary in near),
+        fmean(_scaled_seconds(cell, summary) for summary in near),
         max(float(summary.peak_bytes) for summary in near),
     )
 
 
-def _scaled_seconds(spec: CellSpec, summary: CellSummary) -> float:
-    facts = spec.facts / summary.spec.facts
+def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:
+    facts = cell.spec.facts / summary.spec.facts
     scales = {
-        PhaseName.TRAIN: facts * spec.epochs / summary.spec.epochs,
+        PhaseName.TRAIN: facts * cell.spec.epochs / summary.spec.epochs,
         PhaseName.EVALUATE: facts,
+        PhaseName.FORGET: len(cell.forgetting) / max(1, len(summary.forgetting)),
     }
     return sum(phase.seconds_cold * scales.get(name, 1.0) for name, phase in summary.phases.items())
 

@@ -17,7 +17,7 @@ from bench.options import Rerun, RunOptions
 from bench.records import Status
 from bench.store_formats import CellSummary
 from bench.tuning import best_trial, trial_of
-from tasks.forgetting.names import ForgettingName, parse_forgetting
+from tasks.forgetting.names import parse_forgetting
 
 if TYPE_CHECKING:
     from bench.store import ResultsStore
@@ -33,7 +33,7 @@ def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
     forgetting = parse_forgetting(",".join(options.forgetting))
 
     def current(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
-        return [planned(cell, options, forgetting, store) for cell in cells]
+        return [planned(cell, options, store) for cell in cells]
 
     found = []
     for group in groups_of(options, forgetting):
@@ -49,7 +49,7 @@ def find_cells(
     """Return the cells of a run that have the `wanted` ids, whichever candidates are chosen."""
     forgetting = parse_forgetting(",".join(options.forgetting))
     return [
-        planned(cell, options, forgetting, store)
+        planned(cell, options, store)
         for group in groups_of(options, forgetting)
         for cell in group.cells
         if cell.cell_id in wanted
@@ -87,12 +87,7 @@ def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:
     return tuple(replace(cell, state=state, why=why, chosen=False) for cell in longest)
 
 
-def planned(
-    cell: PlannedCell,
-    options: RunOptions,
-    forgetting: tuple[ForgettingName, ...],
-    store: ResultsStore,
-) -> PlannedCell:
+def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> PlannedCell:
     """Return the cell with what the store says of it now."""
     stamp = store.stamp(cell.cell_id)  # before its record is read
     if stamp is None:
@@ -105,7 +100,7 @@ def planned(
     if record.status is not Status.DONE:
         state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
         return replace(cell, stamp=stamp, state=state)
-    why = lacking(record, options, forgetting)
+    why = _lacking(cell, record, options)
     if not why:
         return replace(cell, stamp=stamp, state=CellState.DONE)
     whole = store.read(cell.cell_id)
@@ -113,12 +108,10 @@ def planned(
     return replace(cell, stamp=stamp, state=CellState.LACKS, why=why, earlier=earlier)
 
 
-def lacking(
-    record: CellSummary, options: RunOptions, forgetting: tuple[ForgettingName, ...]
-) -> str:
+def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
     """Return what a done cell lacks of what is asked for, empty when nothing."""
     if options.save_adapters and not record.adapter_path:
         return "its adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
-    missing = [str(n) for n in forgetting if (str(n), options.forgetting_limit) not in present]
+    missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
     return ", ".join(missing)

@@ -16,7 +16,7 @@ from bench.options import RunOptions
 from bench.records import CellSpec, Tuned
 from tasks.division import FactSet
 from tasks.fact import Fact, facts_digest
-from tasks.forgetting.names import ForgettingName
+from tasks.forgetting.names import ForgettingKind, ForgettingName
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> It
         base = _Base(source, source.revision(), dtype)
         for sets in tasks:
             for method, found in zip(methods, ways, strict=True):
-                yield _group(base, sets, method, found, options)
+                yield _group(base, sets, method, found, options, forgetting)
 
 
 def _way(candidate: Candidate, library: Library) -> _Way:
@@ -97,18 +97,33 @@ def in_shard(key: str, shard: str | None) -> bool:
 
 
 def _group(
-    base: _Base, sets: TaskSets, method: Method, ways: Sequence[_Way], options: RunOptions
+    base: _Base,
+    sets: TaskSets,
+    method: Method,
+    ways: Sequence[_Way],
+    options: RunOptions,
+    forgetting: tuple[ForgettingName, ...],
 ) -> Group:
     tuned = _tuned(method, sets, FactSet.REPORTING)
-    cells = [[_cell(base, sets.reporting, w, s, tuned) for s in options.seeds] for w in ways]
+    cells = [
+        [_cell(base, sets.reporting, way, seed, tuned, forgetting) for seed in options.seeds]
+        for way in ways
+    ]
     if sets.tuning is None:
         return Group((), tuple(_in_shard(found, options.shard) for found in cells))
     key = (base.source.name, base.revision, base.dtype, sets.reporting.task.name, method.name)
     if not in_shard(hashlib.sha256("\x1f".join(key).encode()).hexdigest(), options.shard):
         return Group((), ((),))
     tuned = _tuned(method, sets, FactSet.TUNING)
-    tried = [_cell(base, sets.tuning, way, options.seeds[0], tuned) for way in ways]
+    deciding = _deciding(forgetting)
+    tried = [_cell(base, sets.tuning, way, options.seeds[0], tuned, deciding) for way in ways]
     return Group(tuple(tried) if len(ways) > 1 else (), tuple(map(tuple, cells)))
+
+
+def _deciding(forgetting: tuple[ForgettingName, ...]) -> tuple[ForgettingName, ...]:
+    """Return what candidates are measured on: drift alone decides between equal ones."""
+    drift = tuple(name for name in forgetting if name.kind is ForgettingKind.DRIFT)
+    return drift or forgetting
 
 
 def _in_shard(cells: Sequence[PlannedCell], shard: str | None) -> tuple[PlannedCell, ...]:
@@ -128,7 +143,14 @@ def _tuned(method: Method, sets: TaskSets, fact_set: FactSet) -> Tuned | None:
     )
 
 
-def _cell(base: _Base, data: TaskData, way: _Way, seed: int, tuned: Tuned | None) -> PlannedCell:
+def _cell(
+    base: _Base,
+    data: TaskData,
+    way: _Way,
+    seed: int,
+    tuned: Tuned | None,
+    forgetting: tuple[ForgettingName, ...],
+) -> PlannedCell:
     spec = CellSpec(
         model=base.source.name,
         model_revision=base.revision,
@@ -148,5 +170,12 @@ def _cell(base: _Base, data: TaskData, way: _Way, seed: int, tuned: Tuned | None
         tuned=tuned,
     )
     return PlannedCell(
-        spec, CellState.MISSING, "", base.source, way.candidate.recipe, data, way.calibration
+        spec=spec,
+        state=CellState.MISSING,
+        why="",
+        source=base.source,
+        recipe=way.candidate.recipe,
+        data=data,
+        calibration=way.calibration,
+        forgetting=forgetting,
     )

@@ -1,9 +1,10 @@
 """Which candidate of a method is best on the tuning set, by one rule for every method.
 
 Most generality, or reliability where the task has no paraphrases. Of equal ones the one that
-forgets least: candidates are ranked in each forgetting task and in drift, where the base is not at
-floor, and the lowest mean rank wins, so that accuracies and nats weigh alike. Then the lowest
-learning rate, the fewest epochs, the smallest batch, the smallest parameters.
+drifts least, so that in a grid that measures drift no candidate needs another forgetting task.
+Where drift is not measured, candidates are ranked in each forgetting task that is not at floor, and
+the lowest mean rank wins, so that tasks weigh alike. Then the lowest learning rate, the fewest
+epochs, the smallest batch, the smallest parameters.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.records import CellRecord, CellSpec, Status
+from tasks.forgetting.names import ForgettingKind
 
 if TYPE_CHECKING:
     from bench.store_formats import CellSummary
@@ -71,8 +73,9 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _forgetting_rank(trial: Trial, rivals: Sequence[Trial]) -> float:
-    """Return the sum of a trial's ranks in the forgetting tasks that all rivals have."""
+    """Return a trial's rank in drift, or the sum of its ranks in the tasks that all rivals have."""
     shared = set.intersection(*(set(rival.lost) for rival in rivals))
+    shared = shared & {ForgettingKind.DRIFT} or shared
     return sum(_rank(trial.lost[task], [r.lost[task] for r in rivals]) for task in shared)
 
 

@@ -19,7 +19,6 @@ from bench.records import CellRecord, Status
 from bench.runner import CellResult, run_cell
 from bench.store import ResultsStore
 from bench.workbench import Workbench
-from tasks.forgetting.names import parse_forgetting
 
 POLL_SECONDS = 1.0
 
@@ -94,7 +93,7 @@ class Work:
         if self.store.stamp(cell.cell_id) == cell.stamp:
             return cell
         options = self.bench.options.model_copy(update={"rerun": Rerun.MISSING})
-        found = planned(cell, options, parse_forgetting(",".join(options.forgetting)), self.store)
+        found = planned(cell, options, self.store)
         return found if found.runs else None
 
     def _run_claimed(self, cell: PlannedCell, total: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,6 @@ from bench.progress import Progress
 from bench.records import Forgetting
 from bench.signals import BaseSignals
 from tasks.base import DataAccess
-from tasks.forgetting.names import parse_forgetting
 
 
 class Workbench:
@@ -41,7 +40,7 @@ class Workbench:
         self.compute = compute
         self.say = say
         self.cache = CostedCache(self._kept())
-        self._suites: dict[tuple[str, str], ForgettingSuite] = {}
+        self._suites: dict[tuple[Hashable, ...], ForgettingSuite] = {}
         self._shelf = TaskShelf()
         self._base: Base | None = None
 
@@ -97,15 +96,15 @@ class Workbench:
             torch.cuda.empty_cache()
 
     def suite(self, cell: PlannedCell) -> ForgettingSuite:
-        """Return the run's forgetting tasks, without what this cell trains or calibrates on.
+        """Return a cell's forgetting tasks, without what it trains or calibrates on.
 
         Raises:
             UsageError: Data that cannot be had, or a task that cannot be measured.
         """
-        key = (cell.spec.facts_digest, cell.spec.calibration_digest)
+        key = (cell.spec.facts_digest, cell.spec.calibration_digest, cell.forgetting)
         if key not in self._suites:
             self._suites[key] = build_suite(
-                parse_forgetting(",".join(self.options.forgetting)),
+                cell.forgetting,
                 DataAccess(self.options.data_dir),
                 self.options.forgetting_limit,
                 seen=Seen(cell.data.facts, cell.calibration),
@@ -115,7 +114,7 @@ class Workbench:
         return self._suites[key]
 
     def forgetting(self, cell: PlannedCell, base: Base, model: nn.Module) -> list[Forgetting]:
-        """Score a model on every forgetting task of the run, paired with the pristine base."""
+        """Score a model on every forgetting task of a cell, paired with the pristine base."""
         suite = self.suite(cell)
         return [
             suite.measure(base, model, name, self._base_scores(base, suite, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ from bench.records import Phase, PhaseName
 from bench.store import ResultsStore
 from bench.worker_count import threads_each, worker_count
 from tasks.errors import UsageError
-from tests.bench.report_cells import make_cell
+from tests.bench.report_cells import make_cell, make_drift, make_forgetting
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def options(tiny_folder, facts_file, tmp_path):
 def store_cells(store, cells, **changes):
     """Write the planned cells as if they had run."""
     for cell in cells:
-        record, rows = make_cell(n=1, cell_id=cell.cell_id, forgetting=[], **changes)
+        record, rows = make_cell(n=1, cell_id=cell.cell_id, **{"forgetting": [], **changes})
         store.write(record.model_copy(update={"spec": cell.spec}), rows)
 
 
@@ -65,6 +66,18 @@ def test_finished_cells_say_what_the_others_take(options):
     )
     longer = grid_cost(plan_grid(options(epochs=20), store), store.summaries())
     assert longer.seconds == 44.0, "training takes as long as it has epochs"
+
+
+def test_a_tuned_plan_counts_the_forgetting_tasks_of_its_stages(options):
+    changes = {"forgetting": "elements,drift", "lr": "1e-3,1e-2", "epochs": 10}
+    store = ResultsStore(options().out)
+    planned = plan_grid(options(**changes), store)
+    phases = {PhaseName.FORGET: Phase(seconds=8.0, seconds_cold=8.0, peak_bytes=1)}
+    other = replace(planned[0], spec=planned[0].spec.model_copy(update={"seed": 9}))
+    both = [make_forgetting(), make_drift(0.1)]
+    store_cells(store, [other], phases=phases, forgetting=both)
+    cost = grid_cost(planned, store.summaries())
+    assert (cost.cells, cost.seconds) == (3, 4.0 + 4.0 + 8.0)
 
 
 def test_without_finished_cells_the_models_size_gives_a_rough_idea(options):

@@ -147,6 +147,30 @@ def test_a_tuned_grid_reports_the_best_candidate_of_each_method_alone(options):
     assert (anew.ran, anew.reused) == (3, 0), "all once, in both stages"
 
 
+def test_candidates_are_measured_on_what_decides_between_equal_ones(options):
+    chosen = options(methods="lora[r=4]", forgetting="elements,drift", seeds="0")
+    run_grid(chosen, Silent())
+    measured = {
+        stage: {tuple(f.task for f in record.forgetting) for record in records}
+        for stage, records in by_set(ResultsStore(chosen.out).records().records).items()
+    }
+    assert measured == {TUNING: {("drift",)}, REPORTING: {("elements", "drift")}}
+    without = planned(options(forgetting="elements", out=chosen.out, seeds="0"))
+    assert [str(name) for name in of(without, TUNING)[0].forgetting] == ["elements"]
+    assert [cell.why for cell in of(without, TUNING)[:2]] == ["elements"] * 2, "it decides now"
+
+
+def by_set(records):
+    return {s: [r for r in records if r.spec.fact_set is s] for s in (TUNING, REPORTING)}
+
+
+def test_what_the_second_stage_measures_is_looked_for_before_the_first(options):
+    chosen = options(forgetting="nq_open,drift")
+    with pytest.raises(UsageError, match="nq_open"):
+        run_grid(chosen, Silent())
+    assert not ResultsStore(chosen.out).records().records
+
+
 def test_recipes_are_tuned_and_reported_as_they_were_asked_for(options):
     chosen = options(methods="lora", lr="1e-3", tune="r=2,4", seeds="0")
     outcome = run_grid(chosen, Silent())

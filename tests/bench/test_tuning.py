@@ -115,15 +115,19 @@ RULE = [
     ("most is learned", [trial(1e-2, 0.7), trial(1e-3, 0.6), trial(1e-4, 0.5)], 1e-2),
     ("a failure is never chosen", [trial(1e-2, None), trial(1e-3, 0.1)], 1e-3),
     (
-        "least is forgotten",
-        [trial(1e-4, lost={"drift": 0.5, "x": 0.1}), trial(1e-3, lost={"drift": 0.4, "x": 0.0})],
+        "least drift, whatever else is measured",
+        [
+            trial(1e-4, lost={"drift": 0.5, "x": 0.1, "y": 0.1}),
+            trial(1e-3, lost={"drift": 0.4, "x": 0.2, "y": 0.2}),
+            trial(1e-2, lost={"drift": 0.6}),
+        ],
         1e-3,
     ),
     (
-        "ranks weigh accuracies and nats alike",
+        "without drift the tasks weigh alike",
         [
-            trial(1e-4, lost={"drift": 9.0, "x": 0.02, "y": 0.02}),
-            trial(1e-3, lost={"drift": 0.1, "x": 0.03, "y": 0.03}),
+            trial(1e-4, lost={"w": 9.0, "x": 0.02, "y": 0.02}),
+            trial(1e-3, lost={"w": 0.1, "x": 0.03, "y": 0.03}),
         ],
         1e-4,
     ),
