@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FrameType
-from typing import NoReturn
 
 from bench.cautions import forgetting_notes
 from bench.cell import PlannedCell
@@ -77,17 +76,13 @@ def main() -> int:
     if not given:  # the process that started this one is gone
         return 0
     job = Job.model_validate_json(given)
-    _end_when_asked()
-    tell(Message(kind=Kind.STARTED, process=this_process()))
     try:
-        _work(job, tell)
-    except UsageError as error:
-        tell(Message(kind=Kind.USAGE, text=str(error)))
-    except NoSpaceError as error:
-        tell(Message(kind=Kind.NO_SPACE, text=str(error)))
+        ends_anyway = _end_when_asked()
+        tell(Message(kind=Kind.STARTED, process=this_process()))
+        _work_and_tell(job, tell)
+        ends_anyway()
     except KeyboardInterrupt:
         pass
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway: no word of that on the way out
     return 0
 
 
@@ -96,6 +91,15 @@ def _import_ahead() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
 
     import bench.work  # noqa: F401
+
+
+def _work_and_tell(job: Job, tell: Callable[[Message], None]) -> None:
+    try:
+        _work(job, tell)
+    except UsageError as error:
+        tell(Message(kind=Kind.USAGE, text=str(error)))
+    except NoSpaceError as error:
+        tell(Message(kind=Kind.NO_SPACE, text=str(error)))
 
 
 def _work(job: Job, tell: Callable[[Message], None]) -> None:
@@ -152,12 +156,24 @@ def _messages() -> Callable[[Message], None]:
     return tell
 
 
-def _end_when_asked() -> None:
-    """End at SIGTERM and when standard input ends: the cell in flight is noted."""
+def _end_when_asked() -> Callable[[], None]:
+    """End at SIGTERM and when standard input ends: the cell in flight is noted.
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    Returns:
+        What to call when this process ends without being asked: from then on SIGTERM does nothing,
+        whenever it comes, so that no traceback is written on the way out.
+    """
+    heeded = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        if heeded:
+            raise KeyboardInterrupt
+
+    def ends_anyway() -> None:
+        nonlocal heeded
+        heeded = False  # first: setting a handler is Python code, in which a signal may arrive
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def again(lost: sys.UnraisableHookArgs) -> None:
         # Raised inside a destructor or the like, where Python ignores it: it comes once more.
@@ -174,6 +190,7 @@ def _end_when_asked() -> None:
     signal.signal(signal.SIGTERM, interrupt)
     sys.unraisablehook = again
     threading.Thread(target=watch, name="parent", daemon=True).start()
+    return ends_anyway
 
 
 if __name__ == "__main__":

@@ -109,10 +109,31 @@ except KeyboardInterrupt:
 """
 
 
+LATE = """
+import os, signal, time
+from bench.worker import _end_when_asked
+
+ends_anyway = _end_when_asked()
+set_handler = signal.signal
+
+def set_late(number, handler):
+    signal.signal = set_handler
+    os.kill(os.getpid(), signal.SIGTERM)
+    return set_handler(number, handler)
+
+signal.signal = set_late
+ends_anyway()
+os.kill(os.getpid(), signal.SIGTERM)
+print("ended in order", flush=True)
+time.sleep(0.5)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_worker_ends_when_asked_where_python_ignores_exceptions():
+@pytest.mark.parametrize("program", [ENDING, LATE], ids=["in a destructor", "at its end"])
+def test_a_worker_ends_in_order_whenever_it_is_asked(program):
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDING],
+        [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -121,4 +142,4 @@ def test_a_worker_ends_when_asked_where_python_ignores_exceptions():
     )
     said = opened(process.stdout).readline()  # its input stays open until then
     errors = process.communicate(timeout=60)[1]
-    assert (said, errors) == ("ended in order\n", "")
+    assert (said, errors, process.returncode) == ("ended in order\n", "", 0)
