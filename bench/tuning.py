@@ -10,7 +10,7 @@ epochs, the smallest batch, the smallest parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RATE = "lr"
 FIELDS = {RATE: "learning_rate", "epochs": "epochs", "batch_size": "batch_size"}
 """The run options that can be tuned, with their fields of a spec."""
+
+RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
+"""The fields of a spec that say what its recipe does."""
 
 RUN_PARAMETERS = tuple(FIELDS)
 """Their names; other names are parameters of a recipe's parts."""
@@ -90,6 +93,11 @@ def order(spec: CellSpec) -> tuple[object, ...]:
     pieces = _NUMBER.split(spec.recipe)
     recipe = [float(piece) if place % 2 else piece for place, piece in enumerate(pieces)]
     return (spec.learning_rate, spec.epochs, spec.batch_size, recipe)
+
+
+def candidate_of(spec: CellSpec) -> Hashable:
+    """Return what the cells of one candidate of a method share, on either set of facts."""
+    return tuple(getattr(spec, name) for name in (*FIELDS.values(), *RECIPE_FIELDS))
 
 
 def edges(trials: Sequence[Trial], chosen: Trial) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,9 @@ from pathlib import Path
 from bench.candidates import is_tuned, methods_of
 from bench.options import RunOptions, build_options
 from bench.records import CellRecord, CellSpec, Status
+from bench.tuning import best_trial, candidate_of, trial_of
 from methods.recipe import parse_recipes
+from tasks.division import FactSet
 
 FOLDER = "grids"
 GPU_MODEL = "meta-llama/Llama-3.2-1B"
@@ -112,7 +114,26 @@ def _read(path: Path) -> Grid:
 
 
 def took(grid: Grid, records: Iterable[CellRecord]) -> Took:
-    """Sum up what the cells of a grid took, each as it ran."""
-    mine = [record for record in records if grid.holds(record.spec)]
+    """Sum up what the cells of a grid took, each as it ran.
+
+    Of a tuned method those count that its best candidate of this grid trained: others were trained
+    when fewer candidates had been tried.
+    """
+    groups: dict[Hashable, list[CellRecord]] = {}
+    for record in records:
+        if grid.holds(record.spec):
+            key = (record.spec.model, record.spec.task, record.spec.asked)
+            groups.setdefault(key, []).append(record)
+    mine = [record for group in groups.values() for record in _asked_for(group)]
     seconds = sum(phase.seconds for record in mine for phase in record.phases.values())
     return Took(len(mine), sum(r.status is Status.DONE for r in mine), seconds)
+
+
+def _asked_for(records: Sequence[CellRecord]) -> list[CellRecord]:
+    tried = [record for record in records if record.spec.fact_set is FactSet.TUNING]
+    best = best_trial([trial_of(record) for record in tried])
+    if best is None:
+        return list(records)
+    chosen = candidate_of(best.spec)
+    reported = [record for record in records if record.spec.fact_set is not FactSet.TUNING]
+    return [*tried, *(record for record in reported if candidate_of(record.spec) == chosen)]

@@ -28,19 +28,34 @@ def with_findings(readme: str, answers: Sequence[Answer], page: str) -> str:
 
 
 def findings_block(answers: Sequence[Answer], page: str) -> str:
-    """Return what there is advice for, at most three findings; empty where nothing is decided."""
-    lines = [
-        f"- **{advice}.** {_ground(claim)} ([{markdown(answer.question.title)}]"
-        f"({page}#{anchor(number, answer)}))"
+    """Return what there is advice for, at most three findings; empty where nothing is decided.
+
+    One claim speaks for a question. What was found comes before what was not, each in the order of
+    the questions.
+    """
+    advised = [
+        (number, answer, claims[0])
         for number, answer in enumerate(answers, start=1)
-        for claim in answer.claims
-        if claim.verdict in (Verdict.YES, Verdict.NO)
-        and (advice := claim.advice.get(claim.verdict))
-    ][:MOST]
+        if (claims := sorted(filter(_advises, answer.claims), key=_is_no))
+    ]
+    advised.sort(key=lambda found: _is_no(found[2]))
+    lines = [
+        f"- **{claim.advice[claim.verdict]}.** {_ground(claim)} "
+        f"([{markdown(answer.question.title)}]({page}#{anchor(number, answer)}))"
+        for number, answer, claim in advised[:MOST]
+    ]
     if not lines:
         return ""
     more = f"All questions, intervals and what small models cannot tell: [findings]({page})."
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
+
+
+def _advises(claim: Claim) -> bool:
+    return claim.verdict in (Verdict.YES, Verdict.NO) and bool(claim.advice.get(claim.verdict))
+
+
+def _is_no(claim: Claim) -> bool:
+    return claim.verdict is Verdict.NO
 
 
 def _ground(claim: Claim) -> str:

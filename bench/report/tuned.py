@@ -16,12 +16,20 @@ from typing import TypeVar
 from bench.records import CellSpec
 from bench.report.aggregates import Aggregate, aggregates
 from bench.report.board import Cell, Tried, Tuning
-from bench.tuning import FIELDS, RUN_PARAMETERS, Trial, best_trial, order, shown, trial_of
+from bench.tuning import (
+    FIELDS,
+    RECIPE_FIELDS,
+    RUN_PARAMETERS,
+    Trial,
+    best_trial,
+    candidate_of,
+    order,
+    shown,
+    trial_of,
+)
 from tasks.division import FactSet
 
 K = TypeVar("K", bound=Hashable)
-
-_RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
 
 
 @dataclass
@@ -75,7 +83,7 @@ def _place(spec: CellSpec) -> Hashable:
     if spec.tuned is None:
         return None
     spec = reporting_spec(spec)
-    given = spec.model_dump(exclude={"seed", *FIELDS.values(), *_RECIPE_FIELDS, "method"})
+    given = spec.model_dump(exclude={"seed", *FIELDS.values(), *RECIPE_FIELDS, "method"})
     tuned = {name: value for name, value in given.pop("tuned").items() if name != "over"}
     return (*given.values(), *tuned.values())
 
@@ -90,22 +98,18 @@ def _over(cells: Sequence[Cell]) -> tuple[str, ...]:
 def _fixed(over: Sequence[str], spec: CellSpec) -> Hashable:
     """Return what candidates of one choice share beside their place: all that is not tuned."""
     fixed = [name for option, name in FIELDS.items() if option not in over]
-    recipes = () if set(over) - set(RUN_PARAMETERS) else _RECIPE_FIELDS
+    recipes = () if set(over) - set(RUN_PARAMETERS) else RECIPE_FIELDS
     return tuple(getattr(spec, name) for name in (*fixed, *recipes))
-
-
-def _candidate(spec: CellSpec) -> Hashable:
-    return tuple(getattr(spec, name) for name in (*FIELDS.values(), *_RECIPE_FIELDS))
 
 
 def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) -> None:
     by_set = _grouped(members, lambda spec: spec.fact_set)
-    reporting = _grouped(by_set.get(FactSet.REPORTING, ()), _candidate)
+    reporting = _grouped(by_set.get(FactSet.REPORTING, ()), candidate_of)
     tried = _of_one_seed(by_set.get(FactSet.TUNING, ()))
     trials = [trial_of(cell.record) for cell in tried]
     best = best_trial(trials)
-    trained = best_trial([trial for trial in trials if _candidate(trial.spec) in reporting])
-    wanted = reporting if trained is None else {_candidate(trained.spec)}
+    trained = best_trial([trial for trial in trials if candidate_of(trial.spec) in reporting])
+    wanted = reporting if trained is None else {candidate_of(trained.spec)}
     kept = [cell for key, cells in reporting.items() if key in wanted for cell in cells]
     settled.cells += kept
     if not tried:

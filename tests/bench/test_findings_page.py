@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
+from bench.findings.answer import Verdict
 from bench.findings.evidence import read_evidence
 from bench.findings.grids import found_grids, took
 from bench.findings.questions import QUESTIONS
@@ -16,10 +17,11 @@ from bench.findings.readme import BEGIN, END, findings_block, with_findings
 from bench.findings.studies import STUDIES
 from bench.findings.tables import anchor
 from bench.findings.write import page_text, read_findings
+from bench.records import Phase, PhaseName, Tuned
 from bench.studies.interference_plan import TrainingSpec
 from bench.studies.interference_store import Trained, TrainingRecord, TrainingStore
 from tests.bench.findings_cells import Plan, record_and_rows
-from tests.bench.report_cells import fill, make_spec
+from tests.bench.report_cells import fill, make_cell, make_spec
 from tests.bench.test_findings_questions import training
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,27 @@ def test_a_grid_knows_its_cells_and_what_they_took(folder):
 
 def test_a_tuned_grid_asks_for_each_candidate_once_and_for_each_seed():
     [grid] = [grid for grid in found_grids(COMMITTED) if grid.name == "adapters"]
-    assert grid.cells == 6 * (4 + 3)
+    assert grid.cells == 6 * (len(grid.options.lr) + 3)
+
+
+def test_a_tuned_grid_counts_the_cells_of_its_best_candidates(tmp_path):
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids" / "rates.yaml").write_text("methods: lora\nseeds: 0-2\nlr: 1e-3,1e-2\n")
+    [grid] = found_grids(tmp_path)
+
+    def done(rate, seed, fact_set, accuracy=0.9):
+        roles = {"fact_set": fact_set, "other_digest": "o", "other_facts": 64}
+        tuned = Tuned(method="lora", over=("lr",), **roles)
+        spec = {"learning_rate": rate, "seed": seed, "tuned": tuned, "epochs": 10}
+        phases = {PhaseName.TRAIN: Phase(seconds=1.0, seconds_cold=1.0, peak_bytes=1)}
+        return make_cell(accuracy=accuracy, spec=spec, phases=phases)[0]
+
+    tried = [done(1e-3, 0, "tuning", accuracy=0.5), done(1e-2, 0, "tuning")]
+    reported = [done(rate, seed, "reporting") for rate in (1e-3, 1e-2) for seed in range(3)]
+    assert took(grid, tried[:1]).ran == 1
+    assert took(grid, [*tried, *reported[:3]]).ran == 2, "of the rate that was best of fewer"
+    found = took(grid, [*tried, *reported])
+    assert (found.ran, found.done, found.seconds) == (grid.cells, grid.cells, 5.0)
 
 
 def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs, capsys):
@@ -108,7 +130,7 @@ def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs, caps
     assert written == pictures | {name.replace(".png", ".svg") for name in pictures}
     assert "5. Semantic layer freezing: no: lora - lora+freeze" in capsys.readouterr().out
     readme = (docs.parent / "README.md").read_text()
-    assert "Do not freeze layers" in readme
+    assert "Count training in epochs" in readme
     assert "old" not in readme
     assert readme.startswith("# Title\n")
     assert readme.endswith("\n\n## Rest\n")
@@ -151,6 +173,21 @@ def test_the_readme_keeps_its_text_without_a_block_and_is_empty_without_findings
     block = f"a\n{BEGIN}\nold\n{END}\nb\n"
     assert with_findings(block, (), "docs/findings.md") == f"a\n{BEGIN}\n{END}\nb\n"
     assert findings_block((), "docs/findings.md") == ""
+
+
+def test_the_readme_begins_with_what_was_found_and_hears_a_question_once(folder):
+    answers = read_findings(folder).answers
+    block = findings_block(answers, "docs/findings.md")
+    told = {
+        advice: (claim.verdict, answer.question.key)
+        for answer in answers
+        for claim in answer.claims
+        for advice in claim.advice.values()
+        if f"**{advice}.**" in block
+    }
+    in_order = [told[advice] for advice in sorted(told, key=block.index)]
+    assert [verdict for verdict, _ in in_order] == [Verdict.YES, Verdict.NO, Verdict.NO]
+    assert len({key for _, key in in_order}) == 3
 
 
 def test_one_seed_gives_the_readme_nothing(tmp_path):

@@ -46,6 +46,10 @@ def answer(evidence: Evidence) -> Answer:
                 "Facts are learned worse together than alone, at equal updates",
                 tuple(_largest(found, Regime.UPDATES)),
                 POINTS,
+                advice={
+                    Verdict.YES: "Count training in epochs, not in optimizer steps: in the steps "
+                    "that teach one fact, many together are learned far worse",
+                },
             ),
         ),
         details=tuple(_smaller(found)),
