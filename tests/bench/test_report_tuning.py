@@ -181,6 +181,25 @@ def test_a_curve_is_a_cut_through_the_chosen_candidate(tmp_path):
         assert image(figure, "png")
 
 
+@pytest.mark.parametrize("count", [1, 2, 18])
+def test_methods_at_one_value_lie_nearer_to_it_than_to_the_next(count):
+    places = [-4.0, -3.5, -3.0, -2.5, -2.0]
+    reach = tuning_plot.dodge_of(places, count) * (count - 1) / 2
+    assert 0 <= reach <= 0.2 * 0.5
+    assert tuning_plot.dodge_of([3.0], 18) > 0
+
+
+def test_many_methods_are_drawn_without_bars(tmp_path):
+    many = [f"lora+last[n={n}]" for n in range(1, tuning_plot.MOST_WITH_BARS + 2)]
+    for methods, drawn in ((many[:-1], True), (many, False)):
+        board = board_of(tmp_path / str(drawn), *grid(methods))
+        with settings():
+            figure = tuning_plot.draw(board.sections[0], method_styles(board))
+        told = " ".join(text.get_text() for text in figure.texts)
+        assert ("Bars: 95 % intervals" in told) is drawn
+        assert any(axes.collections for axes in figure.axes) is drawn
+
+
 def test_without_tuning_there_is_no_curve(tmp_path):
     board = board_of(tmp_path, make_cell())
     assert tuning_plot.draw(board.sections[0], method_styles(board)) is None

@@ -10,12 +10,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.board import DRIFT, Row, Section, Tried
-from bench.report.plots.style import SQUARE, Styles, error, shared_legend, titled_figure
+from bench.report.plots.style import (
+    SQUARE,
+    MethodStyle,
+    Styles,
+    error,
+    shared_legend,
+    titled_figure,
+)
 from bench.report.statistics import Estimate
 from bench.report.tuning_words import score_measure, tuned_rows, tuning_of, tuning_tasks
 from bench.report.wording import printable
@@ -23,9 +31,16 @@ from bench.tuning import RUN_PARAMETERS, number, shown_name, value
 
 CAPTION = "What each candidate learned and forgot on the tuning facts; the ring is the chosen one."
 _HEADING = "Tuning: candidates on the tuning facts"
-_NOTE = "Bars: 95 % intervals over facts. Ring: chosen. Cross at the bottom: no result"
+_BARS = "Bars: 95 % intervals over facts"
+_NO_BARS = "Intervals are in the table Tuning"
+_NOTE = "Ring: chosen. Cross at the bottom: no result"
 _LOG_FROM = 5.0
 _DODGE = 0.015
+_MOST_DODGE = 0.4
+"""Part of the way from a value to the next one over which its methods lie at the most."""
+
+MOST_WITH_BARS = 8
+"""Bars of more methods would hide their lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         return None
     names = _names(rows)
     tasks = ["", *(task for task in tuning_tasks(section) if _measured(rows, task))]
-    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, _where(section, rows), _NOTE)
+    note = f"{_BARS if len(rows) <= MOST_WITH_BARS else _NO_BARS}. {_NOTE}"
+    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, _where(section, rows), note)
     grid = figure.subplots(len(names), len(tasks), squeeze=False)
     for line, name in zip(grid, names, strict=True):
         places = places_of([entry for row in rows for entry in curve(row, name)], name)
@@ -115,26 +131,37 @@ def _title(section: Section, task: str) -> str:
 
 
 def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], styles: Styles) -> None:
-    span = max(panel.places.values()) - min(panel.places.values())
     shown = [row for row in rows if curve(row, panel.name)]
+    step = dodge_of(list(panel.places.values()), len(shown))
     for index, row in enumerate(shown):
-        dodge = (index - (len(shown) - 1) / 2) * _DODGE * (span or 1.0)
-        _line(axes, panel, row, dodge, styles)
+        dodge = (index - (len(shown) - 1) / 2) * step
+        _line(axes, panel, row, dodge, styles[row.label], bars=len(rows) <= MOST_WITH_BARS)
     axes.set_xticks(list(panel.places.values()), [printable(text) for text in panel.places])
     axes.set_xlabel(shown_name(panel.name))
     axes.margins(x=0.1)
 
 
-def _line(axes: Axes, panel: Panel, row: Row, dodge: float, styles: Styles) -> None:
-    style, scale = styles[row.label], 1 if panel.task == DRIFT else 100
+def dodge_of(places: Sequence[float], count: int) -> float:
+    """Return how far apart `count` methods lie at one value, in the units of `places`."""
+    ordered = sorted(places)
+    gaps = [right - left for left, right in pairwise(ordered)]
+    wide = _DODGE * ((ordered[-1] - ordered[0]) or 1.0)
+    return min(wide, _MOST_DODGE * min(gaps, default=1.0) / max(1, count - 1))
+
+
+def _line(
+    axes: Axes, panel: Panel, row: Row, dodge: float, style: MethodStyle, *, bars: bool
+) -> None:
+    scale = 1 if panel.task == DRIFT else 100
     across = partial(_across, panel, dodge)
     entries = sorted(curve(row, panel.name), key=across)
     points = [(across(e), found) for e in entries if (found := panel.found(e)) is not None]
-    bars = [error(found.value, found.interval) for _, found in points]
+    errors = [error(found.value, found.interval) for _, found in points]
+    ends = [[scale * below for below, _ in errors], [scale * above for _, above in errors]]
     axes.errorbar(
         [x for x, _ in points],
         [scale * found.value for _, found in points],
-        yerr=[[scale * below for below, _ in bars], [scale * above for _, above in bars]],
+        yerr=ends if bars else None,
         color=style.color,
         linestyle=style.dashes,
         marker=style.marker,
