@@ -45,6 +45,7 @@ class Plan:
     after: object = None
     known: object = None
     kept: object = None
+    weights: object = 1.0
     notes: dict | None = None
     lost: dict | None = None
     flops: float = 4e12
@@ -98,6 +99,7 @@ def record_and_rows(plan: Plan, seed: int):
         "correct_before": known.tolist(),
         "knowledge": [Knowledge.KNOWN if flag else Knowledge.UNKNOWN for flag in known],
         "kept": kept.tolist(),
+        "weight": np.broadcast_to(plan.weights, plan.n).tolist(),
     }
     rows = [
         row.model_copy(update=dict(zip(columns, values, strict=True)))

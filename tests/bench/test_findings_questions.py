@@ -190,6 +190,23 @@ def test_weights_of_either_sign_are_held_against_equal_ones(control):
     assert "points at the most" in told
 
 
+def test_weights_are_compared_where_they_are_small_and_where_they_are_large():
+    light = np.arange(200) < 50
+    weights = np.where(light, 0.4, 1.2)
+    chances = np.where(light, 0.3, 0.9)
+    answer = selection.answer(
+        evidence_of(
+            Plan("lora", 0.9, n=200), Plan("lora+reweight", chances, weights=weights, n=200)
+        )
+    )
+    small, large = answer.details[-2:]
+    assert small.name == "lora+reweight - lora, 50 facts of weights below 1"
+    assert large.name == "lora+reweight - lora, 150 facts of weights above 1"
+    assert small.value < -0.4 < -0.1 < large.value
+    equal = selection.answer(evidence_of(Plan("lora", n=200), Plan("lora+reweight", n=200)))
+    assert not any("weights" in effect.name for effect in equal.details)
+
+
 def placed(freeze, full, window=0.5, stability=0.8, n=200):
     top, low = list(range(20, 30)), list(range(10))
     return evidence_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +27,10 @@ QUESTION = Question(
     expected=Verdict.YES,
     grids=("strategies", "short"),
 )
+
+Seeds = tuple[int, ...]
+Some = tuple[Flags, str]
+"""Some of the facts, `[facts]`, and which they are."""
 
 FILTER, REWEIGHT = "filter", "reweight"
 FILTER_CONTROLS = ("random_filter", "drop")
@@ -68,7 +72,7 @@ def answer(evidence: Evidence) -> Answer:
                 for sign in (1, -1)
             ),
         ),
-        details=tuple(_against_plain(found)),
+        details=(*_against_plain(found), *_where_it_weighs(found)),
         caveats=tuple(_caveats(found)),
     )
 
@@ -91,7 +95,7 @@ def _part(recipe: Recipe) -> str:
 
 def _filters(settings: list[Setting], *, kept: bool) -> tuple[Effect, ...]:
     return present(
-        compared(setting, row, control, kept=kept)
+        compared(setting, row, control, _both_trained if kept else None)
         for setting in settings
         for row, recipe in _kinds(setting, FILTER)
         for control in _filter_controls(setting, row, recipe)
@@ -115,7 +119,7 @@ def _kept(row: Row) -> int | None:
 
 def _weights(settings: list[Setting], sign: int) -> tuple[Effect, ...]:
     return present(
-        compared(setting, row, control, kept=False)
+        compared(setting, row, control)
         for setting in settings
         for row, recipe in _kinds(setting, REWEIGHT)
         if getattr(recipe.weights, "sign", 0) == sign
@@ -133,29 +137,53 @@ def _plain(setting: Setting, recipe: Recipe) -> list[Row]:
     return [row for row in setting.rows.values() if row.spec.recipe == wanted]
 
 
-def compared(setting: Setting, row: Row, control: Row, *, kept: bool) -> Effect | None:
-    """Return the paired difference of two rows; None where they share no seed or no kept fact."""
+def compared(
+    setting: Setting, row: Row, control: Row, some: Callable[[Row, Row, Seeds], Some] | None = None
+) -> Effect | None:
+    """Return the paired difference of two rows, on all facts or `some`; None without any."""
     seeds = shared_seeds([row, control])
     if not seeds:
         return None
-    facts = _both_trained(row, control, seeds) if kept else np.ones(row.spec.facts, dtype=bool)
-    if not facts.any():
-        return None
-    where = f", {facts.sum()} facts both train" if kept else ""
-    pair = (values(r, seeds)[:, facts] for r in (row, control))
+    pair = [values(r, seeds) for r in (row, control)]
+    where = ""
+    if some is not None:
+        facts, said = some(row, control, seeds)
+        if not facts.any():
+            return None
+        pair, where = [value[:, facts] for value in pair], f", {facts.sum()} facts {said}"
     return paired(f"{row.label} - {control.label}{where}", setting.title, *pair)
 
 
-def _both_trained(row: Row, control: Row, seeds: tuple[int, ...]) -> Flags:
-    """Return the facts that both rows trained in every seed, `[facts]`."""
+def _both_trained(row: Row, control: Row, seeds: Seeds) -> Some:
+    """Return the facts that both rows trained in every seed."""
     kept = [values(r, seeds, "kept").astype(bool).all(axis=0) for r in (row, control)]
-    return np.asarray(kept[0] & kept[1])
+    return np.asarray(kept[0] & kept[1]), "both train"
+
+
+def _lighter(row: Row, _: Row, seeds: Seeds) -> Some:
+    """Return the facts that a row weighs less than equal weights do, in every seed."""
+    return np.asarray((values(row, seeds, "weight") < 1).all(axis=0)), "of weights below 1"
+
+
+def _heavier(row: Row, _: Row, seeds: Seeds) -> Some:
+    return np.asarray((values(row, seeds, "weight") > 1).all(axis=0)), "of weights above 1"
+
+
+def _where_it_weighs(settings: list[Setting]) -> tuple[Effect, ...]:
+    """Compare weights with equal ones where they are smaller, and where they are larger."""
+    return present(
+        compared(setting, row, control, some)
+        for setting in settings
+        for row, recipe in _kinds(setting, REWEIGHT)
+        for control in _weight_controls(setting, recipe)
+        for some in (_lighter, _heavier)
+    )
 
 
 def _against_plain(settings: list[Setting]) -> tuple[Effect, ...]:
     """Compare every strategy with its adapter on all facts: what leaving facts out costs."""
     return present(
-        compared(setting, row, plain, kept=False)
+        compared(setting, row, plain)
         for setting in settings
         for row, recipe in _two_parts(setting)
         for plain in _plain(setting, recipe)
