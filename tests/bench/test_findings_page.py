@@ -250,3 +250,25 @@ def test_every_question_has_its_grids_and_every_grid_its_question():
         assert grid.about
         assert grid.options.out == Path("results/findings")
         assert len(grid.options.seeds) >= 3
+
+
+def test_every_number_of_the_committed_notes_is_in_a_committed_table():
+    notes = {path.name: path.read_text() for path in (COMMITTED / "notes").glob("*.md")}
+    page = (ROOT / "docs" / "findings.md").read_text()
+    for note in notes.values():
+        assert note.strip() in page
+        page = page.replace(note.strip(), "")
+    tables = page + (COMMITTED / "leaderboard.md").read_text()
+    known = set(re.findall(r"\d+\.\d+", tables)) | _means_of_cells()
+    for name, note in notes.items():
+        assert not set(re.findall(r"\d+\.\d+", note)) - known, name
+
+
+def _means_of_cells():
+    """What each method answers at each rate in the mean over its seeds, shown or not."""
+    found = {}
+    for record in read_evidence(COMMITTED).records:
+        spec = record.spec
+        key = (spec.model, spec.task, spec.method, spec.learning_rate, spec.facts_digest)
+        found.setdefault(key, []).append(record.metrics.reliability)
+    return {f"{100 * np.mean(values):.1f}" for values in found.values()}

@@ -14,7 +14,8 @@ from bench.report.plots.style import PanelSize, error, shared_legend, style_of, 
 from bench.report.wording import printable
 
 _LOOKS = {"default rate": style_of(1), "tuned rate": style_of(0)}
-_NOTE = "Bars: 95 % intervals. The two rates are reported on different facts of the task"
+_BARS = "Bars: 95 % intervals"
+_BOTH = f"{_BARS}. The two rates are reported on different facts of the task"
 _ASIDE = 0.16
 
 
@@ -26,26 +27,39 @@ def of_adapters(settings: Iterable[Setting]) -> Iterator[Picture]:
         title = f"{spec.model} on {spec.task}, {spec.facts} facts"
         groups.setdefault(title, []).append(setting)
     for title, members in groups.items():
-        caption = f"{title}. Facts answered by each adapter, at default and at tuned rates."
+        kinds = " and at ".join(_kinds(members))
+        caption = f"{title}. Facts answered by each adapter, at {kinds}s."
         yield Picture(file_name("rates", title), caption, partial(_draw, title, members))
 
 
 def _draw(title: str, settings: Sequence[Setting]) -> Figure:
     methods = sorted({method for setting in settings for method in setting.adapters()})
     panel = PanelSize(7.5, 0.9 + 0.34 * len(methods))
-    figure = titled_figure(1, 1, panel, "Adapters and learning rates", title, _NOTE)
+    kinds = _kinds(settings)
+    note = _BOTH if len(kinds) > 1 else _BARS
+    figure = titled_figure(1, 1, panel, "Adapters and learning rates", title, note)
     axes = figure.subplots()
     for setting in settings:
         _marks(axes, setting, methods)
     axes.set_yticks(range(len(methods)), [printable(method) for method in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.set_xlabel("facts answered, % (more is better)")
-    shared_legend(figure, list(_LOOKS), _LOOKS)
+    shared_legend(figure, kinds, _LOOKS)
     return figure
 
 
+def _kinds(settings: Sequence[Setting]) -> list[str]:
+    """Return which kinds of rates were run, in the order of the legend."""
+    found = {_kind(setting) for setting in settings}
+    return [kind for kind in _LOOKS if kind in found]
+
+
+def _kind(setting: Setting) -> str:
+    return "tuned rate" if setting.tuned else "default rate"
+
+
 def _marks(axes: Axes, setting: Setting, methods: Sequence[str]) -> None:
-    style = _LOOKS["tuned rate" if setting.tuned else "default rate"]
+    style = _LOOKS[_kind(setting)]
     for method, row in setting.adapters().items():
         found = row.metrics["reliability"]
         if found is None:

@@ -24,7 +24,7 @@ _NOTE = (
     "Bars: 95 % intervals. Shaded: too small to count. Green dot: the claim holds, orange square: "
     "it does not, hollow: not decidable"
 )
-_LINE = 0.26
+_LINE, _TWO_LINES = 0.26, 0.36
 _HEAD = 0.62
 _LETTERS = 56
 _WIDTH = 8.2
@@ -45,7 +45,7 @@ def of_effects(answer: Answer) -> Picture | None:
 
 def _draw(answer: Answer, claims: list[Claim]) -> Figure:
     heights = [
-        _HEAD + _LINE * (min(len(claim.effects), _MOST) + _title(claim).count("\n"))
+        _HEAD + _row(claim) * min(len(claim.effects), _MOST) + _LINE * _title(claim).count("\n")
         for claim in claims
     ]
     panel = PanelSize(_WIDTH, sum(heights))
@@ -63,6 +63,19 @@ def _title(claim: Claim) -> str:
     return textwrap.fill(printable(claim.says), _LETTERS)
 
 
+def _row(claim: Claim) -> float:
+    return _TWO_LINES if _several(claim) else _LINE
+
+
+def _several(claim: Claim) -> bool:
+    """Return whether effects must name their settings."""
+    return len(claim.settings) > 1
+
+
+def _name(effect: Effect, several: bool) -> tuple[str, ...]:
+    return (effect.name, effect.setting) if several else (effect.name,)
+
+
 def _panel(axes: Axes, claim: Claim) -> None:
     effects = claim.effects[:_MOST]
     axes.set_title(_title(claim), loc="left", fontsize=9)
@@ -71,9 +84,9 @@ def _panel(axes: Axes, claim: Claim) -> None:
     axes.axvline(100 * effects[0].null, color="0.4", linewidth=0.8, zorder=1)
     for place, effect in enumerate(effects):
         _mark(axes, claim, effect, place)
-    several = len({effect.setting for effect in effects}) > 1
-    names = [f"{e.name}  ({e.setting})" if several else e.name for e in effects]
-    axes.set_yticks(range(len(effects)), [printable(name) for name in names], fontsize=7.5)
+    several = _several(claim)
+    names = ["\n".join(map(printable, _name(effect, several))) for effect in effects]
+    axes.set_yticks(range(len(effects)), names, fontsize=7.5)
     axes.set_ylim(len(effects) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.grid(visible=False, axis="y")

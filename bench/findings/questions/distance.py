@@ -79,8 +79,8 @@ def answer(evidence: Evidence) -> Answer:
 _ADVICE = {
     Verdict.YES: "Expect the facts nearest to and farthest from what the model says now to be "
     "learned worst, and check those first",
-    Verdict.NO: "Target distance alone does not tell which facts will be learned badly: do not "
-    "choose facts by it",
+    Verdict.NO: "Do not leave out the nearest and the farthest facts for being hard to learn: "
+    "accuracy does not fall at both ends of target distance",
 }
 
 

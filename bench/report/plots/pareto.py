@@ -14,6 +14,9 @@ from bench.report.plots.style import Styles, ends, error, new_figure
 from bench.report.statistics import Estimate
 from bench.report.wording import printable
 
+_ROOM = 0.12
+_BELOW_ZERO = 4.0
+
 CAPTION = "What was learned against what was forgotten; up and left is better."
 
 
@@ -35,6 +38,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     note = "Bars: 95 % intervals. Hollow: dominated, also within the intervals. Grey: the front"
     figure = new_figure(len(panels), section, "Learned against forgotten", note)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    grid[0].set_ylim(*_learned_range([point for points in panels.values() for point in points]))
     for axes, (task, points) in zip(grid, panels.items(), strict=True):
         _panel(axes, task, points, styles)
     grid[0].set_ylabel("reliability, % of facts (more is better)")
@@ -73,10 +77,18 @@ def _points(section: Section, task: str) -> list[Point]:
     return [Point(row, r, f.lost) for row, r, f in found if r is not None and f and f.lost]
 
 
+def _learned_range(points: Sequence[Point]) -> tuple[float, float]:
+    """Return the shown range of what was learned, in percent: all bars, and room for labels."""
+    low = min(100 * ends(point.learned)[0] for point in points)
+    high = max(100 * ends(point.learned)[1] for point in points)
+    room = _ROOM * max(high - low, 1.0)
+    return max(low - room, -_BELOW_ZERO), high + room
+
+
 def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> None:
     for point in points:
         _mark(axes, point, _scale(task), styles, hollow=dominated(point, points))
-    axes.margins(x=0.2, y=0.15)
+    axes.margins(x=0.2)
     unit = "nats per token" if task == DRIFT else "percentage points lost"
     axes.set_xlabel(f"{printable(task)}: {unit} (less is better)")
     if task == DRIFT:
@@ -91,7 +103,7 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> None:
 
 def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
     """Draw the edge of what the front dominates, out to the panel's sides."""
-    axes.autoscale(enable=False)
+    axes.autoscale(enable=False, axis="x")
     across = [scale * point.lost.value for point in best]
     up = [100 * point.learned.value for point in best]
     axes.step(
