@@ -158,18 +158,18 @@ def bootstrap_over_facts(values: Floats) -> Interval:
     distinct, counts = np.unique(values, return_counts=True)
     draws = _kept_draws if len(counts) <= _KEPT else _draws
     tail = (1 - CONFIDENCE) / 2
-    means = draws(tuple(counts.tolist())) @ distinct / len(values)
+    means = draws(tuple(counts.tolist()), RESAMPLES) @ distinct / len(values)
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high), IntervalKind.FACTS)
 
 
-def _draws(counts: tuple[int, ...]) -> Floats:
+def _draws(counts: tuple[int, ...], resamples: int) -> Floats:
     """Return how often each distinct value is drawn, `[resamples, distinct values]`.
 
     Resampling facts is drawing counts of distinct values, cheap for right-or-wrong facts.
     """
     n = sum(counts)
-    drawn = np.random.default_rng(0).multinomial(n, np.array(counts) / n, size=RESAMPLES)
+    drawn = np.random.default_rng(0).multinomial(n, np.array(counts) / n, size=resamples)
     return drawn.astype(np.float64)
 
 

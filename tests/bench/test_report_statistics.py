@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.report import statistics
 from bench.report.statistics import (
     DIFFERENCE,
     NON_NEGATIVE,
@@ -141,3 +142,12 @@ def test_two_seeds_hold_their_coverage():
         found = estimate([values.mean() for values in items], items, SHARE).interval
         covered += found.low <= truth.mean() <= found.high
     assert covered / 200 >= 0.92
+
+
+def test_fewer_resamples_are_not_remembered(monkeypatch):
+    values = np.array([1.0] * 13 + [0.0] * 10)
+    whole = statistics.bootstrap_over_facts(values)
+    monkeypatch.setattr(statistics, "RESAMPLES", 3)
+    assert statistics.bootstrap_over_facts(values) != whole
+    monkeypatch.undo()
+    assert statistics.bootstrap_over_facts(values) == whole
