@@ -44,10 +44,11 @@ def tuning_remark(section: Section) -> str:
     specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
     facts = sorted({spec.facts for spec in specs})
     seeds = sorted({spec.seed for spec in specs})
+    least = "drifts" if DRIFT in tuning_tasks(section) else "forgets"
     return (
         f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
         f"candidate was trained with seed {_listed(seeds)} alone and scored by "
-        f"{score_measure(section)}; of equal ones the one that forgets least, then the lowest "
+        f"{score_measure(section)}; of equal ones the one that {least} least, then the lowest "
         "rate. The tables above show the best candidate, trained from the base on the facts "
         "reported here. Intervals are over facts."
     )

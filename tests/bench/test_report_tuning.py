@@ -149,6 +149,7 @@ def written(tmp_path):
 def test_the_table_and_the_curve_are_in_every_form(written):
     text = written.markdown.read_text()
     assert "### Tuning" in text
+    assert "of equal ones the one that drifts least, then the lowest rate" in text
     assert "| lora     | lr 0.1      |" in text
     page = written.html.read_text()
     assert "<h3>Tuning</h3>" in page
