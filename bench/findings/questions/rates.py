@@ -8,9 +8,9 @@ import numpy as np
 
 from bench.findings import pictures
 from bench.findings.answer import POINTS, Answer, Claim, Effect, Needs, Question, Verdict, present
-from bench.findings.effects import between, mean_of, paired, spread_table
+from bench.findings.beside import against_reference
+from bench.findings.effects import between, mean_of, spread_table
 from bench.findings.evidence import Evidence, Setting, most_complete, shared_seeds, values
-from bench.report.against import DEFAULT_REFERENCE
 from bench.report.statistics import Floats
 
 QUESTION = Question(
@@ -37,7 +37,7 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "At tuned rates some adapter still differs from lora",
-                tuple(_against_reference(tuned)),
+                tuple(against_reference(tuned)),
                 POINTS,
                 needs=Needs.ANY,
                 two_sided=True,
@@ -50,7 +50,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "At default rates some adapter differs from lora",
-                tuple(_against_reference(default)),
+                tuple(against_reference(default)),
                 POINTS,
                 needs=Needs.ANY,
                 two_sided=True,
@@ -70,17 +70,6 @@ def answer(evidence: Evidence) -> Answer:
 def _same_task(first: Setting, second: Setting) -> bool:
     keys = ("model", "task", "facts", "epochs", "batch_size")
     return all(getattr(first.spec, key) == getattr(second.spec, key) for key in keys)
-
-
-def _against_reference(settings: Sequence[Setting]) -> Iterator[Effect]:
-    for setting in settings:
-        rows = setting.adapters()
-        reference = rows.get(DEFAULT_REFERENCE)
-        for method, row in rows.items():
-            seeds = shared_seeds([row, reference]) if reference else ()
-            if reference is not None and method != DEFAULT_REFERENCE and seeds:
-                pair = values(row, seeds), values(reference, seeds)
-                yield paired(f"{method} - {DEFAULT_REFERENCE}", setting.title, *pair)
 
 
 def _tables(setting: Setting, methods: Sequence[str]) -> list[Floats]:

@@ -19,11 +19,11 @@ from bench.findings.answer import (
     Verdict,
     present,
 )
+from bench.findings.beside import against_reference
 from bench.findings.company import Company
 from bench.findings.effects import between, paired, share
 from bench.findings.evidence import Evidence, Setting, most_complete, shared_seeds, told, values
 from bench.findings.questions.distance import ends_of
-from bench.report.against import DEFAULT_REFERENCE
 from bench.report.board import Row
 from bench.report.buckets import AWAY
 from bench.report.statistics import Floats
@@ -72,7 +72,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Some adapter pushes more or fewer facts away than lora",
-                tuple(_by_method(found)),
+                tuple(against_reference(found, strayed)),
                 POINTS,
                 needs=Needs.ANY,
                 two_sided=True,
@@ -129,17 +129,6 @@ def _by_distance(settings: list[Setting]) -> tuple[Effect, ...]:
             name = "all adapters: nearest - farthest"
             effects.append(between(name, setting.title, found, ends.near, ends.far))
     return present(effects)
-
-
-def _by_method(settings: list[Setting]) -> Iterator[Effect]:
-    for setting in settings:
-        rows = setting.adapters()
-        reference = rows.get(DEFAULT_REFERENCE)
-        for method, row in rows.items():
-            seeds = shared_seeds([row, reference]) if reference else ()
-            if reference is not None and method != DEFAULT_REFERENCE and seeds:
-                pair = strayed(row, seeds), strayed(reference, seeds)
-                yield paired(f"{method} - {DEFAULT_REFERENCE}", setting.title, *pair)
 
 
 def _by_number(settings: list[Setting]) -> Iterator[Effect]:
