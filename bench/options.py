@@ -78,7 +78,7 @@ class RunOptions(BaseModel):
     limit: PositiveInt = 64
     """At most so many facts of each task are trained."""
     forgetting_limit: PositiveInt = 200
-    """At most so many items of each forgetting task are asked."""
+    """At most so many items of each forgetting task are asked; `drift` has 32 texts at most."""
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE

@@ -21,6 +21,8 @@ from bench.forgetting.undisturbed import quiet, undisturbed
 from bench.models import Base
 
 SEQUENCES = 32
+"""The most sequences; fewer where fewer items of each forgetting task are asked."""
+
 TOKENS = 64
 """Sampled tokens of each sequence, at temperature 1; the end of text is never drawn."""
 
@@ -53,8 +55,12 @@ class Drift:
     """The forgetting task `drift`.
 
     Texts are sampled once for each base and kept; what the latest base makes of them is too.
+
+    Args:
+        sequences: How many texts there are.
     """
 
+    sequences: int = SEQUENCES
     name: str = "drift"
     notes: tuple[str, ...] = ()
     content: str = ""  # a base itself scores 0; its texts are what takes time
@@ -63,7 +69,8 @@ class Drift:
 
     def shared(self, base: Base) -> Shared[OwnTexts]:
         """Return the base's texts and states."""
-        return Shared(("drift texts", *_key(base)), partial(self._written, base), OwnTexts)
+        key = ("drift texts", self.sequences, *_key(base))
+        return Shared(key, partial(self._written, base), OwnTexts)
 
     def take(self, base: Base, value: OwnTexts) -> None:
         """Receive the base's texts and states."""
@@ -87,7 +94,7 @@ class Drift:
     def _texts_of(self, base: Base) -> Tensor:
         key = _key(base)
         if key not in self._texts:
-            self._texts[key] = sample_texts(base)
+            self._texts[key] = sample_texts(base, self.sequences)
         return self._texts[key]
 
     def _written(self, base: Base) -> OwnTexts:
@@ -125,9 +132,9 @@ def _key(base: Base) -> tuple[str, ...]:
     return (base.name, base.revision, str(base.model.dtype), str(base.device))
 
 
-def sample_texts(base: Base) -> Tensor:
+def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
-    starts = _starts(base)
+    starts = _starts(base, sequences)
     with quiet(), undisturbed(base.model):
         torch.manual_seed(SEED)
         return base.model.generate(
@@ -144,11 +151,11 @@ def sample_texts(base: Base) -> Tensor:
         )
 
 
-def _starts(base: Base) -> Tensor:
+def _starts(base: Base, sequences: int) -> Tensor:
     """Return `[sequences, start]`: special tokens the model expects, then one of a word."""
     special = base.tokenizer("")["input_ids"]
     words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
-    rows = [[*special, words[i % len(words)]] for i in range(SEQUENCES)]
+    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
     return torch.tensor(rows, dtype=torch.long, device=base.device)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import nn
 
-from bench.forgetting.drift import Drift
+from bench.forgetting.drift import SEQUENCES, Drift
 from bench.forgetting.harness import knowledge_harness_task
 from bench.forgetting.items import ForgettingTask, ItemScores, compare
 from bench.forgetting.lm_eval_tasks import lm_eval_harness_task
@@ -23,9 +23,6 @@ from tasks.forgetting.overlap import without_seen
 from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
 from tasks.selection import select_facts
-
-_DRIFT = Drift()
-"""Shared by all suites of a process, so that a base's texts are sampled once."""
 
 
 class TaskShelf:
@@ -122,7 +119,7 @@ def build_suite(
     Args:
         names: What was asked for.
         access: Where data may be read from.
-        limit: At most so many items of each task; drift has its own size.
+        limit: At most so many items of each task, and texts of drift.
         seen: Facts that are trained or calibrated on; they are not measured.
         trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
         shelf: Of tasks that were built before.
@@ -134,7 +131,7 @@ def build_suite(
 
     def build(name: ForgettingName) -> ForgettingTask:
         if name.kind is ForgettingKind.DRIFT:
-            return _DRIFT
+            return _drift(min(limit, SEQUENCES))
         if name.kind is ForgettingKind.LM_EVAL:
             content = (name.name, access, limit)
             return known.task(content, partial(lm_eval_harness_task, *content))
@@ -143,6 +140,12 @@ def build_suite(
         )
 
     return ForgettingSuite([build(name) for name in names], limit, known)
+
+
+@cache
+def _drift(sequences: int) -> Drift:
+    """Return what all suites of a process share, so that a base's texts are sampled once."""
+    return Drift(sequences)
 
 
 def knowledge_forgetting(

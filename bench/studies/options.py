@@ -116,7 +116,7 @@ class GridStudyOptions(StudyOptions):
     epochs: PositiveInt = 10
     """Times each fact is trained."""
     forgetting_limit: PositiveInt = 100
-    """At most so many items of each forgetting task are asked."""
+    """At most so many items of each forgetting task are asked; `drift` has 32 texts at most."""
 
 
 class PlacementOptions(GridStudyOptions):
