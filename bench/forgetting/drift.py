@@ -69,7 +69,7 @@ class Drift:
 
     def shared(self, base: Base) -> Shared[OwnTexts]:
         """Return the base's texts and states."""
-        key = ("drift texts", self.sequences, *_key(base))
+        key = ("drift texts", str(self.sequences), *_key(base))
         return Shared(key, partial(self._written, base), OwnTexts)
 
     def take(self, base: Base, value: OwnTexts) -> None:
