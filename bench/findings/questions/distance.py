@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,14 +30,15 @@ QUESTION = Question(
     "survive among facts the base did not know?",
     compared="Facts lie in up to five buckets of equal size by the distance of the base's answer "
     "to the target. The buckets between the ends are compared with the nearest and with the "
-    "farthest, on the mean over all adapters; adapter by adapter the same below. The claim needs "
-    "both.",
+    "farthest, on the mean over all adapters; adapter by adapter the same below. The first claim "
+    "needs both.",
     source="2405.18292, figure 3: accuracy falls at both ends for every method and model",
     expected=Verdict.YES,
     grids=("adapters", "short", "fictional", "nq_open", "gemma"),
 )
 
 LEAST_BUCKETS = 3
+NEAREST, FARTHEST = ENDS = ("nearest", "farthest")
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,25 @@ class Ends:
 def answer(evidence: Evidence) -> Answer:
     """Compare the ends with the middle, for all facts and for those the base did not answer."""
     found = told(setting for setting in evidence.settings if setting.adapters())
-    everything, unknown = (_pooled(found, unknown_only=flag) for flag in (False, True))
     return Answer(
         question=QUESTION,
         claims=(
             Claim(
                 "Accuracy is lower at both ends of target distance than between them",
-                everything,
+                _pooled(found, ENDS),
                 WIDE_POINTS,
-                least_effects=2,
+                least_effects=len(ENDS),
             ),
             # Among all facts the nearest are those that the base knows: no ground for advice.
-            Claim(
-                "It is, too, among the facts that the base did not answer",
-                unknown,
-                WIDE_POINTS,
-                advice=_ADVICE,
+            *(
+                Claim(
+                    f"Of the facts that the base did not answer, the {end} are answered less often "
+                    "than those between",
+                    _pooled(found, (end,), unknown_only=True),
+                    WIDE_POINTS,
+                    advice=_advice(end),
+                )
+                for end in ENDS
             ),
         ),
         details=tuple(_per_adapter(found)),
@@ -76,19 +80,22 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-_ADVICE = {
-    Verdict.YES: "Expect the facts nearest to and farthest from what the model says now to be "
-    "learned worst, and check those first",
-    Verdict.NO: "Do not leave out the nearest and the farthest facts for being hard to learn: "
-    "accuracy does not fall at both ends of target distance",
-}
+def _advice(end: str) -> dict[Verdict, str]:
+    where = f"{end} {'to' if end == NEAREST else 'from'} what the model says now"
+    return {
+        Verdict.YES: f"Expect the facts {where} to be learned worst, and check those first",
+        Verdict.NO: f"Do not leave out the facts {where} for being hard: they are learned as well "
+        "as those between",
+    }
 
 
-def _pooled(settings: list[Setting], *, unknown_only: bool) -> tuple[Effect, ...]:
+def _pooled(
+    settings: list[Setting], ends: Sequence[str], *, unknown_only: bool = False
+) -> tuple[Effect, ...]:
     return tuple(
         effect
         for setting in settings
-        for effect in _effects(setting, setting.adapters(), "all adapters", unknown_only)
+        for effect in _effects(setting, setting.adapters(), "all adapters", ends, unknown_only)
     )
 
 
@@ -96,23 +103,26 @@ def _per_adapter(settings: list[Setting]) -> Iterator[Effect]:
     for setting in settings:
         for method, row in setting.adapters().items():
             for unknown_only in (False, True):
-                yield from _effects(setting, {method: row}, method, unknown_only)
+                yield from _effects(setting, {method: row}, method, ENDS, unknown_only)
 
 
 def _effects(
-    setting: Setting, rows: Mapping[str, Row], who: str, unknown_only: bool
+    setting: Setting, rows: Mapping[str, Row], who: str, ends: Sequence[str], unknown_only: bool
 ) -> tuple[Effect, ...]:
-    """Return middle minus nearest and middle minus farthest of the mean over some rows."""
+    """Return the middle minus each of some ends, of the mean over some rows."""
     pooled = most_complete(rows.values())
     seeds = shared_seeds(pooled)
-    ends = ends_of(pooled[0], unknown_only=unknown_only)
-    if ends is None or not seeds:
+    places = ends_of(pooled[0], unknown_only=unknown_only)
+    if places is None or not seeds:
         return ()
     correct: Floats = np.mean([values(row, seeds) for row in pooled], axis=0)
     facts = "facts the base did not answer" if unknown_only else "all facts"
+    sides = {NEAREST: places.near, FARTHEST: places.far}
     return present(
-        between(f"{who}, {facts}: middle - {end}", setting.title, correct, ends.middle, side)
-        for end, side in (("nearest", ends.near), ("farthest", ends.far))
+        between(
+            f"{who}, {facts}: middle - {end}", setting.title, correct, places.middle, sides[end]
+        )
+        for end in ends
     )
 
 
