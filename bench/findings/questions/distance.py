@@ -34,7 +34,7 @@ QUESTION = Question(
     "needs both.",
     source="2405.18292, figure 3: accuracy falls at both ends for every method and model",
     expected=Verdict.YES,
-    grids=("adapters", "short", "fictional", "nq_open", "gemma"),
+    grids=("adapters", "fictional", "nq_open", "gemma"),
 )
 
 LEAST_BUCKETS = 3

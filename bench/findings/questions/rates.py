@@ -23,7 +23,7 @@ QUESTION = Question(
     "delta-method interval; chance alone makes it more than 0, at both kinds of rates alike.",
     source="2602.04998: tuned, LoRA's variants tie within 1 to 2 points",
     expected=Verdict.NO,
-    grids=("adapters", "defaults", "short", "fictional", "nq_open", "gemma"),
+    grids=("adapters", "defaults", "fictional", "nq_open", "gemma"),
 )
 
 

@@ -25,7 +25,7 @@ QUESTION = Question(
     "that both methods trained in every seed. A claim needs every control.",
     source="2405.18292: semantic filtering and reweighting improve learning",
     expected=Verdict.YES,
-    grids=("strategies", "short"),
+    grids=("strategies",),
 )
 
 Seeds = tuple[int, ...]

@@ -40,16 +40,7 @@ QUESTION = Question(
     "in a large set, in grids of different --limit and in the interference study.",
     source="2405.18292: training moves a part of the facts away, which part depends on distance",
     expected=Verdict.YES,
-    grids=(
-        "adapters",
-        "defaults",
-        "few",
-        "short",
-        "interference",
-        "fictional",
-        "nq_open",
-        "gemma",
-    ),
+    grids=("adapters", "interference", "fictional", "nq_open", "gemma"),
 )
 
 
