@@ -148,6 +148,12 @@ class Claim:
         return {Verdict.YES, Verdict.NO} <= {self.verdict_in(name) for name in self.settings}
 
     @property
+    def contested(self) -> bool:
+        """Whether it is denied while an effect that counts leans to it, before correction."""
+        denied = self.verdict is Verdict.NO and not self.negated
+        return denied and any(map(self._leans, self.effects))
+
+    @property
     def headline(self) -> Effect | None:
         """The effect that the verdict rests on: the decisive one of the first such setting."""
         verdict = self.verdict
@@ -165,14 +171,21 @@ class Claim:
         interval = effect.estimate.interval
         if interval is None or effect.p_holm is None or effect.seeds < self.least_seeds:
             return Verdict.OPEN
-        apart = interval.low > effect.null or (self.two_sided and interval.high < effect.null)
-        size = abs(effect.value) if self.two_sided else effect.value
-        if apart and effect.p_holm <= LEVEL and size >= self.margin:
+        if self._leans(effect) and effect.p_holm <= LEVEL:
             return Verdict.YES
         small = interval.high < self.margin
         if self.two_sided:
             small = small and interval.low > -self.margin
         return Verdict.NO if small else Verdict.OPEN
+
+    def _leans(self, effect: Effect) -> bool:
+        """Return whether an effect that is large enough to count has an interval without none."""
+        interval = effect.estimate.interval
+        if interval is None:
+            return False
+        apart = interval.low > effect.null or (self.two_sided and interval.high < effect.null)
+        size = abs(effect.value) if self.two_sided else effect.value
+        return apart and size >= self.margin
 
 
 def _opposite(verdict: Verdict) -> Verdict:

@@ -51,6 +51,9 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
 
 
 def _advises(claim: Claim) -> bool:
+    """Return whether a claim is ground for advice: decided, and nothing that counts against it."""
+    if claim.contested:
+        return False
     return claim.verdict in (Verdict.YES, Verdict.NO) and bool(claim.advice.get(claim.verdict))
 
 

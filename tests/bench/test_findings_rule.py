@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from bench.findings.effects import (
     share,
     spread_table,
 )
+from bench.findings.readme import findings_block
 from bench.report.statistics import Estimate, Interval, IntervalKind
 
 YES, NO, OPEN = Verdict.YES, Verdict.NO, Verdict.OPEN
@@ -62,6 +64,23 @@ def test_one_effect_decides_by_interval_margin_and_seeds(found, one_sided, two_s
     assert Claim("c", (found,), two_sided=True).verdict is two_sided
     opposite = {YES: NO, NO: YES, OPEN: OPEN}[one_sided]
     assert Claim("c", (found,), negated=True).verdict is opposite
+
+
+def test_a_no_is_contested_where_another_setting_leans_to_yes():
+    """Where an interval excludes none by itself, a no elsewhere is no ground for advice."""
+    leans, elsewhere = effect(0.20, 0.02, 0.38, p=0.3, setting="there"), SMALL
+    claim = Claim("c", (elsewhere, leans), advice={NO: "Do not"})
+    assert (claim.verdict, claim.contested) == (NO, True)
+    assert not Claim("c", (elsewhere, effect(0.08, -0.04, 0.20, setting="there"))).contested
+    assert not Claim("c", (CLEAR,)).contested
+    assert not Claim("c", (CLEAR,), negated=True).contested, "denied by what leans, rightly"
+    question = Question("k", "t", "a", "c", "s", None, ())
+    told = [findings_block([Answer(question, (c,))], "page") for c in (claim, agreed(claim))]
+    assert [bool(text) for text in told] == [False, True]
+
+
+def agreed(claim):
+    return replace(claim, effects=(SMALL,))
 
 
 def test_a_share_is_held_against_its_null():
