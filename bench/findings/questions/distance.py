@@ -84,8 +84,8 @@ def _advice(end: str) -> dict[Verdict, str]:
     where = f"{end} {'to' if end == NEAREST else 'from'} what the model says now"
     return {
         Verdict.YES: f"Expect the facts {where} to be learned worst, and check those first",
-        Verdict.NO: f"Do not leave out the facts {where} for being hard: they are learned as well "
-        "as those between",
+        Verdict.NO: f"Do not leave out the facts {where} for being hard: they are not learned "
+        "worse than those between by what counts",
     }
 
 

@@ -37,7 +37,7 @@ QUESTION = Question(
     compared=f"A fact strayed when its answer is farther from the target after training, by more "
     f"than {AWAY:g}. The share of such facts is tested against five percent; the nearest facts are "
     "compared with the farthest, each adapter with lora, and the same facts trained in a small and "
-    "in a large set, in grids of different --limit and in the interference study.",
+    "in a large set, in the interference study and in grids of different --limit, if any.",
     source="2405.18292: training moves a part of the facts away, which part depends on distance",
     expected=Verdict.YES,
     grids=("adapters", "interference", "fictional", "nq_open", "gemma"),
