@@ -33,11 +33,6 @@ _COMMANDS = (
         "bench.recommend_cli:recommend",
         "Say which method to use, and why, in three lines.",
     ),
-    Deferred(
-        "findings",
-        "bench.findings_cli:findings",
-        "Answer seven questions from stored results; write the page.",
-    ),
     Deferred("show", "bench.results_cli:show", "Print one cell with answers before and after."),
     Deferred(
         "export-task",

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.findings.answer import Answer
+from bench.findings.answer import Answer, corrected_answer
+from bench.findings.effects_figure import of_effects
 from bench.findings.evidence import Evidence, read_evidence
 from bench.findings.page import findings_page
 from bench.findings.picture import Picture
-from bench.findings.pictures import of_effects
-from bench.findings.questions import answers as all_answers
 from bench.findings.readme import with_findings
 from bench.report.plots.style import image, settings
 from tasks.errors import UsageError
 
 PAGE = "findings.md"
 PICTURES = "findings"
+
+Question = Callable[[Evidence], Answer]
+"""Answers one question from everything that was read."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class FindingsFiles:
     answers: tuple[Answer, ...]
 
 
-def read_findings(folder: Path) -> Findings:
-    """Read a folder of findings and answer all questions.
+def read_findings(folder: Path, questions: Sequence[Question]) -> Findings:
+    """Read a folder of findings and answer all questions, each corrected for its comparisons.
 
     Raises:
         UsageError: There is no such folder, or a grid file in it is not valid.
@@ -49,7 +51,7 @@ def read_findings(folder: Path) -> Findings:
     if not folder.is_dir():
         raise UsageError(f"no folder '{folder}': give the folder of findings with --out")
     evidence = read_evidence(folder)
-    answers = all_answers(evidence)
+    answers = tuple(corrected_answer(ask(evidence)) for ask in questions)
     return Findings(evidence, answers, tuple(_pictures(answer) for answer in answers))
 
 
@@ -58,7 +60,7 @@ def page_text(found: Findings, folder: Path, docs: Path) -> str:
     return findings_page(found.evidence, found.answers, found.pictures, folder, docs)
 
 
-def write_findings(folder: Path, docs: Path) -> FindingsFiles:
+def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> FindingsFiles:
     """Write `findings.md` and `findings/` below `docs`, and the block of the README beside it.
 
     Pictures that are no longer on the page are removed.
@@ -66,7 +68,7 @@ def write_findings(folder: Path, docs: Path) -> FindingsFiles:
     Raises:
         UsageError: Nothing to read, or a place that cannot be written.
     """
-    found = read_findings(folder)
+    found = read_findings(folder, questions)
     page = page_text(found, folder, docs)
     try:
         docs.mkdir(parents=True, exist_ok=True)

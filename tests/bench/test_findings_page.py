@@ -3,30 +3,78 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.cli import main
-from bench.findings.answer import Verdict
-from bench.findings.evidence import read_evidence
+from bench.findings.answer import Answer, Claim, Question, Verdict
+from bench.findings.beside import against_reference
+from bench.findings.effects import paired
+from bench.findings.evidence import read_evidence, shared_seeds, values
 from bench.findings.grids import found_grids, took
-from bench.findings.questions import QUESTIONS
 from bench.findings.readme import BEGIN, END, findings_block, with_findings
-from bench.findings.studies import STUDIES
-from bench.findings.tables import anchor
-from bench.findings.write import page_text, read_findings
-from bench.records import Phase, PhaseName, Tuned
+from bench.findings.write import page_text, read_findings, write_findings
+from bench.records import Phase, PhaseName, Status, Tuned
 from bench.studies.interference_plan import TrainingSpec
-from bench.studies.interference_store import Trained, TrainingRecord, TrainingStore
+from bench.studies.interference_store import FactOutcome, Trained, TrainingRecord, TrainingStore
 from tests.bench.findings_cells import Plan, record_and_rows
 from tests.bench.report_cells import fill, make_cell, make_spec
-from tests.bench.test_findings_questions import training
 
-ROOT = Path(__file__).parents[2]
-COMMITTED = ROOT / "results" / "findings"
-MOST_BYTES = 60 * 2**20
+QUESTION = Question(
+    key="adapters",
+    title="Differences between adapters",
+    asks="Does an adapter differ from lora?",
+    compared="Every adapter with lora, paired by fact and seed.",
+    source="a paper",
+    expected=Verdict.NO,
+    grids=("adapters", "interference"),
+)
+
+
+def ask(evidence):
+    """A made question: adapters, and what freezing loses."""
+    settings = evidence.settings
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "Freezing loses facts",
+                tuple(_freezing(settings)),
+                advice={Verdict.YES: "Do not freeze"},
+            ),
+            Claim(
+                "An adapter differs from lora",
+                tuple(against_reference(settings)),
+                two_sided=True,
+                advice={Verdict.NO: "Any adapter will do"},
+            ),
+        ),
+        caveats=("One base was asked.",),
+    )
+
+
+def _freezing(settings):
+    for setting in settings:
+        if {"lora", "lora+freeze"} <= set(setting.rows):
+            both = [setting.rows[method] for method in ("lora", "lora+freeze")]
+            seeds = shared_seeds(both)
+            if seeds:
+                pair = [values(row, seeds) for row in both]
+                yield paired("lora - lora+freeze", setting.title, *pair)
+
+
+def training(size, seed, right, steps, n=40):
+    """A training of the study in batches of 8 with 20 exposures, all of `n` facts measured."""
+    cell = make_spec(facts=size, seed=seed, epochs=20, batch_size=8, facts_digest=f"{size}-{seed}")
+    if size == 0:
+        cell = cell.model_copy(update={"recipe": "", "epochs": 0, "batch_size": 0, "seed": 0})
+    spec = TrainingSpec(cell=cell, max_steps=steps, measured_digest="all")
+    outcomes = tuple(
+        FactOutcome(f"f{i:02d}", "a", "a", bool(ok), 0.0 if ok else 0.6, 0.1, np.zeros(2, "f4"))
+        for i, ok in enumerate(np.broadcast_to(right, n))
+    )
+    return Trained(TrainingRecord(spec=spec, status=Status.DONE, seconds=2.0), outcomes)
+
 
 KEPT = np.arange(40) % 5 > 0
 LAYERS = {"layers": list(range(20, 30)), "cut": 20, "cut_stability": 0.8}
@@ -94,11 +142,6 @@ def test_a_grid_knows_its_cells_and_what_they_took(folder):
         assert not grid.holds(lora.model_copy(update=change))
 
 
-def test_a_tuned_grid_asks_for_each_candidate_once_and_for_each_seed():
-    [grid] = [grid for grid in found_grids(COMMITTED) if grid.name == "adapters"]
-    assert grid.cells == 6 * (len(grid.options.lr) + 3)
-
-
 def test_a_tuned_grid_counts_the_cells_of_its_best_candidates(tmp_path):
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "rates.yaml").write_text("methods: lora\nseeds: 0-2\nlr: 1e-3,1e-2\n")
@@ -119,53 +162,47 @@ def test_a_tuned_grid_counts_the_cells_of_its_best_candidates(tmp_path):
     assert (found.ran, found.done, found.seconds) == (grid.cells, grid.cells, 5.0)
 
 
-def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs, capsys):
+def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
     (docs / "findings").mkdir(parents=True)
     (docs / "findings" / "old.png").write_bytes(b"")
-    assert main(["findings", "--out", str(folder), "--docs", str(docs)]) == 0
+    write_findings(folder, docs, [ask])
     page = (docs / "findings.md").read_text()
     pictures = set(re.findall(r"\(findings/([^)]+)\)", page))
     assert pictures
     written = {path.name for path in (docs / "findings").iterdir()}
     assert written == pictures | {name.replace(".png", ".svg") for name in pictures}
-    assert "5. Semantic layer freezing: no: lora - lora+freeze" in capsys.readouterr().out
     readme = (docs.parent / "README.md").read_text()
-    assert "Count training in epochs" in readme
+    assert "Do not freeze" in readme
     assert "old" not in readme
     assert readme.startswith("# Title\n")
     assert readme.endswith("\n\n## Rest\n")
-    assert page_text(read_findings(folder), folder, docs) == page
+    assert page_text(read_findings(folder, [ask]), folder, docs) == page
 
 
 def test_every_link_of_the_page_leads_to_a_heading(folder, docs):
-    page = page_text(read_findings(folder), folder, docs)
+    page = page_text(read_findings(folder, [ask]), folder, docs)
     headings = re.findall(r"^#+ (.*)$", page, flags=re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", h.casefold()).replace(" ", "-") for h in headings}
     links = re.findall(r"\]\(#([^)]+)\)", page)
-    assert len(links) == len(QUESTIONS)
+    assert len(links) == 1
     assert set(links) <= anchors
 
 
 def test_without_results_the_page_says_so_and_how_to_run(tmp_path):
-    page = page_text(read_findings(tmp_path), tmp_path, tmp_path)
+    page = page_text(read_findings(tmp_path, [ask]), tmp_path, tmp_path)
     assert "No results are committed yet" in page
-    assert page.count("**not run yet**") == len(QUESTIONS)
+    assert page.count("**not run yet**") == 1
     assert "study interference --task countries" in page
 
 
 def test_a_note_is_put_into_its_section(folder, docs):
     notes = folder / "notes"
     notes.mkdir()
-    (notes / "layers.md").write_text("The depth was checked by hand.\n")
-    page = page_text(read_findings(folder), folder, docs)
-    (notes / "layers.md").unlink()
-    section = page.index("## 5.")
-    assert section < page.index("The depth was checked by hand.") < page.index("## 6.")
-
-
-def test_a_missing_folder_is_told_in_one_line(tmp_path, capsys):
-    assert main(["findings", "--out", str(tmp_path / "none")]) == 2
-    assert "give the folder of findings with --out" in capsys.readouterr().err
+    (notes / "adapters.md").write_text("The depth was checked by hand.\n")
+    page = page_text(read_findings(folder, [ask]), folder, docs)
+    (notes / "adapters.md").unlink()
+    section = page.index("## 1.")
+    assert section < page.index("The depth was checked by hand.") < page.index("## The grids")
 
 
 def test_the_readme_keeps_its_text_without_a_block_and_is_empty_without_findings():
@@ -175,30 +212,23 @@ def test_the_readme_keeps_its_text_without_a_block_and_is_empty_without_findings
     assert findings_block((), "docs/findings.md") == ""
 
 
-def test_the_readme_begins_with_what_was_found_and_hears_a_question_once(folder):
-    answers = read_findings(folder).answers
+def test_the_readme_hears_a_question_once_and_a_yes_first(folder):
+    answers = read_findings(folder, [ask]).answers
+    assert answers[0].claims[0].verdict is Verdict.YES
     block = findings_block(answers, "docs/findings.md")
-    told = {
-        advice: (claim.verdict, answer.question.key)
-        for answer in answers
-        for claim in answer.claims
-        for advice in claim.advice.values()
-        if f"**{advice}.**" in block
-    }
-    in_order = [told[advice] for advice in sorted(told, key=block.index)]
-    assert [verdict for verdict, _ in in_order] == [Verdict.YES, Verdict.NO, Verdict.NO]
-    assert len({key for _, key in in_order}) == 3
+    assert "**Do not freeze.**" in block
+    assert "Any adapter will do" not in block
 
 
 def test_one_seed_gives_the_readme_nothing(tmp_path):
     fill(tmp_path, [record_and_rows(plan, 0) for plan in PLANS])
-    assert findings_block(read_findings(tmp_path).answers, "docs/findings.md") == ""
+    assert findings_block(read_findings(tmp_path, [ask]).answers, "docs/findings.md") == ""
 
 
 def test_a_damaged_file_is_named_and_not_counted(folder, docs):
     broken = folder / "more" / "cells" / "0123456789abcdef.json"
     broken.write_text("{}")
-    page = page_text(read_findings(folder), folder, docs)
+    page = page_text(read_findings(folder, [ask]), folder, docs)
     broken.unlink()
     assert "## Files that could not be read" in page
     assert "0123456789abcdef" in page
@@ -211,64 +241,3 @@ def test_trainings_that_cannot_be_read_are_absent(tmp_path):
     (store.folder / "broken.parquet").write_bytes(b"PAR1")
     assert not read_evidence(tmp_path).companies
     assert store.read(spec) is not None
-
-
-# What is committed.
-
-
-def test_the_committed_page_and_readme_are_what_the_committed_files_give(monkeypatch):
-    monkeypatch.undo()  # the numbers of the page are those of all resamples
-    monkeypatch.chdir(ROOT)
-    folder, docs = Path("results/findings"), Path("docs")
-    found = read_findings(folder)
-    page = page_text(found, folder, docs)
-    assert (docs / "findings.md").read_text(encoding="utf-8") == page
-    readme = Path("README.md").read_text(encoding="utf-8")
-    assert with_findings(readme, found.answers, "docs/findings.md") == readme
-    pictures = {f"{name}.{form}" for name in _pictures(found) for form in ("png", "svg")}
-    committed = docs / "findings"
-    assert {p.name for p in committed.iterdir()} == pictures if pictures else True
-
-
-def _pictures(found):
-    return [picture.name for group in found.pictures for picture in group]
-
-
-def test_committed_results_stay_small():
-    size = sum(path.stat().st_size for path in COMMITTED.rglob("*") if path.is_file())
-    assert size < MOST_BYTES
-
-
-def test_every_question_has_its_grids_and_every_grid_its_question():
-    grids = {grid.name for grid in found_grids(COMMITTED)}
-    studies = {study.name for study in STUDIES}
-    empty = read_findings(COMMITTED.parent / "findings").answers
-    asked = {name for answer in empty for name in answer.question.grids}
-    assert asked == grids | studies
-    assert len({anchor(1, answer) for answer in empty}) == len(QUESTIONS)
-    for grid in found_grids(COMMITTED):
-        assert grid.about
-        assert grid.options.out == Path("results/findings")
-        assert len(grid.options.seeds) >= 3
-
-
-def test_every_number_of_the_committed_notes_is_in_a_committed_table():
-    notes = {path.name: path.read_text() for path in (COMMITTED / "notes").glob("*.md")}
-    page = (ROOT / "docs" / "findings.md").read_text()
-    for note in notes.values():
-        assert note.strip() in page
-        page = page.replace(note.strip(), "")
-    tables = page + (COMMITTED / "leaderboard.md").read_text()
-    known = set(re.findall(r"\d+\.\d+", tables)) | _means_of_cells()
-    for name, note in notes.items():
-        assert not set(re.findall(r"\d+\.\d+", note)) - known, name
-
-
-def _means_of_cells():
-    """What each method answers at each rate in the mean over its seeds, shown or not."""
-    found = {}
-    for record in read_evidence(COMMITTED).records:
-        spec = record.spec
-        key = (spec.model, spec.task, spec.method, spec.learning_rate, spec.facts_digest)
-        found.setdefault(key, []).append(record.metrics.reliability)
-    return {f"{100 * np.mean(values):.1f}" for values in found.values()}
