@@ -60,7 +60,7 @@ def tests(session: nox.Session) -> None:
 def perf(session: nox.Session) -> None:
     """Measure against the usual tools, two minutes: -- --full for docs/performance.md, hours."""
     python = environment(session)
-    session.run(python, "-m", "bench.perf", *session.posargs, interrupt_timeout=60)
+    session.run(python, "-m", "bench.pages.performance", *session.posargs, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from bench.attaching import Attached, attach
-from bench.cautions import few_steps, halved_batches
-from bench.cell import CellState, PlannedCell
-from bench.decisions import merged_notes
-from bench.device import provenance
-from bench.evaluation import respond
-from bench.fact_rows import fact_rows, summarise
+from bench.cell.attach import Attached, attach
+from bench.cell.context import Workbench
+from bench.cell.decisions import merged_notes
+from bench.cell.phases import PhaseClock
+from bench.evaluation.fact_rows import fact_rows, summarise
+from bench.evaluation.responses import respond
+from bench.evaluation.signals import BaseSignals
 from bench.failures import (
     CellTimeoutError,
     disk_is_full,
@@ -29,13 +29,13 @@ from bench.failures import (
     no_space,
     time_limit,
 )
-from bench.models import Base
-from bench.phases import PhaseClock
-from bench.progress import Progress
-from bench.records import CellRecord, FactRow, Forgetting, PhaseName, Status
-from bench.signals import BaseSignals
-from bench.training import DivergenceError, train
-from bench.workbench import Workbench
+from bench.models.device import provenance
+from bench.models.loading import Base
+from bench.planning.notices import few_steps, halved_batches
+from bench.planning.planned_cell import CellState, PlannedCell
+from bench.progress.base import Progress
+from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
+from bench.training.loop import DivergenceError, train
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3

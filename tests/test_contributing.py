@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.lending import borrow
+from bench.models.copy_on_write import borrow
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Setting
 from methods.recipe import parse_recipe
 from tasks.base import TASKS, DataAccess

@@ -14,11 +14,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench.costed_cache import Shared
-from bench.forgetting.base_states import BaseStates
-from bench.forgetting.items import DRIFT_METRIC, ItemScores
-from bench.forgetting.undisturbed import quiet, undisturbed
-from bench.models import Base
+from bench.forgetting.base_state_cache import BaseStates
+from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.scores import DRIFT_METRIC, ItemScores
+from bench.models.loading import Base
+from bench.store.cost_cache import Shared
 
 SEQUENCES = 32
 """The most sequences; fewer where fewer items of each forgetting task are asked."""

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from torch import nn
 
 from bench.forgetting.drift import SEQUENCES, Drift
-from bench.forgetting.harness import knowledge_harness_task
-from bench.forgetting.items import ForgettingTask, ItemScores, compare
-from bench.forgetting.lm_eval_tasks import lm_eval_harness_task
-from bench.models import Base
-from bench.records import Forgetting
+from bench.forgetting.lm_eval_catalog import lm_eval_harness_task
+from bench.forgetting.lm_eval_task import knowledge_harness_task
+from bench.forgetting.scores import ForgettingTask, ItemScores, compare
+from bench.models.loading import Base
+from bench.store.records import Forgetting
 from tasks.base import DataAccess
 from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from bench.report.parts import Wanted, part_of, send_part
-from bench.report.texts import Place
+from bench.report.tables.section_texts import Place
 from bench.report.undisturbed import undisturbed
-from bench.store import ResultsStore
+from bench.store.store import ResultsStore
 
 
 def help_out(folder: Path, requests: IO[bytes], answers: IO[bytes]) -> None:

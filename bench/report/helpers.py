@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Thread
 
-from bench.records import CellRecord
-from bench.report.cells import unread_cell
 from bench.report.helper_processes import HelperProcess
+from bench.report.leaderboard.read_cells import unread_cell
 from bench.report.parts import Part, Wanted, part_of, receive_part
-from bench.report.texts import Place
-from bench.store import ResultsStore
+from bench.report.tables.section_texts import Place
+from bench.store.records import CellRecord
+from bench.store.store import ResultsStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from bench.records import CellRecord
-from bench.report.board import Cell
-from bench.report.cells import readable_cells
-from bench.report.leaderboard import Untitled, section_of
-from bench.report.texts import Place, Texts, texts_of
-from bench.store import ResultsStore
+from bench.report.leaderboard.board import Cell
+from bench.report.leaderboard.build import Untitled, section_of
+from bench.report.leaderboard.read_cells import readable_cells
+from bench.report.tables.section_texts import Place, Texts, texts_of
+from bench.store.records import CellRecord
+from bench.store.store import ResultsStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.records import PhaseName
-from bench.report import wording
-from bench.report.against import compare_rows
-from bench.report.board import DRIFT, Leaderboard, Row, Section
-from bench.report.comparison import LEVEL, Comparison
+from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.standings import compare_rows
+from bench.report.statistics.comparison import LEVEL, Comparison
+from bench.report.tables import format as wording
+from bench.store.records import PhaseName
 
 _NAMED = 3
 _ROUNDING = 1e-9

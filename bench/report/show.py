@@ -10,16 +10,16 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.records import CellRecord, Forgetting, Status
-from bench.report import wording
-from bench.report.board import DRIFT
-from bench.report.cells import load_cells
-from bench.report.choices import TOLD, told
-from bench.report.examples import EXAMPLE_COLUMNS, Example, Fate, fates
-from bench.report.terminal import WIDTH, render
-from bench.report.wording import printable
-from bench.store import ResultsStore
-from bench.tuning import shown_name
+from bench.planning.tuning import shown_name
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, Example, Fate, fates
+from bench.report.leaderboard.board import DRIFT
+from bench.report.leaderboard.read_cells import load_cells
+from bench.report.leaderboard.recipe_notes import TOLD, told
+from bench.report.tables import format as wording
+from bench.report.tables.format import printable
+from bench.report.tables.terminal import WIDTH, render
+from bench.store.records import CellRecord, Forgetting, Status
+from bench.store.store import ResultsStore
 
 _NOTE_LENGTH = 240
 

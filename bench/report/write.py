@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.board import Leaderboard
-from bench.report.csv_table import leaderboard_csv
-from bench.report.extent import AUTO, Drawing, left_out
 from bench.report.helper_processes import HelperProcess
-from bench.report.latex import leaderboard_tex
-from bench.report.load import load
-from bench.report.markdown import leaderboard_markdown
-from bench.report.page import leaderboard_html
+from bench.report.html.page import leaderboard_html
+from bench.report.leaderboard.board import Leaderboard
+from bench.report.leaderboard.load import load
+from bench.report.leaderboard.study_links import Study, found_studies
 from bench.report.parts import Wanted
-from bench.report.studies import Study, found_studies
-from bench.report.texts import Texts
+from bench.report.tables.csv import leaderboard_csv
+from bench.report.tables.latex import leaderboard_tex
+from bench.report.tables.limits import AUTO, Drawing, left_out
+from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.section_texts import Texts
 from bench.report.undisturbed import undisturbed
-from bench.store import DamagedRowsError
+from bench.store.store import DamagedRowsError
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

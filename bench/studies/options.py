@@ -18,8 +18,8 @@ from pydantic import (
     PositiveInt,
 )
 
-from bench.option_types import Counts, Device, Names, WholeNumbers, once, pieces
-from bench.options import DTypeOption, Rerun, RunOptions, flag, validated
+from bench.config.options import DTypeOption, Rerun, RunOptions, flag, validated
+from bench.config.types import Counts, Device, Names, WholeNumbers, once, pieces
 from bench.studies import FOLDER
 from methods.recipe import parse_recipe
 from tasks.errors import UsageError

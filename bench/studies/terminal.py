@@ -11,9 +11,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.terminal import WIDTH, render
-from bench.report.wording import printable
-from bench.studies.output import Form, StudyReport, shown_lines
+from bench.report.tables.format import printable
+from bench.report.tables.terminal import WIDTH, render
+from bench.studies.study_report import Form, StudyReport, shown_lines
 
 _GAP = 2
 

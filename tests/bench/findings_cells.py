@@ -9,10 +9,10 @@ from zlib import crc32
 import numpy as np
 from scipy.special import ndtr
 
-from bench.findings.evidence import Evidence, settings_of
-from bench.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status, Tuned
-from bench.report.board import Cell
-from bench.report.leaderboard import build_leaderboard
+from bench.pages.findings.evidence import Evidence, settings_of
+from bench.report.leaderboard.board import Cell
+from bench.report.leaderboard.build import build_leaderboard
+from bench.store.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status, Tuned
 from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tests.bench.report_cells import (

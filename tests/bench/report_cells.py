@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.records import (
+from bench.report.leaderboard.board import Cell
+from bench.report.leaderboard.fact_table import COLUMNS, fact_rows
+from bench.store.formats import arrow_table
+from bench.store.records import (
     CellRecord,
     CellSpec,
     Epoch,
@@ -19,10 +22,7 @@ from bench.records import (
     PhaseName,
     Status,
 )
-from bench.report.board import Cell
-from bench.report.fact_rows import COLUMNS, fact_rows
-from bench.store import ResultsStore
-from bench.store_formats import arrow_table
+from bench.store.store import ResultsStore
 
 
 def make_spec(**changes) -> CellSpec:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.store_formats import PARQUET, arrow_table
+from bench.store.formats import PARQUET, arrow_table
 from tests.bench.report_cells import (
     cell_id_of,
     make_cell,

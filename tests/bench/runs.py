@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-HEAVY = ("bench.executor", "bench.report.write")
+HEAVY = ("bench.execution.run", "bench.report.write")
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,7 +62,7 @@ def serve():
     def answer(value):
         print(json.dumps(value), file=answers, flush=True)
 
-    from bench.quiet import quiet_libraries
+    from bench.libraries import quiet_libraries
 
     quiet_libraries()
     for module in ("peft", "transformers.models.llama.modeling_llama", *HEAVY):

@@ -11,21 +11,21 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from bench.answering import answer_budget, greedy_answers
-from bench.cell import CellState
-from bench.costed_cache import CostedCache
-from bench.device import Compute
-from bench.executor import run_grid
+from bench.cell.context import Workbench
+from bench.config.options import build_options
+from bench.evaluation.signals import BaseSignals
+from bench.execution.run import run_grid
 from bench.forgetting.suite import Seen, build_suite
-from bench.grid import plan_grid
-from bench.lending import borrow
-from bench.options import build_options
-from bench.progress import Silent
-from bench.records import PhaseName, Status
+from bench.inference.generation import answer_budget, greedy_answers
+from bench.models.copy_on_write import borrow
+from bench.models.device import Compute
+from bench.planning.grid import plan_grid
+from bench.planning.planned_cell import CellState
+from bench.progress.base import Silent
 from bench.runner import run_cell
-from bench.signals import BaseSignals
-from bench.store import ResultsStore
-from bench.workbench import Workbench
+from bench.store.cost_cache import CostedCache
+from bench.store.records import PhaseName, Status
+from bench.store.store import ResultsStore
 from methods.parts import ADAPTERS, Adapter, Setting
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting

@@ -71,7 +71,7 @@ class Cell:
 
 def attach(base, adapter, layers=None, calibration=FACTS[:12], steps=10):
     """Start a cell on a borrowed copy of `base`."""
-    from bench.lending import borrow
+    from bench.models.copy_on_write import borrow
 
     adapter.check()
     loan = borrow(base)

@@ -13,22 +13,22 @@ from itertools import islice
 
 from matplotlib.figure import Figure
 
-from bench.report.board import Leaderboard, Section
-from bench.report.extent import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
+from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.plots import (
-    accuracy,
     accuracy_bins,
     before_after,
-    bucket_curves,
     costs,
-    curves,
     deviation,
     layers,
     models,
     pareto,
     tuning,
 )
-from bench.report.plots.style import Styles, image, method_styles, settings
+from bench.report.plots import accuracy_quantiles as accuracy
+from bench.report.plots import learning_curves as curves
+from bench.report.plots import learning_curves_by_distance as bucket_curves
+from bench.report.plots._style import Styles, image, method_styles, settings
+from bench.report.tables.limits import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def draw_plots(board: Leaderboard, wanted: str = AUTO) -> Iterator[Plot]:
     Args:
         board: What is drawn.
         wanted: `all` for every plot, `none`, a text for those with it in their title, or `auto`:
-            all that a person would look through, see `bench.report.extent`.
+            all that a person would look through, see `bench.report.tables.limits`.
 
     Raises:
         UsageError: A text is in no title.

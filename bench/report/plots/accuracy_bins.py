@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from bench.report.board import Section
-from bench.report.buckets import ACCURACY, fixed_bins
-from bench.report.plots.accuracy import NOTE
-from bench.report.plots.bucket_panel import method_panel
-from bench.report.plots.style import WIDE, Styles, new_figure, shared_legend
+from bench.report.leaderboard.board import Section
+from bench.report.leaderboard.distance_buckets import ACCURACY, fixed_bins
+from bench.report.plots._bucket_panel import method_panel
+from bench.report.plots._style import WIDE, Styles, new_figure, shared_legend
+from bench.report.plots.accuracy_quantiles import NOTE
 
 CAPTION = "Accuracy after training by target distance, in bins of 0.1."
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.board import Row, Section
-from bench.report.buckets import AWAY, chosen_facts, grown
-from bench.report.plots.style import SMALL, MethodStyle, Styles, new_figure, wrapped
-from bench.report.statistics import wilson
+from bench.report.leaderboard.board import Row, Section
+from bench.report.leaderboard.distance_buckets import AWAY, chosen_facts, grown
+from bench.report.plots._style import SMALL, MethodStyle, Styles, new_figure, wrapped
+from bench.report.statistics.intervals import wilson
 
 CAPTION = "Each fact's distance to its target before and after training."
 _COLUMNS = 4

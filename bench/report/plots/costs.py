@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from bench.records import PhaseName
-from bench.report import wording
-from bench.report.board import Row, Section
-from bench.report.plots.labels import Named, label_points
-from bench.report.plots.style import Styles, error, new_figure
-from bench.report.wording import printable
+from bench.report.leaderboard.board import Row, Section
+from bench.report.plots._labels import Named, label_points
+from bench.report.plots._style import Styles, error, new_figure
+from bench.report.tables import format as wording
+from bench.report.tables.format import printable
+from bench.store.records import PhaseName
 
 CAPTION = "What each method cost against what it learned; up and left is better."
 _NOTE = "Bars: 95 % intervals. Times: as if nothing had been cached, on the machine of the run"

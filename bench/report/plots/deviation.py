@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from bench.report.board import Section
-from bench.report.buckets import AWAY, DEVIATION, MOVED_AWAY, quantile_buckets
-from bench.report.plots.bucket_panel import method_panel
-from bench.report.plots.style import Styles, new_figure, shared_legend
+from bench.report.leaderboard.board import Section
+from bench.report.leaderboard.distance_buckets import AWAY, DEVIATION, MOVED_AWAY, quantile_buckets
+from bench.report.plots._bucket_panel import method_panel
+from bench.report.plots._style import Styles, new_figure, shared_legend
 
 CAPTION = "Share of facts that moved away from their targets, and mean deviation, by distance."
 _NOTE = (

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.board import Section
-from bench.report.choices import Choices, choices_of, cut_text
-from bench.report.plots.style import PanelSize, Styles, new_figure, style_of
-from bench.report.wording import printable
+from bench.report.leaderboard.board import Section
+from bench.report.leaderboard.recipe_notes import Choices, choices_of, cut_text
+from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
+from bench.report.tables.format import printable
 from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.board import Leaderboard, Row
-from bench.report.buckets import (
+from bench.report.leaderboard.board import Leaderboard, Row
+from bench.report.leaderboard.distance_buckets import (
     ACCURACY,
     DISTANCE_LABEL,
     Bucket,
@@ -25,9 +25,9 @@ from bench.report.buckets import (
     fixed_bins,
     quantile_buckets,
 )
-from bench.report.extent import Drawing
-from bench.report.plots.bucket_panel import Line, draw_lines, empty, population
-from bench.report.plots.style import (
+from bench.report.leaderboard.labels import setting_labels
+from bench.report.plots._bucket_panel import Line, draw_lines, empty, population
+from bench.report.plots._style import (
     MethodStyle,
     PanelSize,
     Styles,
@@ -35,8 +35,8 @@ from bench.report.plots.style import (
     styles_of,
     titled_figure,
 )
-from bench.report.statistics import Estimate
-from bench.report.titles import setting_labels
+from bench.report.statistics.intervals import Estimate
+from bench.report.tables.limits import Drawing
 
 CAPTION = "Accuracy by target distance of one method on several models."
 _NOTE = (

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.board import DRIFT, Row, Section
-from bench.report.plots.labels import Named, label_points
-from bench.report.plots.style import Styles, ends, error, new_figure
-from bench.report.statistics import Estimate
-from bench.report.wording import printable
+from bench.report.leaderboard.board import DRIFT, Row, Section
+from bench.report.plots._labels import Named, label_points
+from bench.report.plots._style import Styles, ends, error, new_figure
+from bench.report.statistics.intervals import Estimate
+from bench.report.tables.format import printable
 
 _ROOM = 0.12
 _BELOW_ZERO = 4.0

@@ -15,8 +15,9 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.board import DRIFT, Row, Section, Tried
-from bench.report.plots.style import (
+from bench.planning.tuning import RUN_PARAMETERS, number, shown_name, value
+from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
+from bench.report.plots._style import (
     SQUARE,
     MethodStyle,
     Styles,
@@ -24,10 +25,9 @@ from bench.report.plots.style import (
     shared_legend,
     titled_figure,
 )
-from bench.report.statistics import Estimate
-from bench.report.tuning_words import score_measure, tuned_rows, tuning_of, tuning_tasks
-from bench.report.wording import printable
-from bench.tuning import RUN_PARAMETERS, number, shown_name, value
+from bench.report.statistics.intervals import Estimate
+from bench.report.tables.format import printable
+from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
 
 CAPTION = "What each candidate learned and forgot on the tuning facts; the ring is the chosen one."
 _HEADING = "Tuning: candidates on the tuning facts"

@@ -1,0 +1,1 @@
+"""One cell in this process: its context, what its recipe decides, attaching, phases."""

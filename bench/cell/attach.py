@@ -1,0 +1,125 @@
+"""From a recipe to a model ready to train: decide, prepare, attach to a borrowed base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from bench.cell.decisions import Decisions, decide
+from bench.evaluation.signals import BaseSignals, training_examples
+from bench.inference.encoding import collate
+from bench.inference.likelihood import target_logits
+from bench.models.copy_on_write import borrow
+from bench.models.loading import Base
+from bench.store.records import CellSpec
+from bench.training.fuse_adapters import fuse_projections
+from bench.training.loop import TrainingPlan, data_order_seed
+from methods.parts import Setting
+from methods.recipe import Recipe
+from methods.targets import decoder_layers
+from tasks.fact import Fact
+
+PROBES = 8
+"""Training facts on which the adapter's difference to the base is measured."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A borrowed base with its adapter, and how it will be trained.
+
+    Attributes:
+        model: In evaluation mode.
+        setting, prepared: What the adapter was given and what its `prepare` made of it.
+        decisions: Which facts and layers, and how strongly.
+        plan: The training, of the kept facts alone.
+        difference: Largest |logit difference| to the base before training.
+    """
+
+    model: nn.Module
+    setting: Setting
+    prepared: object
+    decisions: Decisions
+    plan: TrainingPlan
+    difference: float
+
+
+def attach(
+    base: Base,
+    signals: BaseSignals,
+    recipe: Recipe,
+    spec: CellSpec,
+    calibration: Sequence[Fact],
+    max_steps: int | None = None,
+) -> Attached:
+    """Let a recipe decide on the facts of its signals, and attach its adapter.
+
+    Args:
+        base: The resident base; it is borrowed, never changed.
+        signals: What the base knows about the facts to train.
+        recipe: The method.
+        spec: Seed, schedule and names.
+        calibration: Facts that the adapter may calibrate on.
+        max_steps: Of the training plan.
+
+    Raises:
+        UsageError: The recipe does not go with the model or the facts.
+    """
+    facts = signals.facts
+    decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
+    plan = _training_plan(base, facts, decisions, spec, max_steps)
+    loan = borrow(base)
+    setting = Setting(
+        model=loan.model,
+        facts=tuple(facts[index] for index in decisions.chosen),
+        calibration=tuple(calibration),
+        layers=decisions.layers,
+        steps=plan.steps,
+        seed=spec.seed,
+        signals=signals,
+        base_name=spec.model,
+    )
+    torch.manual_seed(spec.seed)
+    prepared = recipe.adapter.prepare(setting)
+    torch.manual_seed(spec.seed)
+    model = recipe.adapter.attach(setting, prepared).eval()
+    loan.settle()
+    difference = init_difference(base, model, plan)
+    fuse_projections(model, partial(_probe_logits, model, plan))
+    return Attached(model, setting, prepared, decisions, plan, difference)
+
+
+def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
+    """Return max |logit difference| to the base before training, over a few training facts."""
+    with torch.no_grad():
+        ours, theirs = _probe_logits(model, plan), _probe_logits(base.model, plan)
+    return float((ours.float() - theirs.float()).abs().max())
+
+
+def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
+    indices = list(range(min(PROBES, len(plan.examples))))
+    return target_logits(model, collate(plan.examples, indices, plan.pad))
+
+
+def _training_plan(
+    base: Base,
+    facts: Sequence[Fact],
+    decisions: Decisions,
+    spec: CellSpec,
+    max_steps: int | None,
+) -> TrainingPlan:
+    chosen = decisions.chosen
+    return TrainingPlan(
+        examples=training_examples(base.tokenizer, [facts[index] for index in chosen]),
+        weights=decisions.weights[chosen],
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        order_seed=data_order_seed(spec.seed, spec.task),
+        pad=base.tokenizer.pad_token_id,
+        reweigh=decisions.reweigh,
+        max_steps=max_steps,
+    )

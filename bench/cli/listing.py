@@ -1,0 +1,94 @@
+"""What can be named: methods with their parameters, tasks, models; and a grid's cells."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.models.loading import EMBEDDED
+from bench.redaction import for_people
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
+from tasks.base import TASKS
+from tasks.notation import format_value, parameters_of, type_name
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    pass
+
+_CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
+"""What a docstring says beside `certainty` and `paper`."""
+
+FORGETTING = (
+    ("TASK", "the forget part of any task above"),
+    ("lm_eval:NAME", "lm-eval's own task, from the hub or --data-dir"),
+    ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
+    ("none", "measure no forgetting"),
+)
+
+
+def print_parts(console: Console | None = None) -> None:
+    """Print every registered name, in the width of the terminal."""
+    console = console or Console()
+    for title, registry in (
+        ("Adapters: how weights are changed", ADAPTERS),
+        ("Placements: where", PLACEMENTS),
+        ("Strategies: what is learned, how strongly", STRATEGIES),
+    ):
+        print_rows(console, title, ("name", "about"), _parts(registry))
+    tasks = "Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file"
+    print_rows(console, tasks, ("name", "about"), _tasks())
+    models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
+    models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
+    print_rows(console, "Models: --models", ("name", "licence"), models)
+    print_rows(console, "Forgetting: --forgetting", ("name", "about"), FORGETTING)
+
+
+def parameters_text(part: type[Any]) -> str:
+    """Write a part's parameters: `r=16 (integer), path (text, required)`."""
+    return ", ".join(
+        f"{name} ({type_name(kind)}, required)"
+        if default is dataclasses.MISSING
+        else f"{name}={'none' if default is None else format_value(default)} ({type_name(kind)})"
+        for name, (kind, default) in parameters_of(part).items()
+    )
+
+
+def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
+    for name in registry.names():
+        part = registry[name]
+        paper = f", arXiv {part.paper}" if part.paper else ""
+        yield name, _about(part, f"{part.certainty}{paper}")
+
+
+def _tasks() -> Iterable[tuple[str, str]]:
+    for name in TASKS.names():
+        task = TASKS[name]
+        yield name, _about(task, f"source: {task.source}; licence: {task.licence}")
+
+
+def _about(part: type[Any], origin: str) -> str:
+    """Return the first line of the docstring, where it comes from, and its parameters."""
+    first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
+    return "\n".join(filter(None, (_CERTAINTY.sub("", first), origin, parameters_text(part))))
+
+
+def print_rows(
+    console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Print rows of texts below a title, in the width of the console."""
+    console.print(title, style="bold", highlight=False)
+    table = Table(box=box.SIMPLE, show_header=len(columns) > 2, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(escape(for_people(cell)) for cell in row))
+    console.print(table if table.row_count else "none")
+    console.print()

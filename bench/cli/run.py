@@ -1,0 +1,123 @@
+"""The commands `run` and `plan`: a grid from its options to its leaderboard."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
+from bench.cli.flags import check_names, options_of, typed_values
+from bench.cli.results import print_report
+from bench.config.options import RunOptions, build_options
+
+if TYPE_CHECKING:
+    from bench.execution.run import GridOutcome
+
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="GRID.YAML",
+    help="The same options from a file; flags win.",
+)
+
+
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Only say what would run, as the command plan does."
+)
+
+
+@click.command(cls=OptionsOnly)
+@options_of(RunOptions)
+@_config
+@_dry_run
+def run(config: Path | None, dry_run: bool, **given: Any) -> int:
+    """Run what is missing of a grid; show the leaderboard."""
+    options = build_options(typed_values(given), config)
+    check_names(options)
+    if dry_run:
+        _plan(options)
+        return DONE
+    from bench.store.store import ResultsStore
+
+    store = ResultsStore(options.out)
+    store.refuse_newer()
+    store.ensure_writable()
+    interrupt_once()
+    from bench.libraries import quiet_libraries
+
+    quiet_libraries()
+    from bench.execution.run import run_grid
+    from bench.progress.base import open_progress
+
+    with closing(open_progress()) as progress:
+        outcome = run_grid(options, progress)
+    return _conclude(outcome, options)
+
+
+@click.command(cls=OptionsOnly)
+@options_of(RunOptions)
+@_config
+def plan(config: Path | None, **given: Any) -> None:
+    """Say what is done of a grid, what would run, how long it takes; change nothing."""
+    options = build_options(typed_values(given), config)
+    check_names(options)
+    _plan(options)
+
+
+def _plan(options: RunOptions) -> None:
+    from bench.cli.plan import print_plan
+    from bench.execution.parallelism import worker_count
+    from bench.planning.cost_estimate import grid_cost
+    from bench.planning.grid import plan_grid
+    from bench.planning.planned_cell import CellState
+    from bench.store.store import ResultsStore
+
+    store = ResultsStore(options.out)
+    store.refuse_newer()
+    cells = plan_grid(options, store)
+    left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
+    print_plan(cells, grid_cost(cells, store.summaries()), worker_count(options, left))
+
+
+def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
+    if outcome.interrupted:
+        return _say_how_to_go_on(outcome, options)
+    if options.shard and not outcome.records:
+        click.echo(f"shard {options.shard} has no cells of this grid")
+        return DONE
+    if not outcome.ran:
+        click.echo("nothing is missing: every cell of this grid is in the results folder")
+    print_report(options.out, _reference(options))
+    if outcome.failed:
+        click.echo(
+            f"{outcome.failed} of {len(outcome.records)} cells did not end well; "
+            f"run them again with --rerun failed",
+            err=True,
+        )
+    return FAILED if outcome.failed else DONE
+
+
+def _reference(options: RunOptions) -> str | None:
+    """Return the run's reference, None where a shard has no cell of it."""
+    from bench.planning.reference import run_reference, stored_methods
+
+    reference = run_reference(options)
+    if reference is None or options.shard is None:
+        return reference
+    if reference.partition(" (")[0] in stored_methods(options.out):
+        return reference
+    click.echo(f"shard {options.shard} has no cell of the reference {reference}")
+    return None
+
+
+def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
+    click.echo(
+        f"interrupted: {outcome.ran} finished now, {outcome.reused} were done before, all kept in "
+        f"{options.out}\ngo on with: {this_command()}",
+        err=True,
+    )
+    return INTERRUPTED

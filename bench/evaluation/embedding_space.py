@@ -1,0 +1,125 @@
+"""Distances between texts in a space of the base: its input embeddings or one of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from bench.inference.encoding import TEXTS_AT_ONCE, Example, batches_by_length, collate
+from bench.inference.hidden_states import latent_states
+from bench.models.loading import Base
+from methods.encoder import Encoder
+from methods.semantics import EMPTY, cosine_distance
+from methods.targets import decoder_layers
+from tasks.fact import Fact
+
+T = TypeVar("T")
+
+CONTEXT = "Answer:"
+"""What texts follow when they are run: alone, the first token's states hardly depend on it."""
+
+TEXT_BATCH = 32
+
+FACTS_AT_ONCE = 2**14
+"""Answers whose vectors are held: of a million, each in 576 dimensions, they would take 5 GB."""
+
+
+class TextSpace:
+    """Where the answers to some facts are compared.
+
+    Args:
+        base: The pristine base.
+        encoder: The space; what is subtracted when centred depends on the facts' answers.
+        facts: Whose accepted answers are the targets.
+    """
+
+    def __init__(self, base: Base, encoder: Encoder, facts: Sequence[Fact]) -> None:
+        self._base = base
+        self._facts = facts
+        self._space = encoder.space(len(decoder_layers(base.model)[1]))
+        self._table = base.model.get_input_embeddings().weight.detach()
+        self._centre: Tensor | None = None
+        raw = self._encode([answer for fact in facts for answer in fact.answers])
+        if encoder.centred:
+            rows = self._table.double() if self._space is None else torch.stack([*raw.values()])
+            self._centre = rows.mean(0)
+        self._targets = {text: self._centred(vector) for text, vector in raw.items()}
+
+    def distances(self, answers: Sequence[str]) -> Tensor:
+        """Return how far each fact's answer is from its nearest target, float64 `[facts]`."""
+        pairs = list(zip(answers, self._facts, strict=True))
+        starts = range(0, len(pairs), FACTS_AT_ONCE)
+        found = [self._distances(pairs[start : start + FACTS_AT_ONCE]) for start in starts]
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+    def _distances(self, pairs: Sequence[tuple[str, Fact]]) -> Tensor:
+        # What is a target is not run again: the batch moves states by rounding, and equal is 0.
+        said = self._encode([text for text, _ in pairs if text and text not in self._targets])
+        known = {text: self._centred(vector) for text, vector in said.items()}
+        found = torch.full((len(pairs),), EMPTY, dtype=torch.float64)
+        for rows in _alike([len(fact.answers) if text else 0 for text, fact in pairs]):
+            spoken = [self._targets.get(text, known.get(text)) for text, _ in _chosen(pairs, rows)]
+            answers = torch.stack([vector for vector in spoken if vector is not None])
+            accepted = [self._targets[t] for _, fact in _chosen(pairs, rows) for t in fact.answers]
+            targets = torch.stack(accepted).view(len(rows), -1, answers.shape[-1])
+            found[rows] = cosine_distance(answers[:, None], targets).min(1).values
+        return found
+
+    def _centred(self, vector: Tensor) -> Tensor:
+        return vector if self._centre is None else vector - self._centre
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Return E of each distinct text before centring, float64 `[dim]`."""
+        tokens = self._tokens(list(dict.fromkeys(texts)))
+        if self._space is None:
+            return _mean_embeddings(self._table, tokens)
+        return _mean_states(self._base, tokens, self._space)
+
+    def _tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
+        """Return the tokens of distinct texts, as they stand after a prompt."""
+        found: list[list[int]] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
+            found += self._base.tokenizer(some, add_special_tokens=False)["input_ids"]
+        return dict(zip(texts, found, strict=True))
+
+
+def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Return `methods.semantics.mean_embedding` of each text, texts of one length together."""
+    texts, ids = list(tokens), list(tokens.values())
+    vectors: dict[int, Tensor] = {}
+    for rows in _alike([len(row) for row in ids]):
+        means = table[torch.tensor(_chosen(ids, rows))].double().mean(1).cpu()
+        vectors |= zip(rows, means, strict=True)
+    return {text: vectors[index] for index, text in enumerate(texts)}
+
+
+def _alike(sizes: Sequence[int]) -> list[list[int]]:
+    """Return the indices of each distinct size but 0."""
+    groups: dict[int, list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    return [rows for size, rows in groups.items() if size]
+
+
+def _chosen(items: Sequence[T], rows: Sequence[int]) -> list[T]:
+    return [items[row] for row in rows]
+
+
+@torch.no_grad()
+def _mean_states(base: Base, tokens: dict[str, list[int]], space: int) -> dict[str, Tensor]:
+    """Return the mean state of each text's tokens after the context, float64 `[dim]`."""
+    context = base.tokenizer(CONTEXT)["input_ids"]
+    examples = [Example((*context, *ids), len(context)) for ids in tokens.values()]
+    lengths = [len(example.tokens) for example in examples]
+    vectors: dict[int, Tensor] = {}
+    for indices in batches_by_length(lengths, TEXT_BATCH, None):
+        batch = collate(examples, indices, base.tokenizer.pad_token_id)
+        states = latent_states(base.model, batch)[space]
+        for row, index in enumerate(indices):
+            text = states[row, len(context) : lengths[index]]
+            vectors[index] = text.double().mean(0).cpu()
+    return {text: vectors[index] for index, text in enumerate(tokens)}

@@ -1,0 +1,69 @@
+"""Known, maybe known or unknown: what the pristine base knew of a fact before any training.
+
+After Gekhman et al. (2405.05904), in a reduced form: they divide facts into HighlyKnown,
+MaybeKnown, WeaklyKnown and Unknown by greedy answers to several few-shot prompts and by 16 samples
+at temperature 0.5. Here the one few-shot prompt of a run is asked, greedily and with `SAMPLES`
+samples:
+
+| known | the greedy answer is right |
+| maybe | it is not, but at least one sampled answer is |
+| unknown | none is |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bench.inference.generation import answer_budget, sampled_answers
+from bench.store.records import Knowledge
+from tasks.fact import Fact
+from tasks.prompt import Prompt
+from tasks.scoring import exact_match
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SAMPLES = 8
+TEMPERATURE = 0.5
+SAMPLED_AT_ONCE = 64
+
+
+def measure_knowledge(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Fact],
+    prompt: Prompt,
+    answers: Sequence[str],
+) -> tuple[Knowledge, ...]:
+    """Return what a model knows of each fact; only facts that are not known are sampled.
+
+    Args:
+        model: The pristine base, in evaluation mode.
+        tokenizer: The base's.
+        facts: What to ask.
+        prompt: The demonstrations in front of every question.
+        answers: The model's greedy answers to the facts after the same demonstrations.
+    """
+    known = [exact_match(a, f.answers) for a, f in zip(answers, facts, strict=True)]
+    asked = [fact for fact, right in zip(facts, known, strict=True) if not right]
+    sampled = sampled_answers(
+        model,
+        tokenizer,
+        [prompt.few_shot(fact.question) for fact in asked],
+        samples=SAMPLES,
+        temperature=TEMPERATURE,
+        budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
+        batch_size=SAMPLED_AT_ONCE,
+    )
+    maybe = {
+        fact.id
+        for fact, said in zip(asked, sampled, strict=True)
+        if any(exact_match(answer, fact.answers) for answer in said)
+    }
+    unsure = (Knowledge.MAYBE if fact.id in maybe else Knowledge.UNKNOWN for fact in facts)
+    return tuple(
+        Knowledge.KNOWN if right else other for right, other in zip(known, unsure, strict=True)
+    )

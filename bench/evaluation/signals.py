@@ -1,0 +1,215 @@
+"""What the pristine base knows about the facts: computed on first use, shared by all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bench.evaluation.embedding_space import TextSpace
+from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.knowledge_category import measure_knowledge
+from bench.evaluation.responses import Responses, respond
+from bench.inference.encoding import Example, encode_all
+from bench.inference.generation import answer_budget, greedy_answers
+from bench.inference.hidden_states import fact_deviations
+from bench.models.device_map import is_divided
+from bench.models.loading import Base
+from bench.store.cost_cache import CostedCache, Shared
+from bench.store.records import Knowledge
+from methods.covariance import Covariances, input_covariances
+from methods.encoder import Encoder
+from methods.layer_deviation import LayerDeviations, Norm
+from tasks.errors import UsageError
+from tasks.fact import Fact, facts_digest, hash_fraction
+from tasks.prompt import Prompt, question_text, target_text
+from tasks.scoring import exact_match
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CALIBRATION_BATCH = 16
+
+
+class BaseSignals:
+    """The `methods.signals.Signals` of one (model, task, prompt).
+
+    Args:
+        base: The resident pristine base.
+        facts: The selected training facts.
+        prompt: Demonstrations of the task.
+        cache: Shared by the cells of a process.
+    """
+
+    def __init__(
+        self, base: Base, facts: tuple[Fact, ...], prompt: Prompt, cache: CostedCache
+    ) -> None:
+        self.facts = facts
+        self.space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
+        self._base = base
+        self._prompt = prompt
+        self._cache = cache
+        self._digest = facts_digest(facts)
+
+    @property
+    def before(self) -> Responses:
+        """What the pristine base says about the facts."""
+        return self._cache.shared(self.responses)
+
+    @property
+    def distance(self) -> Tensor:
+        """Semantic distance of the base's own answer to the target, float64 `[facts]`."""
+        return self.distance_in(Encoder())
+
+    def distance_in(self, encoder: Encoder) -> Tensor:
+        """Return the distances measured in another space, float64 `[facts]`."""
+        key = self._key("distance", self._digest, self._prompt.digest, repr(encoder))
+        return self._cache.get(
+            key, lambda: self.text_space(encoder).distances(self.before.answers)
+        ).clone()
+
+    def text_space(self, encoder: Encoder) -> TextSpace:
+        """Return the space in which answers to the facts are compared."""
+        key = self._key("text space", self._digest, repr(encoder))
+        return self._cache.get(key, lambda: TextSpace(self._base, encoder, self.facts))
+
+    @property
+    def known(self) -> Tensor:
+        """Whether the base already answers the fact greedily, bool `[facts]`."""
+        return _correct(self.before.answers, self.facts)
+
+    @property
+    def knowledge(self) -> tuple[Knowledge, ...]:
+        """What the base knows of each fact, greedily and sampled."""
+        return self._cache.shared(self.sampled_knowledge)
+
+    @property
+    def responses(self) -> Shared[Responses]:
+        """What `before` is made of, as processes share it."""
+        key = self._key("before", self._digest, self._prompt.digest)
+        return Shared(key, self._respond, Responses)
+
+    @property
+    def sampled_knowledge(self) -> Shared[tuple[Knowledge, ...]]:
+        """What `knowledge` is made of, as processes share it; it needs `responses`."""
+        key = self._key("knowledge", self._digest, self._prompt.digest)
+        return Shared(key, self._measure_knowledge, tuple[Knowledge, ...])
+
+    def layer_deviation(self, norm: Norm) -> LayerDeviations:
+        """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
+        head = self._base.model.get_output_embeddings()
+        per_fact = self._cache.get(
+            self._key("layer deviation", self._digest, norm),
+            lambda: fact_deviations(
+                self._base.model,
+                head.weight,
+                training_examples(self._base.tokenizer, self.facts),
+                self._base.tokenizer.pad_token_id,
+                norm,
+            ),
+        )
+        return LayerDeviations(per_fact, head_bias=getattr(head, "bias", None) is not None)
+
+    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
+        """Return the input covariances of the base's linear layers over calibration facts.
+
+        Raises:
+            UsageError: The base is divided over devices.
+        """
+        if is_divided(self._base.model):
+            raise UsageError(
+                "covariances need a model on one device: leave out CorDA, or --device-map"
+            )
+        chosen = calibration_facts(facts, samples)
+        texts = [calibration_text(fact) for fact in chosen]
+        key = self._key("covariance", facts_digest(chosen))
+        return self._cache.get(
+            key,
+            lambda: input_covariances(
+                self._base.model, self._base.tokenizer, texts, CALIBRATION_BATCH
+            ),
+        )
+
+    def now(self, model: nn.Module, kept: Tensor) -> CurrentSignals:
+        """Return the signals with what a model in training answers to the kept facts now."""
+        asked = kept.nonzero().flatten().tolist()
+        prompts = [self._prompt.few_shot(self.facts[index].question) for index in asked]
+        budget = answer_budget(self._base.tokenizer, [t for f in self.facts for t in f.answers])
+        said = greedy_answers(model, self._base.tokenizer, prompts, budget=budget)
+        answers = dict(zip(asked, said, strict=True))
+        return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
+
+    def _respond(self) -> Responses:
+        return respond(self._base.model, self._base.tokenizer, self.facts, self._prompt)
+
+    def _measure_knowledge(self) -> tuple[Knowledge, ...]:
+        base, answers = self._base, self.before.answers
+        return measure_knowledge(base.model, base.tokenizer, self.facts, self._prompt, answers)
+
+    def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
+        return (kind, self._base.name, self._base.revision, str(self._base.model.dtype), *parts)
+
+
+@dataclass(frozen=True)
+class CurrentSignals:
+    """The `methods.signals.Signals` of a model in training: only its answers are its own.
+
+    Distances stay those of the pristine base's spaces.
+
+    Attributes:
+        pristine: What the base knows.
+        answers: To each fact, empty for those that are not trained.
+    """
+
+    pristine: BaseSignals
+    answers: tuple[str, ...]
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All selected training facts."""
+        return self.pristine.facts
+
+    @property
+    def distance(self) -> Tensor:
+        """Semantic distance of the model's answer to the target, float64 `[facts]`."""
+        return self.distance_in(Encoder())
+
+    def distance_in(self, encoder: Encoder) -> Tensor:
+        """Return the distances measured in another space, float64 `[facts]`."""
+        return self.pristine.text_space(encoder).distances(self.answers)
+
+    @property
+    def known(self) -> Tensor:
+        """Whether the model answers the fact now, bool `[facts]`."""
+        return _correct(self.answers, self.facts)
+
+    def layer_deviation(self, norm: Norm) -> LayerDeviations:
+        """Return the base's."""
+        return self.pristine.layer_deviation(norm)
+
+    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
+        """Return the base's."""
+        return self.pristine.covariance(facts, samples)
+
+
+def calibration_facts(facts: Sequence[Fact], samples: int) -> list[Fact]:
+    """Return at most `samples` of the facts, by a fixed hash."""
+    return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
+
+
+def calibration_text(fact: Fact) -> str:
+    """Return what is run to calibrate on a fact: the plain prompt and the first answer."""
+    return question_text(fact.question) + target_text(fact.target)
+
+
+def training_examples(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> list[Example]:
+    """Encode facts as they are trained: the plain prompt and the first answer."""
+    return encode_all(tokenizer, [(question_text(fact.question), fact.target) for fact in facts])
+
+
+def _correct(answers: Sequence[str], facts: Sequence[Fact]) -> Tensor:
+    pairs = zip(answers, facts, strict=True)
+    return torch.tensor([exact_match(answer, fact.answers) for answer, fact in pairs])

@@ -1,0 +1,75 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bench.config.options import RunOptions
+from bench.execution.backend import Ended, Hear
+from bench.execution.messages import Job
+from bench.execution.parallelism import threads_each
+from bench.execution.worker_process import WorkerProcess
+from bench.models.device import Compute
+
+END_SECONDS = 5.0
+"""So long a process without a job may take to end."""
+
+
+@contextmanager
+def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[ThisMachine]:
+    """Start processes that wait for a job each; end those that get none."""
+    idle = [WorkerProcess(threads_each(count)) for _ in range(count)]
+    try:
+        yield ThisMachine(run, compute, count, idle)
+    finally:
+        for process in idle:
+            process.stop()
+        for process in idle:
+            process.end(END_SECONDS)
+
+
+@dataclass(frozen=True)
+class ThisMachine:
+    """A `Place`: processes here, which share its GPUs or its cores.
+
+    Attributes:
+        run: The options of the run.
+        compute: What the run computes on.
+        count: How many workers.
+        idle: Processes that have no job yet.
+    """
+
+    run: RunOptions
+    compute: Compute
+    count: int
+    idle: list[WorkerProcess]
+
+    @property
+    def threads(self) -> int:
+        """An equal share of the cores."""
+        return threads_each(self.count)
+
+    def options(self, number: int) -> dict[str, object]:
+        """Return the run's options; workers take the GPUs in turn."""
+        options = self.run.model_dump(mode="json")
+        if self.compute.device.startswith("cuda") and ":" not in self.run.device:
+            import torch
+
+            options["device"] = f"cuda:{(number - 1) % torch.cuda.device_count()}"
+        return options
+
+    def start(self, job: Job, hear: Hear) -> WorkerProcess:
+        """Give a waiting process the job, else a new one."""
+        process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
+        process.give(job)
+        threading.Thread(target=_hear, args=(process, hear), daemon=True).start()
+        return process
+
+
+def _hear(process: WorkerProcess, hear: Hear) -> None:
+    for message in process.messages():
+        hear(message)
+    hear(Ended(process.death()))

@@ -1,0 +1,80 @@
+"""How many processes run cells, and with how many threads each."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from bench.config.options import DeviceMap, RunOptions
+from bench.models.device import compute_of
+from bench.planning.cost_estimate import weights_of
+from bench.planning.planned_cell import PlannedCell
+
+WORTH_A_PROCESS = 50e6
+"""Weights of a model whose cells take longer than starting a process for them, about 8 s."""
+
+COPIES, SPARE_BYTES = 4, 2**30
+"""Memory of a worker on the CPU: a base with a trained copy and its Adam moments in float32, and
+what the libraries and a batch take: 3.0 GiB for SmolLM2-135M, where CorDA has used 3.1."""
+
+_CONTAINER = Path("/sys/fs/cgroup")
+
+
+def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
+    """Return how many processes run cells, at most one for each.
+
+    `auto` is one for each GPU. On the CPU it is one for each core as far as memory allows: two
+    cells of one thread each are done sooner than one after the other with two threads each.
+    """
+    if options.workers != "auto":
+        return min(int(options.workers), len(cells))
+    if options.device_map is DeviceMap.AUTO or ":" in options.device:
+        return 1
+    device = compute_of(options).device
+    if device.startswith("cuda"):
+        import torch
+
+        return max(1, min(torch.cuda.device_count(), len(cells)))
+    return _on_cores(cells) if device == "cpu" else 1
+
+
+def threads_each(workers: int) -> int:
+    """Return how many threads each of several workers computes with; OMP_NUM_THREADS wins."""
+    return threads_asked() or max(1, cores() // workers)
+
+
+def threads_asked() -> int:
+    """Return what OMP_NUM_THREADS asks for, 0 where it does not."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
+
+
+def cores() -> int:
+    """Return how many cores this process may use; a container may be given less than it sees."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with suppress(OSError, ValueError):  # without a limit the file says "max"
+        quota, period = (_CONTAINER / "cpu.max").read_text().split()
+        here = min(here or 1, math.ceil(int(quota) / int(period)))
+    return here or 1
+
+
+def _on_cores(cells: Sequence[PlannedCell]) -> int:
+    weights = [weights_of(source) for source in {cell.source for cell in cells}]
+    largest = max((count or math.inf for count in weights), default=math.inf)
+    if largest < WORTH_A_PROCESS:
+        return 1
+    fit = _free_memory() / (COPIES * 4 * largest + SPARE_BYTES)
+    return max(1, min(len(cells), cores() // (threads_asked() or 1), int(fit)))
+
+
+def _free_memory() -> int:
+    free: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        limit = int((_CONTAINER / "memory.max").read_text())
+        free = min(free, limit - int((_CONTAINER / "memory.current").read_text()))
+    return free

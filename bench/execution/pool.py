@@ -1,0 +1,226 @@
+"""Workers on one grid: started, listened to, started again where they die, ended.
+
+Each is `python -m bench.execution.worker`: it plans the same grid, and claims cells as any
+process does. A `bench.execution.backend.Place` says where they run. This side only shows what they
+tell, and imports no torch. A worker that dies loses its cell in flight, which is run again; a cell
+in which two workers died is recorded as failed.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from bench.execution.backend import Ended, Place, Running
+from bench.execution.leases import Claims, Process
+from bench.execution.messages import Job, Kind, Message
+from bench.failures import NoSpaceError
+from bench.models.device import Compute, provenance
+from bench.planning.planned_cell import PlannedCell
+from bench.progress.base import Progress
+from bench.store.records import CellRecord, Status
+from bench.store.store import ResultsStore
+from tasks.errors import UsageError
+
+GRACE_SECONDS = 30.0
+"""So long a worker may take to store the cell in flight when a run is interrupted."""
+
+DEATHS = 2
+"""So many workers may die in one cell, or before a first cell."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker of the run.
+
+    Attributes:
+        number: From 1; one that is started again keeps it.
+        running: Set as soon as it was started.
+        process: Which process it is, once it has told.
+        began: Whether it has begun a cell.
+        dismissed: Whether it is not needed any more: it need not end well.
+    """
+
+    number: int
+    running: Running | None = None
+    process: Process | None = None
+    began: bool = False
+    dismissed: bool = False
+
+    def dismiss(self) -> None:
+        """Stop it."""
+        self.dismissed = True
+        if self.running is not None:
+            self.running.stop()
+
+
+@dataclass
+class Workers:
+    """Runs cells in several processes.
+
+    Attributes:
+        compute: On what the run computes; no model is loaded in this process.
+        store, claims: Of the results folder.
+        progress: Receives what workers tell.
+        place: Where they run.
+        ran: Cells that ran.
+    """
+
+    compute: Compute
+    store: ResultsStore
+    claims: Claims
+    progress: Progress
+    place: Place
+    ran: int = 0
+    _todo: dict[str, PlannedCell] = field(default_factory=dict)
+    _cautions: set[str] = field(default_factory=set)
+    _lanes: dict[int, Progress] = field(default_factory=dict)
+    _workers: list[Worker] = field(default_factory=list)
+    _told: queue.Queue[tuple[Worker, Message | Ended]] = field(default_factory=queue.Queue)
+    _deaths: Counter[str] = field(default_factory=Counter)
+    _early_deaths: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    def run(self, todo: Sequence[PlannedCell], *, wait: bool) -> None:
+        """Run cells as `Work.run` does; the last worker waits for what runs elsewhere."""
+        self._todo = {cell.cell_id: cell for cell in todo}
+        try:
+            for number in range(1, self.place.count + 1):
+                self._start(number, wait=False)
+            self._listen()
+            if wait and self._unfinished():
+                self._start(1, wait=True)
+                self._listen()
+        finally:
+            self._end()
+
+    def _start(self, number: int, *, wait: bool) -> None:
+        job = Job(
+            options=self.place.options(number),
+            stamps={cell_id: cell.stamp for cell_id, cell in self._todo.items()},
+            number=number,
+            threads=self.place.threads,
+            wait=wait,
+        )
+        worker = Worker(number)
+        self._workers.append(worker)
+        worker.running = self.place.start(job, lambda told: self._told.put((worker, told)))
+
+    def _listen(self) -> None:
+        while self._workers:
+            worker, told = self._told.get()
+            if isinstance(told, Ended):
+                self._ended(worker, told)
+            else:
+                self._show(worker, told)
+
+    def _show(self, worker: Worker, message: Message) -> None:
+        if message.kind is Kind.USAGE:
+            raise UsageError(message.text)
+        if message.kind is Kind.NO_SPACE:
+            raise NoSpaceError(message.text)
+        if message.kind is Kind.STARTED:
+            worker.process = message.process
+            return
+        if message.kind is Kind.CAUTION:
+            self._caution(message.text)
+            return
+        shown = self._shown(worker.number)
+        if message.kind is Kind.CELL:
+            worker.began = True
+            shown.cell(self.ran + 1, len(self._todo), message.text)
+        elif message.kind is Kind.PHASE:
+            shown.phase(message.text, message.steps)
+        elif message.kind is Kind.STEP:
+            shown.step(message.steps or 0, message.loss)
+        elif message.kind is Kind.LINE:
+            shown.note(message.text)
+        else:
+            shown.end_cell(message.text, message.detail)
+            self._one_more()
+
+    def _caution(self, line: str) -> None:
+        """Say once what every worker finds."""
+        if line not in self._cautions:
+            self._cautions.add(line)
+            self.progress.note(line)
+
+    def _shown(self, number: int) -> Progress:
+        if number not in self._lanes:
+            self._lanes[number] = self.progress.of_worker(number)
+        return self._lanes[number]
+
+    def _one_more(self) -> None:
+        self.ran += 1
+        each = (time.monotonic() - self._since) / self.ran
+        left = len(self._todo) - self.ran
+        self.progress.finished(self.ran, len(self._todo), each * left)
+
+    def _ended(self, worker: Worker, ended: Ended) -> None:
+        self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
+        died = bool(ended.death) and not worker.dismissed
+        if self._unfinished():
+            if died:
+                self._died(worker, ended)
+            return
+        if died:
+            self.progress.note(f"{_told_death(worker, ended)}, but nothing is left to run")
+        self._dismiss_waiting()
+
+    def _dismiss_waiting(self) -> None:
+        """Nothing is left: do not wait for workers that have not even begun."""
+        for worker in self._workers:
+            if not worker.began:
+                worker.dismiss()
+
+    def _died(self, worker: Worker, ended: Ended) -> None:
+        died = _told_death(worker, ended)
+        self._early_deaths += not (worker.began or ended.lost)
+        if self._early_deaths >= DEATHS:
+            raise UsageError(f"{died} before its first cell; what it said is above")
+        for cell_id in self.claims.remove_of(worker.process) if worker.process else []:
+            self._deaths[cell_id] += 1
+            if self._deaths[cell_id] >= DEATHS and cell_id in self._todo:
+                self._give_up(self._todo[cell_id], ended)
+        self.progress.note(f"{died}: started again")
+        self._start(worker.number, wait=False)
+
+    def _give_up(self, cell: PlannedCell, ended: Ended) -> None:
+        """Record a cell as failed in which worker after worker died."""
+        if not self.claims.take(cell.cell_id):
+            return  # another worker was faster, and will tell
+        reason = f"{DEATHS} workers died in this cell ({ended.death}): is memory short?"
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        record = CellRecord(
+            cell_id=cell.cell_id,
+            spec=cell.spec,
+            status=Status.FAILED,
+            reason=reason,
+            provenance={**provenance(self.compute), "finished": finished},
+        )
+        self.store.write(record, [])
+        self.claims.release(cell.cell_id)
+        self.progress.note(f"failed: {cell.label}: {reason}")
+        self._one_more()
+
+    def _unfinished(self) -> bool:
+        cells = self._todo.items()
+        return any(self.store.stamp(cell_id) == cell.stamp for cell_id, cell in cells)
+
+    def _end(self) -> None:
+        """End every worker: each stores a note of its cell in flight and gives its claim back."""
+        for worker in self._workers:
+            worker.dismiss()
+        until = time.monotonic() + GRACE_SECONDS
+        for worker in self._workers:
+            if worker.running is not None:
+                worker.running.end(max(0.0, until - time.monotonic()))
+        self._workers.clear()
+
+
+def _told_death(worker: Worker, ended: Ended) -> str:
+    return f"worker {worker.number} died ({ended.death})"

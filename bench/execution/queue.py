@@ -1,0 +1,142 @@
+"""One process's share of a grid: claim a cell, run it, store it, take the next.
+
+Every process works through all cells; the claims keep two from running the same one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.cell.context import Workbench
+from bench.config.options import Rerun
+from bench.execution.leases import Claims
+from bench.failures import disk_is_full, first_line, no_space
+from bench.planning.grid import planned
+from bench.planning.planned_cell import PlannedCell
+from bench.progress.base import Progress
+from bench.runner import CellResult, run_cell
+from bench.store.records import CellRecord, Status
+from bench.store.store import ResultsStore
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Work:
+    """Runs cells until none is left.
+
+    Attributes:
+        bench: What cells share in this process.
+        store, claims: Of the results folder.
+        progress: Receives what happens.
+        ran: Cells that ran here.
+    """
+
+    bench: Workbench
+    store: ResultsStore
+    claims: Claims
+    progress: Progress
+    ran: int = 0
+    _left: dict[str, PlannedCell] = field(default_factory=dict)
+
+    def run(self, todo: Sequence[PlannedCell], *, wait: bool) -> None:
+        """Run what no other process runs; those of the resident model first.
+
+        Args:
+            todo: The cells.
+            wait: Whether to stay until cells that run elsewhere are finished: where their
+                process dies they are run here.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, after a note of the cell in flight was stored.
+            NoSpaceError: The disk is full; finished cells are intact.
+        """
+        try:
+            self._run(todo, wait)
+        except OSError as error:
+            raise (no_space(error) if disk_is_full(error) else error) from None
+
+    def _run(self, todo: Sequence[PlannedCell], wait: bool) -> None:
+        self._left = {cell.cell_id: cell for cell in todo}
+        told = False
+        while self._left:
+            cell = self._claimed()
+            if cell is not None:
+                self._run_claimed(cell, len(todo))
+            elif self._left and not wait:
+                return
+            elif self._left:
+                told = told or self._tell_waiting()
+                time.sleep(POLL_SECONDS)
+
+    def _claimed(self) -> PlannedCell | None:
+        """Claim a cell; None where others have all that are left."""
+        for cell in self._in_order():
+            if not self.claims.take(cell.cell_id):
+                continue
+            current = self._current(cell)
+            if current is not None:
+                return current
+            self.claims.release(cell.cell_id)
+            del self._left[cell.cell_id]
+        return None
+
+    def _in_order(self) -> Iterator[PlannedCell]:
+        resident, left = self.bench.resident, list(self._left.values())
+        yield from (cell for cell in left if cell.spec.model == resident)
+        yield from (cell for cell in left if cell.spec.model != resident)
+
+    def _current(self, cell: PlannedCell) -> PlannedCell | None:
+        """Return the cell as it is now that it is ours; None where another process ran it."""
+        if self.store.stamp(cell.cell_id) == cell.stamp:
+            return cell
+        options = self.bench.options.model_copy(update={"rerun": Rerun.MISSING})
+        found = planned(cell, options, self.store)
+        return found if found.runs else None
+
+    def _run_claimed(self, cell: PlannedCell, total: int) -> None:
+        try:
+            if cell.damaged:
+                self.store.set_aside(cell.cell_id)
+                self.progress.note(f"{cell.why}: set aside as .damaged, its cell is run again")
+            self.progress.cell(total - len(self._left) + 1, total, cell.label)
+            result = run_cell(cell, self.bench, self.progress)
+            self._keep(result)
+        finally:
+            self.claims.release(cell.cell_id)
+        del self._left[cell.cell_id]
+        self.ran += 1
+        self.progress.end_cell(result.record.status, outcome_line(result.record))
+
+    def _keep(self, result: CellResult) -> None:
+        interrupted = result.record.status is Status.INTERRUPTED
+        if not interrupted or self.store.read(result.record.cell_id) is None:
+            self._write(result)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _write(self, result: CellResult) -> None:
+        """Write a cell; numbers that are not finite make it a failed one."""
+        try:
+            self.store.write(result.record, result.rows)
+        except ValueError as error:
+            kept = result.record.model_dump(include={"cell_id", "spec", "provenance", "phases"})
+            failed = {**kept, "status": Status.FAILED, "reason": first_line(error)}
+            result.record, result.rows = CellRecord.model_validate(failed), []
+            self.store.write(result.record, result.rows)
+
+    def _tell_waiting(self) -> bool:
+        owner = self.claims.owner(next(iter(self._left)))
+        where = f", one by {owner}" if owner else ""
+        self.progress.note(f"{len(self._left)} cells run in another process{where}: waiting")
+        return True
+
+
+def outcome_line(record: CellRecord) -> str:
+    """Say in one line how a cell ended."""
+    if record.metrics is None or record.metrics.reliability is None:
+        return record.reason
+    lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
+    return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])

@@ -1,0 +1,181 @@
+"""A Ray cluster: connected to by its address, or started on this machine and ended afterwards."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.execution.parallelism import cores, threads_asked
+from bench.execution.worker_process import import_path
+from bench.failures import first_line
+from tasks.errors import UsageError
+
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Nothing but messages passes through Ray; it refuses less than 75 MiB."""
+
+ANSWER_SECONDS = 10.0
+"""A cluster must answer within so long; Ray itself would try for minutes."""
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a hint at it is printed
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """What Ray may use of a machine."""
+
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each of several equal workers is given.
+
+    Attributes:
+        cpus, gpus: As Ray counts them, parts of one included.
+        threads: It computes with.
+    """
+
+    cpus: float
+    gpus: float
+    threads: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        nodes: Its machines.
+    """
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all machines."""
+        return sum(node.gpus for node in self.nodes)
+
+    def worker_count(self, asked: str, *, on_gpu: bool) -> int:
+        """Return how many workers run; `auto` is one for each GPU, else one for each machine.
+
+        Raises:
+            UsageError: They need GPUs, and there is none.
+        """
+        if on_gpu and not self.gpus:
+            raise UsageError("--device cuda: the Ray cluster has no GPU; use --device cpu")
+        if asked != "auto":
+            return int(asked)
+        return self.gpus if on_gpu else len(self.nodes)
+
+    def share(self, workers: int, *, on_gpu: bool) -> Share:
+        """Return what each of so many workers is given; OMP_NUM_THREADS wins."""
+        share = self._of_gpus(workers) if on_gpu else self._of_cores(workers)
+        return Share(share.cpus, share.gpus, threads_asked() or share.threads)
+
+    def _of_gpus(self, workers: int) -> Share:
+        """One GPU, or an equal part of one; Ray places by GPUs alone."""
+        on_each = math.ceil(workers / self.gpus)
+        threads = min(node.cpus // (node.gpus * on_each) for node in self.nodes if node.gpus)
+        return Share(0, _part(on_each), max(1, threads))
+
+    def _of_cores(self, workers: int) -> Share:
+        """As many cores as all can have where each is on one machine, or an equal part of one."""
+        most = max((node.cpus for node in self.nodes), default=0)
+        for threads in range(most, 0, -1):
+            if sum(node.cpus // threads for node in self.nodes) >= workers:
+                return Share(threads, 0, threads)
+        every = sum(node.cpus for node in self.nodes)
+        return Share(_part(math.ceil(workers / every)) if every else 0, 0, 1)
+
+
+def _part(of: int) -> float:
+    return math.floor(10_000 / of) / 10_000  # Ray counts in ten-thousandths
+
+
+@contextmanager
+def ray_cluster(address: str | None) -> Iterator[Cluster]:
+    """Connect to the cluster at an address (`auto`: this machine's), or start one here.
+
+    Raises:
+        UsageError: There is none, or it cannot be used; one line says why.
+    """
+    os.environ.update(_ENVIRONMENT)
+    if address is None:
+        os.environ["PYTHONPATH"] = import_path()  # what Ray starts here inherits it
+    import ray
+
+    # A folder of its own: nobody else's Ray is found, and nothing stays. Short: it is the start of
+    # the paths of sockets, which may have 107 characters.
+    folder = None if address else Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
+    try:
+        with _own_sigterm():
+            _connect(address, folder)
+        yield Cluster(tuple(_node(found) for found in ray.nodes() if found["Alive"]))
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str | None, folder: Path | None) -> None:
+    import ray
+
+    started_here: dict[str, Any] = {
+        "num_cpus": cores(),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(folder),
+    }
+    try:
+        if address and address != "auto":
+            _reach(address)
+        ray.init(
+            address=address or "local",
+            logging_level="ERROR",
+            log_to_driver=False,
+            **(started_here if folder else {}),
+        )
+    except Exception as error:  # Ray raises plain ones, too
+        tried = f"--ray-address '{address}': cannot use" if address else "cannot start"
+        raise UsageError(f"{tried} Ray: {first_line(error)}") from error
+
+
+def _reach(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+
+
+def _short_folder() -> str | None:
+    return "/tmp" if Path("/tmp").is_dir() else None
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what this process does at SIGTERM: Ray would have it exit without ending its cells."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _node(found: dict[str, Any]) -> Node:
+    resources = found["Resources"]
+    return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))

@@ -1,0 +1,169 @@
+"""A run: from options to the records of a grid, in this process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from bench.config.options import Executor, RunOptions
+from bench.execution.backend import Place
+from bench.execution.leases import Claims
+from bench.execution.local_backend import this_machine
+from bench.execution.parallelism import worker_count
+from bench.execution.pool import Workers
+from bench.execution.ray_backend import ray_place
+from bench.failures import check_time_limit
+from bench.models.device import Compute, compute_of
+from bench.models.device_map import check_device_map
+from bench.planning.candidates import is_tuned
+from bench.planning.grid import plan_grid
+from bench.planning.notices import forgetting_notes, opening_notes, stage_notes
+from bench.planning.planned_cell import CellState, PlannedCell
+from bench.progress.base import Progress
+from bench.store.records import CellRecord, Status
+from bench.store.store import ResultsStore
+from tasks.division import FactSet
+
+if TYPE_CHECKING:
+    from bench.cell.context import Workbench
+    from bench.execution.queue import Work
+
+
+@dataclass(frozen=True)
+class GridOutcome:
+    """How a run ended.
+
+    Attributes:
+        records: The records of the grid's cells that exist, old and new.
+        interrupted: Whether Ctrl-C ended it.
+        ran, reused: Cells that ran now, and that were done before.
+        failed: Cells without a result. A candidate that diverged has one where another was
+            chosen: it was tried.
+    """
+
+    records: list[CellRecord]
+    interrupted: bool
+    ran: int
+    reused: int
+    failed: int
+
+
+def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
+    """Run what is missing of a grid; finished cells are stored as they finish.
+
+    A tuned grid runs in two stages: every candidate on the tuning set, then, planned again, the
+    chosen ones on the reporting set.
+
+    Raises:
+        UsageError: Wrong names, unreadable facts, a results folder that cannot be written or is
+            of a newer program: before any cell.
+        NoSpaceError: The disk is full; finished cells are intact.
+    """
+    check_time_limit(options.timeout)
+    compute = compute_of(options)
+    check_device_map(options, compute)
+    store = ResultsStore(options.out)
+    store.refuse_newer()
+    store.ensure_writable()
+    stages = _Stages(options, compute, store, progress)
+    try:
+        interrupted = stages.run()
+    finally:
+        progress.close()
+    return stages.outcome(interrupted)
+
+
+@dataclass
+class _Stages:
+    """A grid in its stages: one where nothing is tuned, else two."""
+
+    options: RunOptions
+    compute: Compute
+    store: ResultsStore
+    progress: Progress
+    cells: list[PlannedCell] = field(default_factory=list)
+    ran: int = 0
+    reused: int = 0
+
+    def run(self) -> bool:
+        """Run every stage; return whether Ctrl-C ended one."""
+        stages = tuple(FactSet) if is_tuned(self.options) else (None,)
+        return any(self._run_stage(stage) for stage in stages)
+
+    def _run_stage(self, stage: FactSet | None) -> bool:
+        self.cells = plan_grid(self.options, self.store)
+        members = [cell for cell in self.cells if cell.spec.fact_set is stage]
+        todo = [cell for cell in members if cell.runs]
+        reused = sum(cell.chosen for cell in members) - len(todo)
+        self.reused += reused
+        self.progress.grid(len(todo), reused)
+        with self._place(todo) as place, Claims(self.store.folder) as claims:
+            for line in (*stage_notes(members), *opening_notes(members, todo)):
+                self.progress.note(line)
+            return bool(todo) and self._run_cells(todo, place, claims)
+
+    def _run_cells(self, todo: Sequence[PlannedCell], place: Place | None, claims: Claims) -> bool:
+        """Run cells; return whether Ctrl-C ended it."""
+        runs = self._workers(place, claims) if place else self._work(todo, claims)
+        try:
+            runs.run(todo, wait=True)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self.ran += runs.ran
+        return False
+
+    @contextmanager
+    def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Place | None]:
+        """Say where workers run; None where this process runs the cells."""
+        options, count = self.options, worker_count(self.options, todo)
+        if options.executor is Executor.RAY and todo:
+            with ray_place(options, self.compute, self.progress.note, len(todo)) as cluster:
+                yield cluster
+        elif options.executor is Executor.LOCAL and count > 1:
+            with this_machine(options, self.compute, count) as machine:
+                yield machine
+        else:
+            yield None
+
+    def _workers(self, place: Place, claims: Claims) -> Workers:
+        # What the report imports takes seconds, for which this process has time now.
+        Thread(target=_import_for_report, daemon=True).start()
+        return Workers(self.compute, self.store, claims, self.progress, place)
+
+    def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
+        from bench.execution.queue import Work  # takes seconds, which workers spend instead
+
+        bench = self._bench
+        for line in forgetting_notes(todo, bench):
+            self.progress.note(line)
+        return Work(bench, self.store, claims, self.progress)
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        from bench.cell.context import Workbench
+
+        return Workbench(self.options, self.compute, self.progress.note)
+
+    def outcome(self, interrupted: bool) -> GridOutcome:
+        """Return how the run ended."""
+        found = [self.store.read(cell.cell_id) for cell in self.cells if cell.chosen]
+        records = [record for record in found if record]
+        failed = sum(_without_result(record) for record in records)
+        failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
+        return GridOutcome(records, interrupted, self.ran, self.reused, failed)
+
+
+def _import_for_report() -> None:
+    for name in ("bench.report.plots", "scipy.stats"):
+        import_module(name)
+
+
+def _without_result(record: CellRecord) -> bool:
+    tried = record.spec.fact_set is FactSet.TUNING and record.status is Status.DIVERGED
+    return record.status is not Status.DONE and not tried

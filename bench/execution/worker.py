@@ -1,0 +1,197 @@
+"""`python -m bench.execution.worker`: a process that runs cells of a grid for another one.
+
+It reads one job, a line of JSON, from standard input and tells what happens as lines of JSON on
+standard output. When its input ends, the process that started it is gone, and it ends too.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import FrameType
+
+from bench.config.options import Executor, RunOptions
+from bench.execution.leases import Claims, this_process
+from bench.execution.messages import Job, Kind, Message
+from bench.failures import NoSpaceError
+from bench.libraries import quiet_libraries
+from bench.planning.grid import find_cells
+from bench.planning.notices import forgetting_notes
+from bench.planning.planned_cell import PlannedCell
+from bench.progress.base import Silent
+from bench.store.store import ResultsStore
+from tasks.errors import UsageError
+
+STEP_SECONDS = 0.5
+"""Least time between two messages on the steps of a phase."""
+
+
+class TellingProgress(Silent):
+    """Tells what happens to the process that started this one.
+
+    Args:
+        tell: Receives messages.
+    """
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        self._tell = tell
+        self._told_step = 0.0
+
+    def cell(self, index: int, total: int, label: str) -> None:
+        """Tell which cell starts; how many are over is known there."""
+        self._tell(Message(kind=Kind.CELL, text=label))
+
+    def phase(self, name: str, steps: int | None = None) -> None:
+        """Tell which phase starts."""
+        self._tell(Message(kind=Kind.PHASE, text=name, steps=steps))
+
+    def step(self, done: int, loss: float | None = None) -> None:
+        """Tell where the phase is, once in a while."""
+        now = time.monotonic()
+        if now - self._told_step >= STEP_SECONDS:
+            self._told_step = now
+            self._tell(Message(kind=Kind.STEP, steps=done, loss=loss))
+
+    def note(self, line: str) -> None:
+        """Tell the line."""
+        self._tell(Message(kind=Kind.LINE, text=line))
+
+    def end_cell(self, status: str, line: str) -> None:
+        """Tell how the cell ended."""
+        self._tell(Message(kind=Kind.ENDED, text=status, detail=line))
+
+
+def main() -> int:
+    """Do the job on standard input; return the exit status."""
+    quiet_libraries()
+    tell = _messages()
+    _import_ahead()
+    given = sys.stdin.readline()
+    if not given:  # the process that started this one is gone
+        return 0
+    job = Job.model_validate_json(given)
+    try:
+        ends_anyway = _end_when_asked()
+        tell(Message(kind=Kind.STARTED, process=this_process()))
+        _work_and_tell(job, tell)
+        ends_anyway()
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _import_ahead() -> None:
+    """Import what any cell needs, which takes seconds, before it is known what to do."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    import bench.execution.queue  # noqa: F401
+
+
+def _work_and_tell(job: Job, tell: Callable[[Message], None]) -> None:
+    try:
+        _work(job, tell)
+    except UsageError as error:
+        tell(Message(kind=Kind.USAGE, text=str(error)))
+    except NoSpaceError as error:
+        tell(Message(kind=Kind.NO_SPACE, text=str(error)))
+
+
+def _work(job: Job, tell: Callable[[Message], None]) -> None:
+    import torch
+
+    from bench.cell.context import Workbench
+    from bench.execution.queue import Work
+    from bench.models.device import choose_compute
+
+    torch.set_num_threads(job.threads)
+    options = RunOptions.model_validate(job.options)
+    store = ResultsStore(options.out)
+    compute = choose_compute(options.device, options.dtype)  # of this machine, on which it runs
+    if options.executor is not Executor.LOCAL:
+        compute = compute._replace(host=platform.node())
+    if compute.device.startswith("cuda"):
+        torch.cuda.set_device(compute.device)  # else caches are emptied, and made, on the first
+    progress = TellingProgress(tell)
+    with Claims(store.folder) as claims:
+        bench = Workbench(options, compute, progress.note)
+        work = Work(bench, store, claims, progress)
+        cells = _cells(job, options, store)
+        for line in forgetting_notes(cells, bench):
+            tell(Message(kind=Kind.CAUTION, text=line))
+        work.run(_in_turn(cells, job.number), wait=job.wait)
+
+
+def _cells(job: Job, options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
+    """Find the job's cells; a record written since the run began is another process's."""
+    return [
+        replace(cell, stamp=job.stamps[cell.cell_id])
+        for cell in find_cells(options, store, job.stamps)
+    ]
+
+
+def _in_turn(cells: Sequence[PlannedCell], number: int) -> list[PlannedCell]:
+    """Begin with another model than the worker before, so that few load the same one."""
+    models = list(dict.fromkeys(cell.spec.model for cell in cells))
+    turned = [models[(place + number - 1) % len(models)] for place in range(len(models))]
+    return [cell for model in turned for cell in cells if cell.spec.model == model]
+
+
+def _messages() -> Callable[[Message], None]:
+    """Keep standard output for messages; what else is printed goes to standard error."""
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(message: Message) -> None:
+        try:
+            print(message.model_dump_json(), file=messages, flush=True)
+        except BrokenPipeError:
+            os.kill(os.getpid(), signal.SIGTERM)  # nobody listens any more
+
+    return tell
+
+
+def _end_when_asked() -> Callable[[], None]:
+    """End at SIGTERM and when standard input ends: the cell in flight is noted.
+
+    Returns:
+        What to call when this process ends without being asked: from then on SIGTERM does nothing,
+        whenever it comes, so that no traceback is written on the way out.
+    """
+    heeded = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if heeded:
+            raise KeyboardInterrupt
+
+    def ends_anyway() -> None:
+        nonlocal heeded
+        heeded = False  # first: setting a handler is Python code, in which a signal may arrive
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        # Raised inside a destructor or the like, where Python ignores it: it comes once more.
+        if lost.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(lost)
+            return
+        signal.signal(signal.SIGTERM, interrupt)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    def watch() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    sys.unraisablehook = again
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    return ends_anyway
+
+
+if __name__ == "__main__":
+    sys.exit(main())

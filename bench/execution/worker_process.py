@@ -1,0 +1,98 @@
+"""A worker as a child process, `python -m bench.execution.worker`: started, heard, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, AnyStr
+
+from bench import ROOT
+from bench.execution.messages import Job, Message
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class WorkerProcess:
+    """Does one job; what that takes is imported from the start, before it is given.
+
+    Args:
+        threads: It computes with.
+        folder: Where it runs, which paths in the job are relative to; this process's by default.
+        capture: Whether its standard error is read from `errors` instead of shown as it comes.
+    """
+
+    def __init__(self, threads: int, *, folder: Path | None = None, capture: bool = False) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.execution.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if capture else None,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            cwd=folder,
+            env=_environment(threads),
+            start_new_session=True,  # Ctrl-C reaches the process that ends them in order
+        )
+
+    def give(self, job: Job) -> None:
+        """Give it the job."""
+        try:
+            opened(self._process.stdin).write(job.model_dump_json() + "\n")
+            opened(self._process.stdin).flush()
+        except BrokenPipeError:
+            pass  # it died at once, which is noticed where it is heard
+
+    def messages(self) -> Iterator[Message]:
+        """Return what it tells until it has ended."""
+        return (Message.model_validate_json(line) for line in opened(self._process.stdout))
+
+    def errors(self) -> Iterator[str]:
+        """Return the lines of its standard error until it has ended."""
+        return (line.rstrip() for line in opened(self._process.stderr))
+
+    def stop(self) -> None:
+        """Ask it to note its cell in flight, to give its claim back and to end."""
+        self._process.terminate()
+
+    def end(self, seconds: float) -> None:
+        """Wait so long for it to end, then kill it."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def death(self) -> str:
+        """Wait until it has ended; return what it died of, empty when it ended well."""
+        code = self._process.wait()
+        return _told_code(code) if code else ""
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return the variables of a worker: it imports what this process has, wherever it runs."""
+    threads_set = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    return {**os.environ, **threads_set, "PYTHONPATH": import_path()}
+
+
+def import_path() -> str:
+    """Return the PYTHONPATH with which a child imports this program from any folder."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(filter(None, paths))
+
+
+def opened(pipe: IO[AnyStr] | None) -> IO[AnyStr]:
+    """Return a pipe that a child was started with."""
+    assert pipe is not None, "this pipe was not asked for"
+    return pipe
+
+
+def _told_code(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,191 @@
+"""`lm_eval:NAME`: lm-eval's own task, on a local copy of its data or on the hub's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import lm_eval.tasks
+from lm_eval.api.task import ConfigurableTask
+
+from bench.forgetting.hub import hub_or_cache
+from bench.forgetting.lm_eval_local_data import SUFFIXES, Wanted, read_rows
+from bench.forgetting.lm_eval_task import HarnessTask, check_runnable, documents_digest
+from bench.forgetting.preserved_state import quiet
+from tasks.base import DataAccess
+from tasks.errors import UsageError, unknown_name
+
+Config = dict[str, Any]
+"""lm-eval's own configuration of a task."""
+
+
+def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> HarnessTask:
+    """Build lm-eval's task `name`; a file in `access.data_dir` is tried before the hub.
+
+    Raises:
+        UsageError: No such task, one that cannot be run or paired, or no data; one line.
+    """
+    with quiet():
+        config = task_config(name)
+        local = _local(name, config, access)
+        task = local[0] if local else _from_hub(name, config, access)
+        check_runnable(name, task)
+    if task.config.num_fewshot is None:
+        task.set_config("num_fewshot", 0)
+    notes, content = local[1] if local else (), documents_digest(task, limit)
+    return HarnessTask(f"lm_eval:{name}", task, limit, notes, content)
+
+
+def task_config(name: str) -> Config:
+    """Return the configuration of one of lm-eval's tasks, with functions resolved.
+
+    Raises:
+        UsageError: An unknown name, with near ones, a group, or a task that is not supported.
+    """
+    path = _yaml_file(name)
+    # Resolving functions imports the task's Python, which may run code or want the hub.
+    _refuse_unsupported(name, _read_yaml(path, functions=False))
+    config = _read_yaml(path, functions=True)
+    return {key: value for key, value in config.items() if key not in _STRUCTURE}
+
+
+_STRUCTURE = ("tag", "group", "task_list")
+_DECLARED = re.compile(r"^(?:task|group):[ \t]*[\"']?([\w.+-]+)[\"']?[ \t]*$", re.MULTILINE)
+
+
+_NAME = re.compile(r"\w[\w.+-]*")
+
+
+def _yaml_file(name: str) -> Path:
+    """Find the file that declares a task or group by its text.
+
+    Its folder usually carries its name. lm-eval's TaskManager would parse all 14,000 files.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'lm_eval:{name}' is no task's name: letters, digits, '_', '.', '+', '-'")
+    root = Path(lm_eval.tasks.__file__).parent
+    for folder in (root / name, root / name.split("_")[0]):
+        found = _declared(folder).get(name)
+        if found is not None:
+            return found
+    declared = _declared(root)
+    if name not in declared:
+        raise unknown_name("lm-eval task", name, declared)
+    return declared[name]
+
+
+def _declared(folder: Path) -> dict[str, Path]:
+    return {
+        name: path
+        for path in sorted(folder.rglob("*.yaml"), reverse=True)
+        for name in _DECLARED.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
+
+
+def _read_yaml(path: Path, *, functions: bool) -> Config:
+    try:
+        from lm_eval.tasks._yaml_loader import load_yaml
+    except ImportError:  # before lm-eval 0.4.12
+        from lm_eval.utils import load_yaml_config
+
+        return dict(load_yaml_config(yaml_path=path, mode="full" if functions else "simple"))
+    return dict(load_yaml(path, resolve_func=functions))
+
+
+def _refuse_unsupported(name: str, config: Config) -> None:
+    reasons = {
+        "is a group of tasks: name one of its tasks": not isinstance(config.get("task"), str),
+        "runs code that the model writes: not supported": config.get("unsafe_code"),
+        "shows images or sounds: only text is supported": config.get("doc_to_image")
+        or config.get("doc_to_audio"),
+        "is a Python class: only YAML tasks are supported": "class" in config,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise UsageError(f"lm_eval:{name} {reason}")
+
+
+def _wanted(name: str, config: Config, split: str) -> Wanted:
+    data_set = str(config.get("dataset_path") or "").rpartition("/")[2]
+    stems = (name, data_set, str(config.get("dataset_name") or ""))
+    return Wanted(tuple(dict.fromkeys(filter(None, stems))), split)
+
+
+def _evaluated_split(config: Config) -> str:
+    return str(config.get("test_split") or config.get("validation_split"))
+
+
+def _local(
+    name: str, config: Config, access: DataAccess
+) -> tuple[ConfigurableTask, tuple[str, ...]] | None:
+    """Build a task on local files, with notes; None where the evaluated split has no file."""
+    split = _evaluated_split(config)
+    path = access.data_dir and _wanted(name, config, split).find(access.data_dir)
+    if not access.data_dir or not path:
+        return None
+    training = str(config.get("fewshot_split") or config.get("training_split") or "train")
+    shots = None
+    if config.get("num_fewshot") and training != split:
+        shots = _wanted(name, config, training).find(access.data_dir)
+    files = {split: path, **({training: shots} if shots else {})}
+    notes: tuple[str, ...] = ()
+    if config.get("num_fewshot") and not shots and not _carries_samples(config):
+        notes = (f"lm_eval:{name}: examples in its prompt come from {path.name} itself",)
+    splits = _splits(config, split, training if shots else None)
+    return _build(path, {**config, **splits, **_data(files)}), notes
+
+
+def _carries_samples(config: Config) -> bool:
+    few_shot = config.get("fewshot_config") or {}
+    return isinstance(few_shot, dict) and few_shot.get("samples") is not None
+
+
+def _splits(config: Config, split: str, training: str | None) -> Config:
+    """Name only splits that there is a file for.
+
+    Without one for the examples lm-eval draws them from the evaluated split, leaving out the
+    document that is asked; it does so when the few-shot split equals the *test* split.
+    """
+    return {
+        "training_split": training,
+        "fewshot_split": training or (config.get("test_split") and split),
+        "validation_split": None if config.get("test_split") else split,
+    }
+
+
+def _data(files: dict[str, Path]) -> Config:
+    from datasets import Dataset
+
+    splits = {split: Dataset.from_list(read_rows(path)) for split, path in files.items()}
+    return {"custom_dataset": lambda **_: splits, "dataset_kwargs": None}
+
+
+def _build(path: Path, config: Config) -> ConfigurableTask:
+    try:
+        return ConfigurableTask(config=config)
+    except (KeyError, jinja2.UndefinedError) as error:
+        reason = str(error).strip("'\"")
+        raise UsageError(
+            f"{path} has not the fields that lm-eval's '{config['task']}' reads: {reason}"
+        ) from error
+
+
+def _from_hub(name: str, config: Config, access: DataAccess) -> ConfigurableTask:
+    try:
+        with hub_or_cache():
+            return ConfigurableTask(config=config)
+    # Data sets fail in as many ways as there are hosts and formats; all mean the same here.
+    except Exception as error:
+        names = _wanted(name, config, _evaluated_split(config)).names
+        where = f"in {access.data_dir}" if access.data_dir else "without --data-dir"
+        raise UsageError(
+            f"lm_eval:{name} has no data: none of {', '.join(names)} "
+            f"({' '.join(SUFFIXES)}) {where}, and not from the hub "
+            f"({type(error).__name__}: {_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]

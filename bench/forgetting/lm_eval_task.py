@@ -1,0 +1,144 @@
+"""An lm-eval task, run through lm-eval's own API and scored per item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import evaluate
+from torch import nn
+
+from bench.forgetting.lm_eval_model import SharedPrefixLM
+from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.scores import ItemScores
+from bench.models.loading import Base
+from tasks.errors import UsageError
+from tasks.fact import Fact, facts_digest
+from tasks.forgetting.harness import harness_spec
+from tasks.prompt import Prompt
+
+BATCH_SIZE = {"cpu": 16, "cuda": 64}
+"""Requests run together, by device; beyond these a larger batch saves nothing measurable."""
+
+FEW_SHOT_SEED = 1234
+"""lm-eval's own default, so that scores are those of its command line."""
+
+
+@dataclass(frozen=True)
+class HarnessTask:
+    """A task of lm-eval, built once and run on any number of models.
+
+    Attributes:
+        name: As recorded: `elements`, `lm_eval:piqa`.
+        task: lm-eval's object.
+        limit: At most so many documents; None runs all.
+        notes: Lines for people about how it is measured.
+        content: What pins its items.
+    """
+
+    name: str
+    task: ConfigurableTask
+    limit: int | None = None
+    notes: tuple[str, ...] = ()
+    content: str = ""
+
+    def shared(self, base: Base) -> None:
+        """Nothing but scores."""
+
+    def take(self, base: Base, value: Any) -> None:
+        """Nothing is given."""
+
+    def score(self, base: Base, model: nn.Module) -> ItemScores:
+        """Score a model per document by the task's first metric and first filter."""
+        label = self.task.config.task
+        self.task.set_fewshot_seed(FEW_SHOT_SEED)
+        with quiet(), undisturbed(model):
+            view = SharedPrefixLM(base, BATCH_SIZE.get(base.device.type, 16)).around(model)
+            found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
+        samples = [s for s in found["samples"][label] if s["filter"] == self._filter]
+        return ItemScores(
+            task=self.name,
+            metric=self.metric,
+            items=tuple(float(sample[self.metric]) for sample in samples),
+            floor=self._chance(),
+            digest=_digest(samples),
+        )
+
+    @property
+    def metric(self) -> str:
+        """The metric that is recorded: the task's first."""
+        return str(next(iter(self.task.aggregation())))
+
+    @property
+    def _filter(self) -> str:
+        return str(self.task._filters[0].name)
+
+    def _chance(self) -> float:
+        """Return the accuracy of guessing; 0 where an answer must be produced."""
+        if self.task.OUTPUT_TYPE != "multiple_choice" or not self.metric.startswith("acc"):
+            return 0.0
+        documents = self.task.doc_iterator(limit=self.limit)
+        return fmean(self._guess(document) for _, document in documents)
+
+    def _guess(self, document: dict[str, Any]) -> float:
+        right = self.task.doc_to_target(document)
+        count = len(right) if isinstance(right, list) else 1
+        return count / len(self.task.doc_to_choice(document))
+
+
+def knowledge_harness_task(
+    name: str, facts: Sequence[Fact], prompt: Prompt, notes: tuple[str, ...] = ()
+) -> HarnessTask:
+    """Make facts a forgetting task: multiple choice where all have choices, else generation.
+
+    Raises:
+        UsageError: No facts, or choices without the answer.
+    """
+    from datasets import Dataset
+
+    spec = harness_spec(name, facts, prompt)
+    rows = {"test": Dataset.from_list(list(spec.rows))}
+    config = {**spec.config, "custom_dataset": lambda **_: rows}
+    with quiet():
+        task = ConfigurableTask(config=config)
+    return HarnessTask(
+        name, task, notes=notes, content=f"facts {facts_digest(facts)} {prompt.digest}"
+    )
+
+
+def documents_digest(task: ConfigurableTask, limit: int | None) -> str:
+    """Return a digest of the documents that are asked; empty where prompts show others as well."""
+    if task.config.num_fewshot:
+        return ""
+    digest = hashlib.sha256()
+    for _, document in task.doc_iterator(limit=limit):
+        digest.update(json.dumps(document, sort_keys=True, default=str).encode())
+    return f"documents {digest.hexdigest()}"
+
+
+def check_runnable(name: str, task: ConfigurableTask) -> None:
+    """Refuse a task whose first metric is no per-item score where higher is better.
+
+    Raises:
+        UsageError: Perplexities, corpus metrics and the like.
+    """
+    metric = next(iter(task.aggregation()))
+    mean = getattr(task.aggregation()[metric], "__name__", "") == "mean"
+    if not mean or not task.higher_is_better().get(metric, True):
+        raise UsageError(
+            f"lm_eval:{name} is scored by '{metric}', which is no mean of scores per item; "
+            "forgetting needs one, such as acc or exact_match"
+        )
+
+
+def _digest(samples: Sequence[dict[str, Any]]) -> str:
+    digest = hashlib.sha256()
+    for sample in samples:
+        for part in ("doc_hash", "prompt_hash", "target_hash"):
+            digest.update(sample[part].encode())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""Scores per item, and what the difference between two of them means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Protocol
+
+from scipy.stats import binom
+from torch import nn
+
+from bench.models.loading import Base
+from bench.store.cost_cache import Shared
+from bench.store.records import Forgetting
+
+DRIFT_METRIC = "kl"
+ABOVE_CHANCE = 0.05
+"""One-sided error at which a base score counts as above chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScores:
+    """Scores of one model on one forgetting task.
+
+    Attributes:
+        task: `elements`, `lm_eval:piqa`, `drift`.
+        metric: `acc`, `exact_match`, ..., or `kl` in nats per token.
+        items: One score per item, higher is better; for `kl` lower is.
+        floor: The score that chance gives, 0 for generated answers; None where there is none.
+        digest: Digest of the items and their prompts, equal for scores that may be paired.
+    """
+
+    task: str
+    metric: str
+    items: tuple[float, ...]
+    floor: float | None
+    digest: str
+
+    @property
+    def mean(self) -> float:
+        """The task's score."""
+        return fmean(self.items)
+
+
+class ForgettingTask(Protocol):
+    """A task that any model can be scored on."""
+
+    @property
+    def name(self) -> str:
+        """The task as recorded."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for people about how it is measured; usually none."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """What pins its items, so that a base's scores can be kept; empty where nothing does."""
+        ...
+
+    def shared(self, base: Base) -> Shared[Any] | None:
+        """What it asks the base for besides scores; one process can do it for all."""
+        ...
+
+    def take(self, base: Base, value: Any) -> None:
+        """Receive that before the first score."""
+        ...
+
+    def score(self, base: Base, model: nn.Module) -> ItemScores:
+        """Score a `model` that came from `base`, or its own, without changing anything."""
+        ...
+
+
+def at_floor(scores: ItemScores) -> bool:
+    """Return whether scores of 0 and 1 are not above chance, so that nothing could be lost.
+
+    One-sided binomial test; where chance gives 0, a single right answer is above it.
+    """
+    if scores.floor is None:
+        return False
+    hits = sum(scores.items)
+    return bool(binom.sf(hits - 1, len(scores.items), scores.floor) > ABOVE_CHANCE)
+
+
+def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
+    """Pair the scores of the pristine base with those of a tuned model.
+
+    Args:
+        base: Of the pristine base.
+        tuned: On the same items.
+        limit: The most items that were asked for; recorded.
+
+    Raises:
+        ValueError: The scores are of different items.
+    """
+    if (base.task, base.metric, base.digest) != (tuned.task, tuned.metric, tuned.digest):
+        raise ValueError(f"cannot pair {base.task} with {tuned.task}: their items differ")
+    lost = base.mean - tuned.mean
+    return Forgetting(
+        task=base.task,
+        metric=base.metric,
+        base=base.mean,
+        tuned=tuned.mean,
+        base_items=list(base.items),
+        tuned_items=list(tuned.items),
+        forgetting=tuned.mean if base.metric == DRIFT_METRIC else lost,
+        at_floor=at_floor(base),
+        limit=limit,
+        digest=base.digest,
+    )

@@ -1,0 +1,1 @@
+"""A model asked: encoding, generation, likelihoods, hidden states, and their caches."""

@@ -1,0 +1,105 @@
+"""Answers to prompts, greedy or sampled, in batches sorted by length, padded on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bench.inference.decoding import Decoder, Sampling, greedy
+from bench.inference.encoding import TEXTS_AT_ONCE
+from tasks.fact import hash_fraction
+from tasks.prompt import target_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LONGEST_ANSWER = 64
+SPARE_TOKENS = 4
+
+
+def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
+    """Return how many tokens an answer may have: the longest target and a few, at most 64."""
+    texts = [target_text(target) for target in dict.fromkeys(targets)]
+    lengths = [
+        len(tokens)
+        for start in range(0, len(texts), TEXTS_AT_ONCE)
+        for tokens in tokenizer(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False)[
+            "input_ids"
+        ]
+    ]
+    return min(LONGEST_ANSWER, max(lengths, default=0) + SPARE_TOKENS)
+
+
+def greedy_answers(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    budget: int,
+    batch_size: int = 32,
+    share: bool = True,
+) -> list[str]:
+    """Answer each prompt greedily; at least one token, then up to a newline or the end.
+
+    Args:
+        model: A base or any adapted model, in evaluation mode.
+        tokenizer: The base's.
+        prompts: Whole prompts; answers are returned in their order.
+        budget: Tokens an answer may have.
+        batch_size: Prompts in one batch.
+        share: Whether to run what all prompts begin with once; the answers are the same.
+    """
+    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
+    answers = [""] * len(prompts)
+    for indices in decoder.batches(batch_size):
+        for index, answer in zip(indices, decoder.answers(indices, greedy), strict=True):
+            answers[index] = answer
+    return answers
+
+
+def sampled_answers(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    samples: int,
+    temperature: float,
+    budget: int,
+    batch_size: int = 32,
+    share: bool = True,
+) -> list[tuple[str, ...]]:
+    """Answer each prompt several times, sampling from the whole distribution.
+
+    Numbers are drawn per prompt, so that neither a seed nor the other prompts change a sample.
+
+    Args:
+        model: A base or any adapted model, in evaluation mode.
+        tokenizer: The base's.
+        prompts: Whole prompts; answers are returned in their order.
+        samples: Answers per prompt.
+        temperature: Divides the logits.
+        budget: Tokens an answer may have.
+        batch_size: Samples in one batch, rounded to whole prompts.
+        share: Whether to run what all prompts begin with once; the answers are the same.
+    """
+    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
+    answers: list[tuple[str, ...]] = [()] * len(prompts)
+    for indices in decoder.batches(max(1, batch_size // samples)):
+        draws = torch.cat([_draws(prompts[index], samples, budget) for index in indices])
+        said = decoder.answers(indices, Sampling(temperature, draws), samples)
+        for row, index in enumerate(indices):
+            answers[index] = tuple(said[row * samples : (row + 1) * samples])
+    return answers
+
+
+def _draws(prompt: str, samples: int, steps: int) -> Tensor:
+    """Return numbers in [0, 1), `[samples, steps]`: hashes, the same on every machine."""
+    rows = range(samples)
+    draws = [
+        [hash_fraction("sample", prompt, str(row), str(step)) for step in range(steps)]
+        for row in rows
+    ]
+    return torch.tensor(draws, dtype=torch.float64)

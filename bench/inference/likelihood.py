@@ -1,0 +1,76 @@
+"""Logits and losses on target tokens, through whatever adapter wraps the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
+from bench.inference.lm_head import logits_at, takes
+from bench.inference.prefix_cache import Prefix, has_virtual_tokens, usable_prefix
+
+
+def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) -> Tensor:
+    """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`.
+
+    Args:
+        model: A base or any adapted model.
+        batch: What to run.
+        prefix: States of tokens that precede every row of the batch.
+    """
+    device = next(model.parameters()).device
+    tokens, mask = batch.tokens.to(device), batch.mask.to(device)
+    inputs: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask}
+    if prefix is not None:
+        ones = mask.new_ones(len(tokens), prefix.tokens)
+        inputs["attention_mask"] = torch.cat([ones, mask], dim=1)
+        inputs["past_key_values"] = prefix.expanded(len(tokens))
+    elif takes(model, "use_cache") and not has_virtual_tokens(model):
+        inputs["use_cache"] = False
+    return logits_at(model, batch.kept.to(device), **inputs)
+
+
+def fact_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return per example the mean cross-entropy and token accuracy over its target tokens.
+
+    Args:
+        logits: `[batch, kept, vocabulary]`.
+        labels: `[batch, kept]`, IGNORED where nothing is predicted.
+
+    Returns:
+        Two float32 tensors `[batch]`; the loss in nats per token.
+    """
+    labels = labels.to(logits.device)
+    losses = functional.cross_entropy(
+        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    counted = labels != IGNORED
+    tokens = counted.sum(1)
+    hits = ((logits.argmax(-1) == labels) & counted).sum(1)
+    return losses.sum(1) / tokens, hits / tokens
+
+
+@torch.no_grad()
+def negative_log_likelihoods(
+    model: nn.Module, examples: Sequence[Example], pad: int, batch_size: int
+) -> list[float]:
+    """Return the mean negative log-likelihood of each example's target, in nats per token."""
+    results = [0.0] * len(examples)
+    prefix = usable_prefix(model, [example.tokens[: example.start] for example in examples])
+    if prefix is not None:
+        examples = [_without(example, prefix.tokens) for example in examples]
+    lengths = [len(example.tokens) for example in examples]
+    for indices in batches_by_length(lengths, batch_size, None):
+        batch = collate(examples, indices, pad)
+        losses, _ = fact_losses(target_logits(model, batch, prefix), batch.labels)
+        for index, loss in zip(indices, losses.tolist(), strict=True):
+            results[index] = loss
+    return results
+
+
+def _without(example: Example, tokens: int) -> Example:
+    return Example(example.tokens[tokens:], example.start - tokens)

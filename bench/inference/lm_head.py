@@ -1,0 +1,46 @@
+"""The head on the positions that are needed only: over a large vocabulary it is a fifth of a pass.
+
+It runs inside the model, so that prompt adapters and logit caps or scales apply, which calling
+the head by hand would skip.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.device_map import is_divided
+from bench.optimizations import Shortcut, enabled
+
+
+def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
+    """Return the logits at some positions, `[batch, kept, vocabulary]`.
+
+    Args:
+        model: A base or any adapted model.
+        kept: The positions, `[kept]`, counted from the end, of all rows alike. A tensor, not a
+            count: that would leave the states in pieces, and a product with them takes twice as
+            long.
+        inputs: Of the model's forward pass.
+    """
+    if takes(model, "logits_to_keep") and enabled(Shortcut.KEPT_POSITIONS):
+        if is_divided(model):  # the head may be on another device than the positions
+            count = -int(kept.min())
+            return model(**inputs, logits_to_keep=count).logits[:, kept]
+        return model(**inputs, logits_to_keep=kept).logits
+    return model(**inputs).logits[:, kept]
+
+
+def last_logits(model: nn.Module, **inputs: Any) -> Tensor:
+    """Return the logits at the last position, `[batch, vocabulary]`."""
+    last = torch.tensor([-1], device=inputs["input_ids"].device)
+    return logits_at(model, last, **inputs)[:, 0]
+
+
+def takes(model: nn.Module, option: str) -> bool:
+    """Return whether a model's own forward pass, below any adapter, names an option."""
+    inner = getattr(model, "get_base_model", lambda: model)()
+    return option in inspect.signature(inner.forward).parameters

@@ -1,0 +1,123 @@
+"""The tokens that all prompts begin with, run once: demonstrations are most of every prompt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from bench.inference.equivalence import logits_agree
+from bench.inference.lm_head import last_logits
+from bench.optimizations import Shortcut, enabled
+
+SHORTEST_PREFIX = 16
+"""Shared tokens from which keeping their states pays."""
+
+
+class _Found(NamedTuple):
+    """Whether cached states agreed, and the versions of the trained weights then, summed."""
+
+    version: int
+    agrees: bool
+
+
+_FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
+
+_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
+
+
+class Prefix(NamedTuple):
+    """Shared tokens and the model's states after them.
+
+    Attributes:
+        tokens: How many; 0 when nothing is shared.
+        cache: Keys and values of one row; copied before use, since a forward pass extends it.
+    """
+
+    tokens: int
+    cache: DynamicCache
+
+    def expanded(self, rows: int) -> DynamicCache:
+        """Return a copy of the states for a batch of `rows`."""
+        cache = copy.deepcopy(self.cache)
+        if self.tokens:
+            cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def shared_length(contexts: Sequence[Sequence[int]]) -> int:
+    """Return how many leading tokens all contexts share."""
+    columns = zip(*contexts, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def has_virtual_tokens(model: nn.Module) -> bool:
+    """Return whether an adapter puts tokens of its own in front of every prompt."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Return whether any dropout is active in training, of modules or inside attention."""
+    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
+    config = getattr(model, "config", None)
+    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)
+
+
+def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix | None:
+    """Return the states of what all contexts share.
+
+    Returns:
+        None where a forward pass on cached states is not the plain path: adapters with virtual
+        tokens of their own, and those that change attention itself; or the shortcut is off.
+    """
+    if has_virtual_tokens(model) or not enabled(Shortcut.SHARED_PROMPT):
+        return None
+    try:
+        prefix = run_prefix(model, contexts)
+        return prefix if _agrees(model, max(contexts, key=len), prefix) else None
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
+    """Return whether `states_agree`; what was found holds until a trained weight changes."""
+    version = sum(p._version for p in model.parameters() if p.requires_grad)
+    known = _FOUND.get(model)
+    if known is None or known.version != version:
+        known = _Found(version, states_agree(model, context, prefix))
+        _FOUND[model] = known
+    return known.agrees
+
+
+@torch.no_grad()
+def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
+    """Run what all contexts share, but for at least one token of each."""
+    length = min(shared_length(contexts), *(len(context) - 1 for context in contexts))
+    if length < SHORTEST_PREFIX:
+        return Prefix(0, DynamicCache())
+    tokens = torch.tensor([contexts[0][:length]], device=next(model.parameters()).device)
+    cache = DynamicCache()
+    last_logits(model, input_ids=tokens, past_key_values=cache, use_cache=True)
+    return Prefix(length, cache)
+
+
+@torch.no_grad()
+def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
+    """Check on one context that going on from cached states gives the plain path's logits.
+
+    Adapters that change attention itself may ignore the states: found by measuring, not by name.
+    """
+    tokens = torch.tensor([list(context)], device=next(model.parameters()).device)
+    cached = prefix.tokens or len(context) // 2
+    cache = prefix.expanded(1)
+    if not prefix.tokens:
+        model(input_ids=tokens[:, :cached], past_key_values=cache, use_cache=True)
+    found = last_logits(model, input_ids=tokens[:, cached:], past_key_values=cache)
+    expected = last_logits(model, input_ids=tokens)
+    return logits_agree(found, expected)

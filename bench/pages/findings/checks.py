@@ -1,0 +1,83 @@
+"""What was looked at before a result is held against a paper: protocol, rate, size, formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.tables import effect_text
+from bench.pages.findings.verdict import Answer, Effect
+from bench.report.leaderboard.rebuilt import rebuilt_parts
+from bench.report.leaderboard.standings import DEFAULT_REFERENCE
+from bench.report.tables.format import percent_interval
+from bench.report.tables.tuning import tuning_mark, tuning_warnings
+
+
+def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
+    """Return what the files say about faults of ours, one line each."""
+    used = {effect.setting for claim in answer.claims for effect in claim.effects}
+    settings = [s for s in evidence.settings if any(name.startswith(s.title) for name in used)]
+    decisive = [e.name for claim in answer.claims for e in claim.effects]
+    compared = [*decisive, *(effect.name for effect in answer.details)]
+    return (
+        *_protocol(settings),
+        *(line for setting in settings for line in _rates(setting, compared)),
+        *_size(answer),
+        *_formulas({m for s in settings for m in _named(s, decisive)}),
+    )
+
+
+def _named(setting: Setting, effects: Sequence[str]) -> list[str]:
+    """Return the methods that effects name; with `lora+freeze` comes `lora`, which it contains."""
+    return sorted(m for m in setting.rows if any(m in name for name in effects))
+
+
+def _protocol(settings: list[Setting]) -> Iterator[str]:
+    """The plain adapter has to learn the facts, else nothing can be told from it."""
+    for setting in settings:
+        row = setting.rows.get(DEFAULT_REFERENCE)
+        if row is not None:
+            learned = percent_interval(row.metrics["reliability"])
+            before = percent_interval(row.metrics["reliability_before"])
+            yield (
+                f"Protocol: on {setting.title} {DEFAULT_REFERENCE} answers {learned} % of the "
+                f"facts, the base {before} %."
+            )
+
+
+def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
+    """Tell the rates of the methods that are compared, and what is to be doubted of them."""
+    if not setting.tuned:
+        yield f"Learning rate: on {setting.title} the adapters' defaults, not tuned."
+        return
+    rows = {method: setting.rows[method] for method in _named(setting, compared)}
+    chosen = [f"{method} {mark}" for method, row in rows.items() if (mark := tuning_mark(row))]
+    yield f"Learning rate: on {setting.title} chosen on other facts: {'; '.join(chosen)}."
+    yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
+
+
+def _size(answer: Answer) -> Iterator[str]:
+    """Intervals wider than twice the smallest effect that counts cannot say no."""
+    effects = [(c.margin, e) for c in answer.claims for e in c.effects if e.estimate.interval]
+    wide = [effect for margin, effect in effects if _half(effect) > margin]
+    yield (
+        f"Facts and seeds: {len(wide)} of {len(effects)} intervals reach farther to a side than "
+        "the smallest effect that counts."
+    )
+    if wide:
+        widest = max(wide, key=_half)
+        yield f"The widest: {widest.name}, {widest.setting}: {effect_text(widest)}."
+
+
+def _half(effect: Effect) -> float:
+    interval = effect.estimate.interval
+    return (interval.high - interval.low) / 2 if interval else float("inf")
+
+
+def _formulas(methods: set[str]) -> Iterator[str]:
+    found = {part for method in methods for part in rebuilt_parts(method)}
+    if found:
+        yield (
+            f"Formulas: {' and '.join(sorted(found))} {'is' if len(found) == 1 else 'are'} "
+            "rebuilt; parameters are those of the recipes, and other values were not tried here."
+        )

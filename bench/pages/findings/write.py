@@ -1,0 +1,121 @@
+"""Writes the page, its pictures and the README's block from a folder of findings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.pages.findings.effects_figure import of_effects
+from bench.pages.findings.evidence import Evidence, read_evidence
+from bench.pages.findings.figure import Picture
+from bench.pages.findings.page import findings_page
+from bench.pages.findings.readme import with_findings
+from bench.pages.findings.verdict import Answer, corrected_answer
+from bench.report.plots._style import image, settings
+from tasks.errors import UsageError
+
+PAGE = "findings.md"
+PICTURES = "findings"
+
+Question = Callable[[Evidence], Answer]
+"""Answers one question from everything that was read."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the page is made of."""
+
+    evidence: Evidence
+    answers: tuple[Answer, ...]
+    pictures: tuple[tuple[Picture, ...], ...]
+
+
+@dataclass(frozen=True)
+class FindingsFiles:
+    """What was written; `readme` is None where there is no README with a block."""
+
+    page: Path
+    pictures: tuple[Path, ...]
+    readme: Path | None
+    answers: tuple[Answer, ...]
+
+
+def read_findings(folder: Path, questions: Sequence[Question]) -> Findings:
+    """Read a folder of findings and answer all questions, each corrected for its comparisons.
+
+    Raises:
+        UsageError: There is no such folder, or a grid file in it is not valid.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no folder '{folder}': give the folder of findings with --out")
+    evidence = read_evidence(folder)
+    answers = tuple(corrected_answer(ask(evidence)) for ask in questions)
+    return Findings(evidence, answers, tuple(_pictures(answer) for answer in answers))
+
+
+def page_text(found: Findings, folder: Path, docs: Path) -> str:
+    """Return the page; the same files, the same text."""
+    return findings_page(found.evidence, found.answers, found.pictures, folder, docs)
+
+
+def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> FindingsFiles:
+    """Write `findings.md` and `findings/` below `docs`, and the block of the README beside it.
+
+    Pictures that are no longer on the page are removed.
+
+    Raises:
+        UsageError: Nothing to read, or a place that cannot be written.
+    """
+    found = read_findings(folder, questions)
+    page = page_text(found, folder, docs)
+    try:
+        docs.mkdir(parents=True, exist_ok=True)
+        return FindingsFiles(
+            page=_write(docs / PAGE, page.encode()),
+            pictures=_draw(found.pictures, docs / PICTURES),
+            readme=_readme(docs, found.answers),
+            answers=found.answers,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the findings to '{docs}': {error.strerror}; give a folder with --docs"
+        ) from error
+
+
+def _pictures(answer: Answer) -> tuple[Picture, ...]:
+    effects = of_effects(answer)
+    return (*([effects] if effects else []), *answer.pictures)
+
+
+def _draw(pictures: Sequence[Sequence[Picture]], folder: Path) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with settings():
+        for picture in (picture for group in pictures for picture in group):
+            figure = picture.draw()
+            written.append(_write(folder / f"{picture.name}.png", image(figure, "png")))
+            figure.set_layout_engine("none")
+            written.append(_write(folder / f"{picture.name}.svg", image(figure, "svg")))
+    for path in (*folder.glob("*.png"), *folder.glob("*.svg")):
+        if path not in written:
+            path.unlink()
+    return tuple(written)
+
+
+def _readme(docs: Path, answers: Sequence[Answer]) -> Path | None:
+    path = docs.parent / "README.md"
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    _write(path, with_findings(text, answers, f"{docs.name}/{PAGE}").encode())
+    return path
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader never sees half of it."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged.write_bytes(content)
+    os.replace(staged, path)
+    return path

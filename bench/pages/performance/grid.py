@@ -1,0 +1,107 @@
+"""A whole grid from the command line: ours in one process, the other side's in one a method."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.models.loading import load_base
+from bench.pages.performance.baseline.job import Found
+from bench.pages.performance.entries import Bench, Outcome, Row, share_equal, timed
+from bench.pages.performance.jobs import FORGETTING, Choices, job_for, options_for
+from bench.planning.grid import plan_grid
+from bench.planning.planned_cell import PlannedCell
+from bench.store.records import CellRecord, Status
+from bench.store.store import ResultsStore
+
+METHODS = ("lora", "dora", "pissa", "corda", "freeze", "filter", "reweight", "full")
+EQUAL = 0.9
+"""Share of answers after training that must be the same, over all methods but corda: its
+subspace is not determined in float32, where PEFT computes it."""
+
+
+def whole_grid(bench: Bench) -> Outcome:
+    """Run the grid of eight recipes on either side, evaluation and forgetting included."""
+    out = bench.scratch / "grid"
+    options = options_for(bench, ",".join(METHODS), out)
+    ours = timed(lambda: _run("bench", "run", *_flags(bench, out)))
+    store = ResultsStore(out)
+    base = load_base(bench.model, dtype="float32")
+    outcome, usual, equal = Outcome(), 0.0, []
+    for cell in plan_grid(options, store):
+        record = _done(store.read(cell.cell_id), cell)
+        job, found = (bench.scratch / f"{cell.cell_id}.{kind}.json" for kind in ("job", "found"))
+        job_for(bench, cell, base, _choices(store, record)).write(job)
+        seconds = timed(partial(_run, "bench.pages.performance.baseline", str(job), str(found)))
+        usual += seconds
+        answers = _equal_answers(store, record, Found.read(found))
+        equal += [] if record.spec.method == "corda" else [answers]
+        outcome.notes.append(_note(record, seconds, answers, Found.read(found)))
+    share = sum(equal) / len(equal)
+    same = f"answers {share:.0%} equal, methods below"
+    what = f"grid of {len(METHODS)} methods, {bench.size.facts} facts, {bench.size.epochs} epochs"
+    outcome.rows.append(Row(what, usual, ours, 4.0, same, share >= EQUAL))
+    return outcome
+
+
+def _flags(bench: Bench, out: Path) -> list[str]:
+    size = bench.size
+    values = {
+        "methods": ",".join(METHODS),
+        "tasks": bench.task,
+        "models": bench.model,
+        "forgetting": FORGETTING,
+        "limit": size.facts,
+        "epochs": size.epochs,
+        "batch-size": size.batch_size,
+        "forgetting-limit": size.items,
+        "device": "cpu",
+        "out": out,
+    }
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
+
+
+def _run(module: str, *arguments: str) -> None:
+    """Run a module in a fresh process, silently.
+
+    Raises:
+        RuntimeError: It fails; with the end of what it said.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"python -m {module} failed: {done.stderr[-2000:]}")
+
+
+def _done(record: CellRecord | None, cell: PlannedCell) -> CellRecord:
+    if record is None or record.status is not Status.DONE:
+        raise RuntimeError(f"{cell.spec.method} is not done: {record.reason if record else ''}")
+    return record
+
+
+def _choices(store: ResultsStore, record: CellRecord) -> Choices:
+    rows = store.rows(record.cell_id)
+    kept = [index for index, keep in enumerate(rows["kept"]) if keep]
+    weights = [float(rows["weight"].iloc[index]) for index in kept]
+    return Choices(kept, weights, record.notes.get("layers"))
+
+
+def _equal_answers(store: ResultsStore, record: CellRecord, found: Found) -> float:
+    said: Sequence[str] = store.rows(record.cell_id)["answer_after"].tolist()
+    return share_equal(said, found.answers[: len(said)])
+
+
+def _note(record: CellRecord, seconds: float, answers: float, found: Found) -> str:
+    ours = sum(phase.seconds for phase in record.phases.values())
+    phases = ", ".join(f"{name} {taken:.1f}" for name, taken in found.seconds.items())
+    return (
+        f"{record.spec.method}: {seconds:.1f} s against {ours:.1f} s in the grid; "
+        f"answers {answers:.0%} equal; the other side's phases: {phases} s."
+    )

@@ -1,0 +1,153 @@
+"""One cell of ours for both sides: what the other side is asked is read off our plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cell.attach import Attached, attach
+from bench.config.options import RunOptions, build_options
+from bench.evaluation.responses import budget_for
+from bench.evaluation.signals import BaseSignals, calibration_facts, calibration_text
+from bench.forgetting.suite import Seen, forget_facts
+from bench.inference.decoding import stop_tokens
+from bench.models.gguf import dequantised_folder
+from bench.models.loading import EMBEDDED, Base
+from bench.pages.performance.baseline.job import Job
+from bench.pages.performance.entries import Bench
+from bench.planning.grid import plan_grid
+from bench.planning.planned_cell import PlannedCell
+from bench.store.cost_cache import CostedCache
+from bench.store.store import ResultsStore
+from bench.training.loop import data_order_seed
+from methods.adapters.corda import Corda
+from methods.recipe import part_name
+from tasks.base import DataAccess
+from tasks.fact import Fact
+from tasks.forgetting.harness import harness_spec
+from tasks.prompt import Prompt, question_text, target_text
+
+FORGETTING = "elements"
+
+
+def options_for(bench: Bench, methods: str, out: Path | None = None) -> RunOptions:
+    """Return the options of a run of the bench's size."""
+    size = bench.size
+    return build_options(
+        {
+            "methods": methods,
+            "tasks": bench.task,
+            "models": bench.model,
+            "forgetting": FORGETTING,
+            "limit": size.facts,
+            "epochs": size.epochs,
+            "batch_size": size.batch_size,
+            "forgetting_limit": size.items,
+            "device": "cpu",
+            "out": out or bench.scratch / "none",
+        }
+    )
+
+
+def plan_cell(bench: Bench, method: str, epochs: int | None = None) -> PlannedCell:
+    """Plan the one cell of a method; `epochs` are the size's unless given."""
+    options = options_for(bench, method)
+    if epochs is not None:
+        options = options.model_copy(update={"epochs": epochs})
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    return cell
+
+
+def signals_of(base: Base, cell: PlannedCell) -> BaseSignals:
+    """Return signals that nobody has computed yet."""
+    return BaseSignals(base, cell.data.facts, cell.data.prompt, CostedCache())
+
+
+def attached(base: Base, cell: PlannedCell) -> Attached:
+    """Attach a cell's adapter, as a run does."""
+    return attach(base, signals_of(base, cell), cell.recipe, cell.spec, cell.calibration)
+
+
+def model_folder(name: str) -> str:
+    """Return the transformers folder of an embedded model or of a folder."""
+    if name in EMBEDDED:
+        return str(dequantised_folder(name, EMBEDDED[name], print))
+    return name
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a recipe of ours decided, which the other side is given for nothing.
+
+    Attributes:
+        kept: Indices of the facts to train.
+        weights: Of each of them.
+        layers: To train; None for all.
+    """
+
+    kept: Sequence[int]
+    weights: Sequence[float]
+    layers: list[int] | None = None
+
+
+def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None = None) -> Job:
+    """Write down a cell for the other side."""
+    facts, prompt, spec = cell.data.facts, cell.data.prompt, cell.spec
+    choices = choices or Choices(range(len(facts)), [1.0] * len(facts))
+    trained = [facts[index] for index in choices.kept]
+    task, rows = _forgetting(bench, cell)
+    return Job(
+        model=model_folder(spec.model),
+        dtype=spec.dtype,
+        method=_usual_name(cell),
+        rank=getattr(cell.recipe.adapter, "r", 0),
+        layers=choices.layers,
+        prompts=[question_text(fact.question) for fact in trained],
+        targets=[target_text(fact.target) for fact in trained],
+        weights=list(choices.weights),
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        seed=spec.seed,
+        order_seed=data_order_seed(spec.seed, spec.task),
+        calibration=calibration_texts(cell),
+        questions=questions(facts, prompt),
+        likely=[(prompt.few_shot(f.question), target_text(f.target)) for f in facts],
+        budget=budget_for(base.tokenizer, facts),
+        stops=list(stop_tokens(base.tokenizer)),
+        task=task,
+        rows=rows,
+    )
+
+
+def questions(facts: Sequence[Fact], prompt: Prompt) -> list[str]:
+    """Return every prompt that a run answers, those of the facts themselves first."""
+    asked = [fact.question for fact in facts]
+    asked += [text for fact in facts for text in fact.paraphrases]
+    asked += [neighbour.question for fact in facts for neighbour in fact.neighbours]
+    few_shot = [prompt.few_shot(question) for question in dict.fromkeys(asked)]
+    return few_shot + [question_text(fact.question) for fact in facts]
+
+
+def calibration_texts(cell: PlannedCell) -> list[str]:
+    """Return what CorDA calibrates on; nothing for any other adapter."""
+    adapter = cell.recipe.adapter
+    if not isinstance(adapter, Corda):
+        return []
+    facts = cell.calibration if adapter.mode == "kpm" else cell.data.facts
+    return [calibration_text(fact) for fact in calibration_facts(facts, adapter.samples)]
+
+
+def _usual_name(cell: PlannedCell) -> str:
+    adapter = cell.recipe.adapter
+    name = part_name(adapter)
+    return f"{name}_{adapter.mode}" if isinstance(adapter, Corda) else name
+
+
+def _forgetting(bench: Bench, cell: PlannedCell) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    seen = Seen(cell.data.facts, cell.calibration)
+    facts, prompt, _ = forget_facts(FORGETTING, DataAccess(None), bench.size.items, seen)
+    spec = harness_spec(FORGETTING, facts, prompt)
+    return spec.config, list(spec.rows)

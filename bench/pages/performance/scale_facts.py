@@ -1,0 +1,156 @@
+"""Facts from 10^2 to 10^6: read, encoded, measured, filtered, stored; each size in a process.
+
+`python -m bench.pages.performance.scale_facts MODEL FACTS` prints a `FactCosts` as JSON. Facts are
+those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are given,
+not generated: another name than the right one, so that a million facts have a quarter of one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import overload
+
+import torch
+
+from bench.cell.phases import peak_bytes
+from bench.evaluation.embedding_space import TextSpace
+from bench.evaluation.signals import training_examples
+from bench.inference.encoding import Example
+from bench.models.loading import Base, load_base
+from bench.pages.performance.curves import least_seconds
+from bench.store.formats import write_parquet
+from bench.store.records import FactRow, Knowledge
+from methods.encoder import Encoder
+from methods.fact_filter import best_facts, removal_notes
+from tasks.base import DataAccess
+from tasks.fact import Fact
+from tasks.knowledge.fictional import Fictional
+
+RHO, LAM = 0.2, 1.0
+"""Of `filter`, its defaults."""
+
+
+@dataclass(frozen=True)
+class FactCosts:
+    """What a number of facts took.
+
+    Attributes:
+        facts: How many.
+        seconds: By stage: reading, encoding, distance, filter, store.
+        peak_bytes: The most memory in use up to the filter, the model included.
+    """
+
+    facts: int
+    seconds: dict[str, float]
+    peak_bytes: int
+
+
+def fact_costs(base: Base, count: int, folder: Path) -> FactCosts:
+    """Take facts from a task to a stored table, without a pass of the model.
+
+    Args:
+        base: Whose tokens and input embeddings are used.
+        count: Facts.
+        folder: For the table.
+    """
+    facts: list[Fact] = []
+    examples: list[list[Example]] = []
+    found: list[torch.Tensor] = []
+    seconds = {}
+
+    def read() -> None:
+        facts[:] = Fictional(n=count).load(DataAccess())
+
+    def measure() -> None:
+        answers = [fact.subject for fact in facts]
+        found[:] = [TextSpace(base, Encoder(), facts).distances(answers)]
+
+    def choose() -> None:
+        kept = best_facts(found[0], RHO, LAM, "std")
+        removal_notes(found[0], kept)
+
+    seconds["reading"] = least_seconds(read)
+    encode = partial(training_examples, base.tokenizer, facts)
+    seconds["encoding"] = least_seconds(lambda: examples.__setitem__(slice(None), [encode()]))
+    seconds["distance"] = least_seconds(measure)
+    seconds["filter"] = least_seconds(choose)
+    peak = peak_bytes()
+    rows = FactRows(facts, found[0].tolist())
+    seconds["store"] = least_seconds(lambda: write_parquet(rows, folder / "facts.parquet"))
+    return FactCosts(count, seconds, peak)
+
+
+class FactRows(Sequence[FactRow]):
+    """Rows of facts that were learned, made when looked at, as a table of a million must be."""
+
+    def __init__(self, facts: Sequence[Fact], distances: Sequence[float]) -> None:
+        self._facts, self._distances = facts, distances
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    @overload
+    def __getitem__(self, index: int) -> FactRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FactRow]: ...
+    def __getitem__(self, index: int | slice) -> FactRow | Sequence[FactRow]:
+        """Return one row, or a list of them."""
+        if isinstance(index, slice):
+            return [self._row(number) for number in range(*index.indices(len(self)))]
+        return self._row(index)
+
+    def _row(self, index: int) -> FactRow:
+        fact, distance = self._facts[index], self._distances[index]
+        return FactRow(
+            fact_id=fact.id,
+            question=fact.question,
+            target=fact.target,
+            answers=list(fact.answers),
+            relation=fact.relation,
+            subject=fact.subject,
+            answer_before=fact.subject,
+            answer_after=fact.target,
+            correct_before=False,
+            knowledge=Knowledge.UNKNOWN,
+            correct_after=True,
+            correct_plain=True,
+            f1_before=0.0,
+            f1_after=1.0,
+            distance_before=distance,
+            distance_after=0.0,
+            movement=distance,
+            nll_before=2.0,
+            nll_after=0.1,
+            generality_before=0.0,
+            generality=1.0,
+            locality=1.0,
+            empty_before=False,
+            empty_after=False,
+            weight=1.0,
+            kept=True,
+            curve=[0.5, 1.0],
+            old_answers=[],
+            old_before=None,
+            old_after=None,
+            updated=None,
+            old_nll_before=None,
+            old_nll_after=None,
+            prefers_new_after=None,
+        )
+
+
+def main(model: str, count: str) -> None:
+    """Print what a number of facts takes."""
+    base = load_base(model, dtype="float32")
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(asdict(fact_costs(base, int(count), Path(folder)))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

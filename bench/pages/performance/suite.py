@@ -1,0 +1,92 @@
+"""Runs the entries one after another and shows what each found."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from bench.pages.performance.entries import Bench, Entry
+from bench.pages.performance.evaluation import evaluation
+from bench.pages.performance.grid import whole_grid
+from bench.pages.performance.initialisation import preparing_corda, preparing_pissa
+from bench.pages.performance.machine import Machine
+from bench.pages.performance.measurements import Measured, read_kept, write_kept
+from bench.pages.performance.page import curve_table, page, table
+from bench.pages.performance.scale import scale_curves
+from bench.pages.performance.scale_figure import files
+from bench.pages.performance.training_steps import frozen_epochs, training_steps
+
+ENTRIES: dict[str, Entry] = {
+    "steps": training_steps,
+    "freeze": frozen_epochs,
+    "corda": preparing_corda,
+    "pissa": preparing_pissa,
+    "evaluation": evaluation,
+    "grid": whole_grid,
+    "scale": scale_curves,
+}
+
+
+def run_suite(
+    bench: Bench, names: Sequence[str], command: str, machine: Machine, out: Path | None
+) -> bool:
+    """Run entries, print their table, and write the page where one is wanted.
+
+    The page is written after every entry and keeps the entries of earlier runs. An entry that
+    fails is told, and the others run.
+
+    Args:
+        bench: Model, facts and sizes.
+        names: Of `ENTRIES`.
+        command: As it was typed, for the page.
+        machine: This one.
+        out: The page.
+
+    Returns:
+        Whether all ran and both sides found the same everywhere.
+
+    Raises:
+        UsageError: What earlier runs kept is damaged.
+    """
+    earlier = {} if out is None else read_kept(out.with_suffix(".json"))
+    found: dict[str, Measured] = {}
+    for name in names:
+        started = time.perf_counter()
+        try:
+            outcome = ENTRIES[name](bench)
+        except Exception:
+            click.echo(f"{name} failed\n{traceback.format_exc()}", err=True)
+            continue
+        seconds = time.perf_counter() - started
+        found[name] = Measured(command, machine, seconds, outcome)
+        click.echo(f"{name}: {seconds:.0f} s", err=True)
+        if out is not None:
+            _publish(out, {**earlier, **found})
+    if out is None:
+        click.echo(page(found))
+    else:
+        _print(found)
+    rows = [row for measured in found.values() for row in measured.outcome.rows]
+    return len(found) == len(names) and all(row.agreed for row in rows)
+
+
+def _publish(out: Path, measured: Mapping[str, Measured]) -> None:
+    """Write the page, its picture and what they are made of."""
+    ordered = {name: measured[name] for name in ENTRIES if name in measured}
+    curves = [curve for found in ordered.values() for curve in found.outcome.curves]
+    picture = out.with_name(f"{out.stem}-scale")
+    for suffix, content in files(curves).items() if curves else ():
+        picture.with_name(f"{picture.name}{suffix}").write_bytes(content)
+    write_kept(out.with_suffix(".json"), ordered)
+    out.write_text(page(ordered, f"{picture.name}.png" if curves else ""), encoding="utf-8")
+
+
+def _print(measured: Mapping[str, Measured]) -> None:
+    rows = [row for found in measured.values() for row in found.outcome.rows]
+    curves = [curve for found in measured.values() for curve in found.outcome.curves]
+    click.echo(table(rows, "simple") if rows else "")
+    click.echo(curve_table(curves, "simple") if curves else "")

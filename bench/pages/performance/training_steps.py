@@ -1,0 +1,188 @@
+"""Training steps: LoRA and DoRA against PEFT's loop, and layers below a cut that never run."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from torch import nn
+
+from bench.cell.attach import Attached
+from bench.models.loading import Base, DType, load_base
+from bench.optimizations import Shortcut, without
+from bench.pages.performance.baseline import training as usual
+from bench.pages.performance.baseline.adapters import adapted
+from bench.pages.performance.baseline.job import Job
+from bench.pages.performance.entries import Bench, Outcome, Row, Training, interleaved, timed
+from bench.pages.performance.jobs import attached, job_for, plan_cell
+from bench.pages.performance.profiling import shares, watching
+from bench.planning.planned_cell import PlannedCell
+from bench.training.loop import TrainingLog, train
+
+METHODS = ("lora", "dora")
+LOSS_TOLERANCE: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.2}
+"""Between the losses of both sides in the first round, in nats per token."""
+
+
+@dataclass
+class _Ours:
+    """Our training; `seconds` trains an epoch and returns the median of all steps but the first."""
+
+    cell: PlannedCell
+    attached: Attached
+    losses: list[float] = field(default_factory=list)
+    flops: float = 0.0
+
+    def seconds(self) -> float:
+        stamps: list[float] = []
+        log = _train(self.cell, self.attached, lambda *_: stamps.append(time.perf_counter()))
+        self.losses = self.losses or log.losses
+        self.flops = log.flops / len(log.losses)
+        return _gap(stamps)
+
+    def profile(self, dtype: DType) -> str:
+        """Say which operations an epoch computes longest: what bounds a step."""
+        seen = watching()
+
+        def on_step(step: int, loss: float) -> None:
+            if step == 1:  # counts its operations, which takes longer than doing them
+                seen.start()
+
+        _train(self.cell, self.attached, on_step)
+        seen.stop()
+        return f"Our lora step, {dtype}, by operation: {shares(seen)}."
+
+
+@dataclass
+class _Usual:
+    """The other side's, with the same `seconds`."""
+
+    model: nn.Module
+    tokenizer: Any
+    job: Job
+    losses: list[float] = field(default_factory=list)
+
+    def seconds(self) -> float:
+        stamps: list[float] = []
+        losses = usual.train(
+            self.model, self.tokenizer, self.job, lambda: stamps.append(time.perf_counter())
+        )
+        self.losses = self.losses or losses
+        return _gap(stamps)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Both sides of a method in a dtype, and the seconds of a step on each."""
+
+    method: str
+    dtype: DType
+    usual: _Usual
+    ours: _Ours
+
+    def row(self, usual_seconds: float, our_seconds: float) -> Row:
+        """Put both sides beside each other."""
+        pairs = zip(self.usual.losses, self.ours.losses, strict=True)
+        difference = max(abs(a - b) for a, b in pairs)
+        return Row(
+            f"{self.method} step, {self.dtype}",
+            usual_seconds,
+            our_seconds,
+            same=f"losses within {difference:.1e}",
+            agreed=difference < LOSS_TOLERANCE[self.dtype],
+        )
+
+
+def training_steps(bench: Bench) -> Outcome:
+    """Time steps of LoRA and DoRA on either side, in each dtype."""
+    pairs = [
+        _pair(bench, base, method)
+        for dtype in bench.dtypes
+        for base in [load_base(bench.model, dtype=dtype)]
+        for method in METHODS
+    ]
+    runs: dict[tuple[str, str, DType], Callable[[], float]] = {}
+    for pair in pairs:
+        runs["usual", pair.method, pair.dtype] = pair.usual.seconds
+        runs["ours", pair.method, pair.dtype] = pair.ours.seconds
+    seconds = interleaved(runs, bench.size.repeats, warm=bench.size.warm)
+    profiled = [pair for pair in pairs if pair.method == "lora"]
+    outcome = Outcome(notes=[pair.ours.profile(pair.dtype) for pair in profiled])
+    for pair in pairs:
+        theirs, ours = (seconds[side, pair.method, pair.dtype] for side in ("usual", "ours"))
+        outcome.rows.append(pair.row(theirs, ours))
+        for side, taken in (("usual", theirs), ("ours", ours)):
+            what = f"{pair.method}, {pair.dtype}, {side}"
+            outcome.trainings.append(Training(what, taken, pair.ours.flops, pair.dtype))
+    best = {
+        side: min(seconds[side, "lora", dtype] for dtype in bench.dtypes)
+        for side in ("usual", "ours")
+    }
+    what = "lora step, the better dtype of either side"
+    outcome.rows.insert(0, Row(what, best["usual"], best["ours"], 2.0))
+    for dtype in bench.dtypes:
+        lora, dora = (seconds["ours", method, dtype] for method in METHODS)
+        what = f"our dora step (right) beside our lora step (left), {dtype}"
+        outcome.rows.append(Row(what, lora, dora, 1 / 1.25))
+    return outcome
+
+
+def frozen_epochs(bench: Bench) -> Outcome:
+    """Train the upper half of the layers, states below the cut computed once, against all."""
+    base = load_base(bench.model, dtype="float32")
+    half = base.model.config.get_text_config().num_hidden_layers // 2
+    cells = {name: plan_cell(bench, name) for name in ("lora", f"lora+last[n={half}]")}
+    runs = {name: partial(_epoch_seconds, base, cell) for name, cell in cells.items()}
+    seconds = interleaved(runs, 1, warm=False)  # each is many steps long
+    every, upper = cells
+    with without(Shortcut.FROZEN_PREFIX):
+        plain = _first_losses(base, cells[upper])
+    difference = max(
+        abs(a - b) for a, b in zip(_first_losses(base, cells[upper]), plain, strict=True)
+    )
+    row = Row(
+        f"epoch of the upper {half} layers (right) beside all (left), kept states counted",
+        seconds[every],
+        seconds[upper],
+        1 / 0.6,
+        f"losses within {difference:.1e} of the plain way",
+        difference < LOSS_TOLERANCE["float32"],
+    )
+    return Outcome([row])
+
+
+def _pair(bench: Bench, base: Base, method: str) -> _Pair:
+    dtype: DType = str(base.model.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    cell = plan_cell(bench, method, epochs=1)
+    job = job_for(bench, cell, base)
+    model = adapted(copy.deepcopy(base.model), base.tokenizer, job)
+    ours = _Ours(cell, attached(base, cell))
+    return _Pair(method, dtype, _Usual(model, base.tokenizer, job), ours)
+
+
+def _epoch_seconds(base: Base, cell: PlannedCell) -> float:
+    made = attached(base, cell)
+    return timed(lambda: _train(cell, made)) / made.plan.epochs
+
+
+def _first_losses(base: Base, cell: PlannedCell) -> list[float]:
+    made = attached(base, cell)
+    return _train(cell, replace(made, plan=replace(made.plan, epochs=1))).losses
+
+
+def _train(
+    cell: PlannedCell,
+    made: Attached,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> TrainingLog:
+    return train(made.model, cell.recipe.adapter, made.plan, on_step)
+
+
+def _gap(stamps: Sequence[float]) -> float:
+    return median(after - before for before, after in pairwise(stamps))

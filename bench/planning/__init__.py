@@ -1,0 +1,1 @@
+"""Which cells a grid holds, which of them are done, and what the rest costs."""

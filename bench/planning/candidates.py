@@ -1,0 +1,156 @@
+"""What is tuned: the candidates of each method, every combination of the values to try.
+
+All methods get the same values for what they share: the learning rate, run options, and parameters
+of the same name. A method without a parameter that is tuned has fewer candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from itertools import product
+from typing import Any
+
+from bench.config.options import RunOptions, validated
+from bench.config.tune import Tune
+from bench.planning.tuning import RATE, RUN_PARAMETERS
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Part
+from methods.recipe import Recipe, parse_recipe, parse_recipes, part_name
+from tasks.errors import UsageError, nearest
+from tasks.notation import canonical, format_value, parameters_of, parse_part
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to train a method."""
+
+    recipe: Recipe
+    learning_rate: float
+    epochs: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """A recipe as it was asked for, and what is tried for it.
+
+    Attributes:
+        name: The recipe without the parameters that are tuned.
+        over: What is tuned, empty where there is one candidate.
+        candidates: At least one.
+    """
+
+    name: str
+    over: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+
+def is_tuned(options: RunOptions) -> bool:
+    """Return whether a run tunes anything."""
+    return bool(options.tune) or len(options.lr or ()) > 1
+
+
+def methods_of(options: RunOptions) -> tuple[Method, ...]:
+    """Return the methods of a run with their candidates, one each where nothing is tuned.
+
+    Raises:
+        UsageError: A recipe that cannot be, a tuned name that no method has, a value of the
+            wrong type, or a recipe that fixes what is tuned.
+    """
+    recipes = parse_recipes(options.methods)
+    tunes = _tunes(options)
+    _check_names(tunes, recipes)
+    return tuple(_method(recipe, tunes, options) for recipe in recipes)
+
+
+def _tunes(options: RunOptions) -> list[Tune]:
+    """Return what is tuned, several learning rates among it, run options by their fields' names."""
+    tunes = [tune.model_copy(update={"name": _field(tune.name)}) for tune in options.tune]
+    if options.lr is None:
+        return tunes
+    if any(tune.name == RATE for tune in tunes):
+        raise UsageError("learning rates are given by --lr and by --tune lr: keep one")
+    if len(options.lr) == 1:
+        return tunes
+    return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
+
+
+def _field(name: str) -> str:
+    field = name.replace("-", "_")
+    return field if field in RUN_PARAMETERS else name
+
+
+def _check_names(tunes: Iterable[Tune], recipes: Sequence[Recipe]) -> None:
+    held = {name for recipe in recipes for part in recipe.parts for name in _parameters(part)}
+    for tune in tunes:
+        if tune.name not in {*RUN_PARAMETERS, *held}:
+            raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
+
+
+def _hint(name: str, held: Iterable[str]) -> str:
+    owners = [
+        part
+        for registry in (ADAPTERS, PLACEMENTS, STRATEGIES)
+        for part in registry.names()
+        if name in parameters_of(registry[part])
+    ]
+    if owners:
+        return f"no method of this grid has it; it is a parameter of {', '.join(owners)}"
+    written = [name.replace("_", "-") for name in RUN_PARAMETERS]
+    known = [*written, *sorted(held)]
+    close = nearest(name, known)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return f"neither a run option that can be tuned nor a parameter of a method: {hint}"
+
+
+def _method(recipe: Recipe, tunes: Sequence[Tune], options: RunOptions) -> Method:
+    parameters = {name for part in recipe.parts for name in _parameters(part)}
+    own = [tune for tune in tunes if tune.name in {*RUN_PARAMETERS, *parameters}]
+    within = [tune.name for tune in own if tune.name not in RUN_PARAMETERS]
+    _refuse_fixed(recipe, within)
+    chosen = (
+        dict(zip((tune.name for tune in own), values, strict=True))
+        for values in product(*(tune.values for tune in own))
+    )
+    candidates = tuple(dict.fromkeys(_candidate(recipe, values, options) for values in chosen))
+    over = tuple(tune.name for tune in own) if len(candidates) > 1 else ()
+    name = "+".join(_text(part, {}, without=within) for part in recipe.parts)
+    return Method(name, over, candidates)
+
+
+def _candidate(recipe: Recipe, values: Mapping[str, str], options: RunOptions) -> Candidate:
+    run = {name: values[name] for name in RUN_PARAMETERS if name in values}
+    rest = {name: value for name, value in values.items() if name not in run}
+    chosen = validated(RunOptions, {**options.model_dump(include=set(RUN_PARAMETERS)), **run})
+    recipe = _with(recipe, rest) if rest else recipe
+    rate = chosen.lr[0] if chosen.lr else recipe.adapter.learning_rate
+    return Candidate(recipe, rate, chosen.epochs, chosen.batch_size)
+
+
+def _with(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
+    """Return the recipe with other values of its parameters, in every part that has them."""
+    return parse_recipe("+".join(_text(part, values) for part in recipe.parts))
+
+
+def _text(part: Part, values: Mapping[str, str], without: Sequence[str] = ()) -> str:
+    """Write a part with other values, and without some parameters."""
+    name, written = parse_part(canonical(part, part_name(part), defaults=False))
+    written |= {key: value for key, value in values.items() if key in _parameters(part)}
+    pairs = ",".join(f"{key}={value}" for key, value in written.items() if key not in without)
+    return f"{name}[{pairs}]" if pairs else name
+
+
+def _refuse_fixed(recipe: Recipe, tuned: Sequence[str]) -> None:
+    """Refuse to override what a recipe says; what must be said in a recipe is no decision."""
+    for part in recipe.parts:
+        for name, (_, default) in _parameters(part).items():
+            value = getattr(part, name)
+            if name in tuned and default is not MISSING and value != default:
+                raise UsageError(
+                    f"'{recipe.name}' says {name}={format_value(value)}, and --tune {name} tries "
+                    "others: leave one out"
+                )
+
+
+def _parameters(part: Part) -> dict[str, tuple[Any, Any]]:
+    return parameters_of(type(part))

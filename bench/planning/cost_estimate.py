@@ -1,0 +1,152 @@
+"""What a grid will take: from finished cells like its own, else roughly from the model's size."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from bench.models.loading import EMBEDDED, ModelSource
+from bench.planning.planned_cell import CellState, PlannedCell
+from bench.store.formats import CellSummary
+from bench.store.records import CellSpec, PhaseName, Status
+
+TOKENS_OF_FACT = 24
+"""Tokens of a question with its answer, about; measured on the embedded tasks."""
+
+FLOP_OF_TOKEN = 4
+"""Operations for each weight and trained token: forward, and backward to the inputs alone."""
+
+TRAIN_SHARE = 0.4
+"""Part of a cell that is training at 10 epochs, where forgetting is measured too."""
+
+CORE_FLOPS, GPU_FLOPS = 24e9, 3e13
+"""Operations a second that a core and a GPU reach on short questions, to an order of magnitude."""
+
+OVERHEAD_BYTES = 0.6 * 2**30
+"""Memory of Python, torch and activations of a small batch."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one cell takes: seconds, and the most memory in bytes; None where nobody can say."""
+
+    seconds: float | None
+    peak_bytes: float | None
+
+
+@dataclass(frozen=True)
+class GridCost:
+    """What the cells that will run take.
+
+    Attributes:
+        seconds: In all, one after the other.
+        peak_bytes: The most of any.
+        measured: Whether all of it is from finished cells; else some is from the model's size.
+        cells: How many will run.
+    """
+
+    seconds: float | None
+    peak_bytes: float | None
+    measured: bool
+    cells: int
+
+
+def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> GridCost:
+    """Estimate the cells of a grid that will run.
+
+    Args:
+        cells: Planned ones; those whose candidate is to be chosen count as well.
+        finished: Summaries of the results folder.
+    """
+    done = [summary for summary in finished if summary.status is Status.DONE and summary.phases]
+    alike, related = _grouped(done, _alike), _grouped(done, _related)
+    known: dict[Hashable, tuple[Cost, bool]] = {}
+    costs = []
+    for cell in (cell for cell in cells if cell.runs or cell.state is CellState.OPEN):
+        key = (_alike(cell.spec), cell.spec.model, len(cell.forgetting))
+        if key not in known:
+            near = alike.get(_alike(cell.spec)) or related.get(_related(cell.spec))
+            known[key] = (_measured(cell, near) if near else _from_size(cell), bool(near))
+        costs.append(known[key])
+    seconds = [cost.seconds for cost, _ in costs]
+    peaks = [cost.peak_bytes for cost, _ in costs if cost.peak_bytes is not None]
+    return GridCost(
+        None if None in seconds else sum(value or 0.0 for value in seconds),
+        max(peaks, default=None),
+        all(measured for _, measured in costs),
+        len(costs),
+    )
+
+
+def _alike(spec: CellSpec) -> Hashable:
+    size = (spec.facts, spec.epochs, spec.batch_size)
+    return (spec.model, spec.dtype, spec.task, spec.recipe, *size)
+
+
+def _related(spec: CellSpec) -> Hashable:
+    return (spec.model, spec.dtype)
+
+
+def _grouped(
+    done: Sequence[CellSummary], key: Callable[[CellSpec], Hashable]
+) -> dict[Hashable, list[CellSummary]]:
+    groups: dict[Hashable, list[CellSummary]] = {}
+    for summary in done:
+        groups.setdefault(key(summary.spec), []).append(summary)
+    return groups
+
+
+def _measured(cell: PlannedCell, near: Sequence[CellSummary]) -> Cost:
+    """Return the mean of finished cells, each scaled to what `cell` trains and measures."""
+    return Cost(
+        fmean(_scaled_seconds(cell, summary) for summary in near),
+        max(float(summary.peak_bytes) for summary in near),
+    )
+
+
+def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:
+    facts = cell.spec.facts / summary.spec.facts
+    scales = {
+        PhaseName.TRAIN: facts * cell.spec.epochs / summary.spec.epochs,
+        PhaseName.EVALUATE: facts,
+        PhaseName.FORGET: len(cell.forgetting) / max(1, len(summary.forgetting)),
+    }
+    return sum(phase.seconds_cold * scales.get(name, 1.0) for name, phase in summary.phases.items())
+
+
+def _from_size(cell: PlannedCell) -> Cost:
+    weights = weights_of(cell.source)
+    if weights is None:
+        return Cost(None, None)
+    spec = cell.spec
+    trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
+    speed = CORE_FLOPS * (os.cpu_count() or 1) if spec.dtype == "float32" else GPU_FLOPS
+    size = weights * (4 if spec.dtype == "float32" else 2)
+    copies = 4 if spec.recipe.startswith("full") else 1.5  # gradients, two moments of Adam
+    return Cost(trained / speed / TRAIN_SHARE, size * copies + OVERHEAD_BYTES)
+
+
+def weights_of(source: ModelSource) -> float | None:
+    """Return a model's number of weights by the size of its files, None where they are not here."""
+    if source.kind == "embedded":
+        return float(EMBEDDED[source.name].weights)
+    folder = _folder(source)
+    if folder is None:
+        return None
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    return size / (4 if dtype == "float32" else 2) or None
+
+
+def _folder(source: ModelSource) -> Path | None:
+    if source.kind == "folder":
+        return Path(source.name)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(source.name, "config.json")
+    return Path(config).parent if isinstance(config, str) else None

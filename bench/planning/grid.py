@@ -1,0 +1,117 @@
+"""The grid: which cells a run asks for, what identifies each, and which are done already.
+
+A tuned grid has two sets of cells. Every candidate of a method trains on the tuning set, with the
+first seed alone; when all of them have ended, the best one trains on the reporting set, with every
+seed. Until then the cells of the second set are planned as to be chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.config.options import Rerun, RunOptions
+from bench.planning.cell_groups import Group, groups_of
+from bench.planning.planned_cell import CellState, PlannedCell
+from bench.planning.tuning import best_trial, trial_of
+from bench.store.formats import CellSummary
+from bench.store.records import Status
+from tasks.forgetting.names import parse_forgetting
+
+if TYPE_CHECKING:
+    from bench.store.store import ResultsStore
+
+
+def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
+    """Return the cells of a run, those of one model and task together.
+
+    Raises:
+        UsageError: A name that is unknown, a facts file that cannot be read, a model without
+            a revision; all before a model is loaded.
+    """
+    forgetting = parse_forgetting(",".join(options.forgetting))
+
+    def current(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+        return [planned(cell, options, store) for cell in cells]
+
+    found = []
+    for group in groups_of(options, forgetting):
+        found += current(group.tuning)
+        chosen = _chosen(group, store)
+        found += current(chosen) if chosen and chosen[0].chosen else chosen
+    return found
+
+
+def find_cells(
+    options: RunOptions, store: ResultsStore, wanted: Collection[str]
+) -> list[PlannedCell]:
+    """Return the cells of a run that have the `wanted` ids, whichever candidates are chosen."""
+    forgetting = parse_forgetting(",".join(options.forgetting))
+    return [
+        planned(cell, options, store)
+        for group in groups_of(options, forgetting)
+        for cell in group.cells
+        if cell.cell_id in wanted
+    ]
+
+
+def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
+    """Return the cells of the best candidate; open ones where it is not known."""
+    if not group.tuning:
+        return group.reporting[0]
+    trials = [
+        replace(trial_of(summary), spec=cell.spec)
+        for cell in group.tuning
+        if (summary := _ended(store, cell.cell_id)) is not None
+    ]
+    if len(trials) < len(group.tuning):
+        tried = f"{len(trials)} of {len(group.tuning)} tried"
+        return _open(group, CellState.OPEN, tried)
+    best = best_trial(trials)
+    if best is None:
+        return _open(group, CellState.FAILED, f"0 of {len(trials)} candidates ended well")
+    return group.reporting[[trial.spec for trial in trials].index(best.spec)]
+
+
+def _ended(store: ResultsStore, cell_id: str) -> CellSummary | None:
+    found = store.summary(cell_id)
+    if not isinstance(found, CellSummary) or found.status is Status.INTERRUPTED:
+        return None
+    return found
+
+
+def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:
+    """Return cells of an unknown candidate, which may be the one that takes longest."""
+    longest = max(group.reporting, key=lambda cells: cells[0].spec.epochs)
+    return tuple(replace(cell, state=state, why=why, chosen=False) for cell in longest)
+
+
+def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> PlannedCell:
+    """Return the cell with what the store says of it now."""
+    stamp = store.stamp(cell.cell_id)  # before its record is read
+    if stamp is None:
+        return cell
+    record = store.summary(cell.cell_id)
+    if isinstance(record, str):
+        return replace(cell, stamp=stamp, why=record, damaged=True)
+    if record is None or options.rerun is Rerun.ALL or record.status is Status.INTERRUPTED:
+        return replace(cell, stamp=stamp)
+    if record.status is not Status.DONE:
+        state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
+        return replace(cell, stamp=stamp, state=state)
+    why = _lacking(cell, record, options)
+    if not why:
+        return replace(cell, stamp=stamp, state=CellState.DONE)
+    whole = store.read(cell.cell_id)
+    earlier = tuple(whole.forgetting) if whole else ()
+    return replace(cell, stamp=stamp, state=CellState.LACKS, why=why, earlier=earlier)
+
+
+def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
+    """Return what a done cell lacks of what is asked for, empty when nothing."""
+    if options.save_adapters and not record.adapter_path:
+        return "its adapter"
+    present = {(f.task, f.limit) for f in record.forgetting}
+    missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
+    return ", ".join(missing)

@@ -1,0 +1,95 @@
+"""What people are told before a run and beside its numbers: what is used, what may mislead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.planning.planned_cell import PlannedCell
+from bench.planning.tuning import shown
+from bench.store.records import CellRecord, CellSpec
+from tasks.division import FactSet
+from tasks.forgetting.names import parse_forgetting
+
+if TYPE_CHECKING:
+    from bench.cell.context import Workbench
+
+ENOUGH_STEPS = 40
+"""Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
+
+
+def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
+    """Say what a stage of a tuned grid does, and what was chosen for the second one."""
+    tuned = {_place(cell): cell for cell in cells if cell.spec.tuned}
+    if not tuned:
+        return []
+    if cells[0].spec.fact_set is FactSet.TUNING:
+        return [
+            "stage 1 of 2: every candidate is trained on the tuning facts and scored there, with "
+            f"seed {cells[0].spec.seed} alone"
+        ]
+    chosen = [f"{place}: {_choice(cell)}" for place, cell in tuned.items() if _choice(cell)]
+    return ["stage 2 of 2: the best candidates are trained on the reporting facts", *chosen]
+
+
+def _place(cell: PlannedCell) -> str:
+    return f"{cell.spec.asked} · {cell.spec.model} · {cell.spec.task}"
+
+
+def _choice(cell: PlannedCell) -> str:
+    if not cell.chosen:
+        return cell.why
+    return shown(cell.spec, cell.spec.tuned.over) if cell.spec.tuned else ""
+
+
+def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> list[str]:
+    """Say what of each task is used, and where that is little."""
+    used = {
+        f"{cell.spec.task}: {_share(cell)} (--limit)": None
+        for cell in cells
+        if cell.spec.facts < cell.data.available
+    }
+    remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
+    return [*used, *remarks]
+
+
+def forgetting_notes(todo: Sequence[PlannedCell], bench: Workbench) -> list[str]:
+    """Say how forgetting is measured, before a model is loaded.
+
+    All that the run asks for is built, also what its first stage does not measure: hours of tuning
+    are not to end at a task that cannot be had.
+
+    Raises:
+        UsageError: It cannot be.
+    """
+    whole = parse_forgetting(",".join(bench.options.forgetting))
+    cells = [replace(cell, forgetting=whole) for cell in todo]
+    return list({note: None for cell in cells for note in bench.suite(cell).notes})
+
+
+def _share(cell: PlannedCell) -> str:
+    kind = f"{cell.spec.fact_set} facts" if cell.spec.fact_set else "facts"
+    return f"{cell.spec.facts} of {cell.data.available} {kind}"
+
+
+def few_steps(spec: CellSpec) -> list[str]:
+    """Warn where a small task at the default epochs is hardly trained at all."""
+    steps = math.ceil(spec.facts / spec.batch_size) * spec.epochs
+    if steps >= ENOUGH_STEPS:
+        return []
+    return [
+        f"{spec.task}: {steps} optimizer steps are few for learning facts; "
+        "raise --epochs or lower --batch-size"
+    ]
+
+
+def halved_batches(record: CellRecord) -> list[str]:
+    """Say that a cell's batches did not fit into memory as a whole."""
+    if record.accumulation == 1:
+        return []
+    return [
+        f"{record.spec.method}: memory ran out with batches of {record.spec.batch_size} facts; "
+        f"each was run in {record.accumulation} parts with their gradients added up"
+    ]

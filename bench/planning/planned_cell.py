@@ -1,0 +1,86 @@
+"""One cell of a grid: what identifies it, what it needs, and what is known of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bench.models.loading import ModelSource
+from bench.planning.task_data import TaskData
+from bench.store.records import CellSpec, Forgetting
+from methods.recipe import Recipe
+from tasks.fact import Fact
+from tasks.forgetting.names import ForgettingName
+
+if TYPE_CHECKING:
+    from bench.store.store import Stamp
+
+
+class CellState(StrEnum):
+    """What a run will do with a cell."""
+
+    DONE = "done"
+    MISSING = "missing"
+    LACKS = "lacks"
+    FAILED = "failed"
+    OPEN = "to be chosen"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of the grid.
+
+    Attributes:
+        spec: Its identity.
+        state: What is to be done with it.
+        why: What a cell lacks, why its record is damaged, or why it has no candidate.
+        source: Its model.
+        recipe: Its method.
+        data: Its task.
+        calibration: What its adapter calibrates on.
+        forgetting: What may be forgotten and is measured.
+        earlier: What an earlier run of it measured, where it lacks something else.
+        stamp: Of its record when it was planned: another one since was written by another process.
+        damaged: Whether its record is there and cannot be read.
+        chosen: Whether it is known which candidate it trains; else `spec` is that of the longest.
+    """
+
+    spec: CellSpec
+    state: CellState
+    why: str
+    source: ModelSource
+    recipe: Recipe
+    data: TaskData
+    calibration: tuple[Fact, ...]
+    forgetting: tuple[ForgettingName, ...]
+    earlier: tuple[Forgetting, ...] = ()
+    stamp: Stamp | None = None
+    damaged: bool = False
+    chosen: bool = True
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is something to run."""
+        return self.state in (CellState.MISSING, CellState.LACKS)
+
+    @property
+    def label(self) -> str:
+        """The cell's name for people."""
+        spec = self.spec
+        stage = [spec.fact_set.value] if spec.fact_set else []
+        rate = f"lr {spec.learning_rate:g}"
+        return " · ".join([*stage, spec.method, spec.model, spec.task, rate, f"seed {spec.seed}"])
+
+    @cached_property
+    def cell_id(self) -> str:
+        """The id under which the cell is stored."""
+        return cell_id(self.spec)
+
+
+def cell_id(spec: CellSpec) -> str:
+    """Return the digest of a cell's identity: 16 hexadecimal digits."""
+    identity = spec.model_dump_json(exclude={"tuned": {"over"}})
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -1,0 +1,46 @@
+"""`run --reference METHOD`: what the other methods are compared with, checked before any cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.config.options import RunOptions
+from bench.planning.candidates import methods_of
+from bench.store.store import ResultsStore
+from methods.recipe import parse_recipe
+from tasks.errors import UsageError, unknown_name
+
+
+def run_reference(options: RunOptions) -> str | None:
+    """Return the reference of a run as the report knows it; None where none was asked for.
+
+    It is a method of the run, or one whose cells are in the results folder already. With a
+    setting behind it, as in `lora (lr 0.001)`, only the method is checked: which settings a table
+    tells apart is known when its cells are.
+
+    Raises:
+        UsageError: It is neither; names near ones.
+    """
+    if options.reference is None:
+        return None
+    method, _, setting = options.reference.partition(" (")
+    known = {method.name for method in methods_of(options)}
+    name = _canonical(method)
+    if name not in known:
+        known |= stored_methods(options.out)
+    if name not in known:
+        raise unknown_name("reference", options.reference, known)
+    return f"{name} ({setting}" if setting else name
+
+
+def stored_methods(folder: Path) -> set[str]:
+    """Return the methods whose cells a results folder holds, as they were asked for."""
+    return {summary.spec.asked for summary in ResultsStore(folder).summaries()}
+
+
+def _canonical(method: str) -> str:
+    """Write a method as tables do, without parameters that are the default."""
+    try:
+        return parse_recipe(method).name
+    except UsageError:  # of a part that is no longer installed, say: its cells may be here
+        return method

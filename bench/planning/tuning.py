@@ -1,0 +1,152 @@
+"""Which candidate of a method is best on the tuning set, by one rule for every method.
+
+Most generality, or reliability where the task has no paraphrases. Of equal ones the one that
+drifts least, so that in a grid that measures drift no candidate needs another forgetting task.
+Where drift is not measured, candidates are ranked in each forgetting task that is not at floor, and
+the lowest mean rank wins, so that tasks weigh alike. Then the lowest learning rate, the fewest
+epochs, the smallest batch, the smallest parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.store.records import CellRecord, CellSpec, Status
+from tasks.forgetting.names import ForgettingKind
+
+if TYPE_CHECKING:
+    from bench.store.formats import CellSummary
+
+RATE = "lr"
+FIELDS = {RATE: "learning_rate", "epochs": "epochs", "batch_size": "batch_size"}
+"""The run options that can be tuned, with their fields of a spec."""
+
+RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
+"""The fields of a spec that say what its recipe does."""
+
+RUN_PARAMETERS = tuple(FIELDS)
+"""Their names; other names are parameters of a recipe's parts."""
+
+SAME = 9
+"""Digits within which scores are equal: means of the same answers in another order."""
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one candidate.
+
+    Attributes:
+        spec: Of its cell on the tuning set.
+        status: How that ended.
+        score: Its share of paraphrases answered, or of facts where there are none; None where it
+            did not end well, so that it is never chosen.
+        measure: The metric that its score is.
+        lost: What was forgotten by task, drift among them, without tasks at floor.
+    """
+
+    spec: CellSpec
+    status: Status
+    score: float | None
+    measure: str
+    lost: Mapping[str, float]
+
+
+def trial_of(cell: CellRecord | CellSummary) -> Trial:
+    """Return what a candidate's record says of it."""
+    metrics = cell.metrics if cell.status is Status.DONE else None
+    measure = "generality" if metrics and metrics.generality is not None else "reliability"
+    score = getattr(metrics, measure) if metrics else None
+    lost = {entry.task: entry.forgetting for entry in cell.forgetting if not entry.at_floor}
+    return Trial(cell.spec, cell.status, score, measure, lost)
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """Choose among the candidates of one method; None where none ended well."""
+    scores = [trial.score for trial in trials if trial.score is not None]
+    if not scores:
+        return None
+    best = round(max(scores), SAME)
+    equal = [t for t in trials if t.score is not None and round(t.score, SAME) == best]
+    return min(equal, key=lambda trial: (_forgetting_rank(trial, equal), order(trial.spec)))
+
+
+def _forgetting_rank(trial: Trial, rivals: Sequence[Trial]) -> float:
+    """Return a trial's rank in drift, or the sum of its ranks in the tasks that all rivals have."""
+    shared = set.intersection(*(set(rival.lost) for rival in rivals))
+    shared = shared & {ForgettingKind.DRIFT} or shared
+    return sum(_rank(trial.lost[task], [r.lost[task] for r in rivals]) for task in shared)
+
+
+def _rank(value: float, values: Sequence[float]) -> float:
+    """Return the rank of a value from the lowest; equal ones share the mean of their ranks."""
+    below = sum(other < value for other in values)
+    return below + sum(other == value for other in values) / 2
+
+
+def order(spec: CellSpec) -> tuple[object, ...]:
+    """Return a key that sorts candidates of one method: numbers in a recipe by their size."""
+    pieces = _NUMBER.split(spec.recipe)
+    recipe = [float(piece) if place % 2 else piece for place, piece in enumerate(pieces)]
+    return (spec.learning_rate, spec.epochs, spec.batch_size, recipe)
+
+
+def candidate_of(spec: CellSpec) -> Hashable:
+    """Return what the cells of one candidate of a method share, on either set of facts."""
+    return tuple(getattr(spec, name) for name in (*FIELDS.values(), *RECIPE_FIELDS))
+
+
+def edges(trials: Sequence[Trial], chosen: Trial) -> list[str]:
+    """Say where the best value of what was tuned is the smallest or the largest tried."""
+    said = []
+    for name in chosen.spec.tuned.over if chosen.spec.tuned else ():
+        found = [number(trial.spec, name) for trial in trials]
+        best = number(chosen.spec, name)
+        known = [value for value in found if value is not None]
+        if best is None or len(known) < len(found) or min(known) == max(known):
+            continue
+        if best in (min(known), max(known)):
+            end = "smallest" if best == min(known) else "largest"
+            said.append(
+                f"the best {shown_name(name)} is the {end} tried, {value(chosen.spec, name)}"
+            )
+    return said
+
+
+def tuned_fields(spec: CellSpec) -> tuple[str, ...]:
+    """Return the fields of a spec that are tuned."""
+    over = spec.tuned.over if spec.tuned else ()
+    fields = [FIELDS.get(name, "recipe") for name in over]
+    return tuple(dict.fromkeys(fields))
+
+
+def value(spec: CellSpec, name: str) -> str:
+    """Return a candidate's value of what is tuned, as people write it; empty where it has none."""
+    if name == RATE:
+        return f"{spec.learning_rate:g}"
+    if name in RUN_PARAMETERS:
+        return str(getattr(spec, name))
+    found = re.search(rf"[\[,]{re.escape(name)}=([^,\]]*)", spec.recipe)
+    return found[1] if found else ""
+
+
+def number(spec: CellSpec, name: str) -> float | None:
+    """Return the same as a number; None where it is none."""
+    try:
+        return float(value(spec, name))
+    except ValueError:
+        return None
+
+
+def shown_name(name: str) -> str:
+    """Write the name of what is tuned for people."""
+    return name.replace("_", " ")
+
+
+def shown(spec: CellSpec, over: Sequence[str]) -> str:
+    """Write a candidate by what is tuned: `lr 0.0003, r 8`."""
+    return ", ".join(f"{shown_name(name)} {value(spec, name)}" for name in over)

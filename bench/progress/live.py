@@ -1,0 +1,171 @@
+"""The live display of a run: one bar for the grid, one for each running cell's phase."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from bench.progress.base import Silent, TimeLeft, duration, end_line, grid_line, step_text
+from bench.redaction import for_people
+
+
+class LiveProgress:
+    """Bars that stay at the bottom; finished cells and notes are printed above them.
+
+    Args:
+        console: A terminal. What other code prints while the bars are up appears above them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._left = TimeLeft()
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._grid: TaskID | None = None
+        self._phase = _PhaseBar(self._bars)
+        self._label = ""
+
+    def grid(self, total: int, reused: int) -> None:
+        """Put up the bars when there is something to run."""
+        self._print(grid_line(total, reused))
+        if total:
+            self._grid = self._bars.add_task("grid", total=total, detail="")
+            self._bars.start()
+
+    def cell(self, index: int, total: int, label: str) -> None:
+        """Name the running cell."""
+        self._left.start_cell(total - index)
+        self._label = for_people(label)
+        self._set_grid(completed=index - 1, description=f"cell {index} of {total}")
+        self._tell_grid()
+
+    def phase(self, name: str, steps: int | None = None) -> None:
+        """Start the phase's bar; it pulses where the number of steps is not known."""
+        self._phase.start(name, steps)
+        self._tell_grid()
+
+    def step(self, done: int, loss: float | None = None) -> None:
+        """Move the phase's bar."""
+        self._phase.move(done, loss)
+        self._tell_grid()
+
+    def note(self, line: str) -> None:
+        """Print the line above the bars."""
+        self._print(line)
+
+    def end_cell(self, status: str, line: str) -> None:
+        """Print how the cell ended above the bars."""
+        print_end(self._console, status, self._label, self._left.end_cell(), line)
+        if self._grid is not None:
+            self._bars.advance(self._grid)
+
+    def finished(self, done: int, total: int, seconds_left: float) -> None:
+        """Move the grid's bar, where workers run its cells."""
+        left = f"about {duration(seconds_left)} left" if done < total else ""
+        self._set_grid(completed=done, description=f"{done} of {total} cells", detail=left)
+
+    def of_worker(self, number: int) -> LiveWorker:
+        """Put up a bar for a worker."""
+        return LiveWorker(self._console, self._bars, number)
+
+    def close(self) -> None:
+        """Take the bars down."""
+        self._bars.stop()
+
+    def _tell_grid(self) -> None:
+        cell, grid = self._left.in_cell(), self._left.in_grid()
+        detail = self._label
+        if cell is not None and grid is not None:
+            detail += f" · {duration(cell)} left, {duration(grid)} for the grid"
+        self._set_grid(detail=detail)
+
+    def _set_grid(self, **shown: object) -> None:
+        if self._grid is not None:
+            self._bars.update(self._grid, **shown)  # type: ignore[arg-type]
+
+    def _print(self, line: str) -> None:
+        self._console.print(for_people(line), highlight=False, markup=False)
+
+
+class LiveWorker(Silent):
+    """A worker's bar: its phase, and the cell it is of; grid and terminal are the run's.
+
+    Args:
+        console: The terminal.
+        bars: Those of the run.
+        number: The worker's.
+    """
+
+    def __init__(self, console: Console, bars: Bars, number: int) -> None:
+        self._console = console
+        self._name = f"worker {number}"
+        self._left = TimeLeft()
+        self._phase = _PhaseBar(bars)
+        self._label = ""
+
+    def cell(self, index: int, total: int, label: str) -> None:
+        """Name the running cell."""
+        self._left.start_cell(0)
+        self._label = for_people(label)
+        self._phase.start(self._name, None, self._label)
+
+    def phase(self, name: str, steps: int | None = None) -> None:
+        """Start the phase's bar; it pulses where the number of steps is not known."""
+        self._phase.start(f"{self._name} · {name}", steps, self._label)
+
+    def step(self, done: int, loss: float | None = None) -> None:
+        """Move the phase's bar."""
+        self._phase.move(done, loss)
+
+    def note(self, line: str) -> None:
+        """Print the line above the bars."""
+        self._console.print(for_people(f"{self._name}: {line}"), highlight=False, markup=False)
+
+    def end_cell(self, status: str, line: str) -> None:
+        """Print how the cell ended above the bars."""
+        print_end(self._console, status, self._label, self._left.end_cell(), line)
+        self._phase.hide()
+
+
+class _PhaseBar:
+    """The bar of one phase after another."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._left = TimeLeft()
+        self._task: TaskID | None = None
+        self._steps: int | None = None
+        self._cell = ""
+
+    def start(self, name: str, steps: int | None, cell: str = "") -> None:
+        if self._task is None:
+            self._task = self._bars.add_task("", total=None, detail="")
+        self._left.start_phase()
+        self._steps, self._cell = steps, cell
+        self._bars.reset(self._task, total=steps, description=name, detail=cell, visible=True)
+
+    def move(self, done: int, loss: float | None) -> None:
+        text = step_text(done, self._steps, loss)
+        left = self._left.in_phase(done, self._steps)
+        detail = text if left is None else f"{text}, {duration(left)} left"
+        if self._task is not None:
+            shown = f"{detail} · {self._cell}" if self._cell else detail
+            self._bars.update(self._task, completed=done, detail=shown)
+
+    def hide(self) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, visible=False)
+
+
+def print_end(console: Console, status: str, label: str, seconds: float, line: str) -> None:
+    """Print how a cell ended."""
+    colour = "green" if status == "done" else "red"
+    text = for_people(end_line("", seconds, line))
+    console.print(f"[{colour}]{escape(status)}[/] {escape(label + text)}", highlight=False)

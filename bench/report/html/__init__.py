@@ -1,0 +1,1 @@
+"""The leaderboard as one page to sort, filter and search."""

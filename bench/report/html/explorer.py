@@ -1,0 +1,159 @@
+"""What the page's explorer of facts searches: every answer before and after, as one small JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, takewhile
+from typing import TypedDict
+
+import numpy as np
+
+from bench.report.html.answer_changes import FATED_BY, FATES, fate_numbers
+from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
+from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
+from bench.report.tables.format import printable
+
+MOST_ANSWERS = 20_000
+"""So many keep the page below a few MB; which cells are left out is said."""
+
+_LONGEST = 300
+
+_Placed = tuple[int, Row, Cell]
+"""A cell with the number of its section, and its row."""
+
+
+class ExplorerFact(TypedDict):
+    """A fact, with the number of its bucket from 0 and the texts as they are shown."""
+
+    id: str
+    question: str
+    target: str
+    old: str
+    bucket: int
+
+
+class ExplorerSection(TypedDict):
+    """A section's facts, and their ranges of distance by bucket."""
+
+    title: str
+    buckets: list[str]
+    facts: list[ExplorerFact]
+
+
+class ExplorerCell(TypedDict):
+    """A cell's answers in the order of the section's facts, and what became of each."""
+
+    section: int
+    method: str
+    seed: int
+    before: list[str]
+    after: list[str]
+    fates: list[int]
+
+
+class ExplorerData(TypedDict):
+    """What the page holds as JSON."""
+
+    fates: list[str]
+    sections: list[ExplorerSection]
+    cells: list[ExplorerCell]
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The data with the choices that its filters offer.
+
+    Attributes:
+        data: Texts are printable and cut, but not escaped.
+        methods: Labels of the methods in it.
+        buckets: The largest number of buckets of any section.
+        left_out: How many cells did not fit.
+    """
+
+    data: ExplorerData
+    methods: list[str]
+    buckets: int
+    left_out: int
+
+
+def explorer_of(board: Leaderboard) -> Explorer | None:
+    """Return the explorer of a board; None where nothing was answered."""
+    found = list(_cells(board.sections))
+    if not found:
+        return None
+    cells = _within_room(found)
+    numbers = sorted({number for number, _, _ in cells})
+    data = ExplorerData(
+        fates=[fate.name for fate in FATES],
+        sections=[_section(board.sections[number]) for number in numbers],
+        cells=[_cell(numbers.index(number), row, cell) for number, row, cell in cells],
+    )
+    return Explorer(
+        data=data,
+        methods=sorted({cell["method"] for cell in data["cells"]}),
+        buckets=max((len(section["buckets"]) for section in data["sections"]), default=0),
+        left_out=len(found) - len(cells),
+    )
+
+
+def _within_room(cells: list[_Placed]) -> list[_Placed]:
+    """Return the first cells, as many as fit; the facts of the others need not be read."""
+    answers = accumulate(len(cell.facts.order) for _, _, cell in cells)
+    fitting = takewhile(lambda total: total <= MOST_ANSWERS, answers)
+    return cells[: sum(1 for _ in fitting)]
+
+
+def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:
+    """Yield all cells: first seeds before second ones, and of each the best of every section."""
+    found = [
+        (seed, rank, number, row, cell)
+        for number, section in enumerate(sections)
+        for rank, row in enumerate(section.done)
+        for seed, cell in enumerate(row.cells)
+    ]
+    for _, _, number, row, cell in sorted(found, key=lambda placed: placed[:3]):
+        yield number, row, cell
+
+
+def _section(section: Section) -> ExplorerSection:
+    told = ("fact_id", "question", "target", "old_answers", "distance_before")
+    rows = section.done[0].cells[0].facts.some(told)
+    distances = np.array(rows["distance_before"], dtype=np.float64)
+    buckets = quantile_buckets(distances)
+    places = bucket_of(distances, edges_of(buckets)).tolist() if buckets else []
+    facts = zip(*(rows[name] for name in told[:4]), places, strict=True)
+    return ExplorerSection(
+        title=_text(section.title),
+        buckets=[bucket.range for bucket in buckets],
+        facts=[
+            ExplorerFact(
+                id=_text(fact_id),
+                question=_text(question),
+                target=_text(target),
+                old=_text(" | ".join(old)),
+                bucket=place,
+            )
+            for fact_id, question, target, old, place in facts
+        ],
+    )
+
+
+def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
+    rows = cell.facts.some(FATED_BY)
+    return ExplorerCell(
+        section=section,
+        method=_text(row.label),
+        seed=cell.record.spec.seed,
+        before=_texts(rows["answer_before"]),
+        after=_texts(rows["answer_after"]),
+        fates=fate_numbers(rows).tolist(),
+    )
+
+
+def _texts(column: Sequence[str]) -> list[str]:
+    return [_text(value) for value in column]
+
+
+def _text(text: str) -> str:
+    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")

@@ -1,0 +1,1 @@
+"""From records and fact rows to the rows of the leaderboard."""

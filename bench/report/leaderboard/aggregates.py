@@ -1,0 +1,89 @@
+"""Metrics and forgetting tasks over the seeds of rows, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from bench.report.leaderboard.board import DRIFT, Cell, Forgotten
+from bench.report.leaderboard.measures import FACT_COLUMNS, item_losses, per_fact
+from bench.report.statistics.intervals import (
+    DIFFERENCE,
+    NON_NEGATIVE,
+    UNBOUNDED,
+    Estimate,
+    Sample,
+    estimates,
+)
+from bench.store.records import Forgetting
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """What cells of one setting measured.
+
+    Attributes:
+        metrics: By name; None where no cell has it.
+        forgetting: By task; some of the cells have measured it.
+    """
+
+    metrics: dict[str, Estimate | None]
+    forgetting: dict[str, Forgotten]
+
+
+def aggregates(
+    groups: Sequence[Sequence[Cell]], metrics: Sequence[str] = tuple(FACT_COLUMNS)
+) -> list[Aggregate]:
+    """Aggregate each group of done cells; what all of them measured is estimated together."""
+    samples = [[_metric(name, cells) for name in metrics] for cells in groups]
+    entries = [_by_task(cells) for cells in groups]
+    losses = [[_losses(*entry) for entry in by_task.items()] for by_task in entries]
+    found = iter(estimates(list(chain.from_iterable((*samples, *losses)))))
+    by_group = [{name: next(found) for name in metrics} for _ in groups]
+    return [
+        Aggregate(means, {t: _forgotten(t, measured, next(found)) for t, measured in tasks.items()})
+        for means, tasks in zip(by_group, entries, strict=True)
+    ]
+
+
+def _metric(name: str, cells: Sequence[Cell]) -> Sample:
+    column = FACT_COLUMNS[name]
+    found = [(cell, getattr(cell.record.metrics, name, None)) for cell in cells]
+    values = [value for _, value in found if value is not None]
+    if not column.with_interval:
+        return Sample(values, None, column.bounds)
+    items = [per_fact(cell.facts, column) for cell, value in found if value is not None]
+    return Sample(values, items, column.bounds)
+
+
+def _by_task(cells: Sequence[Cell]) -> dict[str, list[Forgetting]]:
+    """Return what was forgotten by task, `[seeds]` each."""
+    found: dict[str, list[Forgetting]] = {}
+    for cell in cells:
+        for entry in cell.record.forgetting:
+            found.setdefault(entry.task, []).append(entry)
+    return dict(sorted(found.items()))
+
+
+def _losses(task: str, entries: Sequence[Forgetting]) -> Sample:
+    ends = [f(s) for e in entries for s in (e.base_items, e.tuned_items) if s for f in (min, max)]
+    bounds = DIFFERENCE if all(0 <= end <= 1 for end in ends) else UNBOUNDED
+    return Sample(
+        [entry.forgetting for entry in entries],
+        [item_losses(entry) for entry in entries],
+        NON_NEGATIVE if task == DRIFT else bounds,
+    )
+
+
+def _forgotten(task: str, entries: Sequence[Forgetting], lost: Estimate | None) -> Forgotten:
+    at_floor = all(entry.at_floor for entry in entries)
+    return Forgotten(
+        task=task,
+        base=float(np.mean([entry.base for entry in entries])),
+        tuned=float(np.mean([entry.tuned for entry in entries])),
+        at_floor=at_floor,
+        lost=None if at_floor else lost,
+    )

@@ -1,0 +1,209 @@
+"""What the report is made of: sections that may be compared, rows, cells; no computation.
+
+A section holds one base, one selection of facts, one prompt. A row of it is one method in one
+setting; its done cells, one per seed, are aggregated. A cell that is not done is a failure beside
+its row and is never averaged over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from bench.planning.tuning import Trial
+from bench.report.leaderboard.fact_table import FactRows
+from bench.report.statistics.comparison import Comparison
+from bench.report.statistics.intervals import Estimate, Floats, IntervalKind
+from bench.report.statistics.ranking import OverallRanks, RankInterval
+from bench.store.records import CellRecord, CellSpec, PhaseName, Status
+from tasks.forgetting.names import ForgettingKind
+
+DRIFT = ForgettingKind.DRIFT.value
+"""The forgetting task that needs no data: mean KL to the base, in nats per token."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell with its fact rows, sorted by fact id."""
+
+    record: CellRecord
+    facts: FactRows
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The facts as a frame, columns of `FactRow`: slow, for what shows or draws facts."""
+        return self.facts.frame
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that has no result, and why."""
+
+    cell_id: str
+    label: str
+    seed: int
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """One forgetting task over the seeds of a row; `lost` is None where the base is at floor."""
+
+    task: str
+    base: float
+    tuned: float
+    at_floor: bool
+    lost: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One phase: mean seconds with nothing cached, and the highest peak of memory in bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a row stands among the others of its section.
+
+    Attributes:
+        comparisons: Its differences to the reference by metric; empty for the reference itself.
+        rank: By the section's headline; None where nothing is ranked.
+        improvement: Share of the bootstrap draws in which it beats the reference, ties half.
+    """
+
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    rank: RankInterval | None = None
+    improvement: float | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate of a method: its cell on the tuning set, and what it scored there.
+
+    Attributes:
+        trial: What it is chosen by.
+        score: The trial's score with its interval over facts.
+        forgetting: By task, `drift` among them.
+    """
+
+    trial: Trial
+    cell: Cell
+    score: Estimate | None
+    forgetting: dict[str, Forgotten]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the setting of a row was chosen.
+
+    Attributes:
+        over: What was tuned.
+        tried: The candidates, by their values.
+        best: The one that is best on the tuning set; None where none ended well.
+        trained: The one whose cells on the reporting set the row shows: the best, unless that has
+            none yet.
+        earlier: Others with cells on the reporting set, which are not shown.
+    """
+
+    over: tuple[str, ...]
+    tried: tuple[Tried, ...]
+    best: Trial | None
+    trained: Trial | None
+    earlier: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one setting.
+
+    Attributes:
+        label: The method as people write it, with what sets it apart from other rows of it.
+        spec: Of its first cell; all but the seed is shared.
+        cells: The done ones, by seed.
+        forgetting: By task, `drift` among them.
+        standing: Against the reference and the other rows.
+        tuning: How its setting was chosen, where there was a choice.
+    """
+
+    label: str
+    spec: CellSpec
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+    metrics: dict[str, Estimate | None]
+    forgetting: dict[str, Forgotten]
+    phases: dict[PhaseName, Cost]
+    standing: Standing = field(default_factory=Standing)
+    tuning: Tuning | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that are done."""
+        return tuple(cell.record.spec.seed for cell in self.cells)
+
+    @property
+    def interval_kind(self) -> IntervalKind:
+        """What most of the row's intervals cover, by its number of seeds."""
+        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.TWO_SEEDS)
+        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS_AND_FACTS
+
+    def first(self, field: str) -> float | None:
+        """Return the first value that its done cells recorded for a field of the record."""
+        values = (getattr(cell.record, field) for cell in self.cells)
+        return next((value for value in values if value is not None), None)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that may be compared with each other, best first; `title` is unique.
+
+    Attributes:
+        headline: The metric that ranks are of.
+        reference: Label of the row that the others are compared with; empty where there is none.
+        ranked: By label the headline `[seeds, facts]` of the rows that can be ranked.
+    """
+
+    title: str
+    model: str
+    task: str
+    facts: int
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+    headline: str = "reliability"
+    reference: str = ""
+    ranked: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def done(self) -> tuple[Row, ...]:
+        """Rows with at least one done cell."""
+        return tuple(row for row in self.rows if row.cells)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds that any row has."""
+        return tuple(sorted({seed for row in self.rows for seed in row.seeds}))
+
+    @property
+    def forgetting_tasks(self) -> tuple[str, ...]:
+        """Names of the forgetting tasks, `drift` last."""
+        names = {name for row in self.rows for name in row.forgetting}
+        return tuple(sorted(names, key=lambda name: (name == DRIFT, name)))
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All sections, files of the folder that could not be read, and methods over all sections."""
+
+    sections: tuple[Section, ...]
+    problems: tuple[str, ...] = ()
+    overall: OverallRanks | None = None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all sections."""
+        return tuple(row for section in self.sections for row in section.rows)

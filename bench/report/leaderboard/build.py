@@ -1,0 +1,238 @@
+"""From records and fact rows to the rows of the leaderboard; pure functions, no output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from bench.planning.tuning import shown
+from bench.report.leaderboard.aggregates import Aggregate, aggregates
+from bench.report.leaderboard.board import Cell, Cost, Failure, Leaderboard, Row, Section, Tuning
+from bench.report.leaderboard.labels import setting_labels
+from bench.report.leaderboard.overall_ranks import overall_ranks
+from bench.report.leaderboard.standings import (
+    DEFAULT_REFERENCE,
+    check_reference,
+    headline,
+    ranked_values,
+    reference_row,
+    with_standings,
+)
+from bench.report.leaderboard.tuned_grids import Settled, reporting_spec, settle
+from bench.store.records import CellRecord, CellSpec, PhaseName, Status
+
+T = TypeVar("T")
+
+
+def build_leaderboard(
+    cells: Iterable[Cell], problems: Sequence[str] = (), reference: str | None = None
+) -> Leaderboard:
+    """Group cells into sections and rows, aggregate each row over its seeds, and compare rows.
+
+    Args:
+        cells: All cells of the board.
+        problems: Files that could not be read.
+        reference: The method that others are compared with; without it `lora`, where present.
+
+    Raises:
+        UsageError: No row is the reference that was asked for.
+    """
+    groups = by_section(cells, lambda cell: cell.record.spec)
+    return board_of([section_of(group, reference) for group in groups], problems, reference)
+
+
+def by_section(found: Iterable[T], spec: Callable[[T], CellSpec]) -> list[list[T]]:
+    """Group whatever has a spec into the sections of the board, in their order.
+
+    A candidate on a tuning set belongs to the section that the best one is reported in.
+    """
+    groups: dict[tuple[str, ...], list[T]] = {}
+    for one in found:
+        groups.setdefault(_section_key(reporting_spec(spec(one))), []).append(one)
+    return [groups[key] for key in sorted(groups)]
+
+
+@dataclass(frozen=True, slots=True)
+class Untitled:
+    """A section whose title is its name as yet; `spec` tells it from others of that name."""
+
+    section: Section
+    spec: CellSpec
+
+
+def section_of(cells: Iterable[Cell], reference: str | None = None) -> Untitled:
+    """Aggregate each row of a section over its seeds, and compare rows.
+
+    Args:
+        cells: Everything that `by_section` says belongs to it; at least one.
+        reference: The method that others are compared with; without it `lora`, where present.
+    """
+    settled = settle(cells)
+    entries = sorted([*_trained(settled), *_untrained(settled)], key=lambda e: _row_key(e.spec))
+    spec = entries[0].spec
+    return Untitled(_section(_name(spec), entries, reference or DEFAULT_REFERENCE), spec)
+
+
+def _name(spec: CellSpec) -> str:
+    return f"{spec.model} on {spec.task}"
+
+
+def section_titles(specs: Sequence[CellSpec]) -> list[str]:
+    """Return the titles of sections, of which each spec is one of a row's."""
+    return setting_labels([(_name(spec), spec) for spec in specs], of_sections=True)
+
+
+def board_of(
+    found: Sequence[Untitled], problems: Sequence[str] = (), reference: str | None = None
+) -> Leaderboard:
+    """Put sections together; arguments and errors are those of `build_leaderboard`."""
+    titles = section_titles([one.spec for one in found])
+    sections = [replace(u.section, title=title) for u, title in zip(found, titles, strict=True)]
+    board = Leaderboard(tuple(sections), tuple(problems), overall_ranks(sections))
+    if reference is not None:
+        check_reference(reference, board.rows)
+    return board
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a row is made of; `spec` is that of all its cells but for the seed."""
+
+    spec: CellSpec
+    cells: tuple[Cell, ...]
+    tuning: Tuning | None
+
+
+def _trained(settled: Settled) -> list[_Entry]:
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in sorted(settled.cells, key=lambda cell: cell.record.spec.seed):
+        groups.setdefault(_row_key(cell.record.spec), []).append(cell)
+    return [
+        _Entry(cells[0].record.spec, tuple(cells), settled.tunings.get(cells[0].record.cell_id))
+        for cells in groups.values()
+    ]
+
+
+def _untrained(settled: Settled) -> list[_Entry]:
+    return [
+        _Entry(reporting_spec((tuning.best or tuning.tried[0].trial).spec), (), tuning)
+        for tuning in settled.untrained
+    ]
+
+
+def _section_key(spec: CellSpec) -> tuple[str, ...]:
+    return (
+        spec.model,
+        spec.task,
+        spec.dtype,
+        spec.model_revision,
+        f"{spec.facts:09d}",
+        spec.facts_digest,
+        spec.prompt_digest,
+    )
+
+
+def _row_key(spec: CellSpec) -> tuple[str, ...]:
+    content = spec.model_dump(exclude={"seed": True, "tuned": {"over"}})
+    return (spec.asked, *(str(value) for value in content.values()))
+
+
+def _section(title: str, entries: list[_Entry], reference: str) -> Section:
+    labels = setting_labels([(entry.spec.asked, entry.spec) for entry in entries])
+    rows = [_row(*parts) for parts in zip(labels, entries, aggregates(_done(entries)), strict=True)]
+    ranked = sorted(rows, key=_rank)
+    against = reference_row(ranked, reference)
+    spec, values = entries[0].spec, ranked_values(ranked)
+    return Section(
+        title=title,
+        model=spec.model,
+        task=spec.task,
+        facts=spec.facts,
+        rows=with_standings(ranked, against, values),
+        warnings=(*_warnings(rows), *_mixed_items(rows)),
+        headline=headline(rows),
+        reference=against.label if against else "",
+        ranked=values,
+    )
+
+
+def _rank(row: Row) -> tuple[bool, float, float, str]:
+    """Sort key: facts learned that were unknown, then all facts; rows without a result last."""
+    values = [row.metrics[name] for name in ("reliability_unknown", "reliability")]
+    unknown, overall = (-1.0 if entry is None else entry.value for entry in values)
+    return (not row.cells, -unknown, -overall, row.label)
+
+
+def _done(entries: Sequence[_Entry]) -> list[list[Cell]]:
+    return [[c for c in entry.cells if c.record.status is Status.DONE] for entry in entries]
+
+
+def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
+    [done] = _done([entry])
+    failed = [cell for cell in entry.cells if cell.record.status is not Status.DONE]
+    return Row(
+        label=label,
+        spec=entry.spec,
+        cells=tuple(done),
+        failures=(*(_failure(label, cell.record) for cell in failed), *_untried(label, entry)),
+        metrics=found.metrics,
+        forgetting=found.forgetting,
+        phases=_costs(done),
+        tuning=entry.tuning,
+    )
+
+
+def _failure(label: str, record: CellRecord) -> Failure:
+    return Failure(record.cell_id, label, record.spec.seed, record.status, record.reason)
+
+
+def _untried(label: str, entry: _Entry) -> list[Failure]:
+    """Return the candidates of a method of which none ended well."""
+    tuning = entry.tuning
+    if entry.cells or tuning is None or tuning.best is not None:
+        return []
+    return [
+        _failure(f"{label}, {shown(tried.trial.spec, tuning.over)}", tried.cell.record)
+        for tried in tuning.tried
+    ]
+
+
+def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:
+    found = {
+        name: [cell.record.phases[name] for cell in cells if name in cell.record.phases]
+        for name in PhaseName
+    }
+    return {
+        name: Cost(
+            seconds=float(np.mean([phase.seconds_cold for phase in phases])),
+            peak_bytes=max(phase.peak_bytes for phase in phases),
+        )
+        for name, phases in found.items()
+        if phases
+    }
+
+
+def _warnings(rows: list[Row]) -> list[str]:
+    """Return the cells' own warnings, once each, with the rows that have them."""
+    rows_of: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in {w: None for cell in row.cells for w in cell.record.warnings}:
+            rows_of.setdefault(warning, []).append(row.label)
+    return [f"{', '.join(labels)}: {warning}" for warning, labels in rows_of.items()]
+
+
+def _mixed_items(rows: list[Row]) -> list[str]:
+    """Warn where one forgetting task was measured on different items: rows do not compare."""
+    digests: dict[str, set[str]] = {}
+    for row in rows:
+        for cell in row.cells:
+            for entry in cell.record.forgetting:
+                digests.setdefault(entry.task, set()).add(entry.digest)
+    return [
+        f"{task}: measured on {len(found)} different sets of items, so its rows do not compare"
+        for task, found in sorted(digests.items())
+        if len(found) > 1
+    ]

@@ -1,0 +1,103 @@
+"""Ranks over several tasks and models: of the methods that have a result in every section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.report.leaderboard.board import Section
+from bench.report.statistics.intervals import CONFIDENCE, Floats
+from bench.report.statistics.ranking import DRAWS, Overall, OverallRanks, bootstrap_means, ranks
+from bench.report.tables.format import MISSING
+
+
+def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
+    """Rank methods over sections; None where fewer than two methods are in two or more."""
+    found = [section.ranked for section in sections if section.done]
+    if len(found) < 2:
+        return None
+    common = [label for label in found[0] if all(label in values for values in found)]
+    if len(common) < 2:
+        return None
+    drawn = _over_sections([_draws(values, common, place) for place, values in enumerate(found)])
+    points = np.mean([_point(values, common) for values in found], axis=0)
+    reference = _reference(sections, common)
+    methods = _summaries(common, points, drawn, reference)
+    labels = {label for values in found for label in values}
+    left_out = tuple(sorted(labels - set(common)))
+    ordered = sorted(methods, key=lambda method: (method.rank, method.label))
+    return OverallRanks(tuple(ordered), len(found), reference, left_out)
+
+
+def _draws(values: Mapping[str, Floats], labels: list[str], place: int) -> Floats:
+    """Return ranks `[methods, draws]` within one section."""
+    return ranks(bootstrap_means([values[label] for label in labels], seed=place), "average")
+
+
+def _point(values: Mapping[str, Floats], labels: list[str]) -> Floats:
+    means = np.array([[values[label].mean()] for label in labels])
+    return ranks(means, "average")[:, 0]
+
+
+def _over_sections(by_section: list[Floats]) -> Floats:
+    """Return mean ranks `[methods, draws]` over sections drawn with replacement."""
+    count = len(by_section)
+    chosen = np.random.default_rng(0).integers(count, size=(count, DRAWS))
+    drawn = np.zeros_like(by_section[0])
+    for place, ranked in enumerate(by_section):
+        drawn += np.sum(chosen == place, axis=0) * ranked
+    return drawn / count
+
+
+def _reference(sections: Sequence[Section], common: list[str]) -> str:
+    names = {section.reference for section in sections}
+    return next(iter(names)) if len(names) == 1 and names <= set(common) else ""
+
+
+def _summaries(labels: list[str], points: Floats, drawn: Floats, reference: str) -> list[Overall]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1)
+    against = drawn[labels.index(reference)] if reference else None
+    return [
+        Overall(
+            label=label,
+            rank=float(points[place]),
+            low=float(low[place]),
+            high=float(high[place]),
+            improvement=None
+            if against is None or label == reference
+            else float(np.mean(drawn[place] < against) + np.mean(drawn[place] == against) / 2),
+        )
+        for place, label in enumerate(labels)
+    ]
+
+
+def overall_headers(found: OverallRanks) -> list[str]:
+    """Return the headers of the table of methods over all sections."""
+    versus = [f"ranks before {found.reference}"] if found.reference else []
+    return ["method", "mean rank ↓", *versus]
+
+
+def overall_lines(found: OverallRanks) -> list[list[str]]:
+    """Return the table's lines as text, not escaped."""
+    return [
+        [method.label, f"{method.rank:.1f} [{method.low:.1f}, {method.high:.1f}]"]
+        + ([_probability(method)] if found.reference else [])
+        for method in found.methods
+    ]
+
+
+def overall_remark(found: OverallRanks) -> str:
+    """Say what was ranked, and which methods could not be."""
+    said = (
+        f"Over {found.sections} tasks and models, each counted once; intervals are a bootstrap "
+        "over them, seeds and facts."
+    )
+    if found.left_out:
+        said += f" Without a result in each, so not ranked: {', '.join(found.left_out)}."
+    return said
+
+
+def _probability(method: Overall) -> str:
+    return MISSING if method.improvement is None else f"{100 * method.improvement:.0f} %"

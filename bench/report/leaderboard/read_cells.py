@@ -1,0 +1,66 @@
+"""Reads fact rows into the cells that the report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bench.report.leaderboard.board import Cell
+from bench.report.leaderboard.fact_table import COLUMNS, FactRows, fact_rows
+from bench.store.records import CellRecord
+from bench.store.store import DamagedRowsError, ResultsStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def readable_cells(
+    store: ResultsStore,
+    records: Sequence[CellRecord],
+    without: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[list[Cell], list[str]]:
+    """Read fact rows as `load_cells` does; a damaged file becomes a line, and its cell is absent.
+
+    Args:
+        store: The results folder.
+        records: Of the cells.
+        without: Why a cell is damaged, by its id, where that is known.
+    """
+    tables = {r.cell_id: _table(store, r.cell_id, without) for r in records}
+    problems = [f"cells/{i}.json: {why}" for i, why in tables.items() if isinstance(why, str)]
+    whole = {i: table for i, table in tables.items() if not isinstance(table, str)}
+    return _cells(store, [r for r in records if r.cell_id in whole], whole), problems
+
+
+def load_cells(store: ResultsStore, records: Sequence[CellRecord]) -> list[Cell]:
+    """Read the records' fact rows, in the order of the facts' ids.
+
+    Raises:
+        UsageError: A file is damaged.
+    """
+    tables = {record.cell_id: store.fact_table(record.cell_id, COLUMNS) for record in records}
+    return _cells(store, records, tables)
+
+
+def unread_cell(store: ResultsStore, record: CellRecord) -> Cell:
+    """Return a cell whose fact rows are read when they are asked for."""
+    return Cell(record, FactRows(partial(store.fact_table, record.cell_id)))
+
+
+def _cells(
+    store: ResultsStore, records: Sequence[CellRecord], tables: Mapping[str, pa.Table]
+) -> list[Cell]:
+    """Put records together with their fact rows; texts are read when they are asked for."""
+    ids = [record.cell_id for record in records]
+    rows = fact_rows([tables[i] for i in ids], [partial(store.fact_table, i) for i in ids])
+    return [Cell(*pair) for pair in zip(records, rows, strict=True)]
+
+
+def _table(store: ResultsStore, cell_id: str, without: Mapping[str, str]) -> pa.Table | str:
+    """Return a cell's numbers, or one line on why it does not count."""
+    try:
+        return without.get(cell_id) or store.fact_table(cell_id, COLUMNS)
+    except DamagedRowsError as error:
+        return str(error)

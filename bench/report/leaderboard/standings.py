@@ -1,0 +1,172 @@
+"""Where each row of a section stands: its differences to the reference, and its rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
+from bench.report.leaderboard.measures import FACT_COLUMNS, item_losses, per_fact
+from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
+from bench.report.statistics.intervals import DIFFERENCE, UNBOUNDED, Floats
+from bench.report.statistics.ranking import bootstrap_means, improvement, rank_intervals
+from tasks.errors import unknown_name
+
+DEFAULT_REFERENCE = "lora"
+HEADLINES = ("reliability_unknown", "reliability")
+COMPARED = ("reliability", "reliability_unknown", "generality", "locality", "updated", "still_old")
+"""Metrics of facts that are compared; all forgetting tasks are too, as `forgetting.<task>`."""
+
+_LESS_IS_BETTER = frozenset({"still_old"})
+
+
+def forgetting_metric(task: str) -> str:
+    """Return the name of a forgetting task's metric: `forgetting.elements`, or `drift`."""
+    return task if task == DRIFT else f"forgetting.{task}"
+
+
+def check_reference(reference: str, rows: Sequence[Row]) -> None:
+    """Check that some row is a reference that was asked for.
+
+    Raises:
+        UsageError: None is; names near ones.
+    """
+    if not any(_is(reference, row) for row in rows):
+        raise unknown_name("reference", reference, {row.spec.asked for row in rows})
+
+
+def reference_row(rows: Sequence[Row], reference: str) -> Row | None:
+    """Return the row that others are compared with: of several settings, the first of `rows`."""
+    return next((row for row in rows if row.cells and _is(reference, row)), None)
+
+
+def _is(reference: str, row: Row) -> bool:
+    return reference in (row.label, row.spec.asked, row.spec.recipe)
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """Return the metric that rows are ranked by: facts the base did not answer, if it left any."""
+    present = (name for name in HEADLINES if any(row.metrics[name] for row in rows))
+    return next(present, HEADLINES[-1])
+
+
+def with_standings(
+    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Floats]
+) -> tuple[Row, ...]:
+    """Return the rows with their standings; without a reference they have ranks alone.
+
+    Args:
+        rows: Of a section.
+        reference: The one that others are compared with.
+        ranked_by: What `ranked_values` says of the rows.
+    """
+    columns = compare_columns(rows, reference, _metrics(rows)) if reference is not None else {}
+    ranked = _ranked(ranked_by, reference)
+    return tuple(
+        replace(row, standing=_standing(index, row, columns, ranked))
+        for index, row in enumerate(rows)
+    )
+
+
+def _standing(
+    index: int,
+    row: Row,
+    columns: dict[str, list[Comparison | None]],
+    ranked: dict[str, Standing],
+) -> Standing:
+    found = {name: column[index] for name, column in columns.items()}
+    comparisons = {name: c for name, c in found.items() if c is not None}
+    return replace(ranked.get(row.label, Standing()), comparisons=comparisons)
+
+
+def compare_rows(
+    rows: Sequence[Row], reference: Row | None, metric: str
+) -> list[Comparison | None]:
+    """Compare each row with the reference in one metric, Holm's correction over them.
+
+    None for the reference itself, and for rows that share no seed or no items with it.
+    """
+    if reference is None:
+        return [None] * len(rows)
+    return compare_columns(rows, reference, [metric])[metric]
+
+
+def compare_columns(
+    rows: Sequence[Row], reference: Row, metrics: Sequence[str]
+) -> dict[str, list[Comparison | None]]:
+    """Compare each row with the reference in several metrics, each as `compare_rows` does."""
+    others = [row for row in rows if row.label != reference.label]
+    against = {metric: measured(reference, metric) for metric in metrics}
+    pairs = [(measured(row, metric), against[metric]) for metric in metrics for row in others]
+    found = iter(compare_all(pairs))
+    return {
+        metric: corrected([None if row.label == reference.label else next(found) for row in rows])
+        for metric in metrics
+    }
+
+
+def measured(row: Row, metric: str) -> Measured:
+    """Return one metric of a row, per seed and fact or item."""
+    if metric in FACT_COLUMNS:
+        column = FACT_COLUMNS[metric]
+        values = {_seed(cell): per_fact(cell.facts, column) for cell in row.cells}
+        more_is_better = metric not in _LESS_IS_BETTER
+        return Measured(values, DIFFERENCE, more_is_better=more_is_better)
+    return _forgotten(row, metric)
+
+
+def _forgotten(row: Row, metric: str) -> Measured:
+    entries = {
+        _seed(cell): entry
+        for cell in row.cells
+        for entry in cell.record.forgetting
+        if forgetting_metric(entry.task) == metric and not entry.at_floor
+    }
+    return Measured(
+        by_seed={seed: item_losses(entry) for seed, entry in entries.items()},
+        bounds=UNBOUNDED,
+        more_is_better=False,
+        items={seed: entry.digest for seed, entry in entries.items()},
+    )
+
+
+def _seed(cell: Cell) -> int:
+    return cell.record.spec.seed
+
+
+def _metrics(rows: Sequence[Row]) -> list[str]:
+    tasks = sorted({task for row in rows for task in row.forgetting})
+    present = [name for name in COMPARED if any(row.metrics[name] for row in rows)]
+    return [*present, *(forgetting_metric(task) for task in tasks)]
+
+
+def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, Standing]:
+    """Return by label the rank of each row that can be ranked, two or more, without comparisons."""
+    if len(values) < 2:
+        return {}
+    means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))
+    intervals = rank_intervals(np.stack(list(means.values())))
+    against = means.get(reference.label) if reference else None
+    return {
+        label: Standing(
+            rank=interval,
+            improvement=None
+            if against is None or (reference and label == reference.label)
+            else improvement(means[label], against),
+        )
+        for label, interval in zip(values, intervals, strict=True)
+    }
+
+
+def ranked_values(rows: Sequence[Row]) -> dict[str, Floats]:
+    """Return by label the headline `[seeds, facts]` of the rows that have the section's facts."""
+    name = headline(rows)
+    found = {row.label: list(measured(row, name).by_seed.values()) for row in rows if row.cells}
+    facts = max((len(values) for seeds in found.values() for values in seeds), default=0)
+    return {
+        label: np.stack(seeds)
+        for label, seeds in found.items()
+        if facts and all(len(values) == facts for values in seeds)
+    }

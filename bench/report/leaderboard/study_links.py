@@ -1,0 +1,58 @@
+"""The studies of a results folder, as the report shows them: title, picture, links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bench.report.tables.format import plain
+from bench.studies import FOLDER
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study.
+
+    Attributes:
+        title: The heading of its `.md`.
+        picture: Address of its `.svg`, relative to the results folder.
+        svg: The picture itself.
+        files: Addresses of its table, for people and for programs, by what they hold.
+    """
+
+    title: str
+    picture: str
+    svg: bytes
+    files: dict[str, str]
+
+
+def found_studies(folder: Path) -> tuple[Study, ...]:
+    """Return the studies below a results folder that have both a table and a picture, by name."""
+    tables = sorted((folder / FOLDER).glob("*.md"))
+    return tuple(_study(path) for path in tables if path.with_suffix(".svg").is_file())
+
+
+def _study(path: Path) -> Study:
+    forms = {"table": ".md", "numbers": ".csv"}
+    return Study(
+        title=_title(path),
+        picture=_address(path.with_suffix(".svg")),
+        svg=path.with_suffix(".svg").read_bytes(),
+        files={
+            name: _address(path.with_suffix(suffix))
+            for name, suffix in forms.items()
+            if path.with_suffix(suffix).is_file()
+        },
+    )
+
+
+def _title(path: Path) -> str:
+    """Return the first heading, or the name of the file where it has none."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    heading = next((line for line in lines if line.startswith("# ")), "")
+    return plain(heading.removeprefix("# ").strip()) or path.stem
+
+
+def _address(path: Path) -> str:
+    return quote(f"{FOLDER}/{path.name}")

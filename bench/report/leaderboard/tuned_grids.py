@@ -1,0 +1,148 @@
+"""From the cells of tuned grids to what the leaderboard shows of them: the best candidates' cells.
+
+The candidates of a method are all its cells on one tuning set that differ in nothing but what was
+tuned. They are compared anew, from the cells alone, so that grids which tried other values at other
+times count as one. Of a method's cells on the reporting set those of its best candidate are shown;
+others were trained when fewer candidates had been tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from bench.planning.tuning import (
+    FIELDS,
+    RECIPE_FIELDS,
+    RUN_PARAMETERS,
+    Trial,
+    best_trial,
+    candidate_of,
+    order,
+    shown,
+    trial_of,
+)
+from bench.report.leaderboard.aggregates import Aggregate, aggregates
+from bench.report.leaderboard.board import Cell, Tried, Tuning
+from bench.store.records import CellSpec
+from tasks.division import FactSet
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass
+class Settled:
+    """What a board shows of the cells of a folder.
+
+    Attributes:
+        cells: Those that were not tuned, and those of the best candidates.
+        tunings: How cells that are shown were tuned, by their ids.
+        untrained: Tunings that no cell on the reporting set has come of.
+    """
+
+    cells: list[Cell] = field(default_factory=list)
+    tunings: dict[str, Tuning] = field(default_factory=dict)
+    untrained: list[Tuning] = field(default_factory=list)
+
+
+def settle(cells: Iterable[Cell]) -> Settled:
+    """Choose what is shown of all cells of a folder."""
+    settled = Settled()
+    for place, members in _grouped(cells, _place).items():
+        if place is None:
+            settled.cells += members
+            continue
+        over = _over(members)
+        for group in _grouped(members, partial(_fixed, over)).values():
+            _settle(group, over, settled)
+    return settled
+
+
+def reporting_spec(spec: CellSpec) -> CellSpec:
+    """Return the spec that a candidate's cells on the reporting set have, but for their seeds."""
+    tuned = spec.tuned
+    if tuned is None or tuned.fact_set is FactSet.REPORTING:
+        return spec
+    other = {"other_digest": spec.facts_digest, "other_facts": spec.facts}
+    role = tuned.model_copy(update={"fact_set": FactSet.REPORTING, **other})
+    facts = {"facts_digest": tuned.other_digest, "facts": tuned.other_facts}
+    return spec.model_copy(update={**facts, "tuned": role})
+
+
+def _grouped(cells: Iterable[Cell], key: Callable[[CellSpec], K]) -> dict[K, list[Cell]]:
+    groups: dict[K, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(key(cell.record.spec), []).append(cell)
+    return groups
+
+
+def _place(spec: CellSpec) -> Hashable:
+    """Return what all cells of a tuned method share; None for a cell that was not tuned."""
+    if spec.tuned is None:
+        return None
+    spec = reporting_spec(spec)
+    given = spec.model_dump(exclude={"seed", *FIELDS.values(), *RECIPE_FIELDS, "method"})
+    tuned = {name: value for name, value in given.pop("tuned").items() if name != "over"}
+    return (*given.values(), *tuned.values())
+
+
+def _over(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Return everything that was tuned for a method, run options first."""
+    found = {name: None for c in cells if c.record.spec.tuned for name in c.record.spec.tuned.over}
+    known = [name for name in RUN_PARAMETERS if name in found]
+    return (*known, *sorted(set(found) - set(known)))
+
+
+def _fixed(over: Sequence[str], spec: CellSpec) -> Hashable:
+    """Return what candidates of one choice share beside their place: all that is not tuned."""
+    fixed = [name for option, name in FIELDS.items() if option not in over]
+    recipes = () if set(over) - set(RUN_PARAMETERS) else RECIPE_FIELDS
+    return tuple(getattr(spec, name) for name in (*fixed, *recipes))
+
+
+def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) -> None:
+    by_set = _grouped(members, lambda spec: spec.fact_set)
+    reporting = _grouped(by_set.get(FactSet.REPORTING, ()), candidate_of)
+    tried = _of_one_seed(by_set.get(FactSet.TUNING, ()))
+    trials = [trial_of(cell.record) for cell in tried]
+    best = best_trial(trials)
+    trained = best_trial([trial for trial in trials if candidate_of(trial.spec) in reporting])
+    wanted = reporting if trained is None else {candidate_of(trained.spec)}
+    kept = [cell for key, cells in reporting.items() if key in wanted for cell in cells]
+    settled.cells += kept
+    if not tried:
+        return
+    others = [cells[0].record.spec for key, cells in reporting.items() if key not in wanted]
+    tuning = Tuning(
+        over=over,
+        tried=tuple(_all_tried(tried, trials)),
+        best=best,
+        trained=trained,
+        earlier=tuple(shown(spec, over) for spec in sorted(others, key=order)),
+    )
+    settled.tunings |= {cell.record.cell_id: tuning for cell in kept}
+    settled.untrained += [] if kept else [tuning]
+
+
+def _of_one_seed(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the candidates of the seed that most were tried with, by their values."""
+    seeds = _grouped(cells, lambda spec: spec.seed)
+    found = max(seeds.items(), key=lambda entry: (len(entry[1]), -entry[0]), default=(0, []))
+    return sorted(found[1], key=lambda cell: order(cell.record.spec))
+
+
+def _all_tried(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Tried]:
+    measures = sorted({trial.measure for trial in trials})
+    found = aggregates([[cell] for cell in cells], measures)
+    return [_tried(*parts) for parts in zip(cells, trials, found, strict=True)]
+
+
+def _tried(cell: Cell, trial: Trial, found: Aggregate) -> Tried:
+    return Tried(
+        trial=trial,
+        cell=cell,
+        score=None if trial.score is None else found.metrics[trial.measure],
+        forgetting=found.forgetting,
+    )

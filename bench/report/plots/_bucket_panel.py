@@ -1,0 +1,110 @@
+"""A panel with buckets of distance across: in each, a mark with its interval per line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bench.report.leaderboard.board import Section
+from bench.report.leaderboard.distance_buckets import (
+    DISTANCE_LABEL,
+    Bucket,
+    Bucketing,
+    Measure,
+    by_bucket,
+    distances_of,
+    edges_of,
+)
+from bench.report.plots._style import MethodStyle, Styles, error
+from bench.report.statistics.intervals import Estimate
+
+_SPREAD = 0.8
+_STEP = 0.14
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One method, or one model: its look and its value in each bucket."""
+
+    style: MethodStyle
+    found: Sequence[Estimate | None]
+
+
+def population(unknown_only: bool) -> str:
+    """Name the facts of a panel."""
+    return "facts the base did not answer" if unknown_only else "all facts"
+
+
+def section_buckets(section: Section, bucketing: Bucketing, unknown_only: bool) -> list[Bucket]:
+    """Return the buckets of a section's facts, the same for all its rows."""
+    return bucketing(distances_of(section.done[0], unknown_only))
+
+
+def method_panel(
+    axes: Axes,
+    section: Section,
+    styles: Styles,
+    measure: Measure,
+    bucketing: Bucketing,
+    *,
+    unknown_only: bool,
+) -> None:
+    """Draw a measure by bucket, a line per method; says so where there are no such facts."""
+    buckets = section_buckets(section, bucketing, unknown_only)
+    count = sum(bucket.n for bucket in buckets)
+    axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
+    axes.set_xlabel(DISTANCE_LABEL)
+    if not buckets:
+        empty(axes)
+        return
+    lines = [
+        Line(
+            styles[row.label],
+            by_bucket(row, edges_of(buckets), measure, unknown_only=unknown_only),
+        )
+        for row in section.done
+    ]
+    draw_lines(axes, lines, measure.scale)
+    axes.set_xticks(range(len(buckets)), [bucket.label for bucket in buckets], fontsize=8)
+
+
+def empty(axes: Axes) -> None:
+    """Say that a panel has no facts."""
+    axes.set_xticks([])
+    axes.text(0.5, 0.5, "no such facts", transform=axes.transAxes, ha="center", color="0.4")
+
+
+def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:
+    """Draw the marks of all lines side by side, every second bucket on a shaded band."""
+    buckets = len(lines[0].found)
+    for number in range(1, buckets, 2):
+        axes.axvspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
+    for index, line in enumerate(lines):
+        _marks(axes, line, _dodge(index, len(lines)), scale)
+    axes.set_xlim(-0.5, buckets - 0.5)
+    axes.grid(visible=False, axis="x")
+
+
+def _dodge(index: int, count: int) -> float:
+    """Return how far a line's marks are moved aside, so that bars do not cover each other."""
+    return 0.0 if count == 1 else (index / (count - 1) - 0.5) * min(_SPREAD, _STEP * count)
+
+
+def _marks(axes: Axes, line: Line, offset: float, scale: float) -> None:
+    present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
+    if not present:
+        return
+    bars = [error(entry.value, entry.interval) for _, entry in present]
+    axes.errorbar(
+        [i + offset for i, _ in present],
+        [scale * entry.value for _, entry in present],
+        yerr=scale * np.array(bars).T,
+        color=line.style.color,
+        marker=line.style.marker,
+        linestyle="none",
+        markersize=4.5,
+        elinewidth=0.9,
+    )

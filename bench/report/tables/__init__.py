@@ -1,0 +1,1 @@
+"""The leaderboard as text: Markdown, LaTeX, CSV and the terminal."""

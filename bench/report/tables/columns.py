@@ -1,0 +1,180 @@
+"""The columns that people read, once for Markdown, HTML and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bench.report.leaderboard.board import DRIFT, Row, Section
+from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.statistics.comparison import Verdict
+from bench.report.statistics.intervals import Estimate
+from bench.report.tables import format as wording
+from bench.store.records import PhaseName
+
+AT_FLOOR = "at floor"
+REFERENCE = "reference"
+MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈"}
+"""How a row compares with the reference; beside the values themselves a tie has no mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table cell: its text, the number it sorts by, and the interval behind it."""
+
+    text: str
+    number: float | None = None
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        header: Short name with its unit.
+        better: `↑` where more is better, `↓` where less is, empty where it is a matter of fact.
+        show: The cell of a row.
+        scale: The range that interval bars are drawn over; None draws none.
+    """
+
+    header: str
+    better: str
+    show: Callable[[Row], Shown]
+    scale: tuple[float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        """The header with its direction."""
+        return f"{self.header} {self.better}".strip()
+
+
+def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
+    """Return what was learned and what was kept; columns without any value are left out.
+
+    Args:
+        section: Of the table.
+        versus: Whether differences to the reference have a column of their own.
+    """
+    columns = [
+        Column("reliability %", "↑", partial(_share, "reliability"), (0, 1)),
+        Column("reliability unknown %", "↑", partial(_share, "reliability_unknown"), (0, 1)),
+        *_standing_columns(section, versus),
+        Column("updated %", "↑", partial(_share, "updated"), (0, 1)),
+        Column("still old %", "↓", partial(_share, "still_old"), (0, 1)),
+        Column("generality %", "↑", partial(_share, "generality"), (0, 1)),
+        Column("locality %", "↑", partial(_share, "locality"), (0, 1)),
+        *(_forgetting_column(task) for task in section.forgetting_tasks),
+    ]
+    always = columns[:2]
+    return [c for c in columns if c in always or any(_present(c, row) for row in section.done)]
+
+
+def cost_columns(section: Section) -> list[Column]:
+    """Return what it cost: parameters, operations, time and memory per phase."""
+    return [
+        Column("trainable parameters", "↓", _parameters),
+        Column("training compute", "↓", _flops),
+        *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
+        *(Column(f"{name.value} memory", "↓", partial(_memory, name)) for name in _phases(section)),
+    ]
+
+
+def brief_columns(section: Section) -> list[Column]:
+    """Return the columns for where room is short: one peak of memory, no column of differences."""
+    return [
+        *quality_columns(section, versus=False),
+        Column("trainable parameters", "↓", _parameters),
+        *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
+        Column("peak memory", "↓", _peak),
+    ]
+
+
+def _phases(section: Section) -> list[PhaseName]:
+    return [name for name in PhaseName if any(name in row.phases for row in section.done)]
+
+
+def _present(column: Column, row: Row) -> bool:
+    return column.show(row).text != wording.MISSING
+
+
+def _standing_columns(section: Section, versus: bool) -> list[Column]:
+    rank = Column("rank", "", _rank)
+    if not versus or not any(row.standing.comparisons for row in section.rows):
+        return [rank]
+    show = partial(_versus, section.headline, section.reference)
+    return [rank, Column(f"vs {section.reference}, points", "", show)]
+
+
+def _rank(row: Row) -> Shown:
+    rank = row.standing.rank
+    if rank is None:
+        return Shown(wording.MISSING)
+    return Shown(wording.rank(rank), (rank.low + rank.high) / 2)
+
+
+def _versus(metric: str, reference: str, row: Row) -> Shown:
+    if row.label == reference:
+        return Shown(REFERENCE, 0.0)
+    found = row.standing.comparisons.get(metric)
+    if found is None:
+        return Shown(wording.MISSING)
+    text = f"{MARKS[found.verdict]} {wording.points_interval(found.difference)}"
+    return Shown(text, found.difference.value, found.difference)
+
+
+def _marked(text: str, metric: str, row: Row) -> str:
+    """Add the mark of a metric that differs from the reference's."""
+    found = row.standing.comparisons.get(metric)
+    distinct = found is not None and found.verdict is not Verdict.TIE
+    return f"{text} {MARKS[found.verdict]}" if found and distinct else text
+
+
+def _share(metric: str, row: Row) -> Shown:
+    found = row.metrics[metric]
+    text = _marked(wording.percent_interval(found), metric, row)
+    return Shown(text, found.value if found else None, found)
+
+
+def _forgetting_column(task: str) -> Column:
+    header = "drift nats" if task == DRIFT else f"forgets {task} %"
+    return Column(header, "↓", partial(_forgotten, task))
+
+
+def _forgotten(task: str, row: Row) -> Shown:
+    found = row.forgetting.get(task)
+    if found is None:
+        return Shown(wording.MISSING)
+    if found.lost is None:
+        return Shown(AT_FLOOR)
+    write = wording.nats_interval if task == DRIFT else wording.points_interval
+    text = _marked(write(found.lost), forgetting_metric(task), row)
+    return Shown(text, found.lost.value, found.lost)
+
+
+def _parameters(row: Row) -> Shown:
+    found = row.first("parameters")
+    return Shown(wording.count(found), found)
+
+
+def _flops(row: Row) -> Shown:
+    found = row.first("flops")
+    return Shown(wording.operations(found), found)
+
+
+def _seconds(phase: PhaseName, row: Row) -> Shown:
+    cost = row.phases.get(phase)
+    seconds = cost.seconds if cost else None
+    return Shown(wording.duration(seconds), seconds)
+
+
+def _memory(phase: PhaseName, row: Row) -> Shown:
+    cost = row.phases.get(phase)
+    peak = cost.peak_bytes if cost else None
+    return Shown(wording.memory(peak), peak)
+
+
+def _peak(row: Row) -> Shown:
+    peak = max((cost.peak_bytes for cost in row.phases.values()), default=None)
+    return Shown(wording.memory(peak), peak)

@@ -1,0 +1,133 @@
+"""Numbers and texts as people read them; nothing a model said reaches a reader unescaped."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+from bench.report.statistics.intervals import Estimate
+from bench.report.statistics.ranking import RankInterval
+
+MISSING = "-"
+"""Shown where there is no value: an empty denominator is never 0 or 1."""
+
+_JOINERS = "\u200c\u200d"  # Written in Persian and Indic words and in emoji; harmless.
+_SIGNED_ZERO = re.compile(r"^[+-]0$")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
+
+
+def percent(value: float) -> str:
+    """Write a share in percent, without the sign: `95.3`."""
+    return f"{_unsigned_zero(100 * value, 1):.1f}"
+
+
+def points(value: float) -> str:
+    """Write a difference of shares in percentage points, with its sign: `+2.5`."""
+    shown = _unsigned_zero(100 * value, 1)
+    return f"{shown:+.1f}" if shown else "0.0"
+
+
+def percent_interval(estimate: Estimate | None) -> str:
+    """Write a share with its interval, in percent: `95.3 [88, 99]`."""
+    if estimate is None:
+        return MISSING
+    return percent(estimate.value) + _bracket(estimate, 100, "{:.0f}")
+
+
+def points_interval(estimate: Estimate | None) -> str:
+    """Write a difference of shares with its interval: `+2.5 [-1, +6]`."""
+    if estimate is None:
+        return MISSING
+    return points(estimate.value) + _bracket(estimate, 100, "{:+.0f}")
+
+
+def nats_interval(estimate: Estimate | None) -> str:
+    """Write a divergence with its interval: `0.123 [0.10, 0.15]`."""
+    if estimate is None:
+        return MISSING
+    return f"{_unsigned_zero(estimate.value, 3):.3f}" + _bracket(estimate, 1, "{:.2f}")
+
+
+def rank(found: RankInterval) -> str:
+    """Write the ranks that a method may have: `1-3`, or `2` where it is certain."""
+    return f"{found.low}" if found.low == found.high else f"{found.low}-{found.high}"
+
+
+def _bracket(estimate: Estimate, scale: float, form: str) -> str:
+    if estimate.interval is None:
+        return ""
+    ends = (estimate.interval.low, estimate.interval.high)
+    low, high = (form.format(_unsigned_zero(scale * end, 3)) for end in ends)
+    return f" [{_SIGNED_ZERO.sub('0', low)}, {_SIGNED_ZERO.sub('0', high)}]"
+
+
+def _unsigned_zero(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0
+
+
+def count(value: float | None) -> str:
+    """Write a number of things: `512`, `4.9 M`, `135 M`."""
+    return MISSING if value is None else _scaled(value, 1000, ("", " k", " M", " G", " T"))
+
+
+def operations(value: float | None) -> str:
+    """Write floating point operations: `3.2 TFLOP`."""
+    if value is None:
+        return MISSING
+    units = (" FLOP", " kFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP")
+    return _scaled(value, 1000, units)
+
+
+def memory(value: float | None) -> str:
+    """Write bytes in binary units: `1.4 GiB`."""
+    if value is None:
+        return MISSING
+    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds: `0.4 s`, `48 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds is None:
+        return MISSING
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
+    power = 0
+    while abs(value) >= base - 0.5 and power < len(units) - 1:
+        value, power = value / base, power + 1
+    whole = abs(value) >= 99.95 or (power == 0 and value == int(value))
+    return f"{value:.{0 if whole else 1}f}{units[power]}"
+
+
+def printable(text: str) -> str:
+    """Escape what could steer a terminal or reorder text: control and format characters."""
+    if text.isprintable():  # Nothing of the kind is in it, as in nearly every text.
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    steers = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+    if not steers or character in _JOINERS:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def markdown(text: str) -> str:
+    """Escape a text for one line or one table cell of GitHub's Markdown."""
+    flat = " ".join(printable(part) for part in text.split())
+    return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))
+
+
+def plain(text: str) -> str:
+    """Undo `markdown`'s escapes."""
+    return html.unescape(re.sub(r"\\(.)", r"\1", text))

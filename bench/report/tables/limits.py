@@ -1,0 +1,114 @@
+"""How much of a large board is drawn and shown; what is left out is said, and where it is.
+
+A plot of twenty methods takes a second or two, and nobody reads hundreds. Tables in
+`leaderboard.csv`, `.md` and `.tex` are always whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.report.leaderboard.board import Leaderboard, Row, Section
+from tasks.errors import UsageError, nearest
+
+AUTO, ALL, NONE = "auto", "all", "none"
+SECTIONS_DRAWN = 12
+"""A board of more sections has plots of those that are asked for."""
+
+ACROSS_DRAWN = 12
+"""Plots across sections that are drawn unasked."""
+
+ROWS_DRAWN = 24
+"""More colours and markers cannot be told apart."""
+
+PAGE_ROWS = 500
+PAGE_EXAMPLES = 60
+"""Rows of the whole page with example answers, the same number of each section."""
+
+TERMINAL_SECTIONS = 12
+TERMINAL_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Which plots are drawn.
+
+    Attributes:
+        wanted: `auto`, `all`, `none`, or a text that titles hold.
+        sections: How many the board has.
+    """
+
+    wanted: str
+    sections: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no plot is drawn, whatever its title."""
+        return self.wanted == NONE or (self.wanted == AUTO and self.sections > SECTIONS_DRAWN)
+
+    def includes(self, title: str) -> bool:
+        """Return whether plots of that title are drawn."""
+        if self.wanted in (ALL, NONE):
+            return self.wanted == ALL
+        if self.wanted == AUTO:
+            return self.sections <= SECTIONS_DRAWN
+        return self.wanted.casefold() in title.casefold()
+
+
+def check_wanted(drawing: Drawing, titles: Sequence[str]) -> None:
+    """Check that a text which was asked for is in some title.
+
+    Raises:
+        UsageError: It is in none; names near ones.
+    """
+    if drawing.wanted in (AUTO, ALL, NONE) or any(map(drawing.includes, titles)):
+        return
+    close = nearest(drawing.wanted, titles) or list(titles[:3])
+    raise UsageError(
+        f"--plots '{drawing.wanted}' is in no title: write auto, all, none, or a part of one, "
+        f"such as {', '.join(close)}"
+    )
+
+
+def to_draw(section: Section) -> Section:
+    """Return a section with the rows that are drawn: the best ones, and the reference."""
+    if len(section.done) <= ROWS_DRAWN:
+        return section
+    best = section.done[:ROWS_DRAWN]
+    reference = [r for r in section.done if r.label == section.reference and r not in best]
+    return replace(section, rows=(*best[: ROWS_DRAWN - len(reference)], *reference))
+
+
+def drawn_remark(section: Section) -> str:
+    """Say which rows of a section its plots show; empty where they show all."""
+    if len(section.done) <= ROWS_DRAWN:
+        return ""
+    return f"Plots show the best {ROWS_DRAWN} of {len(section.done)} methods, and the reference."
+
+
+def left_out(board: Leaderboard, wanted: str) -> str:
+    """Say that plots were left out and how to get them; empty where none were."""
+    if wanted != AUTO or len(board.sections) <= SECTIONS_DRAWN:
+        return ""
+    return (
+        f"Without plots: of more than {SECTIONS_DRAWN} tasks and models none is drawn unasked. "
+        f"--plots TEXT draws those with TEXT in their title, --plots all draws all "
+        f"{len(board.sections)}."
+    )
+
+
+def shown_rows(section: Section, most: int) -> tuple[Row, ...]:
+    """Return a section's first rows, best first."""
+    return section.rows[:most]
+
+
+def hidden_remark(section: Section, most: int) -> str:
+    """Say how many rows are not shown, and where they are; empty where all are."""
+    more = len(section.rows) - most
+    return f"{more} more rows are in leaderboard.csv and leaderboard.md." if more > 0 else ""
+
+
+def example_rows(sections: int) -> int:
+    """Return of how many rows of each of so many sections example answers are shown."""
+    return max(1, PAGE_EXAMPLES // max(sections, 1))

@@ -1,0 +1,117 @@
+"""`leaderboard.md`, readable on GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from tabulate import tabulate
+
+from bench.report.leaderboard.board import Leaderboard, Section
+from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
+from bench.report.leaderboard.recipe_notes import removals
+from bench.report.leaderboard.study_links import Study
+from bench.report.tables import remarks
+from bench.report.tables.columns import Column, cost_columns, quality_columns
+from bench.report.tables.format import markdown
+from bench.report.tables.tuning import tuned_rows, tuning_headers, tuning_lines, tuning_remark
+
+
+def leaderboard_markdown(
+    board: Leaderboard,
+    studies: Sequence[Study] = (),
+    ready: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the text of `leaderboard.md`: a section per base and task, then how to read it.
+
+    Args:
+        board: What is shown.
+        studies: Linked below.
+        ready: By title what `section_markdown` says of some sections.
+    """
+    blocks = ["# Leaderboard"]
+    blocks += [ready.get(section.title) or section_markdown(section) for section in board.sections]
+    blocks += _overall(board)
+    if studies:
+        blocks += ["## Studies", *(_study(study) for study in studies)]
+    blocks += ["## How to read this", _bullets(remarks.READING)]
+    if board.problems:
+        blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def section_markdown(section: Section) -> str:
+    """Return a section's part of `leaderboard.md`."""
+    before = " ".join([f"{section.facts} facts.", remarks.base_scores(section)])
+    blocks = [
+        f"## {markdown(section.title)}",
+        markdown(before),
+        "### Learned and forgotten",
+        _table(section, quality_columns(section), marks=True),
+        remarks.interval_remark(section),
+        markdown(remarks.comparison_remark(section)),
+        "### Cost",
+        _table(section, cost_columns(section), marks=False),
+    ]
+    blocks += _tuning(section)
+    if removals(section):
+        blocks += ["### Facts that filters removed", _bullets(removals(section))]
+    if remarks.warnings(section):
+        blocks += ["### Warnings", _bullets(remarks.warnings(section))]
+    if remarks.failures(section):
+        blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _tuning(section: Section) -> list[str]:
+    if not tuned_rows(section.rows):
+        return []
+    headers = [markdown(header) for header in tuning_headers(section)]
+    lines = [[markdown(text) for text in line] for line in tuning_lines(section)]
+    align = ["left", "left", *("right" for _ in headers[3:]), "left"]
+    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    return ["### Tuning", markdown(tuning_remark(section)), table]
+
+
+def _overall(board: Leaderboard) -> list[str]:
+    found = board.overall
+    if found is None:
+        return []
+    headers = [markdown(header) for header in overall_headers(found)]
+    lines = [[markdown(text) for text in line] for line in overall_lines(found)]
+    align = ["left", *("right" for _ in headers[1:])]
+    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    return ["## Over all tasks and models", table, markdown(overall_remark(found))]
+
+
+def _study(study: Study) -> str:
+    title = markdown(study.title)
+    links = ", ".join(f"[{name}]({address})" for name, address in study.files.items())
+    return f"### {title}\n\n![{title}]({study.picture})\n\n{links}"
+
+
+def _table(section: Section, columns: list[Column], *, marks: bool) -> str:
+    headers = ["method", "seeds", *(column.title for column in columns)]
+    lines = [
+        [
+            markdown(row.label),
+            remarks.seeds(row),
+            *(column.show(row).text for column in columns),  # Made of numbers: nothing to escape.
+            *([markdown(remarks.marks(row))] if marks else []),
+        ]
+        for row in section.rows
+    ]
+    if marks:
+        headers.append("remarks")
+    align = ["left", "left", *("right" for _ in columns), *(["left"] if marks else [])]
+    return tabulate(
+        lines,
+        [markdown(header) for header in headers],
+        tablefmt="pipe",
+        colalign=align,
+        disable_numparse=True,
+    )
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in lines)

@@ -1,0 +1,146 @@
+"""The table at the end of a run, within the width of a terminal; plain text elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.report.leaderboard.board import Leaderboard, Row, Section
+from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
+from bench.report.leaderboard.recipe_notes import removals
+from bench.report.tables import remarks
+from bench.report.tables.columns import Column, brief_columns
+from bench.report.tables.format import printable
+from bench.report.tables.limits import TERMINAL_ROWS, TERMINAL_SECTIONS, hidden_remark, shown_rows
+
+WIDTH = 100
+_GAP = 2
+_METHOD_WIDTH = 26
+
+
+def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = False) -> str:
+    """Return all sections as text of at most `width` columns.
+
+    Args:
+        board: What to show.
+        width: Columns of the terminal; tables that need more are stacked.
+        color: Whether the output is a terminal that understands colour.
+    """
+    parts: list[RenderableType] = []
+    for section in board.sections[:TERMINAL_SECTIONS]:
+        parts += _section(section, width)
+    more = len(board.sections) - TERMINAL_SECTIONS
+    if more > 0:
+        text = f"{more} more tasks and models are in leaderboard.md and .html"
+        parts += [_line(text, "bold"), ""]
+    parts += _overall(board)
+    parts += [_line(text, "yellow") for text in remarks.problems(board)]
+    return render(parts, width=width, color=color)
+
+
+def render(parts: Sequence[RenderableType], *, width: int, color: bool) -> str:
+    """Return renderables as text; without `color` no escape sequence is in it."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    for part in parts:
+        console.print(part)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def _section(section: Section, width: int) -> list[RenderableType]:
+    heading = f"{section.title}, {section.facts} facts"
+    parts: list[RenderableType] = [Text(printable(heading), style="bold")]
+    shown = replace(section, rows=shown_rows(section, TERMINAL_ROWS))
+    for columns in _stacked(shown, brief_columns(shown), width):
+        parts += [_table(shown.rows, columns), ""]
+    parts += [_line(text, "dim") for text in [hidden_remark(section, TERMINAL_ROWS)] if text]
+    parts.append(_line(remarks.interval_remark(section), "dim"))
+    parts += [_line(text, "dim") for text in [remarks.comparison_remark(section)] if text]
+    parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(shown)]
+    parts += [_line(text, "dim") for text in removals(section)]
+    parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
+    parts += [_line(text, "red") for text in remarks.failures(section)]
+    return [*parts, ""]
+
+
+def _overall(board: Leaderboard) -> list[RenderableType]:
+    found = board.overall
+    if found is None:
+        return []
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
+    for header in overall_headers(found)[1:]:
+        table.add_column(Text(printable(header)), justify="right")
+    for line in overall_lines(found):
+        table.add_row(*(Text(printable(text)) for text in line))
+    heading = Text("over all tasks and models", style="bold")
+    return [heading, table, "", _line(overall_remark(found), "dim"), ""]
+
+
+def _marked(section: Section) -> list[Row]:
+    return [row for row in section.done if remarks.marks(row)]
+
+
+def _line(text: str, style: str) -> Text:
+    return Text(printable(text), style=style)
+
+
+def _stacked(section: Section, columns: list[Column], width: int) -> list[list[Column]]:
+    """Split columns into tables that fit beside the methods' names."""
+    labels = (line for row in section.rows for line in _label(row).split("\n"))
+    room = width - min(_METHOD_WIDTH, max(map(cell_len, labels)))
+    tables: list[list[Column]] = [[]]
+    used = 0
+    for column in columns:
+        needed = _GAP + max(_header_width(column), *_cell_widths(column, section))
+        if tables[-1] and used + needed > room:
+            tables.append([])
+            used = 0
+        tables[-1].append(column)
+        used += needed
+    return tables
+
+
+def _cell_widths(column: Column, section: Section) -> list[int]:
+    return [cell_len(column.show(row).text) for row in section.rows]
+
+
+def _header_width(column: Column) -> int:
+    return max(cell_len(word) for word in _header(column).split("\n"))
+
+
+def _header(column: Column) -> str:
+    """Break a header after its first word, so that columns are as narrow as their numbers."""
+    return printable(column.title).replace(" ", "\n", 1)
+
+
+def _label(row: Row) -> str:
+    """Return the row's name, a long recipe broken before each part."""
+    label = printable(row.label)
+    return label.replace("+", "\n+") if cell_len(label) > _METHOD_WIDTH else label
+
+
+def _table(rows: Sequence[Row], columns: list[Column]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
+    for column in columns:
+        table.add_column(Text(_header(column)), justify="right", no_wrap=True)
+    for row in rows:
+        cells = (Text(column.show(row).text) for column in columns)
+        table.add_row(Text(_label(row)), *cells)
+    return table

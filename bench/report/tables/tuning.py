@@ -1,0 +1,155 @@
+"""What is said of tuning: how settings were chosen, the candidates as a table, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.planning.tuning import edges, shown, shown_name, value
+from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
+from bench.report.tables import format as wording
+from bench.store.records import Status
+
+CHOSEN = "chosen"
+
+
+def tuned_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return those of the rows whose setting was chosen among candidates, by their labels."""
+    found = [row for row in rows if row.tuning is not None]
+    return sorted(found, key=lambda row: row.label)
+
+
+def tuning_of(row: Row) -> Tuning:
+    """Return how a row of `tuned_rows` was tuned."""
+    assert row.tuning is not None
+    return row.tuning
+
+
+def tuning_mark(row: Row) -> str:
+    """Say in a few words which candidate a row trains; empty where there was no choice."""
+    tuning = row.tuning
+    if tuning is None:
+        return ""
+    if tuning.best is None:
+        return f"none of {len(tuning.tried)} candidates ended well"
+    chosen = tuning.trained or tuning.best
+    told = f"{shown(chosen.spec, tuning.over)}, best of {len(tuning.tried)}"
+    return told if row.cells or row.failures else f"{told}: not trained on these facts yet"
+
+
+def tuning_remark(section: Section) -> str:
+    """Say how settings were chosen; empty where nothing was tuned."""
+    rows = tuned_rows(section.rows)
+    if not rows:
+        return ""
+    specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
+    facts = sorted({spec.facts for spec in specs})
+    seeds = sorted({spec.seed for spec in specs})
+    least = "drifts" if DRIFT in tuning_tasks(section) else "forgets"
+    return (
+        f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
+        f"candidate was trained with seed {_listed(seeds)} alone and scored by "
+        f"{score_measure(section)}; of equal ones the one that {least} least, then the lowest "
+        "rate. The tables above show the best candidate, trained from the base on the facts "
+        "reported here. Intervals are over facts."
+    )
+
+
+def score_measure(section: Section) -> str:
+    """Return the metric that candidates were scored by."""
+    tried = [entry for row in tuned_rows(section.rows) for entry in tuning_of(row).tried]
+    return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
+
+
+def tuning_headers(section: Section) -> list[str]:
+    """Return the headers of the table of candidates."""
+    tasks = [
+        "drift nats ↓" if task == DRIFT else f"forgets {task} % ↓" for task in tuning_tasks(section)
+    ]
+    return ["method", "candidate", f"{score_measure(section)} % ↑", *tasks, ""]
+
+
+def tuning_lines(section: Section) -> list[list[str]]:
+    """Return a line per candidate, its numbers as text; the labels are not escaped."""
+    tasks = tuning_tasks(section)
+    return [
+        [
+            row.label,
+            shown(entry.trial.spec, tuning_of(row).over),
+            wording.percent_interval(entry.score),
+            *(_lost(entry, task) for task in tasks),
+            _fate(entry, tuning_of(row)),
+        ]
+        for row in tuned_rows(section.rows)
+        for entry in tuning_of(row).tried
+    ]
+
+
+def tuning_tasks(section: Section) -> list[str]:
+    """Return the forgetting tasks that candidates were measured on, `drift` last."""
+    found = {
+        t for row in tuned_rows(section.rows) for e in tuning_of(row).tried for t in e.forgetting
+    }
+    return sorted(found, key=lambda name: (name == DRIFT, name))
+
+
+def tuning_warnings(rows: Sequence[Row]) -> list[str]:
+    """Say where a choice is at the edge of the values, open, or of another budget than others'."""
+    said = []
+    tuned = tuned_rows(rows)
+    for row in tuned:
+        tuning = tuning_of(row)
+        trials = [entry.trial for entry in tuning.tried]
+        if tuning.best is not None:
+            said += [
+                f"{row.label}: {edge}; try further ones" for edge in edges(trials, tuning.best)
+            ]
+        if tuning.best is not None and tuning.trained not in (None, tuning.best):
+            better = shown(tuning.best.spec, tuning.over)
+            said.append(f"{row.label}: {better} is better, and not trained on these facts yet")
+        if tuning.earlier:
+            listed = "; ".join(tuning.earlier)
+            said.append(f"{row.label}: not shown: {listed}, the best of fewer candidates")
+    return [*said, *_unequal(tuned)]
+
+
+def _unequal(tuned: Sequence[Row]) -> list[str]:
+    """Warn where methods that share what is tuned had other values to choose from."""
+    values: dict[str, list[list[str]]] = {}
+    for row in tuned:
+        for name in tuning_of(row).over:
+            tried = dict.fromkeys(value(e.trial.spec, name) for e in tuning_of(row).tried)
+            values.setdefault(name, []).append(list(tried))
+    unequal = {name: _not_in_all(found) for name, found in values.items()}
+    return [
+        f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not tried for "
+        "every method, so their budgets differ; run one grid over all of them"
+        for name, some in unequal.items()
+        if some
+    ]
+
+
+def _not_in_all(tried: Sequence[Sequence[str]]) -> list[str]:
+    """Return the values that some have and others have not, in their first order."""
+    some = dict.fromkeys(each for values in tried for each in values)
+    return [each for each in some if not all(each in values for values in tried)]
+
+
+def _lost(entry: Tried, task: str) -> str:
+    found = entry.forgetting.get(task)
+    if found is None:
+        return wording.MISSING
+    if found.lost is None:
+        return "at floor"
+    write = wording.nats_interval if task == DRIFT else wording.points_interval
+    return write(found.lost)
+
+
+def _fate(entry: Tried, tuning: Tuning) -> str:
+    """Say how a candidate ended, where it is not one of those that were merely not chosen."""
+    if entry.trial.status is not Status.DONE:
+        return entry.trial.status.value.replace("_", " ")
+    return CHOSEN if entry.trial is tuning.best else ""
+
+
+def _listed(values: Sequence[object]) -> str:
+    return " and ".join(map(str, values))

@@ -1,0 +1,1 @@
+"""Records of cells, their files, and what is kept of a base."""

@@ -1,0 +1,122 @@
+"""What was measured of pristine bases, kept in the results folder: processes and runs share it.
+
+base/<digest>.json    a value, what it is of, and what it cost
+
+The digest is of everything that could change the value by a bit: model, facts and prompt, the
+program that measures, the versions of what it uses, device and threads. A file that cannot be
+read counts as absent and is written again; deleting the folder loses nothing but time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+from bench import ROOT
+from bench.models.device import Compute, provenance
+from bench.store.atomic import temporary, write_bytes, write_durably
+
+FOLDER = "base"
+_SETTING = ("python", "platform", "packages", "device", "device_name", "dtype", "threads")
+_MEASURING = ("bench", "tasks")
+"""Packages whose code decides what a base is asked, and how."""
+
+
+class Kept(NamedTuple):
+    """A value, and the seconds it cost."""
+
+    value: Any
+    seconds: float
+
+
+class KeptValues:
+    """The kept values of a results folder.
+
+    Args:
+        folder: The results folder.
+        setting: Says what values depend on besides their keys; asked when one is needed.
+    """
+
+    def __init__(self, folder: Path, setting: Callable[[], Mapping[str, object]]) -> None:
+        self._folder = folder / FOLDER
+        self._asked = setting
+
+    @cached_property
+    def _setting(self) -> Mapping[str, object]:
+        return self._asked()
+
+    def read(self, key: Sequence[str], kind: Any) -> Kept | None:
+        """Return a value, None where it is absent or unreadable."""
+        try:
+            stored = json.loads(self._path(key).read_bytes())
+            value = TypeAdapter(kind).validate_json(json.dumps(stored["value"]))
+            return Kept(value, float(stored["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            return None
+
+    def write(self, key: Sequence[str], kind: Any, kept: Kept) -> None:
+        """Keep a value.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        value = TypeAdapter(kind).dump_python(kept.value, mode="json")
+        content = {"of": list(key), "setting": self._setting, "seconds": kept.seconds}
+        text = json.dumps({**content, "value": value})
+        path = self._path(key)
+        staged = temporary(path)
+        try:
+            write_durably(staged, lambda place: write_bytes(text.encode(), place))
+            os.replace(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def lock(self, key: Sequence[str]) -> FileLock:
+        """Return a lock that one process holds while it computes a value."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(key)
+        return FileLock(path.with_name(f".{path.stem}.lock"))
+
+    @contextmanager
+    def lock_if_free(self, key: Sequence[str]) -> Iterator[bool]:
+        """Hold the lock where no other process does; say whether it is held."""
+        lock = self.lock(key)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _path(self, key: Sequence[str]) -> Path:
+        content = json.dumps([list(key), self._setting], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+
+
+def measured_with(compute: Compute) -> dict[str, object]:
+    """Return what a value measured in this process depends on besides what it is of."""
+    found = provenance(compute)
+    return {"program": _program_digest(), **{name: found[name] for name in _SETTING}}
+
+
+@lru_cache(maxsize=1)
+def _program_digest() -> str:
+    digest = hashlib.sha256()
+    for package in _MEASURING:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode())
+            with suppress(FileNotFoundError):  # an editor may be saving it
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,215 @@
+"""How a cell lies on disk: strict JSON for the record, Parquet for the fact rows."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.redaction import without_secrets
+from bench.store.records import (
+    SCHEMA_VERSION,
+    CellRecord,
+    CellSpec,
+    FactRow,
+    Knowledge,
+    Phase,
+    PhaseName,
+    Status,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_VERSION = re.compile(rb'"schema_version"\s*:\s*(\d+)')
+_HEAD = 512
+"""Bytes at the start of a record that hold its schema version."""
+
+_MAGIC = b"PAR1"
+
+PARQUET: dict[str, Any] = {"write_statistics": False, "store_schema": False}
+"""Nobody searches within a cell, and its types are known: without these it is read in half."""
+
+ROWS_AT_ONCE = 2**15
+"""Fact rows in one group of a Parquet file."""
+
+
+class Asked(BaseModel):
+    """A forgetting task as it was asked, its name and the most items, and what was forgotten."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    limit: int
+    forgetting: float
+    at_floor: bool
+
+
+class Scores(BaseModel):
+    """The metrics that candidates are chosen by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reliability: float | None
+    generality: float | None
+
+
+class CellSummary(BaseModel):
+    """What a grid needs to know of a stored cell, read in a tenth of a record's time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int
+    cell_id: str
+    spec: CellSpec
+    status: Status
+    adapter_path: str = ""
+    metrics: Scores | None = None
+    forgetting: tuple[Asked, ...] = ()
+    phases: dict[PhaseName, Phase] = Field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """What the cell took, as if nothing had been cached."""
+        return sum(phase.seconds_cold for phase in self.phases.values())
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory it had in use."""
+        return max((phase.peak_bytes for phase in self.phases.values()), default=0)
+
+
+def schema_version(path: str) -> int | None:
+    """Return the schema version that a record's first bytes name, None where they name none."""
+    with open(path, "rb") as file:
+        found = _VERSION.search(file.read(_HEAD))
+    return int(found[1]) if found else None
+
+
+def other_schema(version: object) -> str:
+    """Say what to do about a record of another schema version than this program's."""
+    told = f"schema version {version}, this program reads {SCHEMA_VERSION}"
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        return f"{told}: written by an older program; run its cell again"
+    if isinstance(version, int):
+        return f"{told}: written by a newer program; update it"
+    return told
+
+
+def is_whole_parquet(path: str) -> bool:
+    """Return whether a Parquet file has both its ends: what was cut short lacks the last.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 8))
+        footer = file.read()
+    length = int.from_bytes(footer[:4], "little")
+    return size > 12 and footer[4:] == _MAGIC and length <= size - 12
+
+
+def strict_json(record: CellRecord) -> bytes:
+    """Return the record as JSON without NaN or infinity, which become null where one may stand."""
+    content = _finite(record.model_dump(mode="json"))
+    CellRecord.model_validate(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return without_secrets(text).encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_finite(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@lru_cache(maxsize=1)
+def arrow_schema() -> pa.Schema:
+    """Return the columns of fact rows; their types do not depend on the rows."""
+    import pyarrow as pa
+
+    kinds: dict[object, pa.DataType] = {
+        str: pa.string(),
+        Knowledge: pa.string(),
+        bool: pa.bool_(),
+        bool | None: pa.bool_(),
+        float: pa.float64(),
+        float | None: pa.float64(),
+        list[str]: pa.list_(pa.string()),
+        list[float]: pa.list_(pa.float64()),
+    }
+    fields = FactRow.model_fields.items()
+    return pa.schema([(name, kinds[field.annotation]) for name, field in fields])
+
+
+def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
+    """Return fact rows as a table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(
+        [row.model_dump(mode="json") for row in rows], schema=arrow_schema()
+    )
+
+
+def empty_table(columns: Sequence[str] | None = None) -> pa.Table:
+    """Return no rows of some columns, without `columns` of all."""
+    return arrow_table([]).select(_schema_of(columns).names)
+
+
+def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
+    """Write fact rows as Parquet, many in groups: as Python objects each takes 3 kB."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, arrow_schema(), **PARQUET) as file:
+        for start in range(0, max(1, len(rows)), ROWS_AT_ONCE):
+            file.write_table(arrow_table(rows[start : start + ROWS_AT_ONCE]))
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read some columns of fact rows, without `columns` all.
+
+    Raises:
+        OSError: The file cannot be read, or its columns are damaged.
+        ValueError: It is no Parquet, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # For one small file a third of the time that `pq.read_table` takes.
+    with open(path, "rb") as source:
+        content = pa.BufferReader(source.read())
+    try:
+        file = pq.ParquetFile(content)
+        table = file.read(columns=columns, use_threads=False)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    wanted = _schema_of(columns)
+    return table if table.schema.equals(wanted) else _selected(table, wanted)
+
+
+def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
+    return arrow_schema() if columns is None else _some(tuple(columns))
+
+
+@lru_cache(maxsize=16)
+def _some(columns: tuple[str, ...]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([arrow_schema().field(name) for name in columns])
+
+
+def _selected(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    for field in wanted:
+        place = table.schema.get_field_index(field.name)
+        if place < 0 or table.schema.field(place).type != field.type:
+            raise ValueError(f"it has no column {field.name} of type {field.type}")
+    return table.select(wanted.names)

@@ -1,0 +1,309 @@
+"""The results schema: one record per cell and one row per fact.
+
+Everything in a table or a plot is recomputed from these two alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from tasks.division import FactSet
+
+SCHEMA_VERSION = 2
+SCHEDULE = "adamw,warmup=0.1,cosine,clip=1.0,weight_decay=0"
+"""How the one training loop goes; changes when it does."""
+
+
+class Status(StrEnum):
+    """How a cell ended; a closed set."""
+
+    DONE = "done"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class PhaseName(StrEnum):
+    """The phases of a cell; time and memory are never mixed between them."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    FORGET = "forget"
+
+
+class Knowledge(StrEnum):
+    """What the pristine base knew of a fact, see `bench.evaluation.knowledge_category`."""
+
+    KNOWN = "known"
+    MAYBE = "maybe"
+    UNKNOWN = "unknown"
+
+
+class Model(BaseModel):
+    """Base of all records: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tuned(Model):
+    """What a cell of a tuned grid is part of.
+
+    Attributes:
+        fact_set: Whether the cell tries a candidate on the tuning set, or trains the chosen one
+            on the reporting set: only the latter is on the leaderboard.
+        method: The recipe as it was asked for, without the parameters that are tuned.
+        other_digest, other_facts: The digest and number of the facts of the other set.
+        over: What was tuned when the cell was planned: `lr`, `epochs`, `batch_size`, parameters.
+            Not part of the id, so that tuning more later uses the cells that are there.
+    """
+
+    fact_set: FactSet
+    method: str
+    other_digest: str
+    other_facts: int
+    over: tuple[str, ...]
+
+
+class CellSpec(Model):
+    """What identifies a cell; the cell id is a digest of all of it.
+
+    Attributes:
+        model, model_revision, dtype: The base.
+        task, facts_digest, facts: The task's name, the digest and number of its selected facts.
+        prompt_digest: Demonstrations and stop rule.
+        calibration_digest: Facts the adapter calibrates on, empty when none.
+        method: The recipe as people write it, without defaults: the leaderboard's name.
+        recipe: The recipe with every parameter.
+        source_digest: Source files of the recipe's parts and content of files they name.
+        learning_rate, epochs, batch_size, schedule, seed: Training.
+        tuned: Of a cell of a tuned grid; not written where there is none, so that ids and records
+            of other cells are what they were before grids could be tuned.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    model_revision: str
+    dtype: str
+    task: str
+    facts_digest: str
+    facts: int
+    prompt_digest: str
+    calibration_digest: str
+    method: str
+    recipe: str
+    source_digest: str
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    schedule: str = SCHEDULE
+    seed: int
+    tuned: Tuned | None = None
+
+    @property
+    def fact_set(self) -> FactSet | None:
+        """The set of facts it trains on; None where the grid is not tuned."""
+        return self.tuned.fact_set if self.tuned else None
+
+    @property
+    def asked(self) -> str:
+        """The recipe as it was asked for."""
+        return self.tuned.method if self.tuned else self.method
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if content.get("tuned", ...) is None:
+            del content["tuned"]
+        return content
+
+
+class Phase(Model):
+    """Cost of one phase.
+
+    Attributes:
+        seconds: Wall time spent now.
+        seconds_cold: As if nothing had been cached.
+        peak_bytes: Highest memory in use: resident set on a CPU, allocated on a GPU.
+    """
+
+    seconds: float
+    seconds_cold: float
+    peak_bytes: int
+
+
+class Forgetting(Model):
+    """One forgetting task of one cell, paired per item with the pristine base.
+
+    Attributes:
+        task: `elements`, `lm_eval:piqa`, `drift`, ...
+        metric: What the scores are: `acc`, `exact_match`, `kl` (nats per token), ...
+        base, tuned: Mean scores.
+        base_items, tuned_items: Scores per item, in the same order.
+        forgetting: base - tuned for scores; the mean KL for drift.
+        at_floor: The base is not above chance, so nothing could be forgotten.
+        limit: The most items that were asked for.
+        digest: Digest of the items.
+    """
+
+    task: str
+    metric: str
+    base: float
+    tuned: float
+    base_items: list[float]
+    tuned_items: list[float]
+    forgetting: float
+    at_floor: bool
+    limit: int
+    digest: str
+
+
+class Epoch(Model):
+    """One point of the learning curve, teacher-forced, over the kept facts.
+
+    The loss of a diverged cell is None where it is not finite.
+    """
+
+    epoch: int
+    loss: float | None
+    token_accuracy: float
+
+
+class Metrics(Model):
+    """Means over facts; None where the denominator is empty, never 0 or 1.
+
+    Attributes:
+        reliability_unknown: Over facts that the base did not answer greedily.
+        reliability_maybe, reliability_never: Those divided: over facts that the base answered in
+            at least one sample, and over facts that it answered in none.
+        updated, still_old: Over facts with an old answer: answered anew, and as of old.
+        old_before: Over the same facts: answered as of old by the base.
+        prefers_new: Over the same facts: the new answer has become likelier than the old one.
+    """
+
+    reliability: float | None
+    reliability_unknown: float | None
+    reliability_maybe: float | None
+    reliability_never: float | None
+    reliability_plain: float | None
+    reliability_before: float | None
+    token_f1: float | None
+    generality: float | None
+    locality: float | None
+    nll_before: float | None
+    nll_after: float | None
+    distance_before: float | None
+    distance_after: float | None
+    updated: float | None
+    still_old: float | None
+    old_before: float | None
+    prefers_new: float | None
+
+
+class CellRecord(Model):
+    """`cells/<cell_id>.json`.
+
+    Attributes:
+        reason: One line for a status other than done; empty for done.
+        step: The optimizer step at which a diverged cell was stopped.
+        traceback: Of a failed cell.
+        parameters, parameters_total: Trainable parameters, and those of the base.
+        flops: Counted floating point operations of training.
+        init_difference: Largest |logit difference| to the base before training.
+        identity: Whether that is below the tolerance of an identity.
+        warnings: Lines for people, shown below the table.
+        notes: What parts recorded about themselves (kept facts, layers, conditioning).
+        provenance: Git commit, package versions, device, dtype, threads, data digest.
+        accumulation: Parts into which each batch was divided, their gradients added up: 2 after
+            memory had run out with whole batches.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    spec: CellSpec
+    status: Status
+    reason: str = ""
+    step: int | None = None
+    traceback: str = ""
+    metrics: Metrics | None = None
+    forgetting: list[Forgetting] = Field(default_factory=list)
+    curve: list[Epoch] = Field(default_factory=list)
+    phases: dict[PhaseName, Phase] = Field(default_factory=dict)
+    parameters: int | None = None
+    parameters_total: int | None = None
+    flops: float | None = None
+    init_difference: float | None = None
+    identity: bool | None = None
+    adapter_path: str = ""
+    warnings: list[str] = Field(default_factory=list)
+    notes: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    accumulation: int = 1
+
+
+class FactRow(Model):
+    """One row of `facts/<cell_id>.parquet`.
+
+    Attributes:
+        knowledge: What the base knew: correct greedily, in at least one sample, or never.
+        distance_before, distance_after: Semantic distance of the answer to the target.
+        movement: Distance between the answers before and after.
+        nll_before, nll_after: Mean negative log-likelihood of the target's tokens, in nats.
+        generality, generality_before: Share of paraphrases answered; None without paraphrases.
+        locality: Share of the neighbours answered before that still are; None without any.
+        correct_plain: Correct on the plain prompt, without demonstrations.
+        empty_before, empty_after: The answer was empty, so its distance is 1 by definition.
+        curve: Teacher-forced token accuracy per epoch; empty when the fact was not kept.
+        old_answers: What an update replaces, empty where the fact is no update; then all below
+            are None.
+        old_before, old_after: The answer was one of the old ones.
+        updated: The answer after training is a new one and no old one.
+        old_nll_before, old_nll_after: As `nll_before` and `nll_after`, of the first old answer.
+        prefers_new_after: The new answer is likelier per token than the old one.
+    """
+
+    fact_id: str
+    question: str
+    target: str
+    answers: list[str]
+    relation: str
+    subject: str
+    answer_before: str
+    answer_after: str
+    correct_before: bool
+    knowledge: Knowledge
+    correct_after: bool
+    correct_plain: bool
+    f1_before: float
+    f1_after: float
+    distance_before: float
+    distance_after: float
+    movement: float
+    nll_before: float
+    nll_after: float
+    generality_before: float | None
+    generality: float | None
+    locality: float | None
+    empty_before: bool
+    empty_after: bool
+    weight: float
+    kept: bool
+    curve: list[float]
+    old_answers: list[str]
+    old_before: bool | None
+    old_after: bool | None
+    updated: bool | None
+    old_nll_before: float | None
+    old_nll_after: float | None
+    prefers_new_after: bool | None

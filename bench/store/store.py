@@ -1,0 +1,278 @@
+"""The results store: one record and one table of fact rows per cell, each absent or whole.
+
+cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
+facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from bench.store.atomic import flush_folder, temporary, write_bytes, write_durably
+from bench.store.formats import (
+    CellSummary,
+    empty_table,
+    is_whole_parquet,
+    other_schema,
+    read_parquet,
+    schema_version,
+    strict_json,
+    write_parquet,
+)
+from bench.store.records import SCHEMA_VERSION, CellRecord, FactRow, Status
+from tasks.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_Stored = TypeVar("_Stored", CellRecord, CellSummary)
+
+ID_SHOWN = 12
+"""Characters of a cell id that messages and tables show; any unique prefix names a cell."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a folder holds: whole records in the order of their ids, and what was unreadable."""
+
+    records: tuple[CellRecord, ...]
+    problems: tuple[str, ...]
+
+
+class Stamp(NamedTuple):
+    """Tells one writing of a record from the next: `st_mtime_ns`, `st_ino` and `st_size`."""
+
+    written: int
+    file: int
+    size: int
+
+
+class DamagedRowsError(UsageError):
+    """Fact rows that cannot be read, and the cell that they are of."""
+
+    def __init__(self, cell_id: str, line: str) -> None:
+        super().__init__(line)
+        self.cell_id = cell_id
+
+
+class ResultsStore:
+    """Reads and writes the cells of one results folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self.facts = folder / "facts"
+        self._summaries: dict[str, tuple[Stamp, CellSummary | str]] = {}
+
+    def ensure_writable(self) -> None:
+        """Create the folders, and prove at start-up that a cell's result can be written.
+
+        Raises:
+            UsageError: It cannot; one line says why.
+        """
+        try:
+            for folder in (self.cells, self.facts):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = temporary(folder / "probe")
+                probe.write_bytes(b"")
+                probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write results to '{self.folder}': {error.strerror}; "
+                "give a writable folder with --out"
+            ) from error
+
+    def refuse_newer(self) -> None:
+        """Leave a folder alone that a newer program wrote to.
+
+        Raises:
+            UsageError: It did; one line names a record.
+        """
+        for cell_id in self._ids():
+            version = schema_version(self._cell_path(cell_id))
+            if version is not None and version > SCHEMA_VERSION:
+                raise UsageError(
+                    f"'{self.folder}': cells/{cell_id}.json has {other_schema(version)}, or give "
+                    "another folder with --out"
+                )
+
+    def write(self, record: CellRecord, rows: Sequence[FactRow]) -> None:
+        """Write a cell atomically: facts first, then the record, both complete on disk before.
+
+        A cell that is written again is absent in between, never a mixture of old and new.
+
+        Raises:
+            ValueError: A number that must be finite is not; names the field.
+        """
+        content = strict_json(record)
+        cell_id = record.cell_id
+        facts, cell = Path(self._facts_path(cell_id)), Path(self._cell_path(cell_id))
+        for folder in (self.cells, self.facts):
+            folder.mkdir(parents=True, exist_ok=True)
+        staged_facts, staged_cell = temporary(facts), temporary(cell)
+        try:
+            write_durably(staged_facts, lambda path: write_parquet(rows, path))
+            write_durably(staged_cell, lambda path: write_bytes(content, path))
+            cell.unlink(missing_ok=True)
+            os.replace(staged_facts, facts)
+            os.replace(staged_cell, cell)
+        finally:
+            staged_facts.unlink(missing_ok=True)
+            staged_cell.unlink(missing_ok=True)
+        flush_folder(self.facts)
+        flush_folder(self.cells)
+
+    def read(self, cell_id: str) -> CellRecord | None:
+        """Return a record, or None where it is absent or unreadable."""
+        stored = self.stamp(cell_id) is not None
+        record = self._load(cell_id, CellRecord) if stored else None
+        return record if isinstance(record, CellRecord) else None
+
+    def summary(self, cell_id: str) -> CellSummary | str | None:
+        """Return a cell's summary, one line on why its record does not count, or None: absent."""
+        stamp = self.stamp(cell_id)
+        if stamp is None:
+            return None
+        if self._summaries.get(cell_id, (None, ""))[0] != stamp:
+            self._summaries[cell_id] = (stamp, self._load(cell_id, CellSummary))
+        return self._summaries[cell_id][1]
+
+    def summaries(self) -> tuple[CellSummary, ...]:
+        """Return the summaries of all cells that can be read."""
+        found = map(self.summary, self._ids())
+        return tuple(entry for entry in found if isinstance(entry, CellSummary))
+
+    def stamp(self, cell_id: str) -> Stamp | None:
+        """Return what changes whenever a cell is written; None while it is absent."""
+        try:
+            status = os.stat(self._cell_path(cell_id))
+        except FileNotFoundError:
+            return None
+        return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
+
+    def set_aside(self, cell_id: str) -> None:
+        """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost."""
+        for path in map(Path, (self._cell_path(cell_id), self._facts_path(cell_id))):
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.damaged"))
+
+    def records(self) -> Records:
+        """Read every record; an unreadable one becomes a line in `problems` and is absent."""
+        loaded = [self._load(cell_id, CellRecord) for cell_id in self._ids()]
+        return Records(
+            records=tuple(entry for entry in loaded if isinstance(entry, CellRecord)),
+            problems=tuple(entry for entry in loaded if isinstance(entry, str)),
+        )
+
+    def rows(self, cell_id: str) -> pd.DataFrame:
+        """Return a cell's fact rows, one column per field of `FactRow`; none where none exist.
+
+        Raises:
+            DamagedRowsError: The file is damaged.
+        """
+        frame: pd.DataFrame = self.fact_table(cell_id).to_pandas(use_threads=False)
+        return frame
+
+    def fact_table(self, cell_id: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return some columns of a cell's fact rows in Arrow's form.
+
+        Raises:
+            DamagedRowsError: The file is damaged.
+        """
+        path = self._facts_path(cell_id)
+        try:
+            return read_parquet(Path(path), columns)
+        except FileNotFoundError:
+            return empty_table(columns)
+        except (OSError, ValueError) as error:
+            raise DamagedRowsError(
+                cell_id, f"'{path}' is damaged: {' '.join(str(error).split())}"
+            ) from error
+
+    def find(self, prefix: str) -> CellRecord:
+        """Return the one cell whose id starts with `prefix`.
+
+        Raises:
+            UsageError: None does, or several do; names near ones.
+        """
+        ids = self._ids()
+        found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
+        if len(found) != 1:
+            self._refuse(prefix, ids, found)
+        loaded = self._load(found[0], CellRecord)
+        if isinstance(loaded, str):
+            raise UsageError(loaded)
+        return loaded
+
+    def _refuse(self, prefix: str, ids: list[str], found: list[str]) -> NoReturn:
+        if not ids:
+            raise UsageError(f"no cells in '{self.folder}': run some first, or give --out")
+        if found:
+            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
+            raise UsageError(f"'{prefix}' names {len(found)} cells: {some}; give more characters")
+        short = [cell_id[:ID_SHOWN] for cell_id in ids]
+        close = nearest(prefix[:ID_SHOWN], short) or short[:3]
+        raise UsageError(
+            f"no cell '{prefix}' in '{self.folder}': it has {len(ids)}, such as {', '.join(close)}"
+        )
+
+    def _ids(self) -> list[str]:
+        """Return the ids of the cells that are there, in order."""
+        names = os.listdir(self.cells) if self.cells.is_dir() else ()
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def _load(self, cell_id: str, kind: type[_Stored]) -> _Stored | str:
+        """Return a cell's record, or one line on why it does not count."""
+        try:
+            return self._whole(cell_id, kind)
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (OSError, ValueError) as error:
+            problem = " ".join(str(error).split())
+        return f"cells/{cell_id}.json: {problem}"
+
+    def _whole(self, cell_id: str, kind: type[_Stored]) -> _Stored:
+        """Return a cell's record after checking that its fact rows are there."""
+        with open(self._cell_path(cell_id), "rb") as file:
+            content = file.read()
+        try:
+            record = kind.model_validate_json(content)
+        except ValidationError:
+            _check_version(json.loads(content))  # says better what is wrong
+            raise
+        _check_version({"schema_version": record.schema_version})
+        if record.cell_id != cell_id:
+            raise ValueError(f"holds cell {record.cell_id}, not the one it is named after")
+        if record.status is Status.DONE:
+            self._check_facts(record.cell_id)
+        return record
+
+    def _check_facts(self, cell_id: str) -> None:
+        try:
+            whole = is_whole_parquet(self._facts_path(cell_id))
+        except FileNotFoundError:
+            raise ValueError("its fact rows are missing") from None
+        if not whole:
+            raise ValueError("its fact rows are damaged: the file is cut short")
+
+    # Text, not `Path`: making ten thousand of those takes longer than looking at the files.
+    def _cell_path(self, cell_id: str) -> str:
+        return os.path.join(self.cells, f"{cell_id}.json")
+
+    def _facts_path(self, cell_id: str) -> str:
+        return os.path.join(self.facts, f"{cell_id}.parquet")
+
+
+def _check_version(content: object) -> None:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(other_schema(version))

@@ -1,0 +1,1 @@
+"""What CorDA should calibrate on."""

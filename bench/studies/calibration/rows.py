@@ -1,0 +1,61 @@
+"""The rows of the calibration study: what each calibrated on, read from its records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.report.leaderboard.board import Row, Section
+from bench.studies.options import CalibrationOptions
+from methods.adapters.corda import Corda
+from methods.recipe import parse_recipe
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A row with what it was calibrated on; mode and source are empty for the reference.
+
+    Attributes:
+        row: Of the leaderboard.
+        mode, source: CorDA's parameters.
+        samples, tokens: Calibration facts and their tokens; what was measured is None without a
+            done cell.
+        low_rank: Layer inputs whose covariance rests on fewer tokens than dimensions, of `inputs`.
+        condition: Largest condition number of W C over the targets.
+        balance: ||A|| / ||B|| of the target where it is farthest from 1.
+    """
+
+    row: Row
+    mode: str
+    source: str
+    samples: int | None
+    tokens: int | None
+    low_rank: int | None
+    inputs: int | None
+    condition: float | None
+    balance: float | None
+
+
+def calibrated_rows(options: CalibrationOptions, section: Section) -> list[Calibrated]:
+    """Return the rows in the order of the options, the reference first."""
+    rows = [_calibrated(row) for row in section.rows]
+    modes, sources = ("", *options.modes), ("", *options.sources)
+    return sorted(
+        rows, key=lambda r: (modes.index(r.mode), sources.index(r.source), r.samples or 0)
+    )
+
+
+def _calibrated(row: Row) -> Calibrated:
+    adapter = parse_recipe(row.spec.method).adapter
+    corda = adapter if isinstance(adapter, Corda) else None
+    notes = next((cell.record.notes for cell in row.cells), {})
+    return Calibrated(
+        row=row,
+        mode=corda.mode if corda else "",
+        source=corda.calibration if corda else "",
+        samples=corda.samples if corda else None,
+        tokens=notes.get("calibration_tokens"),
+        low_rank=notes.get("calibration_low_rank"),
+        inputs=notes.get("calibration_inputs"),
+        condition=notes.get("condition_largest"),
+        balance=notes.get("balance_extreme"),
+    )

@@ -1,0 +1,103 @@
+"""Studies that are grids: their cells, as one section of a leaderboard and as a table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.config.options import RunOptions
+from bench.execution.run import run_grid
+from bench.progress.base import Progress
+from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.build import build_leaderboard
+from bench.report.leaderboard.read_cells import load_cells
+from bench.report.tables import remarks
+from bench.report.tables.csv import leaderboard_frame
+from bench.store.records import PhaseName
+from bench.store.store import ResultsStore
+from bench.studies.options import GridStudyOptions
+from bench.studies.study_report import Form, StudyColumn
+from methods.recipe import parse_recipe, part_name
+
+
+def run_cells(options: RunOptions, progress: Progress) -> Section:
+    """Run what is missing of a grid of one model and one task; aggregate this grid's cells alone.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; says how many cells are done. The next call goes on.
+        UsageError: Wrong names, unreadable facts, an unwritable folder: before any cell.
+    """
+    outcome = run_grid(options, progress)
+    if outcome.interrupted:
+        finished = outcome.ran + outcome.reused
+        raise KeyboardInterrupt(f"all of {finished} finished cells, {outcome.ran} of this call,")
+    store = ResultsStore(options.out)
+    [section] = build_leaderboard(load_cells(store, outcome.records)).sections
+    return section
+
+
+def metrics_frame(section: Section) -> pd.DataFrame:
+    """Return what `leaderboard.csv` says of a section, one line per method, by its name.
+
+    A section of one grid has each method once, so that names are unique.
+    """
+    return leaderboard_frame(Leaderboard((section,))).set_index("method")
+
+
+def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
+    """Return the columns that every grid study shows: what was learned and forgotten."""
+    paraphrased = any(row.metrics["generality"] for row in section.rows)
+    lost = [
+        StudyColumn(DRIFT, "drift nats ↓", Form.NATS)
+        if task == DRIFT
+        else StudyColumn(f"forgetting.{task}", f"forgets {task} % ↓", Form.POINTS)
+        for task in section.forgetting_tasks
+    ]
+    return (
+        StudyColumn("reliability", "reliability % ↑", Form.PERCENT),
+        StudyColumn("reliability_unknown", "reliability unknown % ↑", Form.PERCENT),
+        *([StudyColumn("generality", "generality % ↑", Form.PERCENT)] if paraphrased else []),
+        *lost,
+    )
+
+
+COMPUTE = StudyColumn("flops", "training compute ↓", Form.OPERATIONS)
+
+
+def time_column(phase: PhaseName) -> StudyColumn:
+    """Return the column of a phase's time, as if nothing had been cached."""
+    return StudyColumn(f"seconds.{phase.value}", f"{phase.value} time ↓", Form.SECONDS)
+
+
+def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> list[str]:
+    """Return the names of a study's table: `leading`, the shown metrics and their intervals."""
+    bounded = (Form.PERCENT, Form.POINTS, Form.NATS)
+    names = [
+        name
+        for column in shown
+        for name in (
+            column.name,
+            *((f"{column.name}_low", f"{column.name}_high") if column.form in bounded else ()),
+        )
+    ]
+    return [*leading, *names, "parameters", "learning_rate", "seeds", "facts", "interval"]
+
+
+def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
+    """Say what every grid study must: model, facts, seeds, training, intervals, warnings."""
+    spec = section.rows[0].spec
+    rates = sorted({f"{_adapter(row)} {row.spec.learning_rate:g}" for row in section.rows})
+    lines = [
+        f"{section.model} on {section.task}: n = {section.facts} facts, "
+        f"{'seed' if len(options.seeds) == 1 else 'seeds'} {', '.join(map(str, options.seeds))}; "
+        f"epochs {spec.epochs}, batch {spec.batch_size}, learning rate {', '.join(rates)}.",
+        remarks.base_scores(section),
+        "↑ more is better, ↓ less is better; brackets and bars are 95 % intervals; '-' where there "
+        "is nothing to measure, or nothing that the base could forget.",
+        remarks.interval_remark(section),
+        *(f"Warning: {line}" for line in remarks.warnings(section)),
+    ]
+    return tuple(line for line in lines if line)
+
+
+def _adapter(row: Row) -> str:
+    return part_name(parse_recipe(row.spec.method).adapter)

@@ -1,0 +1,1 @@
+"""What facts lose when they are trained together."""

@@ -1,0 +1,176 @@
+"""The picture of the interference study: measures against K, and states per distance bucket."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from bench.report.leaderboard.distance_buckets import Bucket, bucket_of, edges_of, quantile_buckets
+from bench.report.plots._style import MethodStyle, PanelSize, settings, style_of, titled_figure
+from bench.report.statistics.intervals import Floats
+from bench.studies.interference.plan import Regime
+from bench.studies.interference.states import StatePlane
+
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+_PANEL = PanelSize(2.7, 3.3)
+_COLUMNS = 5
+_LOOKS: dict[Regime, MethodStyle] = {Regime.EXPOSURES: style_of(0), Regime.UPDATES: style_of(1)}
+_DODGE = 1.03
+"""Factor by which the two regimes stand aside of K, so that bars do not cover each other."""
+
+_BEFORE, _ALONE, _TOGETHER = ("0.35", "o"), ("#009E73", "^"), ("#CC79A7", "s")
+
+
+class Shown(NamedTuple):
+    """How a measure is drawn.
+
+    Attributes:
+        name, label: Its column, and its axis with the unit.
+        scale: What a value is multiplied by.
+        level: Where nothing is lost.
+        least: How far the axis reaches from there at least: small effects are to look small.
+    """
+
+    name: str
+    label: str
+    scale: float
+    level: float
+    least: float
+
+
+_MEASURES = (
+    Shown("interference", "accuracy alone - joint, points", 100.0, 0.0, 10.0),
+    Shown("nll_difference", "NLL joint - alone, nats per token", 1.0, 0.0, 0.1),
+    Shown("shrink", "shrink: state moved, joint / alone", 1.0, 1.0, 0.1),
+)
+
+
+def interference_figure(
+    table: pd.DataFrame, plane: StatePlane | None, where: str, note: str
+) -> Figure:
+    """Draw the measures above and the states below.
+
+    Args:
+        table: Of the study.
+        plane: The states; None where there are none.
+        where: Model, task, method, facts and seeds.
+        note: What the bars are.
+    """
+    heading = "Interference: facts trained alone against the same facts trained together"
+    with settings():
+        figure = titled_figure(_COLUMNS, 2, _PANEL, heading, where, note)
+        above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        panels = above.subplots(1, len(_MEASURES))
+        for axes, shown in zip(panels, _MEASURES, strict=True):
+            _measure(axes, table, shown)
+        above.legend(*panels[0].get_legend_handles_labels(), loc="outside right", frameon=False)
+        _states(below, plane)
+    return figure
+
+
+def _measure(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
+    name, scale = shown.name, shown.scale
+    axes.axhline(shown.level, color="0.5", linewidth=0.8, zorder=1)
+    axes.set_ylabel(shown.label)
+    for (regime, style), side in zip(_LOOKS.items(), (1 / _DODGE, _DODGE), strict=True):
+        mine = table[(table["regime"] == regime) & table[name].notna()]
+        ends = mine[[f"{name}_low", f"{name}_high"]].astype(float)
+        values = mine[name].to_numpy(dtype=np.float64)
+        bars = np.abs(ends.to_numpy() - values[:, None])
+        axes.errorbar(
+            mine["size"] * side,
+            scale * values,
+            yerr=scale * np.nan_to_num(bars).T,
+            color=style.color,
+            marker=style.marker,
+            linestyle=style.dashes,
+            markersize=4.5,
+            linewidth=1.1,
+            elinewidth=0.9,
+            label=str(regime),
+        )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, shown.level - shown.least), max(high, shown.level + shown.least))
+    sizes = sorted(table["size"].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("K, facts trained together")
+
+
+def _states(below: SubFigure, plane: StatePlane | None) -> None:
+    if plane is None:
+        below.text(0.5, 0.5, "no states: every training of this size failed", ha="center")
+        return
+    buckets = quantile_buckets(plane.distances)
+    places = bucket_of(plane.distances, edges_of(buckets))
+    panels = below.subplots(1, len(buckets), sharex=True, sharey=True, squeeze=False)[0]
+    for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=True)):
+        _bucket(axes, plane, np.flatnonzero(places == number), bucket)
+    first, second = (100 * share for share in plane.explained)
+    panels[0].set_ylabel(f"PC 2 ({second:.0f} % of variance)")
+    for axes in panels:
+        axes.set_xlabel(f"PC 1 ({first:.0f} %)")
+    below.suptitle(
+        f"States where the first answer token is predicted, by distance of the base's answer; "
+        f"together: K = {plane.size}, equal exposures, seed {plane.seed}",
+        fontsize=9,
+        x=0.01,
+        ha="left",
+    )
+    below.legend(handles=_legend(), loc="outside lower left", ncols=5, frameon=False)
+
+
+def _bucket(axes: Axes, plane: StatePlane, facts: Indices, bucket: Bucket) -> None:
+    axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
+    for ends, (color, marker), dashes in (
+        (plane.alone, _ALONE, "-"),
+        (plane.together, _TOGETHER, "--"),
+    ):
+        for fact in facts:
+            path = np.stack([plane.before[fact], ends[fact]])
+            axes.plot(*path.T, color=color, linestyle=dashes, linewidth=0.8, zorder=2)
+        _points(axes, ends, facts, plane.known, color, marker)
+    _points(axes, plane.before, facts, plane.known, *_BEFORE)
+
+
+def _points(
+    axes: Axes, points: Floats, facts: Indices, known: Flags, color: str, marker: str
+) -> None:
+    for fact in facts:
+        axes.plot(
+            *points[fact],
+            marker=marker,
+            linestyle="none",
+            color=color,
+            markerfacecolor="white" if known[fact] else color,
+            markersize=4.5,
+            zorder=3,
+        )
+
+
+def _legend() -> list[Line2D]:
+    grey, circle = _BEFORE
+    return [
+        Line2D([], [], color=_ALONE[0], marker=_ALONE[1], linestyle="-", label="alone"),
+        Line2D([], [], color=_TOGETHER[0], marker=_TOGETHER[1], linestyle="--", label="together"),
+        Line2D([], [], color=grey, marker=circle, linestyle="", label="before"),
+        Line2D(
+            [],
+            [],
+            color=grey,
+            marker=circle,
+            linestyle="",
+            markerfacecolor="white",
+            label="hollow: the base answered the fact",
+        ),
+    ]

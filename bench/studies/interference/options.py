@@ -1,0 +1,40 @@
+"""What the interference study is asked to do, without importing torch."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+
+from bench.config.options import RunOptions
+from bench.config.types import Counts
+from bench.studies.options import One, StudyOptions
+from methods.recipe import parse_recipe
+
+
+class InterferenceOptions(StudyOptions):
+    """What facts lose when they are trained together: each alone against K at a time."""
+
+    name = "interference"
+
+    method: One = "lora"
+    """The recipe that trains."""
+    sizes: Counts = (1, 2, 5, 10, 50)
+    """How many facts are trained together."""
+    measured: PositiveInt = 20
+    """At most so many facts are measured, the same for every size."""
+    exposures: PositiveInt = 20
+    """Times each fact is trained alone; also the updates of "equal updates"."""
+    batch_size: PositiveInt = 8
+    """Facts in an optimizer step."""
+
+    def named(self) -> tuple[str, ...]:
+        """Return the recipe."""
+        return (parse_recipe(self.method).name,)
+
+    def training_grid(self) -> RunOptions:
+        """Return a grid of one cell per seed with every fact that may be needed."""
+        wanted = {
+            "forgetting": ("none",),
+            "epochs": self.exposures,
+            "limit": self.measured + max(self.sizes),
+        }
+        return self.grid((self.method,)).model_copy(update=wanted)

@@ -1,0 +1,160 @@
+"""Finished trainings of the interference study: `trainings/<digest>.parquet`, absent or whole.
+
+One row per measured fact; the record of the training is in the file's own metadata.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from bench.store.records import Model, Status
+from bench.studies.interference.plan import TrainingSpec
+from tasks.errors import UsageError
+
+_RECORD = b"training"
+_SCHEMA = pa.schema(
+    [
+        ("fact_id", pa.string()),
+        ("target", pa.string()),
+        ("answer", pa.string()),
+        ("correct", pa.bool_()),
+        ("distance", pa.float64()),
+        ("nll", pa.float64()),
+        ("state", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FactOutcome:
+    """What a model says about one fact.
+
+    Attributes:
+        target, answer: What it should answer after the demonstrations, and what it does, greedily.
+        correct: By exact match.
+        distance: Semantic distance of the answer to the nearest target.
+        nll: Mean negative log-likelihood of the target after the demonstrations, nats per token.
+        state: Where the plain prompt predicts the first answer token, after the final norm,
+            float32 `[dim]`.
+    """
+
+    fact_id: str
+    target: str
+    answer: str
+    correct: bool
+    distance: float
+    nll: float
+    state: NDArray[np.float32]
+
+
+class TrainingRecord(Model):
+    """How a training ended.
+
+    Attributes:
+        spec: Its identity.
+        status, reason: Done, or why not, in one line.
+        updates: Optimizer steps taken.
+        exposures: Times a fact of the group was trained, on average.
+        seconds: Wall time of training and measuring.
+        provenance: Commit, versions and device.
+    """
+
+    spec: TrainingSpec
+    status: Status
+    reason: str = ""
+    updates: int = 0
+    exposures: float = 0.0
+    seconds: float = 0.0
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training with what it measured; nothing unless it is done."""
+
+    record: TrainingRecord
+    outcomes: tuple[FactOutcome, ...] = ()
+
+
+class TrainingStore:
+    """Reads and writes the trainings below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "trainings"
+
+    def ensure_writable(self) -> None:
+        """Create the folder, before any training.
+
+        Raises:
+            UsageError: It cannot be written; one line says why.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".probe.{os.getpid()}.tmp"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to '{self.folder}': {error.strerror}; "
+                "give a writable folder with --out"
+            ) from error
+
+    def read(self, spec: TrainingSpec) -> Trained | None:
+        """Return a training, or None where it is absent or unreadable."""
+        found = _read(self._path(spec))
+        return found if found is not None and found.record.spec == spec else None
+
+    def write(self, trained: Trained) -> None:
+        """Write a training so that a reader, or a crash, never sees half of it.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        path = self._path(trained.record.spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            pq.write_table(_table(trained), staged)
+            with staged.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _path(self, spec: TrainingSpec) -> Path:
+        return self.folder / f"{spec.digest}.parquet"
+
+
+def stored_trainings(folder: Path) -> tuple[Trained, ...]:
+    """Return every training of a study's folder that can be read, by the name of its file."""
+    found = (_read(path) for path in sorted((folder / "trainings").glob("*.parquet")))
+    return tuple(trained for trained in found if trained is not None)
+
+
+def _read(path: Path) -> Trained | None:
+    try:
+        table = pq.read_table(path)
+        record = TrainingRecord.model_validate_json(table.schema.metadata[_RECORD])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValidationError):
+        return None
+    return Trained(record, tuple(map(_outcome, table.to_pylist())))
+
+
+def _table(trained: Trained) -> pa.Table:
+    rows: Sequence[dict[str, Any]] = [vars(outcome) for outcome in trained.outcomes]
+    record = trained.record.model_dump_json().encode()
+    return pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata({_RECORD: record}))
+
+
+def _outcome(row: dict[str, Any]) -> FactOutcome:
+    return FactOutcome(**{**row, "state": np.array(row["state"], dtype=np.float32)})

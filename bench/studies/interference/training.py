@@ -1,0 +1,153 @@
+"""One training of the interference study: attach, train, and ask the measured facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.cell.attach import attach
+from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.responses import EVALUATION_BATCH
+from bench.evaluation.signals import BaseSignals, training_examples
+from bench.failures import first_line, is_out_of_memory
+from bench.inference.encoding import batches_by_length, collate, encode
+from bench.inference.generation import LONGEST_ANSWER, greedy_answers
+from bench.inference.hidden_states import answer_states
+from bench.inference.likelihood import negative_log_likelihoods
+from bench.models.loading import Base
+from bench.store.cost_cache import CostedCache
+from bench.store.records import Status
+from bench.studies.interference.plan import PlannedTraining
+from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord
+from bench.training.loop import DivergenceError, TrainingLog, train
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.prompt import Prompt
+from tasks.scoring import exact_match
+
+States = NDArray[np.float32]
+
+
+def run_training(
+    planned: PlannedTraining,
+    base: Base,
+    cache: CostedCache,
+    on_step: Callable[[int, float], None],
+) -> Trained:
+    """Train a group on a borrowed base and measure its facts; what goes wrong is its record.
+
+    Args:
+        planned: The training; a group without facts measures the pristine base.
+        base: The resident base.
+        cache: Shared by all trainings.
+        on_step: Called with the number of steps done and the last loss.
+    """
+    try:
+        return _trained(planned, base, cache, on_step)
+    except DivergenceError as error:
+        return _ended(planned, Status.DIVERGED, str(error))
+    except UsageError as error:
+        return _ended(planned, Status.FAILED, str(error))
+    except Exception as error:  # a training that raises harms its own facts only
+        status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.FAILED
+        return _ended(planned, status, first_line(error))
+
+
+def _trained(
+    planned: PlannedTraining,
+    base: Base,
+    cache: CostedCache,
+    on_step: Callable[[int, float], None],
+) -> Trained:
+    model: nn.Module = base.model
+    log = TrainingLog()
+    if planned.group.facts:
+        model, log = _fit(planned, base, cache, on_step)
+    outcomes = measure(model, base, planned.group.measured, planned.cell.data.prompt)
+    if not all(np.isfinite([fact.nll, *fact.state]).all() for fact in outcomes):
+        return _ended(planned, Status.DIVERGED, "the trained model's states are not finite")
+    seen = sum(map(len, log.accuracies))
+    record = TrainingRecord(
+        spec=planned.spec,
+        status=Status.DONE,
+        updates=len(log.losses),
+        exposures=seen / max(1, len(planned.group.facts)),
+    )
+    return Trained(record, outcomes)
+
+
+def _fit(
+    planned: PlannedTraining,
+    base: Base,
+    cache: CostedCache,
+    on_step: Callable[[int, float], None],
+) -> tuple[nn.Module, TrainingLog]:
+    cell, spec = planned.cell, planned.spec
+    # Only what does not depend on the group is worth keeping: calibration, where there is any.
+    shared = cache if cell.calibration else CostedCache()
+    signals = BaseSignals(base, planned.group.facts, cell.data.prompt, shared)
+    attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
+    torch.manual_seed(spec.cell.seed)
+    log = train(attached.model, cell.recipe.adapter, attached.plan, on_step)
+    return attached.model, log
+
+
+def measure(
+    model: nn.Module, base: Base, facts: Sequence[Fact], prompt: Prompt
+) -> tuple[FactOutcome, ...]:
+    """Ask a model the facts, as the evaluation of a cell does, and take its answer states.
+
+    The room for an answer does not depend on the facts: all groups are asked alike.
+    """
+    tokenizer = base.tokenizer
+    prompts = [prompt.few_shot(fact.question) for fact in facts]
+    answers = greedy_answers(
+        model,
+        tokenizer,
+        prompts,
+        budget=LONGEST_ANSWER,
+        batch_size=EVALUATION_BATCH,
+        share=len(facts) > 1,
+    )
+    examples = [encode(tokenizer, p, f.target) for p, f in zip(prompts, facts, strict=True)]
+    nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
+    states = first_answer_states(model, base, facts)
+    space = AnswerSpace(tokenizer, base.model.get_input_embeddings().weight)
+    return tuple(
+        FactOutcome(
+            fact_id=fact.id,
+            target=fact.target,
+            answer=answer,
+            correct=exact_match(answer, fact.answers),
+            distance=space.distance(answer, fact.answers),
+            nll=likelihood,
+            state=state,
+        )
+        for fact, answer, likelihood, state in zip(facts, answers, nll, states, strict=True)
+    )
+
+
+def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> States:
+    """Return the states from which the plain prompts predict their first answer token.
+
+    They are the last latent space after the final norm, which the head reads; `[facts, dim]`.
+    """
+    examples = training_examples(base.tokenizer, facts)
+    lengths = [len(example.tokens) for example in examples]
+    found: dict[int, States] = {}
+    for indices in batches_by_length(lengths, EVALUATION_BATCH, None):
+        states = answer_states(model, collate(examples, indices, base.tokenizer.pad_token_id))
+        last = states.final_norm(states.raw[-1]).float().cpu().numpy()
+        rows = states.rows.cpu().numpy()
+        # Positions are in order within a row: the first of each predicts the first token.
+        firsts = np.searchsorted(rows, np.arange(len(indices)))
+        found |= dict(zip(indices, last[firsts], strict=True))
+    return np.stack([found[index] for index in range(len(facts))])
+
+
+def _ended(planned: PlannedTraining, status: Status, reason: str) -> Trained:
+    return Trained(TrainingRecord(spec=planned.spec, status=status, reason=reason))

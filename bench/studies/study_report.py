@@ -1,0 +1,218 @@
+"""What a study says, and its files: a table for programs, one for people, and a picture.
+
+`<out>/studies/<name>.csv`, `.md`, `.png` and `.svg`; the same study, the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
+from bench.report.tables import format as wording
+from bench.studies import FOLDER
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Form(StrEnum):
+    """How the numbers of a column are written."""
+
+    TEXT = "text"
+    PERCENT = "percent"
+    POINTS = "points"
+    NATS = "nats"
+    NUMBER = "number"
+    COUNT = "count"
+    OPERATIONS = "operations"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyColumn:
+    """A column that people read.
+
+    Attributes:
+        name: The column of the table; its interval is in `<name>_low` and `<name>_high`, if
+            the table has these.
+        header: What is shown above it, with its unit.
+        form: How its numbers are written; `percent` and `points` expect shares.
+        key: Whether it tells lines apart, as texts do: where a terminal has no room for all
+            columns, it is repeated.
+    """
+
+    name: str
+    header: str
+    form: Form = Form.TEXT
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """The outcome of a study.
+
+    Attributes:
+        name: Names its files.
+        title: What was asked, in one line.
+        about: Lines saying how to read it: model, seeds, number of facts, kind of intervals.
+        table: Plain numbers, every column of the `.csv`; missing values are NA.
+        columns: Those that the `.md` shows.
+        figure: The picture, readable alone.
+        command: What repeats the study, as it is typed; empty shows none.
+        failures: One line per part of the study that has no result.
+    """
+
+    name: str
+    title: str
+    about: tuple[str, ...]
+    table: pd.DataFrame
+    columns: tuple[StudyColumn, ...]
+    figure: Figure
+    command: str = ""
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """Where a study was written."""
+
+    csv: Path
+    markdown: Path
+    png: Path
+    svg: Path
+
+
+def write_study(out: Path, report: StudyReport) -> StudyFiles:
+    """Write a study below the results folder `out`; a reader never sees half of a file.
+
+    Raises:
+        UsageError: The folder cannot be written.
+        ValueError: A shown column is not in the table.
+    """
+    from bench.report.plots._style import image, settings
+
+    csv = report.table.to_csv(index=False, na_rep="", lineterminator="\n").encode()
+    markdown = study_markdown(report).encode()
+    with settings():
+        png, svg = image(report.figure, "png"), image(report.figure, "svg")
+    folder = out / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return StudyFiles(
+            csv=_write(folder / f"{report.name}.csv", csv),
+            markdown=_write(folder / f"{report.name}.md", markdown),
+            png=_write(folder / f"{report.name}.png", png),
+            svg=_write(folder / f"{report.name}.svg", svg),
+        )
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the study to '{folder}': {error.strerror}; "
+            "give a writable folder with --out"
+        ) from error
+
+
+def study_markdown(report: StudyReport) -> str:
+    """Return the text of the `.md`: title, picture, table, how to read it, how to repeat it.
+
+    Raises:
+        ValueError: A shown column is not in the table.
+    """
+    blocks = [
+        f"# {wording.markdown(report.title)}",
+        f"![{wording.markdown(report.title)}]({report.name}.png)",
+        _table(report),
+        _bullets(report.about),
+    ]
+    if report.failures:
+        blocks += ["## Without a result", _bullets(report.failures)]
+    if report.command:
+        blocks += ["## Repeat it", f"```sh\n{wording.printable(report.command)}\n```"]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def shown_lines(report: StudyReport) -> list[list[str]]:
+    """Return the texts of the shown columns, line by line, before any escaping.
+
+    Raises:
+        ValueError: A shown column is not in the table.
+    """
+    for column in report.columns:
+        if column.name not in report.table:
+            raise ValueError(f"column '{column.name}' is shown and not in the table")
+    lines = report.table.to_dict("records")
+    return [[_text(line, column) for column in report.columns] for line in lines]
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {wording.markdown(line)}" for line in lines)
+
+
+def _table(report: StudyReport) -> str:
+    # Numbers are written by this program: only texts need escaping.
+    lines = [
+        [
+            wording.markdown(text) if column.form is Form.TEXT else text
+            for text, column in zip(line, report.columns, strict=True)
+        ]
+        for line in shown_lines(report)
+    ]
+    return tabulate(
+        lines,
+        [wording.markdown(column.header) for column in report.columns],
+        tablefmt="pipe",
+        colalign=["left" if c.form is Form.TEXT else "right" for c in report.columns],
+        disable_numparse=True,
+    )
+
+
+def _text(line: dict[Any, Any], column: StudyColumn) -> str:
+    value = line[column.name]
+    if pd.isna(value):
+        return wording.MISSING
+    if column.form is Form.TEXT:
+        return str(value)
+    return _FORMS[column.form](Estimate(float(value), _interval(line, column.name)))
+
+
+def _interval(line: dict[Any, Any], name: str) -> Interval | None:
+    low, high = line.get(f"{name}_low"), line.get(f"{name}_high")
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return None
+    return Interval(float(low), float(high), IntervalKind.NONE)
+
+
+def _number(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} [{estimate.interval.low:.3g}, {estimate.interval.high:.3g}]"
+
+
+_FORMS: dict[Form, Callable[[Estimate], str]] = {
+    Form.PERCENT: wording.percent_interval,
+    Form.POINTS: wording.points_interval,
+    Form.NATS: wording.nats_interval,
+    Form.NUMBER: _number,
+    Form.COUNT: lambda estimate: wording.count(estimate.value),
+    Form.OPERATIONS: lambda estimate: wording.operations(estimate.value),
+    Form.SECONDS: lambda estimate: wording.duration(estimate.value),
+}
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader never sees half of it."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        staged.write_bytes(content)
+        os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,1 @@
+"""The training loop, its forward passes, and the fused adapters."""

@@ -1,0 +1,72 @@
+"""How training runs a batch: from kept states above frozen layers, as a tree where that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bench.inference.encoding import Batch, Example
+from bench.inference.likelihood import target_logits
+from bench.training.frozen_layers import FrozenPrefix, frozen_prefix
+from bench.training.token_tree import TokenTree, takes_trees, token_tree
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One batch, as it is run.
+
+    Attributes:
+        batch: The batch.
+        tree: Its tree, None where its rows are run.
+        prefix: The frozen layers, None where there are none.
+    """
+
+    batch: Batch
+    tree: TokenTree | None
+    prefix: FrozenPrefix | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the model computes on, padding included."""
+        return self.tree.size if self.tree else self.batch.padded_tokens
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`."""
+        if self.prefix is None:
+            return self._logits(model)
+        states = self.prefix.states(self.batch)
+        with self.prefix.replayed(self.tree.of_nodes(states) if self.tree else states):
+            return self._logits(model)
+
+    def _logits(self, model: nn.Module) -> Tensor:
+        return self.tree.logits(model) if self.tree else target_logits(model, self.batch)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What is possible with a model and its examples.
+
+    Attributes:
+        prefix: The layers below all that is trained, None where there are none.
+        trees: Whether batches may be run as trees.
+    """
+
+    prefix: FrozenPrefix | None
+    trees: bool
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations that were spent before the first pass."""
+        return self.prefix.flops if self.prefix else 0.0
+
+    def of(self, batch: Batch) -> Pass:
+        """Return how to run a batch."""
+        tree = token_tree(batch) if self.trees else None
+        return Pass(batch, tree if tree and tree.pays else None, self.prefix)
+
+
+def passes(model: nn.Module, examples: Sequence[Example], pad: int) -> Passes:
+    """Find out how a model, in evaluation mode, may run its training examples."""
+    return Passes(frozen_prefix(model, examples, pad), takes_trees(model, examples, pad))

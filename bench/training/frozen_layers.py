@@ -1,0 +1,199 @@
+"""Training above frozen layers: what those put out for each example is computed once and kept.
+
+Layers below everything that is trained never change, so their output for an example is the same
+in every epoch. Training goes on from it: neither forward nor backward touches them again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
+from bench.inference.equivalence import logits_agree
+from bench.inference.likelihood import target_logits
+from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.optimizations import Shortcut, enabled
+from methods.targets import decoder_layers
+from tasks.errors import UsageError
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes of states that are kept in memory; more lie in a file that is mapped."""
+
+STATES_BATCH = 32
+CHECKED = 2
+"""Examples on which going on from kept states is compared with the plain path."""
+
+
+class FrozenPrefix:
+    """The lowest layers of a model, and their output for each training example.
+
+    Args:
+        model: A base or an adapted model, in evaluation mode.
+        layers: Its decoder layers.
+        depth: How many of them are frozen, at least 1.
+        examples: What will be trained.
+        pad: Token id that pads.
+
+    Attributes:
+        flops: Floating point operations that computing the states took.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: nn.ModuleList,
+        depth: int,
+        examples: Sequence[Example],
+        pad: int,
+    ) -> None:
+        self._frozen = [layers[index] for index in range(depth)]
+        self._next = layers[depth]
+        self._starts = [0, *accumulate(len(example.tokens) for example in examples)]
+        with FlopCounterMode(display=False) as counter:
+            self._states = self._compute(model, examples, pad)
+        self.flops = float(counter.get_total_flops())
+
+    def states(self, batch: Batch) -> Tensor:
+        """Return a training batch's kept states, zeros where it is padded, `[batch, seq, dim]`."""
+        rows, width = batch.tokens.shape
+        padded = self._states.new_zeros(rows, width, self._states.shape[1])
+        for row, index in enumerate(batch.indices.tolist()):
+            start, end = self._starts[index : index + 2]
+            padded[row, : end - start] = self._states[start:end]
+        return padded.to(next(self._next.parameters()).device)
+
+    @contextmanager
+    def replayed(self, states: Tensor) -> Iterator[None]:
+        """Within, a forward pass begins with kept states of what it is given.
+
+        Args:
+            states: `[batch, seq, dim]`, from `states` and in its order.
+        """
+
+        def begin(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
+            return _with_states(states, args, kwargs)
+
+        handle = self._next.register_forward_pre_hook(begin, with_kwargs=True)
+        # accelerate puts a forward of its own into a divided model's layers.
+        own = [layer.__dict__.get("forward") for layer in self._frozen]
+        for layer in self._frozen:
+            layer.forward = _pass_on
+        try:
+            yield
+        finally:
+            handle.remove()
+            for layer, forward in zip(self._frozen, own, strict=True):
+                del layer.forward
+                if forward is not None:
+                    layer.forward = forward
+
+    @torch.no_grad()
+    def _compute(self, model: nn.Module, examples: Sequence[Example], pad: int) -> Tensor:
+        """Return the states of all examples behind each other, `[tokens, dim]`."""
+        kept: Tensor | None = None
+        for indices in batches_by_length([len(e.tokens) for e in examples], STATES_BATCH, None):
+            states = self._first_states(model, collate(examples, indices, pad))
+            if kept is None:
+                kept = _storage(self._starts[-1], states)
+            for row, index in enumerate(indices):
+                start, end = self._starts[index : index + 2]
+                kept[start:end] = states[row, : end - start].to(kept.device)
+        assert kept is not None
+        return kept
+
+    def _first_states(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return what enters the first trained layer, `[batch, seq, dim]`."""
+
+        def stop(_: nn.Module, args: Any, kwargs: Any) -> None:
+            raise _ReachedError(args[0] if args else kwargs["hidden_states"])
+
+        handle = self._next.register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            target_logits(model, batch)
+        except _ReachedError as reached:
+            return reached.states
+        finally:
+            handle.remove()
+        raise UsageError("the model does not run its decoder layers in order")
+
+
+def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPrefix | None:
+    """Return the layers below all that is trained, run on the examples.
+
+    Returns:
+        None where there are none, where dropout or virtual tokens make every pass another one,
+        where going on from kept states does not give the plain logits, or the shortcut is off.
+    """
+    if not enabled(Shortcut.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
+        return None
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    name, layers = decoder_layers(inner)
+    depth = _frozen_depth(inner, name, len(layers))
+    if not depth:
+        return None
+    try:
+        prefix = FrozenPrefix(model, layers, depth, examples, pad)
+        return prefix if _agrees(model, prefix, examples, pad) else None
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError, UsageError):
+        return None
+
+
+def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
+    """Return how many of the lowest layers are below every trained parameter."""
+    lowest = count
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            if not name.startswith(f"{layers}."):
+                return 0
+            lowest = min(lowest, int(name.removeprefix(f"{layers}.").split(".")[0]))
+    return lowest if lowest < count else 0
+
+
+@torch.no_grad()
+def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
+    """Return whether kept states give the plain path's logits."""
+    batch = collate(examples, range(min(CHECKED, len(examples))), pad)
+    with prefix.replayed(
+        prefix.states(batch)
+    ):  # first, so that nothing of a plain pass is left behind
+        found = target_logits(model, batch)
+    expected = target_logits(model, batch)
+    used = (batch.labels != IGNORED).to(found.device)
+    return logits_agree(found[used], expected[used])
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass at the first trained layer."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__("reached the first trained layer")
+        self.states = states
+
+
+def _pass_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return hidden_states
+
+
+def _with_states(states: Tensor, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    if args:
+        return (states, *args[1:]), kwargs
+    return args, {**kwargs, "hidden_states": states}
+
+
+def _storage(tokens: int, like: Tensor) -> Tensor:
+    """Return room for states `[tokens, dim]`: in memory, or beyond the budget in a file."""
+    size = tokens * like.shape[-1]
+    if size * like.element_size() <= MEMORY_BUDGET:
+        return torch.empty(tokens, like.shape[-1], dtype=like.dtype, device=like.device)
+    with tempfile.NamedTemporaryFile() as file:  # unlinked while mapped: freed with the tensor
+        mapped = torch.from_file(str(Path(file.name)), shared=True, size=size, dtype=like.dtype)
+    return mapped.view(tokens, like.shape[-1])

@@ -1,0 +1,160 @@
+"""Runs adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
+
+Which layers share an input is found by watching one forward pass, and that the fused model says
+what the plain one said is checked on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora.variants import DoraLinearVariant
+from torch import Tensor, nn
+
+from bench.inference.equivalence import logits_agree
+from bench.optimizations import Shortcut, enabled
+from bench.training.fused_lora import Projection, project
+
+Forward = Callable[..., Any]
+
+
+def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
+    """Let adapted layers that share an input run as one autograd step each group.
+
+    Args:
+        model: With its adapter attached.
+        probe: Runs the model on a few examples and returns logits.
+
+    Returns:
+        How many layers were fused: 0 where the adapter is of another kind, where the shortcut is
+        off, or where the fused model would not say the same.
+    """
+    layers = [layer for layer in model.modules() if _fusible(layer)]
+    if not layers or not enabled(Shortcut.FUSED_PROJECTIONS):
+        return 0
+    with torch.no_grad(), _watched(layers) as inputs:
+        expected = probe()
+    groups = [_Group(members) for members in _sharing(layers, inputs)]
+    for group in groups:
+        group.install()
+    with torch.no_grad():
+        same = logits_agree(probe(), expected)
+    if not same:
+        for group in groups:
+            group.remove()
+        return 0
+    return sum(len(group.layers) for group in groups)
+
+
+class _Group:
+    """Layers that are given the same tensor: the first that is called runs all of them."""
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.layers = layers
+        self._squared = [_squared_rows(layer) for layer in layers]
+        self._plain: list[Forward] = [layer.forward for layer in layers]
+        self._input: Tensor | None = None
+        self._waiting: dict[int, Tensor] = {}
+
+    def install(self) -> None:
+        """Put this group's forward in front of PEFT's."""
+        for number, layer in enumerate(self.layers):
+            layer.forward = self._forward_of(number)
+
+    def remove(self) -> None:
+        """Give the layers their own forward back."""
+        for layer in self.layers:
+            del layer.forward
+
+    def _forward_of(self, number: int) -> Forward:
+        layer, plain = self.layers[number], self._plain[number]
+
+        def forward(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if args or kwargs or layer.disable_adapters or layer.merged:
+                return plain(x, *args, **kwargs)
+            if self._input is not x or number not in self._waiting:
+                self._input = x
+                self._waiting = dict(enumerate(project(x, self._projections())))
+            output = self._waiting.pop(number)
+            if not self._waiting:
+                self._input = None
+            return output
+
+        return forward
+
+    def _projections(self) -> list[Projection]:
+        return [
+            _projection(layer, squared)
+            for layer, squared in zip(self.layers, self._squared, strict=True)
+        ]
+
+
+def _projection(layer: Any, squared: Tensor | None) -> Projection:
+    name = layer.active_adapters[0]
+    base = layer.base_layer
+    return Projection(
+        weight=base.weight,
+        bias=base.bias,
+        A=layer.lora_A[name].weight,
+        B=layer.lora_B[name].weight,
+        scale=layer.scaling[name],
+        magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
+        squared=squared,
+    )
+
+
+def _squared_rows(layer: Any) -> Tensor | None:
+    """Return the squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA."""
+    if not layer.lora_variant:
+        return None
+    weight: Tensor = layer.base_layer.weight
+    return weight.float().square().sum(1)
+
+
+def _fusible(layer: Any) -> bool:
+    """Return whether a layer is plain LoRA or DoRA on a plain, frozen `nn.Linear`."""
+    if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
+        return False
+    name = layer.active_adapters[0]
+    base = layer.base_layer
+    if type(base) is not nn.Linear or any(p.requires_grad for p in base.parameters()):
+        return False
+    variant = layer.lora_variant.get(name)
+    return (
+        name in layer.lora_A
+        and (variant is None or type(variant) is DoraLinearVariant)
+        and isinstance(layer.lora_dropout[name], nn.Identity)
+        and layer.lora_A[name].bias is None
+        and layer.lora_B[name].bias is None
+        and not layer.fan_in_fan_out
+    )
+
+
+@contextmanager
+def _watched(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tensor]]]:
+    """Watch which tensors the layers are given."""
+    inputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
+    handles = [
+        layer.register_forward_pre_hook(lambda module, given: inputs[module].append(given[0]))
+        for layer in layers
+    ]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _sharing(
+    layers: Sequence[nn.Module], inputs: dict[nn.Module, list[Tensor]]
+) -> list[list[nn.Module]]:
+    """Group the layers that ran once by the tensor that they were given."""
+    groups: dict[int, list[nn.Module]] = {}
+    for layer in layers:
+        if len(inputs[layer]) == 1:
+            groups.setdefault(id(inputs[layer][0]), []).append(layer)
+    return list(groups.values())

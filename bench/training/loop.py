@@ -1,0 +1,247 @@
+"""One training loop for every method: AdamW, warm-up and cosine, clipping, batches by length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.inference.encoding import Example, batches_by_length, collate
+from bench.inference.likelihood import fact_losses
+from bench.optimizations import Shortcut, enabled
+from bench.store.records import Epoch
+from bench.training.forward import Pass, passes
+from tasks.fact import hash_fraction
+
+if TYPE_CHECKING:
+    from methods.parts import Adapter
+
+WARMUP_SHARE = 0.1
+CLIP_NORM = 1.0
+EXPLOSION = 1e4
+"""A batch loss above this, in nats per token, is divergence: uniform guessing is about 11."""
+
+
+class DivergenceError(Exception):
+    """The loss became NaN, infinite or absurd at `step`."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"loss {loss:g} at step {step}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained, apart from the model.
+
+    Attributes:
+        examples: The kept facts, plain prompt and target.
+        weights: Weight of each example in the loss, float64 of mean 1, `[examples]`.
+        epochs, batch_size, learning_rate: As in the cell.
+        order_seed: Seed of the data order; depends on (seed, task), never on the method.
+        pad: Token id that pads.
+        reweigh: Called with the model in evaluation mode and the epoch, counted from 1, before
+            each epoch; returns new weights `[examples]`, or None to go on with those in use.
+        max_steps: Training ends after so many optimizer steps, within an epoch if need be; the
+            batches are the first of the same order, the schedule spans them alone. None: no limit.
+        accumulation: Parts that each batch is run in, to save memory; their gradients add up to
+            those of the whole batch.
+    """
+
+    examples: Sequence[Example]
+    weights: Tensor
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    order_seed: int
+    pad: int
+    reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
+    max_steps: int | None = None
+    accumulation: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return math.ceil(len(self.examples) / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        steps = self.steps_per_epoch * self.epochs
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    @property
+    def epochs_begun(self) -> int:
+        """Epochs that take a step, the last of them perhaps not whole."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+
+@dataclass
+class TrainingLog:
+    """What training left behind.
+
+    Attributes:
+        curve: One point per epoch, over the kept facts trained so far.
+        accuracies: Teacher-forced token accuracy per epoch of each example, `[examples][epochs]`.
+        losses: Batch loss of every step.
+        flops: Floating point operations of all forward and backward passes, counted on the first
+            step and scaled by tokens, padding included.
+    """
+
+    curve: list[Epoch] = field(default_factory=list)
+    accuracies: list[list[float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    flops: float = 0.0
+
+
+def train(
+    model: nn.Module,
+    adapter: Adapter,
+    plan: TrainingPlan,
+    on_step: Callable[[int, float], None],
+) -> TrainingLog:
+    """Train the parameters that require gradients, in place.
+
+    Args:
+        model: With its adapter attached.
+        adapter: Its `extra_loss` joins the batch loss, its `after_step` follows each step.
+        plan: Data and schedule.
+        on_step: Called with the number of steps done and the last loss.
+
+    Raises:
+        DivergenceError: The loss is not finite or explodes.
+    """
+    log = TrainingLog(accuracies=[[] for _ in plan.examples])
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=plan.learning_rate, weight_decay=0.0, fused=_at_once(parameters)
+    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
+    generator = torch.Generator().manual_seed(plan.order_seed)
+    ways = passes(model.eval(), plan.examples, plan.pad)
+    counter = FlopMeter(ways.flops)
+    weights = plan.weights
+    for epoch in range(1, plan.epochs_begun + 1):
+        weights = _reweighed(model, plan, epoch, weights)
+        model.train()
+        lengths = [len(example.tokens) for example in plan.examples]
+        losses: dict[int, float] = {}
+        batches = batches_by_length(lengths, plan.batch_size, generator)
+        for indices in batches[: plan.steps - len(log.losses)]:
+            step = len(log.losses)
+            loss, per_fact, hits = 0.0, [], []
+            for part in _parts(indices, plan.accumulation):
+                run = ways.of(collate(plan.examples, part, plan.pad))
+                extra = adapter.extra_loss if part[0] == indices[0] else _no_loss
+                with counter.measure(run.tokens):
+                    found = _loss(model, extra, run, weights, len(indices))
+                    loss += found[0].item()
+                    if not math.isfinite(loss) or loss > EXPLOSION:
+                        raise DivergenceError(step, loss)
+                    found[0].backward()
+                per_fact += found[1].tolist()
+                hits += found[2].tolist()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            optimizer.step()
+            adapter.after_step(model, step)
+            optimizer.zero_grad(set_to_none=True)
+            scheduler.step()
+            log.losses.append(loss)
+            losses.update(zip(indices, per_fact, strict=True))
+            for index, hit in zip(indices, hits, strict=True):
+                log.accuracies[index].append(hit)
+            on_step(step + 1, log.losses[-1])
+        log.curve.append(_point(epoch, losses, log.accuracies))
+    log.flops = counter.flops
+    model.eval()
+    return log
+
+
+def data_order_seed(seed: int, task: str) -> int:
+    """Return the seed of the data order of a (seed, task)."""
+    return int(hash_fraction("order", str(seed), task) * 2**31)
+
+
+class FlopMeter:
+    """Counts the operations of the first step; the others cost as much per token.
+
+    Args:
+        flops: What was spent before the first step.
+    """
+
+    def __init__(self, flops: float = 0.0) -> None:
+        self.flops = flops
+        self._per_token: float | None = None
+
+    @contextmanager
+    def measure(self, tokens: int) -> Iterator[None]:
+        """Count the forward and backward pass of a batch that runs inside, on so many tokens."""
+        if self._per_token is None:
+            with FlopCounterMode(display=False) as counter:
+                yield
+            self._per_token = counter.get_total_flops() / tokens
+        else:
+            yield
+        self.flops += self._per_token * tokens
+
+
+def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor) -> Tensor:
+    """Return the weights of an epoch."""
+    found = plan.reweigh(model.eval(), epoch) if plan.reweigh else None
+    return weights if found is None else found
+
+
+def _parts(indices: Sequence[int], count: int) -> Iterator[Sequence[int]]:
+    """Divide a batch into at most `count` parts of like size."""
+    size = math.ceil(len(indices) / count)
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+def _no_loss(model: nn.Module) -> None:
+    """Add nothing: an adapter's own loss counts once for each step."""
+
+
+def _loss(
+    model: nn.Module,
+    extra_loss: Callable[[nn.Module], Tensor | None],
+    run: Pass,
+    weights: Tensor,
+    facts: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sum_i w_i CE_i / facts and the extra loss, and per fact CE_i and token accuracy."""
+    per_fact, hits = fact_losses(run.logits(model), run.batch.labels)
+    loss = (weights[run.batch.indices].to(per_fact) * per_fact).sum() / facts
+    extra = extra_loss(model)
+    return loss if extra is None else loss + extra, per_fact.detach(), hits
+
+
+def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
+    """Return AdamW's option `fused`; None where it is to choose."""
+    devices = {parameter.device.type for parameter in parameters}
+    return True if enabled(Shortcut.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
+
+
+def _warmup_cosine(steps: int) -> Callable[[int], float]:
+    warmup = max(1, round(WARMUP_SHARE * steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return factor
+
+
+def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:
+    latest = [history[-1] for history in accuracies if history]
+    return Epoch(
+        epoch=epoch,
+        loss=sum(losses.values()) / len(losses),
+        token_accuracy=sum(latest) / len(latest),
+    )

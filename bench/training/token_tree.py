@@ -1,0 +1,149 @@
+"""Facts of a batch as a tree of tokens: what their prompts begin with alike is run once for all.
+
+In a causal model the states of a token depend on the tokens before it alone. So each distinct
+beginning is one node; a node sees the nodes on its way from the start, its position is how many
+they are, and a fact's logits are those along its way. Questions of one relation share half of
+their tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.inference.encoding import IGNORED, Batch, Example, collate
+from bench.inference.equivalence import logits_agree
+from bench.inference.likelihood import target_logits
+from bench.inference.lm_head import logits_at, takes
+from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.optimizations import Shortcut, enabled
+
+PAYS = 0.9
+"""Nodes per token of the padded batch up to which the tree is worth its attention mask."""
+
+MOST_NODES = 1024
+"""Nodes see each other in one square of attention, which long texts would make expensive."""
+
+CHECKED = 4
+"""Examples on which a tree is compared with the plain path."""
+
+
+@dataclass(frozen=True)
+class TokenTree:
+    """A batch by its distinct beginnings.
+
+    Attributes:
+        batch: The batch.
+        tokens, positions: Of each node, `[nodes]`.
+        first: Where each node occurs first, counted over the batch's rows, `[nodes]`.
+        nodes: The node of every token, 0 where the batch is padded, `[batch, seq]`.
+    """
+
+    batch: Batch
+    tokens: Tensor
+    positions: Tensor
+    first: Tensor
+    nodes: Tensor
+
+    @property
+    def size(self) -> int:
+        """Tokens the model computes on."""
+        return len(self.tokens)
+
+    @property
+    def pays(self) -> bool:
+        """Whether running the tree is less work than running the rows."""
+        return self.size <= min(MOST_NODES, PAYS * self.batch.padded_tokens)
+
+    def of_nodes(self, states: Tensor) -> Tensor:
+        """Return the nodes' states, `[1, nodes, dim]`, from those of rows, `[batch, seq, dim]`."""
+        return states.flatten(0, 1)[self.first.to(states.device)][None]
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`.
+
+        Where nothing is predicted they are those of some other position.
+        """
+        parameter = next(model.parameters())
+        needed, place = self._needed().unique(return_inverse=True)
+        inputs: dict[str, Any] = {"use_cache": False} if takes(model, "use_cache") else {}
+        logits = logits_at(
+            model,
+            needed.to(parameter.device),
+            input_ids=self.tokens[None].to(parameter.device),
+            attention_mask=self._mask(parameter.dtype).to(parameter.device),
+            position_ids=self.positions[None].to(parameter.device),
+            **inputs,
+        )[0]
+        # Not logits[place]: going back, that would add up its rows one number at a time.
+        chosen = logits.index_select(0, place.flatten().to(logits.device))
+        return chosen.view(*place.shape, -1)
+
+    def _needed(self) -> Tensor:
+        """Return the node whose logits each label needs, `[batch, kept]`."""
+        nodes = self.nodes[:, self.batch.kept]
+        predicts = self.batch.labels != IGNORED
+        return nodes.where(predicts, nodes[predicts][0])
+
+    def _mask(self, dtype: torch.dtype) -> Tensor:
+        """Return what is added to attention scores, `[1, 1, nodes, nodes]`: 0 on a node's way."""
+        seen = torch.zeros(self.size, self.size, dtype=torch.bool)
+        for way, size in zip(self.nodes, self.batch.mask.sum(1).tolist(), strict=True):
+            way = way[:size]
+            seen[way[:, None], way] |= torch.ones(size, size, dtype=torch.bool).tril()
+        mask = torch.zeros(seen.shape, dtype=dtype)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
+
+
+def token_tree(batch: Batch) -> TokenTree:
+    """Find the distinct beginnings of a batch that is padded on the right."""
+    width = batch.tokens.shape[1]
+    known: dict[tuple[int, int], int] = {}
+    first: list[int] = []
+    nodes = torch.zeros_like(batch.tokens)
+    for row, size in enumerate(batch.mask.sum(1).tolist()):
+        node, way = -1, []
+        for column, token in enumerate(batch.tokens[row, :size].tolist()):
+            node = known.setdefault((node, token), len(known))
+            if node == len(first):
+                first.append(row * width + column)
+            way.append(node)
+        nodes[row, :size] = torch.tensor(way)
+    places = torch.tensor(first)
+    return TokenTree(batch, batch.tokens.flatten()[places], places % width, places, nodes)
+
+
+def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool:
+    """Return whether training may run batches of these examples as trees.
+
+    Not where they share too little, where dropout or virtual tokens make every row another one,
+    where a tree does not give the plain logits, or the shortcut is off. Attention kernels and
+    position schemes that do not take such a mask are found by measuring, not by name.
+    """
+    if not enabled(Shortcut.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
+        return False
+    tree = token_tree(collate(examples, _most_alike(examples), pad))
+    try:
+        return tree.size < tree.batch.padded_tokens and _agrees(model, tree)
+    except (IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _most_alike(examples: Sequence[Example]) -> list[int]:
+    """Return the longest example and some that begin as it does, as far as there are any."""
+    order = sorted(range(len(examples)), key=lambda index: examples[index].tokens)
+    longest = max(range(len(order)), key=lambda place: len(examples[order[place]].tokens))
+    start = max(0, min(longest - CHECKED // 2, len(order) - CHECKED))
+    return order[start : start + CHECKED]
+
+
+@torch.no_grad()
+def _agrees(model: nn.Module, tree: TokenTree) -> bool:
+    """Return whether a tree gives the plain path's logits."""
+    found, expected = tree.logits(model), target_logits(model, tree.batch)
+    used = (tree.batch.labels != IGNORED).to(found.device)
+    return logits_agree(found[used], expected[used])

@@ -1,0 +1,50 @@
+"""What a phase costs, and what it would have cost without a cache."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from bench.cell.phases import PhaseClock
+from bench.store.cost_cache import CostedCache
+from bench.store.records import PhaseName
+
+
+def slow():
+    time.sleep(0.2)
+    return "value"
+
+
+def test_a_cached_value_is_charged_once_to_each_cell():
+    cache = CostedCache()
+    colds = []
+    for _ in range(3):
+        cache.start_cell()
+        clock = PhaseClock([torch.device("cpu")], cache)
+        with clock.phase(PhaseName.EVALUATE):
+            assert cache.get("key", slow) == "value"
+            assert cache.get("key", slow) == "value"
+        phase = clock.phases[PhaseName.EVALUATE]
+        colds.append(phase.seconds_cold)
+    assert phase.seconds < 0.1
+    assert colds == pytest.approx([0.2] * 3, abs=0.1)
+
+
+def test_the_peak_of_a_phase_is_its_own():
+    clock = PhaseClock([torch.device("cpu")], CostedCache())
+    with clock.phase(PhaseName.TRAIN):
+        block = torch.ones(64 * 2**20)  # 256 MiB
+        del block
+    with clock.phase(PhaseName.EVALUATE):
+        pass
+    train, evaluate = clock.phases[PhaseName.TRAIN], clock.phases[PhaseName.EVALUATE]
+    assert train.peak_bytes - evaluate.peak_bytes > 200 * 2**20
+
+
+def test_a_phase_that_raises_is_still_measured():
+    clock = PhaseClock([torch.device("cpu")], CostedCache())
+    with pytest.raises(KeyError), clock.phase(PhaseName.TRAIN):
+        raise KeyError("x")
+    assert PhaseName.TRAIN in clock.phases

@@ -1,0 +1,257 @@
+"""What may go wrong in a run, each fault once: one clear line, and nothing else is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from bench import cli
+from bench.config.options import build_options
+from bench.execution.run import run_grid
+from bench.failures import NoSpaceError, is_out_of_memory
+from bench.progress.base import Silent
+from bench.store import store as store_module
+from bench.store.records import SCHEMA_VERSION, Status
+from bench.store.store import ResultsStore
+from methods.adapters.lora import Lora
+from methods.parts import ADAPTERS
+from tasks.errors import UsageError
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture
+def options(tiny_folder, facts_file, tmp_path):
+    """Options of cells that take a moment."""
+
+    def make(**changes):
+        given = {
+            "methods": "lora[r=4]",
+            "tasks": str(facts_file),
+            "models": str(tiny_folder),
+            "forgetting": "none",
+            "epochs": 2,
+            "batch_size": 4,
+            "device": "cpu",
+            "out": tmp_path / "results",
+        }
+        return build_options({**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def troubled(monkeypatch):
+    """Register `troubled`: LoRA whose extra loss is what a test says."""
+    ADAPTERS.names()
+    monkeypatch.setattr(ADAPTERS, "_members", dict(ADAPTERS._members))
+    trouble = []
+
+    @ADAPTERS.register("troubled")
+    @dataclass(frozen=True)
+    class Troubled(Lora):
+        def extra_loss(self, model):
+            return trouble[0](model)
+
+    return trouble.append
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def comparable(record):
+    return record.model_dump(exclude={"phases", "provenance", "warnings", "accumulation", "flops"})
+
+
+def test_out_of_memory_is_tried_once_more_in_halves_with_the_numbers_of_whole_batches(
+    options, troubled, tmp_path
+):
+    calls = []
+
+    def fail_first(model):
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    troubled(fail_first)
+    notes = Notes()
+    [halved] = run_grid(options(methods="troubled[r=4]"), notes).records
+    assert (halved.status, halved.accumulation) == (Status.DONE, 2)
+    assert any("once more with batches in halves" in line for line in notes.lines)
+    assert any("2 parts" in line for line in halved.warnings)
+    assert len(calls) == 2 + 4, "the adapter's own loss counts once a step"
+    whole_folder = tmp_path / "whole"
+    [whole] = run_grid(options(methods="troubled[r=4]", out=whole_folder), Silent()).records
+    assert whole.accumulation == 1
+    for one, other in zip(whole.curve, halved.curve, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.token_accuracy == other.token_accuracy
+    for name, value in whole.metrics.model_dump().items():
+        found = getattr(halved.metrics, name)
+        assert value == (found if found is None else pytest.approx(found, rel=1e-4)), name
+
+
+def test_out_of_memory_twice_is_the_cells_status(options, troubled):
+    def fail(model):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    troubled(fail)
+    failed, fine = run_grid(options(methods="troubled[r=4],lora[r=4]"), Silent()).records
+    assert (failed.status, failed.accumulation) == (Status.OUT_OF_MEMORY, 2)
+    assert fine.status is Status.DONE
+    cpu = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+    assert is_out_of_memory(cpu)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_a_loss_that_is_not_a_number_is_divergence_with_its_step(options, troubled):
+    steps = []
+
+    def third(model):
+        steps.append(1)
+        return torch.tensor(float("nan")) if len(steps) == 3 else None
+
+    troubled(third)
+    [record] = run_grid(options(methods="troubled[r=4]"), Silent()).records
+    assert (record.status, record.step, record.reason) == (
+        Status.DIVERGED,
+        2,
+        "loss nan at step 2",
+    )
+
+
+def test_a_part_that_raises_fails_its_cell_alone(options, troubled):
+    def fail(model):
+        raise ValueError("no such luck\nsecond line")
+
+    troubled(fail)
+    failed, fine = run_grid(options(methods="troubled[r=4],lora[r=4]"), Silent()).records
+    assert (failed.status, failed.reason) == (Status.FAILED, "ValueError: no such luck")
+    assert "extra_loss" in failed.traceback
+    assert fine.status is Status.DONE
+
+
+def test_a_cell_that_takes_too_long_is_stopped_and_the_next_runs(options, troubled):
+    def stuck(model):
+        try:
+            time.sleep(60)
+        except Exception:
+            raise AssertionError("a library's `except Exception` stopped the time limit") from None
+
+    troubled(stuck)
+    chosen = options(methods="troubled[r=4]", seeds="0,1", timeout=3)
+    start = time.monotonic()
+    records = run_grid(chosen, Silent()).records
+    assert time.monotonic() - start < 60, "no sleep was slept to its end"
+    told = [(record.status, record.reason) for record in records]
+    assert told == [(Status.FAILED, "stopped after 3 s (--timeout)")] * 2
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_a_truncated_file_is_told_set_aside_and_its_cell_runs_again(options, kind):
+    chosen = options(seeds="0,1")
+    damaged, intact = run_grid(chosen, Silent()).records
+    store = ResultsStore(chosen.out)
+    cell_id = damaged.cell_id
+    path = {
+        "json": store.cells / f"{cell_id}.json",
+        "parquet": store.facts / f"{cell_id}.parquet",
+    }[kind]
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half)
+    untouched = (store.cells / f"{intact.cell_id}.json").stat().st_mtime_ns
+    notes = Notes()
+    outcome = run_grid(chosen, notes)
+    assert outcome.ran == 1
+    [line] = [line for line in notes.lines if "set aside as .damaged" in line]
+    assert line.startswith(f"cells/{cell_id}.json: ")
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == half
+    assert comparable(store.read(cell_id)) == comparable(damaged)
+    assert (store.cells / f"{intact.cell_id}.json").stat().st_mtime_ns == untouched
+    assert store.records().problems == ()
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_finished_cells_stay(options, monkeypatch):
+    chosen = options(seeds="0-2")
+    durable = store_module.write_durably
+    written = []
+
+    def fill(path, write):
+        written.append(path)
+        if len(written) > 2:  # the second cell's fact rows
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        durable(path, write)
+
+    monkeypatch.setattr(store_module, "write_durably", fill)
+    with pytest.raises(NoSpaceError, match="finished cells are kept; make room") as caught:
+        run_grid(chosen, Silent())
+    assert "\n" not in str(caught.value)
+    found = ResultsStore(chosen.out).records()
+    assert [record.status for record in found.records] == [Status.DONE]
+    assert found.problems == ()
+    assert not list(chosen.out.rglob("*.tmp"))
+    assert not list(chosen.out.glob("claims/*.json"))
+    monkeypatch.setattr(store_module, "write_durably", durable)
+    assert run_grid(chosen, Silent()).ran == 2
+
+
+def test_a_full_disk_is_one_line_and_status_1_on_the_command_line(monkeypatch, capsys):
+    def full(*given, **named):
+        raise NoSpaceError("the disk is full")
+
+    monkeypatch.setattr("bench.cli.run._plan", full)
+    assert cli.main(["plan"]) == 1
+    assert capsys.readouterr().err == "error: the disk is full\n"
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_folder_of_a_newer_program_is_one_line_and_left_alone(
+    options, tiny_folder, facts_file, capsys, command
+):
+    chosen = options()
+    cells = chosen.out / "cells"
+    cells.mkdir(parents=True)
+    newer = {"schema_version": SCHEMA_VERSION + 1, "what": "nobody knows"}
+    (cells / "0123456789abcdef.json").write_text(json.dumps(newer))
+    before = files_of(chosen.out)
+    given = ["--tasks", str(facts_file), "--models", str(tiny_folder), "--out", str(chosen.out)]
+    assert cli.main([command, *given, "--forgetting", "none", "--rerun", "all"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "newer program" in err
+    assert files_of(chosen.out) == before
+    with pytest.raises(UsageError, match="newer program"):
+        run_grid(chosen, Silent())
+    assert files_of(chosen.out) == before
+
+
+def test_ctrl_c_leaves_a_note_of_the_cell_in_flight_and_never_harms_a_whole_one(options):
+    class Impatient(Silent):
+        def step(self, done, loss=None):
+            raise KeyboardInterrupt
+
+    chosen = options()
+    outcome = run_grid(chosen, Impatient())
+    [record] = outcome.records
+    assert (outcome.interrupted, outcome.ran) == (True, 0)
+    assert (record.status, record.reason) == (Status.INTERRUPTED, "stopped by Ctrl-C")
+    assert run_grid(chosen, Silent()).records[0].status is Status.DONE
+    again = options(rerun="all")
+    assert run_grid(again, Impatient()).interrupted
+    assert ResultsStore(chosen.out).read(record.cell_id).status is Status.DONE

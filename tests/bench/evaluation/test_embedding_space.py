@@ -1,0 +1,100 @@
+"""Distances between answers in every space of the two-layer model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.evaluation.embedding_space import CONTEXT, TextSpace
+from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.signals import BaseSignals
+from bench.store.cost_cache import CostedCache
+from methods.encoder import Encoder
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.prompt import BUILT_IN, Prompt
+
+FACTS = tuple(
+    Fact(str(i), "Where?", answers)
+    for i, answers in enumerate([("in bed", "asleep"), ("here",), ("on the table",), ("up",)])
+)
+ANSWERS = ["asleep", "there", "", "down the very long road"]
+ENCODERS = [
+    Encoder(name, centred)
+    for name in ("input_embedding", "last_hidden", "layer0", "layer1")
+    for centred in (False, True)
+]
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=str)
+def test_in_every_space_a_target_is_0_and_nothing_is_1(tiny_base, encoder):
+    space = TextSpace(tiny_base, encoder, FACTS)
+    found = space.distances(ANSWERS)
+    assert (found.dtype, found[0], found[2]) == (torch.float64, 0.0, 1.0)
+    assert bool(((found >= 0) & (found <= 2)).all())
+    assert found[1] > 1e-4
+    assert torch.equal(space.distances([f.target for f in FACTS]), torch.zeros(4).double())
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=str)
+def test_distances_are_symmetric_and_do_not_depend_on_the_batch(tiny_base, encoder):
+    pair = [Fact("a", "?", ("on the table",)), Fact("b", "?", ("me",))]
+    there, back = TextSpace(tiny_base, encoder, pair).distances(["me", "on the table"])
+    assert float(there) == pytest.approx(float(back), abs=1e-12)
+    if not encoder.centred:
+        alone = TextSpace(tiny_base, encoder, pair[:1]).distances(["me"])
+        assert float(alone[0]) == pytest.approx(float(there), abs=1e-6)
+
+
+def test_the_default_space_is_the_rows_own_bit_for_bit(tiny_base):
+    rows = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    found = TextSpace(tiny_base, Encoder(), FACTS).distances(ANSWERS)
+    expected = [rows.distance(a, f.answers) for a, f in zip(ANSWERS, FACTS, strict=True)]
+    assert found.tolist() == expected
+
+
+def test_hidden_states_are_the_models_own_after_the_context(tiny_base):
+    ids = [tiny_base.tokenizer(CONTEXT + f" {text}")["input_ids"] for text in ("up", "in bed")]
+    start = len(tiny_base.tokenizer(CONTEXT)["input_ids"])
+    states = [
+        tiny_base.model(torch.tensor([row]), output_hidden_states=True).hidden_states for row in ids
+    ]
+    for name, space in (("layer1", 1), ("last_hidden", 2), ("layer2", 2)):
+        first, second = (row[space][0, start:].double().mean(0) for row in states)
+        expected = 1 - torch.cosine_similarity(first, second, dim=0)
+        [found] = TextSpace(tiny_base, Encoder(name), [FACTS[3]]).distances(["in bed"])
+        assert float(found) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_centred_subtracts_the_mean_row_of_the_vocabulary(tiny_base):
+    table = tiny_base.model.get_input_embeddings().weight.double()
+    table = table - table.mean(0)
+    first, second = (
+        table[tiny_base.tokenizer(text)["input_ids"]].mean(0) for text in (" up", " here")
+    )
+    [found] = TextSpace(tiny_base, Encoder(centred=True), [FACTS[3]]).distances(["here"])
+    expected = 1 - torch.cosine_similarity(first, second, dim=0)
+    assert float(found) == pytest.approx(float(expected), abs=1e-9)
+
+
+def test_a_layer_that_the_model_lacks_is_one_line(tiny_base):
+    with pytest.raises(UsageError, match="layer3: the model has layer0 to layer2"):
+        TextSpace(tiny_base, Encoder("layer3"), FACTS)
+
+
+def test_a_model_in_training_is_measured_by_its_own_answers(tiny_base, monkeypatch):
+    signals = BaseSignals(tiny_base, FACTS, Prompt(BUILT_IN), CostedCache())
+    asked = []
+
+    def answer(model, tokenizer, prompts, budget):
+        asked.extend(prompts)
+        return ["here" for _ in prompts]
+
+    monkeypatch.setattr("bench.evaluation.signals.greedy_answers", answer)
+    now = signals.now(tiny_base.model, torch.tensor([False, True, True, False]))
+    assert len(asked) == 2, "only what is trained is asked"
+    assert now.answers == ("", "here", "here", "")
+    assert now.known.tolist() == [False, True, False, False]
+    assert now.distance.tolist()[:2] == [1.0, 0.0]
+    assert torch.equal(now.distance, now.distance_in(Encoder()))
+    assert 0 < now.distance_in(Encoder("layer1"))[2] <= 2

@@ -1,0 +1,219 @@
+"""Answers, likelihoods and distances: shortcuts give what the plain path gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
+
+from bench.evaluation.fact_rows import AnswerSpace, fact_rows, summarise
+from bench.evaluation.responses import Responses, respond
+from bench.inference import likelihood
+from bench.inference import prefix_cache as prefix
+from bench.inference.encoding import encode
+from bench.inference.generation import answer_budget, greedy_answers
+from bench.inference.prefix_cache import usable_prefix
+from bench.models.copy_on_write import borrow
+from bench.store.records import Knowledge
+from tasks.fact import Fact, Neighbour
+from tasks.prompt import BUILT_IN, Prompt
+
+PROMPT = Prompt(BUILT_IN)
+FACTS = tuple(
+    Fact(
+        id=str(number),
+        question=f"What is {'very ' * number}small?",
+        answers=(f"thing {number}", "dust"),
+        paraphrases=("Name it.", f"And number {number}?"),
+        neighbours=(Neighbour(f"What is {number} large?", ("a house",)),),
+    )
+    for number in range(5)
+)
+
+
+def prompts():
+    return [PROMPT.few_shot(fact.question) for fact in FACTS]
+
+
+def test_sharing_the_demonstrations_changes_no_answer(tiny_base):
+    shared, plain = (
+        greedy_answers(
+            tiny_base.model, tiny_base.tokenizer, prompts(), budget=8, batch_size=2, share=share
+        )
+        for share in (True, False)
+    )
+    assert shared == plain
+    assert all(shared), "at least one token is generated"
+
+
+def test_prompt_adapters_answer_through_generate(tiny_base):
+    config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3)
+    model = get_peft_model(borrow(tiny_base).model, config).eval()
+    assert usable_prefix(model, [[1] * 40, [1] * 41]) is None
+    answers = greedy_answers(model, tiny_base.tokenizer, prompts(), budget=4)
+    assert len(answers) == len(FACTS)
+    assert all("Question" not in answer for answer in answers), "the prompt is not repeated"
+
+
+def test_a_model_that_ignores_cached_states_is_found_by_measuring(tiny_base):
+    class Forgetful(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, past_key_values=None, **kwargs):
+            return self.model(input_ids=input_ids)
+
+    contexts = [list(range(1, 41)), list(range(1, 42))]
+    assert usable_prefix(Forgetful(tiny_base.model), contexts) is None
+    assert usable_prefix(tiny_base.model, contexts).tokens == 39
+
+
+def test_cached_states_are_checked_again_when_a_trained_weight_has_changed(tiny_base, monkeypatch):
+    checked = []
+    plain = prefix.states_agree
+    monkeypatch.setattr(prefix, "states_agree", lambda *a: checked.append(a) or plain(*a))
+    model = borrow(tiny_base).model
+    contexts = [list(range(1, 41)), list(range(1, 42))]
+    assert usable_prefix(model, contexts).tokens == 39
+    assert usable_prefix(model, [[1, 2], [3, 4]]).tokens == 0
+    weight = model.lm_head.weight.requires_grad_(True)
+    usable_prefix(model, contexts)
+    assert len(checked) == 1
+    with torch.no_grad():
+        weight.mul_(2)
+    usable_prefix(model, contexts)
+    usable_prefix(model, contexts)
+    assert len(checked) == 2
+    usable_prefix(borrow(tiny_base).model, contexts)
+    assert len(checked) == 3
+
+
+def test_likelihoods_are_the_same_with_and_without_a_shared_prefix(tiny_base, monkeypatch):
+    examples = [
+        encode(tiny_base.tokenizer, p, f.target) for p, f in zip(prompts(), FACTS, strict=True)
+    ]
+    arguments = (tiny_base.model, examples, tiny_base.tokenizer.pad_token_id, 2)
+    shared = likelihood.negative_log_likelihoods(*arguments)
+    monkeypatch.setattr(likelihood, "usable_prefix", lambda *_: None)
+    assert shared == pytest.approx(likelihood.negative_log_likelihoods(*arguments), abs=1e-4)
+    for value, example in zip(shared, examples, strict=True):
+        logits = tiny_base.model(torch.tensor([example.tokens])).logits[0]
+        target = torch.tensor(example.tokens[example.start :])
+        expected = torch.nn.functional.cross_entropy(logits[example.start - 1 : -1], target)
+        assert value == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_an_answer_has_room_for_the_longest_target_and_a_bound(tiny_base):
+    assert answer_budget(tiny_base.tokenizer, ["ab", "abcd"]) == len(" abcd\n") + 4
+    assert answer_budget(tiny_base.tokenizer, ["a" * 500]) == 64
+
+
+def test_distances_obey_their_laws(tiny_base):
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    assert space.distance("dust", ["stone", "dust"]) == 0.0
+    assert space.distance("", ["dust"]) == 1.0
+    assert space.movement("", "") == 0.0
+    assert space.movement("dust", "") == 1.0
+    for one, two in [("dust", "stone"), ("a", "zebra 9"), ("x y", "Ω")]:
+        assert space.distance(one, [two]) == pytest.approx(space.distance(two, [one]), abs=1e-12)
+        assert 0.0 < space.distance(one, [two]) <= 2.0
+
+
+def test_rows_put_before_and_after_side_by_side(tiny_base):
+    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    rows = fact_rows(
+        FACTS,
+        before,
+        before,
+        space,
+        knowledge=[Knowledge.MAYBE] * 2 + [Knowledge.UNKNOWN] * 3,
+        weights=[1.0] * 5,
+        kept=[True] * 5,
+        curves=[[0.5]] * 5,
+    )
+    assert [row.movement for row in rows] == [0.0] * 5
+    assert all(row.distance_before == row.distance_after for row in rows)
+    metrics = summarise(rows)
+    assert metrics.reliability == 0.0
+    assert metrics.locality is None, "no neighbour was known, so there is nothing to keep"
+    assert metrics.generality == 0.0
+
+
+def responses(answer, nll, old_nll):
+    return Responses((answer,), ((),), ((),), (False,), (nll,), (old_nll,))
+
+
+@pytest.mark.parametrize(
+    ("said", "updated", "still_old"),
+    [("Ann", True, False), ("the old Bo", False, True), ("Cy", False, False), ("", False, False)],
+)
+def test_an_update_is_the_new_answer_and_not_the_old_one(tiny_base, said, updated, still_old):
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    fact = Fact("1", "Who leads?", ("Ann",), old_answers=("Bo", "old Bo"))
+    before, after = responses("Bo.", 5.0, 1.0), responses(said, 0.5, 0.7)
+    single = {"weights": [1.0], "kept": [True], "curves": [[]], "knowledge": [Knowledge.UNKNOWN]}
+    [row] = fact_rows([fact], before, after, space, **single)
+    assert (row.old_before, row.old_after, row.updated) == (True, still_old, updated)
+    assert (row.old_nll_before, row.old_nll_after, row.prefers_new_after) == (1.0, 0.7, True)
+    [plain] = fact_rows(
+        [Fact("2", "Who leads?", ("Ann",))],
+        responses("Bo", 5.0, None),
+        responses(said, 0.5, None),
+        space,
+        **single,
+    )
+    assert (plain.old_answers, plain.updated, plain.old_before) == ([], None, None)
+    metrics = summarise([row, plain])
+    assert (metrics.updated, metrics.still_old, metrics.old_before, metrics.prefers_new) == (
+        float(updated),
+        float(still_old),
+        1.0,
+        1.0,
+    ), "a fact without an old answer does not count"
+
+
+def test_the_likelihood_of_an_old_answer_is_that_of_a_target(tiny_base):
+    facts = [*FACTS[:2], Fact("u", FACTS[0].question, ("new",), old_answers=("thing 0", "x"))]
+    found = respond(tiny_base.model, tiny_base.tokenizer, facts, PROMPT)
+    assert found.old_nll[:2] == (None, None)
+    assert found.old_nll[2] == pytest.approx(found.nll[0], abs=1e-5)
+    assert len(found.nll) == 3
+
+
+def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
+    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    after = replace(before, answers=("dust", "dust", "no", "dust", "no"))
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    kinds = [Knowledge.MAYBE, *[Knowledge.UNKNOWN] * 4]
+    rows = fact_rows(
+        FACTS,
+        before,
+        after,
+        space,
+        knowledge=kinds,
+        weights=[1.0] * 5,
+        kept=[True] * 5,
+        curves=[[]] * 5,
+    )
+    metrics = summarise(rows)
+    assert (metrics.reliability_maybe, metrics.reliability_never) == (1.0, 0.5)
+    assert metrics.reliability_unknown == pytest.approx(0.6), "both together"
+    assert summarise(rows[1:]).reliability_maybe is None
+
+
+def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypatch):
+    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    asked: list[str] = []
+
+    def answer(model, tokenizer, prompts, **kwargs):
+        asked.extend(prompts)
+        return ["a house"] * len(prompts)
+
+    monkeypatch.setattr("bench.evaluation.responses.greedy_answers", answer)
+    after = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT, before)
+    assert not any("large" in text for text in asked)
+    assert after.neighbours == ((False,),) * 5

@@ -1,0 +1,209 @@
+"""What is tried for each method, and which candidate is chosen."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.config.options import RunOptions, build_options
+from bench.planning.candidates import is_tuned, methods_of
+from bench.planning.planned_cell import cell_id
+from bench.planning.tuning import Trial, best_trial, edges, shown, trial_of
+from bench.store.records import CellSpec, Status, Tuned
+from tasks.errors import UsageError
+from tests.bench.report_cells import make_cell, make_forgetting, make_spec
+
+ROOT = Path(__file__).parents[3]
+
+
+def tried(method):
+    return [(c.recipe.name, c.learning_rate, c.epochs, c.batch_size) for c in method.candidates]
+
+
+def test_candidates_are_the_product_of_the_values_for_the_methods_that_have_them():
+    options = build_options(
+        {"methods": "lora,full,lora+filter", "lr": "1e-4,1e-3", "tune": ("r=8,16", "rho=0.2,0.4")}
+    )
+    lora, full, both = methods_of(options)
+    assert (lora.name, lora.over) == ("lora", ("lr", "r"))
+    assert tried(lora) == [
+        (f"lora{r}", rate, 10, 8) for rate in (1e-4, 1e-3) for r in ("[r=8]", "")
+    ]
+    assert (full.over, len(full.candidates)) == (("lr",), 2)
+    assert (both.name, both.over, len(both.candidates)) == ("lora+filter", ("lr", "r", "rho"), 8)
+    rates = [{c.learning_rate for c in method.candidates} for method in (lora, full, both)]
+    assert rates[0] == rates[1] == rates[2], "every method gets the same grid"
+
+
+def test_run_options_are_tuned_by_their_names():
+    options = build_options({"methods": "lora", "tune": ("batch-size=4,8", "epochs=1,2")})
+    [method] = methods_of(options)
+    assert method.over == ("batch_size", "epochs")
+    assert {(c.epochs, c.batch_size) for c in method.candidates} == {(1, 4), (2, 4), (1, 8), (2, 8)}
+    same = build_options({"methods": "lora", "tune": "lr=1e-4,1e-3"})
+    assert methods_of(same) == methods_of(build_options({"methods": "lora", "lr": "1e-4,1e-3"}))
+
+
+def test_a_parameter_that_must_be_given_can_be_tuned():
+    [method] = methods_of(build_options({"methods": "lora+last[n=1]", "tune": "n=1,2"}))
+    assert method.name == "lora+last"
+    assert [name for name, *_ in tried(method)] == ["lora+last[n=1]", "lora+last[n=2]"]
+
+
+def test_a_parameter_of_several_parts_is_the_same_in_all():
+    options = {"methods": "lora+filter+reweight", "tune": "encoder=last_hidden,input_embedding"}
+    [method] = methods_of(build_options(options))
+    other = method.candidates[0].recipe
+    assert {other.filter.encoder, other.weights.encoder} == {"last_hidden"}
+
+
+def test_one_rate_tunes_nothing():
+    options = build_options({"methods": "lora,pissa", "lr": "1e-4"})
+    assert not is_tuned(options)
+    assert {(m.over, len(m.candidates)) for m in methods_of(options)} == {((), 1)}
+
+
+def test_grid_files_and_workers_read_the_same():
+    path = {"methods": "lora", "tune": {"r": [8, 16], "centred": [True, False], "rho": "0.2,0.4"}}
+    options = build_options(path)
+    assert [(t.name, t.values) for t in options.tune] == [
+        ("r", ("8", "16")),
+        ("centred", ("true", "false")),
+        ("rho", ("0.2", "0.4")),
+    ]
+    dumped = json.loads(options.model_dump_json())
+    assert RunOptions.model_validate(dumped) == options
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"tune": "r"}, "--tune 'r': write NAME=V1,V2 with two or more values"),
+        ({"tune": "r=8"}, "--tune 'r=8': write NAME=V1,V2 with two or more values"),
+        ({"tune": "r=8,8"}, "write NAME=V1,V2 with two or more values"),
+        ({"tune": ("r=8,16", "r=4,2")}, "r is given twice: write all its values at one place"),
+        ({"tune": "rank=8,16"}, "--tune 'rank': neither a run option that can be tuned nor a"),
+        ({"tune": "epoch=8,16"}, "did you mean epochs"),
+        ({"tune": "rho=0.1,0.2"}, "no method of this grid has it; it is a parameter of"),
+        ({"tune": "r=8,many"}, "r must be integer"),
+        ({"tune": "r=8,0"}, "the rank must be at least 1"),
+        ({"tune": "epochs=1,none"}, "--epochs 'none': it must be a valid integer"),
+        ({"tune": "lr=1e-4,1e-3", "lr": "1e-4"}, "given by --lr and by --tune lr: keep one"),
+        ({"tune": "r=8,16", "methods": "lora[r=4]"}, "'lora[r=4]' says r=4, and --tune r tries"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(given, line):
+    with pytest.raises(UsageError) as told:
+        methods_of(build_options({"methods": "lora", **given}))
+    assert line in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def trial(rate=1e-3, score=0.5, lost=(), over=("lr",), **spec):
+    tuned = Tuned(fact_set="tuning", method="lora", other_digest="r" * 64, other_facts=9, over=over)
+    cell = make_spec(learning_rate=rate, tuned=tuned, **spec)
+    status = Status.DIVERGED if score is None else Status.DONE
+    return Trial(cell, status, score, "generality", dict(lost))
+
+
+RULE = [
+    ("most is learned", [trial(1e-2, 0.7), trial(1e-3, 0.6), trial(1e-4, 0.5)], 1e-2),
+    ("a failure is never chosen", [trial(1e-2, None), trial(1e-3, 0.1)], 1e-3),
+    (
+        "least drift, whatever else is measured",
+        [
+            trial(1e-4, lost={"drift": 0.5, "x": 0.1, "y": 0.1}),
+            trial(1e-3, lost={"drift": 0.4, "x": 0.2, "y": 0.2}),
+            trial(1e-2, lost={"drift": 0.6}),
+        ],
+        1e-3,
+    ),
+    (
+        "without drift the tasks weigh alike",
+        [
+            trial(1e-4, lost={"w": 9.0, "x": 0.02, "y": 0.02}),
+            trial(1e-3, lost={"w": 0.1, "x": 0.03, "y": 0.03}),
+        ],
+        1e-4,
+    ),
+    ("what only some measured decides nothing", [trial(1e-3, lost={"x": -1}), trial(1e-4)], 1e-4),
+    ("the lowest rate", [trial(1e-3), trial(1e-4), trial(1e-2)], 1e-4),
+    ("sums in another order are equal", [trial(1e-3, 0.1 + 0.2), trial(1e-4, 0.3)], 1e-4),
+]
+
+
+@pytest.mark.parametrize(("trials", "rate"), [rule[1:] for rule in RULE], ids=[r[0] for r in RULE])
+def test_the_rule_in_any_order(trials, rate):
+    for ordered in permutations(trials):
+        assert best_trial(ordered).spec.learning_rate == rate
+
+
+def test_of_equal_candidates_the_smaller_numbers_win():
+    trials = [trial(recipe=f"lora[r={r}]") for r in (16, 8, 128)]
+    assert best_trial(trials).spec.recipe == "lora[r=8]"
+    assert best_trial([trial(epochs=20), trial(epochs=3)]).spec.epochs == 3
+
+
+def test_where_all_failed_nothing_is_chosen():
+    assert best_trial([trial(score=None), trial(1e-4, None)]) is None
+    assert best_trial([]) is None
+
+
+def test_a_trial_is_scored_by_generality_and_else_by_reliability():
+    record, _ = make_cell(n=20)
+    assert trial_of(record).score == record.metrics.generality
+    bare = record.model_copy(
+        update={"metrics": record.metrics.model_copy(update={"generality": None})}
+    )
+    assert (trial_of(bare).score, trial_of(bare).measure) == (
+        record.metrics.reliability,
+        "reliability",
+    )
+    assert set(trial_of(record).lost) == {"elements", "drift"}
+    floored, _ = make_cell(n=20, forgetting=[make_forgetting(at_floor=True)])
+    assert trial_of(floored).lost == {}, "at floor nothing can be forgotten"
+    failed = record.model_copy(update={"status": Status.OUT_OF_MEMORY})
+    assert trial_of(failed).score is None
+
+
+def test_the_edge_of_the_values_is_told():
+    rates = [trial(1e-4, 0.2), trial(1e-3, 0.3), trial(1e-2, 0.4)]
+    assert edges(rates, rates[2]) == ["the best lr is the largest tried, 0.01"]
+    assert edges(rates, rates[0]) == ["the best lr is the smallest tried, 0.0001"]
+    assert edges(rates, rates[1]) == []
+    both = [trial(recipe=f"lora[r={r}]", over=("lr", "r")) for r in (8, 16)]
+    assert edges(both, both[1]) == ["the best r is the largest tried, 16"]
+    words = [trial(recipe=f"corda[mode={m},r=8]", over=("mode",)) for m in ("kpm", "ipm")]
+    assert edges(words, words[0]) == [], "words have no edge"
+    assert shown(both[1].spec, ("lr", "batch_size", "r")) == "lr 0.001, batch size 8, r 16"
+
+
+IDS = {1e-3: "67b74724b759c9c5", 1e-5: "b950d3149798b9ef", 0.1: "b5a915a8e0d64947"}
+"""Computed before grids could be tuned."""
+
+
+def test_ids_of_cells_that_are_not_tuned_stay():
+    assert {rate: cell_id(make_spec(learning_rate=rate)) for rate in IDS} == IDS
+    assert "tuned" not in make_spec().model_dump_json()
+    committed = sorted((ROOT / "results" / "example").glob("**/cells/*.json"))
+    assert len(committed) > 20
+    for path in committed:
+        spec = CellSpec.model_validate(json.loads(path.read_text())["spec"])
+        assert cell_id(spec) == path.stem
+
+
+@given(st.permutations(["lr", "r", "epochs"]).map(tuple))
+def test_an_id_holds_the_set_and_the_method_but_not_what_else_is_tuned(over):
+    base = trial().spec
+    others = base.tuned.model_copy(update={"over": over})
+    assert cell_id(base.model_copy(update={"tuned": others})) == cell_id(base)
+    for change in ({"fact_set": "reporting"}, {"method": "x"}, {"other_digest": "x"}):
+        tuned = Tuned.model_validate({**base.tuned.model_dump(), **change})
+        assert cell_id(base.model_copy(update={"tuned": tuned})) != cell_id(base)
+    assert cell_id(base.model_copy(update={"tuned": None})) != cell_id(base)
+    assert CellSpec.model_validate_json(base.model_dump_json()) == base

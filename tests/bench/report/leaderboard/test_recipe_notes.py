@@ -1,0 +1,155 @@
+"""What parts chose: named in tables, told by `show`, drawn with the cut, never misread."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.report.html.page import leaderboard_html
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.leaderboard.recipe_notes import Choices, chosen_marks, layer_ranges, removals
+from bench.report.plots import layers
+from bench.report.plots._style import method_styles, settings
+from bench.report.plots.layers import shared_cuts
+from bench.report.show import show_cell
+from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.terminal import terminal_table
+from tests.bench.report_cells import fill, make_cell
+
+DEVIATION = [1.0, 0.9, 0.5, 0.45, 0.1]
+FROZEN = {
+    "kept": 64,
+    "layers": [2, 3],
+    "layer_count": 4,
+    "cut": 2,
+    "cut_stability": 0.83,
+    "layer_deviation": DEVIATION,
+    "gain": [0.1, 0.4, 0.05, 0.35],
+}
+FILTERED = {
+    "kept": 51,
+    "layers": None,
+    "layer_count": 4,
+    "kept_facts": ["fact-0001"],
+    "removed_interval": [0.434, 0.61],
+    "overlap_far": 0.0,
+    "overlap_near": 3 / 13,
+}
+REMOVED = (
+    "13 facts at distances 0.43 to 0.61, 0 % of them among the 13 farthest, "
+    "23 % of them among the 13 nearest"
+)
+
+
+def board_of(folder, *cells):
+    return load_leaderboard(fill(folder, cells))
+
+
+def noted(method, notes, **spec):
+    return make_cell(spec={"method": method, **spec}, notes=notes)
+
+
+def marks_of(folder, *cells):
+    (row,) = board_of(folder, *cells).rows
+    return chosen_marks(row)
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        (FROZEN, ["cut 2, 83 % stable", "layers 3-4 of 4"]),
+        (
+            FROZEN | {"cut_stability": 0.49},
+            ["cut unstable: 2, 49 % stable", "layers 3-4 of 4"],
+        ),
+        ({"kept": 64, "layers": [0, 1, 2, 6]}, ["layers 1-3, 7"]),
+        ({"layers": [9], "layer_count": 30}, ["layer 10 of 30"]),
+        (FILTERED, ["keeps 51 of 64"]),
+        ({"kept": 64, "layers": None}, []),
+        ({}, []),
+        ({"cut": "deep", "layers": "all", "kept": {"a": 1}}, []),
+    ],
+)
+def test_a_row_names_its_cut_layers_and_kept_facts(tmp_path, notes, expected):
+    assert marks_of(tmp_path, noted("lora", notes)) == expected
+
+
+def test_layers_that_differ_by_seed_are_named_by_seed(tmp_path):
+    cells = [
+        noted("lora+random_cut", {"layers": list(range(cut, 30)), "layer_count": 30}, seed=seed)
+        for seed, cut in enumerate((10, 20))
+    ]
+    assert marks_of(tmp_path, *cells) == [
+        "layers 11-30 of 30 (seed 0); layers 21-30 of 30 (seed 1)"
+    ]
+
+
+def test_layer_ranges_count_from_one():
+    assert layer_ranges([]) == ""
+    assert layer_ranges([3, 0, 1]) == "1-2, 4"
+
+
+def test_a_note_of_another_form_does_not_hide_the_others():
+    made = Choices.model_validate({"cut": [1, 2], "kept": 5, "gain": "big", "more": object()})
+    assert (made.cut, made.gain, made.kept) == (None, None, 5)
+
+
+def test_all_forms_of_the_table_say_what_was_chosen_and_removed(tmp_path):
+    board = board_of(tmp_path, noted("freeze", FROZEN), noted("filter", FILTERED))
+    (section,) = board.sections
+    assert removals(section) == [f"filter: removed {REMOVED}"]
+    for text in (
+        leaderboard_markdown(board),
+        leaderboard_html(board, []),
+        terminal_table(board, width=300),
+    ):
+        for expected in ("cut 2, 83 % stable; layers 3-4 of 4", "keeps 51 of 64", REMOVED):
+            assert expected in text
+
+
+def test_show_tells_choices_in_words_and_other_notes_as_they_are(tmp_path):
+    frozen = noted("freeze", FROZEN | {"mine": "kept as it is"})
+    filtered = noted("filter", FILTERED)
+    fill(tmp_path, [frozen, filtered])
+    told = show_cell(tmp_path, frozen[0].cell_id, width=200)
+    assert "2, 83 % stable" in told
+    assert "3-4 of 4" in told
+    assert "kept as it is" in told
+    assert "layer_deviation" not in told
+    told = show_cell(tmp_path, filtered[0].cell_id, width=200)
+    assert "51 of 64" in told
+    assert REMOVED in told
+
+
+def test_rows_that_share_a_curve_share_a_line(tmp_path):
+    other = FROZEN | {"gain": [0.0, 0.1, 0.9, 0.0], "cut": 3}
+    recipe = "lora[r=16]+freeze[budget=none,gain={},norm=final]"
+    board = board_of(
+        tmp_path,
+        noted("freeze", FROZEN, recipe=recipe.format("drop")),
+        noted("dora+freeze", FROZEN, recipe=recipe.format("drop")),
+        noted("lora+freeze[gain=ratio]", other, recipe=recipe.format("ratio")),
+        noted("lora", {}),
+    )
+    (section,) = board.sections
+    found = {(frozenset(s.names), s.gain, s.choices.cut) for s in shared_cuts(section)}
+    assert found == {
+        (frozenset({"freeze", "dora+freeze"}), "drop", 2),
+        (frozenset({"lora+freeze[gain=ratio]"}), "ratio", 3),
+    }
+
+
+def test_the_cut_is_marked_where_it_is(tmp_path):
+    board = board_of(tmp_path, noted("freeze", FROZEN))
+    with settings():
+        figure = layers.draw(board.sections[0], method_styles(board))
+    deviation, gain = figure.axes
+    assert list(deviation.lines[0].get_ydata()) == DEVIATION
+    assert list(deviation.lines[0].get_xdata()) == [0, 1, 2, 3, 4]
+    assert list(gain.lines[0].get_xdata()) == [1, 2, 3], "the last layer is never frozen"
+    for axes in (deviation, gain):
+        assert [2, 2] in [list(line.get_xdata()) for line in axes.lines]
+
+
+def test_a_board_without_cuts_has_no_plot_of_layers(tmp_path):
+    board = board_of(tmp_path, make_cell(n=2))
+    assert layers.draw(board.sections[0], method_styles(board)) is None

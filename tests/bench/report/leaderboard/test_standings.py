@@ -1,0 +1,87 @@
+"""What people see of comparisons: marks, ties, ranks, pairs that are missing, all sections."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.report.html.page import leaderboard_html
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.terminal import terminal_table
+from tests.bench.report_cells import failed_cell, fill, make_cell
+
+ACCURACY = {"lora": 0.6, "dora": 0.6, "corda": 0.99, "pissa": 0.1}
+
+
+def board_of(folder, cells):
+    return load_leaderboard(fill(folder, cells))
+
+
+def grid(task="countries", seeds=(0, 1, 2), methods=ACCURACY):
+    return [
+        make_cell(spec={"method": m, "seed": s, "task": task}, accuracy=methods[m])
+        for m in methods
+        for s in seeds
+    ]
+
+
+def columns_of(text, header):
+    """Return by method what stands in the first table's column whose header starts so."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    place = next(i for i, name in enumerate(cells[0]) if name.startswith(header))
+    rows = cells[2 : next((i for i, row in enumerate(cells[2:], 2) if row[0] == "method"), None)]
+    return {row[0]: row[place] for row in rows}
+
+
+def test_the_table_marks_what_differs_and_shows_ties(tmp_path):
+    text = leaderboard_markdown(board_of(tmp_path, grid()))
+    versus = columns_of(text, "vs lora")
+    assert versus["lora"] == "reference"
+    assert [versus[m][0] for m in ("dora", "corda", "pissa")] == ["≈", "▲", "▼"]
+    assert columns_of(text, "rank")["dora"] == "2-3"
+    marked = columns_of(text, "reliability %")
+    assert marked["corda"].endswith("▲")
+    assert marked["pissa"].endswith("▼")
+    assert marked["dora"].endswith("]")
+    assert "Compared with lora, paired by seed and fact" in text
+
+
+def test_no_ranks_and_no_reference_beside_a_method_alone(tmp_path):
+    text = leaderboard_markdown(board_of(tmp_path, [make_cell()]))
+    assert "rank" not in text.split("### Cost")[0]
+    assert "vs lora" not in text
+
+
+def test_a_method_without_a_result_has_no_rank_and_is_not_compared(tmp_path):
+    cells = [*grid(seeds=(0,)), failed_cell(method="olora", facts=64)]
+    text = leaderboard_markdown(board_of(tmp_path, cells))
+    assert columns_of(text, "vs lora")["olora"] == "-"
+    assert columns_of(text, "rank")["olora"] == "-"
+
+
+def test_pairs_of_fewer_seeds_are_said(tmp_path):
+    cells = [*grid(methods={"lora": 0.6}), make_cell(spec={"method": "dora", "seed": 1})]
+    text = leaderboard_markdown(board_of(tmp_path, cells))
+    assert "dora: compared with lora in seeds 1 alone" in text
+
+
+def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
+    one = grid(seeds=(0, 1, 2))
+    other = grid("elements", methods={m: a for m, a in ACCURACY.items() if m != "pissa"})
+    board = board_of(tmp_path, [*one, *other])
+    found = board.overall
+    assert found.left_out == ("pissa",)
+    assert found.methods[0].label == "corda"
+    corda, *ties = found.methods
+    assert (corda.rank, corda.low, corda.high) == (1.0, 1.0, 1.0)
+    assert corda.improvement == 1.0
+    assert np.mean([method.rank for method in found.methods]) == 2.0
+    assert all(method.low <= 2.5 <= method.high for method in ties)
+    for text in (leaderboard_markdown(board), terminal_table(board), leaderboard_html(board, [])):
+        assert "all tasks and models" in text
+        assert "not ranked: pissa" in " ".join(text.split())
+
+
+def test_one_section_has_no_ranks_over_all(tmp_path):
+    assert board_of(tmp_path, grid(seeds=(0,))).overall is None

@@ -1,0 +1,220 @@
+"""What the report shows of tuned grids: the best candidates' cells, and how they were chosen."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.plots import tuning as tuning_plot
+from bench.report.plots._style import image, method_styles, settings
+from bench.report.recommend import Limits, recommend
+from bench.report.show import show_cell
+from bench.report.tables.remarks import marks, warnings
+from bench.report.tables.tuning import tuning_lines
+from bench.report.write import write_report
+from bench.store.records import Status, Tuned
+from tests.bench.report_cells import fill, make_cell
+
+TUNING, REPORTING = "t" * 64, "r" * 64
+RATES = (1e-4, 3e-4, 1e-3)
+
+
+def cell(method, rate, fact_set="tuning", over=("lr",), asked=None, **changes):
+    """A cell of a tuned grid with made-up numbers."""
+    digests = [TUNING, REPORTING] if fact_set == "tuning" else [REPORTING, TUNING]
+    tuned = Tuned(
+        fact_set=fact_set,
+        method=asked or method,
+        other_digest=digests[1],
+        other_facts=64,
+        over=over,
+    )
+    spec = changes.pop("spec", {})
+    spec = {"method": method, "learning_rate": rate, "facts_digest": digests[0], **spec}
+    return make_cell(spec={**spec, "tuned": tuned}, **changes)
+
+
+def grid(methods=("lora", "dora"), accuracies=(0.3, 0.8, 0.6), seeds=(0, 1)):
+    """Methods with three rates tried; the middle one is best, and reported."""
+    for method in methods:
+        for rate, accuracy in zip(RATES, accuracies, strict=True):
+            yield cell(method, rate, accuracy=accuracy, lost=rate * 100, drift=rate * 1000)
+        for seed in seeds:
+            yield cell(method, RATES[1], "reporting", accuracy=0.7, spec={"seed": seed})
+
+
+def diverged(made):
+    record, _ = made
+    keep = record.model_dump(include={"cell_id", "spec"})
+    return type(record).model_validate(
+        {**keep, "status": Status.DIVERGED, "reason": "loss nan at step 3"}
+    ), []
+
+
+def board_of(folder, *cells):
+    return load_leaderboard(fill(folder, cells))
+
+
+def test_only_cells_of_the_reporting_set_count_anywhere(tmp_path):
+    cells = list(grid())
+    board = board_of(tmp_path / "all", *cells)
+    alone = board_of(tmp_path / "alone", *[c for c in cells if c[0].spec.fact_set == "reporting"])
+    [section], [without] = board.sections, alone.sections
+    assert (section.title, section.facts) == ("smollm2-135m on countries", 64)
+    for row, bare in zip(section.rows, without.rows, strict=True):
+        assert (row.label, row.metrics, row.standing) == (bare.label, bare.metrics, bare.standing)
+        assert (row.forgetting, row.phases) == (bare.forgetting, bare.phases)
+        assert marks(row) == "lr 0.0003, best of 3"
+        assert [e.trial.spec.learning_rate for e in row.tuning.tried] == list(RATES)
+    assert warnings(section) == []
+    assert board.overall is None, "the tuning set is no task of its own"
+    assert recommend(section, Limits()) == recommend(without, Limits())
+
+
+def test_a_later_grid_with_more_values_replaces_the_earlier_choice(tmp_path):
+    better = [cell("lora", 1e-2, accuracy=1.0)]
+    board = board_of(tmp_path / "tried", *grid(["lora"]), *better)
+    [section] = board.sections
+    [row] = section.rows
+    assert {c.record.spec.learning_rate for c in row.cells} == {3e-4}
+    assert "lora: lr 0.01 is better, and not trained on these facts yet" in warnings(section)
+    better += [cell("lora", 1e-2, "reporting", accuracy=0.9)]
+    [section] = board_of(tmp_path / "trained", *grid(["lora"]), *better).sections
+    [row] = section.rows
+    assert {c.record.spec.learning_rate for c in row.cells} == {1e-2}
+    assert warnings(section) == [
+        "lora: the best lr is the largest tried, 0.01; try further ones",
+        "lora: not shown: lr 0.0003, the best of fewer candidates",
+    ]
+
+
+def test_other_values_for_other_methods_are_warned_of(tmp_path):
+    cells = [c for c in grid() if (c[0].spec.asked, c[0].spec.learning_rate) != ("dora", 1e-4)]
+    [section] = board_of(tmp_path, *cells).sections
+    assert warnings(section) == [
+        "dora: the best lr is the smallest tried, 0.0003; try further ones",
+        "lr: 0.0001 was not tried for every method, so their budgets differ; run one grid over "
+        "all of them",
+    ]
+
+
+def test_grids_that_differ_in_what_was_not_tuned_are_two_rows(tmp_path):
+    longer = [
+        cell("lora", rate, accuracy=accuracy, spec={"epochs": 20})
+        for rate, accuracy in zip(RATES, (0.9, 0.5, 0.4), strict=True)
+    ]
+    longer += [cell("lora", 1e-4, "reporting", spec={"epochs": 20})]
+    [section] = board_of(tmp_path, *grid(["lora"]), *longer).sections
+    assert {row.label for row in section.rows} == {"lora (8 epochs)", "lora (20 epochs)"}
+    assert {len(row.tuning.tried) for row in section.rows} == {3}
+
+
+def test_what_was_tuned_later_joins_what_was_tuned_before(tmp_path):
+    wider = [
+        cell(f"lora[r={r}]", rate, over=("lr", "r"), asked="lora", accuracy=0.2)
+        for rate in RATES
+        for r in (8, 32)
+    ]
+    [row] = board_of(tmp_path, *grid(["lora"]), *wider).rows
+    assert (row.tuning.over, len(row.tuning.tried)) == (("lr", "r"), 9)
+    assert (row.label, marks(row)) == ("lora", "lr 0.0003, r 16, best of 9")
+
+
+def test_a_method_that_is_not_trained_yet_or_never_is_a_row(tmp_path):
+    failing = [diverged(cell("pissa", rate)) for rate in RATES]
+    open_ = [c for c in grid(["dora"]) if c[0].spec.fact_set == "tuning"]
+    [section] = board_of(tmp_path / "some", *grid(["lora"]), *failing, *open_).sections
+    said = {row.label: marks(row) for row in section.rows}
+    assert said == {
+        "lora": "lr 0.0003, best of 3",
+        "dora": "lr 0.0003, best of 3: not trained on these facts yet",
+        "pissa": "none of 3 candidates ended well",
+    }
+    lines = tuning_lines(section)
+    assert [line[0] for line in lines] == ["dora"] * 3 + ["lora"] * 3 + ["pissa"] * 3
+    assert [line[-1] for line in lines] == ["", "chosen", ""] * 2 + ["diverged"] * 3
+    assert lines[-1][2:5] == ["-", "-", "-"]
+    written = write_report(fill(tmp_path / "none", failing))
+    assert written.plots == ()
+    assert "pissa, lr 0.001, seed 0: diverged: loss nan" in written.markdown.read_text()
+    assert pd.read_csv(written.csv)["failed_cells"].tolist() == [3]
+
+
+@pytest.fixture
+def written(tmp_path):
+    return write_report(fill(tmp_path, [*grid(), diverged(cell("lora", 1e-1))]))
+
+
+def test_the_table_and_the_curve_are_in_every_form(written):
+    text = written.markdown.read_text()
+    assert "### Tuning" in text
+    assert "of equal ones the one that drifts least, then the lowest rate" in text
+    assert "| lora     | lr 0.1      |" in text
+    page = written.html.read_text()
+    assert "<h3>Tuning</h3>" in page
+    assert page.count('<tr class="chosen">') == 2
+    assert {p.suffix for p in written.plots if p.name.startswith("tuning-")} == {".png", ".svg"}
+    frame = pd.read_csv(written.csv)
+    assert frame["method"].tolist() == frame["label"].tolist()
+    assert set(frame["learning_rate"]) == {3e-4}
+    assert set(frame["seeds"]) == {2}
+
+
+def test_a_curve_is_a_cut_through_the_chosen_candidate(tmp_path):
+    wider = [
+        cell(f"lora[r={r}]", rate, over=("lr", "r"), asked="lora", accuracy=0.2)
+        for rate in RATES
+        for r in (8, 32)
+    ]
+    board = board_of(tmp_path, *grid(["lora"]), *wider)
+    [section] = board.sections
+    [row] = section.rows
+    rates = [entry.trial.spec for entry in tuning_plot.curve(row, "lr")]
+    assert [(s.learning_rate, s.recipe) for s in rates] == [(r, "lora[r=16]") for r in RATES]
+    ranks = tuning_plot.curve(row, "r")
+    assert {entry.trial.spec.learning_rate for entry in ranks} == {3e-4}
+    places = tuning_plot.places_of(ranks, "r")
+    assert list(places) == ["8", "16", "32"]
+    with settings():
+        figure = tuning_plot.draw(section, method_styles(board))
+        assert len(figure.axes) == 2 * 3
+        assert image(figure, "png")
+
+
+@pytest.mark.parametrize("count", [1, 2, 18])
+def test_methods_at_one_value_lie_nearer_to_it_than_to_the_next(count):
+    places = [-4.0, -3.5, -3.0, -2.5, -2.0]
+    reach = tuning_plot.dodge_of(places, count) * (count - 1) / 2
+    assert 0 <= reach <= 0.2 * 0.5
+    assert tuning_plot.dodge_of([3.0], 18) > 0
+
+
+def test_many_methods_are_drawn_without_bars(tmp_path):
+    many = [f"lora+last[n={n}]" for n in range(1, tuning_plot.MOST_WITH_BARS + 2)]
+    for methods, drawn in ((many[:-1], True), (many, False)):
+        board = board_of(tmp_path / str(drawn), *grid(methods))
+        with settings():
+            figure = tuning_plot.draw(board.sections[0], method_styles(board))
+        told = " ".join(text.get_text() for text in figure.texts)
+        assert ("Bars: 95 % intervals" in told) is drawn
+        assert any(axes.collections for axes in figure.axes) is drawn
+
+
+def test_without_tuning_there_is_no_curve(tmp_path):
+    board = board_of(tmp_path, make_cell())
+    assert tuning_plot.draw(board.sections[0], method_styles(board)) is None
+
+
+def test_a_tuned_and_an_untuned_grid_are_two_sections(tmp_path):
+    board = board_of(tmp_path, *grid(["lora"]), make_cell(spec={"method": "lora"}))
+    assert {section.title for section in board.sections} == {
+        "smollm2-135m on countries (tuned)",
+        "smollm2-135m on countries (not tuned)",
+    }
+
+
+def test_show_says_which_set_a_cell_is_of(tmp_path):
+    [first, *_] = grid()
+    fill(tmp_path, [first])
+    assert "tuning facts" in show_cell(tmp_path, first[0].cell_id)

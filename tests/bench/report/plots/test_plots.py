@@ -1,0 +1,167 @@
+"""Plots and the written report: stable styles, sound numbers, the same bytes twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.plots import PLOTS, pareto
+from bench.report.plots._labels import Named, label_points
+from bench.report.plots._style import image, method_styles, settings
+from bench.report.write import write_report
+from tasks.errors import UsageError
+from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
+
+DEGENERATE = {
+    "one fact": {"n": 1},
+    "all known": {"known": 1.1},
+    "nothing forgotten measured": {"forgetting": []},
+    "at floor": {"forgetting": [make_forgetting(at_floor=True)]},
+    "no curve": {"curve": []},
+    "one epoch": {"spec": {"epochs": 1}},
+}
+
+
+def board_of(folder, *cells):
+    return load_leaderboard(fill(folder, cells))
+
+
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_cells_draw_or_are_left_out(tmp_path, case):
+    board = board_of(tmp_path, make_cell(**DEGENERATE[case]), failed_cell(method="dora"))
+    styles = method_styles(board)
+    with settings():
+        figures = {kind.name: kind.draw(board.sections[0], styles) for kind in PLOTS}
+        names = {name for name, figure in figures.items() if figure and image(figure, "png")}
+    missing = {
+        "nothing forgotten measured": {"pareto"},
+        "at floor": {"pareto"},
+        "no curve": {"learning-curves", "bucket-curves"},
+    }
+    rare = {"layers", "tuning"}  # of grids that freeze layers, or choose settings
+    assert names == {kind.name for kind in PLOTS} - rare - missing.get(case, set())
+
+
+def test_a_folder_of_failures_has_tables_and_no_plots(tmp_path):
+    fill(tmp_path, [failed_cell(reason="boom")])
+    written = write_report(tmp_path)
+    assert written.plots == ()
+    assert "boom" in written.markdown.read_text()
+
+
+def test_styles_do_not_depend_on_the_order_of_rows_and_differ(tmp_path):
+    methods = [f"method{i}" for i in range(12)]
+    one = board_of(tmp_path / "a", *(make_cell(n=2, spec={"method": m}) for m in methods))
+    two = board_of(
+        tmp_path / "b",
+        *(
+            make_cell(n=2, accuracy=i / 12, spec={"method": m, "model": f"model{i % 2}"})
+            for i, m in enumerate(methods)
+        ),
+    )
+    assert method_styles(one) == method_styles(two)
+    assert len(set(method_styles(one).values())) == 12
+    assert len({style.color for style in list(method_styles(one).values())[:11]}) == 11
+
+
+def test_the_front_holds_what_nothing_beats(tmp_path):
+    board = board_of(
+        tmp_path,
+        make_cell(accuracy=1.0, lost=0.1, spec={"method": "learns"}),
+        make_cell(accuracy=0.5, lost=0.0, spec={"method": "keeps"}),
+        make_cell(accuracy=0.2, lost=0.4, spec={"method": "bad"}),
+    )
+    points = pareto._points(board.sections[0], "elements")
+    assert [point.row.label for point in pareto.front(points)] == ["keeps", "learns"]
+    assert [p.row.label for p in points if pareto.dominated(p, points)] == ["bad"]
+
+
+def test_a_point_within_the_intervals_is_not_called_dominated(tmp_path):
+    board = board_of(
+        tmp_path,
+        make_cell(accuracy=0.90, lost=0.05, spec={"method": "a"}),
+        make_cell(accuracy=0.86, lost=0.06, spec={"method": "b"}),
+    )
+    points = pareto._points(board.sections[0], "elements")
+    assert not any(pareto.dominated(point, points) for point in points)
+
+
+def test_labels_of_crowded_points_do_not_overlap():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    with settings():
+        figure = Figure(figsize=(5, 4))
+        axes = figure.subplots()
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        points = [Named(0.5 + i / 300, 0.9 + i / 200, f"method-{i}", "black") for i in range(9)]
+        label_points([(axes, points)])
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        # An annotation's own extent takes in its leader line; only texts must keep apart.
+        boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+    assert len(boxes) == 9
+    for i, one in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            shared = one.intersection(one, other)
+            assert shared is None or shared.width * shared.height < 2
+
+
+def test_the_report_is_the_same_bytes_in_another_process(tmp_path):
+    cells = [make_cell(spec={"method": m}) for m in ("lora", "corda[mode=kpm]")]
+    fill(tmp_path / "one", cells)
+    fill(tmp_path / "two", reversed(cells))
+    write_report(tmp_path / "one")
+    root = Path(__file__).parents[4]
+    script = "import sys, pathlib; from bench.report.write import write_report; "
+    script += "write_report(pathlib.Path(sys.argv[1]))"
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "two")],
+        check=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"},
+    )
+    ones = sorted(p for p in (tmp_path / "one").glob("**/[lpd]*.*") if p.suffix != ".parquet")
+    assert {p.suffix for p in ones} == {".csv", ".md", ".tex", ".html", ".png", ".svg"}
+    for path in ones:
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_the_page_embeds_its_plots_and_old_plots_are_removed(tmp_path):
+    fill(tmp_path, [make_cell()])
+    (tmp_path / "plots").mkdir()
+    old = tmp_path / "plots" / "pareto-gone.png"
+    mine = tmp_path / "plots" / "mine.png"
+    for path in (old, mine):
+        path.write_bytes(b"")
+    written = write_report(tmp_path)
+    assert written.html.read_text().count("data:image/svg+xml;base64,") == 8
+    assert (old.exists(), mine.exists()) == (False, True)
+    assert len(written.plots) == 16
+    assert b"<dc:date>" not in written.plots[1].read_bytes()
+
+
+def test_an_unwritable_report_is_one_line(tmp_path):
+    fill(tmp_path, [failed_cell()])
+    (tmp_path / "leaderboard.csv").mkdir()
+    with pytest.raises(UsageError, match="cannot write the report to"):
+        write_report(tmp_path)
+
+
+def test_importing_the_store_costs_neither_pandas_nor_matplotlib():
+    script = (
+        "import sys, bench.store.store; print({'pandas', 'matplotlib', 'torch'} & set(sys.modules))"
+    )
+    root = Path(__file__).parents[4]
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert found.stdout.strip() == "set()"

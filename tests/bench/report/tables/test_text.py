@@ -1,0 +1,132 @@
+"""The Markdown and the table in the terminal: what they say, and that they keep their shape."""
+
+from __future__ import annotations
+
+import re
+
+from bench.report.leaderboard.board import Leaderboard
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.terminal import terminal_table
+from bench.store.records import Knowledge
+from methods.parts import Part
+from tests.bench.hostile_cells import evil_cell
+from tests.bench.report_cells import (
+    failed_cell,
+    fill,
+    make_cell,
+    make_forgetting,
+    make_rows,
+)
+
+NINE = [
+    "full",
+    "lora",
+    "rslora",
+    "dora",
+    "pissa",
+    "milora",
+    "olora",
+    "corda[mode=kpm]",
+    "corda[mode=ipm]",
+]
+UPDATE_HEADERS = ("updated % ↑", "still old % ↓")
+
+
+def board_of(folder, *cells):
+    return load_leaderboard(fill(folder, cells))
+
+
+def table_lines(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_markdown_tables_keep_their_shape_whatever_a_name_holds(tmp_path):
+    text = leaderboard_markdown(
+        board_of(tmp_path, evil_cell(), make_cell(spec={"method": "peft[path=a|b\n<i>.json]"}))
+    )
+    assert "<script>" not in text
+    assert "\x1b" not in text
+    assert "<i>" not in text
+    learned = table_lines(text.split("### Cost")[0])
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in learned}
+    assert len(widths) == 1
+
+
+def test_markdown_says_floor_failures_warnings_and_signs(tmp_path):
+    floor = make_forgetting(at_floor=True, lost=0.0)
+    text = leaderboard_markdown(
+        board_of(
+            tmp_path,
+            make_cell(forgetting=[floor], warnings=["few tokens"], identity=False),
+            failed_cell(method="dora", facts=64, reason="needs 9 GiB"),
+        )
+    )
+    row = next(line for line in table_lines(text) if "| lora" in line)
+    assert "at floor" in row
+    assert "not the base at init" in row
+    assert "- lora: few tokens" in text
+    assert "- dora, seed 0: out of memory: needs 9 GiB" in text
+    assert "positive is lost" in text
+    assert "one seed: bootstrap over facts only" in text
+
+
+def test_the_base_line_says_what_it_knew_maybe_knew_and_did_not(tmp_path):
+    rows = make_rows(8)
+    kinds = [Knowledge.KNOWN] * 2 + [Knowledge.MAYBE] + [Knowledge.UNKNOWN] * 5
+    rows = [row.model_copy(update={"knowledge": k}) for row, k in zip(rows, kinds, strict=True)]
+    text = leaderboard_markdown(board_of(tmp_path, (make_cell(n=8)[0], rows)))
+    assert (
+        "The base before training: 25.0 % of these facts (known), 12.5 % maybe, 62.5 % unknown, "
+        "elements 50.0 %."
+    ) in text
+
+
+def test_update_columns_are_there_only_with_updates(tmp_path):
+    board = board_of(tmp_path, make_cell(updates=4), make_cell(spec={"task": "elements"}))
+    sections = [leaderboard_markdown(Leaderboard((section,))) for section in board.sections]
+    shown = [[word in table_lines(text)[0] for text in sections] for word in UPDATE_HEADERS]
+    assert shown == [[True, False]] * 2
+    assert "updated" in terminal_table(Leaderboard(board.sections[:1]))
+    assert "updated" not in terminal_table(Leaderboard(board.sections[1:]))
+
+
+def test_rebuilt_parts_are_marked(tmp_path, monkeypatch):
+    class Guessed(Part):
+        certainty = "rebuilt"
+
+    monkeypatch.setattr("bench.report.leaderboard.rebuilt.STRATEGIES", {"guessed": Guessed})
+    text = leaderboard_markdown(board_of(tmp_path, make_cell(spec={"method": "lora+guessed[a=1]"})))
+    assert "rebuilt: guessed" in text
+    assert "- guessed: its formula is rebuilt" in text
+
+
+def test_a_method_whose_parts_are_not_installed_is_shown_without_a_mark(tmp_path):
+    text = leaderboard_markdown(board_of(tmp_path, make_cell(spec={"method": "gone+lost["})))
+    assert "gone+lost" in text
+    assert "rebuilt" not in text
+
+
+def test_the_terminal_table_fits_100_columns_with_nine_methods(tmp_path):
+    cells = [make_cell(spec={"method": m, "seed": s}) for m in NINE for s in range(2)]
+    text = terminal_table(board_of(tmp_path, *cells))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in text
+    assert sum(line.startswith("corda[mode=kpm]") for line in lines) == 2, "two stacked tables"
+    words = "reliability unknown generality locality forgets drift parameters prepare train peak"
+    for word in words.split():
+        assert word in text
+
+
+def test_a_long_recipe_is_broken_at_its_parts(tmp_path):
+    method = "pissa+filter[rho=0.2]+reweight[tau=0.5]"
+    text = terminal_table(board_of(tmp_path, make_cell(spec={"method": method})))
+    assert "\n+filter[rho=0.2]" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_colour_appears_only_when_asked_for(tmp_path):
+    board = board_of(tmp_path, make_cell())
+    assert "\x1b[" in terminal_table(board, color=True)
+    assert "\x1b" not in terminal_table(board)

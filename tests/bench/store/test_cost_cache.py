@@ -1,0 +1,203 @@
+"""What cells share: computed once, in a process and among several, and charged to each cell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from bench.evaluation.responses import Responses
+from bench.forgetting.scores import ItemScores
+from bench.models.device import Compute
+from bench.optimizations import Shortcut, without
+from bench.store.base_cache import Kept, KeptValues, measured_with
+from bench.store.cost_cache import CostedCache, Shared
+from bench.store.records import Knowledge
+
+SLOW = 0.2
+
+
+def slow():
+    time.sleep(SLOW)
+    return 1
+
+
+class Counted:
+    """Computes slowly, and counts how often."""
+
+    def __init__(self, value="value", fails=False):
+        self.calls, self._value, self._fails = 0, value, fails
+
+    def __call__(self):
+        self.calls += 1
+        slow()
+        if self._fails:
+            raise RuntimeError("no value")
+        return self._value
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return lambda **setting: KeptValues(tmp_path, lambda: {"threads": 2, **setting})
+
+
+def wanted(compute, *of):
+    return Shared(("answers", *of), compute, str)
+
+
+def test_a_value_made_of_cached_values_costs_all_of_them():
+    cache = CostedCache()
+    cache.get("inner", slow)
+    cache.start_cell()
+    cache.get("outer", lambda: cache.get("inner", slow) + slow())
+    cache.start_cell()
+    cache.get("outer", slow)
+    assert cache.saved == pytest.approx(2 * SLOW, abs=0.15)
+
+
+@pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])
+def test_what_a_value_is_made_of_is_charged_once(order):
+    cache = CostedCache()
+    cache.get("outer", lambda: cache.get("inner", slow) + slow())
+    cache.start_cell()
+    for key in order:
+        cache.get(key, slow)
+    assert cache.saved == pytest.approx(2 * SLOW, abs=0.15)
+
+
+def test_another_process_reads_what_one_has_computed_and_is_charged_for_it(kept):
+    compute = Counted("Île-de-France\n")
+    CostedCache(kept()).shared(wanted(compute))
+    second = CostedCache(kept())
+    started = time.perf_counter()
+    assert second.shared(wanted(compute)) == "Île-de-France\n"
+    assert time.perf_counter() - started < SLOW / 2
+    assert compute.calls == 1
+    assert second.saved == pytest.approx(SLOW, abs=0.1)
+    second.shared(wanted(compute))
+    assert second.saved == pytest.approx(SLOW, abs=0.1), "once"
+
+
+def test_a_value_of_something_else_or_in_another_setting_is_another(kept):
+    compute = Counted()
+    CostedCache(kept()).shared(wanted(compute, "countries"))
+    CostedCache(kept()).shared(wanted(compute, "elements"))
+    CostedCache(kept(threads=1)).shared(wanted(compute, "countries"))
+    assert compute.calls == 3
+
+
+def test_a_damaged_value_is_computed_again(kept, tmp_path):
+    compute = Counted()
+    CostedCache(kept()).shared(wanted(compute))
+    [path] = (tmp_path / "base").glob("*.json")
+    for damage in (path.read_bytes()[:-4], b"", b"[]", b'{"value": 3, "seconds": 1}'):
+        path.write_bytes(damage)
+        assert CostedCache(kept()).shared(wanted(compute)) == "value"
+    assert compute.calls == 5
+    assert not list((tmp_path / "base").glob("*.tmp"))
+
+
+def test_processes_that_need_a_value_together_compute_it_once(kept):
+    compute, found = Counted(), []
+    caches = [CostedCache(kept()) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda c=cache: found.append(c.shared(wanted(compute))))
+        for cache in caches
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (compute.calls, found) == (1, ["value"] * 3)
+
+
+def test_waiting_for_another_process_is_no_part_of_the_cost(kept):
+    cache = CostedCache(kept())
+    with kept().lock(("answers",)):
+        waiting = threading.Thread(target=lambda: cache.shared(wanted(Counted())))
+        started = time.perf_counter()
+        waiting.start()
+        time.sleep(3 * SLOW)
+        kept().write(("answers",), str, Kept("value", SLOW))
+    waiting.join()
+    seconds = time.perf_counter() - started
+    assert seconds + cache.saved == pytest.approx(SLOW, abs=0.15)
+
+
+def test_preparing_leaves_to_another_process_what_it_is_at(kept):
+    compute, cache = Counted(), CostedCache(kept())
+    with kept().lock(("answers",)):
+        cache.prepare(wanted(compute))
+    assert compute.calls == 0
+    cache.prepare(wanted(compute))
+    cache.prepare(wanted(compute))
+    assert (compute.calls, cache.saved) == (1, 0)
+    assert cache.shared(wanted(compute)) == "value"
+    assert cache.saved == pytest.approx(SLOW, abs=0.1), "charged where it is used"
+    CostedCache(kept()).prepare(wanted(compute))
+    assert compute.calls == 1
+
+
+def test_what_a_prepared_value_is_made_of_is_charged_where_it_is_used():
+    cache = CostedCache()
+    cache.prepare(wanted(lambda: str(cache.get("inner", slow) + slow())))
+    assert cache.saved == 0
+    cache.get("inner", slow)
+    assert cache.saved == pytest.approx(SLOW, abs=0.1)
+
+
+def test_a_value_that_fails_fails_for_its_cell_alone(kept):
+    failing, compute, cache = Counted(fails=True), Counted(), CostedCache(kept())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no value"):
+            cache.shared(wanted(failing))
+    with pytest.raises(RuntimeError, match="no value"):
+        cache.prepare(wanted(failing))
+    assert cache.shared(wanted(compute)) == "value"
+
+
+def test_without_the_shortcut_each_process_computes(kept, tmp_path):
+    compute = Counted()
+    with without(Shortcut.KEPT_BASE):
+        for _ in range(2):
+            cache = CostedCache(kept())
+            cache.prepare(wanted(compute))
+            cache.shared(wanted(compute))
+    assert compute.calls == 2
+    assert not (tmp_path / "base").exists()
+
+
+RESPONSES = Responses(
+    answers=("Paris", ""),
+    paraphrases=((True, False), ()),
+    neighbours=((), (True,)),
+    plain=(False, True),
+    nll=(0.1 + 0.2, 1e-300),
+    old_nll=(None, 2.5),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (RESPONSES, Responses),
+        ((Knowledge.KNOWN, Knowledge.UNKNOWN), tuple[Knowledge, ...]),
+        (ItemScores("elements", "acc", (1.0, 1 / 3), 0.25, "digest"), ItemScores),
+        (replace(RESPONSES, nll=(float("inf"), 0.0)), Responses),
+    ],
+)
+def test_what_is_measured_of_a_base_comes_back_bit_for_bit(kept, value, kind):
+    first = CostedCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    again = CostedCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    assert first is value
+    assert again == value
+    assert type(again) is type(value)
+
+
+def test_a_setting_names_the_program_its_libraries_device_and_threads():
+    setting = measured_with(Compute("cpu", "float32"))
+    assert {"program", "packages", "device_name", "dtype", "threads"} <= setting.keys()
+    assert setting["packages"]["torch"]
+    assert len(setting["program"]) == 16
