@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 
 
-class Shortcut(StrEnum):
+class Optimization(StrEnum):
     """What is done in another way than the plain one."""
 
     FUSED_PROJECTIONS = "fused_projections"
@@ -31,18 +31,18 @@ class Shortcut(StrEnum):
     """The optimizer updates all tensors in one call, not in a dozen calls each."""
 
 
-_OFF: ContextVar[frozenset[Shortcut]] = ContextVar("shortcuts_off", default=frozenset())
+_OFF: ContextVar[frozenset[Optimization]] = ContextVar("shortcuts_off", default=frozenset())
 
 
-def enabled(shortcut: Shortcut) -> bool:
+def enabled(shortcut: Optimization) -> bool:
     """Return whether a shortcut may be taken."""
     return shortcut not in _OFF.get()
 
 
 @contextmanager
-def without(*shortcuts: Shortcut) -> Iterator[None]:
+def without(*shortcuts: Optimization) -> Iterator[None]:
     """Take the plain way instead of these shortcuts, of all when none is named."""
-    token = _OFF.set(_OFF.get() | frozenset(shortcuts or Shortcut))
+    token = _OFF.set(_OFF.get() | frozenset(shortcuts or Optimization))
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from bench.cell.attach import Attached, attach
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.cell.decisions import merged_notes
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows, summarise
@@ -54,7 +54,7 @@ class CellResult:
         self.record = self.record.model_copy(update=values)
 
 
-def run_cell(cell: PlannedCell, bench: Workbench, progress: Progress) -> CellResult:
+def run_cell(cell: PlannedCell, bench: CellContext, progress: Progress) -> CellResult:
     """Run one cell to a record; whatever goes wrong in it ends in its record.
 
     Where memory runs out it is run once more, each batch in two halves.
@@ -84,7 +84,7 @@ def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
     )
 
 
-def _attempt(cell: PlannedCell, bench: Workbench, result: CellResult, progress: Progress) -> None:
+def _attempt(cell: PlannedCell, bench: CellContext, result: CellResult, progress: Progress) -> None:
     clock: PhaseClock | None = None
     try:
         base = bench.start_cell(cell)
@@ -117,7 +117,7 @@ def _tell_failure(result: CellResult, error: Exception) -> None:
 def _measure_cell(
     cell: PlannedCell,
     base: Base,
-    bench: Workbench,
+    bench: CellContext,
     clock: PhaseClock,
     result: CellResult,
     progress: Progress,

@@ -21,12 +21,12 @@ from bench.models.loading import Base, load_base
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.base_cache import KeptValues, measured_with
-from bench.store.cost_cache import CostedCache, Shared
+from bench.store.cost_cache import CostCache, Shared
 from bench.store.records import Forgetting
 from tasks.base import DataAccess
 
 
-class Workbench:
+class CellContext:
     """Everything that outlives a cell.
 
     Args:
@@ -39,7 +39,7 @@ class Workbench:
         self.options = options
         self.compute = compute
         self.say = say
-        self.cache = CostedCache(self._kept())
+        self.cache = CostCache(self._kept())
         self._suites: dict[tuple[Hashable, ...], ForgettingSuite] = {}
         self._shelf = TaskShelf()
         self._base: Base | None = None
@@ -48,7 +48,7 @@ class Workbench:
         """Return the cell's base, loading it when another model was resident."""
         if self._base is None or self._base.name != cell.spec.model:
             self._base = None
-            self.cache = CostedCache(self._kept())  # its values belong to the previous base
+            self.cache = CostCache(self._kept())  # its values belong to the previous base
             gc.unfreeze()
             self.free_memory()
             self._base = load_base(

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import Phase, PhaseName
 
 
@@ -24,7 +24,7 @@ class PhaseClock:
         cache: Whose savings are charged to the running phase.
     """
 
-    def __init__(self, devices: Sequence[torch.device], cache: CostedCache) -> None:
+    def __init__(self, devices: Sequence[torch.device], cache: CostCache) -> None:
         self.phases: dict[PhaseName, Phase] = {}
         self._gpus = [device for device in devices if device.type == "cuda"]
         self._cache = cache

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bench.evaluation.responses import Responses
-from bench.store.records import FactRow, Knowledge, Metrics
+from bench.store.records import FactRow, KnowledgeCategory, Metrics
 from methods.semantics import answer_distance
 from tasks.fact import Fact
 from tasks.scoring import exact_match, token_f1
@@ -52,7 +52,7 @@ def fact_rows(
     after: Responses,
     space: AnswerSpace,
     *,
-    knowledge: Sequence[Knowledge],
+    knowledge: Sequence[KnowledgeCategory],
     weights: Sequence[float],
     kept: Sequence[bool],
     curves: Sequence[Sequence[float]],
@@ -132,14 +132,14 @@ def _update(fact: Fact, index: int, before: Responses, after: Responses) -> dict
 def summarise(rows: Sequence[FactRow]) -> Metrics:
     """Average the rows; a mean over nothing is None."""
 
-    def reliability_of(knowledge: Knowledge) -> float | None:
+    def reliability_of(knowledge: KnowledgeCategory) -> float | None:
         return mean_or_none(row.correct_after for row in rows if row.knowledge is knowledge)
 
     return Metrics(
         reliability=mean_or_none(row.correct_after for row in rows),
         reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
-        reliability_maybe=reliability_of(Knowledge.MAYBE),
-        reliability_never=reliability_of(Knowledge.UNKNOWN),
+        reliability_maybe=reliability_of(KnowledgeCategory.MAYBE),
+        reliability_never=reliability_of(KnowledgeCategory.UNKNOWN),
         reliability_plain=mean_or_none(row.correct_plain for row in rows),
         reliability_before=mean_or_none(row.correct_before for row in rows),
         token_f1=mean_or_none(row.f1_after for row in rows),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from bench.inference.generation import answer_budget, sampled_answers
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 from tasks.fact import Fact
 from tasks.prompt import Prompt
 from tasks.scoring import exact_match
@@ -37,7 +37,7 @@ def measure_knowledge(
     facts: Sequence[Fact],
     prompt: Prompt,
     answers: Sequence[str],
-) -> tuple[Knowledge, ...]:
+) -> tuple[KnowledgeCategory, ...]:
     """Return what a model knows of each fact; only facts that are not known are sampled.
 
     Args:
@@ -63,7 +63,10 @@ def measure_knowledge(
         for fact, said in zip(asked, sampled, strict=True)
         if any(exact_match(answer, fact.answers) for answer in said)
     }
-    unsure = (Knowledge.MAYBE if fact.id in maybe else Knowledge.UNKNOWN for fact in facts)
+    unsure = (
+        KnowledgeCategory.MAYBE if fact.id in maybe else KnowledgeCategory.UNKNOWN for fact in facts
+    )
     return tuple(
-        Knowledge.KNOWN if right else other for right, other in zip(known, unsure, strict=True)
+        KnowledgeCategory.KNOWN if right else other
+        for right, other in zip(known, unsure, strict=True)
     )

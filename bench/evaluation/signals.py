@@ -18,8 +18,8 @@ from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
 from bench.models.device_map import is_divided
 from bench.models.loading import Base
-from bench.store.cost_cache import CostedCache, Shared
-from bench.store.records import Knowledge
+from bench.store.cost_cache import CostCache, Shared
+from bench.store.records import KnowledgeCategory
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
@@ -45,7 +45,7 @@ class BaseSignals:
     """
 
     def __init__(
-        self, base: Base, facts: tuple[Fact, ...], prompt: Prompt, cache: CostedCache
+        self, base: Base, facts: tuple[Fact, ...], prompt: Prompt, cache: CostCache
     ) -> None:
         self.facts = facts
         self.space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
@@ -82,7 +82,7 @@ class BaseSignals:
         return _correct(self.before.answers, self.facts)
 
     @property
-    def knowledge(self) -> tuple[Knowledge, ...]:
+    def knowledge(self) -> tuple[KnowledgeCategory, ...]:
         """What the base knows of each fact, greedily and sampled."""
         return self._cache.shared(self.sampled_knowledge)
 
@@ -93,10 +93,10 @@ class BaseSignals:
         return Shared(key, self._respond, Responses)
 
     @property
-    def sampled_knowledge(self) -> Shared[tuple[Knowledge, ...]]:
+    def sampled_knowledge(self) -> Shared[tuple[KnowledgeCategory, ...]]:
         """What `knowledge` is made of, as processes share it; it needs `responses`."""
         key = self._key("knowledge", self._digest, self._prompt.digest)
-        return Shared(key, self._measure_knowledge, tuple[Knowledge, ...])
+        return Shared(key, self._measure_knowledge, tuple[KnowledgeCategory, ...])
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
         """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
@@ -145,7 +145,7 @@ class BaseSignals:
     def _respond(self) -> Responses:
         return respond(self._base.model, self._base.tokenizer, self.facts, self._prompt)
 
-    def _measure_knowledge(self) -> tuple[Knowledge, ...]:
+    def _measure_knowledge(self) -> tuple[KnowledgeCategory, ...]:
         base, answers = self._base, self.before.answers
         return measure_knowledge(base.model, base.tokenizer, self.facts, self._prompt, answers)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from bench.execution.messages import Job, Message
 
 
-class Ended(NamedTuple):
+class WorkerExit(NamedTuple):
     """The last that is heard of a worker.
 
     Attributes:
@@ -20,11 +20,11 @@ class Ended(NamedTuple):
     lost: bool = False
 
 
-Hear = Callable[[Message | Ended], None]
+OnMessage = Callable[[Message | WorkerExit], None]
 """Receives, from any thread, what a worker tells, and at last that it has ended."""
 
 
-class Running(Protocol):
+class WorkerHandle(Protocol):
     """A worker that was started."""
 
     def stop(self) -> None:
@@ -36,7 +36,7 @@ class Running(Protocol):
         ...
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where workers run."""
 
     @property
@@ -53,6 +53,6 @@ class Place(Protocol):
         """Return the run's options with the device of worker `number`, from 1."""
         ...
 
-    def start(self, job: Job, hear: Hear) -> Running:
+    def start(self, job: Job, hear: OnMessage) -> WorkerHandle:
         """Start a worker; return at once."""
         ...

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.config.options import RunOptions
-from bench.execution.backend import Ended, Hear
+from bench.execution.backend import OnMessage, WorkerExit
 from bench.execution.messages import Job
 from bench.execution.parallelism import threads_each
 from bench.execution.worker_process import WorkerProcess
@@ -19,11 +19,11 @@ END_SECONDS = 5.0
 
 
 @contextmanager
-def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[ThisMachine]:
+def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[LocalBackend]:
     """Start processes that wait for a job each; end those that get none."""
     idle = [WorkerProcess(threads_each(count)) for _ in range(count)]
     try:
-        yield ThisMachine(run, compute, count, idle)
+        yield LocalBackend(run, compute, count, idle)
     finally:
         for process in idle:
             process.stop()
@@ -32,8 +32,8 @@ def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[This
 
 
 @dataclass(frozen=True)
-class ThisMachine:
-    """A `Place`: processes here, which share its GPUs or its cores.
+class LocalBackend:
+    """A `Backend`: processes here, which share its GPUs or its cores.
 
     Attributes:
         run: The options of the run.
@@ -61,7 +61,7 @@ class ThisMachine:
             options["device"] = f"cuda:{(number - 1) % torch.cuda.device_count()}"
         return options
 
-    def start(self, job: Job, hear: Hear) -> WorkerProcess:
+    def start(self, job: Job, hear: OnMessage) -> WorkerProcess:
         """Give a waiting process the job, else a new one."""
         process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
         process.give(job)
@@ -69,7 +69,7 @@ class ThisMachine:
         return process
 
 
-def _hear(process: WorkerProcess, hear: Hear) -> None:
+def _hear(process: WorkerProcess, hear: OnMessage) -> None:
     for message in process.messages():
         hear(message)
-    hear(Ended(process.death()))
+    hear(WorkerExit(process.death()))

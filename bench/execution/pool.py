@@ -1,9 +1,9 @@
 """Workers on one grid: started, listened to, started again where they die, ended.
 
-Each is `python -m bench.execution.worker`: it plans the same grid, and claims cells as any
-process does. A `bench.execution.backend.Place` says where they run. This side only shows what they
-tell, and imports no torch. A worker that dies loses its cell in flight, which is run again; a cell
-in which two workers died is recorded as failed.
+Each is `python -m bench.execution.worker`: it plans the same grid, and claims cells as any process
+does. A `bench.execution.backend.Backend` says where they run. This side only shows what they tell,
+and imports no torch. A worker that dies loses its cell in flight, which is run again; a cell in
+which two workers died is recorded as failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bench.execution.backend import Ended, Place, Running
+from bench.execution.backend import Backend, WorkerExit, WorkerHandle
 from bench.execution.leases import Claims, Process
 from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
@@ -46,7 +46,7 @@ class Worker:
     """
 
     number: int
-    running: Running | None = None
+    running: WorkerHandle | None = None
     process: Process | None = None
     began: bool = False
     dismissed: bool = False
@@ -59,7 +59,7 @@ class Worker:
 
 
 @dataclass
-class Workers:
+class WorkerPool:
     """Runs cells in several processes.
 
     Attributes:
@@ -74,13 +74,13 @@ class Workers:
     store: ResultsStore
     claims: Claims
     progress: Progress
-    place: Place
+    place: Backend
     ran: int = 0
     _todo: dict[str, PlannedCell] = field(default_factory=dict)
     _cautions: set[str] = field(default_factory=set)
     _lanes: dict[int, Progress] = field(default_factory=dict)
     _workers: list[Worker] = field(default_factory=list)
-    _told: queue.Queue[tuple[Worker, Message | Ended]] = field(default_factory=queue.Queue)
+    _told: queue.Queue[tuple[Worker, Message | WorkerExit]] = field(default_factory=queue.Queue)
     _deaths: Counter[str] = field(default_factory=Counter)
     _early_deaths: int = 0
     _since: float = field(default_factory=time.monotonic)
@@ -113,7 +113,7 @@ class Workers:
     def _listen(self) -> None:
         while self._workers:
             worker, told = self._told.get()
-            if isinstance(told, Ended):
+            if isinstance(told, WorkerExit):
                 self._ended(worker, told)
             else:
                 self._show(worker, told)
@@ -160,7 +160,7 @@ class Workers:
         left = len(self._todo) - self.ran
         self.progress.finished(self.ran, len(self._todo), each * left)
 
-    def _ended(self, worker: Worker, ended: Ended) -> None:
+    def _ended(self, worker: Worker, ended: WorkerExit) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
         died = bool(ended.death) and not worker.dismissed
         if self._unfinished():
@@ -177,7 +177,7 @@ class Workers:
             if not worker.began:
                 worker.dismiss()
 
-    def _died(self, worker: Worker, ended: Ended) -> None:
+    def _died(self, worker: Worker, ended: WorkerExit) -> None:
         died = _told_death(worker, ended)
         self._early_deaths += not (worker.began or ended.lost)
         if self._early_deaths >= DEATHS:
@@ -189,7 +189,7 @@ class Workers:
         self.progress.note(f"{died}: started again")
         self._start(worker.number, wait=False)
 
-    def _give_up(self, cell: PlannedCell, ended: Ended) -> None:
+    def _give_up(self, cell: PlannedCell, ended: WorkerExit) -> None:
         """Record a cell as failed in which worker after worker died."""
         if not self.claims.take(cell.cell_id):
             return  # another worker was faster, and will tell
@@ -222,5 +222,5 @@ class Workers:
         self._workers.clear()
 
 
-def _told_death(worker: Worker, ended: Ended) -> str:
+def _told_death(worker: Worker, ended: WorkerExit) -> str:
     return f"worker {worker.number} died ({ended.death})"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.config.options import Rerun
 from bench.execution.leases import Claims
 from bench.failures import disk_is_full, first_line, no_space
@@ -34,7 +34,7 @@ class Work:
         ran: Cells that ran here.
     """
 
-    bench: Workbench
+    bench: CellContext
     store: ResultsStore
     claims: Claims
     progress: Progress

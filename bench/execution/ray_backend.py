@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.options import RunOptions
-from bench.execution.backend import Ended, Hear
+from bench.execution.backend import OnMessage, WorkerExit
 from bench.execution.messages import Job, Kind, Message
 from bench.execution.ray_cluster import Share, ray_cluster
 from bench.execution.worker_process import WorkerProcess
@@ -73,12 +73,12 @@ class NodeWorker:
     """
 
     def __init__(self, job: Job, shared: SharedFolder) -> None:
-        self._told: queue.Queue[Message | Ended] = queue.Queue()
+        self._told: queue.Queue[Message | WorkerExit] = queue.Queue()
         self._process: WorkerProcess | None = None
         problem = shared.problem()
         if problem:
             self._told.put(Message(kind=Kind.USAGE, text=problem))
-            self._told.put(Ended())
+            self._told.put(WorkerExit())
             return
         self._process = WorkerProcess(job.threads, folder=shared.start, capture=True)
         self._process.give(job)
@@ -90,7 +90,7 @@ class NodeWorker:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def hear(self) -> list[Message | Ended]:
+    def hear(self) -> list[Message | WorkerExit]:
         """Wait for what the worker tells next, or that it has ended."""
         told = [self._told.get()]
         with suppress(queue.Empty):
@@ -110,7 +110,7 @@ class NodeWorker:
             self._told.put(message)
         death = process.death()
         errors.join()
-        self._told.put(Ended(death))
+        self._told.put(WorkerExit(death))
 
     def _listen_to_errors(self, process: WorkerProcess) -> None:
         for line in process.errors():
@@ -119,7 +119,7 @@ class NodeWorker:
 
 @dataclass(eq=False)
 class RayWorker:
-    """A worker of the cluster, `bench.execution.pool.Running`.
+    """A worker of the cluster, `bench.execution.pool.WorkerHandle`.
 
     Attributes:
         actor: Ray's handle of its `NodeWorker`.
@@ -128,7 +128,7 @@ class RayWorker:
     """
 
     actor: Any
-    hear: Hear
+    hear: OnMessage
     needs: str
     _node: str = ""
     _thread: threading.Thread = field(init=False)
@@ -175,7 +175,7 @@ class RayWorker:
             self.hear(Message(kind=Kind.LINE, text=text))
         self._node = ray.get(node)
 
-    def _listen(self) -> Ended:
+    def _listen(self) -> WorkerExit:
         """Pass on what the worker tells until it has ended."""
         import ray
 
@@ -186,18 +186,18 @@ class RayWorker:
                 time.sleep(RETRY_SECONDS)
                 continue
             for each in told:
-                if isinstance(each, Ended):
+                if isinstance(each, WorkerExit):
                     return each
                 self.hear(each)
 
-    def _death(self, error: Exception) -> Ended:
+    def _death(self, error: Exception) -> WorkerExit:
         import ray
 
         if not self._node:
-            return Ended(f"Ray could not start it: {_last_line(error)}")
+            return WorkerExit(f"Ray could not start it: {_last_line(error)}")
         if self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}:
-            return Ended("its node was lost", lost=True)
-        return Ended(f"its Ray actor ended: {first_line(error)}")
+            return WorkerExit("its node was lost", lost=True)
+        return WorkerExit(f"its Ray actor ended: {first_line(error)}")
 
 
 def _last_line(error: Exception) -> str:
@@ -208,7 +208,7 @@ def _last_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class RayPlace:
-    """A `bench.execution.pool.Place`: the machines of a Ray cluster.
+    """A `bench.execution.pool.Backend`: the machines of a Ray cluster.
 
     Attributes:
         run: The options of the run.
@@ -235,7 +235,7 @@ class RayPlace:
         # Resolved here: on another machine `auto` might mean another dtype, hence other cells.
         return {**self.run.model_dump(mode="json"), "device": device, "dtype": self.compute.dtype}
 
-    def start(self, job: Job, hear: Hear) -> RayWorker:
+    def start(self, job: Job, hear: OnMessage) -> RayWorker:
         """Have Ray start a worker wherever there is room for it."""
         import ray
 

@@ -11,11 +11,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from bench.config.options import Executor, RunOptions
-from bench.execution.backend import Place
+from bench.execution.backend import Backend
 from bench.execution.leases import Claims
 from bench.execution.local_backend import this_machine
 from bench.execution.parallelism import worker_count
-from bench.execution.pool import Workers
+from bench.execution.pool import WorkerPool
 from bench.execution.ray_backend import ray_place
 from bench.failures import check_time_limit
 from bench.models.device import Compute, compute_of
@@ -30,7 +30,7 @@ from bench.store.store import ResultsStore
 from tasks.division import FactSet
 
 if TYPE_CHECKING:
-    from bench.cell.context import Workbench
+    from bench.cell.context import CellContext
     from bench.execution.queue import Work
 
 
@@ -107,7 +107,9 @@ class _Stages:
                 self.progress.note(line)
             return bool(todo) and self._run_cells(todo, place, claims)
 
-    def _run_cells(self, todo: Sequence[PlannedCell], place: Place | None, claims: Claims) -> bool:
+    def _run_cells(
+        self, todo: Sequence[PlannedCell], place: Backend | None, claims: Claims
+    ) -> bool:
         """Run cells; return whether Ctrl-C ended it."""
         runs = self._workers(place, claims) if place else self._work(todo, claims)
         try:
@@ -119,7 +121,7 @@ class _Stages:
         return False
 
     @contextmanager
-    def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Place | None]:
+    def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Backend | None]:
         """Say where workers run; None where this process runs the cells."""
         options, count = self.options, worker_count(self.options, todo)
         if options.executor is Executor.RAY and todo:
@@ -131,10 +133,10 @@ class _Stages:
         else:
             yield None
 
-    def _workers(self, place: Place, claims: Claims) -> Workers:
+    def _workers(self, place: Backend, claims: Claims) -> WorkerPool:
         # What the report imports takes seconds, for which this process has time now.
         Thread(target=_import_for_report, daemon=True).start()
-        return Workers(self.compute, self.store, claims, self.progress, place)
+        return WorkerPool(self.compute, self.store, claims, self.progress, place)
 
     def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
         from bench.execution.queue import Work  # takes seconds, which workers spend instead
@@ -145,10 +147,10 @@ class _Stages:
         return Work(bench, self.store, claims, self.progress)
 
     @cached_property
-    def _bench(self) -> Workbench:
-        from bench.cell.context import Workbench
+    def _bench(self) -> CellContext:
+        from bench.cell.context import CellContext
 
-        return Workbench(self.options, self.compute, self.progress.note)
+        return CellContext(self.options, self.compute, self.progress.note)
 
     def outcome(self, interrupted: bool) -> GridOutcome:
         """Return how the run ended."""

@@ -105,7 +105,7 @@ def _work_and_tell(job: Job, tell: Callable[[Message], None]) -> None:
 def _work(job: Job, tell: Callable[[Message], None]) -> None:
     import torch
 
-    from bench.cell.context import Workbench
+    from bench.cell.context import CellContext
     from bench.execution.queue import Work
     from bench.models.device import choose_compute
 
@@ -119,7 +119,7 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         torch.cuda.set_device(compute.device)  # else caches are emptied, and made, on the first
     progress = TellingProgress(tell)
     with Claims(store.folder) as claims:
-        bench = Workbench(options, compute, progress.note)
+        bench = CellContext(options, compute, progress.note)
         work = Work(bench, store, claims, progress)
         cells = _cells(job, options, store)
         for line in forgetting_notes(cells, bench):

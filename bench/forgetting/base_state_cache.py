@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.device_map import is_divided
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 
 
 class BaseStates:
@@ -70,7 +70,7 @@ class BaseStates:
 
 def _applies(model: Any) -> bool:
     whole = model.get_output_embeddings() is not None and not is_divided(model)
-    return whole and enabled(Shortcut.BASE_STATES)
+    return whole and enabled(Optimization.BASE_STATES)
 
 
 def _watched(head: nn.Module, run: Callable[[], Tensor]) -> tuple[Tensor, Tensor | None]:

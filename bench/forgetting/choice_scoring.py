@@ -28,7 +28,7 @@ LOGITS_AT_ONCE = 2**26
 
 
 @dataclass(frozen=True)
-class Branched:
+class ContextChoices:
     """A context with the endings that are tried after it.
 
     Attributes:
@@ -63,14 +63,14 @@ class _Layout:
     kept: int
 
 
-def grouped(requests: Sequence[Request], shared: int) -> list[Branched]:
+def grouped(requests: Sequence[Request], shared: int) -> list[ContextChoices]:
     """Group requests by context, the first `shared` tokens of which are left out."""
     found: dict[tuple[int, ...], dict[tuple[int, ...], list[int]]] = {}
     for number, (_, context, ending) in enumerate(requests):
         endings = found.setdefault(tuple(context[shared:]), {})
         endings.setdefault(tuple(ending), []).append(number)
     return [
-        Branched(context, tuple(endings), tuple(map(tuple, endings.values())))
+        ContextChoices(context, tuple(endings), tuple(map(tuple, endings.values())))
         for context, endings in found.items()
     ]
 
@@ -79,7 +79,7 @@ def grouped(requests: Sequence[Request], shared: int) -> list[Branched]:
 def branch_scores(
     model: nn.Module,
     prefix: Prefix,
-    branches: Sequence[Branched],
+    branches: Sequence[ContextChoices],
     batch_size: int,
     dtype: torch.dtype | None,
 ) -> dict[int, Score]:
@@ -104,7 +104,7 @@ def branch_scores(
 
 
 @torch.no_grad()
-def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[Branched]) -> bool:
+def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[ContextChoices]) -> bool:
     """Check on the context with most to run that its last ending scores as it does alone.
 
     Some attention kernels and position schemes do not take such a mask: found by measuring, not
@@ -124,8 +124,8 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[Branched
 
 
 def _batches(
-    branches: Sequence[Branched], batch_size: int, vocabulary: int
-) -> Iterator[list[Branched]]:
+    branches: Sequence[ContextChoices], batch_size: int, vocabulary: int
+) -> Iterator[list[ContextChoices]]:
     """Group contexts with a like number of tokens to run, within the bound on logits."""
     waiting = sorted(branches, key=lambda b: (b.run_tokens, len(b.context)))
     while waiting:
@@ -135,7 +135,7 @@ def _batches(
         del waiting[-rows:]
 
 
-def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[Branched]) -> Tensor:
+def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[ContextChoices]) -> Tensor:
     """Return the logits from each context's last token on, `[batch, kept, vocabulary]`."""
     device = next(model.parameters()).device
     layout = _layout(batch)
@@ -156,7 +156,7 @@ def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[Branched]) -> Tens
     )
 
 
-def _layout(batch: Sequence[Branched]) -> _Layout:
+def _layout(batch: Sequence[ContextChoices]) -> _Layout:
     left = max(len(branched.context) for branched in batch)
     right = max(branched.run_tokens for branched in batch)
     tokens = torch.zeros(len(batch), left + right, dtype=torch.long)
@@ -183,13 +183,13 @@ def _causal(size: int) -> Tensor:
     return torch.ones(size, size, dtype=torch.bool).tril()
 
 
-def _columns(branched: Branched, number: int) -> list[int]:
+def _columns(branched: ContextChoices, number: int) -> list[int]:
     """Return the kept columns that predict the tokens of an ending: the context's last first."""
     before = sum(len(ending) - 1 for ending in branched.endings[:number])
     return [0, *range(1 + before, before + len(branched.endings[number]))]
 
 
-def _branch_scores(branched: Branched, likelihoods: Tensor) -> dict[int, Score]:
+def _branch_scores(branched: ContextChoices, likelihoods: Tensor) -> dict[int, Score]:
     """Read off the scores of one context from log-likelihoods `[kept, vocabulary]`."""
     scores: dict[int, Score] = {}
     for number, ending in enumerate(branched.endings):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.device_map import is_divided
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 
 
 def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
@@ -26,7 +26,7 @@ def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
             long.
         inputs: Of the model's forward pass.
     """
-    if takes(model, "logits_to_keep") and enabled(Shortcut.KEPT_POSITIONS):
+    if takes(model, "logits_to_keep") and enabled(Optimization.KEPT_POSITIONS):
         if is_divided(model):  # the head may be on another device than the positions
             count = -int(kept.min())
             return model(**inputs, logits_to_keep=count).logits[:, kept]

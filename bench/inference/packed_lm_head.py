@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bench.inference.equivalence import logits_agree
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 
 LARGEST = 2**28
 """Bytes of a head above which another copy of it is not worth its memory."""
@@ -64,7 +64,7 @@ class PackedHead(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return x W^T + b."""
-        usable = enabled(Shortcut.PACKED_HEAD) and input.dtype == torch.float32
+        usable = enabled(Optimization.PACKED_HEAD) and input.dtype == torch.float32
         if not usable or not self.packed.is_of(self.weight):
             return super().forward(input)
         output: Tensor = _Product.apply(input, self.packed)
@@ -90,7 +90,11 @@ def pack_head(model: Any) -> bool:
     What it gives is compared with the plain product first.
     """
     head = model.get_output_embeddings()
-    if not enabled(Shortcut.PACKED_HEAD) or type(head) is not nn.Linear or not _suits(head.weight):
+    if (
+        not enabled(Optimization.PACKED_HEAD)
+        or type(head) is not nn.Linear
+        or not _suits(head.weight)
+    ):
         return False
     weight = head.weight.detach()
     rows = weight[:ROWS]

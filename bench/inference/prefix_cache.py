@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from bench.inference.equivalence import logits_agree
 from bench.inference.lm_head import last_logits
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 
 SHORTEST_PREFIX = 16
 """Shared tokens from which keeping their states pays."""
@@ -76,7 +76,7 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
         None where a forward pass on cached states is not the plain path: adapters with virtual
         tokens of their own, and those that change attention itself; or the shortcut is off.
     """
-    if has_virtual_tokens(model) or not enabled(Shortcut.SHARED_PROMPT):
+    if has_virtual_tokens(model) or not enabled(Optimization.SHARED_PROMPT):
         return None
     try:
         prefix = run_prefix(model, contexts)

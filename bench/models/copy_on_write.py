@@ -19,7 +19,7 @@ from bench.models.loading import Base
 
 
 @dataclass(frozen=True)
-class Loan:
+class BorrowedModel:
     """A borrowed base.
 
     Attributes:
@@ -42,14 +42,14 @@ class Loan:
                 borrowed.data = pristine.data
 
 
-def borrow(base: Base) -> Loan:
+def borrow(base: Base) -> BorrowedModel:
     """Lend the base: 0.05 s and next to no memory, whatever its size."""
     pairs = tuple(
         (parameter, nn.Parameter(_copy_on_write(parameter.data), requires_grad=False))
         for parameter in base.model.parameters()
     )
     memo = {id(pristine): borrowed for pristine, borrowed in pairs}
-    return Loan(copy.deepcopy(base.model, memo), pairs)
+    return BorrowedModel(copy.deepcopy(base.model, memo), pairs)
 
 
 def _copy_on_write(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from bench.models.device import compute_of
 from bench.models.loading import ModelSource, resolve_model
 from bench.planning.candidates import Candidate, Method, is_tuned, methods_of
 from bench.planning.planned_cell import CellState, PlannedCell
-from bench.planning.task_data import Library, TaskData, TaskSets
+from bench.planning.task_data import TaskCatalog, TaskData, TaskSets
 from bench.store.records import CellSpec, Tuned
 from tasks.division import FactSet
 from tasks.fact import Fact, facts_digest
@@ -49,7 +49,7 @@ class _Base:
 
 
 @dataclass(frozen=True)
-class _Way:
+class ResolvedCandidate:
     """A candidate with what identifies it: read once, since a grid has thousands of cells."""
 
     candidate: Candidate
@@ -69,7 +69,7 @@ def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> It
     """
     methods = methods_of(options)
     sources = [resolve_model(name) for name in options.models]
-    library = Library(options, forgetting)
+    library = TaskCatalog(options, forgetting)
     tasks = [library.sets(name, divided=is_tuned(options)) for name in options.tasks]
     dtype = compute_of(options).dtype
     ways = [[_way(candidate, library) for candidate in m.candidates] for m in methods]
@@ -80,12 +80,14 @@ def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> It
                 yield _group(base, sets, method, found, options, forgetting)
 
 
-def _way(candidate: Candidate, library: Library) -> _Way:
+def _way(candidate: Candidate, library: TaskCatalog) -> ResolvedCandidate:
     recipe = candidate.recipe
     names = recipe.adapter.calibration_tasks(library.forgotten)
     calibration = tuple(fact for name in names for fact in library.calibration(name))
     digest = facts_digest(calibration) if calibration else ""
-    return _Way(candidate, recipe.name, recipe.full_name, recipe.source_digest, calibration, digest)
+    return ResolvedCandidate(
+        candidate, recipe.name, recipe.full_name, recipe.source_digest, calibration, digest
+    )
 
 
 def in_shard(key: str, shard: str | None) -> bool:
@@ -100,7 +102,7 @@ def _group(
     base: _Base,
     sets: TaskSets,
     method: Method,
-    ways: Sequence[_Way],
+    ways: Sequence[ResolvedCandidate],
     options: RunOptions,
     forgetting: tuple[ForgettingName, ...],
 ) -> Group:
@@ -146,7 +148,7 @@ def _tuned(method: Method, sets: TaskSets, fact_set: FactSet) -> Tuned | None:
 def _cell(
     base: _Base,
     data: TaskData,
-    way: _Way,
+    way: ResolvedCandidate,
     seed: int,
     tuned: Tuned | None,
     forgetting: tuple[ForgettingName, ...],

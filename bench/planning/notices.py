@@ -14,7 +14,7 @@ from tasks.division import FactSet
 from tasks.forgetting.names import parse_forgetting
 
 if TYPE_CHECKING:
-    from bench.cell.context import Workbench
+    from bench.cell.context import CellContext
 
 ENOUGH_STEPS = 40
 """Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
@@ -55,7 +55,7 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
     return [*used, *remarks]
 
 
-def forgetting_notes(todo: Sequence[PlannedCell], bench: Workbench) -> list[str]:
+def forgetting_notes(todo: Sequence[PlannedCell], bench: CellContext) -> list[str]:
     """Say how forgetting is measured, before a model is loaded.
 
     All that the run asks for is built, also what its first stage does not measure: hours of tuning

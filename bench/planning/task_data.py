@@ -63,7 +63,7 @@ class TaskSets:
     tuning: TaskData | None = None
 
 
-class Library:
+class TaskCatalog:
     """The knowledge tasks of a run, each read once."""
 
     def __init__(self, options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.planning.tuning import shown_name
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, Example, Fate, fates
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, fates
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.recipe_notes import TOLD, told
@@ -136,7 +136,7 @@ def _phases(record: CellRecord) -> Table:
     return table
 
 
-def _fate(fate: Fate) -> list[RenderableType]:
+def _fate(fate: AnswerChange) -> list[RenderableType]:
     title = _title(f"{fate.name}: {fate.count}")
     title.append(f"  {fate.meaning}", style="dim not bold")
     if not fate.examples:

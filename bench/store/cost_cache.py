@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 from bench.store.base_cache import Kept, KeptValues
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class _Open:
     seconds: float = 0.0
 
 
-class CostedCache:
+class CostCache:
     """Values that cells share, each with the seconds it cost to compute.
 
     A cell that finds a value is charged its cost once, in `seconds_cold`, so that tables show
@@ -119,7 +119,7 @@ class CostedCache:
         return _Entry(value, time.perf_counter() - started - opened.seconds, opened.needs)
 
     def _found_or_computed(self, wanted: Shared[Any]) -> _Entry:
-        if self._kept is None or not enabled(Shortcut.KEPT_BASE):
+        if self._kept is None or not enabled(Optimization.KEPT_BASE):
             return self._computed(wanted.compute)
         started = time.perf_counter()
         with self._kept.lock(wanted.key):
@@ -131,7 +131,7 @@ class CostedCache:
         return _Entry(found.value, found.seconds)
 
     def _computed_if_free(self, wanted: Shared[Any]) -> _Entry | None:
-        if self._kept is None or not enabled(Shortcut.KEPT_BASE):
+        if self._kept is None or not enabled(Optimization.KEPT_BASE):
             return self._computed(wanted.compute)
         with self._kept.lock_if_free(wanted.key) as free:
             if not free or self._kept.read(wanted.key, wanted.kind) is not None:

@@ -18,7 +18,7 @@ from bench.store.records import (
     CellRecord,
     CellSpec,
     FactRow,
-    Knowledge,
+    KnowledgeCategory,
     Phase,
     PhaseName,
     Status,
@@ -139,7 +139,7 @@ def arrow_schema() -> pa.Schema:
 
     kinds: dict[object, pa.DataType] = {
         str: pa.string(),
-        Knowledge: pa.string(),
+        KnowledgeCategory: pa.string(),
         bool: pa.bool_(),
         bool | None: pa.bool_(),
         float: pa.float64(),

@@ -43,7 +43,7 @@ class PhaseName(StrEnum):
     FORGET = "forget"
 
 
-class Knowledge(StrEnum):
+class KnowledgeCategory(StrEnum):
     """What the pristine base knew of a fact, see `bench.evaluation.knowledge_category`."""
 
     KNOWN = "known"
@@ -282,7 +282,7 @@ class FactRow(Model):
     answer_before: str
     answer_after: str
     correct_before: bool
-    knowledge: Knowledge
+    knowledge: KnowledgeCategory
     correct_after: bool
     correct_plain: bool
     f1_before: float

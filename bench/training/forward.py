@@ -45,7 +45,7 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Passes:
+class ForwardPlan:
     """What is possible with a model and its examples.
 
     Attributes:
@@ -67,6 +67,6 @@ class Passes:
         return Pass(batch, tree if tree and tree.pays else None, self.prefix)
 
 
-def passes(model: nn.Module, examples: Sequence[Example], pad: int) -> Passes:
+def passes(model: nn.Module, examples: Sequence[Example], pad: int) -> ForwardPlan:
     """Find out how a model, in evaluation mode, may run its training examples."""
-    return Passes(frozen_prefix(model, examples, pad), takes_trees(model, examples, pad))
+    return ForwardPlan(frozen_prefix(model, examples, pad), takes_trees(model, examples, pad))

@@ -21,7 +21,7 @@ from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length,
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.inference.prefix_cache import drops_out, has_virtual_tokens
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
 
@@ -133,7 +133,7 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         None where there are none, where dropout or virtual tokens make every pass another one,
         where going on from kept states does not give the plain logits, or the shortcut is off.
     """
-    if not enabled(Shortcut.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
+    if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None
     inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     name, layers = decoder_layers(inner)

@@ -16,7 +16,7 @@ from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
 from bench.inference.equivalence import logits_agree
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 from bench.training.fused_lora import Projection, project
 
 Forward = Callable[..., Any]
@@ -34,7 +34,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
         off, or where the fused model would not say the same.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
-    if not layers or not enabled(Shortcut.FUSED_PROJECTIONS):
+    if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
         return 0
     with torch.no_grad(), _watched(layers) as inputs:
         expected = probe()

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.inference.encoding import Example, batches_by_length, collate
 from bench.inference.likelihood import fact_losses
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 from bench.store.records import Epoch
 from bench.training.forward import Pass, passes
 from tasks.fact import hash_fraction
@@ -224,7 +224,7 @@ def _loss(
 def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
     """Return AdamW's option `fused`; None where it is to choose."""
     devices = {parameter.device.type for parameter in parameters}
-    return True if enabled(Shortcut.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
+    return True if enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
 
 
 def _warmup_cosine(steps: int) -> Callable[[int], float]:

@@ -20,7 +20,7 @@ from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.inference.lm_head import logits_at, takes
 from bench.inference.prefix_cache import drops_out, has_virtual_tokens
-from bench.optimizations import Shortcut, enabled
+from bench.optimizations import Optimization, enabled
 
 PAYS = 0.9
 """Nodes per token of the padded batch up to which the tree is worth its attention mask."""
@@ -124,7 +124,7 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
     where a tree does not give the plain logits, or the shortcut is off. Attention kernels and
     position schemes that do not take such a mask are found by measuring, not by name.
     """
-    if not enabled(Shortcut.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
+    if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
         return False
     tree = token_tree(collate(examples, _most_alike(examples), pad))
     try:

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from bench import runner
 from bench.cell.attach import attach
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.evaluation.responses import budget_for
 from bench.evaluation.signals import BaseSignals
@@ -34,7 +34,7 @@ from bench.models.device import Compute
 from bench.models.loading import Base, load_base
 from bench.planning.grid import plan_grid
 from bench.progress.base import Silent
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.store import ResultsStore
 from bench.training.loop import train
 from methods.decomposition import corda_factors, damped_covariance, principal_factors
@@ -131,7 +131,7 @@ def cells(folder, methods, on=DEVICE, dtype=HALF, **more):
 
 def attached(base, cell):
     """Attach a cell's adapter to a base of which nothing is known."""
-    known = BaseSignals(base, cell.data.facts, cell.data.prompt, CostedCache())
+    known = BaseSignals(base, cell.data.facts, cell.data.prompt, CostCache())
     return attach(base, known, cell.recipe, cell.spec, cell.calibration)
 
 
@@ -156,7 +156,7 @@ def same():
     for on, dtype in dict.fromkeys((("cpu", "float32"), (DEVICE, "float32"), (DEVICE, HALF))):
         out = OUT / f"same-{on.replace(':', '')}-{dtype}"
         built, planned = cells(folder, SAME, on, dtype, lr="1e-3", limit=16, epochs=8, out=out)
-        bench = Workbench(built, Compute(on, dtype), print)
+        bench = CellContext(built, Compute(on, dtype), print)
         for cell in planned:
             record = runner.run_cell(cell, bench, Silent()).record
             row = {"method": cell.spec.method, "on": f"{on} {dtype}", "status": record.status.value}

@@ -12,7 +12,15 @@ from scipy.special import ndtr
 from bench.pages.findings.evidence import Evidence, settings_of
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.build import build_leaderboard
-from bench.store.records import CellRecord, FactRow, Knowledge, Phase, PhaseName, Status, Tuned
+from bench.store.records import (
+    CellRecord,
+    FactRow,
+    KnowledgeCategory,
+    Phase,
+    PhaseName,
+    Status,
+    Tuned,
+)
 from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tests.bench.report_cells import (
@@ -97,7 +105,9 @@ def record_and_rows(plan: Plan, seed: int):
         "distance_before": distances.tolist(),
         "distance_after": after.tolist(),
         "correct_before": known.tolist(),
-        "knowledge": [Knowledge.KNOWN if flag else Knowledge.UNKNOWN for flag in known],
+        "knowledge": [
+            KnowledgeCategory.KNOWN if flag else KnowledgeCategory.UNKNOWN for flag in known
+        ],
         "kept": kept.tolist(),
         "weight": np.broadcast_to(plan.weights, plan.n).tolist(),
     }

@@ -16,7 +16,7 @@ from bench.store.records import (
     Epoch,
     FactRow,
     Forgetting,
-    Knowledge,
+    KnowledgeCategory,
     Metrics,
     Phase,
     PhaseName,
@@ -74,7 +74,7 @@ def make_rows(
         update = i < updates
         right = bool(run.random() < accuracy - (0.25 * (distance - 0.5) if accuracy < 1 else 0))
         curve = np.clip(np.linspace(0.3, accuracy, epochs) + run.normal(0, 0.1, epochs), 0, 1)
-        unsure = Knowledge.MAYBE if i % 3 == 0 else Knowledge.UNKNOWN
+        unsure = KnowledgeCategory.MAYBE if i % 3 == 0 else KnowledgeCategory.UNKNOWN
         old, still_old = f"Place {i}", not right if update else None
         rows.append(
             FactRow(
@@ -87,7 +87,7 @@ def make_rows(
                 answer_before=f"City {i}" if was_known else f"Place {i}",
                 answer_after=f"City {i}" if right else old if still_old else f"Spot {i % 3}",
                 correct_before=was_known,
-                knowledge=Knowledge.KNOWN if was_known else unsure,
+                knowledge=KnowledgeCategory.KNOWN if was_known else unsure,
                 correct_after=right,
                 correct_plain=right,
                 f1_before=float(was_known),
@@ -127,10 +127,10 @@ def metrics_of(rows: list[FactRow]) -> Metrics:
         reliability=mean_or_none(r.correct_after for r in rows),
         reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
         reliability_maybe=mean_or_none(
-            r.correct_after for r in rows if r.knowledge is Knowledge.MAYBE
+            r.correct_after for r in rows if r.knowledge is KnowledgeCategory.MAYBE
         ),
         reliability_never=mean_or_none(
-            r.correct_after for r in rows if r.knowledge is Knowledge.UNKNOWN
+            r.correct_after for r in rows if r.knowledge is KnowledgeCategory.UNKNOWN
         ),
         reliability_plain=mean_or_none(r.correct_plain for r in rows),
         reliability_before=mean_or_none(r.correct_before for r in rows),

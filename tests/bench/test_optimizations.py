@@ -9,7 +9,7 @@ from bench.config.options import build_options
 from bench.execution.run import run_grid
 from bench.forgetting.base_state_cache import BaseStates
 from bench.inference import packed_lm_head as packed_head
-from bench.optimizations import Shortcut, enabled, without
+from bench.optimizations import Optimization, enabled, without
 from bench.progress.base import Silent
 from bench.store.base_cache import KeptValues
 from bench.store.records import Status
@@ -85,10 +85,10 @@ def test_a_grid_without_any_shortcut_gives_the_same_numbers(
 
 
 def test_shortcuts_are_switched_off_one_by_one_and_together():
-    assert all(enabled(shortcut) for shortcut in Shortcut)
-    with without(Shortcut.FROZEN_PREFIX):
-        off = {shortcut for shortcut in Shortcut if not enabled(shortcut)}
-        assert off == {Shortcut.FROZEN_PREFIX}
+    assert all(enabled(shortcut) for shortcut in Optimization)
+    with without(Optimization.FROZEN_PREFIX):
+        off = {shortcut for shortcut in Optimization if not enabled(shortcut)}
+        assert off == {Optimization.FROZEN_PREFIX}
         with without():
-            assert not any(enabled(shortcut) for shortcut in Shortcut)
-    assert all(enabled(shortcut) for shortcut in Shortcut)
+            assert not any(enabled(shortcut) for shortcut in Optimization)
+    assert all(enabled(shortcut) for shortcut in Optimization)

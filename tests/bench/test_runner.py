@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.evaluation.signals import BaseSignals
 from bench.execution.run import run_grid
@@ -23,7 +23,7 @@ from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import CellState
 from bench.progress.base import Silent
 from bench.runner import run_cell
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import PhaseName, Status
 from bench.store.store import ResultsStore
 from methods.parts import ADAPTERS, Adapter, Setting
@@ -70,7 +70,7 @@ def bench_for(tiny_folder, facts_file, tmp_path):
     def make(recipe, **changes):
         chosen = options(tiny_folder, facts_file, tmp_path, methods=recipe, **changes)
         [cell] = planned(chosen)
-        return cell, Workbench(chosen, Compute("cpu", "float32"), print)
+        return cell, CellContext(chosen, Compute("cpu", "float32"), print)
 
     return make
 
@@ -128,7 +128,7 @@ def test_an_untrained_adapter_forgets_nothing(bench_for, recipe):
 def test_a_base_says_after_a_training_what_it_said_before(bench_for, recipe):
     cell, bench = bench_for(recipe)
     base, data = bench.base(cell), cell.data
-    before = BaseSignals(base, data.facts, data.prompt, CostedCache())
+    before = BaseSignals(base, data.facts, data.prompt, CostCache())
     expected = before.before, before.knowledge
     assert run_cell(cell, bench, Silent()).record.status is Status.DONE
     asked = BaseSignals(base, data.facts, data.prompt, bench.cache)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.pages.findings.grids import Grid, found_grids
-from bench.pages.findings.interference_data import Company, companies
+from bench.pages.findings.interference_data import InterferenceRun, companies
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
@@ -75,7 +75,7 @@ class Evidence:
     """
 
     settings: tuple[Setting, ...]
-    companies: tuple[Company, ...] = ()
+    companies: tuple[InterferenceRun, ...] = ()
     records: tuple[CellRecord, ...] = ()
     grids: tuple[Grid, ...] = ()
     problems: tuple[str, ...] = ()

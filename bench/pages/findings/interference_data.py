@@ -22,7 +22,7 @@ Outcomes = dict[str, FactOutcome]
 
 
 @dataclass(frozen=True)
-class Company:
+class InterferenceRun:
     """Trainings that differ in seed, size, regime and facts alone.
 
     Attributes:
@@ -93,7 +93,7 @@ class Company:
         return tuple(sorted({t.record.spec.cell.seed for t in self.trained}))
 
 
-def companies(folder: Path) -> tuple[Company, ...]:
+def companies(folder: Path) -> tuple[InterferenceRun, ...]:
     """Read every `trainings` folder below a folder, what is done of each."""
     found: dict[str, Trained] = {}
     for path in sorted(folder.rglob("trainings")):
@@ -103,7 +103,7 @@ def companies(folder: Path) -> tuple[Company, ...]:
     bases = {key: _outcomes(group) for key, group in groupby(ordered, _base)}
     groups = [(key, list(members)) for key, members in groupby(_done(ordered), _group)]
     return tuple(
-        Company(
+        InterferenceRun(
             spec=members[0].record.spec.cell,
             before=bases[_base(members[0])],
             trained=tuple(members),

@@ -19,7 +19,7 @@ from bench.pages.performance.baseline.job import Job
 from bench.pages.performance.entries import Bench
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.store import ResultsStore
 from bench.training.loop import data_order_seed
 from methods.adapters.corda import Corda
@@ -62,7 +62,7 @@ def plan_cell(bench: Bench, method: str, epochs: int | None = None) -> PlannedCe
 
 def signals_of(base: Base, cell: PlannedCell) -> BaseSignals:
     """Return signals that nobody has computed yet."""
-    return BaseSignals(base, cell.data.facts, cell.data.prompt, CostedCache())
+    return BaseSignals(base, cell.data.facts, cell.data.prompt, CostCache())
 
 
 def attached(base: Base, cell: PlannedCell) -> Attached:

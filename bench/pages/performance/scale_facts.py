@@ -25,7 +25,7 @@ from bench.inference.encoding import Example
 from bench.models.loading import Base, load_base
 from bench.pages.performance.curves import least_seconds
 from bench.store.formats import write_parquet
-from bench.store.records import FactRow, Knowledge
+from bench.store.records import FactRow, KnowledgeCategory
 from methods.encoder import Encoder
 from methods.fact_filter import best_facts, removal_notes
 from tasks.base import DataAccess
@@ -117,7 +117,7 @@ class FactRows(Sequence[FactRow]):
             answer_before=fact.subject,
             answer_after=fact.target,
             correct_before=False,
-            knowledge=Knowledge.UNKNOWN,
+            knowledge=KnowledgeCategory.UNKNOWN,
             correct_after=True,
             correct_plain=True,
             f1_before=0.0,

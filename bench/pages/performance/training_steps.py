@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.cell.attach import Attached
 from bench.models.loading import Base, DType, load_base
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.pages.performance.baseline import training as usual
 from bench.pages.performance.baseline.adapters import adapted
 from bench.pages.performance.baseline.job import Job
@@ -141,7 +141,7 @@ def frozen_epochs(bench: Bench) -> Outcome:
     runs = {name: partial(_epoch_seconds, base, cell) for name, cell in cells.items()}
     seconds = interleaved(runs, 1, warm=False)  # each is many steps long
     every, upper = cells
-    with without(Shortcut.FROZEN_PREFIX):
+    with without(Optimization.FROZEN_PREFIX):
         plain = _first_losses(base, cells[upper])
     difference = max(
         abs(a - b) for a, b in zip(_first_losses(base, cells[upper]), plain, strict=True)

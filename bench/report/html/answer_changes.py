@@ -30,7 +30,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class AnswerChange:
     """What became of some facts: how many, and a few of them."""
 
     name: str
@@ -73,7 +73,7 @@ def fate_numbers(rows: Columns) -> NDArray[np.intp]:
     return np.select(right, [0, 1, 2], np.where(same, 4, 3))
 
 
-def fates(rows: Columns, limit: int = 3) -> list[Fate]:
+def fates(rows: Columns, limit: int = 3) -> list[AnswerChange]:
     """Divide a cell's facts by what became of their answers, with up to `limit` examples each.
 
     Answers that moved are shown from the farthest movement on, the others in the facts' order.
@@ -86,7 +86,7 @@ def fates(rows: Columns, limit: int = 3) -> list[Fate]:
         if kind.name == "moved":
             places = places[np.argsort(-movement[places], kind="stable")]
         examples = tuple(_example(rows, int(place)) for place in places[:limit])
-        found.append(Fate(kind.name, kind.meaning, len(places), examples))
+        found.append(AnswerChange(kind.name, kind.meaning, len(places), examples))
     return found
 
 

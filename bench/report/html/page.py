@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, Fate, fates
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, fates
 from bench.report.html.explorer import explorer_of
 from bench.report.leaderboard.board import Leaderboard, Row, Section
 from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
@@ -77,7 +77,7 @@ class RowExamples:
     label: str
     cell_id: str
     seed: int
-    fates: list[Fate]
+    fates: list[AnswerChange]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from bench.planning.tuning import Trial
-from bench.report.leaderboard.fact_table import FactRows
+from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.comparison import Comparison
 from bench.report.statistics.intervals import Estimate, Floats, IntervalKind
 from bench.report.statistics.ranking import OverallRanks, RankInterval
@@ -29,7 +29,7 @@ class Cell:
     """A cell with its fact rows, sorted by fact id."""
 
     record: CellRecord
-    facts: FactRows
+    facts: FactTable
 
     @property
     def rows(self) -> pd.DataFrame:

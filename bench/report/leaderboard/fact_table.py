@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bench.report.statistics.intervals import Floats
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 
 NUMBERS = (
     *("correct_before", "correct_after", "correct_plain", "f1_after", "generality", "locality"),
@@ -33,7 +33,7 @@ Read = Callable[[Sequence[str] | None], pa.Table]
 Columns = Mapping[str, Sequence[Any]]
 """Values by column, in the order of the facts' ids."""
 
-_KINDS = tuple(Knowledge)
+_KINDS = tuple(KnowledgeCategory)
 _NAMES = pa.array([kind.value for kind in _KINDS])
 
 
@@ -42,7 +42,7 @@ class Numbers:
     """What is read of every cell, in the order of the facts' ids.
 
     Attributes:
-        order, columns, knowledge: As in `FactRows`.
+        order, columns, knowledge: As in `FactTable`.
         gaps: The columns in which some fact has no value.
     """
 
@@ -53,7 +53,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class FactRows:
+class FactTable:
     """The fact rows of a cell, in the order of the facts' ids.
 
     Attributes:
@@ -77,10 +77,10 @@ class FactRows:
 
     @property
     def knowledge(self) -> Floats:
-        """The place in `Knowledge` of what the base knew, `[facts]`."""
+        """The place in `KnowledgeCategory` of what the base knew, `[facts]`."""
         return self._read.knowledge
 
-    def counted(self, column: str, over: Sequence[Knowledge]) -> Floats:
+    def counted(self, column: str, over: Sequence[KnowledgeCategory]) -> Floats:
         """Return the values of a column that are there, `[facts that count]`.
 
         Args:
@@ -94,7 +94,7 @@ class FactRows:
             counts = there if counts is None else there & counts
         return values if counts is None else values[counts]
 
-    def _known(self, over: tuple[Knowledge, ...]) -> NDArray[np.bool_] | None:
+    def _known(self, over: tuple[KnowledgeCategory, ...]) -> NDArray[np.bool_] | None:
         """Return which facts the base knew so, `[facts]`; None for all."""
         if over not in self._masks:
             mask = np.logical_or.reduce([self.knowledge == _KINDS.index(kind) for kind in over])
@@ -102,7 +102,7 @@ class FactRows:
         return self._masks[over]
 
     @cached_property
-    def _masks(self) -> dict[tuple[Knowledge, ...], NDArray[np.bool_] | None]:
+    def _masks(self) -> dict[tuple[KnowledgeCategory, ...], NDArray[np.bool_] | None]:
         return {}
 
     @cached_property
@@ -128,14 +128,14 @@ class FactRows:
         return self.read(columns).take(self.order).to_pydict()
 
 
-def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactRows]:
+def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactTable]:
     """Return the rows of each cell; numbers of all are converted together.
 
     Args:
         tables: The columns `COLUMNS` of each.
         reads: Read any columns of each.
     """
-    return [FactRows(*pair) for pair in zip(reads, _numbers(tables), strict=True)]
+    return [FactTable(*pair) for pair in zip(reads, _numbers(tables), strict=True)]
 
 
 def _numbers(tables: Sequence[pa.Table]) -> list[Numbers]:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.report.leaderboard.board import DRIFT
-from bench.report.leaderboard.fact_table import FactRows
+from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.intervals import NON_NEGATIVE, SHARE, Bounds, Floats
-from bench.store.records import Forgetting, Knowledge
+from bench.store.records import Forgetting, KnowledgeCategory
 
-_KINDS = tuple(Knowledge)
+_KINDS = tuple(KnowledgeCategory)
 
 
 class FactColumn(NamedTuple):
@@ -26,15 +26,17 @@ class FactColumn(NamedTuple):
 
     column: str
     bounds: Bounds
-    over: tuple[Knowledge, ...] = _KINDS
+    over: tuple[KnowledgeCategory, ...] = _KINDS
     with_interval: bool = True
 
 
 FACT_COLUMNS = {
     "reliability": FactColumn("correct_after", SHARE),
-    "reliability_unknown": FactColumn("correct_after", SHARE, (Knowledge.MAYBE, Knowledge.UNKNOWN)),
-    "reliability_maybe": FactColumn("correct_after", SHARE, (Knowledge.MAYBE,)),
-    "reliability_never": FactColumn("correct_after", SHARE, (Knowledge.UNKNOWN,)),
+    "reliability_unknown": FactColumn(
+        "correct_after", SHARE, (KnowledgeCategory.MAYBE, KnowledgeCategory.UNKNOWN)
+    ),
+    "reliability_maybe": FactColumn("correct_after", SHARE, (KnowledgeCategory.MAYBE,)),
+    "reliability_never": FactColumn("correct_after", SHARE, (KnowledgeCategory.UNKNOWN,)),
     "reliability_plain": FactColumn("correct_plain", SHARE, with_interval=False),
     "reliability_before": FactColumn("correct_before", SHARE, with_interval=False),
     "token_f1": FactColumn("f1_after", SHARE, with_interval=False),
@@ -52,7 +54,7 @@ FACT_COLUMNS = {
 """What every metric averages."""
 
 
-def per_fact(facts: FactRows, wanted: FactColumn) -> Floats:
+def per_fact(facts: FactTable, wanted: FactColumn) -> Floats:
     """Return the values of the facts that count, `[facts]`, in the order of the rows."""
     return facts.counted(wanted.column, wanted.over)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench.report.leaderboard.board import Cell
-from bench.report.leaderboard.fact_table import COLUMNS, FactRows, fact_rows
+from bench.report.leaderboard.fact_table import COLUMNS, FactTable, fact_rows
 from bench.store.records import CellRecord
 from bench.store.store import DamagedRowsError, ResultsStore
 
@@ -46,7 +46,7 @@ def load_cells(store: ResultsStore, records: Sequence[CellRecord]) -> list[Cell]
 
 def unread_cell(store: ResultsStore, record: CellRecord) -> Cell:
     """Return a cell whose fact rows are read when they are asked for."""
-    return Cell(record, FactRows(partial(store.fact_table, record.cell_id)))
+    return Cell(record, FactTable(partial(store.fact_table, record.cell_id)))
 
 
 def _cells(

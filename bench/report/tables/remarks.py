@@ -8,7 +8,7 @@ from bench.report.leaderboard.recipe_notes import chosen_marks
 from bench.report.statistics.intervals import IntervalKind
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 
 READING = (
     "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
@@ -122,7 +122,9 @@ def base_scores(section: Section) -> str:
 def _knowledge(row: Row) -> list[str]:
     """Say which share of the facts the base knew; it is the same for every cell of a section."""
     found = row.cells[0].facts.knowledge
-    known, maybe, unknown = (f"{100 * (found == k).mean():.1f} %" for k in range(len(Knowledge)))
+    known, maybe, unknown = (
+        f"{100 * (found == k).mean():.1f} %" for k in range(len(KnowledgeCategory))
+    )
     return [f"{known} of these facts (known)", f"{maybe} maybe", f"{unknown} unknown"]
 
 

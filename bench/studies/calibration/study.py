@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.planning.task_data import Library
+from bench.planning.task_data import TaskCatalog
 from bench.progress.base import Progress
 from bench.report.leaderboard.board import Section
 from bench.report.tables import remarks
@@ -60,7 +60,7 @@ def planned_recipes(options: CalibrationOptions) -> list[str]:
 def _sizes(options: CalibrationOptions, source: str) -> list[int]:
     """Return the sizes that a source can have: those above what it holds are all it holds."""
     grid = options.grid((REFERENCE,))
-    library = Library(grid, parse_forgetting(",".join(grid.forgetting)))
+    library = TaskCatalog(grid, parse_forgetting(",".join(grid.forgetting)))
     if source == TRAIN:
         facts = library.sets(options.task, divided=False).reporting.facts
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.models.device import choose_compute, provenance
 from bench.progress.base import Progress
 from bench.store.records import PhaseName, Status
@@ -70,7 +70,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
 
 def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> Results:
     compute = choose_compute(plan.grid.device, plan.grid.dtype)
-    bench = Workbench(plan.grid, compute, progress.note)
+    bench = CellContext(plan.grid, compute, progress.note)
     found = {planned.spec.digest: store.read(planned.spec) for planned in plan.trainings}
     todo = [planned for planned in plan.trainings if found[planned.spec.digest] is None]
     progress.grid(len(todo), len(found) - len(todo))

@@ -19,7 +19,7 @@ from bench.inference.generation import LONGEST_ANSWER, greedy_answers
 from bench.inference.hidden_states import answer_states
 from bench.inference.likelihood import negative_log_likelihoods
 from bench.models.loading import Base
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.studies.interference.plan import PlannedTraining
 from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord
@@ -35,7 +35,7 @@ States = NDArray[np.float32]
 def run_training(
     planned: PlannedTraining,
     base: Base,
-    cache: CostedCache,
+    cache: CostCache,
     on_step: Callable[[int, float], None],
 ) -> Trained:
     """Train a group on a borrowed base and measure its facts; what goes wrong is its record.
@@ -60,7 +60,7 @@ def run_training(
 def _trained(
     planned: PlannedTraining,
     base: Base,
-    cache: CostedCache,
+    cache: CostCache,
     on_step: Callable[[int, float], None],
 ) -> Trained:
     model: nn.Module = base.model
@@ -83,12 +83,12 @@ def _trained(
 def _fit(
     planned: PlannedTraining,
     base: Base,
-    cache: CostedCache,
+    cache: CostCache,
     on_step: Callable[[int, float], None],
 ) -> tuple[nn.Module, TrainingLog]:
     cell, spec = planned.cell, planned.spec
     # Only what does not depend on the group is worth keeping: calibration, where there is any.
-    shared = cache if cell.calibration else CostedCache()
+    shared = cache if cell.calibration else CostCache()
     signals = BaseSignals(base, planned.group.facts, cell.data.prompt, shared)
     attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
     torch.manual_seed(spec.cell.seed)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.cell.phases import PhaseClock
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import PhaseName
 
 
@@ -18,7 +18,7 @@ def slow():
 
 
 def test_a_cached_value_is_charged_once_to_each_cell():
-    cache = CostedCache()
+    cache = CostCache()
     colds = []
     for _ in range(3):
         cache.start_cell()
@@ -33,7 +33,7 @@ def test_a_cached_value_is_charged_once_to_each_cell():
 
 
 def test_the_peak_of_a_phase_is_its_own():
-    clock = PhaseClock([torch.device("cpu")], CostedCache())
+    clock = PhaseClock([torch.device("cpu")], CostCache())
     with clock.phase(PhaseName.TRAIN):
         block = torch.ones(64 * 2**20)  # 256 MiB
         del block
@@ -44,7 +44,7 @@ def test_the_peak_of_a_phase_is_its_own():
 
 
 def test_a_phase_that_raises_is_still_measured():
-    clock = PhaseClock([torch.device("cpu")], CostedCache())
+    clock = PhaseClock([torch.device("cpu")], CostCache())
     with pytest.raises(KeyError), clock.phase(PhaseName.TRAIN):
         raise KeyError("x")
     assert PhaseName.TRAIN in clock.phases

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.cell.decisions import decide
 from bench.config.options import build_options
 from bench.evaluation.signals import BaseSignals, training_examples
@@ -16,7 +16,7 @@ from bench.models.device import Compute
 from bench.planning.grid import plan_grid
 from bench.progress.base import Silent
 from bench.runner import run_cell
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.store.store import ResultsStore
 from bench.training.loop import TrainingPlan, train
@@ -124,7 +124,7 @@ def test_a_placement_beyond_the_model_is_the_cells_reason(tiny_folder, facts_fil
              "forgetting": "none", "device": "cpu", "out": tmp_path}  # fmt: skip
     options = build_options(given)
     [cell] = plan_grid(options, ResultsStore(tmp_path))
-    record = run_cell(cell, Workbench(options, Compute("cpu", "float32"), print), Silent()).record
+    record = run_cell(cell, CellContext(options, Compute("cpu", "float32"), print), Silent()).record
     assert record.status is Status.FAILED
     assert record.reason == "3 layers are asked for: the model has 2, numbered from 1"
     assert not record.traceback
@@ -136,7 +136,7 @@ def test_nothing_at_or_below_the_cut_gets_a_gradient_or_changes(
 ):
     base = type(tiny_base)("deep", "random", make_tiny(layers=5), tiny_base.tokenizer)
     recipe = parse_recipe(f"{adapter}+freeze")
-    signals = BaseSignals(base, facts, prompt, CostedCache())
+    signals = BaseSignals(base, facts, prompt, CostCache())
     decisions = decide(recipe, signals, 5, 0)
     cut = decisions.notes["cut"]
     assert decisions.layers == tuple(range(cut, 5))

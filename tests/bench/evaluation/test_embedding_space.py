@@ -8,7 +8,7 @@ import torch
 from bench.evaluation.embedding_space import CONTEXT, TextSpace
 from bench.evaluation.fact_rows import AnswerSpace
 from bench.evaluation.signals import BaseSignals
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from methods.encoder import Encoder
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -83,7 +83,7 @@ def test_a_layer_that_the_model_lacks_is_one_line(tiny_base):
 
 
 def test_a_model_in_training_is_measured_by_its_own_answers(tiny_base, monkeypatch):
-    signals = BaseSignals(tiny_base, FACTS, Prompt(BUILT_IN), CostedCache())
+    signals = BaseSignals(tiny_base, FACTS, Prompt(BUILT_IN), CostCache())
     asked = []
 
     def answer(model, tokenizer, prompts, budget):

@@ -9,8 +9,8 @@ from bench.evaluation.knowledge_category import SAMPLES, TEMPERATURE, measure_kn
 from bench.evaluation.signals import BaseSignals
 from bench.inference.decoding import Sampling
 from bench.inference.generation import greedy_answers, sampled_answers
-from bench.store.cost_cache import CostedCache
-from bench.store.records import Knowledge
+from bench.store.cost_cache import CostCache
+from bench.store.records import KnowledgeCategory
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -85,7 +85,7 @@ def test_known_maybe_and_unknown_are_told_apart(tiny_base, monkeypatch):
     drawn = sample(tiny_base, PROMPTS, samples=SAMPLES, temperature=TEMPERATURE)
     facts = [fact(0, greedy[0]), fact(1, drawn[1][-1]), fact(2, "never said")]
     found = measure_knowledge(tiny_base.model, tiny_base.tokenizer, facts, PROMPT, greedy[:3])
-    assert found == (Knowledge.KNOWN, Knowledge.MAYBE, Knowledge.UNKNOWN)
+    assert found == (KnowledgeCategory.KNOWN, KnowledgeCategory.MAYBE, KnowledgeCategory.UNKNOWN)
 
 
 def test_known_facts_are_not_sampled(tiny_base, monkeypatch):
@@ -106,12 +106,12 @@ def test_it_is_measured_once_and_charged_to_every_cell(tiny_base, monkeypatch):
     runs: list[int] = []
     monkeypatch.setattr(
         "bench.evaluation.signals.measure_knowledge",
-        lambda *_: runs.append(1) or (Knowledge.UNKNOWN,) * 2,
+        lambda *_: runs.append(1) or (KnowledgeCategory.UNKNOWN,) * 2,
     )
-    cache = CostedCache()
+    cache = CostCache()
     for _ in range(2):
         cache.start_cell()
         signals = BaseSignals(tiny_base, (fact(0, "a"), fact(1, "b")), PROMPT, cache)
-        assert signals.knowledge == (Knowledge.UNKNOWN,) * 2
+        assert signals.knowledge == (KnowledgeCategory.UNKNOWN,) * 2
     assert len(runs) == 1
     assert cache.saved > 0, "the second cell is charged what the first one spent"

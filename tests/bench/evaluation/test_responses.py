@@ -16,7 +16,7 @@ from bench.inference.encoding import encode
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -130,7 +130,7 @@ def test_rows_put_before_and_after_side_by_side(tiny_base):
         before,
         before,
         space,
-        knowledge=[Knowledge.MAYBE] * 2 + [Knowledge.UNKNOWN] * 3,
+        knowledge=[KnowledgeCategory.MAYBE] * 2 + [KnowledgeCategory.UNKNOWN] * 3,
         weights=[1.0] * 5,
         kept=[True] * 5,
         curves=[[0.5]] * 5,
@@ -155,7 +155,12 @@ def test_an_update_is_the_new_answer_and_not_the_old_one(tiny_base, said, update
     space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
     fact = Fact("1", "Who leads?", ("Ann",), old_answers=("Bo", "old Bo"))
     before, after = responses("Bo.", 5.0, 1.0), responses(said, 0.5, 0.7)
-    single = {"weights": [1.0], "kept": [True], "curves": [[]], "knowledge": [Knowledge.UNKNOWN]}
+    single = {
+        "weights": [1.0],
+        "kept": [True],
+        "curves": [[]],
+        "knowledge": [KnowledgeCategory.UNKNOWN],
+    }
     [row] = fact_rows([fact], before, after, space, **single)
     assert (row.old_before, row.old_after, row.updated) == (True, still_old, updated)
     assert (row.old_nll_before, row.old_nll_after, row.prefers_new_after) == (1.0, 0.7, True)
@@ -188,7 +193,7 @@ def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
     before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
     after = replace(before, answers=("dust", "dust", "no", "dust", "no"))
     space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
-    kinds = [Knowledge.MAYBE, *[Knowledge.UNKNOWN] * 4]
+    kinds = [KnowledgeCategory.MAYBE, *[KnowledgeCategory.UNKNOWN] * 4]
     rows = fact_rows(
         FACTS,
         before,

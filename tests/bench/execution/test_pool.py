@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bench.execution.backend import Ended
+from bench.execution.backend import WorkerExit
 from bench.execution.leases import Claims, this_process
 from bench.execution.messages import Kind, Message
-from bench.execution.pool import Workers
+from bench.execution.pool import WorkerPool
 from bench.execution.worker_process import import_path, opened
 from bench.models.device import Compute
 from bench.progress.base import PlainProgress
@@ -27,7 +27,7 @@ CAUTION = Message(kind=Kind.CAUTION, text="elements: 2 forget facts are trained 
 class Scripted:
     """A place whose workers say what is written down for them, and end."""
 
-    lines: dict[int, list[Message | Ended]]
+    lines: dict[int, list[Message | WorkerExit]]
     count: int = 2
     threads: int = 1
     stopped: list[int] = field(default_factory=list)
@@ -60,7 +60,9 @@ def shown(tmp_path):
         store = ResultsStore(tmp_path)
         with Claims(tmp_path) as claims:
             progress = PlainProgress(stream)
-            Workers(Compute("cpu", "float32"), store, claims, progress, place).run([], wait=False)
+            WorkerPool(Compute("cpu", "float32"), store, claims, progress, place).run(
+                [], wait=False
+            )
         return stream.getvalue().splitlines()
 
     return run
@@ -74,7 +76,7 @@ def test_each_line_says_whose_it_is_and_what_all_find_is_said_once(shown):
             Message(kind=Kind.PHASE, text="train", steps=80),
             Message(kind=Kind.STEP, steps=3, loss=0.5),
             Message(kind=Kind.LINE, text="a download"),
-            Ended(),
+            WorkerExit(),
         ]
 
     assert shown(Scripted({1: story(1), 2: story(2)})) == [

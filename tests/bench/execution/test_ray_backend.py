@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Ray's test cluster")
 
 from bench.cli import main  # noqa: E402
 from bench.execution.messages import Kind  # noqa: E402
-from bench.execution.pool import Workers  # noqa: E402
+from bench.execution.pool import WorkerPool  # noqa: E402
 from bench.execution.ray_backend import SharedFolder  # noqa: E402
 from bench.execution.ray_cluster import OBJECT_STORE_BYTES  # noqa: E402
 from bench.store.records import Status  # noqa: E402
@@ -138,7 +138,7 @@ def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path):
 def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd):
     [node] = cluster.worker_nodes
     lost, began = [], set()
-    show = Workers._show
+    show = WorkerPool._show
 
     def note(workers, worker, message):
         show(workers, worker, message)
@@ -156,7 +156,7 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd
         cluster.remove_node(node, allow_graceful=False)
 
     # A worker that has a claim and was not heard of yet would be dismissed, not told of.
-    monkeypatch.setattr(Workers, "_show", note)
+    monkeypatch.setattr(WorkerPool, "_show", note)
     loser = when(lambda: began == {1, 2} and len(claims_in(tmp_path)) == 2, lose)
     assert on_ray(tmp_path, "--epochs", "40") == 0
     loser.join(timeout=60)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli import main
 from bench.config.options import build_options
-from bench.execution.backend import Ended
+from bench.execution.backend import WorkerExit
 from bench.execution.leases import Claims
 from bench.execution.messages import Job, Kind
 from bench.execution.ray_backend import NodeWorker, RayPlace, SharedFolder
@@ -82,7 +82,7 @@ def test_workers_are_told_device_and_dtype_and_the_grid_is_the_same(tmp_path):
 def test_a_node_without_the_folder_starts_no_worker(tmp_path):
     job = Job(options={}, stamps={}, number=1, threads=1, wait=False)
     told = NodeWorker(job, SharedFolder(tmp_path, Path("results/.shared"))).hear()
-    assert [type(each) for each in told] == [type(told[0]), Ended]
+    assert [type(each) for each in told] == [type(told[0]), WorkerExit]
     assert told[0].kind is Kind.USAGE
     assert f"does not see the results folder '{tmp_path}/results'" in told[0].text
 

@@ -13,7 +13,7 @@ import torch
 
 from bench.cell import context as workbench
 from bench.cell.attach import attach
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.evaluation import signals
 from bench.evaluation.signals import BaseSignals
@@ -151,7 +151,7 @@ def test_the_embedded_base_is_given_back_at_once(method, embedded_base, tmp_path
     monkeypatch.setattr(workbench, "load_base", lambda *_, **__: embedded_base)
     chosen = options("smollm2-135m", "countries", tmp_path, methods=method, limit=4)
     [cell] = plan_grid(chosen, ResultsStore(chosen.out))
-    bench = Workbench(chosen, Compute("cpu", "float32"), print)
+    bench = CellContext(chosen, Compute("cpu", "float32"), print)
     before = {name: tensor.clone() for name, tensor in embedded_base.model.state_dict().items()}
     seconds = []
     for _ in range(3):

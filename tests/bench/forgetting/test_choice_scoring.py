@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.forgetting import choice_scoring as module
-from bench.forgetting.choice_scoring import Branched, branch_scores, branches_agree, grouped
+from bench.forgetting.choice_scoring import ContextChoices, branch_scores, branches_agree, grouped
 from bench.inference.prefix_cache import run_prefix
 from tests.conftest import tiny_llama
 
@@ -50,8 +50,8 @@ def test_scores_are_those_of_one_pass_each(pairs, batch_size, with_prefix):
 def test_contexts_and_endings_are_run_once():
     pairs = [([1, 2], [3, 4]), ([1, 2], [3, 5]), ([9], [3, 4]), ([1, 2], [3, 4])]
     assert grouped(requests_of(pairs), len(PREFIX)) == [
-        Branched((1, 2), ((3, 4), (3, 5)), ((0, 3), (1,))),
-        Branched((9,), ((3, 4),), ((2,),)),
+        ContextChoices((1, 2), ((3, 4), (3, 5)), ((0, 3), (1,))),
+        ContextChoices((9,), ((3, 4),), ((2,),)),
     ]
 
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from bench.forgetting import drift
 from bench.forgetting.drift import Drift, sample_texts
 from bench.forgetting.suite import build_suite
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
@@ -113,7 +113,7 @@ def test_what_another_process_kept_gives_the_same_scores(tiny_base, monkeypatch,
 
 def test_without_kept_states_the_base_is_run_for_each_cell(tiny_base):
     model, passes = tuned_lora(tiny_base, 0.1), counted_passes(tiny_base.model)
-    with without(Shortcut.BASE_STATES):
+    with without(Optimization.BASE_STATES):
         kept = through_a_file(Drift(TEXTS).shared(tiny_base))
         task = Drift(TEXTS)
         task.take(tiny_base, kept)
@@ -137,7 +137,7 @@ def counted_passes(model):
 
 def test_what_the_base_says_is_kept_over_cells_and_gives_the_same_numbers(tiny_base):
     model, other = tuned_lora(tiny_base, 0.3), tuned_lora(tiny_base, 0.1)
-    with without(Shortcut.BASE_STATES):
+    with without(Optimization.BASE_STATES):
         plain = [Drift(TEXTS).score(tiny_base, tuned).items for tuned in (model, other)]
     task = Drift(TEXTS)
     task.score(tiny_base, tiny_base.model)  # samples the texts
@@ -145,7 +145,7 @@ def test_what_the_base_says_is_kept_over_cells_and_gives_the_same_numbers(tiny_b
     kept = [task.score(tiny_base, tuned).items for tuned in (model, other, model)]
     assert kept == [*plain, plain[0]], "bit for bit"
     assert len(passes) == 1
-    with without(Shortcut.BASE_STATES):
+    with without(Optimization.BASE_STATES):
         assert task.score(tiny_base, model).items == plain[0]
     assert len(passes) == 2
 
@@ -165,7 +165,7 @@ def test_a_model_that_caps_its_logits_is_run_every_time(tiny_base, monkeypatch):
     passes = counted_passes(tiny_base.model)
     assert task.score(tiny_base, model) == first
     assert len(passes) == 1
-    with without(Shortcut.BASE_STATES):
+    with without(Optimization.BASE_STATES):
         assert Drift(TEXTS).score(tiny_base, model) == first
 
 

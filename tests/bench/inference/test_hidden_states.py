@@ -11,7 +11,7 @@ from bench.inference.encoding import collate, encode
 from bench.inference.hidden_states import answer_states, fact_deviations, latent_states
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -102,7 +102,7 @@ def test_training_brings_the_last_space_nearer_to_the_targets(tiny_base):
 
 def test_signals_measure_once_and_say_whether_the_head_has_a_bias(tiny_base, monkeypatch):
     facts = tuple(Fact(str(i), f"where is {i}?", ("here", "in bed")) for i in range(3))
-    cache = CostedCache()
+    cache = CostCache()
     first, second = (BaseSignals(tiny_base, facts, Prompt(BUILT_IN), cache) for _ in range(2))
     measured = first.layer_deviation("final")
     assert measured.per_fact.shape == (3, 3)

@@ -9,7 +9,7 @@ from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_mo
 from bench.inference.encoding import collate, encode
 from bench.inference.likelihood import target_logits
 from bench.inference.lm_head import last_logits, logits_at, takes
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from tests.conftest import byte_tokenizer, tiny_llama
 
 TOKENS = torch.arange(1, 41).reshape(2, 20)
@@ -49,7 +49,7 @@ def test_the_head_runs_where_it_is_asked_and_the_shortcut_can_be_switched_off(he
     model = tiny_llama()
     rows = head_rows(model)
     last_logits(model, input_ids=TOKENS)
-    with without(Shortcut.KEPT_POSITIONS):
+    with without(Optimization.KEPT_POSITIONS):
         plain = last_logits(model, input_ids=TOKENS)
     assert rows == [2, TOKENS.numel()]
     assert torch.allclose(plain, last_logits(model, input_ids=TOKENS), atol=1e-6)

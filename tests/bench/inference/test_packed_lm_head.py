@@ -10,7 +10,7 @@ from bench.inference import packed_lm_head as packed_head
 from bench.inference.packed_lm_head import PackedHead, pack_head
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
@@ -46,7 +46,7 @@ def test_logits_and_gradients_are_those_of_the_plain_product(model, shape, packe
     states = torch.randn(*shape, model.config.hidden_size)
     found = logits_and_gradient(model, states)
     assert len(multiplied) == packed
-    with without(Shortcut.PACKED_HEAD):
+    with without(Optimization.PACKED_HEAD):
         expected = logits_and_gradient(model, states)
     assert len(multiplied) == packed
     for one, other in zip(found, expected, strict=True):

@@ -13,7 +13,7 @@ import torch
 from accelerate import dispatch_model
 
 from bench import cli
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.execution.parallelism import worker_count
 from bench.execution.run import run_grid
@@ -67,7 +67,7 @@ def run(grid, tiny_folder):
         [cell] = plan_grid(options, ResultsStore(options.out))
         found = []
         for base in (load_base(str(tiny_folder)), divided(load_base(str(tiny_folder)))):
-            bench = Workbench(options, Compute("cpu", "float32"), lambda line: None)
+            bench = CellContext(options, Compute("cpu", "float32"), lambda line: None)
             bench._base = base
             found.append(run_cell(cell, bench, Silent()))
         return found
@@ -179,7 +179,7 @@ def test_the_map_reaches_the_loader(grid, make_tiny, monkeypatch):
     cell = SimpleNamespace(spec=SimpleNamespace(model="x"), source=None)
     for kind in ("none", "auto"):
         options = grid("lora", device_map=kind)
-        Workbench(options, Compute("cpu", "float32"), print).base(cell)
+        CellContext(options, Compute("cpu", "float32"), print).base(cell)
     assert asked == [None, "auto"]
 
 
@@ -190,7 +190,7 @@ def test_a_cell_on_two_gpus_is_the_cell_on_one(grid, tiny_folder):
     [cell] = plan_grid(options, ResultsStore(options.out))
     found = []
     for device_map in (None, HALVES):
-        bench = Workbench(options, Compute("cuda:0", "float32"), lambda line: None)
+        bench = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
         bench._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
         found.append(run_cell(cell, bench, Silent()))
     one, two = found

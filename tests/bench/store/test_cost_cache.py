@@ -11,10 +11,10 @@ import pytest
 from bench.evaluation.responses import Responses
 from bench.forgetting.scores import ItemScores
 from bench.models.device import Compute
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.store.base_cache import Kept, KeptValues, measured_with
-from bench.store.cost_cache import CostedCache, Shared
-from bench.store.records import Knowledge
+from bench.store.cost_cache import CostCache, Shared
+from bench.store.records import KnowledgeCategory
 
 SLOW = 0.2
 
@@ -48,7 +48,7 @@ def wanted(compute, *of):
 
 
 def test_a_value_made_of_cached_values_costs_all_of_them():
-    cache = CostedCache()
+    cache = CostCache()
     cache.get("inner", slow)
     cache.start_cell()
     cache.get("outer", lambda: cache.get("inner", slow) + slow())
@@ -59,7 +59,7 @@ def test_a_value_made_of_cached_values_costs_all_of_them():
 
 @pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])
 def test_what_a_value_is_made_of_is_charged_once(order):
-    cache = CostedCache()
+    cache = CostCache()
     cache.get("outer", lambda: cache.get("inner", slow) + slow())
     cache.start_cell()
     for key in order:
@@ -69,8 +69,8 @@ def test_what_a_value_is_made_of_is_charged_once(order):
 
 def test_another_process_reads_what_one_has_computed_and_is_charged_for_it(kept):
     compute = Counted("Île-de-France\n")
-    CostedCache(kept()).shared(wanted(compute))
-    second = CostedCache(kept())
+    CostCache(kept()).shared(wanted(compute))
+    second = CostCache(kept())
     started = time.perf_counter()
     assert second.shared(wanted(compute)) == "Île-de-France\n"
     assert time.perf_counter() - started < SLOW / 2
@@ -82,26 +82,26 @@ def test_another_process_reads_what_one_has_computed_and_is_charged_for_it(kept)
 
 def test_a_value_of_something_else_or_in_another_setting_is_another(kept):
     compute = Counted()
-    CostedCache(kept()).shared(wanted(compute, "countries"))
-    CostedCache(kept()).shared(wanted(compute, "elements"))
-    CostedCache(kept(threads=1)).shared(wanted(compute, "countries"))
+    CostCache(kept()).shared(wanted(compute, "countries"))
+    CostCache(kept()).shared(wanted(compute, "elements"))
+    CostCache(kept(threads=1)).shared(wanted(compute, "countries"))
     assert compute.calls == 3
 
 
 def test_a_damaged_value_is_computed_again(kept, tmp_path):
     compute = Counted()
-    CostedCache(kept()).shared(wanted(compute))
+    CostCache(kept()).shared(wanted(compute))
     [path] = (tmp_path / "base").glob("*.json")
     for damage in (path.read_bytes()[:-4], b"", b"[]", b'{"value": 3, "seconds": 1}'):
         path.write_bytes(damage)
-        assert CostedCache(kept()).shared(wanted(compute)) == "value"
+        assert CostCache(kept()).shared(wanted(compute)) == "value"
     assert compute.calls == 5
     assert not list((tmp_path / "base").glob("*.tmp"))
 
 
 def test_processes_that_need_a_value_together_compute_it_once(kept):
     compute, found = Counted(), []
-    caches = [CostedCache(kept()) for _ in range(3)]
+    caches = [CostCache(kept()) for _ in range(3)]
     threads = [
         threading.Thread(target=lambda c=cache: found.append(c.shared(wanted(compute))))
         for cache in caches
@@ -114,7 +114,7 @@ def test_processes_that_need_a_value_together_compute_it_once(kept):
 
 
 def test_waiting_for_another_process_is_no_part_of_the_cost(kept):
-    cache = CostedCache(kept())
+    cache = CostCache(kept())
     with kept().lock(("answers",)):
         waiting = threading.Thread(target=lambda: cache.shared(wanted(Counted())))
         started = time.perf_counter()
@@ -127,7 +127,7 @@ def test_waiting_for_another_process_is_no_part_of_the_cost(kept):
 
 
 def test_preparing_leaves_to_another_process_what_it_is_at(kept):
-    compute, cache = Counted(), CostedCache(kept())
+    compute, cache = Counted(), CostCache(kept())
     with kept().lock(("answers",)):
         cache.prepare(wanted(compute))
     assert compute.calls == 0
@@ -136,12 +136,12 @@ def test_preparing_leaves_to_another_process_what_it_is_at(kept):
     assert (compute.calls, cache.saved) == (1, 0)
     assert cache.shared(wanted(compute)) == "value"
     assert cache.saved == pytest.approx(SLOW, abs=0.1), "charged where it is used"
-    CostedCache(kept()).prepare(wanted(compute))
+    CostCache(kept()).prepare(wanted(compute))
     assert compute.calls == 1
 
 
 def test_what_a_prepared_value_is_made_of_is_charged_where_it_is_used():
-    cache = CostedCache()
+    cache = CostCache()
     cache.prepare(wanted(lambda: str(cache.get("inner", slow) + slow())))
     assert cache.saved == 0
     cache.get("inner", slow)
@@ -149,7 +149,7 @@ def test_what_a_prepared_value_is_made_of_is_charged_where_it_is_used():
 
 
 def test_a_value_that_fails_fails_for_its_cell_alone(kept):
-    failing, compute, cache = Counted(fails=True), Counted(), CostedCache(kept())
+    failing, compute, cache = Counted(fails=True), Counted(), CostCache(kept())
     for _ in range(2):
         with pytest.raises(RuntimeError, match="no value"):
             cache.shared(wanted(failing))
@@ -160,9 +160,9 @@ def test_a_value_that_fails_fails_for_its_cell_alone(kept):
 
 def test_without_the_shortcut_each_process_computes(kept, tmp_path):
     compute = Counted()
-    with without(Shortcut.KEPT_BASE):
+    with without(Optimization.KEPT_BASE):
         for _ in range(2):
-            cache = CostedCache(kept())
+            cache = CostCache(kept())
             cache.prepare(wanted(compute))
             cache.shared(wanted(compute))
     assert compute.calls == 2
@@ -183,14 +183,14 @@ RESPONSES = Responses(
     ("value", "kind"),
     [
         (RESPONSES, Responses),
-        ((Knowledge.KNOWN, Knowledge.UNKNOWN), tuple[Knowledge, ...]),
+        ((KnowledgeCategory.KNOWN, KnowledgeCategory.UNKNOWN), tuple[KnowledgeCategory, ...]),
         (ItemScores("elements", "acc", (1.0, 1 / 3), 0.25, "digest"), ItemScores),
         (replace(RESPONSES, nll=(float("inf"), 0.0)), Responses),
     ],
 )
 def test_what_is_measured_of_a_base_comes_back_bit_for_bit(kept, value, kind):
-    first = CostedCache(kept()).shared(Shared(("value",), lambda: value, kind))
-    again = CostedCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    first = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    again = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
     assert first is value
     assert again == value
     assert type(again) is type(value)

@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.inference.encoding import collate, encode
 from bench.inference.likelihood import target_logits
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.training import frozen_layers as module
 from bench.training.frozen_layers import frozen_prefix
 from bench.training.loop import TrainingPlan, train
@@ -50,9 +50,9 @@ def training(model, examples, epochs=3):
 
 
 def test_losses_are_those_of_the_plain_path_and_cost_less(examples):
-    with without(Shortcut.TOKEN_TREE):
+    with without(Optimization.TOKEN_TREE):
         ours = training(adapted(), examples)
-        with without(Shortcut.FROZEN_PREFIX):
+        with without(Optimization.FROZEN_PREFIX):
             plain = training(adapted(), examples)
     assert ours.losses == pytest.approx(plain.losses, abs=1e-5)
     assert ours.losses[-1] < ours.losses[0]
@@ -88,7 +88,7 @@ def test_nothing_is_kept_where_every_pass_may_differ(examples):
     assert frozen_prefix(adapted(lora_dropout=0.1), examples, 0) is None
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     assert frozen_prefix(get_peft_model(tiny_llama(layers=LAYERS), config), examples, 0) is None
-    with without(Shortcut.FROZEN_PREFIX):
+    with without(Optimization.FROZEN_PREFIX):
         assert frozen_prefix(adapted(), examples, 0) is None
     assert frozen_prefix(adapted(), examples, 0) is not None
 

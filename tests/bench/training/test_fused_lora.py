@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.inference.encoding import collate, encode
 from bench.inference.likelihood import fact_losses, target_logits
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.training import fuse_adapters as fusing
 from bench.training.fuse_adapters import fuse_projections
 from tests.conftest import tiny_llama
@@ -157,7 +157,7 @@ def test_a_model_that_would_say_something_else_is_left_alone(monkeypatch):
 
 
 def test_the_shortcut_can_be_switched_off():
-    with without(Shortcut.FUSED_PROJECTIONS):
+    with without(Optimization.FUSED_PROJECTIONS):
         assert fused(adapted())[1] == 0
     with without():
         assert fused(adapted())[1] == 0

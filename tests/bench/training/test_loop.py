@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bench.inference.encoding import encode
 from bench.models.copy_on_write import borrow
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.training.loop import DivergenceError, TrainingPlan, data_order_seed, train
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
@@ -86,7 +86,7 @@ def test_every_loss_equals_a_loop_of_peft_and_torch_alone(tiny_base):
 def test_one_update_of_all_tensors_is_that_of_each(tiny_base):
     plan = make_plan(tiny_base)
     together = train(lora(tiny_base), Lora(r=4), plan, lambda *_: None).losses
-    with without(Shortcut.ONE_UPDATE):
+    with without(Optimization.ONE_UPDATE):
         apart = train(lora(tiny_base), Lora(r=4), plan, lambda *_: None).losses
     assert together == pytest.approx(apart, abs=1e-6)
 

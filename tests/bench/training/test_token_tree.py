@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.inference.encoding import IGNORED, Example, collate, encode
 from bench.inference.likelihood import fact_losses, target_logits
-from bench.optimizations import Shortcut, without
+from bench.optimizations import Optimization, without
 from bench.training import token_tree as module
 from bench.training.forward import passes
 from bench.training.loop import TrainingPlan, train
@@ -88,7 +88,7 @@ def test_losses_and_gradients_are_those_of_the_rows(examples, attention):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_training_is_that_of_the_rows_and_costs_less(examples, first):
-    with without(Shortcut.TOKEN_TREE):
+    with without(Optimization.TOKEN_TREE):
         plain = training(adapted(first), examples)
     ours = training(adapted(first), examples)
     assert ours.losses == pytest.approx(plain.losses, abs=1e-5)
@@ -115,7 +115,7 @@ def test_no_trees_where_rows_differ_or_share_nothing(examples):
     assert not takes_trees(get_peft_model(tiny_llama(layers=LAYERS), config), examples, 0)
     apart = [Example((n, n + 1), 1) for n in range(1, 9, 2)]
     assert not takes_trees(adapted(), apart, 0)
-    with without(Shortcut.TOKEN_TREE):
+    with without(Optimization.TOKEN_TREE):
         assert not takes_trees(adapted(), examples, 0)
 
 

@@ -12,7 +12,7 @@ from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.intervals import Crossed, IntervalKind
 from bench.report.tables.csv import leaderboard_csv, leaderboard_frame
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
@@ -106,7 +106,7 @@ def test_csv_has_what_the_base_knew_and_updates_with_intervals(tmp_path):
         value = getattr(record.metrics, name)
         assert updates[name] == value
         assert updates[f"{name}_low"] < value < updates[f"{name}_high"]
-    over = sum(row.knowledge is Knowledge.MAYBE for row in rows)
+    over = sum(row.knowledge is KnowledgeCategory.MAYBE for row in rows)
     assert 0 < over < 64
     assert updates["updated"] + updates["still_old"] == pytest.approx(1.0)
     assert updates["prefers_new"] == record.metrics.prefers_new
@@ -117,8 +117,8 @@ def test_csv_has_what_the_base_knew_and_updates_with_intervals(tmp_path):
 def test_unknown_facts_are_the_maybes_and_those_never_answered(tmp_path):
     _, rows = make_cell()
     metrics = board_of(tmp_path, make_cell()).rows[0].metrics
-    count = {kind: sum(row.knowledge is kind for row in rows) for kind in Knowledge}
-    both = count[Knowledge.MAYBE], count[Knowledge.UNKNOWN]
+    count = {kind: sum(row.knowledge is kind for row in rows) for kind in KnowledgeCategory}
+    both = count[KnowledgeCategory.MAYBE], count[KnowledgeCategory.UNKNOWN]
     names = ("reliability_maybe", "reliability_never")
     mean = np.average([metrics[name].value for name in names], weights=both)
     assert metrics["reliability_unknown"].value == pytest.approx(mean)

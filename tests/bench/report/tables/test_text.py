@@ -8,7 +8,7 @@ from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
-from bench.store.records import Knowledge
+from bench.store.records import KnowledgeCategory
 from methods.parts import Part
 from tests.bench.hostile_cells import evil_cell
 from tests.bench.report_cells import (
@@ -73,7 +73,9 @@ def test_markdown_says_floor_failures_warnings_and_signs(tmp_path):
 
 def test_the_base_line_says_what_it_knew_maybe_knew_and_did_not(tmp_path):
     rows = make_rows(8)
-    kinds = [Knowledge.KNOWN] * 2 + [Knowledge.MAYBE] + [Knowledge.UNKNOWN] * 5
+    kinds = (
+        [KnowledgeCategory.KNOWN] * 2 + [KnowledgeCategory.MAYBE] + [KnowledgeCategory.UNKNOWN] * 5
+    )
     rows = [row.model_copy(update={"knowledge": k}) for row, k in zip(rows, kinds, strict=True)]
     text = leaderboard_markdown(board_of(tmp_path, (make_cell(n=8)[0], rows)))
     assert (

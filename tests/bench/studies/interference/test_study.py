@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cell.context import Workbench
+from bench.cell.context import CellContext
 from bench.progress.base import Silent
 from bench.studies.interference import training as interference_training
 from bench.studies.interference.compare import compare
@@ -83,7 +83,7 @@ def test_up_to_the_batch_size_one_training_counts_in_both_regimes(finished):
 
 
 def test_a_second_call_runs_nothing_and_writes_the_same(finished, kept, asked, monkeypatch):
-    monkeypatch.setattr(Workbench, "base", None)
+    monkeypatch.setattr(CellContext, "base", None)
     again = Listening()
     report = run_interference(asked(), again)
     assert again.ran == []

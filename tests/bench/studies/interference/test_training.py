@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bench.evaluation.responses import respond
 from bench.evaluation.signals import training_examples
 from bench.progress.base import Silent
-from bench.store.cost_cache import CostedCache
+from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.studies.interference import training as interference_training
 from bench.studies.interference.plan import plan_study
@@ -38,7 +38,7 @@ def test_states_that_are_not_finite_are_a_divergence(asked, tiny_base, monkeypat
     found = measure(tiny_base.model, tiny_base, planned.group.measured, planned.cell.data.prompt)
     broken = [replace(fact, nll=math.nan) for fact in found]
     monkeypatch.setattr(interference_training, "measure", lambda *given: tuple(broken))
-    trained = run_training(planned, tiny_base, CostedCache(), lambda *given: None)
+    trained = run_training(planned, tiny_base, CostCache(), lambda *given: None)
     assert trained.record.status is Status.DIVERGED
     assert trained.outcomes == ()
 
@@ -54,7 +54,7 @@ def test_memory_that_ran_out_is_told_apart_from_other_failures(
 
     monkeypatch.setattr(interference_training, "train", breaking)
     planned = plan_study(asked(exposures=1)).trainings[1]
-    trained = run_training(planned, tiny_base, CostedCache(), lambda *given: None)
+    trained = run_training(planned, tiny_base, CostCache(), lambda *given: None)
     assert trained.record.status is Status.OUT_OF_MEMORY
     assert trained.record.reason.startswith(type(error).__name__)
 
