@@ -65,12 +65,13 @@ def perf(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Fix style and layout, then check types; with CI set in the environment only check."""
+    """Fix style and layout, then check types and imports; with CI set only check."""
     python = environment(session, "lint")
     only_check = bool(os.environ.get("CI"))
     session.run(python, "-m", "ruff", "check", *([] if only_check else ["--fix"]))
     session.run(python, "-m", "ruff", "format", *(["--check"] if only_check else []))
     session.run(python, "-m", "mypy")
+    session.run(str(Path(python).with_name("lint-imports")), "--no-cache")
 
 
 def environment(session: nox.Session, extra: str = "") -> str:
