@@ -171,5 +171,18 @@ def test_corda_equals_peft_from_the_same_covariance(
     for name in names:
         expected = theirs.get_submodule(f"base_model.model.{name}").get_delta_weight("default")
         found = ours.prepared.factors[name]
-        assert relative(found.B @ found.A, expected) < 1e-3
+        # PEFT inverts the covariance in float32: what that costs depends on the processor.
+        exact = plain_corda(tiny_base.model.get_submodule(name).weight, covariances[name], 8, mode)
+        lost = relative(expected, exact) if precision == "float64" else 0.0
+        assert lost < 1e-2
+        assert relative(found.B @ found.A, expected) < 1e-3 + lost
+        assert relative(found.B @ found.A, exact) < (1e-5 if precision == "float64" else 1e-2)
         assert relative(found.singular_values, singular[name]) < 1e-3
+
+
+def plain_corda(W, C, r, mode):
+    """Return B A by an explicit inverse and a whole decomposition in float64."""
+    C = damped_covariance(C).double()
+    U, S, Vh = torch.linalg.svd(W.double() @ C, full_matrices=False)
+    chosen = slice(-r, None) if mode == "kpm" else slice(r)
+    return U[:, chosen] * S[chosen] @ (Vh @ torch.linalg.inv(C))[chosen]
