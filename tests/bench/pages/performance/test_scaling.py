@@ -21,7 +21,7 @@ from bench.pages.performance.entries import QUICK, Bench, Outcome, Scale, Size
 from bench.pages.performance.machine import Machine
 from bench.pages.performance.measurements import Measured
 from bench.pages.performance.page import page
-from bench.pages.performance.scale_facts import FactCosts, FactTable, fact_costs
+from bench.pages.performance.scale_facts import FactCosts, FactRows, fact_costs
 from bench.pages.performance.scale_figure import files
 from bench.store import formats as store_formats
 from bench.store.formats import PARQUET, arrow_table, write_parquet
@@ -129,7 +129,7 @@ def test_distances_in_blocks_are_those_of_one_fact_alone_bit_for_bit(tiny_base, 
 
 def test_rows_in_groups_are_the_same_table(tmp_path, monkeypatch):
     facts = list(Fictional(n=20).load(DataAccess()))
-    rows = FactTable(facts, [0.25] * 20)
+    rows = FactRows(facts, [0.25] * 20)
     whole, groups = tmp_path / "whole.parquet", tmp_path / "groups.parquet"
     write_parquet(rows, whole)
     plain = tmp_path / "plain.parquet"
