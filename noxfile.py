@@ -74,6 +74,14 @@ def lint(session: nox.Session) -> None:
     session.run(str(Path(python).with_name("lint-imports")), "--no-cache")
 
 
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Build the site of README, guide and reference in build/site; -- serve to read it."""
+    python = environment(session, "docs")
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}  # an advertisement of the theme's makers
+    session.run(python, "-m", "mkdocs", *(session.posargs or ["build"]), env=quiet)
+
+
 def environment(session: nox.Session, extra: str = "") -> str:
     """Return the environment's Python, with this project and an `extra` of it installed."""
     _require_supported_python(session)
