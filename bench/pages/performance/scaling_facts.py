@@ -1,8 +1,9 @@
 """Facts from 10^2 to 10^6: read, encoded, measured, filtered, stored; each size in a process.
 
 `python -m bench.pages.performance.scaling_facts MODEL FACTS` prints a `FactCosts` as JSON. Facts
-are those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are given,
-not generated: another name than the right one, so that a million facts have a quarter of one.
+are those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are
+given, not generated: another name than the right one, so that a million facts have a quarter of
+one.
 """
 
 from __future__ import annotations
