@@ -11,7 +11,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.models.loading import DType
-from bench.pages.performance.curves import Curve
+from bench.pages.performance.cost_curves import Curve
 
 Key = TypeVar("Key")
 

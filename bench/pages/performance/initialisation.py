@@ -18,7 +18,7 @@ from bench.models.loading import Base, load_base
 from bench.pages.performance.baseline.adapters import calibrate, lora_config
 from bench.pages.performance.entries import Bench, Outcome, Row, interleaved, timed
 from bench.pages.performance.jobs import calibration_texts, plan_cell, signals_of
-from bench.pages.performance.profiling import shares_on_one_core
+from bench.pages.performance.machine import shares_on_one_core
 from bench.planning.planned_cell import PlannedCell
 from methods.adapters.corda import Corda
 from methods.decomposition import damped_covariance

@@ -1,15 +1,21 @@
-"""The machine that measures: its cores, its versions, and how fast it multiplies matrices."""
+"""The machine that measures, what takes its time, and what it measured in earlier runs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
+from pydantic import TypeAdapter, ValidationError
+from torch.profiler import ProfilerActivity, profile
 
 from bench.models.device import Compute, provenance
 from bench.models.loading import DType
+from bench.pages.performance.entries import Outcome
+from tasks.errors import UsageError
 
 SHAPES = ((512, 576, 1536), (2048, 2048, 2048))
 """Tokens, d_in, d_out: of an adapted layer of a small model, and of a large square product."""
@@ -19,6 +25,10 @@ SLOW = 0.5
 
 ENOUGH = 0.5
 """Seconds for which a product is repeated; where one takes longer, no larger one is tried."""
+
+
+LONGEST_OPERATIONS = 6
+"""Operations that a profile names."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +87,68 @@ def gemm_speed(dtype: DType, rows: int, inner: int, columns: int) -> float:
         left @ right
         best = min(best, time.perf_counter() - started)
     return 2 * rows * inner * columns / best
+
+
+def watching() -> profile:
+    """Return a profiler of this thread's operations, to be started and stopped."""
+    return profile(activities=[ProfilerActivity.CPU])
+
+
+def shares(seen: profile) -> str:
+    """Name the operations that took longest by themselves, each with its share of all."""
+    spent = {event.key: float(event.self_cpu_time_total) for event in seen.key_averages()}
+    longest = sorted(spent, key=lambda key: spent[key], reverse=True)[:LONGEST_OPERATIONS]
+    return ", ".join(f"{key} {spent[key] / sum(spent.values()):.0%}" for key in longest)
+
+
+def shares_on_one_core(run: Callable[[], object]) -> str:
+    """Run something on one core, where every operation is this thread's, and name the longest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with watching() as seen:
+            run()
+    finally:
+        torch.set_num_threads(threads)
+    return shares(seen)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an entry found, and where.
+
+    Attributes:
+        command: As it was typed.
+        machine: That measured.
+        seconds: The entry took.
+        outcome: What it found.
+    """
+
+    command: str
+    machine: Machine
+    seconds: float
+    outcome: Outcome
+
+
+_KEPT = TypeAdapter(dict[str, Measured])
+
+
+def read_kept(path: Path) -> dict[str, Measured]:
+    """Return what earlier runs kept, by entry; nothing where there is no file.
+
+    Raises:
+        UsageError: The file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return _KEPT.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"'{path}' does not hold measurements: {where}: {first['msg']}") from None
+
+
+def write_kept(path: Path, measured: Mapping[str, Measured]) -> None:
+    """Keep what was measured."""
+    path.write_bytes(_KEPT.dump_json(dict(measured), indent=1) + b"\n")

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from tabulate import tabulate
 
-from bench.pages.performance.curves import Curve
+from bench.pages.performance.cost_curves import Curve
 from bench.pages.performance.entries import Row, Training
-from bench.pages.performance.machine import Machine
-from bench.pages.performance.measurements import Measured
+from bench.pages.performance.machine import Machine, Measured
 from bench.progress.base import duration
 
 TITLE = "# Performance: against the usual tools, on one machine"

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import click
 
+from bench.pages.performance.cost_curves import curves_png
 from bench.pages.performance.entries import Bench, Entry
 from bench.pages.performance.evaluation import evaluation
 from bench.pages.performance.grid import whole_grid
 from bench.pages.performance.initialisation import preparing_corda, preparing_pissa
-from bench.pages.performance.machine import Machine
-from bench.pages.performance.measurements import Measured, read_kept, write_kept
+from bench.pages.performance.machine import Machine, Measured, read_kept, write_kept
 from bench.pages.performance.page import curve_table, page, table
-from bench.pages.performance.scale import scale_curves
-from bench.pages.performance.scale_figure import files
+from bench.pages.performance.scaling import scale_curves
 from bench.pages.performance.training_steps import frozen_epochs, training_steps
 
 ENTRIES: dict[str, Entry] = {
@@ -78,11 +77,11 @@ def _publish(out: Path, measured: Mapping[str, Measured]) -> None:
     """Write the page, its picture and what they are made of."""
     ordered = {name: measured[name] for name in ENTRIES if name in measured}
     curves = [curve for found in ordered.values() for curve in found.outcome.curves]
-    picture = out.with_name(f"{out.stem}-scale")
-    for suffix, content in files(curves).items() if curves else ():
-        picture.with_name(f"{picture.name}{suffix}").write_bytes(content)
+    picture = out.with_name(f"{out.stem}-scale.png")
+    if curves:
+        picture.write_bytes(curves_png(curves))
     write_kept(out.with_suffix(".json"), ordered)
-    out.write_text(page(ordered, f"{picture.name}.png" if curves else ""), encoding="utf-8")
+    out.write_text(page(ordered, picture.name if curves else ""), encoding="utf-8")
 
 
 def _print(measured: Mapping[str, Measured]) -> None:

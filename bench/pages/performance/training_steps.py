@@ -21,7 +21,7 @@ from bench.pages.performance.baseline.adapters import adapted
 from bench.pages.performance.baseline.job import Job
 from bench.pages.performance.entries import Bench, Outcome, Row, Training, interleaved, timed
 from bench.pages.performance.jobs import attached, job_for, plan_cell
-from bench.pages.performance.profiling import shares, watching
+from bench.pages.performance.machine import shares, watching
 from bench.planning.planned_cell import PlannedCell
 from bench.training.loop import TrainingLog, train
 

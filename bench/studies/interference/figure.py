@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bench.report.leaderboard.distance_buckets import Bucket, bucket_of, edges_of, quantile_buckets
 from bench.report.plots._style import MethodStyle, PanelSize, settings, style_of, titled_figure
 from bench.report.statistics.intervals import Floats
+from bench.studies.interference.compare import StatePlane
 from bench.studies.interference.plan import Regime
-from bench.studies.interference.states import StatePlane
 
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]

@@ -15,21 +15,21 @@ from bench.cell.context import CellContext
 from bench.models.device import choose_compute, provenance
 from bench.progress.base import Progress
 from bench.store.records import PhaseName, Status
-from bench.studies.interference.compare import Results, compare
+from bench.studies.interference.compare import Results, compare, state_plane
 from bench.studies.interference.figure import interference_figure
 from bench.studies.interference.options import InterferenceOptions
 from bench.studies.interference.plan import StudyPlan, plan_study
-from bench.studies.interference.states import state_plane
 from bench.studies.interference.store import Trained, TrainingStore
-from bench.studies.interference.table import interference_table, shown_columns
-from bench.studies.interference.training import run_training
-from bench.studies.interference.wording import (
+from bench.studies.interference.table import (
     about,
     failure_lines,
+    interference_table,
     kind_of_intervals,
     outcome_line,
+    shown_columns,
     where,
 )
+from bench.studies.interference.training import run_training
 from bench.studies.study_report import StudyReport
 from tasks.errors import UsageError
 

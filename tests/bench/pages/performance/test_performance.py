@@ -25,8 +25,7 @@ from bench.pages.performance.entries import (
     interleaved,
     share_equal,
 )
-from bench.pages.performance.machine import SHAPES, Machine, best_speed
-from bench.pages.performance.measurements import Measured, read_kept
+from bench.pages.performance.machine import SHAPES, Machine, Measured, best_speed, read_kept
 from bench.pages.performance.page import page
 from bench.pages.performance.suite import ENTRIES, run_suite
 from tasks.errors import UsageError

@@ -15,14 +15,12 @@ from bench.evaluation.fact_rows import AnswerSpace
 from bench.inference import encoding
 from bench.inference.encoding import encode, encode_all
 from bench.models.loading import load_base
-from bench.pages.performance import curves, scale, scale_shapes
-from bench.pages.performance.curves import Curve, Point
+from bench.pages.performance import cost_curves, scaling
+from bench.pages.performance.cost_curves import Curve, Point, curves_png
 from bench.pages.performance.entries import QUICK, Bench, Outcome, Scale, Size
-from bench.pages.performance.machine import Machine
-from bench.pages.performance.measurements import Measured
+from bench.pages.performance.machine import Machine, Measured
 from bench.pages.performance.page import page
-from bench.pages.performance.scale_facts import FactCosts, FactRows, fact_costs
-from bench.pages.performance.scale_figure import files
+from bench.pages.performance.scaling_facts import FactCosts, LazyFactRows, fact_costs
 from bench.store import formats as store_formats
 from bench.store.formats import PARQUET, arrow_table, write_parquet
 from methods.encoder import Encoder
@@ -56,11 +54,11 @@ def test_every_curve_is_measured(tiny_folder, facts_file, tmp_path, monkeypatch)
         measured.append((model, count))
         return fact_costs(base, count, tmp_path)
 
-    monkeypatch.setattr(scale, "_fact_costs", in_this_process)
-    monkeypatch.setattr(scale_shapes, "LAYER_WIDTH", 32)
-    monkeypatch.setattr(curves, "SHORT", 0.0)
+    monkeypatch.setattr(scaling, "_fact_costs", in_this_process)
+    monkeypatch.setattr(scaling, "LAYER_WIDTH", 32)
+    monkeypatch.setattr(cost_curves, "SHORT", 0.0)
     size = dataclasses.replace(QUICK, name="small", scale=SMALL)
-    outcome = scale.scale_curves(
+    outcome = scaling.scale_curves(
         Bench(str(tiny_folder), str(facts_file), size, ("float32",), tmp_path)
     )
     assert measured == [(str(tiny_folder), 10), (str(tiny_folder), 40)]
@@ -90,15 +88,14 @@ def test_the_page_shows_curves_with_their_figure():
     assert "| 1.00" in text
     assert "| 2.00" in text
     assert "![Seconds over sizes, both logarithmic](performance-scale.png)" in text
-    found = files(outcomes["scale"].curves)
-    assert found[".png"].startswith(b"\x89PNG")
-    assert b"</svg>" in found[".svg"]
-    assert files(outcomes["scale"].curves) == found, "the same bytes for the same numbers"
+    png = curves_png(outcomes["scale"].curves)
+    assert png.startswith(b"\x89PNG")
+    assert curves_png(outcomes["scale"].curves) == png, "the same bytes for the same numbers"
 
 
 def test_memory_above_the_limit_is_said():
-    assert "within 4 GiB" in scale.memory_note(FactCosts(10**6, {}, 2**32))
-    assert "above 4 GiB" in scale.memory_note(FactCosts(10**6, {}, 2**32 + 1))
+    assert "within 4 GiB" in scaling.memory_note(FactCosts(10**6, {}, 2**32))
+    assert "above 4 GiB" in scaling.memory_note(FactCosts(10**6, {}, 2**32 + 1))
 
 
 def test_quick_is_short():
@@ -129,7 +126,7 @@ def test_distances_in_blocks_are_those_of_one_fact_alone_bit_for_bit(tiny_base, 
 
 def test_rows_in_groups_are_the_same_table(tmp_path, monkeypatch):
     facts = list(Fictional(n=20).load(DataAccess()))
-    rows = FactRows(facts, [0.25] * 20)
+    rows = LazyFactRows(facts, [0.25] * 20)
     whole, groups = tmp_path / "whole.parquet", tmp_path / "groups.parquet"
     write_parquet(rows, whole)
     plain = tmp_path / "plain.parquet"

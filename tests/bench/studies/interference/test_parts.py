@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.studies.interference.compare import shrink
-from bench.studies.interference.groups import divide, groups_of
-from bench.studies.interference.plan import Regime, updates
-from bench.studies.interference.states import principal_plane
+from bench.studies.interference.compare import principal_plane, shrink
+from bench.studies.interference.plan import Regime, divide, groups_of, updates
 from bench.studies.interference.store import FactOutcome
 from tasks.errors import UsageError
 from tasks.fact import Fact

@@ -1,8 +1,9 @@
 """Facts from 10^2 to 10^6: read, encoded, measured, filtered, stored; each size in a process.
 
-`python -m bench.pages.performance.scale_facts MODEL FACTS` prints a `FactCosts` as JSON. Facts are
-those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are given,
-not generated: another name than the right one, so that a million facts have a quarter of one.
+`python -m bench.pages.performance.scaling_facts MODEL FACTS` prints a `FactCosts` as JSON. Facts
+are those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are
+given, not generated: another name than the right one, so that a million facts have a quarter of
+one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.evaluation.embedding_space import TextSpace
 from bench.evaluation.signals import training_examples
 from bench.inference.encoding import Example
 from bench.models.loading import Base, load_base
-from bench.pages.performance.curves import least_seconds
+from bench.pages.performance.cost_curves import least_seconds
 from bench.store.formats import write_parquet
 from bench.store.records import FactRow, KnowledgeCategory
 from methods.encoder import Encoder
@@ -81,12 +82,12 @@ def fact_costs(base: Base, count: int, folder: Path) -> FactCosts:
     seconds["distance"] = least_seconds(measure)
     seconds["filter"] = least_seconds(choose)
     peak = peak_bytes()
-    rows = FactRows(facts, found[0].tolist())
+    rows = LazyFactRows(facts, found[0].tolist())
     seconds["store"] = least_seconds(lambda: write_parquet(rows, folder / "facts.parquet"))
     return FactCosts(count, seconds, peak)
 
 
-class FactRows(Sequence[FactRow]):
+class LazyFactRows(Sequence[FactRow]):
     """Rows of facts that were learned, made when looked at, as a table of a million must be."""
 
     def __init__(self, facts: Sequence[Fact], distances: Sequence[float]) -> None:

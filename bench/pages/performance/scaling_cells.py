@@ -16,8 +16,8 @@ from bench.config.options import RunOptions
 from bench.evaluation.fact_rows import summarise
 from bench.execution.leases import Claims
 from bench.forgetting.scores import ItemScores, compare
-from bench.pages.performance.curves import Curve, Point, least_seconds
-from bench.pages.performance.scale_facts import FactRows
+from bench.pages.performance.cost_curves import Curve, Point, least_seconds
+from bench.pages.performance.scaling_facts import LazyFactRows
 from bench.planning.cost_estimate import grid_cost
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import cell_id
@@ -60,7 +60,7 @@ def cell_curves(options: RunOptions, sizes: tuple[int, ...]) -> list[Curve]:
 def _finished_cell(options: RunOptions) -> tuple[CellRecord, list[FactRow]]:
     """Return a cell as a run leaves it behind, of which the others are copies."""
     [cell] = plan_grid(options, ResultsStore(options.out))
-    rows = list(FactRows(cell.data.facts, [0.5] * len(cell.data.facts)))
+    rows = list(LazyFactRows(cell.data.facts, [0.5] * len(cell.data.facts)))
     right = tuple(float(item % 2) for item in range(options.forgetting_limit))
     base = ItemScores("elements", "acc", right, 0.25, "0")
     tuned = replace(base, items=(0.0, *right[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ DECADES = 2
 
 SHORT = 0.2
 """Seconds under which a timing is taken three times, for the least."""
+
+PANELS_BESIDE = 2
+"""Panels of the figure beside one another."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,36 @@ def _seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
+
+
+def curves_png(curves: Sequence[Curve]) -> bytes:
+    """Draw seconds over sizes, both axes logarithmic, a panel for each thing that grows."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    from bench.report.plots._style import image, settings, style_of
+
+    names = list(dict.fromkeys(curve.axis for curve in curves))
+    columns = min(PANELS_BESIDE, len(names))
+    rows = -(-len(names) // columns)
+    with settings():
+        figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
+        for place, name in enumerate(names, start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            shown = [curve for curve in curves if curve.axis == name]
+            for index, curve in enumerate(shown):
+                style = style_of(index)
+                axes.plot(
+                    [point.size for point in curve.points],
+                    [point.seconds for point in curve.points],
+                    color=style.color,
+                    marker=style.marker,
+                    linestyle=style.dashes,
+                    label=curve.what,
+                )
+            axes.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds")
+            sizes = sorted({point.size for curve in shown for point in curve.points})
+            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.legend(fontsize=7)
+        return image(figure, "png")
