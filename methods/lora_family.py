@@ -9,7 +9,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from methods.decomposition import Factors
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
 from methods.side_by_side import side_by_side
@@ -19,6 +18,8 @@ from tasks.errors import UsageError
 if TYPE_CHECKING:
     from peft import LoraConfig
     from torch import Tensor, nn
+
+    from methods.decomposition import Factors
 
 
 ILL_CONDITIONED = 1e7

@@ -49,10 +49,18 @@ class Setting:
 
 
 class Part:
-    """Shared by every part: `certainty` is 'exact' or 'rebuilt', `paper` an arXiv id or ''."""
+    """What every part has.
+
+    Attributes:
+        certainty: 'exact' or 'rebuilt'.
+        paper: An arXiv id, or ''.
+        version: Raised by hand when a part's numbers change for a reason that its own file does
+            not show; its cells then run again.
+    """
 
     certainty: ClassVar[str] = "exact"
     paper: ClassVar[str] = ""
+    version: ClassVar[int] = 1
 
     def check(self) -> None:
         """Raise `UsageError` for parameters that can never work; called before a model loads."""

@@ -6,14 +6,11 @@ any order. Without an adapter it means `lora`.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
+from methods.identity import code_digest
 from methods.parts import (
     ADAPTERS,
     PLACEMENTS,
@@ -28,9 +25,6 @@ from tasks.errors import UsageError, nearest
 from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
 
 DEFAULT_ADAPTER = "lora"
-
-_CONTRACTS = {"abc", "builtins", "typing", "methods.parts", "methods.signals", "methods.recipe"}
-"""Modules whose source does not decide what a part computes."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +54,8 @@ class Recipe:
 
     @property
     def source_digest(self) -> str:
-        """Digest of the source behind its parts and of the files their parameters name.
-
-        A part's source is its class's file, those of the classes it builds on, and every module
-        of `methods` that these import, so that an edit makes the cells it could change run again.
-        """
-        digest = hashlib.sha256()
-        for path in sorted(_sources(self.parts), key=lambda path: path.name):
-            digest.update(path.read_bytes())
+        """Digest of the code behind its parts and of the files that their parameters name."""
+        digest = hashlib.sha256(code_digest(self.parts).encode())
         for path in self.adapter.files():
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -136,29 +124,3 @@ def _check(recipe: Recipe) -> None:
         )
     for part in recipe.parts:
         part.check()
-
-
-def _sources(parts: Iterable[Part]) -> set[Path]:
-    """Follow the imports from the parts' files through the package."""
-    waiting = {kind.__module__ for part in parts for kind in type(part).__mro__}
-    seen: set[Path] = set()
-    while waiting:
-        module = waiting.pop()
-        if module in _CONTRACTS or (path := _file_of(module)) is None or path in seen:
-            continue
-        seen.add(path)
-        waiting |= {name for name in _imports(path) if name.startswith("methods.")}
-    return seen
-
-
-def _file_of(module: str) -> Path | None:
-    spec = importlib.util.find_spec(module)
-    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
-
-
-@cache
-def _imports(path: Path) -> frozenset[str]:
-    nodes = ast.walk(ast.parse(path.read_bytes()))
-    return frozenset(
-        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module
-    )

@@ -129,7 +129,8 @@ def _batches(base: Base, texts: Tensor) -> Sequence[Tensor]:
 
 
 def _key(base: Base) -> tuple[str, ...]:
-    return (base.name, base.revision, str(base.model.dtype), str(base.device))
+    # The kind of device, not its index: all GPUs of a machine are compared on the same texts.
+    return (base.name, base.revision, str(base.model.dtype), base.device.type)
 
 
 def sample_texts(base: Base, sequences: int) -> Tensor:

@@ -14,6 +14,7 @@ from bench.planning.candidates import Candidate, Method, is_tuned, methods_of
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.task_data import TaskCatalog, TaskData, TaskSets
 from bench.store.records import CellSpec, Tuned
+from bench.training import schedule
 from tasks.division import FactSet
 from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind, ForgettingName
@@ -168,6 +169,7 @@ def _cell(
         learning_rate=way.candidate.learning_rate,
         epochs=way.candidate.epochs,
         batch_size=way.candidate.batch_size,
+        schedule=schedule.describe(),
         seed=seed,
         tuned=tuned,
     )

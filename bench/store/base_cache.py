@@ -3,7 +3,7 @@
 base/<digest>.json    a value, what it is of, and what it cost
 
 The digest is of everything that could change the value by a bit: model, facts and prompt, the
-program that measures, the versions of what it uses, device and threads. A file that cannot be
+code that measures, the versions of what it uses, the kind of device. A file that cannot be
 read counts as absent and is written again; deleting the folder loses nothing but time.
 """
 
@@ -24,11 +24,16 @@ from pydantic import TypeAdapter, ValidationError
 from bench import ROOT
 from bench.models.device import Compute, provenance
 from bench.store.atomic import temporary, write_bytes, write_durably
+from methods.identity import syntax_digest
 
 FOLDER = "base"
-_SETTING = ("python", "platform", "packages", "device", "device_name", "dtype", "threads")
-_MEASURING = ("bench", "tasks")
-"""Packages whose code decides what a base is asked, and how."""
+_SETTING = ("python", "platform", "packages", "device_name", "dtype")
+_MEASURING = ("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks")
+"""Folders whose code decides what a base is asked, and how."""
+
+_NOT_MEASURING = ("tasks/knowledge", "bench/evaluation/fact_rows.py", "bench/evaluation/metrics.py")
+"""What in them decides nothing: facts and their digests are in the keys of values, and rows and
+metrics are made of answers that were kept."""
 
 
 class Kept(NamedTuple):
@@ -108,15 +113,20 @@ class KeptValues:
 def measured_with(compute: Compute) -> dict[str, object]:
     """Return what a value measured in this process depends on besides what it is of."""
     found = provenance(compute)
-    return {"program": _program_digest(), **{name: found[name] for name in _SETTING}}
+    device = compute.device.partition(":")[0]
+    setting = {"program": _program_digest(), "device": device}
+    # A CPU adds up in another order on other threads; a GPU does not, and any of a kind will do.
+    names = (*_SETTING, "threads") if device == "cpu" else _SETTING
+    return {**setting, **{name: found[name] for name in names}}
 
 
 @lru_cache(maxsize=1)
 def _program_digest() -> str:
     digest = hashlib.sha256()
-    for package in _MEASURING:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            with suppress(FileNotFoundError):  # an editor may be saving it
-                digest.update(path.read_bytes())
+    for folder in _MEASURING:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not name.startswith(_NOT_MEASURING):
+                with suppress(FileNotFoundError, SyntaxError):  # an editor may be saving it
+                    digest.update(f"{name} {syntax_digest(path.read_bytes())}\n".encode())
     return digest.hexdigest()[:16]

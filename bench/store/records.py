@@ -19,8 +19,6 @@ from pydantic import (
 from tasks.division import FactSet
 
 SCHEMA_VERSION = 2
-SCHEDULE = "adamw,warmup=0.1,cosine,clip=1.0,weight_decay=0"
-"""How the one training loop goes; changes when it does."""
 
 
 class Status(StrEnum):
@@ -86,8 +84,10 @@ class CellSpec(Model):
         calibration_digest: Facts the adapter calibrates on, empty when none.
         method: The recipe as people write it, without defaults: the leaderboard's name.
         recipe: The recipe with every parameter.
-        source_digest: Source files of the recipe's parts and content of files they name.
-        learning_rate, epochs, batch_size, schedule, seed: Training.
+        source_digest: Code behind the recipe's parts, see `methods.identity`, and the content of
+            files that they name.
+        learning_rate, epochs, batch_size, seed: Training.
+        schedule: `bench.training.schedule.describe()`: the values that training uses.
         tuned: Of a cell of a tuned grid; not written where there is none, so that ids and records
             of other cells are what they were before grids could be tuned.
     """
@@ -107,7 +107,7 @@ class CellSpec(Model):
     learning_rate: float
     epochs: int
     batch_size: int
-    schedule: str = SCHEDULE
+    schedule: str
     seed: int
     tuned: Tuned | None = None
 

@@ -16,14 +16,13 @@ from bench.inference.encoding import Example, batches_by_length, collate
 from bench.inference.likelihood import fact_losses
 from bench.optimizations import Optimization, enabled
 from bench.store.records import Epoch
+from bench.training import schedule
 from bench.training.forward import Pass, passes
 from tasks.fact import hash_fraction
 
 if TYPE_CHECKING:
     from methods.parts import Adapter
 
-WARMUP_SHARE = 0.1
-CLIP_NORM = 1.0
 EXPLOSION = 1e4
 """A batch loss above this, in nats per token, is divergence: uniform guessing is about 11."""
 
@@ -120,9 +119,12 @@ def train(
     log = TrainingLog(accuracies=[[] for _ in plan.examples])
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, lr=plan.learning_rate, weight_decay=0.0, fused=_at_once(parameters)
+        parameters,
+        lr=plan.learning_rate,
+        weight_decay=schedule.WEIGHT_DECAY,
+        fused=_at_once(parameters),
     )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(plan.steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
     ways = passes(model.eval(), plan.examples, plan.pad)
     counter = FlopMeter(ways.flops)
@@ -147,7 +149,7 @@ def train(
                     found[0].backward()
                 per_fact += found[1].tolist()
                 hits += found[2].tolist()
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            torch.nn.utils.clip_grad_norm_(parameters, schedule.CLIP_NORM)
             optimizer.step()
             adapter.after_step(model, step)
             optimizer.zero_grad(set_to_none=True)
@@ -225,17 +227,6 @@ def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
     """Return AdamW's option `fused`; None where it is to choose."""
     devices = {parameter.device.type for parameter in parameters}
     return True if enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
-
-
-def _warmup_cosine(steps: int) -> Callable[[int], float]:
-    warmup = max(1, round(WARMUP_SHARE * steps))
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return factor
 
 
 def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:

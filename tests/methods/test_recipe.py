@@ -101,13 +101,3 @@ def test_nonsense_is_one_line_with_what_would_be_right(written, pieces):
     assert "\n" not in message
     for piece in pieces:
         assert piece in message
-
-
-def test_the_source_digest_covers_what_a_part_is_made_of():
-    from methods import recipe as module
-
-    sources = {path.name for path in module._sources(parse_recipe("corda").parts)}
-    assert {"corda.py", "lora_family.py", "decomposition.py", "covariance.py"} <= sources
-    assert "parts.py" not in sources
-    assert parse_recipe("lora").source_digest != parse_recipe("corda").source_digest
-    assert parse_recipe("lora").source_digest == parse_recipe("lora[r=4]").source_digest

@@ -1,0 +1,48 @@
+"""The machinery that parts share, each piece with a version that enters the cells that use it.
+
+Raise a version when its numbers move: the cells of every part that uses the piece run again, and no
+others. `tests/bench/test_golden_numbers.py` fails when numbers move and the version does not. A
+module that is not listed here counts with its whole syntax tree instead, so that every edit of its
+code runs cells again. The training loop is not of `methods`: its version stands beside the values
+that it uses, in `bench/training/schedule.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """Code that several parts share.
+
+    Attributes:
+        version: Counted from 1.
+        modules: The modules it consists of; a part uses it that imports one, also by way of others.
+        signals: Attributes of `Signals` that it computes; a part uses it that asks for one.
+    """
+
+    version: int
+    modules: frozenset[str]
+    signals: frozenset[str] = frozenset()
+
+
+def _machinery(version: int, *modules: str, signals: tuple[str, ...] = ()) -> Machinery:
+    names = frozenset(f"methods.{module}" for module in modules)
+    return Machinery(version, names, frozenset(signals))
+
+
+MACHINERY = {
+    "targets": _machinery(1, "targets"),
+    "low-rank adapters": _machinery(1, "lora_family", "peft_adapter", "side_by_side"),
+    "low-rank starts": _machinery(1, "decomposition", "subspaces"),
+    "gram": _machinery(1, "gram"),
+    "covariance": _machinery(1, "covariance", signals=("covariance",)),
+    "PEFT's types": _machinery(1, "peft_config", "peft_training"),
+    "distance": _machinery(1, "semantics", "encoder", signals=("distance", "distance_in")),
+    "filters": _machinery(1, "fact_filter"),
+    "weights": _machinery(1, "weighting"),
+    "cuts": _machinery(1, "layer_deviation", signals=("layer_deviation",)),
+    "layers": _machinery(1, "layer_choice"),
+}
+"""By the names under which the golden numbers are kept."""
