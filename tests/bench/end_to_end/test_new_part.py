@@ -121,7 +121,7 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
     missing = set()
     for edited, method in (("norms", METHODS[3]), ("every", METHODS[1]), ("unknown", METHODS[2])):
         with (checkout / PLACES[edited]).open("a", encoding="utf-8") as stream:
-            stream.write("# edited\n")
+            stream.write("EDITED = True\n")
         missing.add(method)  # an edit reaches the cells of its part alone
         found = states(bench("plan", *grid))
         assert {method for state, method in found if state == "missing"} == missing
