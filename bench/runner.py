@@ -18,7 +18,8 @@ from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
 from bench.cell.decisions import merged_notes
 from bench.cell.phases import PhaseClock
-from bench.evaluation.fact_rows import fact_rows, summarise
+from bench.evaluation.fact_rows import fact_rows
+from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
 from bench.evaluation.signals import BaseSignals
 from bench.failures import (
@@ -149,21 +150,8 @@ def _measure_cell(
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
-        before = signals.before
-        after = respond(model, base.tokenizer, facts, prompt, before)
-        curves: list[list[float]] = [[] for _ in facts]
-        for index, history in zip(decisions.chosen, log.accuracies, strict=True):
-            curves[index] = history
-        result.rows = fact_rows(
-            facts,
-            before,
-            after,
-            signals.space,
-            knowledge=signals.knowledge,
-            weights=decisions.weights.tolist(),
-            kept=decisions.kept.tolist(),
-            curves=curves,
-        )
+        after = respond(model, base.tokenizer, facts, prompt, signals.before)
+        result.rows = fact_rows(signals, after, decisions, log)
     notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,9 +12,12 @@ from bench.inference.encoding import TEXTS_AT_ONCE, Example, batches_by_length, 
 from bench.inference.hidden_states import latent_states
 from bench.models.loading import Base
 from methods.encoder import Encoder
-from methods.semantics import EMPTY, cosine_distance
+from methods.semantics import EMPTY, answer_distance, cosine_distance
 from methods.targets import decoder_layers
 from tasks.fact import Fact
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
 
@@ -25,6 +28,33 @@ TEXT_BATCH = 32
 
 FACTS_AT_ONCE = 2**14
 """Answers whose vectors are held: of a million, each in 576 dimensions, they would take 5 GB."""
+
+
+class AnswerSpace:
+    """Distances between single answers in the base's input-embedding space.
+
+    They are those of a `TextSpace` with the default encoder, bit for bit.
+
+    Args:
+        tokenizer: The base's.
+        table: The base's input embeddings, `[vocabulary, dim]`.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: Tensor) -> None:
+        self._tokenizer = tokenizer
+        self._table = table.detach()
+
+    def distance(self, answer: str, targets: Iterable[str]) -> float:
+        """Return the distance of an answer to the nearest target, in [0, 2]."""
+        said = _tokens(self._tokenizer, [answer] if answer else [])
+        accepted = _tokens(self._tokenizer, list(targets))
+        return answer_distance(self._table, said[0] if said else [], accepted)
+
+    def movement(self, before: str, after: str) -> float:
+        """Return the distance between two answers; 0 when both are empty."""
+        if before == after:
+            return 0.0
+        return self.distance(before, [after]) if after else self.distance(after, [before])
 
 
 class TextSpace:
@@ -73,18 +103,20 @@ class TextSpace:
 
     def _encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Return E of each distinct text before centring, float64 `[dim]`."""
-        tokens = self._tokens(list(dict.fromkeys(texts)))
+        distinct = list(dict.fromkeys(texts))
+        tokens = dict(zip(distinct, _tokens(self._base.tokenizer, distinct), strict=True))
         if self._space is None:
             return _mean_embeddings(self._table, tokens)
         return _mean_states(self._base, tokens, self._space)
 
-    def _tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
-        """Return the tokens of distinct texts, as they stand after a prompt."""
-        found: list[list[int]] = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
-            found += self._base.tokenizer(some, add_special_tokens=False)["input_ids"]
-        return dict(zip(texts, found, strict=True))
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of texts as they stand after a prompt."""
+    found: list[list[int]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
+        found += tokenizer(some, add_special_tokens=False)["input_ids"]
+    return found
 
 
 def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ one and the same prompt with demonstrations; the plain prompt is a second column
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EVALUATION_BATCH = 32
+
+
+class Response(NamedTuple):
+    """What one model answered to one fact; attributes are those of `Responses`."""
+
+    answer: str
+    paraphrases: tuple[bool, ...]
+    neighbours: tuple[bool, ...]
+    plain: bool
+    nll: float
+    old_nll: float | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,11 @@ class Responses:
     plain: tuple[bool, ...]
     nll: tuple[float, ...]
     old_nll: tuple[float | None, ...]
+
+    def per_fact(self) -> list[Response]:
+        """Return the same fact by fact."""
+        columns = (getattr(self, field.name) for field in fields(self))
+        return [Response(*values) for values in zip(*columns, strict=True)]
 
 
 def respond(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.evaluation.embedding_space import TextSpace
-from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.embedding_space import AnswerSpace, TextSpace
 from bench.evaluation.knowledge_category import measure_knowledge
 from bench.evaluation.responses import Responses, respond
 from bench.inference.encoding import Example, encode_all

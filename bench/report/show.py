@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, fates
 from bench.report.leaderboard.board import DRIFT
@@ -111,8 +112,9 @@ def _shortened(text: str) -> str:
 
 def _metrics(record: CellRecord) -> Pairs:
     metrics = record.metrics.model_dump() if record.metrics else {}
+    table = metric_table()
     for name, value in metrics.items():
-        share = not name.startswith(("nll", "distance"))
+        share = name in table and table[name].is_share
         unit = f"{100 * value:.1f} %" if share and value is not None else ""
         other = wording.MISSING if value is None else f"{value:.3f}"
         yield name.replace("_", " "), unit or other

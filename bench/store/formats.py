@@ -56,8 +56,8 @@ class Scores(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    reliability: float | None
-    generality: float | None
+    reliability: float | None = None
+    generality: float | None = None
 
 
 class CellSummary(BaseModel):
@@ -132,9 +132,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@lru_cache(maxsize=1)
-def arrow_schema() -> pa.Schema:
-    """Return the columns of fact rows; their types do not depend on the rows."""
+@lru_cache(maxsize=16)
+def arrow_schema(others: tuple[str, ...] = ()) -> pa.Schema:
+    """Return the columns of fact rows; their types do not depend on the rows.
+
+    Args:
+        others: Further metrics, which are numbers.
+    """
     import pyarrow as pa
 
     kinds: dict[object, pa.DataType] = {
@@ -147,39 +151,42 @@ def arrow_schema() -> pa.Schema:
         list[str]: pa.list_(pa.string()),
         list[float]: pa.list_(pa.float64()),
     }
-    fields = FactRow.model_fields.items()
-    return pa.schema([(name, kinds[field.annotation]) for name, field in fields])
+    declared = [(name, kinds[field.annotation]) for name, field in FactRow.model_fields.items()]
+    return pa.schema([*declared, *((name, pa.float64()) for name in others)])
 
 
 def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
-    """Return fact rows as a table."""
+    """Return fact rows of a cell as a table; all have the further metrics of the first."""
     import pyarrow as pa
 
+    lines = [row.model_dump(mode="json") for row in rows]
     return pa.Table.from_pylist(
-        [row.model_dump(mode="json") for row in rows], schema=arrow_schema()
+        lines, schema=arrow_schema(tuple(rows[0].model_extra or ()) if rows else ())
     )
 
 
 def empty_table(columns: Sequence[str] | None = None) -> pa.Table:
     """Return no rows of some columns, without `columns` of all."""
-    return arrow_table([]).select(_schema_of(columns).names)
+    return _schema_of(columns).empty_table()
 
 
 def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
     """Write fact rows as Parquet, many in groups: as Python objects each takes 3 kB."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, arrow_schema(), **PARQUET) as file:
+    with pq.ParquetWriter(path, arrow_table(rows[:1]).schema, **PARQUET) as file:
         for start in range(0, max(1, len(rows)), ROWS_AT_ONCE):
             file.write_table(arrow_table(rows[start : start + ROWS_AT_ONCE]))
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of fact rows, without `columns` all.
+    """Read some columns of fact rows, without `columns` all, those of gone plug-ins included.
+
+    A metric that the file lacks, since nothing measured it, is a column without values.
 
     Raises:
         OSError: The file cannot be read, or its columns are damaged.
-        ValueError: It is no Parquet, or lacks a column.
+        ValueError: It is no Parquet, or lacks a column that every fact has.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -192,8 +199,33 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         table = file.read(columns=columns, use_threads=False)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+    return selected(table, columns)
+
+
+def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """Return some columns of a table of fact rows, as `read_parquet` does.
+
+    Raises:
+        ValueError: It lacks a column that every fact has.
+    """
+    import pyarrow as pa
+
     wanted = _schema_of(columns)
-    return table if table.schema.equals(wanted) else _selected(table, wanted)
+    if table.schema.equals(wanted):
+        return table
+    if columns is None:
+        wanted = pa.schema([*wanted, *(f for f in table.schema if f.name not in wanted.names)])
+    found = {}
+    for field in wanted:
+        place = table.schema.get_field_index(field.name)
+        declared = FactRow.model_fields.get(field.name)
+        if place >= 0 and table.schema.field(place).type == field.type:
+            found[field.name] = table.column(place)
+        elif place < 0 and (declared is None or not declared.is_required()):
+            found[field.name] = pa.nulls(len(table), field.type)
+        else:
+            raise ValueError(f"it has no column {field.name} of type {field.type}")
+    return pa.table(found, schema=wanted)
 
 
 def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
@@ -204,12 +236,5 @@ def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
 def _some(columns: tuple[str, ...]) -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema([arrow_schema().field(name) for name in columns])
-
-
-def _selected(table: pa.Table, wanted: pa.Schema) -> pa.Table:
-    for field in wanted:
-        place = table.schema.get_field_index(field.name)
-        if place < 0 or table.schema.field(place).type != field.type:
-            raise ValueError(f"it has no column {field.name} of type {field.type}")
-    return table.select(wanted.names)
+    others = tuple(name for name in columns if name not in FactRow.model_fields)
+    return pa.schema([arrow_schema(others).field(name) for name in columns])

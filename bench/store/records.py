@@ -180,35 +180,21 @@ class Epoch(Model):
     token_accuracy: float
 
 
-class Metrics(Model):
-    """Means over facts; None where the denominator is empty, never 0 or 1.
+class Metrics(BaseModel):
+    """Means over facts by name, see `bench.evaluation.metrics`.
 
-    Attributes:
-        reliability_unknown: Over facts that the base did not answer greedily.
-        reliability_maybe, reliability_never: Those divided: over facts that the base answered in
-            at least one sample, and over facts that it answered in none.
-        updated, still_old: Over facts with an old answer: answered anew, and as of old.
-        old_before: Over the same facts: answered as of old by the base.
-        prefers_new: Over the same facts: the new answer has become likelier than the old one.
+    Open on purpose: a record that was written before there was some metric, or with one whose
+    plug-in is gone since, is as good as ever. A metric that the record lacks is None, as is one
+    whose denominator is empty.
     """
 
-    reliability: float | None
-    reliability_unknown: float | None
-    reliability_maybe: float | None
-    reliability_never: float | None
-    reliability_plain: float | None
-    reliability_before: float | None
-    token_f1: float | None
-    generality: float | None
-    locality: float | None
-    nll_before: float | None
-    nll_after: float | None
-    distance_before: float | None
-    distance_after: float | None
-    updated: float | None
-    still_old: float | None
-    old_before: float | None
-    prefers_new: float | None
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+
+    def __getattr__(self, name: str) -> float | None:
+        if name.startswith("_"):  # pydantic and copy ask for names that must be absent.
+            raise AttributeError(name)
+        return self.__pydantic_extra__.get(name)
 
 
 class CellRecord(Model):
@@ -255,6 +241,9 @@ class CellRecord(Model):
 class FactRow(Model):
     """One row of `facts/<cell_id>.parquet`.
 
+    Columns with a default are there as long as something measures them: a file that lacks one
+    counts as if it held None. Metrics beyond these are columns of their own, as numbers.
+
     Attributes:
         knowledge: What the base knew: correct greedily, in at least one sample, or never.
         distance_before, distance_after: Semantic distance of the answer to the target.
@@ -273,6 +262,9 @@ class FactRow(Model):
         prefers_new_after: The new answer is likelier per token than the old one.
     """
 
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+
     fact_id: str
     question: str
     target: str
@@ -281,29 +273,29 @@ class FactRow(Model):
     subject: str
     answer_before: str
     answer_after: str
-    correct_before: bool
+    correct_before: bool | None = None
     knowledge: KnowledgeCategory
-    correct_after: bool
-    correct_plain: bool
+    correct_after: bool | None = None
+    correct_plain: bool | None = None
     f1_before: float
-    f1_after: float
-    distance_before: float
-    distance_after: float
+    f1_after: float | None = None
+    distance_before: float | None = None
+    distance_after: float | None = None
     movement: float
-    nll_before: float
-    nll_after: float
-    generality_before: float | None
-    generality: float | None
-    locality: float | None
+    nll_before: float | None = None
+    nll_after: float | None = None
+    generality_before: float | None = None
+    generality: float | None = None
+    locality: float | None = None
     empty_before: bool
     empty_after: bool
     weight: float
     kept: bool
     curve: list[float]
     old_answers: list[str]
-    old_before: bool | None
-    old_after: bool | None
-    updated: bool | None
-    old_nll_before: float | None
-    old_nll_after: float | None
-    prefers_new_after: bool | None
+    old_before: bool | None = None
+    old_after: bool | None = None
+    updated: bool | None = None
+    old_nll_before: float | None = None
+    old_nll_after: float | None = None
+    prefers_new_after: bool | None = None

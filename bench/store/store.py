@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _Stored = TypeVar("_Stored", CellRecord, CellSummary)
 
+STUDIES_FOLDER = "studies"
+"""Inside a results folder; holds the tables and pictures of studies."""
+
 ID_SHOWN = 12
 """Characters of a cell id that messages and tables show; any unique prefix names a cell."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.config.options import RunOptions
+from bench.evaluation.metrics import metric_table
 from bench.execution.run import run_grid
 from bench.progress.base import Progress
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
+from bench.report.leaderboard.standings import HEADLINES
 from bench.report.tables import remarks
 from bench.report.tables.csv import leaderboard_frame
 from bench.store.records import PhaseName
@@ -45,19 +47,22 @@ def metrics_frame(section: Section) -> pd.DataFrame:
 
 def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
     """Return the columns that every grid study shows: what was learned and forgotten."""
-    paraphrased = any(row.metrics["generality"] for row in section.rows)
+    shown = [
+        StudyColumn(
+            name,
+            f"{metric.heading} {metric.arrow}",
+            Form.PERCENT if metric.is_share else Form.NATS,
+        )
+        for name, metric in metric_table().items()
+        if metric.studies and (name in HEADLINES or any(row.metrics[name] for row in section.rows))
+    ]
     lost = [
         StudyColumn(DRIFT, "drift nats ↓", Form.NATS)
         if task == DRIFT
         else StudyColumn(f"forgetting.{task}", f"forgets {task} % ↓", Form.POINTS)
         for task in section.forgetting_tasks
     ]
-    return (
-        StudyColumn("reliability", "reliability % ↑", Form.PERCENT),
-        StudyColumn("reliability_unknown", "reliability unknown % ↑", Form.PERCENT),
-        *([StudyColumn("generality", "generality % ↑", Form.PERCENT)] if paraphrased else []),
-        *lost,
-    )
+    return (*shown, *lost)
 
 
 COMPUTE = StudyColumn("flops", "training compute ↓", Form.OPERATIONS)

@@ -20,7 +20,7 @@ from pydantic import (
 
 from bench.config.options import DTypeOption, Rerun, RunOptions, flag, validated
 from bench.config.types import Counts, Device, Names, WholeNumbers, once, pieces
-from bench.studies import FOLDER
+from bench.store.store import STUDIES_FOLDER
 from methods.recipe import parse_recipe
 from tasks.errors import UsageError
 
@@ -72,7 +72,7 @@ class StudyOptions(BaseModel):
     @property
     def folder(self) -> Path:
         """Where finished work is kept, so that the study goes on after an interruption."""
-        return self.out / FOLDER / self.name
+        return self.out / STUDIES_FOLDER / self.name
 
     @property
     def command(self) -> str:

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
 from bench.report.tables import format as wording
-from bench.studies import FOLDER
+from bench.store.store import STUDIES_FOLDER
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def write_study(out: Path, report: StudyReport) -> StudyFiles:
     markdown = study_markdown(report).encode()
     with settings():
         png, svg = image(report.figure, "png"), image(report.figure, "svg")
-    folder = out / FOLDER
+    folder = out / STUDIES_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return StudyFiles(

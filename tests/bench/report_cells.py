@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.report.leaderboard.board import Cell
-from bench.report.leaderboard.fact_table import COLUMNS, fact_rows
-from bench.store.formats import arrow_table
+from bench.report.leaderboard.fact_table import fact_rows, read_columns
+from bench.store.formats import arrow_table, selected
 from bench.store.records import (
     CellRecord,
     CellSpec,
@@ -238,9 +238,9 @@ def as_read(record: CellRecord, rows: list[FactRow]) -> Cell:
     table = arrow_table(rows)
 
     def read(names):
-        return table.select(names or table.column_names)
+        return selected(table, names)
 
-    return Cell(record, *fact_rows([table.select(COLUMNS)], [read]))
+    return Cell(record, *fact_rows([read(read_columns())], [read]))
 
 
 def failed_cell(

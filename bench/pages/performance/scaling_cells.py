@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.config.options import RunOptions
-from bench.evaluation.fact_rows import summarise
+from bench.evaluation.metrics import summarise
 from bench.execution.leases import Claims
 from bench.forgetting.scores import ItemScores, compare
 from bench.pages.performance.cost_curves import Curve, Point, least_seconds

@@ -137,12 +137,6 @@ class LazyFactRows(Sequence[FactRow]):
             kept=True,
             curve=[0.5, 1.0],
             old_answers=[],
-            old_before=None,
-            old_after=None,
-            updated=None,
-            old_nll_before=None,
-            old_nll_after=None,
-            prefers_new_after=None,
         )
 
 

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, fates
 from bench.report.html.explorer import explorer_of
 from bench.report.leaderboard.board import Leaderboard, Row, Section
-from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
@@ -28,6 +27,7 @@ from bench.report.tables.limits import (
     hidden_remark,
     shown_rows,
 )
+from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
 from bench.report.tables.tuning import tuned_rows, tuning_headers, tuning_lines, tuning_remark
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def leaderboard_html(
             across=[_embedded(plot) for plot in plots if plot.section is None],
             studies=[PageStudy(study, _address(study.svg)) for study in studies],
             problems=remarks.problems(board),
-            reading=remarks.READING,
+            reading=remarks.reading(),
         )
     )
 

@@ -8,13 +8,14 @@ from itertools import chain
 
 import numpy as np
 
+from bench.evaluation.metrics import CsvGroup, metric_table
 from bench.report.leaderboard.board import DRIFT, Cell, Forgotten
-from bench.report.leaderboard.measures import FACT_COLUMNS, item_losses, per_fact
 from bench.report.statistics.intervals import (
     DIFFERENCE,
     NON_NEGATIVE,
     UNBOUNDED,
     Estimate,
+    Floats,
     Sample,
     estimates,
 )
@@ -35,9 +36,15 @@ class Aggregate:
 
 
 def aggregates(
-    groups: Sequence[Sequence[Cell]], metrics: Sequence[str] = tuple(FACT_COLUMNS)
+    groups: Sequence[Sequence[Cell]], metrics: Sequence[str] | None = None
 ) -> list[Aggregate]:
-    """Aggregate each group of done cells; what all of them measured is estimated together."""
+    """Aggregate each group of done cells; what all of them measured is estimated together.
+
+    Args:
+        groups: Cells of one setting each.
+        metrics: Names of those that are wanted; all without it.
+    """
+    metrics = list(metric_table()) if metrics is None else metrics
     samples = [[_metric(name, cells) for name in metrics] for cells in groups]
     entries = [_by_task(cells) for cells in groups]
     losses = [[_losses(*entry) for entry in by_task.items()] for by_task in entries]
@@ -50,13 +57,19 @@ def aggregates(
 
 
 def _metric(name: str, cells: Sequence[Cell]) -> Sample:
-    column = FACT_COLUMNS[name]
+    metric = metric_table()[name]
     found = [(cell, getattr(cell.record.metrics, name, None)) for cell in cells]
     values = [value for _, value in found if value is not None]
-    if not column.with_interval:
-        return Sample(values, None, column.bounds)
-    items = [per_fact(cell.facts, column) for cell, value in found if value is not None]
-    return Sample(values, items, column.bounds)
+    if metric.csv is CsvGroup.PLAIN and not metric.header:  # Nobody sees its interval.
+        return Sample(values, None, metric.bounds)
+    items = [cell.facts.per_fact(metric) for cell, value in found if value is not None]
+    return Sample(values, items, metric.bounds)
+
+
+def item_losses(entry: Forgetting) -> Floats:
+    """Return what each item lost, `[items]`: base minus tuned, or its KL for drift."""
+    tuned = np.asarray(entry.tuned_items, dtype=np.float64)
+    return tuned if entry.task == DRIFT else np.asarray(entry.base_items) - tuned
 
 
 def _by_task(cells: Sequence[Cell]) -> dict[str, list[Forgetting]]:

@@ -15,6 +15,7 @@ from bench.report.leaderboard.labels import setting_labels
 from bench.report.leaderboard.overall_ranks import overall_ranks
 from bench.report.leaderboard.standings import (
     DEFAULT_REFERENCE,
+    HEADLINES,
     check_reference,
     headline,
     ranked_values,
@@ -161,7 +162,7 @@ def _section(title: str, entries: list[_Entry], reference: str) -> Section:
 
 def _rank(row: Row) -> tuple[bool, float, float, str]:
     """Sort key: facts learned that were unknown, then all facts; rows without a result last."""
-    values = [row.metrics[name] for name in ("reliability_unknown", "reliability")]
+    values = [row.metrics[name] for name in HEADLINES]
     unknown, overall = (-1.0 if entry is None else entry.value for entry in values)
     return (not row.cells, -unknown, -overall, row.label)
 

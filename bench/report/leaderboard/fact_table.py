@@ -16,18 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from bench.evaluation.metrics import Metric, fact_columns
 from bench.report.statistics.intervals import Floats
 from bench.store.records import KnowledgeCategory
-
-NUMBERS = (
-    *("correct_before", "correct_after", "correct_plain", "f1_after", "generality", "locality"),
-    *("nll_before", "nll_after", "distance_before", "distance_after"),
-    *("updated", "old_before", "old_after", "prefers_new_after"),
-)
-"""Columns of `FactRow` that metrics average."""
-
-COLUMNS = ("fact_id", "knowledge", *NUMBERS)
-"""Columns that are read of every cell."""
 
 Read = Callable[[Sequence[str] | None], pa.Table]
 Columns = Mapping[str, Sequence[Any]]
@@ -80,16 +71,11 @@ class FactTable:
         """The place in `KnowledgeCategory` of what the base knew, `[facts]`."""
         return self._read.knowledge
 
-    def counted(self, column: str, over: Sequence[KnowledgeCategory]) -> Floats:
-        """Return the values of a column that are there, `[facts that count]`.
-
-        Args:
-            column: Of `numbers`.
-            over: What the base knew of the facts that count.
-        """
-        values = self.numbers[column]
-        counts = self._known(tuple(over))
-        if column in self._read.gaps:
+    def per_fact(self, metric: Metric) -> Floats:
+        """Return a metric's values `[facts that count]`, those that are there, in their order."""
+        values = self.numbers[metric.column]
+        counts = self._known(metric.over)
+        if metric.column in self._read.gaps:
             there = ~np.isnan(values)
             counts = there if counts is None else there & counts
         return values if counts is None else values[counts]
@@ -107,7 +93,7 @@ class FactTable:
 
     @cached_property
     def _read(self) -> Numbers:
-        return self.given or _numbers([self.read(COLUMNS)])[0]
+        return self.given or _numbers([self.read(read_columns())])[0]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -128,11 +114,16 @@ class FactTable:
         return self.read(columns).take(self.order).to_pydict()
 
 
+def read_columns() -> tuple[str, ...]:
+    """Return the columns that are read of every cell: those that metrics average."""
+    return ("fact_id", "knowledge", *fact_columns())
+
+
 def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactTable]:
     """Return the rows of each cell; numbers of all are converted together.
 
     Args:
-        tables: The columns `COLUMNS` of each.
+        tables: The columns `read_columns()` of each.
         reads: Read any columns of each.
     """
     return [FactTable(*pair) for pair in zip(reads, _numbers(tables), strict=True)]
@@ -147,7 +138,7 @@ def _numbers(tables: Sequence[pa.Table]) -> list[Numbers]:
     cells = np.repeat(np.arange(len(tables)), sizes)
     order = _by_id(whole["fact_id"], cells)
     knowledge = _floats(pc.index_in(whole["knowledge"], value_set=_NAMES))[order]
-    columns = {name: _floats(whole[name])[order] for name in NUMBERS}
+    columns = {name: _floats(whole[name])[order] for name in fact_columns()}
     gaps = {
         name: np.bincount(cells[np.isnan(values)], minlength=len(tables)).tolist()
         for name, values in columns.items()
@@ -158,7 +149,7 @@ def _numbers(tables: Sequence[pa.Table]) -> list[Numbers]:
             order=order[start:end] - start,
             columns={name: values[start:end] for name, values in columns.items()},
             knowledge=knowledge[start:end],
-            gaps=frozenset(name for name in NUMBERS if gaps[name][cell]),
+            gaps=frozenset(name for name in columns if gaps[name][cell]),
         )
         for cell, (start, end) in parts
     ]

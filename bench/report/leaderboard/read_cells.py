@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench.report.leaderboard.board import Cell
-from bench.report.leaderboard.fact_table import COLUMNS, FactTable, fact_rows
+from bench.report.leaderboard.fact_table import FactTable, fact_rows, read_columns
 from bench.store.records import CellRecord
 from bench.store.store import DamagedRowsError, ResultsStore
 
@@ -40,7 +40,9 @@ def load_cells(store: ResultsStore, records: Sequence[CellRecord]) -> list[Cell]
     Raises:
         UsageError: A file is damaged.
     """
-    tables = {record.cell_id: store.fact_table(record.cell_id, COLUMNS) for record in records}
+    tables = {
+        record.cell_id: store.fact_table(record.cell_id, read_columns()) for record in records
+    }
     return _cells(store, records, tables)
 
 
@@ -61,6 +63,6 @@ def _cells(
 def _table(store: ResultsStore, cell_id: str, without: Mapping[str, str]) -> pa.Table | str:
     """Return a cell's numbers, or one line on why it does not count."""
     try:
-        return without.get(cell_id) or store.fact_table(cell_id, COLUMNS)
+        return without.get(cell_id) or store.fact_table(cell_id, read_columns())
     except DamagedRowsError as error:
         return str(error)

@@ -7,19 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.evaluation.metrics import compared_metrics, metric_table
+from bench.report.leaderboard.aggregates import item_losses
 from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
-from bench.report.leaderboard.measures import FACT_COLUMNS, item_losses, per_fact
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import DIFFERENCE, UNBOUNDED, Floats
+from bench.report.statistics.intervals import UNBOUNDED, Floats
 from bench.report.statistics.ranking import bootstrap_means, improvement, rank_intervals
 from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
 HEADLINES = ("reliability_unknown", "reliability")
-COMPARED = ("reliability", "reliability_unknown", "generality", "locality", "updated", "still_old")
-"""Metrics of facts that are compared; all forgetting tasks are too, as `forgetting.<task>`."""
-
-_LESS_IS_BETTER = frozenset({"still_old"})
+"""Metrics that ranks are by, the first that any row has; tables show both in any case."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -109,12 +107,12 @@ def compare_columns(
 
 def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
-    if metric in FACT_COLUMNS:
-        column = FACT_COLUMNS[metric]
-        values = {_seed(cell): per_fact(cell.facts, column) for cell in row.cells}
-        more_is_better = metric not in _LESS_IS_BETTER
-        return Measured(values, DIFFERENCE, more_is_better=more_is_better)
-    return _forgotten(row, metric)
+    found = metric_table().get(metric)
+    if found is None:
+        return _forgotten(row, metric)
+    low, high = found.bounds
+    values = {_seed(cell): cell.facts.per_fact(found) for cell in row.cells}
+    return Measured(values, (low - high, high - low), more_is_better=found.more_is_better)
 
 
 def _forgotten(row: Row, metric: str) -> Measured:
@@ -137,8 +135,9 @@ def _seed(cell: Cell) -> int:
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
+    """Return the names of what is compared: metrics of facts, and all forgetting tasks."""
     tasks = sorted({task for row in rows for task in row.forgetting})
-    present = [name for name in COMPARED if any(row.metrics[name] for row in rows)]
+    present = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
     return [*present, *(forgetting_metric(task) for task in tasks)]
 
 

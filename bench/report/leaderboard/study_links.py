@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.report.tables.format import plain
-from bench.studies import FOLDER
+from bench.store.store import STUDIES_FOLDER
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Study:
 
 def found_studies(folder: Path) -> tuple[Study, ...]:
     """Return the studies below a results folder that have both a table and a picture, by name."""
-    tables = sorted((folder / FOLDER).glob("*.md"))
+    tables = sorted((folder / STUDIES_FOLDER).glob("*.md"))
     return tuple(_study(path) for path in tables if path.with_suffix(".svg").is_file())
 
 
@@ -54,5 +55,10 @@ def _title(path: Path) -> str:
     return plain(heading.removeprefix("# ").strip()) or path.stem
 
 
+def plain(text: str) -> str:
+    """Undo the escapes of `bench.report.tables.format.markdown`."""
+    return html.unescape(re.sub(r"\\(.)", r"\1", text))
+
+
 def _address(path: Path) -> str:
-    return quote(f"{FOLDER}/{path.name}")
+    return quote(f"{STUDIES_FOLDER}/{path.name}")

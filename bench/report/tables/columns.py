@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from bench.evaluation.metrics import Metric, metric_table
 from bench.report.leaderboard.board import DRIFT, Row, Section
-from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.leaderboard.standings import HEADLINES, forgetting_metric
 from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -57,18 +59,19 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
         section: Of the table.
         versus: Whether differences to the reference have a column of their own.
     """
-    columns = [
-        Column("reliability %", "↑", partial(_share, "reliability"), (0, 1)),
-        Column("reliability unknown %", "↑", partial(_share, "reliability_unknown"), (0, 1)),
+    shown = [metric for metric in metric_table().values() if metric.header]
+    always = [_metric_column(metric) for metric in shown if metric.name in HEADLINES]
+    others = [
         *_standing_columns(section, versus),
-        Column("updated %", "↑", partial(_share, "updated"), (0, 1)),
-        Column("still old %", "↓", partial(_share, "still_old"), (0, 1)),
-        Column("generality %", "↑", partial(_share, "generality"), (0, 1)),
-        Column("locality %", "↑", partial(_share, "locality"), (0, 1)),
+        *(_metric_column(metric) for metric in shown if metric.name not in HEADLINES),
         *(_forgetting_column(task) for task in section.forgetting_tasks),
     ]
-    always = columns[:2]
-    return [c for c in columns if c in always or any(_present(c, row) for row in section.done)]
+    return [*always, *(c for c in others if any(_present(c, row) for row in section.done))]
+
+
+def _metric_column(metric: Metric) -> Column:
+    scale = metric.bounds if math.inf not in metric.bounds else None
+    return Column(metric.heading, metric.arrow, partial(_metric, metric), scale)
 
 
 def cost_columns(section: Section) -> list[Column]:
@@ -131,9 +134,10 @@ def _marked(text: str, metric: str, row: Row) -> str:
     return f"{text} {MARKS[found.verdict]}" if found and distinct else text
 
 
-def _share(metric: str, row: Row) -> Shown:
-    found = row.metrics[metric]
-    text = _marked(wording.percent_interval(found), metric, row)
+def _metric(metric: Metric, row: Row) -> Shown:
+    found = row.metrics[metric.name]
+    write = wording.percent_interval if metric.is_share else wording.nats_interval
+    text = _marked(write(found), metric.name, row)
     return Shown(text, found.value if found else None, found)
 
 

@@ -7,31 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.evaluation.metrics import CsvGroup, compared_metrics, metric_table
 from bench.report.leaderboard.board import DRIFT, Forgotten, Leaderboard, Row, Section
-from bench.report.leaderboard.standings import COMPARED, forgetting_metric
+from bench.report.leaderboard.standings import forgetting_metric
 from bench.report.statistics.comparison import Comparison
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
-
-_LEADING_METRICS = ("reliability", "reliability_unknown", "generality", "locality")
-_FURTHER_METRICS = (
-    "reliability_plain",
-    "reliability_before",
-    "token_f1",
-    "nll_before",
-    "nll_after",
-    "distance_before",
-    "distance_after",
-)
-_FURTHER_ESTIMATES = (
-    "reliability_maybe",
-    "reliability_never",
-    "updated",
-    "still_old",
-    "old_before",
-    "prefers_new",
-)
-"""Metrics with an interval, each beside it."""
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
@@ -43,6 +24,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
+    compared = [*compared_metrics(), *map(forgetting_metric, tasks), DRIFT]
     lines = []
     for section in board.sections:
         for row in section.rows:
@@ -59,7 +41,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_intervals(estimates),
                     **_setting(row),
                     **_further(row, tasks),
-                    **_standing(row, section, [*COMPARED, *map(forgetting_metric, tasks), DRIFT]),
+                    **_standing(row, section, compared),
                 }
             )
     return pd.DataFrame(lines)
@@ -72,8 +54,11 @@ def leaderboard_csv(board: Leaderboard) -> str:
 
 def _estimates(row: Row, tasks: list[str]) -> dict[str, Estimate | None]:
     forgotten = {f"forgetting.{task}": _lost(row.forgetting.get(task)) for task in tasks}
-    metrics = {name: row.metrics[name] for name in _LEADING_METRICS}
-    return {**metrics, **forgotten, DRIFT: _lost(row.forgetting.get(DRIFT))}
+    return {**_group(row, CsvGroup.LEADING), **forgotten, DRIFT: _lost(row.forgetting.get(DRIFT))}
+
+
+def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:
+    return {name: row.metrics[name] for name, m in metric_table().items() if m.csv is group}
 
 
 def _lost(found: Forgotten | None) -> Estimate | None:
@@ -124,8 +109,7 @@ def _setting(row: Row) -> dict[str, Any]:
 
 
 def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
-    metrics = {name: row.metrics[name] for name in _FURTHER_METRICS}
-    estimates = {name: row.metrics[name] for name in _FURTHER_ESTIMATES}
+    metrics, estimates = _group(row, CsvGroup.PLAIN), _group(row, CsvGroup.WITH_INTERVAL)
     identity = row.first("identity")
     return {
         **{name: entry.value if entry else None for name, entry in metrics.items()},

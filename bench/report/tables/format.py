@@ -126,8 +126,3 @@ def markdown(text: str) -> str:
     """Escape a text for one line or one table cell of GitHub's Markdown."""
     flat = " ".join(printable(part) for part in text.split())
     return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))
-
-
-def plain(text: str) -> str:
-    """Undo `markdown`'s escapes."""
-    return html.unescape(re.sub(r"\\(.)", r"\1", text))

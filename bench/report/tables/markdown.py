@@ -8,12 +8,12 @@ from types import MappingProxyType
 from tabulate import tabulate
 
 from bench.report.leaderboard.board import Leaderboard, Section
-from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, cost_columns, quality_columns
 from bench.report.tables.format import markdown
+from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
 from bench.report.tables.tuning import tuned_rows, tuning_headers, tuning_lines, tuning_remark
 
 
@@ -34,7 +34,7 @@ def leaderboard_markdown(
     blocks += _overall(board)
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
-    blocks += ["## How to read this", _bullets(remarks.READING)]
+    blocks += ["## How to read this", _bullets(remarks.reading())]
     if board.problems:
         blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
     return "\n\n".join(blocks) + "\n"

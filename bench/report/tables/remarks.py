@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.evaluation.metrics import CsvGroup, metric_table
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
@@ -10,17 +11,13 @@ from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
 from bench.store.records import KnowledgeCategory
 
-READING = (
-    "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
-    "reliability: facts answered correctly after training; unknown: of those that the base did "
-    "not answer. generality: paraphrases answered. locality: untrained questions that the base "
-    "answered and that are still answered.",
+_MEASURED = (
     "The base before training: known, its greedy answer is right; maybe, one of a few sampled "
     "answers is; unknown, none is. The column of unknown facts holds the maybes too; the .csv "
     "has both apart, as reliability_maybe and reliability_never.",
     "vs: the difference to the reference's in percentage points, of the facts that ranks are by.",
-    "updated, still old: of facts that replace an old answer, those answered anew and those "
-    "answered as of old.",
+)
+_LOST = (
     "forgets: what the base scored minus what is left, in percentage points; positive is "
     "lost, negative is gained. drift: mean KL from the base per token.",
     f"'{AT_FLOOR}': the base is not above chance there, so nothing could be forgotten.",
@@ -32,6 +29,19 @@ _KINDS = {
     IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts",
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
+
+
+def reading() -> list[str]:
+    """Say how to read the tables: what each metric is, and what else stands in them."""
+    shown = [metric for metric in metric_table().values() if metric.sentence]
+    leading = [metric.sentence for metric in shown if metric.csv is CsvGroup.LEADING]
+    return [
+        "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
+        " ".join(leading),
+        *_MEASURED,
+        *(metric.sentence for metric in shown if metric.csv is not CsvGroup.LEADING),
+        *_LOST,
+    ]
 
 
 def interval_remark(section: Section) -> str:

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report.leaderboard.board import Leaderboard, Row, Section
-from bench.report.leaderboard.overall_ranks import overall_headers, overall_lines, overall_remark
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, brief_columns
 from bench.report.tables.format import printable
 from bench.report.tables.limits import TERMINAL_ROWS, TERMINAL_SECTIONS, hidden_remark, shown_rows
+from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
 
 WIDTH = 100
 _GAP = 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.cell.attach import attach
-from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.responses import EVALUATION_BATCH
 from bench.evaluation.signals import BaseSignals, training_examples
 from bench.failures import first_line, is_out_of_memory

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.evaluation.embedding_space import CONTEXT, TextSpace
-from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.embedding_space import CONTEXT, AnswerSpace, TextSpace
 from bench.evaluation.signals import BaseSignals
 from bench.store.cost_cache import CostCache
 from methods.encoder import Encoder

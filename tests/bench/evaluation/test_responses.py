@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 
-from bench.evaluation.fact_rows import AnswerSpace, fact_rows, summarise
+from bench.evaluation.embedding_space import AnswerSpace
+from bench.evaluation.fact_rows import fact_rows
+from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import Responses, respond
 from bench.inference import likelihood
 from bench.inference import prefix_cache as prefix
@@ -17,6 +20,7 @@ from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
 from bench.store.records import KnowledgeCategory
+from bench.training.loop import TrainingLog
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -31,6 +35,18 @@ FACTS = tuple(
     )
     for number in range(5)
 )
+
+
+def rows_of(base, facts, before, after, knowledge):
+    """The rows of facts that are all learned, in one epoch."""
+    space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
+    count = len(facts)
+    return fact_rows(
+        SimpleNamespace(facts=facts, before=before, knowledge=knowledge, space=space),
+        after,
+        SimpleNamespace(kept=torch.ones(count, dtype=torch.bool), weights=torch.ones(count)),
+        TrainingLog(accuracies=[[0.5]] * count),
+    )
 
 
 def prompts():
@@ -124,17 +140,8 @@ def test_distances_obey_their_laws(tiny_base):
 
 def test_rows_put_before_and_after_side_by_side(tiny_base):
     before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
-    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
-    rows = fact_rows(
-        FACTS,
-        before,
-        before,
-        space,
-        knowledge=[KnowledgeCategory.MAYBE] * 2 + [KnowledgeCategory.UNKNOWN] * 3,
-        weights=[1.0] * 5,
-        kept=[True] * 5,
-        curves=[[0.5]] * 5,
-    )
+    kinds = [KnowledgeCategory.MAYBE] * 2 + [KnowledgeCategory.UNKNOWN] * 3
+    rows = rows_of(tiny_base, FACTS, before, before, kinds)
     assert [row.movement for row in rows] == [0.0] * 5
     assert all(row.distance_before == row.distance_after for row in rows)
     metrics = summarise(rows)
@@ -152,24 +159,18 @@ def responses(answer, nll, old_nll):
     [("Ann", True, False), ("the old Bo", False, True), ("Cy", False, False), ("", False, False)],
 )
 def test_an_update_is_the_new_answer_and_not_the_old_one(tiny_base, said, updated, still_old):
-    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    unknown = [KnowledgeCategory.UNKNOWN]
     fact = Fact("1", "Who leads?", ("Ann",), old_answers=("Bo", "old Bo"))
     before, after = responses("Bo.", 5.0, 1.0), responses(said, 0.5, 0.7)
-    single = {
-        "weights": [1.0],
-        "kept": [True],
-        "curves": [[]],
-        "knowledge": [KnowledgeCategory.UNKNOWN],
-    }
-    [row] = fact_rows([fact], before, after, space, **single)
+    [row] = rows_of(tiny_base, [fact], before, after, unknown)
     assert (row.old_before, row.old_after, row.updated) == (True, still_old, updated)
     assert (row.old_nll_before, row.old_nll_after, row.prefers_new_after) == (1.0, 0.7, True)
-    [plain] = fact_rows(
+    [plain] = rows_of(
+        tiny_base,
         [Fact("2", "Who leads?", ("Ann",))],
         responses("Bo", 5.0, None),
         responses(said, 0.5, None),
-        space,
-        **single,
+        unknown,
     )
     assert (plain.old_answers, plain.updated, plain.old_before) == ([], None, None)
     metrics = summarise([row, plain])
@@ -192,22 +193,28 @@ def test_the_likelihood_of_an_old_answer_is_that_of_a_target(tiny_base):
 def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
     before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
     after = replace(before, answers=("dust", "dust", "no", "dust", "no"))
-    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
     kinds = [KnowledgeCategory.MAYBE, *[KnowledgeCategory.UNKNOWN] * 4]
-    rows = fact_rows(
-        FACTS,
-        before,
-        after,
-        space,
-        knowledge=kinds,
-        weights=[1.0] * 5,
-        kept=[True] * 5,
-        curves=[[]] * 5,
-    )
+    rows = rows_of(tiny_base, FACTS, before, after, kinds)
     metrics = summarise(rows)
     assert (metrics.reliability_maybe, metrics.reliability_never) == (1.0, 0.5)
     assert metrics.reliability_unknown == pytest.approx(0.6), "both together"
     assert summarise(rows[1:]).reliability_maybe is None
+
+
+def test_a_fact_that_was_dropped_has_its_weight_and_no_curve(tiny_base):
+    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
+    kept = torch.tensor([True, False, True, False, True])
+    signals = SimpleNamespace(
+        facts=FACTS, before=before, knowledge=[KnowledgeCategory.UNKNOWN] * 5, space=space
+    )
+    choices = SimpleNamespace(kept=kept, weights=kept * 5 / 3)
+    rows = fact_rows(signals, before, choices, TrainingLog(accuracies=[[0.1], [0.2], [0.3]]))
+    assert [row.curve for row in rows] == [[0.1], [], [0.2], [], [0.3]]
+    assert [row.kept for row in rows] == kept.tolist()
+    assert [row.weight for row in rows] == pytest.approx([5 / 3, 0, 5 / 3, 0, 5 / 3])
+    with pytest.raises(ValueError, match="zip"):
+        fact_rows(signals, before, choices, TrainingLog(accuracies=[[0.1]]))
 
 
 def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypatch):

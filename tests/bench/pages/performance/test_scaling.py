@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from bench.evaluation import embedding_space as text_space
-from bench.evaluation.embedding_space import TextSpace
-from bench.evaluation.fact_rows import AnswerSpace
+from bench.evaluation.embedding_space import AnswerSpace, TextSpace
 from bench.inference import encoding
 from bench.inference.encoding import encode, encode_all
 from bench.models.loading import load_base

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.leaderboard.load import load_leaderboard
+from bench.report.leaderboard.study_links import plain
 from bench.report.plots import before_after, costs, models
 from bench.report.plots._style import method_styles, settings, wrapped
 from bench.report.plots.models import methods_of_models
@@ -137,4 +138,4 @@ def test_a_report_without_studies_says_nothing_of_them(tmp_path):
 
 @given(st.text(alphabet="a|\\`<>&_[]#* "))
 def test_plain_undoes_markdowns_escapes(text):
-    assert wording.plain(wording.markdown(text)) == " ".join(text.split())
+    assert plain(wording.markdown(text)) == " ".join(text.split())

@@ -1,0 +1,344 @@
+"""The one table of metrics: what is computed of every fact, averaged, compared and shown.
+
+A metric is a function of one measured fact and a `Metric` that says how its mean is read. Stored
+records and fact rows, `leaderboard.csv`, the tables that people read, the comparisons with the
+reference and the legend are all read off this table. A further metric is one line in `_TABLE` and
+its function, or a file of its own in this folder that calls `register`:
+
+    def brief(measured: MeasuredFact) -> bool:
+        return len(measured.after.answer.split()) <= 3
+
+    register(Metric("brief", brief, "answers of at most three words", header="brief"))
+
+Installed packages name such a module under the entry-point group `semantic_peft_bench.metrics`.
+Cells that were measured without a metric stay valid and have no value of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from importlib.metadata import entry_points
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from bench.store.records import FactRow, KnowledgeCategory, Metrics
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.scoring import exact_match, token_f1
+
+if TYPE_CHECKING:  # They import torch, which the report, a reader of this table, does without.
+    from bench.evaluation.embedding_space import AnswerSpace
+    from bench.evaluation.responses import Response
+
+ENTRY_POINTS = "semantic_peft_bench.metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredFact:
+    """Everything that a cell measured of one fact.
+
+    Attributes:
+        fact: The fact, with its accepted and old answers, paraphrases and neighbours.
+        before, after: What the pristine base and the trained model say about it.
+        knowledge: What the base knew of it.
+        space: Measures semantic distances between answers.
+        weight: How strongly it was learned.
+        kept: Whether it was learned at all.
+        curve: Teacher-forced token accuracy per epoch, empty for a fact that a filter dropped.
+    """
+
+    fact: Fact
+    before: Response
+    after: Response
+    knowledge: KnowledgeCategory
+    space: AnswerSpace
+    weight: float
+    kept: bool
+    curve: tuple[float, ...]
+
+
+Compute = Callable[[MeasuredFact], float | None]
+"""Computes a value of a fact, a bool included; None where there is nothing to measure."""
+
+
+class CsvGroup(IntEnum):
+    """Where in `leaderboard.csv` a metric stands; differences to the reference follow this too."""
+
+    LEADING = 0
+    """Among the first columns, its interval behind all of them."""
+    PLAIN = 1
+    """Among further metrics, without an interval."""
+    WITH_INTERVAL = 2
+    """Among further metrics, its interval behind all of them."""
+
+
+_ALL = tuple(KnowledgeCategory)
+_SHARE = (0.0, 1.0)
+_NON_NEGATIVE = (0.0, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A mean over facts.
+
+    Attributes:
+        name: The name in records and in `leaderboard.csv`.
+        compute: Computes what is averaged; the column of fact rows has this function's name.
+        explanation: What is averaged, for the legend: no capital, no full stop.
+        header: Above its column where people read, a share's without the percent sign; empty
+            leaves it to `leaderboard.csv`.
+        csv: Where it stands in `leaderboard.csv`.
+        over: What the base knew of the facts that count; those without a value never do.
+        bounds: The least and the greatest value; what lies in 0 to 1 is a share, in percent.
+        more_is_better: Its direction.
+        compared: Whether rows are compared with the reference in it, paired by seed and fact;
+            only what has a header is.
+        studies: Whether the tables of studies that are grids show it too.
+        legend: What the legend says instead of header and explanation; empty where the sentence
+            of another metric says it too.
+    """
+
+    name: str
+    compute: Compute
+    explanation: str
+    header: str = ""
+    csv: CsvGroup = CsvGroup.WITH_INTERVAL
+    over: tuple[KnowledgeCategory, ...] = _ALL
+    bounds: tuple[float, float] = _SHARE
+    more_is_better: bool = True
+    compared: bool = True
+    studies: bool = False
+    legend: str | None = None
+
+    @property
+    def column(self) -> str:
+        """The column of fact rows."""
+        return self.compute.__name__
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in percent."""
+        return self.bounds == _SHARE
+
+    @property
+    def heading(self) -> str:
+        """The header with its unit."""
+        return f"{self.header} %" if self.is_share else self.header
+
+    @property
+    def arrow(self) -> str:
+        """Its direction, as tables show it."""
+        return "↑" if self.more_is_better else "↓"
+
+    @property
+    def sentence(self) -> str:
+        """What the legend says of it; empty where it is in no table, or said elsewhere."""
+        if self.legend is not None or not self.header:
+            return self.legend or ""
+        return f"{self.header}: {self.explanation}."
+
+    def mean(self, rows: Iterable[FactRow]) -> float | None:
+        """Average the facts that count; None where none does, never 0 or 1."""
+        return mean_or_none(
+            getattr(row, self.column, None) for row in rows if row.knowledge in self.over
+        )
+
+
+def register(metric: Metric) -> None:
+    """Add a metric to the table.
+
+    Raises:
+        UsageError: Its name, or its column with another function, is taken.
+    """
+    for other in _METRICS.values():
+        taken = other.name == metric.name or other.column == metric.column
+        if taken and _origin(other) != _origin(metric):
+            raise UsageError(
+                f"metric '{metric.name}', computed by '{metric.column}': metric '{other.name}' of "
+                f"{other.compute.__module__} has this name or its function has; rename one"
+            )
+    _METRICS[metric.name] = metric
+
+
+def _origin(metric: Metric) -> tuple[str, str]:
+    return metric.compute.__module__, metric.compute.__qualname__
+
+
+def metric_table() -> dict[str, Metric]:
+    """Return all metrics by name, those of this file first."""
+    _discover()
+    return dict(_METRICS)
+
+
+def fact_columns() -> dict[str, Compute]:
+    """Return what is computed of every fact, by the column of fact rows that holds it."""
+    return {metric.column: metric.compute for metric in metric_table().values()}
+
+
+def compared_metrics() -> list[str]:
+    """Return the names of the metrics that rows are compared in, in the order of the .csv."""
+    found = sorted(metric_table().values(), key=lambda metric: metric.csv)
+    return [metric.name for metric in found if metric.header and metric.compared]
+
+
+@cache
+def _discover() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"metric '{entry.name}' of an installed package ({entry.value}) cannot be "
+                f"loaded: {error}; repair or remove the package"
+            ) from error
+
+
+def summarise(rows: Sequence[FactRow]) -> Metrics:
+    """Average every metric over fact rows; a mean over nothing is None."""
+    return Metrics.model_validate({name: m.mean(rows) for name, m in metric_table().items()})
+
+
+def mean_or_none(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are there, None when there are none."""
+    present = [float(value) for value in values if value is not None]
+    return fmean(present) if present else None
+
+
+def correct_before(measured: MeasuredFact) -> bool:
+    """Return whether the base answered after demonstrations."""
+    return exact_match(measured.before.answer, measured.fact.answers)
+
+
+def correct_after(measured: MeasuredFact) -> bool:
+    """Return whether the trained model answered after demonstrations."""
+    return exact_match(measured.after.answer, measured.fact.answers)
+
+
+def correct_plain(measured: MeasuredFact) -> bool:
+    """Return whether the trained model answered the plain prompt."""
+    return measured.after.plain
+
+
+def f1_after(measured: MeasuredFact) -> float:
+    """Return how many words the answer shares with the nearest target."""
+    return token_f1(measured.after.answer, measured.fact.answers)
+
+
+def generality(measured: MeasuredFact) -> float | None:
+    """Return the share of paraphrases that were answered."""
+    return mean_or_none(measured.after.paraphrases)
+
+
+def locality(measured: MeasuredFact) -> float | None:
+    """Return the share of the neighbours answered before that still are."""
+    pairs = zip(measured.before.neighbours, measured.after.neighbours, strict=True)
+    return mean_or_none(now for was, now in pairs if was)
+
+
+def nll_before(measured: MeasuredFact) -> float:
+    """Return the target's negative log-likelihood to the base, nats per token."""
+    return measured.before.nll
+
+
+def nll_after(measured: MeasuredFact) -> float:
+    """Return the target's negative log-likelihood after training, nats per token."""
+    return measured.after.nll
+
+
+def distance_before(measured: MeasuredFact) -> float:
+    """Return the semantic distance of the base's answer to the nearest target."""
+    return measured.space.distance(measured.before.answer, measured.fact.answers)
+
+
+def distance_after(measured: MeasuredFact) -> float:
+    """Return the semantic distance of the trained model's answer to the nearest target."""
+    return measured.space.distance(measured.after.answer, measured.fact.answers)
+
+
+def old_before(measured: MeasuredFact) -> bool | None:
+    """Return whether the base gave an old answer; None for a fact that is no update."""
+    old = measured.fact.old_answers
+    return exact_match(measured.before.answer, old) if old else None
+
+
+def old_after(measured: MeasuredFact) -> bool | None:
+    """Return whether the trained model gave an old answer."""
+    old = measured.fact.old_answers
+    return exact_match(measured.after.answer, old) if old else None
+
+
+def updated(measured: MeasuredFact) -> bool | None:
+    """Return whether the trained model gave a new answer and no old one."""
+    still_old = old_after(measured)
+    return None if still_old is None else correct_after(measured) and not still_old
+
+
+def prefers_new_after(measured: MeasuredFact) -> bool | None:
+    """Return whether the new answer is likelier per token than the old one."""
+    old = measured.after.old_nll
+    return None if old is None else measured.after.nll < old
+
+
+_UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)
+_UNKNOWN = (*_UNSURE, *_NEVER)
+_LEADING, _PLAIN = CsvGroup.LEADING, CsvGroup.PLAIN
+_ANSWERED = "facts answered correctly after training"
+_STILL = "untrained questions that the base answered and that are still answered"
+_OLD = "of facts that replace an old answer, those"
+_NLL = "negative log-likelihood of the targets, nats per token"
+_FAR = "semantic distance of the answers from the targets"
+_BOTH = f"reliability: {_ANSWERED}; unknown: of those that the base did not answer."
+_EITHER = f"updated, still old: {_OLD} answered anew and those answered as of old."
+
+_TABLE = (
+    Metric(
+        "reliability", correct_after, _ANSWERED, "reliability", _LEADING, studies=True, legend=_BOTH
+    ),
+    Metric(
+        "reliability_unknown",
+        correct_after,
+        f"{_ANSWERED}, of unknown ones",
+        "reliability unknown",
+        _LEADING,
+        _UNKNOWN,
+        studies=True,
+        legend="",
+    ),
+    Metric("reliability_maybe", correct_after, f"{_ANSWERED}, of the maybes", over=_UNSURE),
+    Metric("reliability_never", correct_after, f"{_ANSWERED}, of the unknown ones", over=_NEVER),
+    Metric("reliability_plain", correct_plain, f"{_ANSWERED}, on the plain prompt", csv=_PLAIN),
+    Metric("reliability_before", correct_before, "facts answered by the base", csv=_PLAIN),
+    Metric("token_f1", f1_after, "words that answers share with the targets", csv=_PLAIN),
+    Metric("updated", updated, f"{_OLD} answered anew", "updated", legend=_EITHER),
+    Metric(
+        "still_old",
+        old_after,
+        f"{_OLD} answered as of old",
+        "still old",
+        more_is_better=False,
+        legend="",
+    ),
+    Metric("old_before", old_before, f"{_OLD} that the base answered as of old"),
+    Metric("prefers_new", prefers_new_after, f"{_OLD} whose new answer is the likelier one"),
+    Metric("generality", generality, "paraphrases answered", "generality", _LEADING, studies=True),
+    Metric("locality", locality, _STILL, "locality", _LEADING),
+    Metric("nll_before", nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric("nll_after", nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric("distance_before", distance_before, _FAR, csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric(
+        "distance_after", distance_after, f"{_FAR} after training", csv=_PLAIN, bounds=_NON_NEGATIVE
+    ),
+)
+"""In the order of the tables that people read; `leaderboard.csv` has group after group."""
+
+_METRICS: dict[str, Metric] = {}
+for _metric in _TABLE:
+    register(_metric)

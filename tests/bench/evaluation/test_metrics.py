@@ -1,0 +1,283 @@
+"""One line and one function make a metric: everything else is read off the table."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from bench.evaluation import metrics
+from bench.evaluation.fact_rows import fact_rows
+from bench.evaluation.metrics import Metric, metric_table, register, summarise
+from bench.evaluation.responses import Responses
+from bench.report.leaderboard.load import load_leaderboard
+from bench.report.leaderboard.read_cells import load_cells
+from bench.report.show import show_cell
+from bench.report.tables import remarks
+from bench.report.tables.columns import quality_columns
+from bench.report.tables.csv import leaderboard_csv, leaderboard_frame
+from bench.report.tables.format import markdown
+from bench.report.tables.latex import leaderboard_tex
+from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.terminal import terminal_table
+from bench.report.write import write_report
+from bench.store.records import FactRow, KnowledgeCategory, Metrics
+from bench.store.store import ResultsStore
+from bench.training.loop import TrainingLog
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tests.bench.report_cells import fill, make_cell, make_rows, metrics_of
+
+ROOT = Path(__file__).parents[3]
+NEW_FILE = '''
+from bench.evaluation.metrics import MeasuredFact, Metric, register
+
+
+def brief_after(measured: MeasuredFact) -> bool:
+    """Return whether the answer is one word."""
+    return len(measured.after.answer.split()) == 1
+
+
+register(Metric("brief", brief_after, "answers of one word", header="brief"))
+'''
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """The table, which forgets what a test adds to it."""
+    metric_table()
+    monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+
+
+@pytest.fixture
+def brief(table, tmp_path, monkeypatch):
+    """A metric as one new file in the folder of metrics, found and not named anywhere."""
+    (tmp_path / "plugged").mkdir()
+    (tmp_path / "plugged" / "brief.py").write_text(NEW_FILE)
+    monkeypatch.setattr(metrics, "__path__", [str(tmp_path / "plugged")])
+    monkeypatch.delitem(sys.modules, "bench.evaluation.metrics.brief", raising=False)
+    metrics._discover.cache_clear()
+    yield metric_table()["brief"]
+    sys.modules.pop("bench.evaluation.metrics.brief")
+
+
+def cells_of(methods, column=None):
+    """Cells of some methods and three seeds; a method's share of the facts have a `column`."""
+    made = []
+    for method, share in methods.items():
+        for seed in range(3):
+            record, rows = make_cell(spec={"method": method, "seed": seed})
+            if column and share is not None:
+                drawn = np.random.default_rng(seed).random(len(rows)) < share
+                rows = [
+                    FactRow(**{**row.model_dump(), column: float(one)})
+                    for row, one in zip(rows, drawn, strict=True)
+                ]
+            made.append((record.model_copy(update={"metrics": summarise(rows)}), rows))
+    return made
+
+
+def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
+    facts = tuple(Fact(str(i), "Who?", ("Ann",)) for i in range(4))
+    before, after = (
+        Responses(answers, ((),) * 4, ((),) * 4, (False,) * 4, (1.0,) * 4, (None,) * 4)
+        for answers in (("", "", "", ""), ("Ann", "Bo Bo", "Cy", "Dan"))
+    )
+    space = SimpleNamespace(distance=lambda *_: 0.5, movement=lambda *_: 0.5)
+    kinds = [KnowledgeCategory.UNKNOWN] * 4
+    signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
+    choices = SimpleNamespace(kept=torch.ones(4, dtype=torch.bool), weights=torch.ones(4))
+    rows = fact_rows(signals, after, choices, TrainingLog(accuracies=[[1.0]] * 4))
+    assert [row.brief_after for row in rows] == [1.0, 0.0, 1.0, 1.0]
+    assert summarise(rows).brief == 0.75
+    assert summarise(rows).reliability == 0.25
+
+
+def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
+    out = fill(tmp_path, cells_of({"lora": 0.9, "dora": 0.1}, "brief_after"))
+    [cell_id, *_] = (path.stem for path in (out / "cells").iterdir())
+    stored = json.loads((out / "cells" / f"{cell_id}.json").read_text())
+    values = pq.read_table(out / "facts" / f"{cell_id}.parquet")["brief_after"].to_pylist()
+    assert stored["metrics"]["brief"] == pytest.approx(np.mean(values))
+
+    board = load_leaderboard(out)
+    files = write_report(out, wanted_plots="none")
+    for text in (files.markdown.read_text(), files.html.read_text(), files.tex.read_text()):
+        assert "brief" in text.replace("\\", "")
+    assert "brief" in terminal_table(board)
+    headings = [column.title for column in quality_columns(board.sections[0])]
+    assert headings.index("brief % ↑") == headings.index("locality % ↑") + 1
+    assert "brief: answers of one word." in remarks.reading()
+
+    frame = leaderboard_frame(board).set_index("method")
+    records = ResultsStore(out).records().records
+    for method in ("lora", "dora"):
+        means = [r.metrics.brief for r in records if r.spec.method == method]
+        assert frame.loc[method, "brief"] == pytest.approx(np.mean(means))
+        assert frame.loc[method, "brief_low"] < frame.loc[method, "brief"]
+    assert frame.loc["dora", "brief_difference"] == pytest.approx(
+        frame.loc["dora", "brief"] - frame.loc["lora", "brief"]
+    )
+    assert frame.loc["dora", "brief_p_holm"] < 0.05
+    [dora] = [row for row in board.rows if row.label == "dora"]
+    assert dora.standing.comparisons["brief"].verdict.value == "worse"
+    [column] = [c for c in quality_columns(board.sections[0]) if c.header == "brief %"]
+    assert column.show(dora).text.endswith("▼")
+
+
+def short_after(measured):
+    return len(measured.after.answer) < 9
+
+
+def test_a_new_metric_moves_no_column_and_cells_without_it_stay_valid(table, tmp_path):
+    fill(tmp_path, cells_of({"lora": None, "dora": None}))
+    board = load_leaderboard(tmp_path)
+    before, text, tex = leaderboard_csv(board), section_texts(board), leaderboard_tex(board)
+
+    register(Metric("short", short_after, "short answers", header="short"))
+    board = load_leaderboard(tmp_path)
+    assert (section_texts(board), leaderboard_tex(board)) == (text, tex), "no column without values"
+    frame = leaderboard_frame(board)
+    added = [name for name in frame.columns if name.startswith("short")]
+    assert frame[added].isna().all(axis=None)
+    rest = frame.drop(columns=added)
+    assert rest.to_csv(index=False, na_rep="", lineterminator="\n") == before
+
+    fill(tmp_path, cells_of({"pissa": 0.5}, "short_after"))
+    board = load_leaderboard(tmp_path)
+    frame = leaderboard_frame(board).set_index("method")
+    assert frame["short"].notna().to_dict() == {"pissa": True, "lora": False, "dora": False}
+    assert frame["short_difference"].isna().all(), "the reference has none"
+    line, _ = [line for line in section_texts(board).splitlines() if line.startswith("| lora")]
+    assert "| -" in line
+
+
+def section_texts(board):
+    """All that Markdown says but for the legend, which explains every metric."""
+    return leaderboard_markdown(board).partition("## How to read this")[0]
+
+
+def test_metrics_of_a_plug_in_that_is_gone_stay_readable(table, tmp_path):
+    register(Metric("short", short_after, "short answers", header="short"))
+    fill(tmp_path, cells_of({"lora": 0.5}, "short_after"))
+    del metrics._METRICS["short"]
+
+    store = ResultsStore(tmp_path)
+    records = store.records()
+    assert not records.problems
+    assert all(0 < record.metrics.short < 1 for record in records.records)
+    assert store.rows(records.records[0].cell_id)["short_after"].isin([0.0, 1.0]).all()
+    assert [record.metrics.generality is not None for record in records.records] == [True] * 3
+    board = load_leaderboard(tmp_path)
+    assert not board.problems
+    assert "short" not in leaderboard_csv(board) + leaderboard_markdown(board)
+    assert "short" in show_cell(tmp_path, records.records[0].cell_id)
+
+
+@pytest.mark.parametrize("lacking", ["generality", "nll_after", "updated", "correct_plain"])
+def test_rows_and_records_that_lack_a_metric_of_today_stay_valid(lacking, tmp_path):
+    [(record, rows)] = cells_of({"lora": None})[:1]
+    fill(tmp_path, [(record, rows)])
+    names = [name for name, m in metric_table().items() if m.column == lacking]
+    cell, facts = (next((tmp_path / kind).iterdir()) for kind in ("cells", "facts"))
+    content = json.loads(cell.read_text())
+    for name in names:
+        del content["metrics"][name]
+    cell.write_text(json.dumps(content))
+    pq.write_table(pq.read_table(facts).drop_columns([lacking]), facts)
+
+    store = ResultsStore(tmp_path)
+    [found] = store.records().records
+    assert [getattr(found.metrics, name) for name in names] == [None] * len(names)
+    assert store.summary(record.cell_id).spec == record.spec
+    assert store.rows(record.cell_id)[lacking].isna().all()
+    frame = leaderboard_frame(load_leaderboard(tmp_path))
+    assert frame[names].isna().all(axis=None)
+    assert frame["reliability"].notna().all()
+
+
+def test_rows_that_lack_what_every_fact_has_are_damaged(tmp_path):
+    [(record, rows)] = cells_of({"lora": None})[:1]
+    fill(tmp_path, [(record, rows)])
+    [facts] = (tmp_path / "facts").iterdir()
+    pq.write_table(pq.read_table(facts).drop_columns(["knowledge"]), facts)
+    with pytest.raises(UsageError, match="no column knowledge"):
+        load_cells(ResultsStore(tmp_path), [record])
+
+
+@pytest.mark.parametrize("folder", ["results/example", "results/example/semantics"])
+def test_the_numbers_and_columns_of_committed_cells_are_what_they_were(folder):
+    board = load_leaderboard(ROOT / folder)
+    written = ROOT / folder / "leaderboard.csv"
+    if written.exists():
+        assert leaderboard_csv(board) == written.read_text()
+        assert leaderboard_tex(board) == written.with_suffix(".tex").read_text()
+        said = written.with_suffix(".md").read_text()
+        assert section_texts(board) in said
+        for line in remarks.reading():
+            assert markdown(line) in said
+    store = ResultsStore(ROOT / folder)
+    for cell in load_cells(store, store.records().records):
+        if cell.record.metrics is not None:
+            means = {n: mean(cell.facts.per_fact(m)) for n, m in metric_table().items()}
+            assert cell.record.metrics.model_dump() == pytest.approx(means, nan_ok=True)
+
+
+def mean(values):
+    return values.mean() if len(values) else None
+
+
+@pytest.mark.parametrize("updates", [0, 12])
+def test_means_are_over_the_facts_that_a_metric_counts(updates):
+    rows = make_rows(40, updates=updates)
+    assert summarise(rows).model_dump() == pytest.approx(metrics_of(rows).model_dump())
+    assert set(summarise([]).model_dump().values()) == {None}
+
+
+def test_every_metric_has_its_own_line(table):
+    found = metric_table()
+    for name, metric in found.items():
+        assert (metric.name, metric.explanation.endswith(".")) == (name, False)
+        assert metric.column in FactRow.model_fields
+        low, high = metric.bounds
+        assert low < high
+    sentences = [metric.sentence for metric in found.values() if metric.sentence]
+    assert len(sentences) == len(set(sentences))
+    assert all(sentence in " ".join(remarks.reading()) for sentence in sentences)
+
+
+def test_a_name_or_a_column_that_is_taken_is_an_error(table):
+    with pytest.raises(UsageError, match="'updated'"):
+        register(Metric("updated", short_after, "other facts"))
+
+    def generality(measured):
+        return 1.0
+
+    with pytest.raises(UsageError, match="'generality'"):
+        register(Metric("other", generality, "other facts"))
+    register(metric_table()["updated"])  # A module that is imported twice registers the same.
+    assert "other" not in metric_table()
+
+
+def test_metrics_of_a_record_are_numbers_and_what_is_lacking_is_none():
+    found = Metrics.model_validate({"reliability": 0.5, "gone": None})
+    assert (found.reliability, found.gone, found.never_measured) == (0.5, None, None)
+    assert pickle.loads(pickle.dumps(found)) == found == Metrics.model_validate(found.model_dump())
+    with pytest.raises(ValueError, match="number"):
+        Metrics.model_validate({"reliability": "most"})
+
+
+def test_the_table_needs_no_torch():
+    code = (
+        "import sys; from bench.evaluation.metrics import metric_table; assert metric_table(); "
+        "import bench.report.tables.markdown; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
