@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.evaluation.metrics import metric_table
 from bench.models.loading import EMBEDDED
 from bench.redaction import for_people
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
@@ -49,6 +50,8 @@ def print_parts(console: Console | None = None) -> None:
     models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
     print_rows(console, "Models: --models", ("name", "licence"), models)
     print_rows(console, "Forgetting: --forgetting", ("name", "about"), FORGETTING)
+    metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
+    print_rows(console, "Metrics: columns of leaderboard.csv", ("name", "about"), metrics)
 
 
 def parameters_text(part: type[Any]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from bench.inference.generation import answer_budget, sampled_answers
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from tasks.fact import Fact
 from tasks.prompt import Prompt
 from tasks.scoring import exact_match

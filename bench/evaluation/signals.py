@@ -18,7 +18,7 @@ from bench.inference.hidden_states import fact_deviations
 from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm

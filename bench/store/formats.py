@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.redaction import without_secrets
+from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import (
     SCHEMA_VERSION,
     CellRecord,
     CellSpec,
     FactRow,
-    KnowledgeCategory,
     Phase,
     PhaseName,
     Status,

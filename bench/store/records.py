@@ -16,6 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
+from bench.store.knowledge import KnowledgeCategory
 from tasks.division import FactSet
 
 SCHEMA_VERSION = 2
@@ -39,14 +40,6 @@ class PhaseName(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     FORGET = "forget"
-
-
-class KnowledgeCategory(StrEnum):
-    """What the pristine base knew of a fact, see `bench.evaluation.knowledge_category`."""
-
-    KNOWN = "known"
-    MAYBE = "maybe"
-    UNKNOWN = "unknown"
 
 
 class Model(BaseModel):

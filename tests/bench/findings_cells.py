@@ -12,15 +12,8 @@ from scipy.special import ndtr
 from bench.pages.findings.evidence import Evidence, settings_of
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.build import build_leaderboard
-from bench.store.records import (
-    CellRecord,
-    FactRow,
-    KnowledgeCategory,
-    Phase,
-    PhaseName,
-    Status,
-    Tuned,
-)
+from bench.store.knowledge import KnowledgeCategory
+from bench.store.records import CellRecord, FactRow, Phase, PhaseName, Status, Tuned
 from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tests.bench.report_cells import (

@@ -10,13 +10,13 @@ import numpy as np
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.fact_table import fact_rows, read_columns
 from bench.store.formats import arrow_table, selected
+from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import (
     CellRecord,
     CellSpec,
     Epoch,
     FactRow,
     Forgetting,
-    KnowledgeCategory,
     Metrics,
     Phase,
     PhaseName,

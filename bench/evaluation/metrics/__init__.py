@@ -27,14 +27,15 @@ from importlib.metadata import entry_points
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from bench.store.records import FactRow, KnowledgeCategory, Metrics
+from bench.store.knowledge import KnowledgeCategory
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.scoring import exact_match, token_f1
 
-if TYPE_CHECKING:  # They import torch, which the report, a reader of this table, does without.
+if TYPE_CHECKING:  # The report reads this table without torch, and `list` without pydantic.
     from bench.evaluation.embedding_space import AnswerSpace
     from bench.evaluation.responses import Response
+    from bench.store.records import FactRow, Metrics
 
 ENTRY_POINTS = "semantic_peft_bench.metrics"
 
@@ -203,6 +204,8 @@ def _discover() -> None:
 
 def summarise(rows: Sequence[FactRow]) -> Metrics:
     """Average every metric over fact rows; a mean over nothing is None."""
+    from bench.store.records import Metrics
+
     return Metrics.model_validate({name: m.mean(rows) for name, m in metric_table().items()})
 
 
@@ -305,15 +308,25 @@ _TABLE = (
     Metric(
         "reliability_unknown",
         correct_after,
-        f"{_ANSWERED}, of unknown ones",
+        f"{_ANSWERED}, of those that the base did not answer",
         "reliability unknown",
         _LEADING,
         _UNKNOWN,
         studies=True,
         legend="",
     ),
-    Metric("reliability_maybe", correct_after, f"{_ANSWERED}, of the maybes", over=_UNSURE),
-    Metric("reliability_never", correct_after, f"{_ANSWERED}, of the unknown ones", over=_NEVER),
+    Metric(
+        "reliability_maybe",
+        correct_after,
+        f"{_ANSWERED}, of the maybe known",
+        over=_UNSURE,
+    ),
+    Metric(
+        "reliability_never",
+        correct_after,
+        f"{_ANSWERED}, of the never known",
+        over=_NEVER,
+    ),
     Metric("reliability_plain", correct_plain, f"{_ANSWERED}, on the plain prompt", csv=_PLAIN),
     Metric("reliability_before", correct_before, "facts answered by the base", csv=_PLAIN),
     Metric("token_f1", f1_after, "words that answers share with the targets", csv=_PLAIN),
@@ -326,7 +339,7 @@ _TABLE = (
         more_is_better=False,
         legend="",
     ),
-    Metric("old_before", old_before, f"{_OLD} that the base answered as of old"),
+    Metric("old_before", old_before, f"{_OLD} answered as of old by the base"),
     Metric("prefers_new", prefers_new_after, f"{_OLD} whose new answer is the likelier one"),
     Metric("generality", generality, "paraphrases answered", "generality", _LEADING, studies=True),
     Metric("locality", locality, _STILL, "locality", _LEADING),

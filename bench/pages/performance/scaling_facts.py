@@ -26,7 +26,8 @@ from bench.inference.encoding import Example
 from bench.models.loading import Base, load_base
 from bench.pages.performance.cost_curves import least_seconds
 from bench.store.formats import write_parquet
-from bench.store.records import FactRow, KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
+from bench.store.records import FactRow
 from methods.encoder import Encoder
 from methods.fact_filter import best_facts, removal_notes
 from tasks.base import DataAccess

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Metric, fact_columns
 from bench.report.statistics.intervals import Floats
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 
 Read = Callable[[Sequence[str] | None], pa.Table]
 Columns = Mapping[str, Sequence[Any]]

@@ -9,7 +9,7 @@ from bench.report.leaderboard.recipe_notes import chosen_marks
 from bench.report.statistics.intervals import IntervalKind
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 
 _MEASURED = (
     "The base before training: known, its greedy answer is right; maybe, one of a few sampled "

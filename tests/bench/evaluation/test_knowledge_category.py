@@ -10,7 +10,7 @@ from bench.evaluation.signals import BaseSignals
 from bench.inference.decoding import Sampling
 from bench.inference.generation import greedy_answers, sampled_answers
 from bench.store.cost_cache import CostCache
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt
 

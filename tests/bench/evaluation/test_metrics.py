@@ -29,7 +29,8 @@ from bench.report.tables.latex import leaderboard_tex
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
 from bench.report.write import write_report
-from bench.store.records import FactRow, KnowledgeCategory, Metrics
+from bench.store.knowledge import KnowledgeCategory
+from bench.store.records import FactRow, Metrics
 from bench.store.store import ResultsStore
 from bench.training.loop import TrainingLog
 from tasks.errors import UsageError

@@ -19,7 +19,7 @@ from bench.inference.encoding import encode
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from bench.training.loop import TrainingLog
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt

@@ -14,7 +14,7 @@ from bench.models.device import Compute
 from bench.optimizations import Optimization, without
 from bench.store.base_cache import Kept, KeptValues, measured_with
 from bench.store.cost_cache import CostCache, Shared
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 
 SLOW = 0.2
 

@@ -12,7 +12,7 @@ from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.intervals import Crossed, IntervalKind
 from bench.report.tables.csv import leaderboard_csv, leaderboard_frame
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting

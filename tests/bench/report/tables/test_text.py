@@ -8,7 +8,7 @@ from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
-from bench.store.records import KnowledgeCategory
+from bench.store.knowledge import KnowledgeCategory
 from methods.parts import Part
 from tests.bench.hostile_cells import evil_cell
 from tests.bench.report_cells import (
