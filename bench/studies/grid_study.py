@@ -8,7 +8,7 @@ from bench.config.options import RunOptions
 from bench.evaluation.metrics import metric_table
 from bench.execution.run import run_grid
 from bench.progress.base import Progress
-from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.board import DRIFT, Leaderboard, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.standings import HEADLINES
@@ -89,12 +89,13 @@ def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> lis
 
 def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
     """Say what every grid study must: model, facts, seeds, training, intervals, warnings."""
-    spec = section.rows[0].spec
-    rates = sorted({f"{_adapter(row)} {row.spec.learning_rate:g}" for row in section.rows})
+    specs = [row.spec for row in section.rows]
+    adapters = [part_name(parse_recipe(spec.method).adapter) for spec in specs]
+    rates = sorted({f"{a} {s.learning_rate:g}" for a, s in zip(adapters, specs, strict=True)})
     lines = [
         f"{section.model} on {section.task}: n = {section.facts} facts, "
         f"{'seed' if len(options.seeds) == 1 else 'seeds'} {', '.join(map(str, options.seeds))}; "
-        f"epochs {spec.epochs}, batch {spec.batch_size}, learning rate {', '.join(rates)}.",
+        f"epochs {specs[0].epochs}, batch {specs[0].batch_size}, learning rate {', '.join(rates)}.",
         remarks.base_scores(section),
         "↑ more is better, ↓ less is better; brackets and bars are 95 % intervals; '-' where there "
         "is nothing to measure, or nothing that the base could forget.",
@@ -102,7 +103,3 @@ def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
         *(f"Warning: {line}" for line in remarks.warnings(section)),
     ]
     return tuple(line for line in lines if line)
-
-
-def _adapter(row: Row) -> str:
-    return part_name(parse_recipe(row.spec.method).adapter)

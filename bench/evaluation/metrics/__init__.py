@@ -159,16 +159,12 @@ def register(metric: Metric) -> None:
     """
     for other in _METRICS.values():
         taken = other.name == metric.name or other.column == metric.column
-        if taken and _origin(other) != _origin(metric):
+        if taken and other.compute is not metric.compute:
             raise UsageError(
                 f"metric '{metric.name}', computed by '{metric.column}': metric '{other.name}' of "
                 f"{other.compute.__module__} has this name or its function has; rename one"
             )
     _METRICS[metric.name] = metric
-
-
-def _origin(metric: Metric) -> tuple[str, str]:
-    return metric.compute.__module__, metric.compute.__qualname__
 
 
 def metric_table() -> dict[str, Metric]:

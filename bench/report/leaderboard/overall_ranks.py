@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,24 +19,22 @@ def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
     common = [label for label in found[0] if all(label in values for values in found)]
     if len(common) < 2:
         return None
-    drawn = _over_sections([_draws(values, common, place) for place, values in enumerate(found)])
-    points = np.mean([_point(values, common) for values in found], axis=0)
-    reference = _reference(sections, common)
+    in_each = [[values[label] for label in common] for values in found]
+    drawn = _over_sections(
+        [
+            ranks(bootstrap_means(values, seed=place), "average")
+            for place, values in enumerate(in_each)
+        ]
+    )
+    means = [np.array([[seeds.mean()] for seeds in values]) for values in in_each]
+    points = np.mean([ranks(values, "average")[:, 0] for values in means], axis=0)
+    names = {section.reference for section in sections}
+    reference = names.pop() if len(names) == 1 and names <= set(common) else ""
     methods = _summaries(common, points, drawn, reference)
     labels = {label for values in found for label in values}
     left_out = tuple(sorted(labels - set(common)))
     ordered = sorted(methods, key=lambda method: (method.rank, method.label))
     return OverallRanks(tuple(ordered), len(found), reference, left_out)
-
-
-def _draws(values: Mapping[str, Floats], labels: list[str], place: int) -> Floats:
-    """Return ranks `[methods, draws]` within one section."""
-    return ranks(bootstrap_means([values[label] for label in labels], seed=place), "average")
-
-
-def _point(values: Mapping[str, Floats], labels: list[str]) -> Floats:
-    means = np.array([[values[label].mean()] for label in labels])
-    return ranks(means, "average")[:, 0]
 
 
 def _over_sections(by_section: list[Floats]) -> Floats:
@@ -47,11 +45,6 @@ def _over_sections(by_section: list[Floats]) -> Floats:
     for place, ranked in enumerate(by_section):
         drawn += np.sum(chosen == place, axis=0) * ranked
     return drawn / count
-
-
-def _reference(sections: Sequence[Section], common: list[str]) -> str:
-    names = {section.reference for section in sections}
-    return next(iter(names)) if len(names) == 1 and names <= set(common) else ""
 
 
 def _summaries(labels: list[str], points: Floats, drawn: Floats, reference: str) -> list[Overall]:

@@ -60,23 +60,17 @@ def with_standings(
         reference: The one that others are compared with.
         ranked_by: What `ranked_values` says of the rows.
     """
-    columns = compare_columns(rows, reference, _metrics(rows)) if reference is not None else {}
+    tasks = sorted({task for row in rows for task in row.forgetting})
+    metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
+    metrics += map(forgetting_metric, tasks)
+    columns = compare_columns(rows, reference, metrics) if reference is not None else {}
     ranked = _ranked(ranked_by, reference)
-    return tuple(
-        replace(row, standing=_standing(index, row, columns, ranked))
-        for index, row in enumerate(rows)
-    )
-
-
-def _standing(
-    index: int,
-    row: Row,
-    columns: dict[str, list[Comparison | None]],
-    ranked: dict[str, Standing],
-) -> Standing:
-    found = {name: column[index] for name, column in columns.items()}
-    comparisons = {name: c for name, c in found.items() if c is not None}
-    return replace(ranked.get(row.label, Standing()), comparisons=comparisons)
+    found = []
+    for index, row in enumerate(rows):
+        compared = {name: c for name, column in columns.items() if (c := column[index]) is not None}
+        standing = replace(ranked.get(row.label, Standing()), comparisons=compared)
+        found.append(replace(row, standing=standing))
+    return tuple(found)
 
 
 def compare_rows(
@@ -132,13 +126,6 @@ def _forgotten(row: Row, metric: str) -> Measured:
 
 def _seed(cell: Cell) -> int:
     return cell.record.spec.seed
-
-
-def _metrics(rows: Sequence[Row]) -> list[str]:
-    """Return the names of what is compared: metrics of facts, and all forgetting tasks."""
-    tasks = sorted({task for row in rows for task in row.forgetting})
-    present = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
-    return [*present, *(forgetting_metric(task) for task in tasks)]
 
 
 def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, Standing]:

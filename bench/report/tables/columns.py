@@ -66,7 +66,12 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
         *(_metric_column(metric) for metric in shown if metric.name not in HEADLINES),
         *(_forgetting_column(task) for task in section.forgetting_tasks),
     ]
-    return [*always, *(c for c in others if any(_present(c, row) for row in section.done))]
+    present = [
+        column
+        for column in others
+        if any(column.show(row).text != wording.MISSING for row in section.done)
+    ]
+    return [*always, *present]
 
 
 def _metric_column(metric: Metric) -> Column:
@@ -77,8 +82,8 @@ def _metric_column(metric: Metric) -> Column:
 def cost_columns(section: Section) -> list[Column]:
     """Return what it cost: parameters, operations, time and memory per phase."""
     return [
-        Column("trainable parameters", "↓", _parameters),
-        Column("training compute", "↓", _flops),
+        _PARAMETERS,
+        Column("training compute", "↓", partial(_recorded, "flops", wording.operations)),
         *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
         *(Column(f"{name.value} memory", "↓", partial(_memory, name)) for name in _phases(section)),
     ]
@@ -88,7 +93,7 @@ def brief_columns(section: Section) -> list[Column]:
     """Return the columns for where room is short: one peak of memory, no column of differences."""
     return [
         *quality_columns(section, versus=False),
-        Column("trainable parameters", "↓", _parameters),
+        _PARAMETERS,
         *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
         Column("peak memory", "↓", _peak),
     ]
@@ -96,10 +101,6 @@ def brief_columns(section: Section) -> list[Column]:
 
 def _phases(section: Section) -> list[PhaseName]:
     return [name for name in PhaseName if any(name in row.phases for row in section.done)]
-
-
-def _present(column: Column, row: Row) -> bool:
-    return column.show(row).text != wording.MISSING
 
 
 def _standing_columns(section: Section, versus: bool) -> list[Column]:
@@ -157,14 +158,9 @@ def _forgotten(task: str, row: Row) -> Shown:
     return Shown(text, found.lost.value, found.lost)
 
 
-def _parameters(row: Row) -> Shown:
-    found = row.first("parameters")
-    return Shown(wording.count(found), found)
-
-
-def _flops(row: Row) -> Shown:
-    found = row.first("flops")
-    return Shown(wording.operations(found), found)
+def _recorded(field: str, write: Callable[[float | None], str], row: Row) -> Shown:
+    found = row.first(field)
+    return Shown(write(found), found)
 
 
 def _seconds(phase: PhaseName, row: Row) -> Shown:
@@ -182,3 +178,6 @@ def _memory(phase: PhaseName, row: Row) -> Shown:
 def _peak(row: Row) -> Shown:
     peak = max((cost.peak_bytes for cost in row.phases.values()), default=None)
     return Shown(wording.memory(peak), peak)
+
+
+_PARAMETERS = Column("trainable parameters", "↓", partial(_recorded, "parameters", wording.count))

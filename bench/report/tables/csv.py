@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import pandas as pd
 
 from bench.evaluation.metrics import CsvGroup, compared_metrics, metric_table
-from bench.report.leaderboard.board import DRIFT, Forgotten, Leaderboard, Row, Section
+from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.standings import forgetting_metric
-from bench.report.statistics.comparison import Comparison
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
 
@@ -36,7 +34,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     "method": row.spec.asked,
                     "seeds": len(row.seeds),
                     "facts": section.facts,
-                    **{name: entry.value if entry else None for name, entry in estimates.items()},
+                    **_values(estimates),
                     **_costs(row),
                     **_intervals(estimates),
                     **_setting(row),
@@ -53,43 +51,48 @@ def leaderboard_csv(board: Leaderboard) -> str:
 
 
 def _estimates(row: Row, tasks: list[str]) -> dict[str, Estimate | None]:
-    forgotten = {f"forgetting.{task}": _lost(row.forgetting.get(task)) for task in tasks}
-    return {**_group(row, CsvGroup.LEADING), **forgotten, DRIFT: _lost(row.forgetting.get(DRIFT))}
+    forgotten = {f"forgetting.{task}": _at(row.forgetting.get(task), "lost") for task in tasks}
+    drift = {DRIFT: _at(row.forgetting.get(DRIFT), "lost")}
+    return {**_group(row, CsvGroup.LEADING), **forgotten, **drift}
 
 
 def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:
     return {name: row.metrics[name] for name, m in metric_table().items() if m.csv is group}
 
 
-def _lost(found: Forgotten | None) -> Estimate | None:
-    return found.lost if found else None
+def _at(value: object, *path: str) -> Any:
+    """Return an attribute of an attribute; None where one on the path is None."""
+    for name in path:
+        value = None if value is None else getattr(value, name)
+    return value
 
 
-def _costs(row: Row) -> dict[str, Any]:
-    phases = {name: row.phases.get(name) for name in PhaseName}
-    return {
-        "parameters": _integer(row.first("parameters")),
-        "flops": row.first("flops"),
-        **{f"seconds.{name}": cost.seconds if cost else None for name, cost in phases.items()},
-        **{
-            f"peak_bytes.{name}": _integer(cost.peak_bytes if cost else None)
-            for name, cost in phases.items()
-        },
-    }
-
-
-def _integer(value: float | None) -> Any:
+def _whole(value: float | None) -> Any:
     """Return a whole number that stays whole in a column with gaps."""
     return pd.NA if value is None else int(value)
 
 
+def _values(estimates: dict[str, Estimate | None]) -> dict[str, float | None]:
+    return {name: _at(found, "value") for name, found in estimates.items()}
+
+
 def _intervals(estimates: dict[str, Estimate | None]) -> dict[str, float | None]:
-    found = {name: entry.interval if entry else None for name, entry in estimates.items()}
-    pairs = (
-        ((f"{name}_low", i.low if i else None), (f"{name}_high", i.high if i else None))
-        for name, i in found.items()
-    )
-    return dict(chain.from_iterable(pairs))
+    return {
+        f"{name}_{end}": _at(found, "interval", end)
+        for name, found in estimates.items()
+        for end in ("low", "high")
+    }
+
+
+def _costs(row: Row) -> dict[str, Any]:
+    phases = {name: row.phases.get(name) for name in PhaseName}
+    peaks = {name: _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()}
+    return {
+        "parameters": _whole(row.first("parameters")),
+        "flops": row.first("flops"),
+        **{f"seconds.{name}": _at(cost, "seconds") for name, cost in phases.items()},
+        **{f"peak_bytes.{name}": peak for name, peak in peaks.items()},
+    }
 
 
 def _setting(row: Row) -> dict[str, Any]:
@@ -109,47 +112,32 @@ def _setting(row: Row) -> dict[str, Any]:
 
 
 def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
-    metrics, estimates = _group(row, CsvGroup.PLAIN), _group(row, CsvGroup.WITH_INTERVAL)
-    identity = row.first("identity")
-    return {
-        **{name: entry.value if entry else None for name, entry in metrics.items()},
-        "parameters_total": _integer(row.first("parameters_total")),
+    estimates = _group(row, CsvGroup.WITH_INTERVAL)
+    found = {
+        **_values(_group(row, CsvGroup.PLAIN)),
+        "parameters_total": _whole(row.first("parameters_total")),
         "init_difference": row.first("init_difference"),
-        "identity": _integer(identity),
-        **dict(chain.from_iterable(_scores(task, row).items() for task in tasks)),
-        **{name: entry.value if entry else None for name, entry in estimates.items()},
-        **_intervals(estimates),
+        "identity": _whole(row.first("identity")),
     }
-
-
-def _scores(task: str, row: Row) -> dict[str, Any]:
-    found = row.forgetting.get(task)
-    return {
-        f"base.{task}": found.base if found else None,
-        f"tuned.{task}": found.tuned if found else None,
-        f"at_floor.{task}": _integer(found.at_floor if found else None),
-    }
+    for task in tasks:
+        forgotten = row.forgetting.get(task)
+        found |= {f"{name}.{task}": _at(forgotten, name) for name in ("base", "tuned")}
+        found[f"at_floor.{task}"] = _whole(_at(forgotten, "at_floor"))
+    return {**found, **_values(estimates), **_intervals(estimates)}
 
 
 def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:
     standing = row.standing
-    found = {name: standing.comparisons.get(name) for name in metrics}
-    return {
+    found = {
         "headline": section.headline,
-        "rank_low": _integer(standing.rank.low if standing.rank else None),
-        "rank_high": _integer(standing.rank.high if standing.rank else None),
+        "rank_low": _whole(_at(standing.rank, "low")),
+        "rank_high": _whole(_at(standing.rank, "high")),
         "reference": section.reference or None,
         "improvement": standing.improvement,
-        **dict(chain.from_iterable(_difference(n, c).items() for n, c in found.items())),
     }
-
-
-def _difference(metric: str, found: Comparison | None) -> dict[str, float | None]:
-    interval = found.difference.interval if found else None
-    return {
-        f"{metric}_difference": found.difference.value if found else None,
-        f"{metric}_difference_low": interval.low if interval else None,
-        f"{metric}_difference_high": interval.high if interval else None,
-        f"{metric}_p": found.p if found else None,
-        f"{metric}_p_holm": found.p_holm if found else None,
-    }
+    for name in metrics:
+        compared = standing.comparisons.get(name)
+        difference = {f"{name}_difference": _at(compared, "difference")}
+        found |= {**_values(difference), **_intervals(difference)}
+        found |= {f"{name}_{p}": _at(compared, p) for p in ("p", "p_holm")}
+    return found

@@ -71,7 +71,8 @@ def _section(section: Section, width: int) -> list[RenderableType]:
     parts += [_line(text, "dim") for text in [hidden_remark(section, TERMINAL_ROWS)] if text]
     parts.append(_line(remarks.interval_remark(section), "dim"))
     parts += [_line(text, "dim") for text in [remarks.comparison_remark(section)] if text]
-    parts += [_line(f"{row.label}: {remarks.marks(row)}", "dim") for row in _marked(shown)]
+    marked = {row.label: remarks.marks(row) for row in shown.done}
+    parts += [_line(f"{label}: {text}", "dim") for label, text in marked.items() if text]
     parts += [_line(text, "dim") for text in removals(section)]
     parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
     parts += [_line(text, "red") for text in remarks.failures(section)]
@@ -92,10 +93,6 @@ def _overall(board: Leaderboard) -> list[RenderableType]:
     return [heading, table, "", _line(overall_remark(found), "dim"), ""]
 
 
-def _marked(section: Section) -> list[Row]:
-    return [row for row in section.done if remarks.marks(row)]
-
-
 def _line(text: str, style: str) -> Text:
     return Text(printable(text), style=style)
 
@@ -107,21 +104,15 @@ def _stacked(section: Section, columns: list[Column], width: int) -> list[list[C
     tables: list[list[Column]] = [[]]
     used = 0
     for column in columns:
-        needed = _GAP + max(_header_width(column), *_cell_widths(column, section))
+        words = _header(column).split("\n")
+        cells = [column.show(row).text for row in section.rows]
+        needed = _GAP + max(map(cell_len, [*words, *cells]))
         if tables[-1] and used + needed > room:
             tables.append([])
             used = 0
         tables[-1].append(column)
         used += needed
     return tables
-
-
-def _cell_widths(column: Column, section: Section) -> list[int]:
-    return [cell_len(column.show(row).text) for row in section.rows]
-
-
-def _header_width(column: Column) -> int:
-    return max(cell_len(word) for word in _header(column).split("\n"))
 
 
 def _header(column: Column) -> str:

@@ -264,7 +264,7 @@ def test_a_name_or_a_column_that_is_taken_is_an_error(table):
 
     with pytest.raises(UsageError, match="'generality'"):
         register(Metric("other", generality, "other facts"))
-    register(metric_table()["updated"])  # A module that is imported twice registers the same.
+    register(metric_table()["updated"])
     assert "other" not in metric_table()
 
 
