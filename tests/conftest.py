@@ -89,7 +89,7 @@ def embedded_base():
 
 @pytest.fixture(scope="session")
 def guide_examples():
-    """The parts and the task that CONTRIBUTING.md shows, as files."""
+    """The parts, the task and the metric that CONTRIBUTING.md shows, as files."""
     guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    return dict(zip(("norms", "every", "unknown", "moons"), examples, strict=True))
+    return dict(zip(("norms", "every", "unknown", "moons", "brief"), examples, strict=True))

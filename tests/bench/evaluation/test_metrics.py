@@ -38,17 +38,6 @@ from tasks.fact import Fact
 from tests.bench.report_cells import fill, make_cell, make_rows, metrics_of
 
 ROOT = Path(__file__).parents[3]
-NEW_FILE = '''
-from bench.evaluation.metrics import MeasuredFact, Metric, register
-
-
-def brief_after(measured: MeasuredFact) -> bool:
-    """Return whether the answer is one word."""
-    return len(measured.after.answer.split()) == 1
-
-
-register(Metric("brief", brief_after, "answers of one word", header="brief"))
-'''
 
 
 @pytest.fixture
@@ -59,10 +48,10 @@ def table(monkeypatch):
 
 
 @pytest.fixture
-def brief(table, tmp_path, monkeypatch):
-    """A metric as one new file in the folder of metrics, found and not named anywhere."""
+def brief(table, tmp_path, monkeypatch, guide_examples):
+    """The guide's metric as one new file in the folder, found and not named anywhere."""
     (tmp_path / "plugged").mkdir()
-    (tmp_path / "plugged" / "brief.py").write_text(NEW_FILE)
+    (tmp_path / "plugged" / "brief.py").write_text(guide_examples["brief"])
     monkeypatch.setattr(metrics, "__path__", [str(tmp_path / "plugged")])
     monkeypatch.delitem(sys.modules, "bench.evaluation.metrics.brief", raising=False)
     metrics._discover.cache_clear()
@@ -266,6 +255,25 @@ def test_a_name_or_a_column_that_is_taken_is_an_error(table):
         register(Metric("other", generality, "other facts"))
     register(metric_table()["updated"])
     assert "other" not in metric_table()
+
+
+def test_an_installed_package_adds_a_metric(table, tmp_path, monkeypatch, guide_examples):
+    (tmp_path / "brief_answers.py").write_text(guide_examples["brief"])
+    package = tmp_path / "brief_answers-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: brief-answers\nVersion: 1\n")
+    declared = package / "entry_points.txt"
+    declared.write_text("[semantic_peft_bench.metrics]\nbrief = brief_answers\n")
+    sys.modules.pop("brief_answers", None)
+    monkeypatch.syspath_prepend(tmp_path)
+    metrics._discover.cache_clear()
+    assert metric_table()["brief"].column == "brief_after"
+
+    declared.write_text("[semantic_peft_bench.metrics]\nbrief = long_answers\n")
+    metrics._discover.cache_clear()
+    with pytest.raises(UsageError, match=r"'brief'.*long_answers"):
+        metric_table()
+    declared.unlink()
 
 
 def test_metrics_of_a_record_are_numbers_and_what_is_lacking_is_none():
