@@ -31,7 +31,7 @@ _SETTING = ("python", "platform", "packages", "device_name", "dtype")
 _MEASURING = ("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks")
 """Folders whose code decides what a base is asked, and how."""
 
-_NOT_MEASURING = ("tasks/knowledge", "bench/evaluation/fact_rows.py", "bench/evaluation/metrics.py")
+_NOT_MEASURING = ("tasks/knowledge", "bench/evaluation/fact_rows.py", "bench/evaluation/metrics")
 """What in them decides nothing: facts and their digests are in the keys of values, and rows and
 metrics are made of answers that were kept."""
 
