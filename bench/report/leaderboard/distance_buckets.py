@@ -149,24 +149,21 @@ def by_bucket(
     row: Row, edges: Floats, measure: Measure, *, unknown_only: bool
 ) -> list[Estimate | None]:
     """Return a row's mean over seeds in each bucket; None for a bucket without facts."""
-    seeds = [_divided(chosen_facts(cell, unknown_only), edges, measure) for cell in row.cells]
-    mean = _share if measure.share else _mean
-    return [mean(list(values)) for values in zip(*seeds, strict=True)]
+    seeds: list[list[Floats]] = []
+    for cell in row.cells:
+        rows = chosen_facts(cell, unknown_only)
+        places, values = bucket_of(_before(rows), edges), measure.per_fact(rows)
+        seeds.append([values[places == number] for number in range(len(edges) - 1)])
 
-
-def _divided(rows: pd.DataFrame, edges: Floats, measure: Measure) -> list[Floats]:
-    """Return the values of the facts of each bucket."""
-    places, values = bucket_of(_before(rows), edges), measure.per_fact(rows)
-    return [values[places == number] for number in range(len(edges) - 1)]
-
-
-def _share(seeds: list[Floats]) -> Estimate | None:
-    """Return the share, with Wilson's interval: facts count once, however many seeds saw them."""
-    n = max(len(values) for values in seeds)
-    right = float(np.mean([values.sum() for values in seeds]))
-    return Estimate(right / n, wilson(right, n)) if n else None
-
-
-def _mean(seeds: list[Floats]) -> Estimate | None:
-    present = [values for values in seeds if len(values)]
-    return estimate([float(values.mean()) for values in present], present, UNBOUNDED)
+    found: list[Estimate | None] = []
+    for bucket in zip(*seeds, strict=True):
+        if measure.share:
+            # Wilson's interval: facts count once, however many seeds saw them.
+            n = max(len(values) for values in bucket)
+            right = float(np.mean([values.sum() for values in bucket]))
+            found.append(Estimate(right / n, wilson(right, n)) if n else None)
+        else:
+            present = [values for values in bucket if len(values)]
+            means = [float(values.mean()) for values in present]
+            found.append(estimate(means, present, UNBOUNDED))
+    return found

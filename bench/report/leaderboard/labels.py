@@ -46,17 +46,16 @@ def setting_labels(
     rivals: dict[str, list[CellSpec]] = {}
     for name, spec in named:
         rivals.setdefault(name, []).append(spec)
-    apart = {name: _apart(specs, [field for field, _ in details]) for name, specs in rivals.items()}
+    apart = {}
+    for name, specs in rivals.items():
+        tuned = {field for spec in specs for field in tuned_fields(spec)}
+        fields = sorted((field for field, _ in details), key=lambda field: field in tuned)
+        apart[name] = _telling_apart(specs, fields)
     labels = []
     for name, spec in named:
         chosen = [text(spec) for field, text in details if field in apart[name]]
         labels.append(f"{name} ({', '.join(chosen)})" if chosen else name)
     return labels
-
-
-def _apart(specs: Sequence[CellSpec], fields: Sequence[str]) -> list[str]:
-    tuned = {field for spec in specs for field in tuned_fields(spec)}
-    return _telling_apart(specs, sorted(fields, key=lambda field: field in tuned))
 
 
 def _telling_apart(specs: Sequence[CellSpec], fields: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from bench.planning.tuning import (
     shown,
     trial_of,
 )
-from bench.report.leaderboard.aggregates import Aggregate, aggregates
+from bench.report.leaderboard.aggregates import aggregates
 from bench.report.leaderboard.board import Cell, Tried, Tuning
 from bench.store.records import CellSpec
 from tasks.division import FactSet
@@ -136,13 +136,12 @@ def _of_one_seed(cells: Sequence[Cell]) -> list[Cell]:
 def _all_tried(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Tried]:
     measures = sorted({trial.measure for trial in trials})
     found = aggregates([[cell] for cell in cells], measures)
-    return [_tried(*parts) for parts in zip(cells, trials, found, strict=True)]
-
-
-def _tried(cell: Cell, trial: Trial, found: Aggregate) -> Tried:
-    return Tried(
-        trial=trial,
-        cell=cell,
-        score=None if trial.score is None else found.metrics[trial.measure],
-        forgetting=found.forgetting,
-    )
+    return [
+        Tried(
+            trial=trial,
+            cell=cell,
+            score=None if trial.score is None else means.metrics[trial.measure],
+            forgetting=means.forgetting,
+        )
+        for cell, trial, means in zip(cells, trials, found, strict=True)
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.evaluation.metrics import Metric, metric_table
-from bench.report.leaderboard.board import DRIFT, Row, Section
+from bench.report.leaderboard.board import DRIFT, Forgotten, Row, Section
 from bench.report.leaderboard.standings import HEADLINES, forgetting_metric
 from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import Estimate
@@ -149,13 +149,17 @@ def _forgetting_column(task: str) -> Column:
 
 def _forgotten(task: str, row: Row) -> Shown:
     found = row.forgetting.get(task)
-    if found is None:
-        return Shown(wording.MISSING)
-    if found.lost is None:
-        return Shown(AT_FLOOR)
-    write = wording.nats_interval if task == DRIFT else wording.points_interval
-    text = _marked(write(found.lost), forgetting_metric(task), row)
-    return Shown(text, found.lost.value, found.lost)
+    text = forgotten_text(task, found)
+    if found is None or found.lost is None:
+        return Shown(text)
+    return Shown(_marked(text, forgetting_metric(task), row), found.lost.value, found.lost)
+
+
+def forgotten_text(task: str, found: Forgotten | None) -> str:
+    """Write what was lost of a forgetting task, with its interval."""
+    if found is None or found.lost is None:
+        return wording.MISSING if found is None else AT_FLOOR
+    return (wording.nats_interval if task == DRIFT else wording.points_interval)(found.lost)
 
 
 def _recorded(field: str, write: Callable[[float | None], str], row: Row) -> Shown:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bench.report.leaderboard.board import Leaderboard, Row, Section
+from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.tables import remarks
-from bench.report.tables.columns import Column, cost_columns, quality_columns
+from bench.report.tables.columns import cost_columns, quality_columns
 from bench.report.tables.format import printable
 
 _SPECIAL = str.maketrans(
@@ -63,7 +63,10 @@ def section_tex(section: Section) -> str:
     """Return a section's table."""
     columns = [*quality_columns(section), cost_columns(section)[0]]
     header = " & ".join(["method", "seeds", *(_shown(column.title) for column in columns)])
-    body = [_line(row, columns) for row in section.rows]
+    body = []
+    for row in section.rows:
+        shown = [latex(row.label), remarks.seeds(row), *(_shown(c.show(row).text) for c in columns)]
+        body.append(" & ".join(shown) + r" \\")
     key = _KEY.sub("-", section.title.casefold()).strip("-")
     return "\n".join(
         [
@@ -82,11 +85,6 @@ def section_tex(section: Section) -> str:
             r"\end{table}",
         ]
     )
-
-
-def _line(row: Row, columns: list[Column]) -> str:
-    cells = [latex(row.label), remarks.seeds(row), *(_shown(c.show(row).text) for c in columns)]
-    return " & ".join(cells) + r" \\"
 
 
 def _caption(section: Section) -> str:

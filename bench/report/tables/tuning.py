@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.planning.tuning import edges, shown, shown_name, value
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
 from bench.report.tables import format as wording
+from bench.report.tables.columns import forgotten_text
 from bench.store.records import Status
 
 CHOSEN = "chosen"
@@ -76,7 +77,7 @@ def tuning_lines(section: Section) -> list[list[str]]:
             row.label,
             shown(entry.trial.spec, tuning_of(row).over),
             wording.percent_interval(entry.score),
-            *(_lost(entry, task) for task in tasks),
+            *(forgotten_text(task, entry.forgetting.get(task)) for task in tasks),
             _fate(entry, tuning_of(row)),
         ]
         for row in tuned_rows(section.rows)
@@ -132,16 +133,6 @@ def _not_in_all(tried: Sequence[Sequence[str]]) -> list[str]:
     """Return the values that some have and others have not, in their first order."""
     some = dict.fromkeys(each for values in tried for each in values)
     return [each for each in some if not all(each in values for values in tried)]
-
-
-def _lost(entry: Tried, task: str) -> str:
-    found = entry.forgetting.get(task)
-    if found is None:
-        return wording.MISSING
-    if found.lost is None:
-        return "at floor"
-    write = wording.nats_interval if task == DRIFT else wording.points_interval
-    return write(found.lost)
 
 
 def _fate(entry: Tried, tuning: Tuning) -> str:
