@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from bench.config.options import Rerun, build_options
 from bench.evaluation import metrics
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import Metric, metric_table, register, summarise
 from bench.evaluation.responses import Responses
+from bench.execution.run import run_grid
+from bench.progress.base import Silent
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.show import show_cell
@@ -89,6 +92,33 @@ def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
     assert [row.brief_after for row in rows] == [1.0, 0.0, 1.0, 1.0]
     assert summarise(rows).brief == 0.75
     assert summarise(rows).reliability == 0.25
+
+
+def test_a_run_measures_a_new_metric_and_its_cells_from_before_are_done(
+    table, tiny_folder, facts_file, tmp_path
+):
+    options = build_options(
+        {
+            "methods": "lora[r=4]",
+            "tasks": str(facts_file),
+            "models": str(tiny_folder),
+            "forgetting": "none",
+            "epochs": 1,
+            "device": "cpu",
+            "out": tmp_path / "results",
+        }
+    )
+    [before] = run_grid(options, Silent()).records
+    assert before.metrics.short is None
+
+    register(Metric("short", short_after, "short answers", header="short"))
+    assert run_grid(options, Silent()).ran == 0, "a metric does not run cells again"
+    [after] = run_grid(options.model_copy(update={"rerun": Rerun.ALL}), Silent()).records
+    answers = ResultsStore(options.out).rows(after.cell_id)["answer_after"]
+    assert after.metrics.short == (answers.str.len() < 9).mean()
+    rest = after.metrics.model_dump()
+    del rest["short"]
+    assert rest == before.metrics.model_dump()
 
 
 def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
