@@ -13,7 +13,8 @@ from bench.store.records import FactRow
 from tasks.scoring import token_f1
 
 
-class Choices(Protocol):
+# Protocols, since the cell and training stand above and beside this package and are not imported.
+class Weighting(Protocol):
     """What a recipe decided of the facts, see `bench.cell.decisions.Decisions`."""
 
     @property
@@ -32,17 +33,17 @@ class LearningCurves(Protocol):
 
 
 def fact_rows(
-    signals: BaseSignals, after: Responses, choices: Choices, log: LearningCurves
+    signals: BaseSignals, after: Responses, weighting: Weighting, log: LearningCurves
 ) -> list[FactRow]:
     """Put what was measured before and after side by side, one row per fact.
 
     Args:
         signals: All selected facts, also those that a filter dropped, and what the base knows.
         after: What the trained model said, in the order of the facts.
-        choices: Which facts were kept, and how strongly each was learned.
+        weighting: Which facts were kept, and how strongly each was learned.
         log: The learning curves of the kept facts, in their order.
     """
-    kept = choices.kept.tolist()
+    kept = weighting.kept.tolist()
     trained = [index for index, keep in enumerate(kept) if keep]
     curves = dict(zip(trained, log.accuracies, strict=True))
     measured = zip(
@@ -50,7 +51,7 @@ def fact_rows(
         signals.before.per_fact(),
         after.per_fact(),
         signals.knowledge,
-        choices.weights.tolist(),
+        weighting.weights.tolist(),
         kept,
         [tuple(curves.get(index, ())) for index in range(len(kept))],
         strict=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.report.leaderboard.board import Cell
-from bench.report.leaderboard.fact_table import fact_rows, read_columns
+from bench.report.leaderboard.fact_table import fact_tables, read_columns
 from bench.store.formats import arrow_table, selected
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import (
@@ -240,7 +240,7 @@ def as_read(record: CellRecord, rows: list[FactRow]) -> Cell:
     def read(names):
         return selected(table, names)
 
-    return Cell(record, *fact_rows([read(read_columns())], [read]))
+    return Cell(record, *fact_tables([read(read_columns())], [read]))
 
 
 def failed_cell(

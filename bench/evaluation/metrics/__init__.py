@@ -64,7 +64,7 @@ class MeasuredFact:
     curve: tuple[float, ...]
 
 
-Compute = Callable[[MeasuredFact], float | None]
+PerFact = Callable[[MeasuredFact], float | None]
 """Computes a value of a fact, a bool included; None where there is nothing to measure."""
 
 
@@ -106,7 +106,7 @@ class Metric:
     """
 
     name: str
-    compute: Compute
+    compute: PerFact
     explanation: str
     header: str = ""
     csv: CsvGroup = CsvGroup.WITH_INTERVAL
@@ -173,7 +173,7 @@ def metric_table() -> dict[str, Metric]:
     return dict(_METRICS)
 
 
-def fact_columns() -> dict[str, Compute]:
+def fact_columns() -> dict[str, PerFact]:
     """Return what is computed of every fact, by the column of fact rows that holds it."""
     return {metric.column: metric.compute for metric in metric_table().values()}
 

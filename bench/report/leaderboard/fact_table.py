@@ -119,7 +119,7 @@ def read_columns() -> tuple[str, ...]:
     return ("fact_id", "knowledge", *fact_columns())
 
 
-def fact_rows(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactTable]:
+def fact_tables(tables: Sequence[pa.Table], reads: Sequence[Read]) -> list[FactTable]:
     """Return the rows of each cell; numbers of all are converted together.
 
     Args:

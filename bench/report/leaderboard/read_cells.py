@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench.report.leaderboard.board import Cell
-from bench.report.leaderboard.fact_table import FactTable, fact_rows, read_columns
+from bench.report.leaderboard.fact_table import FactTable, fact_tables, read_columns
 from bench.store.records import CellRecord
 from bench.store.store import DamagedRowsError, ResultsStore
 
@@ -56,7 +56,7 @@ def _cells(
 ) -> list[Cell]:
     """Put records together with their fact rows; texts are read when they are asked for."""
     ids = [record.cell_id for record in records]
-    rows = fact_rows([tables[i] for i in ids], [partial(store.fact_table, i) for i in ids])
+    rows = fact_tables([tables[i] for i in ids], [partial(store.fact_table, i) for i in ids])
     return [Cell(*pair) for pair in zip(records, rows, strict=True)]
 
 
