@@ -70,9 +70,9 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
 
 def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
     """Write the report, print its table and where its files are."""
-    from bench.report.helper_processes import helper_processes
+    from bench.report.parallel import report_processes
 
-    with helper_processes(out) as processes:
+    with report_processes(out) as processes:  # started before this one imports what takes long
         from bench.report.tables.terminal import terminal_table
         from bench.report.write import write_report
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,9 @@ from bench import ROOT
 from bench.config.options import Executor, RunOptions
 from bench.models.loading import DType
 from tasks.errors import UsageError
+
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may use."""
 
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
 
@@ -70,6 +75,15 @@ def _may_have_cuda() -> bool:
     """Return False where no driver of a GPU is there: torch takes seconds to import."""
     drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     return not sys.platform.startswith("linux") or any(Path(path).exists() for path in drivers)
+
+
+def cores() -> int:
+    """Return how many cores this process may use; a container may be given less than it sees."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with suppress(OSError, ValueError):  # without a limit the file says "max"
+        quota, period = (CONTAINER / "cpu.max").read_text().split()
+        here = min(here or 1, math.ceil(int(quota) / int(period)))
+    return here or 1
 
 
 def provenance(compute: Compute) -> dict[str, Any]:

@@ -9,22 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.helper_processes import HelperProcess
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.leaderboard.load import load
+from bench.report.leaderboard.load import BoardSource
 from bench.report.leaderboard.study_links import Study, found_studies
-from bench.report.parts import Wanted
+from bench.report.parallel import SectionTexts, bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
 from bench.report.tables.latex import leaderboard_tex
 from bench.report.tables.limits import AUTO, Drawing, left_out
 from bench.report.tables.markdown import leaderboard_markdown
-from bench.report.tables.section_texts import Texts
-from bench.report.undisturbed import undisturbed
 from bench.store.store import DamagedRowsError
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
     from bench.report.plots import Plot
 
 
@@ -45,7 +44,7 @@ def write_report(
     folder: Path,
     reference: str | None = None,
     wanted_plots: str = AUTO,
-    processes: Sequence[HelperProcess] = (),
+    processes: ProcessPoolExecutor | None = None,
 ) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
@@ -55,14 +54,14 @@ def write_report(
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
-        processes: That help, see `helper_processes`.
+        processes: That help, see `report_processes`.
 
     Raises:
         UsageError: The folder holds no cells or none of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
-    with undisturbed():
-        shown = _shown(Wanted(folder, reference), wanted_plots, processes)
+    with bulk_settings():
+        shown = _shown(BoardSource(folder, reference), wanted_plots, processes)
         try:
             return _written(folder, shown)
         except OSError as error:
@@ -92,27 +91,26 @@ class _Shown:
     """What needs the texts of facts, and the leaderboard that it was made of."""
 
     board: Leaderboard
-    texts: Mapping[str, Texts]
+    texts: Mapping[str, SectionTexts]
     plots: list[Plot]
     studies: tuple[Study, ...]
     page: str
     left_out: str
 
 
-def _shown(wanted: Wanted, wanted_plots: str, processes: Sequence[HelperProcess]) -> _Shown:
+def _shown(source: BoardSource, wanted_plots: str, processes: ProcessPoolExecutor | None) -> _Shown:
     """Load a folder and draw it; a cell whose texts turn out to be damaged does not count."""
-    studies = found_studies(wanted.folder)
+    studies = found_studies(source.folder)
     while True:
         try:
-            loaded = load(wanted, processes)
-            board, texts = loaded.board, loaded.texts
+            board, texts = load_rendered(source, processes)
             lacking = left_out(board, wanted_plots)
             plots = _drawn(board, wanted_plots)
             drawn = {plot.section.title for plot in plots if plot.section}
             ready = {title: texts[title].html for title in texts if title not in drawn}
             page = leaderboard_html(board, plots, studies, lacking, ready)
         except DamagedRowsError as error:
-            wanted = replace(wanted, without={**wanted.without, error.cell_id: str(error)})
+            source = replace(source, damaged={**source.damaged, error.cell_id: str(error)})
         else:
             return _Shown(board, texts, plots, studies, page, lacking)
 
