@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.cli import main
-from bench.report.amounts import parse_memory, parse_share
+from bench.cli.recommend import parse_memory, parse_share
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.recommend import Limits, recommendations
 from bench.store.records import Phase, PhaseName
