@@ -141,7 +141,7 @@ def leaderboard_html(
             overall=_overall(board),
             explorer=explorer_of(board),
             across=[_embedded(plot) for plot in plots if plot.section is None],
-            studies=[PageStudy(study, _address(study.svg)) for study in studies],
+            studies=[PageStudy(study, _source(study.picture, study.image)) for study in studies],
             problems=remarks.problems(board),
             reading=remarks.reading(),
         )
@@ -236,11 +236,12 @@ def _overall(board: Leaderboard) -> PageLines | None:
 
 
 def _embedded(plot: Plot) -> PagePlot:
-    return PagePlot(plot.title, plot.kind.caption, _address(plot.svg))
+    return PagePlot(plot.title, plot.kind.caption, _source(".svg", plot.svg))
 
 
-def _address(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+def _source(name: str, image: bytes) -> str:
+    kind = "png" if name.endswith(".png") else "svg+xml"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _examples(row: Row) -> RowExamples:
