@@ -15,6 +15,7 @@ from bench.planning.candidates import is_tuned, methods_of
 from bench.planning.planned_cell import cell_id
 from bench.planning.tuning import Trial, best_trial, edges, shown, trial_of
 from bench.store.records import CellSpec, Status, Tuned
+from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import make_cell, make_forgetting, make_spec
 
@@ -190,11 +191,10 @@ IDS = {1e-3: "67b74724b759c9c5", 1e-5: "b950d3149798b9ef", 0.1: "b5a915a8e0d6494
 def test_ids_of_cells_that_are_not_tuned_stay():
     assert {rate: cell_id(make_spec(learning_rate=rate)) for rate in IDS} == IDS
     assert "tuned" not in make_spec().model_dump_json()
-    committed = sorted((ROOT / "results" / "example").glob("**/cells/*.json"))
+    packed = (ROOT / "results" / "example").glob("**/cells.parquet")
+    committed = [r for path in packed for r in ResultsStore(path.parent).records().records]
     assert len(committed) > 20
-    for path in committed:
-        spec = CellSpec.model_validate(json.loads(path.read_text())["spec"])
-        assert cell_id(spec) == path.stem
+    assert all(cell_id(record.spec) == record.cell_id for record in committed)
 
 
 @given(st.permutations(["lr", "r", "epochs"]).map(tuple))
