@@ -62,9 +62,9 @@ def test_the_page_escapes_all_that_a_model_or_file_says(tmp_path):
 def test_intervals_are_drawn_to_scale():
     column = Column("reliability", "↑", lambda row: Shown(""), (0, 1))
     estimate = Estimate(0.5, Interval(0.25, 0.75, IntervalKind.FACTS))
-    bar = interval_bar(column, Shown("50", 0.5, estimate))
+    bar = interval_bar(Shown("50", 0.5, estimate), column)
     assert (bar.left, bar.width, bar.at) == (25, 50, 50)
-    assert interval_bar(column, Shown("-")) is None
+    assert interval_bar(Shown("-"), column) is None
 
 
 def test_examples_are_divided_by_fate():
