@@ -11,10 +11,15 @@ loose files are removed once every packed cell was read back and is equal. `repo
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
-from bench.store.packed import PackedCells, write_packed
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.store.formats import arrow_table
+from bench.store.packed import CELLS, FACTS, PackedCells
 from bench.store.store import ResultsStore
 
 
@@ -39,6 +44,33 @@ def pack(folder: Path) -> int:
     for loose in (store.cells, store.facts):
         shutil.rmtree(loose, ignore_errors=True)
     return len(ids)
+
+
+def write_packed(folder: Path, records: dict[str, bytes], facts: dict[str, pa.Table]) -> None:
+    """Write the two files; what was packed before is replaced.
+
+    Args:
+        folder: The results folder.
+        records: By cell id the JSON of the record.
+        facts: By cell id its fact rows.
+    """
+    ids = sorted(records)
+    texts = [records[cell_id].decode() for cell_id in ids]
+    rows = [
+        facts[cell_id].append_column("cell_id", pa.array([cell_id] * len(facts[cell_id])))
+        for cell_id in ids
+        if len(facts[cell_id])
+    ]
+    no_rows = arrow_table([]).append_column("cell_id", pa.array([], pa.string()))
+    # Facts first: a record that is there has its rows.
+    _write(folder / FACTS, pa.concat_tables([no_rows, *rows], promote_options="default"))
+    _write(folder / CELLS, pa.table({"cell_id": ids, "record": texts}))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(table, staged, compression="zstd", compression_level=19, store_schema=False)
+    os.replace(staged, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, fates
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, answer_changes
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.recipe_notes import TOLD, told
@@ -50,8 +50,9 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
         parts += [_title("phases"), _phases(record), ""]
     parts += [Text(f"warning: {printable(text)}", style="yellow") for text in record.warnings]
     if record.status is Status.DONE:
-        for fate in fates(load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)):
-            parts += _fate(fate)
+        rows = load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)
+        for change in answer_changes(rows):
+            parts += _change(change)
     if record.traceback:
         lines = (printable(line) for line in record.traceback.splitlines())
         parts += [_title("traceback"), *(Text(line, style="dim") for line in lines)]
@@ -138,15 +139,15 @@ def _phases(record: CellRecord) -> Table:
     return table
 
 
-def _fate(fate: AnswerChange) -> list[RenderableType]:
-    title = _title(f"{fate.name}: {fate.count}")
-    title.append(f"  {fate.meaning}", style="dim not bold")
-    if not fate.examples:
+def _change(change: AnswerChange) -> list[RenderableType]:
+    title = _title(f"{change.name}: {change.count}")
+    title.append(f"  {change.meaning}", style="dim not bold")
+    if not change.examples:
         return [title]
-    updates = any(example.old for example in fate.examples)
+    updates = any(example.old for example in change.examples)
     old = ["old answer"] if updates else []
     table = _table("question", "target", *old, "before", "after", "distance")
-    for example in fate.examples:
+    for example in change.examples:
         old = [" | ".join(example.old)] if updates else []
         texts = (example.question, example.target, *old, example.before, example.after)
         shown = (Text(printable(_shortened(text)) or "(empty)", overflow="fold") for text in texts)

@@ -12,9 +12,9 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.store.formats import arrow_table, empty_table, read_parquet
+from bench.store.formats import empty_table, read_parquet
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,35 +86,3 @@ class PackedCells:
             start, count = places.get(cell_id, (row, 0))
             places[cell_id] = (start, count + 1)
         return places
-
-
-def write_packed(folder: Path, records: dict[str, bytes], facts: dict[str, pa.Table]) -> None:
-    """Write the two files; what was packed before is replaced.
-
-    Args:
-        folder: The results folder.
-        records: By cell id the JSON of the record.
-        facts: By cell id its fact rows.
-    """
-    import pyarrow as pa
-
-    ids = sorted(records)
-    texts = [records[cell_id].decode() for cell_id in ids]
-    rows = [
-        facts[cell_id].append_column("cell_id", pa.array([cell_id] * len(facts[cell_id])))
-        for cell_id in ids
-        if len(facts[cell_id])
-    ]
-    no_rows = arrow_table([]).append_column("cell_id", pa.array([], pa.string()))
-    # Facts first: a record that is there has its rows.
-    _write(folder / FACTS, pa.concat_tables([no_rows, *rows], promote_options="default"))
-    _write(folder / CELLS, pa.table({"cell_id": ids, "record": texts}))
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    import pyarrow.parquet as pq
-
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    options: dict[str, Any] = {"compression": "zstd", "compression_level": 19}
-    pq.write_table(table, staged, store_schema=False, **options)
-    os.replace(staged, path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, fates
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, answer_changes
 from bench.report.html.explorer import explorer_of
 from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
@@ -137,7 +137,7 @@ def _environment() -> Environment:
     environment.filters["printable"] = printable
     environment.filters["source"] = _source
     environment.filters["bar"] = interval_bar
-    environment.filters["changes"] = lambda cell: fates(cell.facts.some(EXAMPLE_COLUMNS))
+    environment.filters["changes"] = lambda cell: answer_changes(cell.facts.some(EXAMPLE_COLUMNS))
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 

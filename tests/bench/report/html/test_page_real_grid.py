@@ -10,8 +10,8 @@ import pytest
 
 from bench.report.plots import PLOTS
 from bench.report.write import ReportFiles, write_report
-from bench.store.packed import write_packed
 from bench.store.store import ResultsStore
+from scripts.pack_results import write_packed
 from tests.bench.browser import needs_browser, outcome, steered
 
 EXAMPLE = Path(__file__).parents[4] / "results" / "example"
@@ -45,7 +45,9 @@ out.followed = all("a[href^='#']").map((link) => {
   return location.hash === link.hash && (Math.abs(top) < 2 || atEnd);
 });
 out.addresses = all("a:not([href^='#'])").map((link) => link.getAttribute("href"));
-await Promise.all(all("img").map((image) => image.decode()));
+await new Promise((go) => document.readyState === "complete" ? go() : addEventListener("load", go));
+// decode() of a PNG takes real time, in which the browser's virtual time runs out.
+all("img").forEach((i) => document.createElement("canvas").getContext("2d").drawImage(i, 0, 0));
 out.images = all("img").map((i) => [i.src.slice(0, 5), i.naturalWidth > 0, i.alt !== ""]);
 out.wide = wide();
 """
