@@ -97,8 +97,9 @@ def report_processes(
             # Some systems have no semaphores, or no room for another process.
             with suppress(OSError, NotImplementedError, ImportError, BrokenProcessPool):
                 starting = ProcessPoolExecutor(count, get_context("spawn"), _prepare, (folder,))
-                for _ in range(count):
-                    starting.submit(int)  # each starts a process
+                with _blocked_interrupts():
+                    for _ in range(count):
+                        starting.submit(int)  # each starts a process
                 pool = starting
         yield pool
     finally:
@@ -160,6 +161,22 @@ def bulk_settings() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that are started meanwhile never hear of it.
+
+    It ends this process, which ends them, instead of a traceback from each.
+    """
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _worthwhile(folder: Path) -> int:
@@ -245,7 +262,7 @@ def _render(
 
 def _prepare(folder: Path) -> None:
     """Read all records in another process, while the one that started it reads them too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked already
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what fails is done again, and told, over there
     Thread(target=_end_with_parent, daemon=True).start()
 
