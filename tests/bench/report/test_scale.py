@@ -299,11 +299,13 @@ def test_no_process_is_left_after_an_interruption(tmp_path):
 
 
 SCRIPT = """
+import signal
 import sys
 from multiprocessing import active_children
 from pathlib import Path
 from bench.report.parallel import load_rendered, report_processes
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the shell's background
     with report_processes(Path(sys.argv[1]), 1) as processes:
         from bench.report.leaderboard.load import BoardSource
         {body}
