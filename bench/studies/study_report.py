@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
 from bench.report.tables import format as wording
 from bench.store.store import STUDIES_FOLDER
@@ -135,7 +136,7 @@ def study_markdown(report: StudyReport) -> str:
     if report.failures:
         blocks += ["## Without a result", _bullets(report.failures)]
     if report.command:
-        blocks += ["## Repeat it", f"```sh\n{wording.printable(report.command)}\n```"]
+        blocks += ["## Repeat it", f"```sh\n{safe_text(report.command)}\n```"]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Row, Section
 from bench.report.plots._labels import Named, label_points
 from bench.report.plots._style import Styles, error, new_figure
 from bench.report.tables import format as wording
-from bench.report.tables.format import printable
 from bench.store.records import PhaseName
 
 CAPTION = "What each method cost against what it learned; up and left is better."
@@ -119,6 +119,6 @@ def _named(cost: CostAxis, row: Row, styles: Styles) -> Named:
     return Named(
         x=cost.value(row) or 0.0,
         y=100 * learned.value,
-        name=printable(row.label),
+        name=safe_text(row.label),
         color=styles[row.label].color,
     )
