@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
@@ -23,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench import ROOT
 from bench.models.device import Compute, provenance
-from bench.store.atomic import temporary, write_bytes, write_durably
+from bench.store import atomic
 from methods.identity import syntax_digest
 
 FOLDER = "base"
@@ -76,14 +75,7 @@ class KeptValues:
         """
         value = TypeAdapter(kind).dump_python(kept.value, mode="json")
         content = {"of": list(key), "setting": self._setting, "seconds": kept.seconds}
-        text = json.dumps({**content, "value": value})
-        path = self._path(key)
-        staged = temporary(path)
-        try:
-            write_durably(staged, lambda place: write_bytes(text.encode(), place))
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        atomic.write(self._path(key), json.dumps({**content, "value": value}))
 
     def lock(self, key: Sequence[str]) -> FileLock:
         """Return a lock that one process holds while it computes a value."""
