@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.forgetting.base_state_cache import BaseStates
-from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.preserved_state import undisturbed
 from bench.forgetting.scores import DRIFT_METRIC, ItemScores
 from bench.models.loading import Base
 from bench.store.cost_cache import Shared
@@ -136,7 +136,7 @@ def _key(base: Base) -> tuple[str, ...]:
 def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
     starts = _starts(base, sequences)
-    with quiet(), undisturbed(base.model):
+    with undisturbed(base.model):
         torch.manual_seed(SEED)
         return base.model.generate(
             starts,

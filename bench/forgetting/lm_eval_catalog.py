@@ -10,12 +10,11 @@ import jinja2
 import lm_eval.tasks
 from lm_eval.api.task import ConfigurableTask
 
-from bench.forgetting.hub import hub_or_cache
-from bench.forgetting.lm_eval_local_data import SUFFIXES, Wanted, read_rows
+from bench.forgetting.lm_eval_local_data import SUFFIXES, read_rows
 from bench.forgetting.lm_eval_task import HarnessTask, check_runnable, documents_digest
-from bench.forgetting.preserved_state import quiet
 from tasks.base import DataAccess
 from tasks.errors import UsageError, unknown_name
+from tasks.hub import candidates, hub_or_cache, local_copy
 
 Config = dict[str, Any]
 """lm-eval's own configuration of a task."""
@@ -27,11 +26,10 @@ def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> Ha
     Raises:
         UsageError: No such task, one that cannot be run or paired, or no data; one line.
     """
-    with quiet():
-        config = task_config(name)
-        local = _local(name, config, access)
-        task = local[0] if local else _from_hub(name, config, access)
-        check_runnable(name, task)
+    config = task_config(name)
+    local = _local(name, config, access)
+    task = local[0] if local else _from_hub(name, config, access)
+    check_runnable(name, task)
     if task.config.num_fewshot is None:
         task.set_config("num_fewshot", 0)
     notes, content = local[1] if local else (), documents_digest(task, limit)
@@ -107,10 +105,10 @@ def _refuse_unsupported(name: str, config: Config) -> None:
             raise UsageError(f"lm_eval:{name} {reason}")
 
 
-def _wanted(name: str, config: Config, split: str) -> Wanted:
+def _data_names(name: str, config: Config) -> list[str]:
+    """Return what a task's data may be called: `webqs`, `web_questions`."""
     data_set = str(config.get("dataset_path") or "").rpartition("/")[2]
-    stems = (name, data_set, str(config.get("dataset_name") or ""))
-    return Wanted(tuple(dict.fromkeys(filter(None, stems))), split)
+    return list(dict.fromkeys(filter(None, (name, data_set, config.get("dataset_name")))))
 
 
 def _evaluated_split(config: Config) -> str:
@@ -122,13 +120,14 @@ def _local(
 ) -> tuple[ConfigurableTask, tuple[str, ...]] | None:
     """Build a task on local files, with notes; None where the evaluated split has no file."""
     split = _evaluated_split(config)
-    path = access.data_dir and _wanted(name, config, split).find(access.data_dir)
-    if not access.data_dir or not path:
+    names = _data_names(name, config)
+    path = local_copy(names, split, access.data_dir, SUFFIXES)
+    if path is None:
         return None
     training = str(config.get("fewshot_split") or config.get("training_split") or "train")
     shots = None
     if config.get("num_fewshot") and training != split:
-        shots = _wanted(name, config, training).find(access.data_dir)
+        shots = local_copy(names, training, access.data_dir, SUFFIXES)
     files = {split: path, **({training: shots} if shots else {})}
     notes: tuple[str, ...] = ()
     if config.get("num_fewshot") and not shots and not _carries_samples(config):
@@ -178,14 +177,11 @@ def _from_hub(name: str, config: Config, access: DataAccess) -> ConfigurableTask
             return ConfigurableTask(config=config)
     # Data sets fail in as many ways as there are hosts and formats; all mean the same here.
     except Exception as error:
-        names = _wanted(name, config, _evaluated_split(config)).names
+        names = candidates(_data_names(name, config), _evaluated_split(config))
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         where = f"in {access.data_dir}" if access.data_dir else "without --data-dir"
         raise UsageError(
             f"lm_eval:{name} has no data: none of {', '.join(names)} "
             f"({' '.join(SUFFIXES)}) {where}, and not from the hub "
-            f"({type(error).__name__}: {_first_line(error)})"
+            f"({type(error).__name__}: {reason[:200]})"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]

@@ -14,7 +14,7 @@ from lm_eval.evaluator import evaluate
 from torch import nn
 
 from bench.forgetting.lm_eval_model import SharedPrefixLM
-from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.preserved_state import undisturbed
 from bench.forgetting.scores import ItemScores
 from bench.models.loading import Base
 from tasks.errors import UsageError
@@ -57,7 +57,7 @@ class HarnessTask:
         """Score a model per document by the task's first metric and first filter."""
         label = self.task.config.task
         self.task.set_fewshot_seed(FEW_SHOT_SEED)
-        with quiet(), undisturbed(model):
+        with undisturbed(model):
             view = SharedPrefixLM(base, BATCH_SIZE.get(base.device.type, 16)).around(model)
             found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
         samples = [s for s in found["samples"][label] if s["filter"] == self._filter]
@@ -104,10 +104,11 @@ def knowledge_harness_task(
     spec = harness_spec(name, facts, prompt)
     rows = {"test": Dataset.from_list(list(spec.rows))}
     config = {**spec.config, "custom_dataset": lambda **_: rows}
-    with quiet():
-        task = ConfigurableTask(config=config)
     return HarnessTask(
-        name, task, notes=notes, content=f"facts {facts_digest(facts)} {prompt.digest}"
+        name,
+        ConfigurableTask(config=config),
+        notes=notes,
+        content=f"facts {facts_digest(facts)} {prompt.digest}",
     )
 
 

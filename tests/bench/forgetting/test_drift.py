@@ -75,7 +75,7 @@ def test_virtual_tokens_do_not_shift_the_positions(tiny_base):
     assert scores.items[0] == pytest.approx((p.exp() * (p - q)).sum(-1).mean().item(), rel=1e-3)
 
 
-def test_texts_are_the_same_whatever_the_seed_and_leave_it_alone(tiny_base, capfd):
+def test_texts_are_the_same_whatever_the_seed_and_leave_it_alone(tiny_base, quiet, capfd):
     torch.manual_seed(5)
     first = sample_texts(tiny_base, TEXTS)
     drawn = torch.rand(1)
