@@ -23,6 +23,11 @@ Config = dict[str, Any]
 def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> HarnessTask:
     """Build lm-eval's task `name`; a file in `access.data_dir` is tried before the hub.
 
+    Args:
+        name: As lm-eval calls it: `piqa`.
+        access: Where data may be read from.
+        limit: At most so many documents; None: all.
+
     Raises:
         UsageError: No such task, one that cannot be run or paired, or no data; one line.
     """
@@ -119,6 +124,8 @@ def _local(
     name: str, config: Config, access: DataAccess
 ) -> tuple[ConfigurableTask, tuple[str, ...]] | None:
     """Build a task on local files, with notes; None where the evaluated split has no file."""
+    from datasets import Dataset
+
     split = _evaluated_split(config)
     names = _data_names(name, config)
     path = local_copy(names, split, access.data_dir, SUFFIXES)
@@ -129,16 +136,15 @@ def _local(
     if config.get("num_fewshot") and training != split:
         shots = local_copy(names, training, access.data_dir, SUFFIXES)
     files = {split: path, **({training: shots} if shots else {})}
+    few_shot = config.get("fewshot_config")
+    samples = few_shot.get("samples") if isinstance(few_shot, dict) else None
     notes: tuple[str, ...] = ()
-    if config.get("num_fewshot") and not shots and not _carries_samples(config):
+    if config.get("num_fewshot") and not shots and samples is None:
         notes = (f"lm_eval:{name}: examples in its prompt come from {path.name} itself",)
+    rows = {split: Dataset.from_list(read_rows(file)) for split, file in files.items()}
+    data = {"custom_dataset": lambda **_: rows, "dataset_kwargs": None}
     splits = _splits(config, split, training if shots else None)
-    return _build(path, {**config, **splits, **_data(files)}), notes
-
-
-def _carries_samples(config: Config) -> bool:
-    few_shot = config.get("fewshot_config") or {}
-    return isinstance(few_shot, dict) and few_shot.get("samples") is not None
+    return _build(path, {**config, **splits, **data}), notes
 
 
 def _splits(config: Config, split: str, training: str | None) -> Config:
@@ -152,13 +158,6 @@ def _splits(config: Config, split: str, training: str | None) -> Config:
         "fewshot_split": training or (config.get("test_split") and split),
         "validation_split": None if config.get("test_split") else split,
     }
-
-
-def _data(files: dict[str, Path]) -> Config:
-    from datasets import Dataset
-
-    splits = {split: Dataset.from_list(read_rows(path)) for split, path in files.items()}
-    return {"custom_dataset": lambda **_: splits, "dataset_kwargs": None}
 
 
 def _build(path: Path, config: Config) -> ConfigurableTask:

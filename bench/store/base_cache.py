@@ -59,7 +59,12 @@ class KeptValues:
         return self._asked()
 
     def read(self, key: Sequence[str], kind: Any) -> Kept | None:
-        """Return a value, None where it is absent or unreadable."""
+        """Return a value; None where it is absent or unreadable.
+
+        Args:
+            key: What it is and what it is of.
+            kind: Its type, as pydantic reads it.
+        """
         try:
             stored = json.loads(self._path(key).read_bytes())
             value = TypeAdapter(kind).validate_json(json.dumps(stored["value"]))
@@ -69,6 +74,11 @@ class KeptValues:
 
     def write(self, key: Sequence[str], kind: Any, kept: Kept) -> None:
         """Keep a value.
+
+        Args:
+            key: What it is and what it is of.
+            kind: Its type, as pydantic writes it.
+            kept: The value with its cost.
 
         Raises:
             OSError: It cannot be written.
@@ -87,13 +97,10 @@ class KeptValues:
     def lock_if_free(self, key: Sequence[str]) -> Iterator[bool]:
         """Hold the lock where no other process does; say whether it is held."""
         lock = self.lock(key)
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
         try:
-            yield True
+            yield lock.is_locked
         finally:
             lock.release()
 

@@ -13,6 +13,8 @@ from bench.config.options import build_options
 from bench.models.loading import load_base, resolve_model
 from bench.progress.plain import PlainProgress
 from bench.redaction import HIDDEN, safe_text, without_secrets
+from bench.report.tables import format as wording
+from bench.report.tables.latex import latex
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import fill, make_cell
@@ -93,6 +95,13 @@ def test_a_hub_token_is_in_no_record_and_no_line(tmp_path, monkeypatch, capsys):
     assert TOKEN not in err
     assert "looks-like-no-other" not in err
     assert err.count(HIDDEN) == 4
+
+
+def test_a_hub_token_is_in_no_table_and_no_page(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "looks-like-no-other")
+    for write in (safe_text, wording.markdown, latex):
+        assert "looks-like-no-other" not in write("the model said looks-like-no-other")
+        assert TOKEN not in write(f"the model said {TOKEN}")
 
 
 def test_what_people_read_cannot_steer_their_terminal():
