@@ -156,4 +156,5 @@ def _texts(column: Sequence[str]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return safe_text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    safe = safe_text(text)  # before it is cut, or half a token would not be known as one
+    return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}…"

@@ -96,5 +96,5 @@ def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
 
 def markdown(text: str) -> str:
     """Escape a text for one line or one table cell of GitHub's Markdown."""
-    flat = " ".join(safe_text(part) for part in text.split())
+    flat = safe_text(" ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))
