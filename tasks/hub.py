@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
-import urllib.request
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -159,6 +157,9 @@ def _once(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
 def hub_answers() -> bool:
     """Return whether the hub is allowed and answers, through whatever proxy is set."""
+    import urllib.error
+    import urllib.request
+
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
