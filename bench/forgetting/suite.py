@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -97,6 +98,7 @@ class ForgettingTasks:
         return self._built[content]
 
 
+@dataclass(frozen=True)
 class ForgettingSuite:
     """Forgetting tasks on one base, with which every tuned model is paired.
 
@@ -107,35 +109,32 @@ class ForgettingSuite:
         cache: Keeps the base's scores, with what they cost.
     """
 
-    def __init__(
-        self, tasks: Sequence[ForgettingTask], base: Base, limit: int, cache: CostCache
-    ) -> None:
-        self.tasks = tuple(tasks)
-        self._base = base
-        self._limit = limit
-        self._cache = cache
+    tasks: Sequence[ForgettingTask]
+    base: Base
+    limit: int
+    cache: CostCache
 
     @property
     def shared(self) -> list[Shared[Any]]:
         """What the tasks ask the base for that one process can compute for all."""
-        return [value for task in self.tasks if (value := task.shared(self._base))]
+        return [value for task in self.tasks if (value := task.shared(self.base))]
 
     def base_scores(self, task: ForgettingTask) -> ItemScores:
         """Return the pristine base's scores on a task, measured on first use."""
-        wanted = task.shared(self._base)
+        wanted = task.shared(self.base)
         if wanted is not None and wanted.kind is ItemScores:
-            scores: ItemScores = self._cache.get_shared(wanted)
+            scores: ItemScores = self.cache.get_shared(wanted)
             return scores
         # Nothing pins the items for other processes, or the base wrote them itself.
-        return self._cache.get(
-            ("base score", self._base.name, id(task)),
-            lambda: task.score(self._base, self._base.model),
+        return self.cache.get(
+            ("base score", self.base.name, id(task)),
+            lambda: task.score(self.base, self.base.model),
         )
 
     def measure(self, model: nn.Module) -> list[Forgetting]:
         """Score a model tuned from the base on every task, paired per item with the base."""
         return [
-            compare(self.base_scores(task), task.score(self._base, model), self._limit)
+            compare(self.base_scores(task), task.score(self.base, model), self.limit)
             for task in self.tasks
         ]
 
