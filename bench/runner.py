@@ -146,7 +146,7 @@ def _measure_cell(
     result.update(curve=log.curve, flops=log.flops)
 
     # Here, and not first: by now other workers have done some of it, or will while this one does.
-    bench.measure_base(cell, base, signals, progress)
+    bench.measure_base(cell, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
@@ -159,14 +159,14 @@ def _measure_cell(
             *notes.pop("warnings"),
             *few_steps(cell.spec),
             *halved_batches(result.record),
-            *bench.suite(cell).notes,
+            *(note for task in bench.forgetting_tasks(cell) for note in task.notes),
         ],
         notes=notes,
     )
 
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
-        measured = bench.forgetting(cell, base, model)
+        measured = bench.suite(cell).measure(model)
         result.update(forgetting=[*measured, *_measured_before(cell, measured)])
     if bench.options.save_adapters:
         result.update(adapter_path=_save(cell, attached, bench.options.out))

@@ -14,7 +14,7 @@ import click
 
 from bench.cli.common import DONE, FAILED, INTERRUPTED, WRONG, Commands, Deferred
 from bench.failures import NoSpaceError
-from bench.redaction import for_people
+from bench.redaction import safe_text
 from tasks.errors import UsageError
 
 _COMMANDS = (
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(line: str) -> int:
-    click.echo(f"error: {for_people(' '.join(line.split()))}", err=True)
+    click.echo(f"error: {safe_text(' '.join(line.split()))}", err=True)
     return WRONG
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.evaluation.metrics import metric_table
 from bench.models.loading import EMBEDDED
-from bench.redaction import for_people
+from bench.redaction import safe_text
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
@@ -92,6 +92,6 @@ def print_rows(
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
-        table.add_row(*(escape(for_people(cell)) for cell in row))
+        table.add_row(*(escape(safe_text(cell)) for cell in row))
     console.print(table if table.row_count else "none")
     console.print()

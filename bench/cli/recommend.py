@@ -42,15 +42,15 @@ def recommend(budget_memory: str | None, max_forgetting: str | None, out: Path) 
     memory = None if budget_memory is None else parse_memory(budget_memory, "--budget-memory")
     share = None if max_forgetting is None else parse_share(max_forgetting, "--max-forgetting")
 
+    from bench.redaction import safe_text
     from bench.report.leaderboard.load import load_leaderboard
     from bench.report.recommend import Limits, recommendations
-    from bench.report.tables.format import printable
 
     board = load_leaderboard(out)
     for line in recommendations(board, Limits(memory, share)):
-        click.echo(printable(line))
+        click.echo(safe_text(line))
     for problem in board.problems:
-        click.echo(printable(f"not counted: {problem}"), err=True)
+        click.echo(safe_text(f"not counted: {problem}"), err=True)
 
 
 def parse_memory(text: str, option: str) -> int:

@@ -51,7 +51,7 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
 
     quiet_libraries()
     from bench.execution.run import run_grid
-    from bench.progress.base import open_progress
+    from bench.progress import open_progress
 
     with closing(open_progress()) as progress:
         outcome = run_grid(options, progress)

@@ -99,7 +99,7 @@ def _run(options: _Options, load: Callable[[], _Run[_Options]]) -> StudyReport:
     from bench.libraries import quiet_libraries
 
     quiet_libraries()
-    from bench.progress.base import open_progress
+    from bench.progress import open_progress
 
     with closing(open_progress()) as progress:
         return load()(options, progress)

@@ -56,7 +56,7 @@ class BaseSignals:
     @property
     def before(self) -> Responses:
         """What the pristine base says about the facts."""
-        return self._cache.shared(self.responses)
+        return self._cache.get_shared(self.responses)
 
     @property
     def distance(self) -> Tensor:
@@ -83,7 +83,7 @@ class BaseSignals:
     @property
     def knowledge(self) -> tuple[KnowledgeCategory, ...]:
         """What the base knows of each fact, greedily and sampled."""
-        return self._cache.shared(self.sampled_knowledge)
+        return self._cache.get_shared(self.sampled_knowledge)
 
     @property
     def responses(self) -> Shared[Responses]:

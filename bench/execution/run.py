@@ -22,7 +22,7 @@ from bench.models.device import Compute, compute_of
 from bench.models.device_map import check_device_map
 from bench.planning.candidates import is_tuned
 from bench.planning.grid import plan_grid
-from bench.planning.notices import forgetting_notes, opening_notes, stage_notes
+from bench.planning.notices import opening_notes, stage_notes
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, Status
@@ -142,7 +142,7 @@ class _Stages:
         from bench.execution.queue import Work  # takes seconds, which workers spend instead
 
         bench = self._bench
-        for line in forgetting_notes(todo, bench):
+        for line in bench.forgetting_notes(todo):
             self.progress.note(line)
         return Work(bench, self.store, claims, self.progress)
 

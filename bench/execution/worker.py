@@ -22,7 +22,6 @@ from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
 from bench.libraries import quiet_libraries
 from bench.planning.grid import find_cells
-from bench.planning.notices import forgetting_notes
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Silent
 from bench.store.store import ResultsStore
@@ -122,7 +121,7 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         bench = CellContext(options, compute, progress.note)
         work = Work(bench, store, claims, progress)
         cells = _cells(job, options, store)
-        for line in forgetting_notes(cells, bench):
+        for line in bench.forgetting_notes(cells):
             tell(Message(kind=Kind.CAUTION, text=line))
         work.run(_in_turn(cells, job.number), wait=job.wait)
 

@@ -47,19 +47,24 @@ class BaseStates:
         """Return a pristine base's logits on a batch of texts, bit for bit those of `run`.
 
         Args:
-            number: Of the batch.
+            number: The batch's, under which its states are kept.
             model: The base, always the same one.
-            run: Runs it on the batch.
+            run: Runs the base on the batch.
         """
         if not _applies(model):
             return run()
         head = model.get_output_embeddings()
         if number in self._states:
             return self.again(head, self._states[number])
-        logits, states = _watched(head, run)
+        given: list[Tensor] = []
+        handle = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            logits = run()
+        finally:
+            handle.remove()
         # Caps and scales behind the head, as in Gemma 2, are found by measuring, not by name.
-        if states is not None and torch.equal(self.again(head, states), logits):
-            self._states[number] = states.clone()
+        if len(given) == 1 and torch.equal(self.again(head, given[0]), logits):
+            self._states[number] = given[0].clone()
         return logits
 
     def again(self, head: nn.Module, states: Tensor) -> Tensor:
@@ -71,14 +76,3 @@ class BaseStates:
 def _applies(model: Any) -> bool:
     whole = model.get_output_embeddings() is not None and not is_divided(model)
     return whole and enabled(Optimization.BASE_STATES)
-
-
-def _watched(head: nn.Module, run: Callable[[], Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Run a model once; return its logits and what its head was given, if it was called once."""
-    given: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    try:
-        logits = run()
-    finally:
-        handle.remove()
-    return logits, given[0] if len(given) == 1 else None

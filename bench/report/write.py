@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from bench.report.tables.csv import leaderboard_csv
 from bench.report.tables.latex import leaderboard_tex
 from bench.report.tables.limits import AUTO, Drawing, left_out
 from bench.report.tables.markdown import leaderboard_markdown
+from bench.store import atomic
 from bench.store.store import DamagedRowsError
 from tasks.errors import UsageError
 
@@ -75,12 +75,12 @@ def _written(folder: Path, shown: _Shown) -> ReportFiles:
     tables = leaderboard_markdown(board, shown.studies, {t: texts[t].markdown for t in texts})
     return ReportFiles(
         board=board,
-        csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
-        markdown=_write(folder / "leaderboard.md", tables),
-        tex=_write(
+        csv=atomic.write(folder / "leaderboard.csv", leaderboard_csv(board)),
+        markdown=atomic.write(folder / "leaderboard.md", tables),
+        tex=atomic.write(
             folder / "leaderboard.tex", leaderboard_tex(board, {t: texts[t].tex for t in texts})
         ),
-        html=_write(folder / "leaderboard.html", shown.page),
+        html=atomic.write(folder / "leaderboard.html", shown.page),
         plots=_write_plots(folder / "plots", shown.plots),
         left_out=shown.left_out,
     )
@@ -129,8 +129,8 @@ def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
     names = _names([f"{plot.kind.name}-{plot.title}" for plot in plots])
     written = []
     for name, plot in zip(names, plots, strict=True):
-        written.append(_write(folder / f"{name}.png", plot.png))
-        written.append(_write(folder / f"{name}.svg", plot.svg))
+        written.append(atomic.write(folder / f"{name}.png", plot.png))
+        written.append(atomic.write(folder / f"{name}.svg", plot.svg))
     _remove(set(folder.glob("*-*.[ps][nv]g")) - set(written))
     return tuple(written)
 
@@ -154,11 +154,3 @@ def _names(titles: Sequence[str]) -> list[str]:
         name = re.sub(r"[^a-z0-9.]+", "-", title.casefold().replace(" on ", " ")).strip("-.")[:120]
         names[name if name not in names else f"{name}-{len(names)}"] = None
     return list(names)
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    staged.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(staged, path)
-    return path

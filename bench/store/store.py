@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from bench.store.atomic import flush_folder, temporary, write_bytes, write_durably
+from bench.store import atomic
 from bench.store.formats import (
     VERSION_WITHIN,
     CellSummary,
@@ -86,17 +86,7 @@ class ResultsStore:
         Raises:
             UsageError: It cannot; one line says why.
         """
-        try:
-            for folder in (self.cells, self.facts):
-                folder.mkdir(parents=True, exist_ok=True)
-                probe = temporary(folder / "probe")
-                probe.write_bytes(b"")
-                probe.unlink()
-        except OSError as error:
-            raise UsageError(
-                f"cannot write results to '{self.folder}': {error.strerror}; "
-                "give a writable folder with --out"
-            ) from error
+        atomic.ensure_writable(self.folder, self.cells, self.facts)
 
     def refuse_newer(self) -> None:
         """Leave a folder alone that a newer program wrote to.
@@ -125,18 +115,16 @@ class ResultsStore:
         facts, cell = Path(self._facts_path(cell_id)), Path(self._cell_path(cell_id))
         for folder in (self.cells, self.facts):
             folder.mkdir(parents=True, exist_ok=True)
-        staged_facts, staged_cell = temporary(facts), temporary(cell)
-        try:
-            write_durably(staged_facts, lambda path: write_parquet(rows, path))
-            write_durably(staged_cell, lambda path: write_bytes(content, path))
+        with atomic.draft(facts) as staged_facts, atomic.draft(cell) as staged_cell:
+            write_parquet(rows, staged_facts)
+            staged_cell.write_bytes(content)
+            for path in (staged_facts, staged_cell):
+                atomic.flush(path)
             cell.unlink(missing_ok=True)
             os.replace(staged_facts, facts)
             os.replace(staged_cell, cell)
-        finally:
-            staged_facts.unlink(missing_ok=True)
-            staged_cell.unlink(missing_ok=True)
-        flush_folder(self.facts)
-        flush_folder(self.cells)
+        for folder in (self.facts, self.cells):
+            atomic.flush(folder)
 
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record, or None where it is absent or unreadable."""

@@ -9,10 +9,10 @@ from typing import TypedDict
 
 import numpy as np
 
+from bench.redaction import safe_text
 from bench.report.html.answer_changes import CHANGE_COLUMNS, CHANGES, change_numbers
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
-from bench.report.tables.format import printable
 
 MOST_ANSWERS = 20_000
 """So many keep the page below a few MB; which cells are left out is said."""
@@ -156,4 +156,5 @@ def _texts(column: Sequence[str]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    safe = safe_text(text)  # before it is cut, or half a token would not be known as one
+    return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}…"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.redaction import safe_text
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, answer_changes
 from bench.report.html.explorer import explorer_of
 from bench.report.leaderboard.board import Leaderboard, Section
@@ -19,7 +20,6 @@ from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, Shown, cost_columns, quality_columns
-from bench.report.tables.format import printable
 from bench.report.tables.limits import (
     PAGE_ROWS,
     drawn_remark,
@@ -134,7 +134,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["printable"] = printable
+    environment.filters["printable"] = safe_text
     environment.filters["source"] = _source
     environment.filters["bar"] = interval_bar
     environment.filters["changes"] = lambda cell: answer_changes(cell.facts.some(EXAMPLE_COLUMNS))

@@ -11,9 +11,9 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.redaction import safe_text
 from bench.report.plots._style import Styles, error
 from bench.report.statistics.intervals import Estimate
-from bench.report.tables.format import printable
 
 _ANGLES = (30, 150, 330, 210, 90, 270, 0, 180)
 _RADII = (9, 16, 26, 38, 52, 68, 86, 106)
@@ -66,7 +66,7 @@ def mark_method(
         alpha=0.9,
         zorder=3,
     )
-    return Named(across, 100 * learned.value, printable(label), style.color)
+    return Named(across, 100 * learned.value, safe_text(label), style.color)
 
 
 class _Box(NamedTuple):

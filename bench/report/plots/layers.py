@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.recipe_notes import Choices, choices_of, cut_text
 from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
-from bench.report.tables.format import printable
 from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 
@@ -46,7 +46,7 @@ class Shared:
         """The rows' names, the first few of many."""
         shown = ", ".join(self.names[:_NAMES_AT_MOST])
         more = len(self.names) - _NAMES_AT_MOST
-        return printable(shown + (f" and {more} more" if more > 0 else ""))
+        return safe_text(shown + (f" and {more} more" if more > 0 else ""))
 
 
 def draw(section: Section, styles: Styles) -> Figure | None:

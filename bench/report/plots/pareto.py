@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
 from bench.report.plots._labels import Named, label_points, mark_method
 from bench.report.plots._style import Styles, ends, error, new_figure
 from bench.report.statistics.intervals import Estimate
-from bench.report.tables.format import printable
 
 _ROOM = 0.12
 _BELOW_ZERO = 4.0
@@ -98,14 +98,14 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[N
     ]
     axes.margins(x=0.2)
     unit = "nats per token" if task == DRIFT else "percentage points lost"
-    axes.set_xlabel(f"{printable(task)}: {unit} (less is better)")
+    axes.set_xlabel(f"{safe_text(task)}: {unit} (less is better)")
     if task == DRIFT:
         axes.set_xlim(left=0)
         axes.set_title("drift from the base", loc="left")
     else:
         axes.axvline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
         base = 100 * next(p.row.forgetting[task].base for p in points)
-        axes.set_title(f"{printable(task)}, base {base:.0f} %", loc="left")
+        axes.set_title(f"{safe_text(task)}, base {base:.0f} %", loc="left")
     _front_line(axes, front(points), scale)
     return named
 

@@ -167,7 +167,7 @@ def runner(monkeypatch, tmp_path):
         return cli.main(["run", "--out", str(tmp_path / "results"), *arguments])
 
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
-    monkeypatch.setattr("bench.progress.base.open_progress", Silent)
+    monkeypatch.setattr("bench.progress.open_progress", Silent)
     monkeypatch.setattr("bench.cli.run.print_report", lambda out, reference: print("the table"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield run, got

@@ -108,7 +108,7 @@ def study(monkeypatch, tmp_path):
         return cli.main(["study", "placement", "--out", str(tmp_path), *arguments])
 
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
-    monkeypatch.setattr("bench.progress.base.open_progress", Silent)
+    monkeypatch.setattr("bench.progress.open_progress", Silent)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield run, got
     for number, handler in handlers.items():

@@ -11,8 +11,10 @@ import torch
 from bench import cli
 from bench.config.options import build_options
 from bench.models.loading import load_base, resolve_model
-from bench.progress.base import PlainProgress
-from bench.redaction import HIDDEN, for_people, without_secrets
+from bench.progress.plain import PlainProgress
+from bench.redaction import HIDDEN, safe_text, without_secrets
+from bench.report.tables import format as wording
+from bench.report.tables.latex import latex
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import fill, make_cell
@@ -95,6 +97,15 @@ def test_a_hub_token_is_in_no_record_and_no_line(tmp_path, monkeypatch, capsys):
     assert err.count(HIDDEN) == 4
 
 
+def test_a_hub_token_is_in_no_table_and_no_page(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "looks-like-no-other")
+    for write in (safe_text, wording.markdown, latex):
+        assert "looks-like-no-other" not in write("the model said looks-like-no-other")
+        assert TOKEN not in write(f"the model said {TOKEN}")
+
+
 def test_what_people_read_cannot_steer_their_terminal():
-    assert for_people("a\x1b[2Jb\u202ec\r\nd") == "a\\x1b[2Jb\\u202ec\\r\nd"
-    assert for_people("Zürich · 東京") == "Zürich · 東京"
+    steering = "a\x1b[2Jb\u202ec\r\nd"
+    assert safe_text(steering, breaks=True) == "a\\x1b[2Jb\\u202ec\\r\nd"
+    assert safe_text(steering) == "a\\x1b[2Jb\\u202ec\\r\\nd"
+    assert safe_text("Zürich · 東京") == "Zürich · 東京"

@@ -188,17 +188,17 @@ def test_a_truncated_file_is_told_set_aside_and_its_cell_runs_again(options, kin
 
 def test_a_full_disk_ends_the_run_with_one_line_and_finished_cells_stay(options, monkeypatch):
     chosen = options(seeds="0-2")
-    durable = store_module.write_durably
+    whole = store_module.write_parquet
     written = []
 
-    def fill(path, write):
+    def fill(rows, path):
         written.append(path)
-        if len(written) > 2:  # the second cell's fact rows
+        if len(written) > 1:  # the second cell's
             path.write_bytes(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        durable(path, write)
+        whole(rows, path)
 
-    monkeypatch.setattr(store_module, "write_durably", fill)
+    monkeypatch.setattr(store_module, "write_parquet", fill)
     with pytest.raises(NoSpaceError, match="finished cells are kept; make room") as caught:
         run_grid(chosen, Silent())
     assert "\n" not in str(caught.value)
@@ -207,7 +207,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_finished_cells_stay(options,
     assert found.problems == ()
     assert not list(chosen.out.rglob("*.tmp"))
     assert not list(chosen.out.glob("claims/*.json"))
-    monkeypatch.setattr(store_module, "write_durably", durable)
+    monkeypatch.setattr(store_module, "write_parquet", whole)
     assert run_grid(chosen, Silent()).ran == 2
 
 

@@ -16,7 +16,7 @@ from bench.config.options import build_options
 from bench.execution.leases import Claims
 from bench.execution.run import run_grid
 from bench.planning.grid import plan_grid
-from bench.progress.base import PlainProgress
+from bench.progress.plain import PlainProgress
 from bench.store.store import ResultsStore
 
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,7 @@ from bench.execution.messages import Kind, Message
 from bench.execution.pool import WorkerPool
 from bench.execution.worker_process import import_path, opened
 from bench.models.device import Compute
-from bench.progress.base import PlainProgress
+from bench.progress.plain import PlainProgress
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 

@@ -5,8 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.progress.base import PlainProgress, Silent, TimeLeft, duration, open_progress
+from bench.progress import open_progress
+from bench.progress.base import Silent, TimeLeft, duration
 from bench.progress.live import LiveProgress
+from bench.progress.plain import PlainProgress
 
 
 class Clock:
@@ -45,14 +47,14 @@ def test_plain_lines_tell_phases_and_are_rare_within_them():
         "[1/2] train, 30 steps",
         "[1/2] train 10/30, loss 0.100, about 20 s left for this phase",
         "[1/2] train 20/30, loss 0.050, about 10 s left for this phase",
-        "[1/2] train 30/30, loss 0.033, about 0 s left for this phase",
+        "[1/2] train 30/30, loss 0.033",
         "[1/2] done in 30 s: reliability 0.90",
         "[2/2] method2 · countries, about 30 s left for the grid",
         "[2/2] prepare",
         "[2/2] train, 30 steps",
         "[2/2] train 10/30, loss 0.100, about 20 s left for this phase",
         "[2/2] train 20/30, loss 0.050, about 10 s left for this phase",
-        "[2/2] train 30/30, loss 0.033, about 0 s left for this phase",
+        "[2/2] train 30/30, loss 0.033",
         "[2/2] done in 30 s: reliability 0.90",
         "a word",
         "of warning",
@@ -141,7 +143,7 @@ def test_the_live_display_names_cell_phase_step_and_loss():
     live.close()
     two_cells(LiveProgress(console), clock)
     assert not live._bars.live.is_started
-    assert "failed corda[mode=ipm] · countries in 0 s: no [such] thing" in stream.getvalue()
+    assert "failed corda[mode=ipm] · countries in 0.0 s: no [such] thing" in stream.getvalue()
 
 
 def test_a_grid_without_work_puts_up_no_display():
@@ -170,7 +172,15 @@ def test_time_left_is_unknown_until_it_can_be_known():
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
+    [
+        (None, "-"),
+        (0.42, "0.4 s"),
+        (9.97, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_durations_for_people(seconds, written):
     assert duration(seconds) == written

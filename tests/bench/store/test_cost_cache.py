@@ -69,32 +69,32 @@ def test_what_a_value_is_made_of_is_charged_once(order):
 
 def test_another_process_reads_what_one_has_computed_and_is_charged_for_it(kept):
     compute = Counted("Île-de-France\n")
-    CostCache(kept()).shared(wanted(compute))
+    CostCache(kept()).get_shared(wanted(compute))
     second = CostCache(kept())
     started = time.perf_counter()
-    assert second.shared(wanted(compute)) == "Île-de-France\n"
+    assert second.get_shared(wanted(compute)) == "Île-de-France\n"
     assert time.perf_counter() - started < SLOW / 2
     assert compute.calls == 1
     assert second.saved == pytest.approx(SLOW, abs=0.1)
-    second.shared(wanted(compute))
+    second.get_shared(wanted(compute))
     assert second.saved == pytest.approx(SLOW, abs=0.1), "once"
 
 
 def test_a_value_of_something_else_or_in_another_setting_is_another(kept):
     compute = Counted()
-    CostCache(kept()).shared(wanted(compute, "countries"))
-    CostCache(kept()).shared(wanted(compute, "elements"))
-    CostCache(kept(threads=1)).shared(wanted(compute, "countries"))
+    CostCache(kept()).get_shared(wanted(compute, "countries"))
+    CostCache(kept()).get_shared(wanted(compute, "elements"))
+    CostCache(kept(threads=1)).get_shared(wanted(compute, "countries"))
     assert compute.calls == 3
 
 
 def test_a_damaged_value_is_computed_again(kept, tmp_path):
     compute = Counted()
-    CostCache(kept()).shared(wanted(compute))
+    CostCache(kept()).get_shared(wanted(compute))
     [path] = (tmp_path / "base").glob("*.json")
     for damage in (path.read_bytes()[:-4], b"", b"[]", b'{"value": 3, "seconds": 1}'):
         path.write_bytes(damage)
-        assert CostCache(kept()).shared(wanted(compute)) == "value"
+        assert CostCache(kept()).get_shared(wanted(compute)) == "value"
     assert compute.calls == 5
     assert not list((tmp_path / "base").glob("*.tmp"))
 
@@ -103,7 +103,7 @@ def test_processes_that_need_a_value_together_compute_it_once(kept):
     compute, found = Counted(), []
     caches = [CostCache(kept()) for _ in range(3)]
     threads = [
-        threading.Thread(target=lambda c=cache: found.append(c.shared(wanted(compute))))
+        threading.Thread(target=lambda c=cache: found.append(c.get_shared(wanted(compute))))
         for cache in caches
     ]
     for thread in threads:
@@ -116,7 +116,7 @@ def test_processes_that_need_a_value_together_compute_it_once(kept):
 def test_waiting_for_another_process_is_no_part_of_the_cost(kept):
     cache = CostCache(kept())
     with kept().lock(("answers",)):
-        waiting = threading.Thread(target=lambda: cache.shared(wanted(Counted())))
+        waiting = threading.Thread(target=lambda: cache.get_shared(wanted(Counted())))
         started = time.perf_counter()
         waiting.start()
         time.sleep(3 * SLOW)
@@ -134,7 +134,7 @@ def test_preparing_leaves_to_another_process_what_it_is_at(kept):
     cache.prepare(wanted(compute))
     cache.prepare(wanted(compute))
     assert (compute.calls, cache.saved) == (1, 0)
-    assert cache.shared(wanted(compute)) == "value"
+    assert cache.get_shared(wanted(compute)) == "value"
     assert cache.saved == pytest.approx(SLOW, abs=0.1), "charged where it is used"
     CostCache(kept()).prepare(wanted(compute))
     assert compute.calls == 1
@@ -152,10 +152,10 @@ def test_a_value_that_fails_fails_for_its_cell_alone(kept):
     failing, compute, cache = Counted(fails=True), Counted(), CostCache(kept())
     for _ in range(2):
         with pytest.raises(RuntimeError, match="no value"):
-            cache.shared(wanted(failing))
+            cache.get_shared(wanted(failing))
     with pytest.raises(RuntimeError, match="no value"):
         cache.prepare(wanted(failing))
-    assert cache.shared(wanted(compute)) == "value"
+    assert cache.get_shared(wanted(compute)) == "value"
 
 
 def test_without_the_shortcut_each_process_computes(kept, tmp_path):
@@ -164,7 +164,7 @@ def test_without_the_shortcut_each_process_computes(kept, tmp_path):
         for _ in range(2):
             cache = CostCache(kept())
             cache.prepare(wanted(compute))
-            cache.shared(wanted(compute))
+            cache.get_shared(wanted(compute))
     assert compute.calls == 2
     assert not (tmp_path / "base").exists()
 
@@ -189,8 +189,8 @@ RESPONSES = Responses(
     ],
 )
 def test_what_is_measured_of_a_base_comes_back_bit_for_bit(kept, value, kind):
-    first = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
-    again = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    first = CostCache(kept()).get_shared(Shared(("value",), lambda: value, kind))
+    again = CostCache(kept()).get_shared(Shared(("value",), lambda: value, kind))
     assert first is value
     assert again == value
     assert type(again) is type(value)
