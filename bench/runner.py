@@ -29,8 +29,8 @@ from bench.failures import (
     no_space,
     time_limit,
 )
-from bench.models.device import provenance
 from bench.models.loading import Base
+from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress

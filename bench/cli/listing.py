@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.models.loading import EMBEDDED
+from bench.models.registry import EMBEDDED
 from bench.redaction import for_people
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.execution.parallelism import cores, threads_asked
+from bench.execution.parallelism import threads_asked
 from bench.execution.worker_process import import_path
 from bench.failures import first_line
+from bench.models.device import cores
 from tasks.errors import UsageError
 
 OBJECT_STORE_BYTES = 80 * 2**20

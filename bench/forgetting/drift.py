@@ -102,7 +102,7 @@ class Drift:
         states = self._states_of(base)
         with undisturbed(base.model):
             for number, texts_now in enumerate(_batches(base, texts)):
-                states.prepare(number, base.model, partial(_run, base.model, texts_now))
+                states.prepare(number, base, partial(_run, base.model, texts_now))
         return OwnTexts(texts.tolist(), states.packed())
 
     def _divergences(self, base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
@@ -111,7 +111,7 @@ class Drift:
         with undisturbed(model), undisturbed(base.model):
             for number, texts_now in enumerate(_batches(base, texts)):
                 tuned = _logits(model, texts_now)
-                pristine = states.logits(number, base.model, partial(_run, base.model, texts_now))
+                pristine = states.logits(number, base, partial(_run, base.model, texts_now))
                 pairs = zip(pristine[:, -TOKENS:], tuned, strict=True)
                 divergences += [_mean_divergence(p, q) for p, q in pairs]
         return tuple(divergences)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.inference.lm_head import takes
+from bench.models.capabilities import takes
+from bench.models.unwrap import unwrap
 from methods.layer_deviation import Norm, deviation, semantic_bases
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -131,8 +132,7 @@ def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
     The final norm is the one whose output is the last hidden state: found by measuring, since
     each architecture has its own name for it.
     """
-    wrapped: Any = model
-    inner = wrapped.get_base_model() if hasattr(model, "get_base_model") else wrapped
+    inner = unwrap(model)
     layers = decoder_layers(inner)[0]
     seen: list[_Leaf] = []
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.inference.lm_head import logits_at, takes
-from bench.inference.prefix_cache import Prefix, has_virtual_tokens, usable_prefix
+from bench.inference.lm_head import logits_at
+from bench.inference.prefix_cache import Prefix, usable_prefix
+from bench.models.capabilities import has_virtual_tokens, takes
 
 
 def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) -> Tensor:

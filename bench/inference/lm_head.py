@@ -6,12 +6,12 @@ the head by hand would skip.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.models.capabilities import takes
 from bench.models.device_map import is_divided
 from bench.optimizations import Optimization, enabled
 
@@ -38,9 +38,3 @@ def last_logits(model: nn.Module, **inputs: Any) -> Tensor:
     """Return the logits at the last position, `[batch, vocabulary]`."""
     last = torch.tensor([-1], device=inputs["input_ids"].device)
     return logits_at(model, last, **inputs)[:, 0]
-
-
-def takes(model: nn.Module, option: str) -> bool:
-    """Return whether a model's own forward pass, below any adapter, names an option."""
-    inner = getattr(model, "get_base_model", lambda: model)()
-    return option in inspect.signature(inner.forward).parameters

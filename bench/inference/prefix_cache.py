@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from bench.inference.equivalence import logits_agree
 from bench.inference.lm_head import last_logits
+from bench.models.capabilities import has_virtual_tokens
 from bench.optimizations import Optimization, enabled
 
 SHORTEST_PREFIX = 16
@@ -28,8 +29,6 @@ class _Found(NamedTuple):
 
 
 _FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
-
-_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
 
 
 class Prefix(NamedTuple):
@@ -55,18 +54,6 @@ def shared_length(contexts: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all contexts share."""
     columns = zip(*contexts, strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-
-
-def has_virtual_tokens(model: nn.Module) -> bool:
-    """Return whether an adapter puts tokens of its own in front of every prompt."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
-
-
-def drops_out(model: nn.Module) -> bool:
-    """Return whether any dropout is active in training, of modules or inside attention."""
-    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
-    config = getattr(model, "config", None)
-    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)
 
 
 def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix | None:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.execution.parallelism import cores
 from bench.execution.worker_process import import_path, opened
+from bench.models.device import cores
 
 WORTH_HELP = 2000
 """Cells from which on helpers save more time than their start takes."""

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
-from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.models.capabilities import drops_out, has_virtual_tokens
+from bench.models.unwrap import unwrap
 from bench.optimizations import Optimization, enabled
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -135,7 +136,7 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
     """
     if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrap(model)
     name, layers = decoder_layers(inner)
     depth = _frozen_depth(inner, name, len(layers))
     if not depth:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from bench.inference.encoding import IGNORED, Batch, Example, collate
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
-from bench.inference.lm_head import logits_at, takes
-from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.inference.lm_head import logits_at
+from bench.models.capabilities import drops_out, has_virtual_tokens, takes
 from bench.optimizations import Optimization, enabled
 
 PAYS = 0.9

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from bench.models.device import _git_state
+from bench.models.provenance import _git_state
 
 
 def git(folder, *arguments):
