@@ -13,7 +13,7 @@ from bench.models.device import Compute, cores
 
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
 
-WRITTEN = ("results", "docs/performance*")
+WRITTEN = ("results", "docs/performance*", "docs/findings*", "README.md")
 """What commands write, as git's path patterns: whether it is committed changes no number."""
 
 
