@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from bench.inference.decoding import Decoder, Sampling, greedy
 from bench.inference.encoding import TEXTS_AT_ONCE
 from tasks.fact import hash_fraction
-from tasks.prompt import target_text
+from tasks.prompt import target_text, token_budget
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LONGEST_ANSWER = 64
-SPARE_TOKENS = 4
-
 
 def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
-    """Return how many tokens an answer may have: the longest target and a few, at most 64."""
+    """Return how many tokens an answer may have, from the longest of the targets."""
     texts = [target_text(target) for target in dict.fromkeys(targets)]
     lengths = [
         len(tokens)
@@ -30,7 +27,7 @@ def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) ->
             "input_ids"
         ]
     ]
-    return min(LONGEST_ANSWER, max(lengths, default=0) + SPARE_TOKENS)
+    return token_budget(max(lengths, default=0))
 
 
 def greedy_answers(
