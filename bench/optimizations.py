@@ -1,4 +1,26 @@
-"""Ways to get the same numbers sooner, each of which can be switched off to check that it does."""
+"""Ways to get the same numbers sooner, each of which can be switched off to check that it does.
+
+Some need what libraries do not promise to keep. This is all of it, in the whole program; look here
+first when a new version of a library breaks something.
+
+| private name | of | last tried with | where it is missing |
+| --- | --- | --- | --- |
+| `_lazy_clone` | torch | 2.13.0 | a borrowed base is a plain copy |
+| `_C`, `_is_cow_tensor` | torch | 2.13.0 | values are compared instead |
+| `_cdata` | torch, of a storage | 2.13.0 | the head is not packed |
+| `_reorder_linear_weight` | torch, of oneDNN | 2.13.0 | the head is not packed |
+| `_linear_pointwise` | torch, of oneDNN | 2.13.0 | the head is not packed |
+| `_version` | torch, of a tensor | 2.13.0 | prompts are run whole |
+| `GGUFReader`, replaced | gguf | 0.19.0, transformers 5.23.0 | an error on first use of a model |
+| `get_tensor_name_map`, replaced | gguf | 0.19.0, transformers 5.23.0 | the same |
+| `np`, replaced in its reader | gguf | 0.19.0 | the same |
+| `tqdm`, replaced | tqdm 4, lm_eval | 0.4.13 | progress bars are shown |
+| `_yaml_loader` | lm_eval | 0.4.13 | the loader of older versions |
+| `_filters` | lm_eval, of a task | 0.4.13 | an error in forgetting tasks |
+| `_get_kasa_loss` | peft | 0.21.2 | the term is left out |
+| `_get_monteclora_loss` | peft | 0.21.2 | the term is left out |
+| `_temp_dir`, an option | ray | 2.60.0 | an error when a cluster starts |
+"""
 
 from __future__ import annotations
 

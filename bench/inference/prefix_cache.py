@@ -74,6 +74,7 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
 
 def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
     """Return whether `states_agree`; what was found holds until a trained weight changes."""
+    # Private, tried with torch 2.13.0: counts the writes to a tensor in place, as optimizers make.
     version = sum(p._version for p in model.parameters() if p.requires_grad)
     known = _FOUND.get(model)
     if known is None or known.version != version:

@@ -54,6 +54,7 @@ def borrow(base: Base) -> BorrowedModel:
 
 def _copy_on_write(tensor: Tensor) -> Tensor:
     """Share storage until one side writes; a plain copy where torch cannot."""
+    # Private, tried with torch 2.13.0: torch has no public way to share storage so.
     lazy_clone = getattr(torch, "_lazy_clone", None)
     if lazy_clone is None:
         return tensor.clone()
@@ -70,5 +71,6 @@ def _own(borrowed: Tensor, pristine: Tensor) -> Tensor:
 def _untouched(borrowed: Tensor, pristine: Tensor) -> bool:
     if borrowed.shape != pristine.shape or borrowed.dtype != pristine.dtype:
         return False
+    # Private, tried with torch 2.13.0; without it the values are compared, which takes longer.
     is_cow = getattr(torch._C, "_is_cow_tensor", lambda tensor: False)
     return is_cow(borrowed) or torch.equal(borrowed, pristine)

@@ -117,6 +117,8 @@ def _squared_rows(layer: Any) -> Tensor | None:
 
 def _fusible(layer: Any) -> bool:
     """Return whether a layer is plain LoRA or DoRA on a plain, frozen `nn.Linear`."""
+    # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
+    # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
         return False
     name = layer.active_adapters[0]
