@@ -31,40 +31,40 @@ from enum import StrEnum
 
 
 class Optimization(StrEnum):
-    """What is done in another way than the plain one."""
+    """What is done in another way than the plain one, with the same numbers."""
 
     FUSED_PROJECTIONS = "fused_projections"
-    """Low-rank projections of one input are one autograd step."""
+    """Low-rank projections of the same input run as one autograd step."""
     FROZEN_PREFIX = "frozen_prefix"
     """Layers below all that is trained run once for each fact, not once an epoch."""
     TOKEN_TREE = "token_tree"
-    """What the facts of a training batch begin with alike runs once for all of them."""
+    """Tokens that several facts of a training batch begin with run once for all of them."""
     SHARED_PROMPT = "shared_prompt"
-    """What prompts begin with runs once for all of them, a question once for all its choices."""
+    """Tokens that all prompts begin with run once, and a question once for all its choices."""
     KEPT_POSITIONS = "kept_positions"
     """The head runs where its logits are used, not on every token."""
     PACKED_HEAD = "packed_head"
     """The frozen head's weights are laid out once, not at every product."""
     BASE_STATES = "base_states"
-    """What the base's head is given on the texts of drift is kept over the cells of a model."""
+    """The base's last hidden states on the texts of drift are kept for all cells of a model."""
     KEPT_BASE = "kept_base"
-    """What the base answers and scores is measured by one process and kept for the others."""
+    """The base's answers and scores are measured by one process and kept for the others."""
     ONE_UPDATE = "one_update"
     """The optimizer updates all tensors in one call, not in a dozen calls each."""
 
 
-_OFF: ContextVar[frozenset[Optimization]] = ContextVar("shortcuts_off", default=frozenset())
+_OFF: ContextVar[frozenset[Optimization]] = ContextVar("optimizations_off", default=frozenset())
 
 
-def enabled(shortcut: Optimization) -> bool:
-    """Return whether a shortcut may be taken."""
-    return shortcut not in _OFF.get()
+def enabled(optimization: Optimization) -> bool:
+    """Return whether an optimisation may be used."""
+    return optimization not in _OFF.get()
 
 
 @contextmanager
-def without(*shortcuts: Optimization) -> Iterator[None]:
-    """Take the plain way instead of these shortcuts, of all when none is named."""
-    token = _OFF.set(_OFF.get() | frozenset(shortcuts or Optimization))
+def without(*optimizations: Optimization) -> Iterator[None]:
+    """Switch some optimisations off within a block, or all of them where none is named."""
+    token = _OFF.set(_OFF.get() | frozenset(optimizations or Optimization))
     try:
         yield
     finally:

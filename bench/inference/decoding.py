@@ -27,14 +27,17 @@ class Choose(Protocol):
     """How each row's next token is chosen: greedily, or sampled."""
 
     def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
-        """Return tokens `[chosen]` for logits `[chosen, vocabulary]` at a step counted from 0.
+        """Return the next token of each row that is still running, `[chosen]`.
 
-        `running`, bool `[rows]`, says which rows of the batch they are.
+        Args:
+            logits: Of those rows alone, `[chosen, vocabulary]`.
+            step: Counted from 0.
+            running: Which rows of the batch they are, bool `[rows]`.
         """
 
 
 def greedy(logits: Tensor, step: int, running: Tensor) -> Tensor:
-    """Choose the likeliest token."""
+    """Choose the likeliest token of each row; the arguments are those of `Choose`."""
     return logits.argmax(-1)
 
 
@@ -44,7 +47,7 @@ class Sampling:
 
     Attributes:
         temperature: Divides the logits.
-        draws: In [0, 1), `[rows, steps]`.
+        draws: A number in [0, 1) for each token of each row, `[rows, steps]`.
     """
 
     temperature: float
@@ -66,7 +69,8 @@ class Decoder:
         tokenizer: The base's.
         prompts: Whole prompts.
         budget: Tokens an answer may have.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
 
     def __init__(

@@ -47,7 +47,8 @@ def greedy_answers(
         prompts: Whole prompts; answers are returned in their order.
         budget: Tokens an answer may have.
         batch_size: Prompts in one batch.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers = [""] * len(prompts)
@@ -80,7 +81,8 @@ def sampled_answers(
         temperature: Divides the logits.
         budget: Tokens an answer may have.
         batch_size: Samples in one batch, rounded to whole prompts.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers: list[tuple[str, ...]] = [()] * len(prompts)

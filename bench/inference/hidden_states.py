@@ -1,4 +1,4 @@
-"""States at the answer positions: where a model predicts the tokens of a target.
+"""Hidden states at the answer positions: where a model predicts the tokens of a target.
 
 A model of L layers has L + 1 latent spaces: what enters the first layer, and what each layer
 puts out. transformers norms the last of them and none of the others; here all are taken before
@@ -90,7 +90,7 @@ def fact_deviations(
 
     Args:
         model: A base or an adapted model, in evaluation mode.
-        head: The weight of the base's output head, `[vocabulary, dim]`.
+        head: The weights of the base's output head, `[vocabulary, dim]`.
         examples: Prompts with their targets.
         pad: Token id that pads.
         norm: Whether the final norm is applied.

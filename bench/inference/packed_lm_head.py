@@ -25,7 +25,8 @@ LARGEST = 2**28
 """Bytes of a head above which two more copies of it are not worth their memory."""
 
 ROWS = 32
-"""For which the layout is chosen: the answers of a batch, the targets of a training step."""
+"""Rows of the products for which oneDNN chooses the layout: the answers of a batch, or the
+targets of a training step."""
 
 MOST_BACKWARD = 64
 """Rows up to which the packed transpose is the faster one."""
@@ -93,13 +94,15 @@ class _Product(torch.autograd.Function):
 def pack_head(model: Any) -> bool:
     """Pack the head of a resident base; return whether it was: on a CPU, in float32, with oneDNN.
 
-    What it gives is compared with the plain product first.
+    Before it is, its products are compared with the plain ones.
     """
     head = model.get_output_embeddings()
     if (
         not enabled(Optimization.PACKED_HEAD)
         or type(head) is not nn.Linear
-        or not _suits(head.weight)
+        or not head.weight.is_cpu
+        or head.weight.dtype != torch.float32
+        or head.weight.nbytes > LARGEST
     ):
         return False
     weight = head.weight.detach()
@@ -115,11 +118,6 @@ def pack_head(model: Any) -> bool:
     if same:
         head.__class__, head.packed = PackedHead, packed  # type: ignore[assignment]
     return same
-
-
-def _suits(weight: Tensor) -> bool:
-    size = weight.numel() * weight.element_size()
-    return weight.is_cpu and weight.dtype == torch.float32 and size <= LARGEST
 
 
 def _multiplied(rows: Tensor, packed: Tensor) -> Tensor:

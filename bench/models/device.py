@@ -23,8 +23,8 @@ class Compute(NamedTuple):
 
     Attributes:
         device: Such as `cpu` or `cuda:0`.
-        dtype: Of the base's weights.
-        host: The machine, where a run has several.
+        dtype: Number format of the base's weights.
+        host: Name of the machine, where a run uses several; else empty.
     """
 
     device: str
@@ -38,7 +38,7 @@ def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compu
     Args:
         device: As in `RunOptions`.
         dtype: As in `RunOptions`.
-        elsewhere: Whether other machines compute, which may have CUDA where this one has none.
+        elsewhere: Whether other machines compute: they may have CUDA where this one has none.
 
     Raises:
         UsageError: A device that this machine does not have.

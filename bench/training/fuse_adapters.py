@@ -1,7 +1,7 @@
-"""Runs adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
+"""Runs the adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
 
-Which layers share an input is found by watching one forward pass, and that the fused model says
-what the plain one said is checked on it.
+One forward pass is watched to find which layers share an input; a second one checks that the
+fused model gives the same logits.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Forward = Callable[..., Any]
 
 
 def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
-    """Let adapted layers that share an input run as one autograd step each group.
+    """Let adapted layers that share an input run as one autograd step.
 
     Args:
         model: With its adapter attached.
         probe: Runs the model on a few examples and returns logits.
 
     Returns:
-        How many layers were fused: 0 where the adapter is of another kind, where the shortcut is
-        off, or where the fused model would not say the same.
+        How many layers were fused: 0 where the adapter is of another kind, where the
+        optimisation is off, or where the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
