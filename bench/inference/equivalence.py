@@ -1,4 +1,4 @@
-"""Whether an optimisation gives the logits of the plain way: compared before it is relied on."""
+"""Whether an optimization gives the logits of the plain way: compared before it is relied on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def logits_agree(found: Tensor, expected: Tensor) -> bool:
     """Return whether logits differ by no more than the order of sums can make them.
 
     Args:
-        found: Logits of the optimisation.
+        found: Logits of the optimization.
         expected: Logits of the plain way, of the same shape.
     """
     tolerance = ROOTS * torch.finfo(expected.dtype).eps ** 0.5

@@ -74,7 +74,7 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
     Returns:
         None where going on from cached states does not give the model's logits: with adapters
         that have virtual tokens of their own or change attention itself; or where the
-        optimisation is off.
+        optimization is off.
     """
     if has_virtual_tokens(model) or not enabled(Optimization.SHARED_PROMPT):
         return None

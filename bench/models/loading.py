@@ -45,7 +45,7 @@ class Base:
 
     @property
     def is_divided(self) -> bool:
-        """Whether its layers are on several devices, which rules some shortcuts out."""
+        """Whether its layers are on several devices, which rules some optimizations out."""
         return is_divided(self.model)
 
 

@@ -140,7 +140,7 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
     Returns:
         None where there are no such layers, where dropout or virtual tokens change their output
         from pass to pass, where going on from it does not give the model's logits, or where the
-        optimisation is off.
+        optimization is off.
     """
     if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None

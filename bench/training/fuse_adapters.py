@@ -31,7 +31,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
 
     Returns:
         How many layers were fused: 0 where the adapter is of another kind, where the
-        optimisation is off, or where the fused model would give other logits.
+        optimization is off, or where the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):

@@ -121,7 +121,7 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
     """Return whether training may run batches of these examples as trees.
 
     It may not where they share too little, where dropout or virtual tokens make rows that begin
-    alike differ, where a tree does not give the logits of the rows, or where the optimisation is
+    alike differ, where a tree does not give the logits of the rows, or where the optimization is
     off. Attention kernels and position schemes that cannot use such a mask are found by
     measuring, not by name.
 
