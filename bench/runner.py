@@ -54,7 +54,7 @@ class CellResult:
         self.record = self.record.model_copy(update=values)
 
 
-def run_cell(cell: PlannedCell, bench: CellContext, progress: Progress) -> CellResult:
+def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> CellResult:
     """Run one cell to a record; whatever goes wrong in it ends in its record.
 
     Where memory runs out it is run once more, each batch in two halves.
@@ -64,13 +64,13 @@ def run_cell(cell: PlannedCell, bench: CellContext, progress: Progress) -> CellR
     """
     result = CellResult(_fresh(cell, accumulation=1))
     try:
-        with time_limit(bench.options.timeout):
-            _attempt(cell, bench, result, progress)
+        with time_limit(context.options.timeout):
+            _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
                 progress.note(f"{result.record.reason}: once more with batches in halves")
-                bench.free_memory()
+                context.free_memory()
                 result.record, result.rows = _fresh(cell, accumulation=2), []
-                _attempt(cell, bench, result, progress)
+                _attempt(cell, context, result, progress)
     except CellTimeoutError as error:
         result.update(status=Status.FAILED, reason=str(error))
     except KeyboardInterrupt:
@@ -84,12 +84,14 @@ def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
     )
 
 
-def _attempt(cell: PlannedCell, bench: CellContext, result: CellResult, progress: Progress) -> None:
+def _attempt(
+    cell: PlannedCell, context: CellContext, result: CellResult, progress: Progress
+) -> None:
     clock: PhaseClock | None = None
     try:
-        base = bench.start_cell(cell)
-        clock = PhaseClock(base.devices, bench.cache)
-        _measure_cell(cell, base, bench, clock, result, progress)
+        base = context.start_cell(cell)
+        clock = PhaseClock(base.devices, context.cache)
+        _measure_cell(cell, base, context, clock, result, progress)
         result.update(status=Status.DONE)
     except DivergenceError as error:
         result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
@@ -101,7 +103,7 @@ def _attempt(cell: PlannedCell, bench: CellContext, result: CellResult, progress
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(
             phases=clock.phases if clock else {},
-            provenance={**provenance(bench.compute), **bench.placed(), "finished": finished},
+            provenance={**provenance(context.compute), **context.placed(), "finished": finished},
         )
 
 
@@ -117,14 +119,14 @@ def _tell_failure(result: CellResult, error: Exception) -> None:
 def _measure_cell(
     cell: PlannedCell,
     base: Base,
-    bench: CellContext,
+    context: CellContext,
     clock: PhaseClock,
     result: CellResult,
     progress: Progress,
 ) -> None:
     recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
     adapter, spec = recipe.adapter, cell.spec
-    signals = BaseSignals(base, facts, prompt, bench.cache)
+    signals = BaseSignals(base, facts, prompt, context.cache)
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
@@ -145,7 +147,7 @@ def _measure_cell(
     result.update(curve=log.curve, flops=log.flops)
 
     # Here, and not first: by now other workers have done some of it, or will while this one does.
-    bench.measure_base(cell, base, signals, progress)
+    context.measure_base(cell, base, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
@@ -171,17 +173,17 @@ def _measure_cell(
             *notes.pop("warnings"),
             *few_steps(cell.spec),
             *halved_batches(result.record),
-            *bench.suite(cell).notes,
+            *context.suite(cell).notes,
         ],
         notes=notes,
     )
 
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
-        measured = bench.forgetting(cell, base, model)
+        measured = context.forgetting(cell, base, model)
         result.update(forgetting=[*measured, *_measured_before(cell, measured)])
-    if bench.options.save_adapters:
-        result.update(adapter_path=_save(cell, attached, bench.options.out))
+    if context.options.save_adapters:
+        result.update(adapter_path=_save(cell, attached, context.options.out))
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:

@@ -68,9 +68,9 @@ def run(grid, tiny_folder):
         [cell] = plan_grid(options, ResultsStore(options.out))
         found = []
         for base in (load_base(str(tiny_folder)), divided(load_base(str(tiny_folder)))):
-            bench = CellContext(options, Compute("cpu", "float32"), lambda line: None)
-            bench._base = base
-            found.append(run_cell(cell, bench, Silent()))
+            context = CellContext(options, Compute("cpu", "float32"), lambda line: None)
+            context._base = base
+            found.append(run_cell(cell, context, Silent()))
         return found
 
     return both
@@ -191,9 +191,9 @@ def test_a_cell_on_two_gpus_is_the_cell_on_one(grid, tiny_folder):
     [cell] = plan_grid(options, ResultsStore(options.out))
     found = []
     for device_map in (None, HALVES):
-        bench = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
-        bench._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
-        found.append(run_cell(cell, bench, Silent()))
+        context = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
+        context._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
+        found.append(run_cell(cell, context, Silent()))
     one, two = found
     assert two.record.status is Status.DONE, two.record.traceback
     assert two.record.metrics.reliability == one.record.metrics.reliability
