@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,7 +111,8 @@ class Decoder:
         else:
             new = self._continue(batch, self._prefix, choose, samples)
         texts = self._tokenizer.batch_decode(new)
-        return [_first_line(text, self._tokenizer) for text in texts]
+        ends = "|".join(map(re.escape, (STOP, *self._tokenizer.all_special_tokens)))
+        return [re.split(ends, text, maxsplit=1)[0].strip() for text in texts]
 
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
@@ -194,12 +196,6 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
         return torch.full_like(logits, -torch.inf).scatter(1, chosen, 0.0)
 
     return process
-
-
-def _first_line(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    for special in tokenizer.all_special_tokens:
-        text = text.split(special, 1)[0]
-    return text.split(STOP, 1)[0].strip()
 
 
 @lru_cache(maxsize=8)

@@ -55,7 +55,11 @@ class _Group:
 
     def __init__(self, layers: Sequence[Any]) -> None:
         self.layers = layers
-        self._squared = [_squared_rows(layer) for layer in layers]
+        # Squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA.
+        self._squared: list[Tensor | None] = [
+            layer.base_layer.weight.float().square().sum(1) if layer.lora_variant else None
+            for layer in layers
+        ]
         self._plain: list[Forward] = [layer.forward for layer in layers]
         self._input: Tensor | None = None
         self._waiting: dict[int, Tensor] = {}
@@ -105,14 +109,6 @@ def _projection(layer: Any, squared: Tensor | None) -> Projection:
         magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
         squared=squared,
     )
-
-
-def _squared_rows(layer: Any) -> Tensor | None:
-    """Return the squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA."""
-    if not layer.lora_variant:
-        return None
-    weight: Tensor = layer.base_layer.weight
-    return weight.float().square().sum(1)
 
 
 def _fusible(layer: Any) -> bool:

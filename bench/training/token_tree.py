@@ -69,7 +69,10 @@ class TokenTree:
         Where nothing is predicted they are those of some other position.
         """
         parameter = next(model.parameters())
-        needed, place = self._needed().unique(return_inverse=True)
+        # The node that each label is predicted from, any one where nothing is, `[batch, kept]`.
+        nodes = self.nodes[:, self.batch.kept]
+        predicts = self.batch.labels != IGNORED
+        needed, place = nodes.where(predicts, nodes[predicts][0]).unique(return_inverse=True)
         inputs: dict[str, Any] = {"use_cache": False} if takes(model, "use_cache") else {}
         logits = logits_at(
             model,
@@ -82,12 +85,6 @@ class TokenTree:
         # Not logits[place]: going back, that would add up its rows one number at a time.
         chosen = logits.index_select(0, place.flatten().to(logits.device))
         return chosen.view(*place.shape, -1)
-
-    def _needed(self) -> Tensor:
-        """Return the node whose logits each label needs, `[batch, kept]`."""
-        nodes = self.nodes[:, self.batch.kept]
-        predicts = self.batch.labels != IGNORED
-        return nodes.where(predicts, nodes[predicts][0])
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
         """Return what is added to attention scores, `[1, 1, nodes, nodes]`: 0 on a node's way."""
