@@ -15,7 +15,6 @@ from bench.forgetting.scores import ForgettingTask
 from bench.forgetting.suite import ForgettingSuite, ForgettingTasks, Seen
 from bench.inference.packed_lm_head import pack_head
 from bench.models.device import Compute
-from bench.models.device_map import is_divided
 from bench.models.loading import Base, load_base
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
@@ -83,7 +82,7 @@ class CellContext:
 
     def placed(self) -> dict[str, dict[str, str]]:
         """Return for a record which device holds which part of a divided base; else nothing."""
-        if self._base is None or not is_divided(self._base.model):
+        if self._base is None or not self._base.is_divided:
             return {}
         parts = self._base.model.hf_device_map
         return {"device_map": {name: str(device) for name, device in parts.items()}}

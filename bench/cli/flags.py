@@ -68,7 +68,7 @@ def check_names(options: RunOptions) -> None:
             folder, or an executor that is not installed.
     """
     from bench.execution.checks import check_executor
-    from bench.models.loading import resolve_model
+    from bench.models.registry import resolve_model
     from bench.planning.candidates import methods_of
     from bench.planning.reference import run_reference
     from tasks.forgetting.names import knowledge_names, parse_forgetting

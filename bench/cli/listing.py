@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.evaluation.metrics import metric_table
-from bench.models.loading import EMBEDDED
+from bench.models.registry import EMBEDDED
 from bench.redaction import safe_text
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS

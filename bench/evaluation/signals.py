@@ -15,7 +15,6 @@ from bench.evaluation.responses import Responses, respond
 from bench.inference.encoding import Example, encode_all
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
-from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
@@ -118,7 +117,7 @@ class BaseSignals:
         Raises:
             UsageError: The base is divided over devices.
         """
-        if is_divided(self._base.model):
+        if self._base.is_divided:
             raise UsageError(
                 "covariances need a model on one device: leave out CorDA, or --device-map"
             )

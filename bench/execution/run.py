@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.config.options import Executor, RunOptions
 from bench.execution.backend import Backend
+from bench.execution.checks import check_device_map
 from bench.execution.leases import Claims
 from bench.execution.local_backend import this_machine
 from bench.execution.parallelism import worker_count
@@ -19,7 +20,6 @@ from bench.execution.pool import WorkerPool
 from bench.execution.ray_backend import ray_place
 from bench.failures import check_time_limit
 from bench.models.device import Compute, compute_of
-from bench.models.device_map import check_device_map
 from bench.planning.candidates import is_tuned
 from bench.planning.grid import plan_grid
 from bench.planning.notices import opening_notes, stage_notes

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bench.models.device_map import is_divided
+from bench.models.loading import Base
 from bench.optimizations import Optimization, enabled
 
 
@@ -38,22 +37,22 @@ class BaseStates:
         tensors = {str(number): states.cpu() for number, states in self._states.items()}
         return base64.b64encode(safetensors.torch.save(tensors)).decode() if tensors else ""
 
-    def prepare(self, number: int, model: Any, run: Callable[[], Tensor]) -> None:
+    def prepare(self, number: int, base: Base, run: Callable[[], Tensor]) -> None:
         """Run a pristine base where that spares running it later."""
-        if _applies(model):
-            self.logits(number, model, run)
+        if _applies(base):
+            self.logits(number, base, run)
 
-    def logits(self, number: int, model: Any, run: Callable[[], Tensor]) -> Tensor:
+    def logits(self, number: int, base: Base, run: Callable[[], Tensor]) -> Tensor:
         """Return a pristine base's logits on a batch of texts, bit for bit those of `run`.
 
         Args:
             number: The batch's, under which its states are kept.
-            model: The base, always the same one.
+            base: The base, always the same one.
             run: Runs the base on the batch.
         """
-        if not _applies(model):
+        if not _applies(base):
             return run()
-        head = model.get_output_embeddings()
+        head = base.model.get_output_embeddings()
         if number in self._states:
             return self.again(head, self._states[number])
         given: list[Tensor] = []
@@ -73,6 +72,6 @@ class BaseStates:
         return logits
 
 
-def _applies(model: Any) -> bool:
-    whole = model.get_output_embeddings() is not None and not is_divided(model)
+def _applies(base: Base) -> bool:
+    whole = base.model.get_output_embeddings() is not None and not base.is_divided
     return whole and enabled(Optimization.BASE_STATES)

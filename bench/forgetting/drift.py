@@ -80,7 +80,7 @@ class Drift:
                 for number, batch in enumerate(_batches(base, texts)):
                     tuned = _run(model, batch)
                     run = partial(_run, base.model, batch)
-                    pristine = states.logits(number, base.model, run)
+                    pristine = states.logits(number, base, run)
                     # From the end: virtual tokens of prompt-learning adapters cannot shift it.
                     pairs = zip(pristine[:, -TOKENS:], tuned[:, -TOKENS:], strict=True)
                     items += [_mean_divergence(p, q) for p, q in pairs]
@@ -96,7 +96,7 @@ class Drift:
         texts, states = sample_texts(base, self.sequences), BaseStates()
         with undisturbed(base.model):
             for number, batch in enumerate(_batches(base, texts)):
-                states.prepare(number, base.model, partial(_run, base.model, batch))
+                states.prepare(number, base, partial(_run, base.model, batch))
         return OwnTexts(texts.tolist(), states.packed())
 
     def _unpacked(self, base: Base) -> tuple[Tensor, BaseStates]:

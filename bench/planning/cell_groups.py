@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.config.options import RunOptions
 from bench.config.types import shard_numbers
 from bench.models.device import compute_of
-from bench.models.loading import ModelSource, resolve_model
+from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Candidate, Method, is_tuned, methods_of
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.task_data import TaskCatalog, TaskData, TaskSets

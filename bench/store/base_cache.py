@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from bench import ROOT
-from bench.models.device import Compute, provenance
+from bench.models.device import Compute
+from bench.models.provenance import provenance
 from bench.store import atomic
 from methods.identity import syntax_digest
 

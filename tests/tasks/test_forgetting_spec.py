@@ -5,7 +5,7 @@ import yaml
 
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.forgetting.harness import LONGEST_ANSWER, harness_spec
+from tasks.forgetting.harness import harness_spec
 from tasks.prompt import Prompt
 
 PROMPT = Prompt((("Is {{x}} odd?", "yes"),))
@@ -32,7 +32,7 @@ def test_the_longest_answer_bounds_generation():
         spec = harness_spec("t", [Fact("1", "q", (answer,))], PROMPT)
         return spec.config["generation_kwargs"]["max_gen_toks"]
 
-    assert (tokens("Ann"), tokens("a" * 500)) == (5, LONGEST_ANSWER)
+    assert (tokens("Ann"), tokens("a" * 500)) == (5, 32)
 
 
 def test_names_become_names_that_lm_eval_takes():

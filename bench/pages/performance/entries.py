@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from bench.models.loading import DType
+from bench.models.device import DType
 from bench.pages.performance.cost_curves import Curve
 
 Key = TypeVar("Key")

@@ -14,7 +14,8 @@ from bench.evaluation.signals import BaseSignals, calibration_facts, calibration
 from bench.forgetting.suite import Seen, forget_facts
 from bench.inference.decoding import stop_tokens
 from bench.models.gguf import dequantised_folder
-from bench.models.loading import EMBEDDED, Base
+from bench.models.loading import Base
+from bench.models.registry import EMBEDDED
 from bench.pages.performance.baseline.job import Job
 from bench.pages.performance.entries import Bench
 from bench.planning.grid import plan_grid

@@ -12,8 +12,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch.profiler import ProfilerActivity, profile
 
-from bench.models.device import Compute, provenance
-from bench.models.loading import DType
+from bench.models.device import Compute, DType
+from bench.models.provenance import provenance
 from bench.pages.performance.entries import Outcome
 from tasks.errors import UsageError
 

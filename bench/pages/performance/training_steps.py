@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from bench.cell.attach import Attached
-from bench.models.loading import Base, DType, load_base
+from bench.models.device import DType
+from bench.models.loading import Base, load_base
 from bench.optimizations import Optimization, without
 from bench.pages.performance.baseline import training as usual
 from bench.pages.performance.baseline.adapters import adapted

@@ -12,7 +12,8 @@ import time
 from typing import Any
 
 from bench.cell.context import CellContext
-from bench.models.device import choose_compute, provenance
+from bench.models.device import choose_compute
+from bench.models.provenance import provenance
 from bench.progress.base import Progress
 from bench.store.records import PhaseName, Status
 from bench.studies.interference.compare import Results, compare, state_plane

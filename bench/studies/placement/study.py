@@ -10,7 +10,8 @@ from typing import get_args
 
 import pandas as pd
 
-from bench.models.loading import layer_count, resolve_model
+from bench.models.loading import layer_count
+from bench.models.registry import resolve_model
 from bench.progress.base import Progress
 from bench.report.leaderboard.board import Section
 from bench.report.tables import remarks

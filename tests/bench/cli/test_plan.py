@@ -14,7 +14,8 @@ from bench.config.options import build_options
 from bench.config.types import shard_numbers
 from bench.execution import parallelism as worker_counts
 from bench.execution.parallelism import threads_each, worker_count
-from bench.models.loading import ModelSource
+from bench.models import device
+from bench.models.registry import ModelSource
 from bench.planning.cost_estimate import grid_cost
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import CellState
@@ -176,13 +177,14 @@ def test_workers_that_were_asked_for_are_started(options, machine):
 
 
 def test_a_container_has_the_cores_and_the_memory_that_it_is_given(tmp_path, monkeypatch):
-    whole = worker_counts.cores(), worker_counts._free_memory()
-    monkeypatch.setattr(worker_counts, "_CONTAINER", tmp_path)
+    whole = device.cores(), worker_counts._free_memory()
+    for module in (device, worker_counts):
+        monkeypatch.setattr(module, "CONTAINER", tmp_path)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert worker_counts.cores() == whole[0]
+    assert device.cores() == whole[0]
     assert worker_counts._free_memory() == pytest.approx(whole[1], rel=0.5)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(str(64 * 2**20))
     (tmp_path / "memory.current").write_text(str(24 * 2**20))
-    assert (worker_counts.cores(), worker_counts._free_memory()) == (1, 40 * 2**20)
+    assert (device.cores(), worker_counts._free_memory()) == (1, 40 * 2**20)

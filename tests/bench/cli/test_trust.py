@@ -10,7 +10,8 @@ import torch
 
 from bench import cli
 from bench.config.options import build_options
-from bench.models.loading import load_base, resolve_model
+from bench.models.loading import load_base
+from bench.models.registry import resolve_model
 from bench.progress.plain import PlainProgress
 from bench.redaction import HIDDEN, safe_text, without_secrets
 from bench.report.tables import format as wording

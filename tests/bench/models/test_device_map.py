@@ -15,11 +15,12 @@ from accelerate import dispatch_model
 from bench import cli
 from bench.cell.context import CellContext
 from bench.config.options import build_options
+from bench.execution.checks import check_device_map
 from bench.execution.parallelism import worker_count
 from bench.execution.run import run_grid
 from bench.models.copy_on_write import borrow
 from bench.models.device import Compute
-from bench.models.device_map import check_device_map, check_placed, is_divided
+from bench.models.device_map import check_placed, is_divided
 from bench.models.loading import load_base
 from bench.planning.grid import plan_grid
 from bench.progress.base import Silent
@@ -67,9 +68,9 @@ def run(grid, tiny_folder):
         [cell] = plan_grid(options, ResultsStore(options.out))
         found = []
         for base in (load_base(str(tiny_folder)), divided(load_base(str(tiny_folder)))):
-            bench = CellContext(options, Compute("cpu", "float32"), lambda line: None)
-            bench._base = base
-            found.append(run_cell(cell, bench, Silent()))
+            context = CellContext(options, Compute("cpu", "float32"), lambda line: None)
+            context._base = base
+            found.append(run_cell(cell, context, Silent()))
         return found
 
     return both
@@ -114,7 +115,7 @@ def test_a_lent_copy_runs_its_own_modules(tiny_folder):
 
 def test_a_model_that_fits_on_one_device_is_not_divided(tiny_folder):
     base = load_base(str(tiny_folder), device_map={"": "cpu"})
-    assert not is_divided(base.model)
+    assert not base.is_divided
     assert base.devices == (torch.device("cpu"),)
     assert not any(p.requires_grad for p in base.model.parameters())
 
@@ -190,9 +191,9 @@ def test_a_cell_on_two_gpus_is_the_cell_on_one(grid, tiny_folder):
     [cell] = plan_grid(options, ResultsStore(options.out))
     found = []
     for device_map in (None, HALVES):
-        bench = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
-        bench._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
-        found.append(run_cell(cell, bench, Silent()))
+        context = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
+        context._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
+        found.append(run_cell(cell, context, Silent()))
     one, two = found
     assert two.record.status is Status.DONE, two.record.traceback
     assert two.record.metrics.reliability == one.record.metrics.reliability
