@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bench import child_environment
 from bench.execution.backend import WorkerExit
 from bench.execution.leases import Claims, this_process
 from bench.execution.messages import Kind, Message
 from bench.execution.pool import WorkerPool
-from bench.execution.worker_process import import_path, opened
+from bench.execution.worker_process import opened
 from bench.models.device import Compute
 from bench.progress.base import PlainProgress
 from bench.store.store import ResultsStore
@@ -140,7 +141,7 @@ def test_a_worker_ends_in_order_whenever_it_is_asked(program):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": import_path()},
+        env=child_environment(),
     )
     said = opened(process.stdout).readline()  # its input stays open until then
     errors = process.communicate(timeout=60)[1]
