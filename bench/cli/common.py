@@ -36,7 +36,7 @@ class Commands(click.Group):
 
     def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lazy = lazy or {}
+        self.lazy = lazy or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Show the help where no command is named."""
@@ -44,19 +44,19 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they were written down."""
-        return [*self._lazy, *self.commands]
+        return [*self.lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, imported now if it is lazy."""
-        if cmd_name not in self._lazy:
+        if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
-        module, _, function = self._lazy[cmd_name].partition(":")
+        module, _, function = self.lazy[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with what it does; lazy ones are not imported for it."""
-        rows = [(name, first_line(place)) for name, place in self._lazy.items()]
+        rows = [(name, first_line(place)) for name, place in self.lazy.items()]
         rows += [(name, each.get_short_help_str(200)) for name, each in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
