@@ -84,6 +84,20 @@ def run(tiny_folder, facts_file, monkeypatch):
 
 
 @pytest.fixture
+def began(monkeypatch):
+    """The numbers of the workers that have told of a cell that they began."""
+    numbers, show = set(), WorkerPool._show
+
+    def note(workers, worker, message):
+        show(workers, worker, message)
+        if message.kind is Kind.CELL:
+            numbers.add(worker.number)
+
+    monkeypatch.setattr(WorkerPool, "_show", note)
+    return numbers
+
+
+@pytest.fixture
 def on_ray(run, cluster):
     def start(out, *more):
         address = ["--executor", "ray", "--ray-address", cluster.address]
@@ -112,7 +126,7 @@ def when(condition, act):
     """Act once, from another thread, as soon as the condition holds."""
 
     def wait():
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             if condition():
                 act()
@@ -135,15 +149,9 @@ def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path):
     assert {path.name for path in ray.iterdir() if path.name.startswith(".")} == set()
 
 
-def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd):
+def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, began, capfd):
     [node] = cluster.worker_nodes
-    lost, began = [], set()
-    show = WorkerPool._show
-
-    def note(workers, worker, message):
-        show(workers, worker, message)
-        if message.kind is Kind.CELL:
-            began.add(worker.number)
+    lost = []
 
     def lose():
         [raylet] = node.all_processes["raylet"]
@@ -156,10 +164,9 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd
         cluster.remove_node(node, allow_graceful=False)
 
     # A worker that has a claim and was not heard of yet would be dismissed, not told of.
-    monkeypatch.setattr(WorkerPool, "_show", note)
     loser = when(lambda: began == {1, 2} and len(claims_in(tmp_path)) == 2, lose)
     assert on_ray(tmp_path, "--epochs", "40") == 0
-    loser.join(timeout=60)
+    loser.join(timeout=600)
     records = ResultsStore(tmp_path).records().records
     assert [record.status for record in records] == [Status.DONE] * 4
     assert not claims_in(tmp_path)
@@ -172,15 +179,15 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd
     assert sorted(runs.values()) == [1, 1, 1], "nothing else ran twice"
 
 
-def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, capfd):
+def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, began, capfd):
     workers = []
 
     def press():
         workers.extend(claims_in(tmp_path).values())
-        time.sleep(1)  # a cell is claimed a moment before it begins, from when on it is noted
         os.kill(os.getpid(), signal.SIGINT)
 
-    when(lambda: claims_in(tmp_path), press)
+    # A cell is claimed a moment before it begins, and is noted as interrupted from then on.
+    when(lambda: began and claims_in(tmp_path), press)
     assert on_ray(tmp_path, "--epochs", "400", "--workers", "1") == 130
     assert "interrupted: 0 finished now" in capfd.readouterr().err
     [record] = ResultsStore(tmp_path).records().records
