@@ -41,7 +41,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests, without any hub: -- -m "not integration" for those without a real model."""
+    """Run the tests, without any hub: -- -m slow, -- -m machine for those that are left out."""
     python = environment(session, "tests")
     workers = min(os.cpu_count() or 1, WORKERS_AT_MOST)
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -50,9 +50,11 @@ def tests(session: nox.Session) -> None:
         "HF_DATASETS_OFFLINE": "1",
         "OMP_NUM_THREADS": str(threads),  # workers that share cores would wait for each other
     }
+    # By file: its fixtures, such as a Ray cluster or a trained model, are made once.
     parallel = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if "-n" in session.posargs else parallel
-    command = [python, "-m", "pytest", *spread, *session.posargs]
+    tier = [] if "-m" in session.posargs else ["-m", "not machine and not slow"]
+    command = [python, "-m", "pytest", *spread, *tier, *session.posargs]
     session.run(*command, env=variables, interrupt_timeout=60)
 
 
