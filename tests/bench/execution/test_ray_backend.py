@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, be
     # A cell is claimed a moment before it begins, and is noted as interrupted from then on.
     when(lambda: began and claims_in(tmp_path), press)
     assert on_ray(tmp_path, "--epochs", "400", "--workers", "1") == 130
-    assert "interrupted: 0 finished now" in capfd.readouterr().err
+    assert "python -m bench" in capfd.readouterr().err, "how to go on"
     [record] = ResultsStore(tmp_path).records().records
     assert record.status is Status.INTERRUPTED
     assert not claims_in(tmp_path)
@@ -200,7 +200,8 @@ def test_a_node_that_does_not_see_the_results_is_named(on_ray, tmp_path, monkeyp
     monkeypatch.setattr(SharedFolder, "__reduce__", elsewhere)
     assert on_ray(tmp_path, "--workers", "1") == 2
     [line] = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
-    assert f"node {os.uname().nodename} does not see the results folder" in line
+    assert os.uname().nodename in line
+    assert str(tmp_path) in line
 
 
 def elsewhere(shared):
@@ -211,11 +212,11 @@ def test_workers_get_the_gpus_that_ray_gives_them(on_ray, tmp_path, monkeypatch,
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert on_ray(tmp_path, "--device", "cuda", "--workers", "auto") == 2
     err = capfd.readouterr().err
-    assert "Ray: 1 worker, each with 1 GPU and 1 thread" in err
-    assert "--device cuda: torch sees no CUDA device here" in err
+    assert re.search(r"\b1 worker\b.*\b1 GPU\b.*\b1 thread\b", err)
+    assert "--device cuda" in err
 
 
 def test_a_cluster_that_is_not_there_is_one_line(run, tmp_path, capfd):
     gone = ["--executor", "ray", "--ray-address", "127.0.0.1:9"]
     assert run(tmp_path, *gone) == 2
-    assert "--ray-address '127.0.0.1:9': cannot use Ray: " in capfd.readouterr().err
+    assert "--ray-address '127.0.0.1:9'" in capfd.readouterr().err
