@@ -2,6 +2,7 @@
 
 A test that pins wording renders a surface and hands it to `snapshot`; every other test asserts
 facts. So a rewording is one regenerated file, which shows in a review what people will read.
+Parts that no test renders any more go when all files are removed before they are written again.
 """
 
 from __future__ import annotations
