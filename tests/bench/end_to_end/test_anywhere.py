@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.bench.report_cells import fill, make_cell
+
 ROOT = Path(__file__).parents[3]
 FOREIGN = "raise SystemExit('a module of somebody else was imported: ' + __name__)\n"
 SMALL = ("--limit", "4", "--epochs", "1", "--forgetting", "drift", "--device", "cpu")
@@ -29,13 +31,7 @@ def folder(tmp_path):
 
 
 def typed(folder, *command, path=ROOT):
-    """Run a command in a folder; return what it prints.
-
-    Args:
-        folder: Where it is typed.
-        command: The words, the program's own included.
-        path: Where this program is imported from.
-    """
+    """Run a command in a folder, the program imported from a path; return what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     done = subprocess.run(
         [*map(str, command)], cwd=folder, env=environment, capture_output=True, text=True
@@ -114,16 +110,19 @@ def test_the_wheel_holds_what_commands_need_and_no_more(installed):
     assert not pages, "they are made from a checkout"
 
 
-def test_the_installed_command_works_outside_the_checkout(
-    installed, folder, tiny_folder, facts_file
-):
+def test_the_installed_command_works_outside_the_checkout(installed, folder):
+    (folder / "bench").mkdir()
+    (folder / "bench" / "__init__.py").write_text(FOREIGN)
     site = installed / "site"
-    program = site / "bin" / "semantic-peft-bench"
+    program = (sys.executable, site / "bin" / "semantic-peft-bench")
     # This environment's own libraries, behind what was installed; its .pth files are not read.
     path = os.pathsep.join((str(site), sysconfig.get_path("purelib")))
-    assert "corda" in typed(folder, sys.executable, program, "list", path=path)
-    chosen = ("--tasks", facts_file, "--models", tiny_folder, "--methods", "lora[r=4],pissa[r=4]")
-    typed(folder, sys.executable, program, "run", *chosen, *SMALL, "--workers", "2", path=path)
+    assert "corda" in typed(folder, *program, "list", path=path)
+    assert "2 cells" in typed(
+        folder, *program, "plan", "--methods", "lora,corda", *SMALL, path=path
+    )
+    fill(folder / "results", [make_cell(n=4, spec={"method": m}) for m in ("lora", "dora")])
+    typed(folder, *program, "report", "--plots", "none", path=path)
     assert len(pd.read_csv(folder / "results" / "leaderboard.csv")) == 2
     where = "import bench; print(bench.__file__)"
     assert str(site) in typed(installed, sys.executable, "-c", where, path=path)
