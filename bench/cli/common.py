@@ -81,11 +81,8 @@ def first_line(place: str) -> str:
     """
     module, _, function = place.partition(":")
     source = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text(encoding="utf-8")
-    [found] = [
-        node
-        for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef) and node.name == function
-    ]
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    [found] = [node for node in functions if node.name == function]
     return (ast.get_docstring(found) or "").partition("\n")[0]
 
 
