@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,16 @@ _UNSET = {
     "reference": "lora, where it is present",
 }
 """What options without a default mean where they are not given."""
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=RunOptions.model_fields["out"].default,
+    show_default=True,
+    metavar="FOLDER",
+    help="Results folder.",
+)
+"""`--out` of the commands that read a results folder."""
 
 
 def options_of(kind: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -6,8 +6,9 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -21,9 +22,6 @@ from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
 from tasks.registry import Registry
 
-if TYPE_CHECKING:
-    pass
-
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
 """What a docstring says beside `certainty` and `paper`."""
 
@@ -33,6 +31,12 @@ FORGETTING = (
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
     ("none", "measure no forgetting"),
 )
+
+
+@click.command(name="list")
+def list_parts() -> None:
+    """List methods, tasks, models and what may be forgotten."""
+    print_parts()
 
 
 def print_parts(console: Console | None = None) -> None:

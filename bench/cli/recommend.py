@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.config.options import RunOptions
+from bench.cli.flags import out_option
 from tasks.errors import UsageError, nearest
 
 UNITS = {
@@ -29,14 +29,7 @@ UNITS = {
     metavar="SHARE",
     help="The largest share that may be lost on any forgetting task, such as 0.02.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=RunOptions.model_fields["out"].default,
-    show_default=True,
-    metavar="FOLDER",
-    help="Results folder.",
-)
+@out_option
 def recommend(budget_memory: str | None, max_forgetting: str | None, out: Path) -> None:
     """Say which method to use, and why, in three lines."""
     memory = None if budget_memory is None else parse_memory(budget_memory, "--budget-memory")

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
 from bench.cli.flags import check_names, options_of, typed_values
-from bench.cli.results import print_report
+from bench.cli.report import print_report
 from bench.config.options import RunOptions, build_options
 
 if TYPE_CHECKING:

@@ -69,6 +69,7 @@ def measured(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.machine
 def test_five_hundred_cells_take_their_share_of_time_and_memory(measured):
     assert measured["rows"] == 100
     assert measured["seconds"] < SECONDS

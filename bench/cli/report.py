@@ -1,4 +1,4 @@
-"""The commands that read a results folder, or write a task for lm-eval."""
+"""`python -m bench report`: tables and plots of a results folder."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from pathlib import Path
 import click
 
 from bench.cli.common import terminal
-from bench.config.options import RunOptions
-
-_out = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=RunOptions.model_fields["out"].default,
-    show_default=True,
-    metavar="FOLDER",
-    help="Results folder.",
-)
+from bench.cli.flags import out_option
 
 
 @click.command()
-@_out
+@out_option
 @click.option(
     "--reference",
     metavar="METHOD",
@@ -39,37 +30,14 @@ def report(out: Path, reference: str | None, plots: str) -> None:
     print_report(out, reference, plots)
 
 
-@click.command()
-@click.argument("cell")
-@_out
-def show(cell: str, out: Path) -> None:
-    """Print one cell with answers before and after.
-
-    CELL is its id or the start of it.
-    """
-    from bench.report.show import show_cell
-
-    click.echo(show_cell(out, cell, **terminal()))
-
-
-@click.command(name="export-task")
-@click.argument("task")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help=RunOptions.model_fields["data_dir"].description,
-)
-def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
-    """Write a task's forget part as files that lm-eval reads."""
-    from bench.forgetting.export import export_task as export
-
-    click.echo(export(task, folder, data_dir))
-
-
 def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
-    """Write the report, print its table and where its files are."""
+    """Write the report, print its table and where its files are.
+
+    Args:
+        out: The results folder.
+        reference: The method that others are compared with; None takes the usual one.
+        plots: What `--plots` says.
+    """
     from bench.report.parallel import report_processes
 
     with report_processes(out) as processes:  # started before this one imports what takes long
