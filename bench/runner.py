@@ -141,7 +141,7 @@ def _measure_cell(
 
     progress.phase(PhaseName.TRAIN, plan.steps)
     with clock.phase(PhaseName.TRAIN):
-        torch.manual_seed(spec.seed)
+        torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
 

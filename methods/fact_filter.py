@@ -68,11 +68,6 @@ def standardised(distances: Tensor, scale: Scale) -> Tensor:
     return centred / spread if spread > 0 else centred
 
 
-def objective(values: Tensor, lam: float) -> float:
-    """Return J = mean(z) - lam var(z), the variance over the values themselves."""
-    return float(values.mean() - lam * values.var(correction=0))
-
-
 def best_facts(distances: Tensor, rho: float, lam: float, scale: Scale) -> Tensor:
     """Return the `kept_count` facts that minimise J over z, bool `[facts]`."""
     z = standardised(distances, scale)
@@ -80,7 +75,7 @@ def best_facts(distances: Tensor, rho: float, lam: float, scale: Scale) -> Tenso
 
 
 def best_block(values: Tensor, keep: int, lam: float) -> Tensor:
-    """Return which `keep` values minimise J, bool `[facts]`; exact, O(n log n).
+    """Return which `keep` values z minimise J = mean(z) - lam var(z), bool `[facts]`; O(n log n).
 
     J is concave in each kept value for lam >= 0, so some optimal removed set is one block of the
     sorted values: all k + 1 of them are scored by prefix sums. Among equal blocks the lowest is

@@ -63,6 +63,13 @@ class LoraFamily(PeftAdapter):
         """Inject B and A into every target."""
         return attach_config(setting, self.config(setting))
 
+    def check_rank(self, setting: Setting) -> None:
+        """Refuse a rank above the smaller side of a target: there are no more directions."""
+        for name, linear in linear_layers(setting.model, setting.layers):
+            if self.r > min(weight_of(linear).shape):
+                shape = " x ".join(map(str, weight_of(linear).shape))
+                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
+
     def config(self, setting: Setting) -> LoraConfig:
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
@@ -88,13 +95,6 @@ class CutLora(LoraFamily):
         remember_initial(model)
         return model
 
-    def check_rank(self, setting: Setting) -> None:
-        """Refuse a rank above the smaller side of a target: W has no such piece."""
-        for name, linear in linear_layers(setting.model, setting.layers):
-            if self.r > min(weight_of(linear).shape):
-                shape = " x ".join(map(str, weight_of(linear).shape))
-                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
-
 
 @dataclass(frozen=True)
 class Start:
@@ -113,15 +113,16 @@ class FactoredLora(CutLora):
         setting: Setting,
         factors: Callable[[Any, Tensor], Factors],
         input_of: Callable[[str], str] = str,
-        prepared: Callable[[str], Any] = str,
+        of_input: Callable[[str], Any] = str,
     ) -> Start:
         """Return the factors of every target.
 
         Args:
             setting: Whose targets.
-            factors: Of what is prepared for a target's input, and of its weight `[d_out, d_in]`.
+            factors: Called with `of_input` of a target's input and its weight `[d_out, d_in]`.
             input_of: The name of a target's input, by the target's; several may share one.
-            prepared: Of the name of an input, called once for all that share it and not kept.
+            of_input: Called with the name of an input, once for all targets that share it; what it
+                returns is not kept.
         """
         self.check_rank(setting)
         targets = linear_layers(setting.model, setting.layers)
@@ -131,7 +132,7 @@ class FactoredLora(CutLora):
             sharing.setdefault(input_of(name), []).append(name)
 
         def together(names: Sequence[str]) -> list[Factors]:
-            shared = prepared(input_of(names[0]))
+            shared = of_input(input_of(names[0]))
             return [factors(shared, weights[name]) for name in names]
 
         groups = list(sharing.values())

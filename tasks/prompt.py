@@ -37,6 +37,11 @@ def target_text(answer: str) -> str:
     return f" {answer}{STOP}"
 
 
+def fact_text(fact: Fact) -> str:
+    """Return a fact as one text, as it is trained: the plain prompt and the first answer."""
+    return question_text(fact.question) + target_text(fact.target)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """The four fixed demonstrations of a task: `(question, answer)` pairs."""

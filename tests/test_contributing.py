@@ -50,7 +50,8 @@ def test_the_adapter_trains_its_norms_and_nothing_else(
     recipe = parse_recipe(written)
     assert (recipe.name, recipe.adapter.paper) == (written, "2312.11420")
     fact = Fact("f", "Who?", ("me",))
-    setting = Setting(borrow(tiny_base).model, (fact,), (), layers, 1, 0, None, "org/tiny")
+    model, tokenizer = borrow(tiny_base).model, tiny_base.tokenizer
+    setting = Setting(model, (fact,), (), layers, 1, 0, None, "org/tiny", tokenizer)
     model = recipe.adapter.attach(setting, recipe.adapter.prepare(setting))
     names = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert len(names) == trained

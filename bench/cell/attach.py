@@ -14,13 +14,15 @@ from bench.evaluation.signals import BaseSignals, training_examples
 from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
 from bench.models.copy_on_write import borrow
+from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.records import CellSpec
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
 from methods.parts import Setting
-from methods.recipe import Recipe
+from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
+from tasks.errors import UsageError
 from tasks.fact import Fact
 
 PROBES = 8
@@ -68,6 +70,9 @@ def attach(
     Raises:
         UsageError: The recipe does not go with the model or the facts.
     """
+    if recipe.adapter.needs_one_device and is_divided(base.model):
+        name = part_name(recipe.adapter)
+        raise UsageError(f"{name} needs a model on one device: leave it out, or --device-map")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
     plan = _training_plan(base, facts, decisions, spec, max_steps)
@@ -81,7 +86,10 @@ def attach(
         seed=spec.seed,
         signals=signals,
         base_name=spec.model,
+        tokenizer=base.tokenizer,
     )
+    # Seeded before each step that may draw, and by the runner once more before training: a
+    # `prepare` that draws, or finds its values in a cache, must not move where the next step starts.
     torch.manual_seed(spec.seed)
     prepared = recipe.adapter.prepare(setting)
     torch.manual_seed(spec.seed)

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -20,9 +20,6 @@ from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
 from tasks.registry import Registry
-
-if TYPE_CHECKING:
-    pass
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
 """What a docstring says beside `certainty` and `paper`."""

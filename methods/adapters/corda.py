@@ -47,6 +47,7 @@ class Corda(FactoredLora):
 
     paper = "2406.05223"
     learning_rate = 2e-4
+    needs_one_device = True
 
     def check(self) -> None:
         """Refuse what no model can take, and an unknown calibration task."""

@@ -9,7 +9,8 @@ from methods.parts import ADAPTERS
 from tasks.errors import UsageError
 from tasks.notation import build_part, parse_part
 
-LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "corda[mode=ipm]"]
+LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva"]
+LORA_FAMILY += ["corda", "corda[mode=ipm]"]
 WRITTEN = ["full", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
 
 
@@ -106,7 +107,7 @@ def test_residual_and_factors_give_the_weight_back(cases, tiny_base):
 
 def test_bfloat16_base_trains_float32_and_saves_its_own_dtype(cases, tiny_base, tmp_path):
     tiny_base.model.bfloat16()
-    for written in ["full", "lora", "pissa", "corda"]:
+    for written in ["full", "lora", "pissa", "corda", "eva"]:
         cell = cases.attach(tiny_base, part(written))
         trained = [p for p in cell.model.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
@@ -141,7 +142,9 @@ def test_values_that_never_work_are_refused_before_a_model(written, said):
         part(written).check()
 
 
-@pytest.mark.parametrize("written", ["pissa[r=17]", "milora[r=17]", "olora[r=17]", "corda[r=17]"])
+@pytest.mark.parametrize(
+    "written", [f"{name}[r=17]" for name in ("pissa", "milora", "olora", "corda", "eva")]
+)
 def test_rank_above_a_target_is_one_line(written, cases, tiny_base):
     with pytest.raises(UsageError, match=r"r=17 .*k_proj.* \(16 x 32\)"):
         cases.attach(tiny_base, part(written))

@@ -141,7 +141,9 @@ def test_nothing_at_or_below_the_cut_gets_a_gradient_or_changes(
     cut = decisions.notes["cut"]
     assert decisions.layers == tuple(range(cut, 5))
     loan = borrow(base)
-    setting = Setting(loan.model, facts, (), decisions.layers, 4, 0, signals, "org/deep")
+    setting = Setting(
+        loan.model, facts, (), decisions.layers, 4, 0, signals, "org/deep", base.tokenizer
+    )
     model = recipe.adapter.attach(setting, recipe.adapter.prepare(setting))
     loan.settle()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
