@@ -88,8 +88,8 @@ def attach(
         base_name=spec.model,
         tokenizer=base.tokenizer,
     )
-    # Seeded before each step that may draw, and by the runner once more before training: a
-    # `prepare` that draws, or finds its values in a cache, must not move where the next step starts.
+    # Seeded before each step that may draw, and by the runner once more before training: what one
+    # draws, or finds in a cache instead, must not move where the next one starts.
     torch.manual_seed(spec.seed)
     prepared = recipe.adapter.prepare(setting)
     torch.manual_seed(spec.seed)

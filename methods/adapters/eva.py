@@ -33,7 +33,7 @@ class Eva(LoraFamily):
 
     def attach(self, setting: Setting, prepared: dict[str, Any]) -> Any:
         """Inject B = 0 and A."""
-        model = super().attach(setting, prepared)
+        model: Any = super().attach(setting, prepared)
         for name, A in prepared.items():
             lora_A = model.get_submodule(f"base_model.model.{name}.lora_A.default")
             lora_A.weight.data.copy_(A)
