@@ -16,7 +16,6 @@ import torch
 
 from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
-from bench.cell.decisions import merged_notes
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
@@ -37,6 +36,7 @@ from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.training.loop import DivergenceError, train
+from methods.notes import stored
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
@@ -152,16 +152,16 @@ def _measure_cell(
     with clock.phase(PhaseName.EVALUATE):
         after = respond(model, base.tokenizer, facts, prompt, signals.before)
         result.rows = fact_rows(signals, after, decisions, log)
-    notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
+    notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
         warnings=[
-            *notes.pop("warnings"),
+            *(line for one in notes for line in one.warnings),
             *few_steps(cell.spec),
             *halved_batches(result.record),
             *bench.suite(cell).notes,
         ],
-        notes=notes,
+        notes=stored(notes),
     )
 
     progress.phase(PhaseName.FORGET)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from methods.calibration import calibration_facts, text_batches
+from methods.notes import Notes
 from methods.signals import Signals
 from tasks.fact import Fact
 from tasks.prompt import fact_text
@@ -138,9 +139,9 @@ class Adapter(Part, ABC):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Called after optimizer step `step`, counted from 0."""
 
-    def notes(self, model: nn.Module, prepared: Any) -> dict[str, Any]:
-        """Return facts about this cell worth recording, as plain JSON values."""
-        return {}
+    def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
+        """Return what is worth recording and showing about this cell, see `methods.notes`."""
+        return ()
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
         """Write the trained adapter so that it loads on the untouched base."""
@@ -154,12 +155,9 @@ class Placement(Part, ABC):
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
         """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
 
-    def notes(self, signals: Signals, layers: tuple[int, ...]) -> dict[str, Any]:
-        """Return what is worth recording about the choice of `layers`, as plain JSON values.
-
-        As in every part's notes, lines under `warnings` go to the record's warnings.
-        """
-        return {}
+    def notes(self, signals: Signals, layers: tuple[int, ...]) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the choice of `layers`."""
+        return ()
 
 
 class Filter(Part, ABC):
@@ -169,9 +167,9 @@ class Filter(Part, ABC):
     def keep(self, signals: Signals, seed: int) -> Tensor:
         """Return a bool tensor `[facts]`: True for the facts to train."""
 
-    def notes(self, signals: Signals, kept: Tensor) -> dict[str, Any]:
-        """Return what is worth recording about the choice of facts, as plain JSON values."""
-        return {}
+    def notes(self, signals: Signals, kept: Tensor) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the choice of facts."""
+        return ()
 
 
 class Weights(Part, ABC):
@@ -189,9 +187,9 @@ class Weights(Part, ABC):
         """
         return False
 
-    def notes(self, signals: Signals, weights: Tensor) -> dict[str, Any]:
-        """Return what is worth recording about the `weights`, as plain JSON values."""
-        return {}
+    def notes(self, signals: Signals, weights: Tensor) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the `weights`."""
+        return ()
 
 
 ADAPTERS: Registry[Adapter] = Registry(

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.leaderboard.board import Section
-from bench.report.leaderboard.recipe_notes import Choices, choices_of, cut_text
+from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
 from bench.report.tables.format import printable
+from methods.layer_deviation import CutNotes
 from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 
@@ -39,7 +40,7 @@ class Shared:
 
     names: tuple[str, ...]
     gain: str
-    choices: Choices
+    choices: CutNotes
 
     @property
     def label(self) -> str:
@@ -72,8 +73,8 @@ def shared_cuts(section: Section) -> list[Shared]:
     """Return the distinct curves and cuts of a section's rows, each with the rows it is of."""
     found: dict[object, Shared] = {}
     for row in section.done:
-        made = choices_of(row.cells[0].record)
-        if made.layer_deviation and made.gain:
+        made = notes_of(row.cells[0].record, CutNotes)
+        if made and made.layer_deviation and made.gain:
             key = (made.layer_deviation, made.gain)
             names = (*(found[key].names if key in found else ()), row.label)
             found[key] = Shared(names, _gain_name(row.spec.recipe), made)
@@ -116,7 +117,7 @@ def _gain_panel(axes: Axes, shared: Shared, color: str) -> None:
     _cut_line(axes, shared, color)
     left_out = f"layer {len(gain)} is never frozen; its gain is {gain[-1]:.2g}"
     axes.set(xlabel=f"layer k ({left_out})", ylabel=_GAINS.get(shared.gain, "gain of layer k"))
-    axes.set_title(f"{shared.label}\n{cut_text(made)}", loc="left")
+    axes.set_title(f"{shared.label}\n{made.text}", loc="left")
 
 
 def _curve(
@@ -143,5 +144,5 @@ def _cut_line(axes: Axes, shared: Shared, color: str, index: int = 0, count: int
         color=color,
         linewidth=1.4,
         linestyle=(_DASH * index, (_DASH, _DASH * max(count - 1, 1))),
-        label=f"{shared.label}: {cut_text(shared.choices)}",
+        label=f"{shared.label}: {shared.choices.text}",
     )
