@@ -1,67 +1,33 @@
-"""The plots of the report, each kind in a file of its own.
+"""The plots of the report, each kind in a file of its own, found by its decorator.
 
-A plot of a section is a file with `CAPTION` and `draw(section, styles)`, and a line in `PLOTS`.
-A plot across sections has `draw(board, drawing)`, which gives any number of figures with their
-titles, those that `drawing` includes, and a line in `BOARD_PLOTS`.
+`@section_plot(name, caption)` marks `draw(section, styles)`, a plot of each section;
+`@board_plot(name, caption)` marks `draw(board, drawing)`, which gives any number of figures across
+sections with their titles, those that `drawing` includes. Modules that start with `_` hold what
+plots share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Leaderboard, Section
-from bench.report.plots import (
-    accuracy_bins,
-    before_after,
-    costs,
-    deviation,
-    layers,
-    models,
-    pareto,
-    tuning,
-)
-from bench.report.plots import accuracy_quantiles as accuracy
-from bench.report.plots import learning_curves as curves
-from bench.report.plots import learning_curves_by_distance as bucket_curves
+from bench.report.plots._kinds import KINDS, BoardPlotKind, PlotKind
 from bench.report.plots._style import Styles, image, method_styles, settings
 from bench.report.tables.limits import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        import_module(f"{__name__}.{_module.name}")
 
-@dataclass(frozen=True, slots=True)
-class PlotKind:
-    """A plot that every section has, unless `draw` finds nothing to show and returns None."""
-
-    name: str
-    caption: str
-    draw: Callable[[Section, Styles], Figure | None]
-
-
-@dataclass(frozen=True, slots=True)
-class BoardPlotKind:
-    """Plots that compare sections: figures with titles, none where there is nothing to compare."""
-
-    name: str
-    caption: str
-    draw: Callable[[Leaderboard, Drawing], Iterator[tuple[str, Figure]]]
-
-
-PLOTS = (
-    PlotKind("pareto", pareto.CAPTION, pareto.draw),
-    PlotKind("tuning", tuning.CAPTION, tuning.draw),
-    PlotKind("costs", costs.CAPTION, costs.draw),
-    PlotKind("learning-curves", curves.CAPTION, curves.draw),
-    PlotKind("distance-buckets", accuracy.CAPTION, accuracy.draw),
-    PlotKind("distance-bins", accuracy_bins.CAPTION, accuracy_bins.draw),
-    PlotKind("bucket-curves", bucket_curves.CAPTION, bucket_curves.draw),
-    PlotKind("deviation", deviation.CAPTION, deviation.draw),
-    PlotKind("before-after", before_after.CAPTION, before_after.draw),
-    PlotKind("layers", layers.CAPTION, layers.draw),
-)
-BOARD_PLOTS = (BoardPlotKind("models", models.CAPTION, models.draw),)
+_ORDERED = sorted(KINDS.values(), key=lambda kind: (kind.order, kind.name))
+PLOTS = tuple(kind for kind in _ORDERED if isinstance(kind, PlotKind))
+BOARD_PLOTS = tuple(kind for kind in _ORDERED if isinstance(kind, BoardPlotKind))
 
 
 @dataclass(frozen=True, slots=True)

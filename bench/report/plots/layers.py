@@ -12,13 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.recipe_notes import notes_of
+from bench.report.plots._kinds import section_plot
 from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
 from bench.report.tables.format import printable
 from methods.layer_deviation import CutNotes
 from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 
-CAPTION = "How far each latent space of the base is from the answers, and where layers were cut."
 _NOTE = (
     "Bands: 95 % bootstrap intervals over facts; stable: the share of these draws that cut at the "
     "same layer. Layers up to the cut are frozen"
@@ -50,6 +50,11 @@ class Shared:
         return printable(shown + (f" and {more} more" if more > 0 else ""))
 
 
+@section_plot(
+    "layers",
+    "How far each latent space of the base is from the answers, and where layers were cut.",
+    order=100,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the deviations, then a panel per gain; None where no row was cut by deviation."""
     by_gain = shared_cuts(section)

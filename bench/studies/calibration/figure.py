@@ -13,7 +13,7 @@ from bench.report.plots._style import Dashes, ends, error, new_figure, settings,
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables.format import printable
 from bench.studies.calibration.rows import Calibrated
-from bench.studies.options import REFERENCE
+from bench.studies.calibration.study import REFERENCE
 
 _DASHES: dict[str, Dashes] = {"kpm": "-", "ipm": "--"}
 _APART = 1.04
