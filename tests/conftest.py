@@ -12,6 +12,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+GUIDE = ("norms", "every", "unknown", "brief", "moons", "learned", "ranks")
+"""The examples of the guide on adding parts, in its order."""
+
 SLOW = ("test_embedded.py", "test_ray.py", "test_readme.py", "test_shared_folder.py")
 """Files that take minutes, longest first; xdist gives out files in the order of their tests."""
 
@@ -89,7 +92,7 @@ def embedded_base():
 
 @pytest.fixture(scope="session")
 def guide_examples():
-    """The parts, the task and the metric that CONTRIBUTING.md shows, as files."""
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    """The files that the guide on adding parts shows, by their names."""
+    guide = (Path(__file__).parents[1] / "docs/guide/adding-parts.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    return dict(zip(("norms", "every", "unknown", "moons", "brief"), examples, strict=True))
+    return dict(zip(GUIDE, examples, strict=True))
