@@ -95,7 +95,8 @@ def signal(name: str) -> Callable[[Computes], Computes]:
 
     The function is called with the `Signals` of the pristine base and what `get` was given by
     keyword. It is computed when it is first asked for, once for each set of these values, and a
-    later cell that finds it is charged what it cost, as for every other signal.
+    later cell that finds it is charged what it cost, as for every other signal. A part that asks
+    for the signal of another file imports that file, so that an edit there runs its cells again.
     """
 
     def add(compute: Computes) -> Computes:
