@@ -75,11 +75,22 @@ def attach(
         raise UsageError(f"{name} needs a model on one device: leave it out, or --device-map")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
-    plan = _training_plan(base, facts, decisions, spec, max_steps)
+    kept = [facts[index] for index in decisions.chosen]
+    plan = TrainingPlan(
+        examples=training_examples(base.tokenizer, kept),
+        weights=decisions.weights[decisions.chosen],
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        order_seed=data_order_seed(spec.seed, spec.task),
+        pad=base.tokenizer.pad_token_id,
+        reweigh=decisions.reweigh,
+        max_steps=max_steps,
+    )
     loan = borrow(base)
     setting = Setting(
         model=loan.model,
-        facts=tuple(facts[index] for index in decisions.chosen),
+        facts=tuple(kept),
         calibration=tuple(calibration),
         layers=decisions.layers,
         steps=plan.steps,
@@ -110,24 +121,3 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
 def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
     indices = list(range(min(PROBES, len(plan.examples))))
     return target_logits(model, collate(plan.examples, indices, plan.pad))
-
-
-def _training_plan(
-    base: Base,
-    facts: Sequence[Fact],
-    decisions: Decisions,
-    spec: CellSpec,
-    max_steps: int | None,
-) -> TrainingPlan:
-    chosen = decisions.chosen
-    return TrainingPlan(
-        examples=training_examples(base.tokenizer, [facts[index] for index in chosen]),
-        weights=decisions.weights[chosen],
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        learning_rate=spec.learning_rate,
-        order_seed=data_order_seed(spec.seed, spec.task),
-        pad=base.tokenizer.pad_token_id,
-        reweigh=decisions.reweigh,
-        max_steps=max_steps,
-    )

@@ -46,11 +46,7 @@ def print_parts(console: Console | None = None) -> None:
     print_rows(console, tasks, ("name", "about"), _tasks())
     studies = [(name, found.about) for name, found in found_studies().items()]
     print_rows(console, "Studies: python -m bench study NAME", ("name", "about"), studies)
-    plots = [
-        (found.name, found.about)
-        for decorator in ("section_plot", "board_plot")
-        for found in declared("bench.report.plots", decorator)
-    ]
+    plots = [(found.name, found.about) for found in declared("bench.report.plots", "plot")]
     print_rows(console, "Plots of the report", ("name", "about"), plots)
     models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
     models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))

@@ -20,7 +20,6 @@ from bench.studies.registry import found_studies, load_study
 
 if TYPE_CHECKING:
     from bench.studies.options import StudyOptions
-    from bench.studies.study_report import StudyReport
 
 
 class Studies(click.Group):
@@ -64,11 +63,22 @@ def study() -> None:
 def _answer(options: StudyOptions) -> int:
     """Check a study's names, run what is missing of it, and write and print its answer."""
     from bench.cli.flags import check_names
+    from bench.libraries import quiet_libraries
 
     check_names(options.grid(options.named()))
     interrupt_once()
     try:
-        return _conclude(options, _run(options))
+        quiet_libraries()
+        # Not above: these import torch and pandas, which takes seconds; names are checked before.
+        from bench.progress.base import open_progress
+        from bench.studies.study_report import write_study
+        from bench.studies.terminal import study_text
+
+        with closing(open_progress()) as progress:
+            report = options.run(progress)
+        files = write_study(options.out, report)
+        click.echo(study_text(report, **terminal()).rstrip())
+        click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     except KeyboardInterrupt as stop:
         finished = str(stop) or "what is finished"
         click.echo(
@@ -76,23 +86,4 @@ def _answer(options: StudyOptions) -> int:
             err=True,
         )
         return INTERRUPTED
-
-
-def _run(options: StudyOptions) -> StudyReport:
-    from bench.libraries import quiet_libraries
-
-    quiet_libraries()
-    from bench.progress.base import open_progress
-
-    with closing(open_progress()) as progress:
-        return options.run(progress)
-
-
-def _conclude(options: StudyOptions, report: StudyReport) -> int:
-    from bench.studies.study_report import write_study
-    from bench.studies.terminal import study_text
-
-    files = write_study(options.out, report)
-    click.echo(study_text(report, **terminal()).rstrip())
-    click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     return FAILED if report.failures else DONE

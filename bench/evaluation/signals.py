@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,13 +89,19 @@ class BaseSignals:
     def responses(self) -> Shared[Responses]:
         """What `before` is made of, as processes share it."""
         key = self._key("before", self._digest, self.prompt.digest)
-        return Shared(key, self._respond, Responses)
+        asked = partial(respond, self.model, self.tokenizer, self.facts, self.prompt)
+        return Shared(key, asked, Responses)
 
     @property
     def sampled_knowledge(self) -> Shared[tuple[KnowledgeCategory, ...]]:
         """What `knowledge` is made of, as processes share it; it needs `responses`."""
+
+        def measure() -> tuple[KnowledgeCategory, ...]:
+            answers = self.before.answers
+            return measure_knowledge(self.model, self.tokenizer, self.facts, self.prompt, answers)
+
         key = self._key("knowledge", self._digest, self.prompt.digest)
-        return Shared(key, self._measure_knowledge, tuple[KnowledgeCategory, ...])
+        return Shared(key, measure, tuple[KnowledgeCategory, ...])
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
         """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
@@ -143,75 +149,35 @@ class BaseSignals:
         answers = dict(zip(asked, said, strict=True))
         return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
 
-    def _respond(self) -> Responses:
-        return respond(self.model, self.tokenizer, self.facts, self.prompt)
-
-    def _measure_knowledge(self) -> tuple[KnowledgeCategory, ...]:
-        answers = self.before.answers
-        return measure_knowledge(self.model, self.tokenizer, self.facts, self.prompt, answers)
-
     def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
         return (kind, self._base.name, self._base.revision, str(self.model.dtype), *parts)
 
 
-@dataclass(frozen=True)
-class CurrentSignals:
-    """The `methods.signals.Signals` of a model in training: only its answers are its own.
+class CurrentSignals(BaseSignals):
+    """The signals of a model in training: the base's, but for what it answers itself.
 
-    Distances stay those of the pristine base's spaces.
+    Distances are measured in the pristine base's spaces.
 
-    Attributes:
+    Args:
         pristine: What the base knows.
         answers: To each fact, empty for those that are not trained.
     """
 
-    pristine: BaseSignals
-    answers: tuple[str, ...]
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """All selected training facts."""
-        return self.pristine.facts
-
-    @property
-    def prompt(self) -> Prompt:
-        """Demonstrations of the task."""
-        return self.pristine.prompt
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The pristine base."""
-        return self.pristine.model
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's."""
-        return self.pristine.tokenizer
-
-    @property
-    def distance(self) -> Tensor:
-        """Semantic distance of the model's answer to the target, float64 `[facts]`."""
-        return self.distance_in(Encoder())
+    def __init__(self, pristine: BaseSignals, answers: tuple[str, ...]) -> None:
+        self.__dict__.update(vars(pristine))
+        self.pristine, self.answers = pristine, answers
 
     def distance_in(self, encoder: Encoder) -> Tensor:
-        """Return the distances measured in another space, float64 `[facts]`."""
-        return self.pristine.text_space(encoder).distances(self.answers)
+        """Return the distances of the model's answers to the targets, float64 `[facts]`."""
+        return self.text_space(encoder).distances(self.answers)
 
     @property
     def known(self) -> Tensor:
         """Whether the model answers the fact now, bool `[facts]`."""
         return _correct(self.answers, self.facts)
 
-    def layer_deviation(self, norm: Norm) -> LayerDeviations:
-        """Return the base's."""
-        return self.pristine.layer_deviation(norm)
-
-    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
-        """Return the base's."""
-        return self.pristine.covariance(facts, samples)
-
     def get(self, name: str, **parameters: Hashable) -> Any:
-        """Return the base's."""
+        """Return the base's: what a part registers is measured on the pristine model."""
         return self.pristine.get(name, **parameters)
 
 

@@ -1,9 +1,7 @@
 """The plots of the report, each kind in a file of its own, found by its decorator.
 
-`@section_plot(name, caption)` marks `draw(section, styles)`, a plot of each section;
-`@board_plot(name, caption)` marks `draw(board, drawing)`, which gives any number of figures across
-sections with their titles, those that `drawing` includes. Modules that start with `_` hold what
-plots share.
+`@plot(name, caption)` marks the function that draws it, see `_kinds`. Modules that start with `_`
+hold what plots share.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from itertools import islice
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Leaderboard, Section
-from bench.report.plots._kinds import KINDS, BoardPlotKind, PlotKind
+from bench.report.plots._kinds import KINDS, PlotKind
 from bench.report.plots._style import Styles, image, method_styles, settings
 from bench.report.tables.limits import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 
@@ -26,15 +24,15 @@ for _module in pkgutil.iter_modules(__path__):
         import_module(f"{__name__}.{_module.name}")
 
 _ORDERED = sorted(KINDS.values(), key=lambda kind: (kind.order, kind.name))
-PLOTS = tuple(kind for kind in _ORDERED if isinstance(kind, PlotKind))
-BOARD_PLOTS = tuple(kind for kind in _ORDERED if isinstance(kind, BoardPlotKind))
+PLOTS = tuple(kind for kind in _ORDERED if not kind.across)
+BOARD_PLOTS = tuple(kind for kind in _ORDERED if kind.across)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
     """A plot in both forms; `section` is None for one that compares sections."""
 
-    kind: PlotKind | BoardPlotKind
+    kind: PlotKind
     title: str
     section: Section | None
     png: bytes
@@ -75,9 +73,7 @@ def _of_section(section: Section, styles: Styles) -> Iterator[Plot]:
             yield _plot(kind, section.title, section, figure)
 
 
-def _plot(
-    kind: PlotKind | BoardPlotKind, title: str, section: Section | None, figure: Figure
-) -> Plot:
+def _plot(kind: PlotKind, title: str, section: Section | None, figure: Figure) -> Plot:
     png = image(figure, "png")
     figure.set_layout_engine("none")  # Laid out: doing it again for the other form takes as long.
     return Plot(kind, title, section, png, image(figure, "svg"))

@@ -2,78 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from matplotlib.figure import Figure
-
-from bench.report.leaderboard.board import Leaderboard, Section
-from bench.report.plots._style import Styles
-from bench.report.tables.limits import Drawing
 from tasks.errors import UsageError
 
-DrawSection = Callable[[Section, Styles], Figure | None]
-DrawBoard = Callable[[Leaderboard, Drawing], Iterator[tuple[str, Figure]]]
+D = TypeVar("D", bound=Callable[..., Any])
 
 LAST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PlotKind:
-    """A plot that every section has, unless `draw` finds nothing to show and returns None."""
+    """A kind of plot; see `plot` for its attributes."""
 
     name: str
     caption: str
     order: int
-    draw: DrawSection
+    across: bool
+    draw: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class BoardPlotKind:
-    """Plots that compare sections: figures with titles, none where there is nothing to compare."""
-
-    name: str
-    caption: str
-    order: int
-    draw: DrawBoard
+KINDS: dict[str, PlotKind] = {}
 
 
-KINDS: dict[str, PlotKind | BoardPlotKind] = {}
+def plot(name: str, caption: str, *, order: int = LAST, across: bool = False) -> Callable[[D], D]:
+    """Return the decorator of a function that draws a plot of the report.
 
-
-def section_plot(
-    name: str, caption: str, order: int = LAST
-) -> Callable[[DrawSection], DrawSection]:
-    """Return the decorator of a function that draws a plot of one section.
+    It is called with a `Section` and the `Styles` of its methods, and returns a figure, or None
+    where there is nothing to show.
 
     Args:
-        name: What its files' names begin with.
-        caption: Said below it, one sentence.
+        name: What the names of its files begin with.
+        caption: One sentence, shown below it.
         order: Its place on the page; plots of one place are in the order of their names.
+        across: Whether it compares sections: it is then called with the `Leaderboard` and a
+            `Drawing`, and yields titles and figures, those that the drawing includes.
     """
 
-    def add(draw: DrawSection) -> DrawSection:
-        _add(PlotKind(name, caption, order, draw))
+    def add(draw: D) -> D:
+        present = KINDS.setdefault(name, PlotKind(name, caption, order, across, draw))
+        if present.draw.__module__ != draw.__module__:
+            places = f"{present.draw.__module__} and {draw.__module__}"
+            raise UsageError(f"plot '{name}' is registered twice: in {places}; rename one")
         return draw
 
     return add
-
-
-def board_plot(name: str, caption: str, order: int = LAST) -> Callable[[DrawBoard], DrawBoard]:
-    """Return the decorator of a function that draws plots across sections, see `section_plot`."""
-
-    def add(draw: DrawBoard) -> DrawBoard:
-        _add(BoardPlotKind(name, caption, order, draw))
-        return draw
-
-    return add
-
-
-def _add(kind: PlotKind | BoardPlotKind) -> None:
-    present = KINDS.setdefault(kind.name, kind)
-    if present.draw.__module__ != kind.draw.__module__:
-        raise UsageError(
-            f"plot '{kind.name}' is registered twice: in {present.draw.__module__} and "
-            f"{kind.draw.__module__}; rename one"
-        )
-    KINDS[kind.name] = kind

@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import ACCURACY, quantile_buckets
 from bench.report.plots._bucket_panel import method_panel
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles, new_figure, shared_legend
 
 NOTE = "Bars: 95 % Wilson intervals over the facts of a bucket; seeds averaged"
 
 
-@section_plot(
+@plot(
     "distance-buckets",
     "Accuracy after training by how far the base's answer was from the target.",
     order=50,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bench.report.leaderboard.board import Row, Section
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points
 from bench.report.plots._style import Styles, error, new_figure
 from bench.report.tables import format as wording
@@ -51,9 +51,7 @@ COSTS = (
 )
 
 
-@section_plot(
-    "costs", "What each method cost against what it learned; up and left is better.", order=30
-)
+@plot("costs", "What each method cost against what it learned; up and left is better.", order=30)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel per cost that was recorded; None where none was."""
     rows = [row for row in section.done if row.metrics["reliability"] is not None]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import AWAY, DEVIATION, MOVED_AWAY, quantile_buckets
 from bench.report.plots._bucket_panel import method_panel
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles, new_figure, shared_legend
 
 _NOTE = (
@@ -16,7 +16,7 @@ _NOTE = (
 )
 
 
-@section_plot(
+@plot(
     "deviation",
     "Share of facts that moved away from their targets, and mean deviation, by distance.",
     order=80,

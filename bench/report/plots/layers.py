@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.recipe_notes import notes_of
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
 from bench.report.tables.format import printable
 from methods.layer_deviation import CutNotes
@@ -50,7 +50,7 @@ class Shared:
         return printable(shown + (f" and {more} more" if more > 0 else ""))
 
 
-@section_plot(
+@plot(
     "layers",
     "How far each latent space of the base is from the answers, and where layers were cut.",
     order=100,

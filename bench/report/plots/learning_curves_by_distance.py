@@ -17,7 +17,7 @@ from bench.report.leaderboard.distance_buckets import (
     quantile_buckets,
 )
 from bench.report.plots._bucket_panel import empty, population, section_buckets
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     MethodStyle,
     PanelSize,
@@ -37,7 +37,7 @@ _NOTE = (
 _PANEL = PanelSize(2.3, 2.6)
 
 
-@section_plot(
+@plot(
     "bucket-curves",
     "How fast facts are learned by how far the base's answer was, teacher-forced.",
     order=70,

@@ -27,7 +27,7 @@ from bench.report.leaderboard.distance_buckets import (
 )
 from bench.report.leaderboard.labels import setting_labels
 from bench.report.plots._bucket_panel import Line, draw_lines, empty, population
-from bench.report.plots._kinds import board_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     MethodStyle,
     PanelSize,
@@ -58,7 +58,7 @@ class Models:
     rows: dict[str, Row]
 
 
-@board_plot("models", "Accuracy by target distance of one method on several models.")
+@plot("models", "Accuracy by target distance of one method on several models.", across=True)
 def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
     """Draw a figure per method and task that at least two models have, with its title.
 

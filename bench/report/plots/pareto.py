@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import DRIFT, Row, Section
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points
 from bench.report.plots._style import Styles, ends, error, new_figure
 from bench.report.statistics.intervals import Estimate
@@ -28,9 +28,7 @@ class Point:
     lost: Estimate
 
 
-@section_plot(
-    "pareto", "What was learned against what was forgotten; up and left is better.", order=10
-)
+@plot("pareto", "What was learned against what was forgotten; up and left is better.", order=10)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the front per forgetting task; None where nothing was measured."""
     panels = {task: _points(section, task) for task in section.forgetting_tasks}

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from bench.planning.tuning import RUN_PARAMETERS, number, shown_name, value
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
-from bench.report.plots._kinds import section_plot
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     SQUARE,
     MethodStyle,
@@ -65,7 +65,7 @@ class Panel:
         return forgotten.lost if forgotten else None
 
 
-@section_plot(
+@plot(
     "tuning",
     "What each candidate learned and forgot on the tuning facts; the ring is the chosen one.",
     order=20,
