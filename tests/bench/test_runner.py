@@ -38,6 +38,7 @@ RECIPES = {
     "pissa": "pissa[r=4]",
     "milora": "milora[r=4]",
     "olora": "olora[r=4]",
+    "eva": "eva[r=4]",
     "kpm": "corda[mode=kpm,r=4]",
     "ipm": "corda[mode=ipm,r=4]",
 }

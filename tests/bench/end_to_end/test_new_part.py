@@ -22,7 +22,7 @@ PLACES = {
     "norms": "methods/adapters/norms.py",
     "every": "methods/placement/every.py",
     "unknown": "methods/strategies/unknown.py",
-    "brief": "methods/strategies/brief.py",
+    "short": "methods/strategies/short.py",
     "moons": "tasks/knowledge/moons.py",
     "learned": "bench/report/plots/learned.py",
     "ranks": "bench/studies/ranks.py",
@@ -42,7 +42,7 @@ METHODS = (
     "lora[r=4]+every",
     "lora[r=4]+unknown",
     "norms",
-    "lora[r=4]+brief[tokens=7]",
+    "lora[r=4]+short[tokens=7]",
     "aligned[r=4]",
 )
 
@@ -117,7 +117,7 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert "final=true" in listed
     assert re.search(r"^every +Train the layers", listed, flags=re.MULTILINE)
     assert re.search(r"^unknown +Keep the facts", listed, flags=re.MULTILINE)
-    assert re.search(r"^brief +Keep the facts", listed, flags=re.MULTILINE)
+    assert re.search(r"^short +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^aligned +B = 0, A = V_r", listed, flags=re.MULTILINE)
     assert re.search(r"^learned +Facts that were answered", listed, flags=re.MULTILINE)
     assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)
