@@ -12,7 +12,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from bench.report.leaderboard.board import Row, Section
 from bench.store.records import CellRecord
@@ -30,7 +30,7 @@ def notes_of(record: CellRecord, kind: type[N]) -> N | None:
     """
     values = {}
     for name in (each.name for each in fields(kind) if each.name in record.notes):
-        with suppress(ValidationError):
+        with suppress(Exception):  # also a type of another package that pydantic cannot read
             values[name] = _form(name).validate_python(record.notes[name])
     try:
         return kind(**values) if values else None
@@ -45,12 +45,11 @@ def told(record: CellRecord) -> list[Told]:
     trained = notes_of(record, TrainedNotes)
     found = [notes_of(record, kind) for kind in kinds]
     kept = trained.kept if trained else None
-    return [
-        choice
-        for notes in (*found, trained)
-        if notes is not None
-        for choice in notes.told(record.spec.facts, kept)
-    ]
+    choices: list[Told] = []
+    for notes in (*found, trained):
+        with suppress(Exception):  # a report of a thousand cells outlives one odd value in one
+            choices += notes.told(record.spec.facts, kept) if notes else ()
+    return choices
 
 
 def untold(record: CellRecord) -> dict[str, Any]:

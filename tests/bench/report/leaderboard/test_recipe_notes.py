@@ -173,6 +173,11 @@ def stage_notes(monkeypatch):
         first_share: float = note("first stage has", "{:.0%} of the facts")
         order: tuple[str, ...] = note()
         seconds_of_stage: tuple[float, ...] = ()
+        odd: object = note("odd", "{:.2f}")
+
+    @dataclass(frozen=True)
+    class UnreadableNotes(Notes):
+        unreadable: "NothingOfThatName" = note("unreadable")  # noqa: F821, UP037
 
     return StageNotes
 
@@ -193,6 +198,11 @@ def test_notes_of_a_new_class_reach_the_record_the_tables_and_show(tmp_path, sta
     assert re.search(r"first stage has +25% of the facts", told)
     assert re.search(r"seconds_of_stage +\[1.5\]", told), "as it is stored"
     assert "order" not in told, "told in words or not at all"
+
+
+def test_notes_that_cannot_be_read_or_written_are_not_told_and_no_error(tmp_path, stage_notes):
+    for notes in ({"stages": 3, "odd": "text"}, {"unreadable": 1}):
+        assert marks_of(tmp_path, noted("lora", notes)) in (["stages 3"], [])
 
 
 def test_a_name_means_one_thing_in_all_records(stage_notes):
