@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-GUIDE = ("norms", "every", "unknown", "short", "moons", "learned", "ranks")
+GUIDE = ("norms", "every", "unknown", "short", "moons", "brief", "learned", "ranks")
 """The examples of the guide on adding parts, in its order."""
 
 SLOW = ("test_embedded.py", "test_ray.py", "test_readme.py", "test_shared_folder.py")

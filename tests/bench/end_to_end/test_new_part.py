@@ -24,6 +24,7 @@ PLACES = {
     "unknown": "methods/strategies/unknown.py",
     "short": "methods/strategies/short.py",
     "moons": "tasks/knowledge/moons.py",
+    "brief": "bench/evaluation/metrics/brief.py",
     "learned": "bench/report/plots/learned.py",
     "ranks": "bench/studies/ranks.py",
 }
@@ -119,6 +120,7 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert re.search(r"^unknown +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^short +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^aligned +B = 0, A = V_r", listed, flags=re.MULTILINE)
+    assert re.search(r"^brief +answers of one word", listed, flags=re.MULTILINE)
     assert re.search(r"^learned +Facts that were answered", listed, flags=re.MULTILINE)
     assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)
     assert re.search(r"^moons +Which planet a moon circles", listed, flags=re.MULTILINE)
@@ -137,6 +139,7 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
     }
     assert {(model, Path(task).stem, method) for model, task, method in rows} == expected
     assert board["reliability"].notna().all()
+    assert board["brief"].between(0, 1).all(), "the new metric, of every method"
 
     assert {state for state, _ in states(bench("plan", *grid))} == {"done"}
     missing = set()
@@ -148,12 +151,13 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
         assert {method for state, method in found if state == "missing"} == missing
 
 
-def test_what_a_new_strategy_noted_and_a_new_plot_are_on_the_page(bench, grid, checkout):
+def test_a_new_metric_what_a_strategy_noted_and_a_new_plot_are_on_the_page(bench, grid, checkout):
     bench("report")
     results = checkout / "results"
     page = (results / "leaderboard.html").read_text(encoding="utf-8")
     for text in (page, (results / "leaderboard.md").read_text(encoding="utf-8")):
         assert re.search(r"longest answer \d+ tokens", text)
+        assert "brief: answers of one word." in text, "the legend"
     caption = "<figcaption>Facts that were answered after training, by method."
     assert page.count(caption) == 2, "one for each task"
     assert len(list((results / "plots").glob("learned-*.png"))) == 2
