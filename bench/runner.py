@@ -16,7 +16,6 @@ import torch
 
 from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
-from bench.cell.decisions import merged_notes
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
@@ -37,6 +36,7 @@ from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.training.loop import DivergenceError, train
+from methods.notes import stored
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
@@ -143,7 +143,7 @@ def _measure_cell(
 
     progress.phase(PhaseName.TRAIN, plan.steps)
     with clock.phase(PhaseName.TRAIN):
-        torch.manual_seed(spec.seed)
+        torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
 
@@ -154,16 +154,16 @@ def _measure_cell(
     with clock.phase(PhaseName.EVALUATE):
         after = respond(model, base.tokenizer, facts, prompt, signals.before)
         result.rows = fact_rows(signals, after, decisions, log)
-    notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
+    notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
         warnings=[
-            *notes.pop("warnings"),
+            *(line for one in notes for line in one.warnings),
             *few_steps(cell.spec),
             *halved_batches(result.record),
             *(note for task in context.forgetting_tasks(cell) for note in task.notes),
         ],
-        notes=notes,
+        notes=stored(notes),
     )
 
     progress.phase(PhaseName.FORGET)

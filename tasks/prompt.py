@@ -55,6 +55,11 @@ def character_budget(longest: int) -> int:
     return min(LONGEST_ANSWER // 2, longest + 2)
 
 
+def fact_text(fact: Fact) -> str:
+    """Return a fact as one text, as it is trained: the plain prompt and the first answer."""
+    return question_text(fact.question) + target_text(fact.target)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """The four fixed demonstrations of a task: `(question, answer)` pairs."""

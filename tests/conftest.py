@@ -23,6 +23,8 @@ settings.load_profile("any machine")
 
 LONGEST = ("test_embedded.py", "test_ray_backend.py", "test_readme.py", "test_shared_folder.py")
 """Files that take a minute or more, longest first; xdist gives out files in their tests' order."""
+GUIDE = ("norms", "every", "unknown", "short", "moons", "brief", "learned", "ranks")
+"""The examples of the guide on adding parts, in its order."""
 
 
 def pytest_collection_modifyitems(items):
@@ -98,7 +100,7 @@ def embedded_base():
 
 @pytest.fixture(scope="session")
 def guide_examples():
-    """The parts, the task and the metric that CONTRIBUTING.md shows, as files."""
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    """The files that the guide on adding parts shows, by their names."""
+    guide = (Path(__file__).parents[1] / "docs/guide/adding-parts.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    return dict(zip(("norms", "every", "unknown", "moons", "brief"), examples, strict=True))
+    return dict(zip(GUIDE, examples, strict=True))

@@ -17,10 +17,11 @@ from rich.table import Table
 from bench.evaluation.metrics import metric_table
 from bench.models.registry import EMBEDDED
 from bench.redaction import safe_text
+from bench.studies.registry import found_studies
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
-from tasks.registry import Registry
+from tasks.registry import Registry, declared
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
 """What a docstring says beside `certainty` and `paper`."""
@@ -50,6 +51,10 @@ def print_parts(console: Console | None = None) -> None:
         print_rows(console, title, ("name", "about"), _parts(registry))
     tasks = "Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file"
     print_rows(console, tasks, ("name", "about"), _tasks())
+    studies = [(name, found.about) for name, found in found_studies().items()]
+    print_rows(console, "Studies: python -m bench study NAME", ("name", "about"), studies)
+    plots = [(found.name, found.about) for found in declared("bench.report.plots", "plot")]
+    print_rows(console, "Plots of the report", ("name", "about"), plots)
     models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
     models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
     print_rows(console, "Models: --models", ("name", "licence"), models)

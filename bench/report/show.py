@@ -16,7 +16,7 @@ from bench.redaction import safe_text
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, answer_changes
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
-from bench.report.leaderboard.recipe_notes import TOLD, told
+from bench.report.leaderboard.recipe_notes import told, untold
 from bench.report.tables import format as wording
 from bench.report.tables.terminal import WIDTH, render
 from bench.store.records import CellRecord, Forgetting, Status
@@ -101,9 +101,8 @@ def _setting(record: CellRecord) -> Pairs:
         yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path
-    yield from told(record)
-    other = {name: value for name, value in record.notes.items() if name not in TOLD}
-    yield from ((name, _shortened(str(value))) for name, value in other.items())
+    yield from ((choice.label, choice.text) for choice in told(record))
+    yield from ((name, _shortened(str(value))) for name, value in untold(record).items())
 
 
 def _shortened(text: str) -> str:

@@ -139,9 +139,9 @@ def _remove(earlier: set[Path]) -> None:
     """Remove those files that are plots of the report."""
     if not earlier:
         return
-    from bench.report.plots import BOARD_PLOTS, PLOTS
+    from bench.report.plots._kinds import KINDS
 
-    names = tuple(f"{kind.name}-" for kind in (*PLOTS, *BOARD_PLOTS))
+    names = tuple(f"{name}-" for name in KINDS)
     for path in earlier:
         if path.name.startswith(names):
             path.unlink()

@@ -38,6 +38,7 @@ RECIPES = {
     "pissa": "pissa[r=4]",
     "milora": "milora[r=4]",
     "olora": "olora[r=4]",
+    "eva": "eva[r=4]",
     "kpm": "corda[mode=kpm,r=4]",
     "ipm": "corda[mode=ipm,r=4]",
 }
@@ -113,7 +114,10 @@ def test_an_untrained_adapter_forgets_nothing(bench_for, recipe):
     base = bench.base(cell)
     loan = borrow(base)
     signals = BaseSignals(base, cell.data.facts, cell.data.prompt, bench.cache)
-    setting = Setting(loan.model, cell.data.facts, cell.calibration, None, 4, 0, signals, base.name)
+    facts = cell.data.facts
+    setting = Setting(
+        loan.model, facts, cell.calibration, None, 4, 0, signals, base.name, base.tokenizer
+    )
     adapter = cell.recipe.adapter
     model = adapter.attach(setting, adapter.prepare(setting)).eval()
     task, drift = bench.suite(cell).measure(model)

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.base import TASKS, DataAccess
 from tasks.errors import UsageError
-from tasks.selection import trained_neighbours
+from tests.tasks.promises import trained_neighbours
 
 ROWS = {
     "nq_open": {"question": "who am i", "answer": ["A", "B"]},

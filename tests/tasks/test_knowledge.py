@@ -11,8 +11,9 @@ from tasks.fact import Fact, FactPart, facts_digest
 from tasks.invented import KINDS, World
 from tasks.knowledge.fictional import MAX_FACTS, Fictional
 from tasks.scoring import exact_match, normalise
-from tasks.selection import select_facts, trained_neighbours
+from tasks.selection import select_facts
 from tasks.table import table_facts
+from tests.tasks.promises import trained_neighbours
 
 PINNED = {
     "countries": "7811b31f89b919034d94bc37d7c31deba55a73e02125712ec551b795ffebc52b",

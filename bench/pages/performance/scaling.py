@@ -174,5 +174,6 @@ def _prepare(base: Base, cell: PlannedCell) -> None:
         seed=0,
         signals=signals_of(base, cell),
         base_name=base.name,
+        tokenizer=base.tokenizer,
     )
     cell.recipe.adapter.prepare(setting)

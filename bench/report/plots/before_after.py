@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.distance_buckets import AWAY, chosen_facts, grown
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import SMALL, MethodStyle, Styles, new_figure, wrapped
 from bench.report.statistics.intervals import wilson
 
-CAPTION = "Each fact's distance to its target before and after training."
 _COLUMNS = 4
 _TITLE_LETTERS = 30
 _KNOWN = "0.45"
@@ -26,6 +26,7 @@ _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
 
 
+@plot("before-after", "Each fact's distance to its target before and after training.", order=90)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a small panel per method, all to one scale; None where no cell is done."""
     if not section.done:

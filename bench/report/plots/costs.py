@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bench.report.leaderboard.board import Row, Section
+from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points, mark_method
 from bench.report.plots._style import Styles, new_figure
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
 
-CAPTION = "What each method cost against what it learned; up and left is better."
 _NOTE = "Bars: 95 % intervals. Times: as if nothing had been cached, on the machine of the run"
 _DECADE = 10
 _TICKS = 4
@@ -50,6 +50,7 @@ COSTS = (
 )
 
 
+@plot("costs", "What each method cost against what it learned; up and left is better.", order=30)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel per cost that was recorded; None where none was."""
     rows = [row for row in section.done if row.metrics["reliability"] is not None]

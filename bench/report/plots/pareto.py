@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
+from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points, mark_method
 from bench.report.plots._style import Styles, ends, error, new_figure
 from bench.report.statistics.intervals import Estimate
 
 _ROOM = 0.12
 _BELOW_ZERO = 4.0
-
-CAPTION = "What was learned against what was forgotten; up and left is better."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class Point:
     lost: Estimate
 
 
+@plot("pareto", "What was learned against what was forgotten; up and left is better.", order=10)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the front per forgetting task; None where nothing was measured."""
     panels = {task: _points(section, task) for task in section.forgetting_tasks}

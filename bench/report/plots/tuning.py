@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from bench.planning.tuning import RUN_PARAMETERS, number, shown_name, value
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     SQUARE,
     MethodStyle,
@@ -29,7 +30,6 @@ from bench.report.plots._style import (
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
 
-CAPTION = "What each candidate learned and forgot on the tuning facts; the ring is the chosen one."
 _HEADING = "Tuning: candidates on the tuning facts"
 _BARS = "Bars: 95 % intervals over facts"
 _NO_BARS = "Intervals are in the table Tuning"
@@ -65,6 +65,11 @@ class Panel:
         return forgotten.lost if forgotten else None
 
 
+@plot(
+    "tuning",
+    "What each candidate learned and forgot on the tuning facts; the ring is the chosen one.",
+    order=20,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the curves of a section; None where nothing was tuned, or nothing ended well."""
     rows = [row for row in tuned_rows(section.rows) if tuning_of(row).best is not None]

@@ -13,7 +13,7 @@ from bench.report.leaderboard.board import DRIFT, Row, Section
 from bench.report.plots._style import Dashes, ends, error, new_figure, settings, style_of
 from bench.report.statistics.intervals import Estimate
 from bench.studies.calibration.rows import Calibrated
-from bench.studies.options import REFERENCE
+from bench.studies.calibration.study import REFERENCE
 
 _DASHES: dict[str, Dashes] = {"kpm": "-", "ipm": "--"}
 _APART = 1.04

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bench import cli
 from bench.progress.base import Silent
+from bench.studies.placement.study import PlacementOptions
 from bench.studies.study_report import StudyColumn, StudyReport
 
 
@@ -34,9 +33,7 @@ def study(monkeypatch, tmp_path):
                 raise answer
             return answer
 
-        module = ModuleType("bench.studies.placement.study")
-        module.run_placement = run_placement
-        monkeypatch.setitem(sys.modules, "bench.studies.placement.study", module)
+        monkeypatch.setattr(PlacementOptions, "run", run_placement)
         return cli.main(["study", "placement", "--out", str(tmp_path), *arguments])
 
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)

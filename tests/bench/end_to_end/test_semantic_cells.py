@@ -20,6 +20,7 @@ from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.store.store import ResultsStore
 from bench.training.loop import TrainingPlan, train
+from methods.notes import stored
 from methods.parts import Setting
 from methods.recipe import parse_recipe
 
@@ -142,10 +143,12 @@ def test_nothing_at_or_below_the_cut_gets_a_gradient_or_changes(
     recipe = parse_recipe(f"{adapter}+freeze")
     signals = BaseSignals(base, facts, prompt, CostCache())
     decisions = decide(recipe, signals, 5, 0)
-    cut = decisions.notes["cut"]
+    cut = stored(decisions.notes)["cut"]
     assert decisions.layers == tuple(range(cut, 5))
     loan = borrow(base)
-    setting = Setting(loan.model, facts, (), decisions.layers, 4, 0, signals, "org/deep")
+    setting = Setting(
+        loan.model, facts, (), decisions.layers, 4, 0, signals, "org/deep", base.tokenizer
+    )
     model = recipe.adapter.attach(setting, recipe.adapter.prepare(setting))
     loan.settle()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -94,7 +94,7 @@ def test_a_cell_on_a_divided_base_is_the_cell_on_a_whole_one(run, recipe):
 def test_covariances_of_a_divided_base_are_refused_in_one_line(run):
     _, apart = run("corda[mode=ipm,r=4]")
     assert apart.record.status is Status.FAILED
-    assert apart.record.reason.startswith("covariances need a model on one device")
+    assert apart.record.reason.startswith("corda needs a model on one device")
     assert apart.record.traceback == ""
 
 
