@@ -49,9 +49,9 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         kept = recipe.filter.keep(signals, seed)
         if not kept.any():
             raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
-    weights = kept.double()
-    if recipe.weights is not None:
-        weights = recipe.weights.weights(signals, kept, seed)
+    weights, part = kept.double(), recipe.weights
+    if part is not None:
+        weights = part.weights(signals, kept, seed)
     layers = recipe.placement.layers(signals, layer_count, seed) if recipe.placement else None
 
     notes: list[Notes] = [TrainedNotes(int(kept.sum()), layers, layer_count)]
@@ -60,21 +60,12 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     if recipe.filter is not None:
         kept_ids = [fact.id for fact, keep in zip(signals.facts, kept, strict=True) if keep]
         notes += [KeptFactsNotes(tuple(kept_ids)), *recipe.filter.notes(signals, kept)]
-    if recipe.weights is not None:
-        notes += recipe.weights.notes(signals, weights)
-    return Decisions(kept, weights, layers, tuple(notes), _reweigh(recipe, signals, kept, seed))
-
-
-def _reweigh(
-    recipe: Recipe, signals: BaseSignals, kept: Tensor, seed: int
-) -> Callable[[nn.Module, int], Tensor | None] | None:
-    part = recipe.weights
-    if part is None:
-        return None
+    if part is not None:
+        notes += part.notes(signals, weights)
 
     def reweigh(model: nn.Module, epoch: int) -> Tensor | None:
-        if not part.refreshed(epoch):
+        if part is None or not part.refreshed(epoch):
             return None
         return part.weights(signals.now(model, kept), kept, seed)[kept]
 
-    return reweigh
+    return Decisions(kept, weights, layers, tuple(notes), reweigh if part else None)

@@ -52,7 +52,8 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     results = _run_missing(plan, store, progress)
     pairs = compare(plan, results)
     if pairs.empty:
-        raise UsageError(f"no fact could be compared: {_first_reason(results)}")
+        reasons = (trained.record.reason for trained in results.values())
+        raise UsageError(f"no fact could be compared: {next(filter(None, reasons), 'no facts')}")
     table = interference_table(plan, pairs, results)
     plane = state_plane(plan, results)
     note = f"Bars: {kind_of_intervals(table)}"
@@ -107,7 +108,3 @@ def _kept(
     if record.status in KEPT:
         store.write(whole)
     return whole
-
-
-def _first_reason(results: Results) -> str:
-    return next((t.record.reason for t in results.values() if t.record.reason), "no facts")

@@ -100,7 +100,18 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
     shown = (*quality_columns(section), COMPUTE, time_column(PhaseName.TRAIN))
     names = table_names(("method", "kind", "layers", "trained", "cut", "cut_stability"), shown)
     metrics = metrics_frame(section)
-    lines = [{**_where(placed), **metrics.loc[placed.row.spec.method]} for placed in rows]
+    lines = [
+        {
+            "method": placed.row.spec.method,
+            "kind": placed.kind.value,
+            "layers": ", ".join(f"{first}-{last}" for first, last in placed.ranges) or None,
+            "trained": placed.trained,
+            "cut": placed.cut,
+            "cut_stability": placed.stability,
+            **metrics.loc[placed.row.spec.method],
+        }
+        for placed in rows
+    ]
     return StudyReport(
         name=options.name,
         title=f"Which of the {layers} layers to train: {options.method}, {section.title}",
@@ -116,17 +127,6 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
         command=options.command,
         failures=tuple(remarks.failures(section)),
     )
-
-
-def _where(placed: Placed) -> dict[str, object]:
-    return {
-        "method": placed.row.spec.method,
-        "kind": placed.kind.value,
-        "layers": ", ".join(f"{first}-{last}" for first, last in placed.ranges) or None,
-        "trained": placed.trained,
-        "cut": placed.cut,
-        "cut_stability": placed.stability,
-    }
 
 
 def _reading(options: PlacementOptions, rows: list[Placed]) -> list[str]:
