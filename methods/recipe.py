@@ -7,8 +7,8 @@ any order. Without an adapter it means `lora`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 from methods.identity import code_digest
 from methods.parts import (
@@ -22,7 +22,13 @@ from methods.parts import (
     Weights,
 )
 from tasks.errors import UsageError, nearest
-from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
+from tasks.notation import (
+    build_part,
+    canonical,
+    change_part,
+    parse_part,
+    split_outside_brackets,
+)
 
 DEFAULT_ADAPTER = "lora"
 
@@ -59,6 +65,21 @@ class Recipe:
         for path in self.adapter.files():
             digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    def with_parameters(self, written: Mapping[str, str]) -> Recipe:
+        """Return the recipe with other values of its parameters, in every part that has them.
+
+        Raises:
+            UsageError: A value of the wrong type, or one that cannot be.
+        """
+        changed = {
+            field.name: change_part(part, part_name(part), written)
+            for field in fields(self)
+            if (part := getattr(self, field.name)) is not None
+        }
+        recipe = replace(self, **changed)
+        _check(recipe)
+        return recipe
 
 
 def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:
