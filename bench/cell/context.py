@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -112,6 +113,19 @@ class CellContext:
                 shelf=self._shelf,
             )
         return self._suites[key]
+
+    def forgetting_notes(self, cells: Sequence[PlannedCell]) -> list[str]:
+        """Say how forgetting is measured, before a model is loaded.
+
+        All that the run asks for is built, also what its first stage does not measure: hours of
+        tuning must not end at a task that cannot be had.
+
+        Raises:
+            UsageError: It cannot be.
+        """
+        whole = self.options.forgetting
+        suites = (self.suite(replace(cell, forgetting=whole)) for cell in cells)
+        return list(dict.fromkeys(note for suite in suites for note in suite.notes))
 
     def forgetting(self, cell: PlannedCell, base: Base, model: nn.Module) -> list[Forgetting]:
         """Score a model on every forgetting task of a cell, paired with the pristine base."""

@@ -18,8 +18,9 @@ from bench.cli.common import (
     terminal,
     this_command,
 )
-from bench.cli.flags import check_names, options_of, typed_values
+from bench.cli.flags import options_of, typed_values
 from bench.config.options import validated
+from bench.execution.checks import check_names
 from bench.studies.interference.options import InterferenceOptions
 from bench.studies.options import CalibrationOptions, PlacementOptions, StudyOptions
 

@@ -10,8 +10,18 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.config.tune import Tunes
-from bench.config.types import Device, Names, Rates, RayAddress, Shard, WholeNumbers, Workers
+from bench.config.types import (
+    Device,
+    ForgettingNames,
+    Names,
+    Rates,
+    RayAddress,
+    Shard,
+    WholeNumbers,
+    Workers,
+)
 from tasks.errors import UsageError, nearest
+from tasks.forgetting.names import ForgettingKind, ForgettingName
 
 _Options = TypeVar("_Options", bound=BaseModel)
 
@@ -60,7 +70,10 @@ class RunOptions(BaseModel):
     """Recipes, for example "lora,corda[mode=ipm],lora+freeze"."""
     tasks: Names = ("countries",)
     """Knowledge tasks by name, or paths to facts files (.jsonl, .json, .csv)."""
-    forgetting: Names = ("elements", "drift")
+    forgetting: ForgettingNames = (
+        ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),
+        ForgettingName(ForgettingKind.DRIFT, "drift"),
+    )
     """What may be forgotten: a knowledge task's forget part, lm_eval:NAME, drift, or none."""
     models: Names = ("smollm2-135m",)
     """Registry names, hub ids (with a /) or local folders."""

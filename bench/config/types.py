@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+)
 
+from tasks.forgetting.names import NONE, ForgettingName, parse_forgetting
 from tasks.notation import split_outside_brackets
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -46,6 +54,19 @@ def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
+    """Read the forgetting tasks of `--forgetting`; `none` is empty.
+
+    Raises:
+        ValueError: No name at all.
+        UsageError: A name that is unknown.
+    """
+    names = pieces(given)
+    if not names:
+        raise ValueError("give at least one value")
+    return parse_forgetting(",".join(map(str, names)))
+
+
 def _known_device(device: str) -> str:
     if not _DEVICE.fullmatch(device):
         raise ValueError("write auto, cpu, mps, cuda or cuda:N")
@@ -82,6 +103,11 @@ Names = Annotated[
     BeforeValidator(pieces),
     AfterValidator(once),
     Field(min_length=1),
+]
+ForgettingNames = Annotated[
+    tuple[ForgettingName, ...],
+    BeforeValidator(read_forgetting),
+    PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
 ]
 WholeNumbers = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],

@@ -1,9 +1,9 @@
 """Workers on one grid: started, listened to, started again where they die, ended.
 
-Each is `python -m bench.execution.worker`: it plans the same grid, and claims cells as any process
-does. A `bench.execution.backend.Backend` says where they run. This side only shows what they tell,
-and imports no torch. A worker that dies loses its cell in flight, which is run again; a cell in
-which two workers died is recorded as failed.
+Each is `python -m bench.execution.worker`: it is handed the specifications of the cells, plans
+nothing, and claims cells as any process does. A `bench.execution.backend.Backend` says where they
+run. This side only shows what they tell, and imports no torch. A worker that dies loses its cell in
+flight, which is run again; a cell in which two workers died is recorded as failed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
 from bench.models.device import Compute, provenance
 from bench.planning.planned_cell import PlannedCell
+from bench.planning.resolver import Assignment
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
@@ -101,7 +102,7 @@ class WorkerPool:
     def _start(self, number: int, *, wait: bool) -> None:
         job = Job(
             options=self.place.options(number),
-            stamps={cell_id: cell.stamp for cell_id, cell in self._todo.items()},
+            cells=tuple(map(Assignment.of, self._todo.values())),
             number=number,
             threads=self.place.threads,
             wait=wait,

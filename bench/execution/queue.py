@@ -89,10 +89,10 @@ class Work:
         yield from (cell for cell in left if cell.spec.model != resident)
 
     def _current(self, cell: PlannedCell) -> PlannedCell | None:
-        """Return the cell as it is now that it is ours; None where another process ran it."""
-        if self.store.stamp(cell.cell_id) == cell.stamp:
-            return cell
-        options = self.bench.options.model_copy(update={"rerun": Rerun.MISSING})
+        """Return the cell with what the store has of it; None where another process ran it."""
+        options = self.bench.options
+        if self.store.stamp(cell.cell_id) != cell.stamp:  # written since the grid was planned
+            options = options.model_copy(update={"rerun": Rerun.MISSING})
         found = planned(cell, options, self.store)
         return found if found.runs else None
 

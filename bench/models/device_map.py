@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.config.options import DeviceMap, RunOptions
-from bench.models.device import Compute
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,29 +16,6 @@ if TYPE_CHECKING:
 
 Placed = Mapping[str, int | str]
 """By the name of a module the device on which it is, as accelerate writes it."""
-
-
-def check_device_map(options: RunOptions, compute: Compute) -> None:
-    """Refuse options that do not go with a model over all GPUs.
-
-    Raises:
-        UsageError: One GPU or none was chosen, or several workers.
-    """
-    if options.device_map is DeviceMap.NONE:
-        return
-    asked = f"--device-map {options.device_map}"
-    if options.device not in ("auto", "cuda"):
-        raise UsageError(
-            f"{asked} --device {options.device}: a model is divided over all GPUs; leave out "
-            "--device (CUDA_VISIBLE_DEVICES chooses GPUs), or --device-map"
-        )
-    if options.workers not in ("auto", "1"):
-        raise UsageError(
-            f"{asked} --workers {options.workers}: one worker takes all GPUs; leave out --workers, "
-            "or start a run for each set of CUDA_VISIBLE_DEVICES on one results folder"
-        )
-    if not compute.device.startswith("cuda"):
-        raise UsageError(f"{asked}: torch sees no CUDA device here; leave it out")
 
 
 def check_placed(name: str, placed: Placed) -> None:

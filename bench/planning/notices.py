@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.tuning import shown
 from bench.store.records import CellRecord, CellSpec
 from tasks.division import FactSet
-from tasks.forgetting.names import parse_forgetting
-
-if TYPE_CHECKING:
-    from bench.cell.context import CellContext
 
 ENOUGH_STEPS = 40
 """Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
@@ -53,20 +47,6 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
     }
     remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
-
-
-def forgetting_notes(todo: Sequence[PlannedCell], bench: CellContext) -> list[str]:
-    """Say how forgetting is measured, before a model is loaded.
-
-    All that the run asks for is built, also what its first stage does not measure: hours of tuning
-    are not to end at a task that cannot be had.
-
-    Raises:
-        UsageError: It cannot be.
-    """
-    whole = parse_forgetting(",".join(bench.options.forgetting))
-    cells = [replace(cell, forgetting=whole) for cell in todo]
-    return list({note: None for cell in cells for note in bench.suite(cell).notes})
 
 
 def _share(cell: PlannedCell) -> str:

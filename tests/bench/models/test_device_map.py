@@ -15,11 +15,12 @@ from accelerate import dispatch_model
 from bench import cli
 from bench.cell.context import CellContext
 from bench.config.options import build_options
+from bench.execution.checks import check_device_map
 from bench.execution.parallelism import worker_count
 from bench.execution.run import run_grid
 from bench.models.copy_on_write import borrow
 from bench.models.device import Compute
-from bench.models.device_map import check_device_map, check_placed, is_divided
+from bench.models.device_map import check_placed, is_divided
 from bench.models.loading import load_base
 from bench.planning.grid import plan_grid
 from bench.progress.base import Silent
