@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -185,15 +185,8 @@ def _read_yaml(path: Path) -> Any:
 
 def _hint(name: str) -> str:
     close = nearest(name, RunOptions.model_fields)
-    return f"did you mean {_joined(close)}?" if close else f"it is one of {_joined(_names(), ',')}"
-
-
-def _names() -> Iterable[str]:
-    return list(RunOptions.model_fields)
-
-
-def _joined(names: Iterable[str], separator: str = " or") -> str:
-    return f"{separator} ".join(name.replace("_", "-") for name in names)
+    names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
+    return f"did you mean {' or '.join(names)}?" if close else f"it is one of {', '.join(names)}"
 
 
 def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
@@ -218,12 +211,8 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
         return f"{where} is empty: give at least one value"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
-    return f"{where} {_as_typed(given)}: {expected}{_near_choice(kind, option, given)}"
-
-
-def _as_typed(given: Any) -> str:
-    listed = given if isinstance(given, list | tuple) else [given]
-    return f"'{','.join(str(value) for value in listed)}'"
+    typed = ",".join(map(str, given if isinstance(given, list | tuple) else [given]))
+    return f"{where} '{typed}': {expected}{_near_choice(kind, option, given)}"
 
 
 def _near_choice(kind: type[BaseModel], option: str, given: Any) -> str:

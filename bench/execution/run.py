@@ -126,7 +126,13 @@ class _Stages:
     ) -> bool:
         """Run cells; return whether Ctrl-C ended it."""
         self.handed |= {cell.cell_id: cell for cell in todo}
-        runs = self._workers(place, claims) if place else self._work(todo, claims)
+        runs: WorkerPool | Work
+        if place:
+            # What the report imports takes seconds, for which this process has time now.
+            Thread(target=_import_for_report, daemon=True).start()
+            runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
+        else:
+            runs = self._work(todo, claims)
         try:
             runs.run(todo, wait=True)
         except KeyboardInterrupt:
@@ -147,11 +153,6 @@ class _Stages:
                 yield machine
         else:
             yield None
-
-    def _workers(self, place: Backend, claims: Claims) -> WorkerPool:
-        # What the report imports takes seconds, for which this process has time now.
-        Thread(target=_import_for_report, daemon=True).start()
-        return WorkerPool(self.compute, self.store, claims, self.progress, place)
 
     def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
         from bench.execution.queue import Work  # takes seconds, which workers spend instead

@@ -84,7 +84,10 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
 
 def _tunes(options: RunOptions) -> list[Tune]:
     """Return what is tuned, several learning rates among it, run options by their fields' names."""
-    tunes = [tune.model_copy(update={"name": _field(tune.name)}) for tune in options.tune]
+    tunes = []
+    for tune in options.tune:
+        name = tune.name.replace("-", "_")
+        tunes.append(Tune(name=name, values=tune.values) if name in RUN_PARAMETERS else tune)
     if options.lr is None:
         return tunes
     if any(tune.name == RATE for tune in tunes):
@@ -92,11 +95,6 @@ def _tunes(options: RunOptions) -> list[Tune]:
     if len(options.lr) == 1:
         return tunes
     return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
-
-
-def _field(name: str) -> str:
-    field = name.replace("-", "_")
-    return field if field in RUN_PARAMETERS else name
 
 
 def _check_names(tunes: Iterable[Tune], recipes: Sequence[Recipe]) -> None:
