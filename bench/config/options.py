@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from bench.config.tune import Tunes
 from bench.config.types import (
     Device,
+    DType,
     ForgettingNames,
     Names,
     Rates,
@@ -32,15 +33,6 @@ class Rerun(StrEnum):
     MISSING = "missing"
     FAILED = "failed"
     ALL = "all"
-
-
-class DTypeOption(StrEnum):
-    """Number format of the base; `auto` decides by the device."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 class DeviceMap(StrEnum):
@@ -96,7 +88,7 @@ class RunOptions(BaseModel):
     """auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE
     """auto: divide models larger than one GPU over all of them."""
-    dtype: DTypeOption = DTypeOption.AUTO
+    dtype: DType = DType.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""

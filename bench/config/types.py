@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
@@ -22,6 +23,15 @@ _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONGEST_RANGE = 10_000
 _SHARD = re.compile(r"(\d+)/(\d+)")
 _RAY_ADDRESS = re.compile(r"auto|(\[[^\]\s]+\]|[^:/\s]+):\d+")
+
+
+class DType(StrEnum):
+    """Number format of a base's weights; `auto`, in options alone, decides by the device."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 def pieces(given: Any) -> tuple[Any, ...]:

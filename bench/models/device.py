@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bench import ROOT
 from bench.config.options import Executor, RunOptions
-from bench.models.loading import DType
+from bench.config.types import DType
 from tasks.errors import UsageError
 
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
@@ -32,7 +32,7 @@ class Compute(NamedTuple):
     host: str = ""
 
 
-def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compute:
+def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Compute:
     """Resolve `auto`: CUDA with a bfloat16 base where there is one, else the CPU in float32.
 
     Args:
@@ -49,9 +49,9 @@ def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compu
         raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "cuda":
         device = "cuda:0"
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    return Compute(device, dtype)  # type: ignore[arg-type]
+    if dtype == DType.AUTO:
+        dtype = DType.BFLOAT16 if device.startswith("cuda") else DType.FLOAT32
+    return Compute(device, dtype)
 
 
 def compute_of(options: RunOptions) -> Compute:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.config.types import DType
 from bench.models.gguf import BLOCK, GgufWheel, dequantised_folder
 from tasks.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-DType = Literal["float32", "bfloat16", "float16"]
 
 EMBEDDED: dict[str, GgufWheel] = {
     "smollm2-135m": GgufWheel(
@@ -137,7 +136,7 @@ def layer_count(source: ModelSource, say: Callable[[str], None] = print) -> int:
 def load_base(
     source: ModelSource | str,
     *,
-    dtype: DType = "float32",
+    dtype: DType = DType.FLOAT32,
     device: str = "cpu",
     device_map: Literal["auto"] | Mapping[str, int | str] | None = None,
     trust_remote_code: bool = False,

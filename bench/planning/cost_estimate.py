@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from bench.config.types import DType
 from bench.models.loading import EMBEDDED, ModelSource
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.store.formats import CellSummary
@@ -115,8 +116,9 @@ def _from_size(cell: PlannedCell) -> Cost:
         return Cost(None, None)
     spec = cell.spec
     trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
-    speed = CORE_FLOPS * (os.cpu_count() or 1) if spec.dtype == "float32" else GPU_FLOPS
-    size = weights * (4 if spec.dtype == "float32" else 2)
+    wide = spec.dtype is DType.FLOAT32
+    speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
+    size = weights * (4 if wide else 2)
     copies = cell.recipe.adapter.trained_copies
     return Cost(trained / speed / TRAIN_SHARE, size * copies + OVERHEAD_BYTES)
 

@@ -16,6 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
+from bench.config.types import DType
 from bench.store.knowledge import KnowledgeCategory
 from tasks.division import FactSet
 
@@ -90,7 +91,7 @@ class CellSpec(Model):
     schema_version: int = SCHEMA_VERSION
     model: str
     model_revision: str
-    dtype: str
+    dtype: DType
     task: str
     facts_digest: str
     facts: int

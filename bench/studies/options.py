@@ -18,8 +18,8 @@ from pydantic import (
     PositiveInt,
 )
 
-from bench.config.options import DTypeOption, Rerun, RunOptions, flag, validated
-from bench.config.types import Counts, Device, Names, WholeNumbers, once, pieces
+from bench.config.options import Rerun, RunOptions, flag, validated
+from bench.config.types import Counts, Device, DType, Names, WholeNumbers, once, pieces
 from bench.store.store import STUDIES_FOLDER
 from methods.recipe import parse_recipe
 from tasks.errors import UsageError
@@ -62,7 +62,7 @@ class StudyOptions(BaseModel):
     """Facts in an optimizer step."""
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
-    dtype: DTypeOption = DTypeOption.AUTO
+    dtype: DType = DType.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""
