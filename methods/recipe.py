@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from methods.identity import code_digest
 from methods.parts import (
@@ -48,17 +49,17 @@ class Recipe:
         present = (self.adapter, self.placement, self.filter, self.weights)
         return tuple(part for part in present if part is not None)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The recipe as people write it: only parameters that differ from their defaults."""
         return "+".join(canonical(part, part_name(part), defaults=False) for part in self.parts)
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """The recipe with every parameter, for the cell's identity."""
         return "+".join(canonical(part, part_name(part), defaults=True) for part in self.parts)
 
-    @property
+    @cached_property
     def source_digest(self) -> str:
         """Digest of the code behind its parts and of the files that their parameters name."""
         digest = hashlib.sha256(code_digest(self.parts).encode())

@@ -139,7 +139,8 @@ def _method(recipe: Recipe, tunes: Sequence[Tune], options: RunOptions) -> Metho
 def _candidate(recipe: Recipe, written: Mapping[str, str], options: RunOptions) -> Candidate:
     run = {name: written[name] for name in RUN_PARAMETERS if name in written}
     chosen = validated(RunOptions, {**options.model_dump(include=set(RUN_PARAMETERS)), **run})
-    recipe = recipe.with_parameters({k: v for k, v in written.items() if k not in run})
+    rest = {name: value for name, value in written.items() if name not in run}
+    recipe = recipe.with_parameters(rest) if rest else recipe
     rate = chosen.lr[0] if chosen.lr else recipe.adapter.learning_rate
     candidate = Candidate(recipe, rate, chosen.epochs, chosen.batch_size)
     return replace(candidate, values={name: candidate.value(name) for name in written})

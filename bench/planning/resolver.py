@@ -7,7 +7,7 @@ resolve what these name by the same code as the plan, and refuse a cell that has
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
@@ -21,7 +21,7 @@ from bench.planning.task_data import TaskCatalog, TaskSets
 from bench.store.records import CellSpec, Tuned
 from bench.store.store import Stamp
 from bench.training import schedule
-from methods.recipe import Recipe, parse_recipe
+from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
@@ -49,17 +49,6 @@ class Assignment(BaseModel):
         return cls(cell_id=cell.cell_id, spec=cell.spec, stamp=cell.stamp)
 
 
-@dataclass(frozen=True)
-class ResolvedRecipe:
-    """A recipe with what identifies it."""
-
-    name: str
-    full_name: str
-    source_digest: str
-    calibration: tuple[Fact, ...]
-    calibration_digest: str
-
-
 class Resolver:
     """Looks up what cells are made of, each thing once: a grid has thousands of cells.
 
@@ -74,9 +63,10 @@ class Resolver:
         # Drift alone decides between equal candidates: where it is measured, nothing else need be.
         drift = tuple(n for n in options.forgetting if n.kind is ForgettingKind.DRIFT)
         self._deciding = drift or options.forgetting
+        self.recipe = lru_cache(maxsize=None)(parse_recipe)
         self.sets = lru_cache(maxsize=None)(self._tasks.sets)
         self._revision = lru_cache(maxsize=None)(ModelSource.revision)
-        self._recipe = lru_cache(maxsize=None)(self._resolve_recipe)
+        self._calibration = lru_cache(maxsize=None)(self._facts_of)
 
     def cell(
         self,
@@ -98,7 +88,9 @@ class Resolver:
         Raises:
             UsageError: A model without a revision, or facts to calibrate on that cannot be read.
         """
-        recipe = self._recipe(candidate.recipe)
+        recipe = candidate.recipe
+        names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
+        calibration, calibration_digest = self._calibration(tuple(names))
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         spec = CellSpec(
@@ -109,7 +101,7 @@ class Resolver:
             facts_digest=data.digest,
             facts=len(data.facts),
             prompt_digest=data.prompt_digest,
-            calibration_digest=recipe.calibration_digest,
+            calibration_digest=calibration_digest,
             method=recipe.name,
             recipe=recipe.full_name,
             source_digest=recipe.source_digest,
@@ -125,19 +117,16 @@ class Resolver:
             state=CellState.MISSING,
             why="",
             source=source,
-            recipe=candidate.recipe,
+            recipe=recipe,
             data=data,
-            calibration=recipe.calibration,
+            calibration=calibration,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
         )
 
-    def _resolve_recipe(self, recipe: Recipe) -> ResolvedRecipe:
-        names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
-        calibration = tuple(fact for name in names for fact in self._tasks.calibration(name))
-        digest = facts_digest(calibration) if calibration else ""
-        return ResolvedRecipe(
-            recipe.name, recipe.full_name, recipe.source_digest, calibration, digest
-        )
+    def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
+        """Return the calibration part of tasks, and its digest."""
+        facts = tuple(fact for name in tasks for fact in self._tasks.calibration(name))
+        return facts, facts_digest(facts) if facts else ""
 
 
 def tuned_as(sets: TaskSets, fact_set: FactSet, method: str, values: Mapping[str, str]) -> Tuned:
@@ -173,9 +162,8 @@ def resolve(assignments: Iterable[Assignment], options: RunOptions) -> list[Plan
 def _resolve(given: Assignment, resolver: Resolver) -> PlannedCell:
     spec, tuned = given.spec, given.spec.tuned
     sets = resolver.sets(spec.task, divided=tuned is not None)
-    candidate = Candidate(
-        parse_recipe(spec.method), spec.learning_rate, spec.epochs, spec.batch_size
-    )
+    recipe = resolver.recipe(spec.method)
+    candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
     role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
     cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
     if cell.cell_id != given.cell_id:

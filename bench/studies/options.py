@@ -11,15 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Field,
     PositiveFloat,
     PositiveInt,
 )
 
 from bench.config.options import Rerun, RunOptions, flag, validated
-from bench.config.types import Counts, Device, DType, Names, WholeNumbers, once, pieces
+from bench.config.types import Counts, Device, DType, Names, Several, WholeNumbers, pieces
 from bench.store.store import STUDIES_FOLDER
 from methods.recipe import parse_recipe
 from tasks.errors import UsageError
@@ -32,12 +30,7 @@ def _alone(given: str) -> str:
 
 
 One = Annotated[str, AfterValidator(_alone)]
-Modes = Annotated[
-    tuple[Literal["kpm", "ipm"], ...],
-    BeforeValidator(pieces),
-    AfterValidator(once),
-    Field(min_length=1),
-]
+Modes = Several[Literal["kpm", "ipm"]]
 
 REFERENCE = "lora"
 """What CorDA is compared with: it calibrates on nothing."""
