@@ -42,11 +42,6 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     if dry_run:
         _plan(options)
         return DONE
-    from bench.store.store import ResultsStore
-
-    store = ResultsStore(options.out)
-    store.refuse_newer()
-    store.ensure_writable()
     interrupt_once()
     from bench.libraries import quiet_libraries
 

@@ -128,9 +128,13 @@ class WorkerPool:
             worker.process = message.process
             return
         if message.kind is Kind.CAUTION:
-            self._caution(message.text)
+            if message.text not in self._cautions:  # said once of what every worker finds
+                self._cautions.add(message.text)
+                self.progress.note(message.text)
             return
-        shown = self._shown(worker.number)
+        if worker.number not in self._lanes:
+            self._lanes[worker.number] = self.progress.of_worker(worker.number)
+        shown = self._lanes[worker.number]
         if message.kind is Kind.CELL:
             worker.began = True
             shown.cell(self.ran + 1, len(self._todo), message.text)
@@ -143,17 +147,6 @@ class WorkerPool:
         else:
             shown.end_cell(message.text, message.detail)
             self._one_more()
-
-    def _caution(self, line: str) -> None:
-        """Say once what every worker finds."""
-        if line not in self._cautions:
-            self._cautions.add(line)
-            self.progress.note(line)
-
-    def _shown(self, number: int) -> Progress:
-        if number not in self._lanes:
-            self._lanes[number] = self.progress.of_worker(number)
-        return self._lanes[number]
 
     def _one_more(self) -> None:
         self.ran += 1
@@ -170,13 +163,10 @@ class WorkerPool:
             return
         if died:
             self.progress.note(f"{_told_death(worker, ended)}, but nothing is left to run")
-        self._dismiss_waiting()
-
-    def _dismiss_waiting(self) -> None:
-        """Nothing is left: do not wait for workers that have not even begun."""
-        for worker in self._workers:
-            if not worker.began:
-                worker.dismiss()
+        # Nothing is left: do not wait for workers that have not even begun.
+        for waiting in self._workers:
+            if not waiting.began:
+                waiting.dismiss()
 
     def _died(self, worker: Worker, ended: WorkerExit) -> None:
         died = _told_death(worker, ended)

@@ -132,7 +132,11 @@ class _Stages:
             Thread(target=_import_for_report, daemon=True).start()
             runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
         else:
-            runs = self._work(todo, claims)
+            from bench.execution.queue import Work  # takes seconds, which workers spend instead
+
+            for line in self._bench.forgetting_notes(todo):
+                self.progress.note(line)
+            runs = Work(self._bench, self.store, claims, self.progress)
         try:
             runs.run(todo, wait=True)
         except KeyboardInterrupt:
@@ -154,14 +158,6 @@ class _Stages:
         else:
             yield None
 
-    def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
-        from bench.execution.queue import Work  # takes seconds, which workers spend instead
-
-        bench = self._bench
-        for line in bench.forgetting_notes(todo):
-            self.progress.note(line)
-        return Work(bench, self.store, claims, self.progress)
-
     @cached_property
     def _bench(self) -> CellContext:
         from bench.cell.context import CellContext
@@ -174,12 +170,9 @@ class _Stages:
         records = [record for record in found if record]
         failed = sum(_without_result(record) for record in records)
         failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
-        lost = tuple(
-            cell.label
-            for cell in self.handed.values()
-            if self.store.stamp(cell.cell_id) in (None, cell.stamp)
-        )
-        return GridOutcome(records, interrupted, self.ran, self.reused, failed, lost)
+        handed = () if interrupted else self.handed.values()
+        lost = [c.label for c in handed if self.store.stamp(c.cell_id) in (None, c.stamp)]
+        return GridOutcome(records, interrupted, self.ran, self.reused, failed, tuple(lost))
 
 
 def _import_for_report() -> None:
