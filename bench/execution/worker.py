@@ -69,7 +69,11 @@ def main() -> int:
     """Do the job on standard input; return the exit status."""
     quiet_libraries()
     tell = _messages()
-    _import_ahead()
+    # What any cell needs takes seconds to import: before it is known what to do.
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    import bench.execution.queue  # noqa: F401
+
     given = sys.stdin.readline()
     if not given.endswith("\n"):  # the process that started this one is gone
         return 0
@@ -77,27 +81,16 @@ def main() -> int:
     try:
         ends_anyway = _end_when_asked()
         tell(Message(kind=Kind.STARTED, process=this_process()))
-        _work_and_tell(job, tell)
+        try:
+            _work(job, tell)
+        except UsageError as error:
+            tell(Message(kind=Kind.USAGE, text=str(error)))
+        except NoSpaceError as error:
+            tell(Message(kind=Kind.NO_SPACE, text=str(error)))
         ends_anyway()
     except KeyboardInterrupt:
         pass
     return 0
-
-
-def _import_ahead() -> None:
-    """Import what any cell needs, which takes seconds, before it is known what to do."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
-
-    import bench.execution.queue  # noqa: F401
-
-
-def _work_and_tell(job: Job, tell: Callable[[Message], None]) -> None:
-    try:
-        _work(job, tell)
-    except UsageError as error:
-        tell(Message(kind=Kind.USAGE, text=str(error)))
-    except NoSpaceError as error:
-        tell(Message(kind=Kind.NO_SPACE, text=str(error)))
 
 
 def _work(job: Job, tell: Callable[[Message], None]) -> None:

@@ -43,10 +43,12 @@ def groups_of(options: RunOptions) -> Iterator[Group]:
     for source in sources:
         for sets in tasks:
             for method in methods:
-                if sets.tuning is None:
-                    yield _untuned(resolver, source, sets, method, options)
-                else:
+                if sets.tuning is not None:
                     yield _tuned(resolver, source, sets, method, options)
+                    continue
+                [only] = method.candidates
+                cells = [resolver.cell(source, sets, only, seed, None) for seed in options.seeds]
+                yield Group((), (tuple(c for c in cells if in_shard(c.cell_id, options.shard)),))
 
 
 def in_shard(key: str, shard: str | None) -> bool:
@@ -55,14 +57,6 @@ def in_shard(key: str, shard: str | None) -> bool:
         return True
     part, parts = shard_numbers(shard)
     return int(key, 16) % parts == part - 1
-
-
-def _untuned(
-    resolver: Resolver, source: ModelSource, sets: TaskSets, method: Method, options: RunOptions
-) -> Group:
-    [candidate] = method.candidates
-    cells = [resolver.cell(source, sets, candidate, seed, None) for seed in options.seeds]
-    return Group((), (tuple(cell for cell in cells if in_shard(cell.cell_id, options.shard)),))
 
 
 def _tuned(

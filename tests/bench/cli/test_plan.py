@@ -87,6 +87,8 @@ def test_without_finished_cells_the_models_size_gives_a_rough_idea(options):
     assert cost.seconds > 0
     assert cost.peak_bytes > 0
     assert "rough, from the model's size" in cost_line(cost, 1)
+    full = grid_cost(plan_grid(options(methods="full"), store), store.summaries())
+    assert full.peak_bytes > cost.peak_bytes, "it trains all weights"
     nothing = grid_cost((), ())
     assert cost_line(nothing, 1) == "nothing is left to run"
 
