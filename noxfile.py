@@ -26,7 +26,7 @@ WORKERS_AT_MOST = 4
 # Backend none: nox gives each session an environment of its own, a copy of torch in every one.
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmark: -- --methods lora,corda; or -- study, list, plan, show CELL."""
+    """Run the benchmark: -- --methods lora,corda; other commands: -- list, -- show CELL."""
     python = environment(session, "ray" if {"ray", "--executor=ray"} & {*session.posargs} else "")
     command = [] if session.posargs and session.posargs[0][:1] != "-" else ["run"]
     # Ctrl-C reaches the benchmark too; a minute lets it store what is finished.
@@ -35,13 +35,13 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def report(session: nox.Session) -> None:
-    """Write tables and plots again from the cells in results: -- --out FOLDER."""
+    """Write the tables and plots of a results folder again: -- --out FOLDER."""
     session.run(environment(session), "-m", "bench", "report", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests, without any hub: -- -m "not integration" for those without a real model."""
+    """Run the tests, offline. Left out: the slow ones (-- -m slow), timings (-- -m machine)."""
     python = environment(session, "tests")
     workers = min(os.cpu_count() or 1, WORKERS_AT_MOST)
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -50,22 +50,24 @@ def tests(session: nox.Session) -> None:
         "HF_DATASETS_OFFLINE": "1",
         "OMP_NUM_THREADS": str(threads),  # workers that share cores would wait for each other
     }
+    # By file: its fixtures, such as a Ray cluster or a trained model, are made once.
     parallel = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if "-n" in session.posargs else parallel
-    command = [python, "-m", "pytest", *spread, *session.posargs]
+    tier = [] if "-m" in session.posargs else ["-m", "not machine and not slow"]
+    command = [python, "-m", "pytest", *spread, *tier, *session.posargs]
     session.run(*command, env=variables, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")
 def perf(session: nox.Session) -> None:
-    """Measure against the usual tools, two minutes: -- --full for docs/performance.md, hours."""
+    """Compare our speed with the usual tools, in two minutes; -- --full takes hours."""
     python = environment(session)
     session.run(python, "-m", "bench.pages.performance", *session.posargs, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Fix style and layout, then check types and imports; with CI set only check."""
+    """Fix style and layout, then check types and imports; with CI set, only check."""
     python = environment(session, "lint")
     only_check = bool(os.environ.get("CI"))
     session.run(python, "-m", "ruff", "check", *([] if only_check else ["--fix"]))
@@ -76,7 +78,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Build the site of README, guide and reference in build/site; -- serve to read it."""
+    """Build the documentation in build/site; -- serve shows it in a browser."""
     python = environment(session, "docs")
     quiet = {"NO_MKDOCS_2_WARNING": "1"}  # an advertisement of the theme's makers
     session.run(python, "-m", "mkdocs", *(session.posargs or ["build"]), env=quiet)

@@ -40,11 +40,9 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     modules = "|".join(name.replace("-", "_") for name in _LOGGERS)
     warnings.filterwarnings("ignore", module=rf"({modules}|torch|multiprocess)(\.|$)")
-    _hide_bars()
 
-
-def _hide_bars() -> None:
-    # lm-eval passes disable=False itself, which wins over TQDM_DISABLE and over defaults.
+    # Every bar of every library is made by this. lm-eval passes disable=False itself, which wins
+    # over TQDM_DISABLE and over defaults; some of its bars no argument turns off.
     from tqdm import std
 
     shown = std.tqdm.__init__

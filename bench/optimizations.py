@@ -1,4 +1,26 @@
-"""Ways to get the same numbers sooner, each of which can be switched off to check that it does."""
+"""Ways to get the same numbers sooner, each of which can be switched off to check that it does.
+
+Some need what libraries do not promise to keep. This is all of it, in the whole program; look here
+first when a new version of a library breaks something.
+
+| private name | of | last tried with | where it is missing |
+| --- | --- | --- | --- |
+| `_lazy_clone` | torch | 2.13.0 | a borrowed base is a plain copy |
+| `_C`, `_is_cow_tensor` | torch | 2.13.0 | values are compared instead |
+| `_cdata` | torch, of a storage | 2.13.0 | the head is not packed |
+| `_reorder_linear_weight` | torch, of oneDNN | 2.13.0 | the head is not packed |
+| `_linear_pointwise` | torch, of oneDNN | 2.13.0 | the head is not packed |
+| `_version` | torch, of a tensor | 2.13.0 | prompts are run whole |
+| `GGUFReader`, replaced | gguf | 0.19.0, transformers 5.23.0 | an error on first use of a model |
+| `get_tensor_name_map`, replaced | gguf | 0.19.0, transformers 5.23.0 | the same |
+| `np`, replaced in its reader | gguf | 0.19.0 | the same |
+| `tqdm`, replaced | tqdm 4, lm_eval | 0.4.13 | progress bars are shown |
+| `_yaml_loader` | lm_eval | 0.4.13 | the loader of older versions |
+| `_filters` | lm_eval, of a task | 0.4.13 | an error in forgetting tasks |
+| `_get_kasa_loss` | peft | 0.21.2 | the term is left out |
+| `_get_monteclora_loss` | peft | 0.21.2 | the term is left out |
+| `_temp_dir`, an option | ray | 2.60.0 | an error when a cluster starts |
+"""
 
 from __future__ import annotations
 
@@ -9,40 +31,40 @@ from enum import StrEnum
 
 
 class Optimization(StrEnum):
-    """What is done in another way than the plain one."""
+    """What is done in another way than the plain one, with the same numbers."""
 
     FUSED_PROJECTIONS = "fused_projections"
-    """Low-rank projections of one input are one autograd step."""
+    """Low-rank projections of the same input run as one autograd step."""
     FROZEN_PREFIX = "frozen_prefix"
     """Layers below all that is trained run once for each fact, not once an epoch."""
     TOKEN_TREE = "token_tree"
-    """What the facts of a training batch begin with alike runs once for all of them."""
+    """Tokens that several facts of a training batch begin with run once for all of them."""
     SHARED_PROMPT = "shared_prompt"
-    """What prompts begin with runs once for all of them, a question once for all its choices."""
+    """Tokens that all prompts begin with run once, and a question once for all its choices."""
     KEPT_POSITIONS = "kept_positions"
     """The head runs where its logits are used, not on every token."""
     PACKED_HEAD = "packed_head"
     """The frozen head's weights are laid out once, not at every product."""
     BASE_STATES = "base_states"
-    """What the base's head is given on the texts of drift is kept over the cells of a model."""
+    """The base's last hidden states on the texts of drift are kept for all cells of a model."""
     KEPT_BASE = "kept_base"
-    """What the base answers and scores is measured by one process and kept for the others."""
+    """The base's answers and scores are measured by one process and kept for the others."""
     ONE_UPDATE = "one_update"
     """The optimizer updates all tensors in one call, not in a dozen calls each."""
 
 
-_OFF: ContextVar[frozenset[Optimization]] = ContextVar("shortcuts_off", default=frozenset())
+_OFF: ContextVar[frozenset[Optimization]] = ContextVar("optimizations_off", default=frozenset())
 
 
-def enabled(shortcut: Optimization) -> bool:
-    """Return whether a shortcut may be taken."""
-    return shortcut not in _OFF.get()
+def enabled(optimization: Optimization) -> bool:
+    """Return whether an optimisation may be used."""
+    return optimization not in _OFF.get()
 
 
 @contextmanager
-def without(*shortcuts: Optimization) -> Iterator[None]:
-    """Take the plain way instead of these shortcuts, of all when none is named."""
-    token = _OFF.set(_OFF.get() | frozenset(shortcuts or Optimization))
+def without(*optimizations: Optimization) -> Iterator[None]:
+    """Switch some optimisations off within a block, or all of them where none is named."""
+    token = _OFF.set(_OFF.get() | frozenset(optimizations or Optimization))
     try:
         yield
     finally:

@@ -1,45 +1,60 @@
-"""What must not reach a record, a log or a terminal: hub tokens, and control characters."""
+"""Text that may reach a record, a log or a terminal: no hub tokens, no control characters."""
 
 from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
+_PLACES = ("HF_TOKEN_PATH", "HF_HOME", "HOME")
+"""Variables that say where the hub's client keeps a token."""
+
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _SHORTEST = 8
 """A value shorter than this is no token, and would blot out ordinary words."""
+
+_STEERING = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+"""Unicode categories of what can move a cursor, reorder a line or end it."""
+
+_JOINERS = "\u200c\u200d"  # Written in Persian and Indic words and in emoji; harmless.
 
 HIDDEN = "[hub token]"
 
 
 def without_secrets(text: str) -> str:
     """Return a text with hub tokens replaced, those of the environment and any that look so."""
-    for secret in _secrets():
+    for secret in _secrets(*map(os.environ.get, (*_VARIABLES, *_PLACES))):
         text = text.replace(secret, HIDDEN)
-    return _TOKEN.sub(HIDDEN, text)
+    return _TOKEN.sub(HIDDEN, text) if "hf_" in text else text
 
 
-def _secrets() -> list[str]:
-    found = [os.environ.get(name, "") for name in _VARIABLES]
-    path = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token")
+@lru_cache(maxsize=8)  # a report makes a million texts safe: the token's file is read once
+def _secrets(*environment: str | None) -> tuple[str, ...]:
+    *found, path, folder, _ = (value or "" for value in environment)
+    file = Path(path or Path(folder or Path.home() / ".cache" / "huggingface") / "token")
     with suppress(OSError, UnicodeDecodeError):
-        found.append(path.read_text(encoding="utf-8"))
-    return [secret for secret in map(str.strip, found) if len(secret) >= _SHORTEST]
+        found.append(file.read_text(encoding="utf-8"))
+    return tuple(secret for secret in map(str.strip, found) if len(secret) >= _SHORTEST)
 
 
-def _home() -> Path:
-    given = os.environ.get("HF_HOME")
-    return Path(given) if given else Path.home() / ".cache" / "huggingface"
+def safe_text(text: str, *, breaks: bool = False) -> str:
+    """Return a text that may be shown: no token in it, nothing that could steer a terminal.
 
-
-def for_people(text: str) -> str:
-    """Return a text that may be shown: no secret in it, nothing that could steer a terminal."""
-    shown = (c if c.isprintable() or c == "\n" else _escaped(c) for c in without_secrets(text))
-    return "".join(shown)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    Args:
+        text: Anything: what a model answered, what an exception said.
+        breaks: Whether line breaks stay; they are escaped like the rest where not.
+    """
+    text = without_secrets(text)
+    if text.isprintable():  # as nearly every text
+        return text
+    kept = _JOINERS + "\n" if breaks else _JOINERS
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _STEERING and character not in kept
+        else character
+        for character in text
+    )

@@ -16,7 +16,6 @@ import torch
 
 from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
-from bench.cell.decisions import merged_notes
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
@@ -30,13 +29,14 @@ from bench.failures import (
     no_space,
     time_limit,
 )
-from bench.models.device import provenance
 from bench.models.loading import Base
+from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
 from bench.training.loop import DivergenceError, train
+from methods.notes import stored
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
@@ -55,7 +55,7 @@ class CellResult:
         self.record = self.record.model_copy(update=values)
 
 
-def run_cell(cell: PlannedCell, bench: CellContext, progress: Progress) -> CellResult:
+def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> CellResult:
     """Run one cell to a record; whatever goes wrong in it ends in its record.
 
     Where memory runs out it is run once more, each batch in two halves.
@@ -65,13 +65,13 @@ def run_cell(cell: PlannedCell, bench: CellContext, progress: Progress) -> CellR
     """
     result = CellResult(_fresh(cell, accumulation=1))
     try:
-        with time_limit(bench.options.timeout):
-            _attempt(cell, bench, result, progress)
+        with time_limit(context.options.timeout):
+            _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
                 progress.note(f"{result.record.reason}: once more with batches in halves")
-                bench.free_memory()
+                context.free_memory()
                 result.record, result.rows = _fresh(cell, accumulation=2), []
-                _attempt(cell, bench, result, progress)
+                _attempt(cell, context, result, progress)
     except CellTimeoutError as error:
         result.update(status=Status.FAILED, reason=str(error))
     except KeyboardInterrupt:
@@ -85,12 +85,14 @@ def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
     )
 
 
-def _attempt(cell: PlannedCell, bench: CellContext, result: CellResult, progress: Progress) -> None:
+def _attempt(
+    cell: PlannedCell, context: CellContext, result: CellResult, progress: Progress
+) -> None:
     clock: PhaseClock | None = None
     try:
-        base = bench.start_cell(cell)
-        clock = PhaseClock(base.devices, bench.cache)
-        _measure_cell(cell, base, bench, clock, result, progress)
+        base = context.start_cell(cell)
+        clock = PhaseClock(base.devices, context.cache)
+        _measure_cell(cell, base, context, clock, result, progress)
         result.update(status=Status.DONE)
     except DivergenceError as error:
         result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
@@ -102,7 +104,7 @@ def _attempt(cell: PlannedCell, bench: CellContext, result: CellResult, progress
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(
             phases=clock.phases if clock else {},
-            provenance={**provenance(bench.compute), **bench.placed(), "finished": finished},
+            provenance={**provenance(context.compute), **context.placed(), "finished": finished},
         )
 
 
@@ -118,14 +120,14 @@ def _tell_failure(result: CellResult, error: Exception) -> None:
 def _measure_cell(
     cell: PlannedCell,
     base: Base,
-    bench: CellContext,
+    context: CellContext,
     clock: PhaseClock,
     result: CellResult,
     progress: Progress,
 ) -> None:
     recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
     adapter, spec = recipe.adapter, cell.spec
-    signals = BaseSignals(base, facts, prompt, bench.cache)
+    signals = BaseSignals(base, facts, prompt, context.cache)
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
@@ -141,35 +143,35 @@ def _measure_cell(
 
     progress.phase(PhaseName.TRAIN, plan.steps)
     with clock.phase(PhaseName.TRAIN):
-        torch.manual_seed(spec.seed)
+        torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
 
     # Here, and not first: by now other workers have done some of it, or will while this one does.
-    bench.measure_base(cell, base, signals, progress)
+    context.measure_base(cell, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
         after = respond(model, base.tokenizer, facts, prompt, signals.before)
         result.rows = fact_rows(signals, after, decisions, log)
-    notes = merged_notes(decisions.notes, adapter.notes(model, attached.prepared))
+    notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
         warnings=[
-            *notes.pop("warnings"),
+            *(line for one in notes for line in one.warnings),
             *few_steps(cell.spec),
             *halved_batches(result.record),
-            *bench.suite(cell).notes,
+            *(note for task in context.forgetting_tasks(cell) for note in task.notes),
         ],
-        notes=notes,
+        notes=stored(notes),
     )
 
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
-        measured = bench.forgetting(cell, base, model)
+        measured = context.suite(cell).measure(model)
         result.update(forgetting=[*measured, *_measured_before(cell, measured)])
-    if bench.options.save_adapters:
-        result.update(adapter_path=_save(cell, attached, bench.options.out))
+    if context.options.save_adapters:
+        result.update(adapter_path=_save(cell, attached, context.options.out))
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:

@@ -1,13 +1,13 @@
 """Input covariances of linear layers over calibration texts, as CorDA uses them (2406.05223).
 
-C = mean over samples of X^T X, X `[tokens, d_in]` the layer's input for one text divided by
-|max(X)| (the largest entry, not the largest magnitude: as in the reference code). Uncentred;
+C = mean over samples of X^T X, X `[tokens, d_in]` the layer's input for one row of a batch divided
+by |max(X)| (the largest entry, not the largest magnitude: as in the reference code). Uncentred;
 padding is excluded. Equals PEFT's `calib_cov_distribution` fed one unpadded text at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Covariances:
         matrices: C `[d_in, d_in]` of each input, float32, under the name of its first layer.
         shared: The name in `matrices` of each linear layer's input, by the layer's full name.
         tokens: Tokens that each input was measured over, by the same names as `matrices`.
-        samples: Texts measured.
+        samples: Rows measured: texts, or windows of packed texts.
     """
 
     matrices: dict[str, Tensor]
@@ -56,54 +56,46 @@ class Covariances:
 
 
 def input_covariances(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    batch_size: int = 16,
+    model: PreTrainedModel, batches: Iterable[Mapping[str, Tensor]], *, scaled: bool = True
 ) -> Covariances:
-    """Run `texts` through the decoder, without the head, and measure every linear layer's input.
+    """Run batches through the decoder, without the head, and measure every linear layer's input.
 
-    Texts are batched by length and padded on the right, so that positions are those of a text
-    run alone. Memory: one `[d_in, d_in]` float32 matrix per distinct input.
+    Memory: one `[d_in, d_in]` float32 matrix per distinct input.
+
+    Args:
+        model: On one device.
+        batches: `input_ids` and `attention_mask` `[batch, seq]`, as of `text_batches`.
+        scaled: Whether each sample is divided by |max(X)| first; False gives the plain C.
 
     Raises:
-        ValueError: There is no text.
+        ValueError: There is no batch.
     """
     import torch
 
-    if not texts:
-        raise ValueError("a covariance needs at least one calibration text")
-    accumulator = _Accumulator()
+    accumulator, samples = _Accumulator(scaled), 0
     handles = [
         module.register_forward_pre_hook(accumulator.hook(name))
         for name, module in linear_layers(model)
     ]
-    ordered = sorted(texts, key=len)
     try:
         with torch.inference_mode():
-            for start in range(0, len(ordered), batch_size):
-                batch = tokenizer(
-                    ordered[start : start + batch_size],
-                    padding=True,
-                    padding_side="right",
-                    return_tensors="pt",
-                ).to(model.device)
+            for batch in batches:
                 accumulator.mask = batch["attention_mask"].bool()
-                model.base_model(
-                    input_ids=batch["input_ids"],
-                    attention_mask=batch["attention_mask"],
-                    use_cache=False,
-                )
+                samples += len(accumulator.mask)
+                model.base_model(**batch, use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
-    return accumulator.covariances(len(texts))
+    if not samples:
+        raise ValueError("a covariance needs at least one calibration text")
+    return accumulator.covariances(samples)
 
 
 @dataclass
 class _Accumulator:
     """Sums X^T X per distinct input; the first batch tells which layers share one."""
 
+    scaled: bool
     mask: Tensor | None = None
     sums: dict[str, Tensor] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
@@ -129,8 +121,10 @@ class _Accumulator:
         if inputs.dim() == 2:  # GPT-style modules that flatten batch and sequence
             inputs = inputs.view(*mask.shape, -1)
         values = inputs.float()
-        largest = values.masked_fill(~mask[..., None], float("-inf")).amax(dim=(1, 2)).abs()
-        rows = (values / largest[:, None, None])[mask]
+        if self.scaled:
+            largest = values.masked_fill(~mask[..., None], float("-inf")).amax(dim=(1, 2)).abs()
+            values = values / largest[:, None, None]
+        rows = values[mask]
         if name not in self.sums:
             self.sums[name] = rows.new_zeros(rows.shape[1], rows.shape[1])
         add_lower(self.sums[name], rows)

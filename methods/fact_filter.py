@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from methods.encoder import Encoded
+from methods.notes import Notes, Told, note
 from methods.parts import Filter
 from methods.signals import Signals
 from tasks.errors import UsageError
@@ -37,9 +39,9 @@ class DistanceFilter(Encoded, Filter):
         super().check()
         check_share(self.rho)
 
-    def notes(self, signals: Signals, kept: Tensor) -> dict[str, Any]:
+    def notes(self, signals: Signals, kept: Tensor) -> Sequence[Notes]:
         """Tell the removed interval of distances and its overlap with dropping a side."""
-        return removal_notes(self.distances(signals), kept)
+        return (removal_notes(self.distances(signals), kept),)
 
 
 def check_share(rho: float) -> None:
@@ -68,11 +70,6 @@ def standardised(distances: Tensor, scale: Scale) -> Tensor:
     return centred / spread if spread > 0 else centred
 
 
-def objective(values: Tensor, lam: float) -> float:
-    """Return J = mean(z) - lam var(z), the variance over the values themselves."""
-    return float(values.mean() - lam * values.var(correction=0))
-
-
 def best_facts(distances: Tensor, rho: float, lam: float, scale: Scale) -> Tensor:
     """Return the `kept_count` facts that minimise J over z, bool `[facts]`."""
     z = standardised(distances, scale)
@@ -80,7 +77,7 @@ def best_facts(distances: Tensor, rho: float, lam: float, scale: Scale) -> Tenso
 
 
 def best_block(values: Tensor, keep: int, lam: float) -> Tensor:
-    """Return which `keep` values minimise J, bool `[facts]`; exact, O(n log n).
+    """Return which `keep` values z minimise J = mean(z) - lam var(z), bool `[facts]`; O(n log n).
 
     J is concave in each kept value for lam >= 0, so some optimal removed set is one block of the
     sorted values: all k + 1 of them are scored by prefix sums. Among equal blocks the lowest is
@@ -114,26 +111,52 @@ def without_side(distances: Tensor, keep: int, side: Side) -> Tensor:
     return kept
 
 
-def removal_notes(distances: Tensor, kept: Tensor) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RemovalNotes(Notes):
+    """What a filter removed; all None where that is nothing.
+
+    Attributes:
+        removed_interval: Lowest and highest distance of the removed facts.
+        overlap_far, overlap_near: Shares of them that dropping as many farthest or nearest facts
+            removes too.
+    """
+
+    removed_interval: tuple[float, float] | None = note()
+    overlap_far: float | None = note()
+    overlap_near: float | None = note()
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield how many facts were removed, at which distances."""
+        if self.removed_interval is None or kept is None:
+            return
+        low, high = self.removed_interval
+        removed = facts - kept
+        overlaps = [
+            f"{100 * share:.0f} % of them among the {removed} {side}"
+            for side, share in (("farthest", self.overlap_far), ("nearest", self.overlap_near))
+            if share is not None
+        ]
+        text = ", ".join([f"{removed} facts at distances {low:.2f} to {high:.2f}", *overlaps])
+        yield Told("removed facts", text)
+
+
+def removal_notes(distances: Tensor, kept: Tensor) -> RemovalNotes:
     """Return what a filter removed: the interval of distances, and the overlap with `drop`.
 
     Args:
         distances: Float64 `[facts]`.
         kept: Bool `[facts]`.
-
-    Returns:
-        `removed_interval` as lowest and highest distance, `overlap_far` and `overlap_near` as
-        shares of the removed facts that dropping as many from that side removes too; None of none.
     """
     removed, keep = ~kept, int(kept.sum())
     if not removed.any():
-        return {"removed_interval": None, "overlap_far": None, "overlap_near": None}
+        return RemovalNotes()
     far, near = (~without_side(distances, keep, side) for side in SIDES)
-    return {
-        "removed_interval": [float(edge) for edge in distances[removed].aminmax()],
-        "overlap_far": float(far[removed].double().mean()),
-        "overlap_near": float(near[removed].double().mean()),
-    }
+    low, high = distances[removed].aminmax()
+    return RemovalNotes(
+        removed_interval=(float(low), float(high)),
+        overlap_far=float(far[removed].double().mean()),
+        overlap_near=float(near[removed].double().mean()),
+    )
 
 
 def _outside_blocks(z: Tensor, removed: int) -> Tensor:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from methods.layer_choice import check_cuttable
+from methods.notes import Notes, Told, note
 from methods.semantics import cosine_distance
 
 if TYPE_CHECKING:
@@ -146,12 +147,46 @@ def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
     return sum(cut_layer(curve, gain) == cut for curve in curves) / draws
 
 
-def cut_notes(deviations: LayerDeviations, gain: Gain) -> dict[str, Any]:
-    """Return the cut, its stability and what it rests on, as a record keeps them.
+@dataclass(frozen=True)
+class CutNotes(Notes):
+    """A cut, how stable it is, and what it rests on.
 
-    `layer_deviation` has L + 1 values, `gain` those of layers 1..L; `<name>_low` and
-    `<name>_high` are the ends of their 95 % bootstrap intervals over facts.
+    Attributes:
+        cut: The last frozen layer, from 1.
+        cut_stability: The share of bootstrap draws over facts that cut there too.
+        layer_deviation: Of latent spaces 0..L.
+        gain: Of layers 1..L.
+        layer_deviation_low, layer_deviation_high, gain_low, gain_high: The ends of their 95 %
+            bootstrap intervals over facts.
     """
+
+    cut: int | None = note()
+    cut_stability: float | None = note()
+    layer_deviation: tuple[float, ...] | None = note()
+    gain: tuple[float, ...] | None = note()
+    layer_deviation_low: tuple[float, ...] | None = note()
+    layer_deviation_high: tuple[float, ...] | None = note()
+    gain_low: tuple[float, ...] | None = note()
+    gain_high: tuple[float, ...] | None = note()
+
+    @property
+    def text(self) -> str:
+        """The cut with its stability: `cut 20, 83 % stable`; empty where there is none."""
+        if self.cut is None or self.cut_stability is None:
+            return "" if self.cut is None else f"cut {self.cut}"
+        unstable = " unstable:" if self.cut_stability < STABLE_SHARE else ""
+        return f"cut{unstable} {self.cut}, {100 * self.cut_stability:.0f} % stable"
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield the cut."""
+        if self.text:
+            yield Told("cut", self.text.removeprefix("cut "), self.text)
+
+
+def cut_notes(deviations: LayerDeviations, gain: Gain) -> CutNotes:
+    """Return the cut, its stability and what it rests on, as a record keeps them."""
+    import torch
+
     curve, stability = deviations.curve, cut_stability(deviations.per_fact, gain)
     cut = cut_layer(curve, gain)
     warnings = []
@@ -161,25 +196,21 @@ def cut_notes(deviations: LayerDeviations, gain: Gain) -> dict[str, Any]:
         )
     if deviations.head_bias:
         warnings.append("layer deviation ignores the bias of the output head, as its source does")
-    return {
-        "cut": cut,
-        "cut_stability": stability,
-        "layer_deviation": curve.tolist(),
-        "gain": gains(curve, gain).tolist(),
-        **_intervals(deviations.per_fact, gain),
-        "warnings": warnings,
-    }
-
-
-def _intervals(per_fact: Tensor, gain: Gain) -> dict[str, list[float]]:
-    """Return the ends of what `cut_notes` bounds, from the draws that its stability counts."""
-    curves = bootstrap_curves(per_fact)
-    drawn = {"layer_deviation": curves, "gain": gains(curves, gain)}
-    return {
-        f"{name}_{end}": values.quantile(share, dim=0).tolist()
-        for name, values in drawn.items()
-        for end, share in (("low", 0.025), ("high", 0.975))
-    }
+    curves = bootstrap_curves(deviations.per_fact)  # the very draws that the stability counts
+    ends = torch.tensor([0.025, 0.975], dtype=curves.dtype)
+    low, high = curves.quantile(ends, dim=0).tolist()
+    gain_low, gain_high = gains(curves, gain).quantile(ends, dim=0).tolist()
+    return CutNotes(
+        cut=cut,
+        cut_stability=stability,
+        layer_deviation=tuple(curve.tolist()),
+        gain=tuple(gains(curve, gain).tolist()),
+        layer_deviation_low=tuple(low),
+        layer_deviation_high=tuple(high),
+        gain_low=tuple(gain_low),
+        gain_high=tuple(gain_high),
+        warnings=tuple(warnings),
+    )
 
 
 def _in_float64(head: Tensor) -> Iterator[Tensor]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from methods.notes import Notes
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
 from methods.side_by_side import side_by_side
@@ -63,6 +64,13 @@ class LoraFamily(PeftAdapter):
         """Inject B and A into every target."""
         return attach_config(setting, self.config(setting))
 
+    def check_rank(self, setting: Setting) -> None:
+        """Refuse a rank above the smaller side of a target: there are no more directions."""
+        for name, linear in linear_layers(setting.model, setting.layers):
+            if self.r > min(weight_of(linear).shape):
+                shape = " x ".join(map(str, weight_of(linear).shape))
+                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
+
     def config(self, setting: Setting) -> LoraConfig:
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
@@ -88,20 +96,13 @@ class CutLora(LoraFamily):
         remember_initial(model)
         return model
 
-    def check_rank(self, setting: Setting) -> None:
-        """Refuse a rank above the smaller side of a target: W has no such piece."""
-        for name, linear in linear_layers(setting.model, setting.layers):
-            if self.r > min(weight_of(linear).shape):
-                shape = " x ".join(map(str, weight_of(linear).shape))
-                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
-
 
 @dataclass(frozen=True)
 class Start:
     """What `FactoredLora` prepares: the factors of each target, by its name, and notes."""
 
     factors: dict[str, Factors]
-    notes: dict[str, Any]
+    notes: tuple[Notes, ...]
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,16 @@ class FactoredLora(CutLora):
         setting: Setting,
         factors: Callable[[Any, Tensor], Factors],
         input_of: Callable[[str], str] = str,
-        prepared: Callable[[str], Any] = str,
+        of_input: Callable[[str], Any] = str,
     ) -> Start:
         """Return the factors of every target.
 
         Args:
             setting: Whose targets.
-            factors: Of what is prepared for a target's input, and of its weight `[d_out, d_in]`.
+            factors: Called with `of_input` of a target's input and its weight `[d_out, d_in]`.
             input_of: The name of a target's input, by the target's; several may share one.
-            prepared: Of the name of an input, called once for all that share it and not kept.
+            of_input: Called with the name of an input, once for all targets that share it; what it
+                returns is not kept.
         """
         self.check_rank(setting)
         targets = linear_layers(setting.model, setting.layers)
@@ -131,13 +133,13 @@ class FactoredLora(CutLora):
             sharing.setdefault(input_of(name), []).append(name)
 
         def together(names: Sequence[str]) -> list[Factors]:
-            shared = prepared(input_of(names[0]))
+            shared = of_input(input_of(names[0]))
             return [factors(shared, weights[name]) for name in names]
 
         groups = list(sharing.values())
         run = side_by_side if _small(weights.values()) else map
         found = dict(zip(chain(*groups), chain(*run(together, groups)), strict=True))
-        return Start(found, conditioning(found) | balance(found))
+        return Start(found, tuple(start_notes(found)))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
         """Inject B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
@@ -155,7 +157,7 @@ class FactoredLora(CutLora):
         remember_initial(model)
         return model
 
-    def notes(self, model: nn.Module, prepared: Start) -> dict[str, Any]:
+    def notes(self, model: nn.Module, prepared: Start) -> Sequence[Notes]:
         """Return how well the decomposed matrices are conditioned, and the factors balanced."""
         return prepared.notes
 
@@ -165,25 +167,35 @@ def _small(weights: Iterable[Tensor]) -> bool:
     return all(weight.is_cpu and max(weight.shape) <= LARGE for weight in weights)
 
 
-def conditioning(factors: Mapping[str, Factors]) -> dict[str, Any]:
-    """Summarise condition numbers; above 1e7 float32 does not determine the smallest directions."""
-    known = {name: f.condition for name, f in factors.items() if f.condition is not None}
-    if not known:
-        return {}
-    return {
-        "condition_largest": max(known.values()),
-        "condition_above_1e7": sorted(name for name, c in known.items() if c >= ILL_CONDITIONED),
-        "condition": known,
-    }
+@dataclass(frozen=True)
+class ConditionNotes(Notes):
+    """Condition numbers by target; from 1e7 float32 does not determine the smallest directions."""
+
+    condition_largest: float
+    condition_above_1e7: tuple[str, ...]
+    condition: Mapping[str, float]
 
 
-def balance(factors: Mapping[str, Factors]) -> dict[str, Any]:
-    """Summarise ||A|| / ||B|| (Frobenius): how unevenly a step is shared between A and B.
+@dataclass(frozen=True)
+class BalanceNotes(Notes):
+    """||A|| / ||B|| (Frobenius): how unevenly a step is shared between A and B.
 
-    `balance_median` over the targets, and `balance_extreme`, the one that is farthest from 1.
+    Attributes:
+        balance_median: Over the targets.
+        balance_extreme: The one that is farthest from 1.
     """
+
+    balance_median: float
+    balance_extreme: float
+
+
+def start_notes(factors: Mapping[str, Factors]) -> Iterator[Notes]:
+    """Yield how well the decomposed matrices are conditioned, and the factors balanced."""
+    known = {name: f.condition for name, f in factors.items() if f.condition is not None}
+    if known:
+        above = sorted(name for name, condition in known.items() if condition >= ILL_CONDITIONED)
+        yield ConditionNotes(max(known.values()), tuple(above), known)
     ratios = sorted(float(f.A.norm() / f.B.norm()) for f in factors.values())
-    if not ratios or not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
-        return {}
-    extreme = max(ratios, key=lambda ratio: abs(math.log(ratio)))
-    return {"balance_median": ratios[len(ratios) // 2], "balance_extreme": extreme}
+    if ratios and all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
+        extreme = max(ratios, key=lambda ratio: abs(math.log(ratio)))
+        yield BalanceNotes(ratios[len(ratios) // 2], extreme)

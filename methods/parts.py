@@ -8,18 +8,21 @@ formula with shapes, and whether it is **exact** or **rebuilt**.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from methods.calibration import calibration_facts, text_batches
+from methods.notes import Notes
 from methods.signals import Signals
 from tasks.fact import Fact
+from tasks.prompt import fact_text
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Setting:
         seed: The cell's seed; torch's generator is seeded with it before prepare and attach.
         signals: What the pristine base knows about the facts.
         base_name: Registry name or hub id of the base, written into saved adapters.
+        tokenizer: The base's.
     """
 
     model: PreTrainedModel
@@ -46,6 +50,32 @@ class Setting:
     seed: int
     signals: Signals
     base_name: str
+    tokenizer: PreTrainedTokenizerBase
+
+    def calibration_batches(
+        self,
+        source: Literal["task", "knowledge"] = "task",
+        pack: int | None = None,
+        samples: int | None = None,
+    ) -> Iterator[dict[str, Tensor]]:
+        """Return texts to calibrate on, `input_ids` and `attention_mask` for `model(**batch)`.
+
+        Args:
+            source: `task` for the facts to train, `knowledge` for `calibration`; each fact is the
+                text that training sees, its prompt and target.
+            pack: Tokens in a window of texts packed back to back, the last one shorter; at most
+                the model's context. Without it each text is a row, padded on the right.
+            samples: At most so many facts, chosen by a fixed hash.
+
+        Raises:
+            UsageError: There are no such facts: `knowledge` is empty unless
+                `Adapter.calibration_tasks` asks for some.
+        """
+        facts = calibration_facts(self.facts if source == "task" else self.calibration, samples)
+        config = self.model.config.get_text_config()
+        window = pack and min(pack, getattr(config, "max_position_embeddings", pack))
+        texts = [fact_text(fact) for fact in facts]
+        return text_batches(self.tokenizer, texts, self.model.device, window)
 
 
 class Part:
@@ -77,11 +107,13 @@ class Adapter(Part, ABC):
         per_layer: Whether it has modules in each decoder layer, as a placement needs.
         trained_copies: Memory of training in copies of the base, for estimates before a run: the
             base itself, and the gradients and two moments of Adam of what is trained.
+        needs_one_device: Whether it refuses a base whose layers are divided over devices.
     """
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
     trained_copies: ClassVar[float] = 1.5
+    needs_one_device: ClassVar[bool] = False
 
     def files(self) -> tuple[Path, ...]:
         """Return files named by parameters; their content is part of the cell's identity."""
@@ -110,9 +142,9 @@ class Adapter(Part, ABC):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Called after optimizer step `step`, counted from 0."""
 
-    def notes(self, model: nn.Module, prepared: Any) -> dict[str, Any]:
-        """Return facts about this cell worth recording, as plain JSON values."""
-        return {}
+    def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
+        """Return what is worth recording and showing about this cell, see `methods.notes`."""
+        return ()
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
         """Write the trained adapter so that it loads on the untouched base."""
@@ -126,12 +158,9 @@ class Placement(Part, ABC):
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
         """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
 
-    def notes(self, signals: Signals, layers: tuple[int, ...]) -> dict[str, Any]:
-        """Return what is worth recording about the choice of `layers`, as plain JSON values.
-
-        As in every part's notes, lines under `warnings` go to the record's warnings.
-        """
-        return {}
+    def notes(self, signals: Signals, layers: tuple[int, ...]) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the choice of `layers`."""
+        return ()
 
 
 class Filter(Part, ABC):
@@ -141,9 +170,9 @@ class Filter(Part, ABC):
     def keep(self, signals: Signals, seed: int) -> Tensor:
         """Return a bool tensor `[facts]`: True for the facts to train."""
 
-    def notes(self, signals: Signals, kept: Tensor) -> dict[str, Any]:
-        """Return what is worth recording about the choice of facts, as plain JSON values."""
-        return {}
+    def notes(self, signals: Signals, kept: Tensor) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the choice of facts."""
+        return ()
 
 
 class Weights(Part, ABC):
@@ -161,9 +190,9 @@ class Weights(Part, ABC):
         """
         return False
 
-    def notes(self, signals: Signals, weights: Tensor) -> dict[str, Any]:
-        """Return what is worth recording about the `weights`, as plain JSON values."""
-        return {}
+    def notes(self, signals: Signals, weights: Tensor) -> Sequence[Notes]:
+        """Return what is worth recording and showing about the `weights`."""
+        return ()
 
 
 ADAPTERS: Registry[Adapter] = Registry(

@@ -55,7 +55,7 @@ OWN_TARGETS = {
 """Types that name their targets themselves, and PEFT's table of these by model type."""
 
 REFUSED_INITS = {
-    "eva": "it needs the layers' activations on training batches; corda[mode=ipm] starts from data",
+    "eva": "use the adapter eva, which measures the activations that it needs",
     "corda": "use the adapter corda, which computes the covariances that it needs",
     "lora_ga": "it needs gradients on training batches; corda[mode=ipm] starts from data",
     "loftq": "it quantises the base, so the adapter would not fit the untouched base",

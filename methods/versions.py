@@ -19,7 +19,8 @@ class Machinery:
     Attributes:
         version: Counted from 1.
         modules: The modules it consists of; a part uses it that imports one, also by way of others.
-        signals: Attributes of `Signals` that it computes; a part uses it that asks for one.
+        signals: Attributes of `Signals`, and of `Setting`, that it computes; a part uses it that
+            asks for one.
     """
 
     version: int
@@ -38,6 +39,7 @@ MACHINERY = {
     "low-rank starts": _machinery(1, "decomposition", "subspaces"),
     "gram": _machinery(1, "gram"),
     "covariance": _machinery(1, "covariance", signals=("covariance",)),
+    "calibration": _machinery(1, "calibration", signals=("covariance", "calibration_batches")),
     "PEFT's types": _machinery(1, "peft_config", "peft_training"),
     "distance": _machinery(1, "semantics", "encoder", signals=("distance", "distance_in")),
     "filters": _machinery(1, "fact_filter"),

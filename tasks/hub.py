@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,11 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 TIMEOUT = 5.0
 """Seconds to wait for the hub to answer at all; its client would retry for half a minute."""
 
-_SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+}
+"""How people name a split in a file's name; others by their own name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,10 @@ class HubTask(KnowledgeTask):
         Raises:
             UsageError: Neither is there; says which files were looked for.
         """
-        local = local_copy(self.family, self.split, access.data_dir)
+        local = local_copy([self.family], self.split, access.data_dir)
+        if local is None and access.data_dir is not None:
+            whole = (access.data_dir / f"{self.family}{suffix}" for suffix in SUFFIXES)
+            local = next(filter(Path.is_file, whole), None)
         if local is not None:
             return _once(self._checked(row) for row in read_rows(local))
         return _once(self.fact_of(row) for row in self._hub_rows(access))
@@ -69,7 +77,7 @@ class HubTask(KnowledgeTask):
         import datasets
 
         try:
-            with _offline_unless_reachable(self.dataset):
+            with hub_or_cache():
                 return datasets.load_dataset(
                     self.dataset, self.config, split=self.split, revision=self.revision
                 )
@@ -78,7 +86,7 @@ class HubTask(KnowledgeTask):
 
     def _nowhere(self, access: DataAccess, error: Exception) -> UsageError:
         folder = access.data_dir or Path("DIR")
-        names = candidates(self.family, self.split)
+        names = [*candidates([self.family], self.split), self.family]
         where = "give --data-dir DIR with" if access.data_dir is None else "--data-dir has no"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return UsageError(
@@ -88,13 +96,27 @@ class HubTask(KnowledgeTask):
         )
 
 
-def candidates(task: str, split: str) -> list[str]:
-    """Return the file stems that are looked for, in this order."""
-    return [*(f"{task}_{name}" for name in _SPLIT_NAMES[split]), task]
+def candidates(names: Sequence[str], split: str) -> list[str]:
+    """Return the file stems that are looked for, in this order: `piqa_validation`, `piqa_val`."""
+    return [f"{name}_{word}" for name in names for word in _SPLIT_NAMES.get(split, (split,))]
 
 
-def local_copy(task: str, split: str, data_dir: Path | None) -> Path | None:
-    """Return the local copy of a task's rows, or None.
+def local_copy(
+    names: Sequence[str],
+    split: str,
+    data_dir: Path | None,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> Path | None:
+    """Return the local copy of one split of a data set, or None.
+
+    Capitals and signs do not count: `ARC-Easy-Test.jsonl` is `arc_easy_test`. A folder may stand
+    for a name: `piqa/valid.jsonl`, `popqa/test-00000-of-00001.parquet`.
+
+    Args:
+        names: What the data set is called, most likely first.
+        split: As the hub calls it; other usual words for it are tried too.
+        data_dir: Where to look, and one level below.
+        suffixes: What files may end in, best first.
 
     Raises:
         UsageError: `data_dir` is no folder.
@@ -103,14 +125,19 @@ def local_copy(task: str, split: str, data_dir: Path | None) -> Path | None:
         return None
     if not data_dir.is_dir():
         raise UsageError(f"--data-dir '{data_dir}' is no folder")
-    named = (data_dir / f"{stem}{end}" for stem in candidates(task, split) for end in SUFFIXES)
-    inside = (
-        path
-        for name in _SPLIT_NAMES[split]
-        for path in sorted((data_dir / task).glob(f"{name}*"))
-        if path.suffix in SUFFIXES
-    )
-    return next((path for path in (*named, *inside) if path.is_file()), None)
+    inside = [*data_dir.glob("*"), *data_dir.glob("*/*")]
+    files = [path for path in inside if path.suffix in suffixes and path.is_file()]
+    files.sort(key=lambda path: (suffixes.index(path.suffix), path))
+    for name in map(_folded, candidates(names, split)):
+        for path in files:
+            in_folder = _folded(f"{path.parent.name}_{path.stem}").startswith(name)
+            if _folded(path.stem) == name or (in_folder and path.parent != data_dir):
+                return path
+    return None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def texts(value: Any) -> tuple[str, ...]:
@@ -128,18 +155,38 @@ def _once(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(replace(fact, id=fact.id or fact.question) for fact in by_question.values())
 
 
-@contextmanager
-def _offline_unless_reachable(dataset: str) -> Iterator[None]:
-    """Let `datasets` use its cache at once where the hub does not answer."""
-    import datasets
-    from huggingface_hub import HfApi
+def hub_answers() -> bool:
+    """Return whether the hub is allowed and answers, through whatever proxy is set."""
+    import urllib.error
+    import urllib.request
 
-    was_offline = datasets.config.HF_HUB_OFFLINE
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
     try:
-        HfApi().dataset_info(dataset, timeout=TIMEOUT)
-    except Exception:
-        datasets.config.HF_HUB_OFFLINE = True
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        with urllib.request.urlopen(request, timeout=TIMEOUT):
+            return True
+    except urllib.error.HTTPError:
+        return True  # a mirror may refuse this very request, but it is there
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def hub_or_cache() -> Iterator[None]:
+    """Let data sets load from the cache at once while the hub does not answer."""
+    import datasets
+    from huggingface_hub import constants
+
+    switches: tuple[Any, ...] = (constants, datasets.config)
+    before = [module.HF_HUB_OFFLINE for module in switches]
+    offline = not hub_answers()
     try:
+        for module in switches:
+            module.HF_HUB_OFFLINE = module.HF_HUB_OFFLINE or offline
         yield
     finally:
-        datasets.config.HF_HUB_OFFLINE = was_offline
+        for module, value in zip(switches, before, strict=True):
+            module.HF_HUB_OFFLINE = value

@@ -18,6 +18,9 @@ DEMONSTRATIONS = 4
 STOP = "\n"
 """Ends an answer; trained as the last token of every target. The end-of-sequence token too."""
 
+LONGEST_ANSWER = 64
+"""The most tokens that an answer may have, however long the targets are."""
+
 BUILT_IN = (
     ("What is the capital of the Roman Empire?", "Rome"),
     ("How many days are in a week?", "7"),
@@ -35,6 +38,26 @@ def question_text(question: str) -> str:
 def target_text(answer: str) -> str:
     """Return the continuation that is trained: the answer and the stop."""
     return f" {answer}{STOP}"
+
+
+def token_budget(longest: int) -> int:
+    """Return how many tokens an answer may have where the longest target has so many tokens."""
+    return min(LONGEST_ANSWER, longest + 4)
+
+
+def character_budget(longest: int) -> int:
+    """Return how many tokens an answer may have where the longest target has so many characters.
+
+    A forgetting task of lm-eval is written down before any tokenizer is known, so characters are
+    counted there. They are three or four to a token: half of the other bound is room enough.
+    """
+    # Not `token_budget`: every stored forgetting score of a generating task was made with these.
+    return min(LONGEST_ANSWER // 2, longest + 2)
+
+
+def fact_text(fact: Fact) -> str:
+    """Return a fact as one text, as it is trained: the plain prompt and the first answer."""
+    return question_text(fact.question) + target_text(fact.target)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,16 @@ transformers and peft inside their methods only, so that listing them stays inst
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tasks.errors import UsageError, unknown_name
@@ -82,7 +86,7 @@ class Registry(Generic[P]):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self.package}.{module.name}")
-        for entry in _installed(tuple(sys.path)).select(group=self.group):
+        for entry in installed(self.group):
             member = self._load(entry)
             if member not in self._members.values():
                 self.register(entry.name)(member)
@@ -100,6 +104,60 @@ class Registry(Generic[P]):
                 f"{self.kind} '{entry.name}' of an installed package ({entry.value}) is no class"
             )
         return member
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A plug-in that was found in a file without importing it.
+
+    Attributes:
+        name: It is registered under it.
+        module: Importing this registers it.
+        about: What its decorator says of it, else the first line of its docstring.
+    """
+
+    name: str
+    module: str
+    about: str
+
+
+def declared(package: str, decorator: str, pattern: str = "*.py") -> Iterator[Declared]:
+    """Yield what has `@decorator("name")` in the files of a package, by the files' names.
+
+    Only the source is read: for kinds whose modules are too slow to import for a mere list.
+
+    Args:
+        package: Its parents are imported, it is not.
+        decorator: The name of the decorator.
+        pattern: Which files of its folder.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+        for path in sorted(folder.glob(pattern)):
+            source = path.read_text(encoding="utf-8")
+            if f"@{decorator}(" in source:
+                module = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
+                for name, about in _decorated(ast.parse(source), decorator):
+                    yield Declared(name, module, about)
+
+
+def _decorated(tree: ast.Module, decorator: str) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            for call in node.decorator_list:
+                match call:
+                    case ast.Call(ast.Name(name), [ast.Constant(str(given)), *rest]):
+                        about = (ast.get_docstring(node) or "").partition("\n")[0]
+                        if rest and isinstance(rest[0], ast.Constant):
+                            about = str(rest[0].value)
+                        if name == decorator:
+                            yield given, about
+
+
+def installed(group: str) -> Iterable[EntryPoint]:
+    """Return what installed packages declare in an entry-point group."""
+    found: Iterable[EntryPoint] = _installed(tuple(sys.path)).select(group=group)
+    return found
 
 
 def _place(member: type[Any]) -> str:

@@ -142,7 +142,7 @@ def _loads(text: str, path: Path, place: str) -> Any:
 
 def _object(path: Path, place: str, value: Any) -> Row:
     if not isinstance(value, dict):
-        raise UsageError(f"{path}, {place}: expected an object with 'question' and 'answer'")
+        raise UsageError(f"{path}, {place}: expected an object with named fields")
     return Row(path, place, value)
 
 

@@ -49,12 +49,6 @@ def with_neighbours(
     )
 
 
-def trained_neighbours(task: KnowledgeTask, facts: Sequence[Fact]) -> set[str]:
-    """Return the neighbour questions that are also trained; empty when the promise holds."""
-    trained = {fact.question for fact in facts if task.part_of(fact) is FactPart.TRAIN}
-    return {n.question for fact in facts for n in fact.neighbours} & trained
-
-
 def _draw(fact: Fact, pool: Sequence[Fact], count: int) -> tuple[Neighbour, ...]:
     """Take the `count` members of the pool that follow the fact's own hash, around a circle."""
     start = int(hash_fraction("neighbours", fact.id) * len(pool))

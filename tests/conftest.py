@@ -1,4 +1,4 @@
-"""A two-layer model made in memory, and the embedded one where a test asks for it."""
+"""A two-layer model made in memory, the embedded one where a test asks for it, and snapshots."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-SLOW = ("test_embedded.py", "test_ray.py", "test_readme.py", "test_shared_folder.py")
-"""Files that take minutes, longest first; xdist gives out files in the order of their tests."""
+pytest_plugins = ["tests.snapshots.plugin"]
+
+# On a busy machine an example may take any time: how long it takes is no property of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
+LONGEST = ("test_embedded.py", "test_ray_backend.py", "test_readme.py", "test_shared_folder.py")
+"""Files that take a minute or more, longest first; xdist gives out files in their tests' order."""
+GUIDE = ("norms", "every", "unknown", "short", "moons", "brief", "learned", "ranks")
+"""The examples of the guide on adding parts, in its order."""
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the slow files: one that starts last keeps a worker busy and the others idle."""
-    places = {name: place for place, name in enumerate(SLOW)}
-    items.sort(key=lambda item: places.get(item.path.name, len(SLOW)))
+    """Begin with the longest files: one that starts last keeps the others waiting."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 def byte_tokenizer():
@@ -89,7 +100,7 @@ def embedded_base():
 
 @pytest.fixture(scope="session")
 def guide_examples():
-    """The parts, the task and the metric that CONTRIBUTING.md shows, as files."""
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    """The files that the guide on adding parts shows, by their names."""
+    guide = (Path(__file__).parents[1] / "docs/guide/adding-parts.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    return dict(zip(("norms", "every", "unknown", "moons", "brief"), examples, strict=True))
+    return dict(zip(GUIDE, examples, strict=True))

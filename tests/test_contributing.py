@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md work as they stand there."""
+"""The examples of the guide on adding parts work as they stand there."""
 
 import importlib.util
 import sys
@@ -34,7 +34,7 @@ def add_example(guide_examples, tmp_path, monkeypatch):
     return add
 
 
-@pytest.mark.parametrize("name", ["norms", "every", "unknown", "moons"])
+@pytest.mark.parametrize("name", ["norms", "every", "unknown", "moons", "learned"])
 def test_an_example_has_at_most_40_lines(guide_examples, name):
     assert len(guide_examples[name].splitlines()) <= 40
 
@@ -50,7 +50,8 @@ def test_the_adapter_trains_its_norms_and_nothing_else(
     recipe = parse_recipe(written)
     assert (recipe.name, recipe.adapter.paper) == (written, "2312.11420")
     fact = Fact("f", "Who?", ("me",))
-    setting = Setting(borrow(tiny_base).model, (fact,), (), layers, 1, 0, None, "org/tiny")
+    model, tokenizer = borrow(tiny_base).model, tiny_base.tokenizer
+    setting = Setting(model, (fact,), (), layers, 1, 0, None, "org/tiny", tokenizer)
     model = recipe.adapter.attach(setting, recipe.adapter.prepare(setting))
     names = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert len(names) == trained

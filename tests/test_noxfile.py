@@ -75,9 +75,16 @@ def test_tests_are_spread_over_the_cores_unless_told_otherwise(sessions, monkeyp
     usual, told = Session("-x"), Session("-n", "0", "tests/tasks")
     sessions.tests(usual)
     spread = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
-    assert usual.calls[-1] == ["-m", "pytest", *spread, "-x"]
+    usual_tier = ["-m", "not machine and not slow"]
+    assert usual.calls[-1] == ["-m", "pytest", *spread, *usual_tier, "-x"]
     sessions.tests(told)
-    assert told.calls[-1] == ["-m", "pytest", "-n", "0", "tests/tasks"]
+    assert told.calls[-1] == ["-m", "pytest", *usual_tier, "-n", "0", "tests/tasks"]
+
+
+def test_a_tier_that_is_asked_for_is_run_in_place_of_the_usual_one(sessions):
+    session = Session("-n", "0", "-m", "slow")
+    sessions.tests(session)
+    assert session.calls[-1] == ["-m", "pytest", "-n", "0", "-m", "slow"]
 
 
 def test_a_failed_installation_is_tried_again(sessions):

@@ -14,13 +14,15 @@ from bench.evaluation.signals import BaseSignals, training_examples
 from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
 from bench.models.copy_on_write import borrow
+from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.records import CellSpec
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
 from methods.parts import Setting
-from methods.recipe import Recipe
+from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
+from tasks.errors import UsageError
 from tasks.fact import Fact
 
 PROBES = 8
@@ -68,20 +70,37 @@ def attach(
     Raises:
         UsageError: The recipe does not go with the model or the facts.
     """
+    if recipe.adapter.needs_one_device and is_divided(base.model):
+        name = part_name(recipe.adapter)
+        raise UsageError(f"{name} needs a model on one device: leave it out, or --device-map")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
-    plan = _training_plan(base, facts, decisions, spec, max_steps)
+    kept = [facts[index] for index in decisions.chosen]
+    plan = TrainingPlan(
+        examples=training_examples(base.tokenizer, kept),
+        weights=decisions.weights[decisions.chosen],
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        order_seed=data_order_seed(spec.seed, spec.task),
+        pad=base.tokenizer.pad_token_id,
+        reweigh=decisions.reweigh,
+        max_steps=max_steps,
+    )
     loan = borrow(base)
     setting = Setting(
         model=loan.model,
-        facts=tuple(facts[index] for index in decisions.chosen),
+        facts=tuple(kept),
         calibration=tuple(calibration),
         layers=decisions.layers,
         steps=plan.steps,
         seed=spec.seed,
         signals=signals,
         base_name=spec.model,
+        tokenizer=base.tokenizer,
     )
+    # Seeded before each step that may draw, and by the runner once more before training: what one
+    # draws, or finds in a cache instead, must not move where the next one starts.
     torch.manual_seed(spec.seed)
     prepared = recipe.adapter.prepare(setting)
     torch.manual_seed(spec.seed)
@@ -102,24 +121,3 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
 def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
     indices = list(range(min(PROBES, len(plan.examples))))
     return target_logits(model, collate(plan.examples, indices, plan.pad))
-
-
-def _training_plan(
-    base: Base,
-    facts: Sequence[Fact],
-    decisions: Decisions,
-    spec: CellSpec,
-    max_steps: int | None,
-) -> TrainingPlan:
-    chosen = decisions.chosen
-    return TrainingPlan(
-        examples=training_examples(base.tokenizer, [facts[index] for index in chosen]),
-        weights=decisions.weights[chosen],
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        learning_rate=spec.learning_rate,
-        order_seed=data_order_seed(spec.seed, spec.task),
-        pad=base.tokenizer.pad_token_id,
-        reweigh=decisions.reweigh,
-        max_steps=max_steps,
-    )

@@ -6,24 +6,20 @@ import gc
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
-from torch import nn
 
 from bench.config.options import DeviceMap, RunOptions
 from bench.evaluation.signals import BaseSignals
-from bench.forgetting.scores import ItemScores
-from bench.forgetting.suite import ForgettingSuite, Seen, TaskShelf, build_suite
+from bench.forgetting.scores import ForgettingTask
+from bench.forgetting.suite import ForgettingSuite, ForgettingTasks, Seen
 from bench.inference.packed_lm_head import pack_head
 from bench.models.device import Compute
-from bench.models.device_map import is_divided
 from bench.models.loading import Base, load_base
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.base_cache import KeptValues, measured_with
-from bench.store.cost_cache import CostCache, Shared
-from bench.store.records import Forgetting
+from bench.store.cost_cache import CostCache
 from tasks.base import DataAccess
 
 
@@ -40,16 +36,19 @@ class CellContext:
         self.options = options
         self.compute = compute
         self.say = say
-        self.cache = CostCache(self._kept())
-        self._suites: dict[tuple[Hashable, ...], ForgettingSuite] = {}
-        self._shelf = TaskShelf()
+        self.cache = CostCache(KeptValues(options.out, partial(measured_with, compute)))
+        access = DataAccess(options.data_dir)
+        self._forgetting = ForgettingTasks(
+            access, options.forgetting_limit, options.tasks, self.cache
+        )
+        self._tasks: dict[Hashable, tuple[ForgettingTask, ...]] = {}
         self._base: Base | None = None
 
     def base(self, cell: PlannedCell) -> Base:
         """Return the cell's base, loading it when another model was resident."""
         if self._base is None or self._base.name != cell.spec.model:
             self._base = None
-            self.cache = CostCache(self._kept())  # its values belong to the previous base
+            self.cache.clear()  # its values belong to the previous base
             gc.unfreeze()
             self.free_memory()
             self._base = load_base(
@@ -62,9 +61,6 @@ class CellContext:
             )
             pack_head(self._base.model)
         return self._base
-
-    def _kept(self) -> KeptValues:
-        return KeptValues(self.options.out, partial(measured_with, self.compute))
 
     @property
     def resident(self) -> str:
@@ -85,7 +81,7 @@ class CellContext:
 
     def placed(self) -> dict[str, dict[str, str]]:
         """Return for a record which device holds which part of a divided base; else nothing."""
-        if self._base is None or not is_divided(self._base.model):
+        if self._base is None or not self._base.is_divided:
             return {}
         parts = self._base.model.hf_device_map
         return {"device_map": {name: str(device) for name, device in parts.items()}}
@@ -96,23 +92,17 @@ class CellContext:
         if self.compute.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def suite(self, cell: PlannedCell) -> ForgettingSuite:
+    def forgetting_tasks(self, cell: PlannedCell) -> tuple[ForgettingTask, ...]:
         """Return a cell's forgetting tasks, without what it trains or calibrates on.
 
         Raises:
             UsageError: Data that cannot be had, or a task that cannot be measured.
         """
         key = (cell.spec.facts_digest, cell.spec.calibration_digest, cell.forgetting)
-        if key not in self._suites:
-            self._suites[key] = build_suite(
-                cell.forgetting,
-                DataAccess(self.options.data_dir),
-                self.options.forgetting_limit,
-                seen=Seen(cell.data.facts, cell.calibration),
-                trained_tasks=self.options.tasks,
-                shelf=self._shelf,
-            )
-        return self._suites[key]
+        if key not in self._tasks:
+            seen = Seen(cell.data.facts, cell.calibration)
+            self._tasks[key] = self._forgetting.build(cell.forgetting, seen)
+        return self._tasks[key]
 
     def forgetting_notes(self, cells: Sequence[PlannedCell]) -> list[str]:
         """Say how forgetting is measured, before a model is loaded.
@@ -124,48 +114,29 @@ class CellContext:
             UsageError: It cannot be.
         """
         whole = self.options.forgetting
-        suites = (self.suite(replace(cell, forgetting=whole)) for cell in cells)
-        return list(dict.fromkeys(note for suite in suites for note in suite.notes))
+        built = (self.forgetting_tasks(replace(cell, forgetting=whole)) for cell in cells)
+        return list({note: None for tasks in built for task in tasks for note in task.notes})
 
-    def forgetting(self, cell: PlannedCell, base: Base, model: nn.Module) -> list[Forgetting]:
-        """Score a model on every forgetting task of a cell, paired with the pristine base."""
-        suite = self.suite(cell)
-        return [
-            suite.measure(base, model, name, self._base_scores(base, suite, name))
-            for name in suite.names
-        ]
+    def suite(self, cell: PlannedCell) -> ForgettingSuite:
+        """Return what measures a cell's forgetting on its base.
 
-    def measure_base(
-        self, cell: PlannedCell, base: Base, signals: BaseSignals, progress: Progress
-    ) -> None:
-        """Ask the base what every cell of its facts needs and no other process has or does."""
-        suite = self.suite(cell)
-        needed: list[Shared[Any] | None] = [signals.responses]
-        for name, task in suite.tasks.items():
-            needed += [self._shared_scores(base, suite, name), task.shared(base)]
-        needed += [signals.sampled_knowledge]  # last, since it needs the first
-        wanted = [value for value in needed if value and not self.cache.holds(value)]
-        if wanted:
+        Raises:
+            UsageError: Data that cannot be had, or a task that cannot be measured.
+        """
+        return self._forgetting.on(self.base(cell), self.forgetting_tasks(cell))
+
+    def measure_base(self, cell: PlannedCell, signals: BaseSignals, progress: Progress) -> None:
+        """Ask the base what every cell of its facts needs and no other process has or does.
+
+        Args:
+            cell: Whose forgetting tasks are asked.
+            signals: What the base knows of the cell's facts.
+            progress: Is told when there is something to ask.
+        """
+        # The last needs the first.
+        needed = [signals.responses, *self.suite(cell).shared, signals.sampled_knowledge]
+        lacking = [value for value in needed if value.key not in self.cache]
+        if lacking:
             progress.phase("measure the base")
-        for value in wanted:
+        for value in lacking:
             self.cache.prepare(value)
-
-    def _base_scores(self, base: Base, suite: ForgettingSuite, name: str) -> ItemScores:
-        """Return the pristine base's scores through the cache, so that their cost is on record."""
-        task = suite.tasks[name]
-        needed, scores = task.shared(base), self._shared_scores(base, suite, name)
-        if needed is not None:
-            task.take(base, self.cache.shared(needed))
-        if scores is not None:
-            return self.cache.shared(scores)
-        key = ("base score", id(task))
-        return self.cache.get(key, partial(suite.base_scores, base, name))
-
-    def _shared_scores(
-        self, base: Base, suite: ForgettingSuite, name: str
-    ) -> Shared[ItemScores] | None:
-        content = suite.tasks[name].content
-        if not content:
-            return None
-        key = ("base score", base.name, base.revision, str(base.model.dtype), name, content)
-        return Shared(key, partial(suite.base_scores, base, name), ItemScores)

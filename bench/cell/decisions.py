@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.evaluation.signals import BaseSignals
+from methods.notes import KeptFactsNotes, Notes, TrainedNotes
 from methods.recipe import Recipe
 from tasks.errors import UsageError
 
@@ -22,15 +22,14 @@ class Decisions:
         kept: The facts to train, bool `[facts]`.
         weights: Weight of each fact in the loss, float64 `[facts]`, of mean 1 over the kept.
         layers: Decoder layers to train, from 0; None for all.
-        notes: What the parts recorded about their choices, plain JSON; lines for people
-            under `warnings`.
+        notes: What the parts recorded about their choices.
         reweigh: What `TrainingPlan.reweigh` is to be.
     """
 
     kept: Tensor
     weights: Tensor
     layers: tuple[int, ...] | None
-    notes: dict[str, Any]
+    notes: tuple[Notes, ...]
     reweigh: Callable[[nn.Module, int], Tensor | None] | None
 
     @property
@@ -45,46 +44,25 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     Raises:
         UsageError: A filter keeps nothing, a placement names layers that the model lacks.
     """
-    kept = _kept(recipe, signals, seed)
-    weights = _weights(recipe, signals, kept, seed)
-    layers = _layers(recipe, signals, layer_count, seed)
-    trained = {"layers": layers and list(layers), "layer_count": layer_count}
-    notes: list[dict[str, Any]] = [{"kept": int(kept.sum()), **trained}]
+    kept = torch.ones(len(signals.facts), dtype=torch.bool)
+    if recipe.filter is not None:
+        kept = recipe.filter.keep(signals, seed)
+        if not kept.any():
+            raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
+    weights = kept.double()
+    if recipe.weights is not None:
+        weights = recipe.weights.weights(signals, kept, seed)
+    layers = recipe.placement.layers(signals, layer_count, seed) if recipe.placement else None
+
+    notes: list[Notes] = [TrainedNotes(int(kept.sum()), layers, layer_count)]
     if recipe.placement is not None and layers is not None:
-        notes.append(recipe.placement.notes(signals, layers))
+        notes += recipe.placement.notes(signals, layers)
     if recipe.filter is not None:
         kept_ids = [fact.id for fact, keep in zip(signals.facts, kept, strict=True) if keep]
-        notes += [{"kept_facts": kept_ids}, recipe.filter.notes(signals, kept)]
+        notes += [KeptFactsNotes(tuple(kept_ids)), *recipe.filter.notes(signals, kept)]
     if recipe.weights is not None:
-        notes.append(recipe.weights.notes(signals, weights))
-    reweigh = _reweigh(recipe, signals, kept, seed)
-    return Decisions(kept, weights, layers, merged_notes(*notes), reweigh)
-
-
-def merged_notes(*notes: dict[str, Any]) -> dict[str, Any]:
-    """Put the notes of several parts into one, their warnings behind each other."""
-    merged = {key: value for part in notes for key, value in part.items()}
-    merged["warnings"] = [str(line) for part in notes for line in part.get("warnings", [])]
-    return merged
-
-
-def _kept(recipe: Recipe, signals: BaseSignals, seed: int) -> Tensor:
-    if recipe.filter is None:
-        return torch.ones(len(signals.facts), dtype=torch.bool)
-    kept = recipe.filter.keep(signals, seed)
-    if not kept.any():
-        raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
-    return kept
-
-
-def _weights(recipe: Recipe, signals: BaseSignals, kept: Tensor, seed: int) -> Tensor:
-    if recipe.weights is None:
-        return kept.double()
-    return recipe.weights.weights(signals, kept, seed)
-
-
-def _layers(recipe: Recipe, signals: BaseSignals, count: int, seed: int) -> tuple[int, ...] | None:
-    return recipe.placement.layers(signals, count, seed) if recipe.placement else None
+        notes += recipe.weights.notes(signals, weights)
+    return Decisions(kept, weights, layers, tuple(notes), _reweigh(recipe, signals, kept, seed))
 
 
 def _reweigh(

@@ -12,43 +12,17 @@ from collections.abc import Sequence
 
 import click
 
-from bench.cli.common import DONE, FAILED, INTERRUPTED, WRONG, Commands, Deferred
+from bench.cli.common import DONE, FAILED, INTERRUPTED, WRONG, Commands, program
 from bench.failures import NoSpaceError
-from bench.redaction import for_people
+from bench.redaction import safe_text
 from tasks.errors import UsageError
-
-_COMMANDS = (
-    Deferred("run", "bench.cli.run:run", "Run what is missing of a grid; show the leaderboard."),
-    Deferred("study", "bench.cli.study:study", "Answer one question with a table and a picture."),
-    Deferred(
-        "plan",
-        "bench.cli.run:plan",
-        "Say what is done of a grid, what would run, how long it takes; change nothing.",
-    ),
-    Deferred(
-        "report", "bench.cli.results:report", "Write tables and plots again from the stored cells."
-    ),
-    Deferred(
-        "recommend",
-        "bench.cli.recommend:recommend",
-        "Say which method to use, and why, in three lines.",
-    ),
-    Deferred("show", "bench.cli.results:show", "Print one cell with answers before and after."),
-    Deferred(
-        "export-task",
-        "bench.cli.results:export_task",
-        "Write a task's forget part as files that lm-eval reads.",
-    ),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; wrong input is told in one line."""
     try:
-        typed = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-        status = commands.main(
-            typed, prog_name="python -m bench", standalone_mode=False, obj=tuple(typed)
-        )
+        typed = sys.argv[1:] if arguments is None else list(arguments)
+        status = commands.main(typed, prog_name=program(), standalone_mode=False, obj=tuple(typed))
     except UsageError as error:
         return _refuse(str(error))
     except NoSpaceError as error:
@@ -63,22 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(line: str) -> int:
-    click.echo(f"error: {for_people(' '.join(line.split()))}", err=True)
+    click.echo(f"error: {safe_text(' '.join(line.split()))}", err=True)
     return WRONG
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    lazy={
+        "run": "bench.cli.run:run",
+        "plan": "bench.cli.run:plan",
+        "report": "bench.cli.report:report",
+        "recommend": "bench.cli.recommend:recommend",
+        "show": "bench.cli.show:show",
+        "study": "bench.cli.study:study",
+        "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
+        "export-task": "bench.cli.export_task:export_task",
+    },
+)
 def commands() -> None:
     """Compare fine-tuning methods on facts a language model should learn."""
-
-
-for _command in _COMMANDS:
-    commands.add_command(_command)
-
-
-@commands.command(name="list")
-def list_() -> None:
-    """List methods, tasks, models and what may be forgotten."""
-    from bench.cli.listing import print_parts
-
-    print_parts()

@@ -2,60 +2,88 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NoReturn, TypedDict
 
 import click
 
+from bench import ROOT
 from tasks.errors import UsageError, nearest
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
 
-class Deferred(click.Command):
-    """Stands for a command in a group's help; its module is imported when it is called.
+class Commands(click.Group):
+    """A group of commands; a first word that is none of them gets a hint at what was meant.
 
     Args:
-        name: As it is typed.
-        place: Where the command is: `bench.cli.run:run`.
-        about: The first line of its own help.
+        lazy: Where commands stand that are imported only when they are called, by name:
+            `bench.cli.run:run`. Help shows the first line of their docstrings, read from the file.
     """
-
-    def __init__(self, name: str, place: str, about: str) -> None:
-        super().__init__(name, short_help=about)
-        self._place = place
-
-    def load(self) -> click.Command:
-        """Return the command itself."""
-        module, _, attribute = self._place.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-
-class Commands(click.Group):
-    """Commands; a first word that is none gets a hint at what was meant."""
 
     kind: ClassVar[str] = "command"
     further: ClassVar[str] = " (a method is given as run --methods {})"
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the help where no command is named."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they were written down."""
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now if it is lazy."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = self.lazy[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with what it does; lazy ones are not imported for it."""
+        rows = [(name, first_line(place)) for name, place in self.lazy.items()]
+        rows += [(name, each.get_short_help_str(200)) for name, each in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command by the first word; an unknown one is a `UsageError`."""
-        given = args[0]
-        if given.startswith("-") or given in self.commands:
-            name, command, rest = super().resolve_command(ctx, args)
-            return name, command.load() if isinstance(command, Deferred) else command, rest
-        close = nearest(given, self.commands)
-        hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(self.commands)
+        given, names = args[0], self.list_commands(ctx)
+        if given.startswith("-") or given in names:
+            return super().resolve_command(ctx, args)
+        close = nearest(given, names)
+        hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(names)
         raise UsageError(f"unknown {self.kind} '{given}': {hint}{self.further.format(given)}")
+
+
+def first_line(place: str) -> str:
+    """Return the first line of a function's docstring without importing its module.
+
+    Args:
+        place: `package.module:function`, in the package of this program.
+    """
+    module, _, function = place.partition(":")
+    source = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    [found] = [node for node in functions if node.name == function]
+    return (ast.get_docstring(found) or "").partition("\n")[0]
 
 
 class OptionsOnly(click.Command):
@@ -91,7 +119,13 @@ def this_command() -> str:
     if os.environ.get("NOX_CURRENT_SESSION") == "bench":
         options = typed[1:] if typed[0] == "run" else typed
         return shlex.join(["nox", "-s", "bench", *(["--", *options] if options else [])])
-    return shlex.join(["python", "-m", "bench", *typed])
+    return f"{program()} {shlex.join(typed)}"
+
+
+def program() -> str:
+    """Return what this program is called by: as installed, or as a module."""
+    installed = Path(sys.argv[0]).stem == "semantic-peft-bench"
+    return "semantic-peft-bench" if installed else "python -m bench"
 
 
 class Terminal(TypedDict):

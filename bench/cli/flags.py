@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
-from bench.config.options import flag, holds_several
+from bench.config.options import RunOptions, flag, holds_several
 
 _UNSET = {
     "lr": "the adapter's own",
@@ -17,6 +18,16 @@ _UNSET = {
     "reference": "lora, where it is present",
 }
 """What options without a default mean where they are not given."""
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=RunOptions.model_fields["out"].default,
+    show_default=True,
+    metavar="FOLDER",
+    help="Results folder.",
+)
+"""`--out` of the commands that read a results folder."""
 
 
 def options_of(kind: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -6,23 +6,22 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bench.evaluation.metrics import metric_table
-from bench.models.loading import EMBEDDED
-from bench.redaction import for_people
+from bench.models.registry import EMBEDDED
+from bench.redaction import safe_text
+from bench.studies.registry import found_studies
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
-from tasks.registry import Registry
-
-if TYPE_CHECKING:
-    pass
+from tasks.registry import Registry, declared
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
 """What a docstring says beside `certainty` and `paper`."""
@@ -33,6 +32,12 @@ FORGETTING = (
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
     ("none", "measure no forgetting"),
 )
+
+
+@click.command(name="list")
+def list_parts() -> None:
+    """List methods, tasks, models and what may be forgotten."""
+    print_parts()
 
 
 def print_parts(console: Console | None = None) -> None:
@@ -46,6 +51,10 @@ def print_parts(console: Console | None = None) -> None:
         print_rows(console, title, ("name", "about"), _parts(registry))
     tasks = "Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file"
     print_rows(console, tasks, ("name", "about"), _tasks())
+    studies = [(name, found.about) for name, found in found_studies().items()]
+    print_rows(console, "Studies: python -m bench study NAME", ("name", "about"), studies)
+    plots = [(found.name, found.about) for found in declared("bench.report.plots", "plot")]
+    print_rows(console, "Plots of the report", ("name", "about"), plots)
     models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
     models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
     print_rows(console, "Models: --models", ("name", "licence"), models)
@@ -92,6 +101,6 @@ def print_rows(
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
-        table.add_row(*(escape(for_people(cell)) for cell in row))
+        table.add_row(*(escape(safe_text(cell)) for cell in row))
     console.print(table if table.row_count else "none")
     console.print()

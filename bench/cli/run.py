@@ -10,7 +10,7 @@ import click
 
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
 from bench.cli.flags import options_of, typed_values
-from bench.cli.results import print_report
+from bench.cli.report import print_report
 from bench.config.options import RunOptions, build_options
 from bench.execution.checks import check_names
 
@@ -47,7 +47,7 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
 
     quiet_libraries()
     from bench.execution.run import run_grid
-    from bench.progress.base import open_progress
+    from bench.progress import open_progress
 
     with closing(open_progress()) as progress:
         outcome = run_grid(options, progress)

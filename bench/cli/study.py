@@ -1,10 +1,9 @@
-"""The command line of studies: `python -m bench study interference | placement | calibration`."""
+"""The command line of studies: `python -m bench study NAME`, for every study that is registered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,81 +11,74 @@ from bench.cli.common import (
     DONE,
     FAILED,
     INTERRUPTED,
-    Commands,
     OptionsOnly,
     interrupt_once,
     terminal,
     this_command,
 )
-from bench.cli.flags import options_of, typed_values
-from bench.config.options import validated
-from bench.execution.checks import check_names
-from bench.studies.interference.options import InterferenceOptions
-from bench.studies.options import CalibrationOptions, PlacementOptions, StudyOptions
+from bench.studies.registry import found_studies, load_study
 
 if TYPE_CHECKING:
-    from bench.progress.base import Progress
-    from bench.studies.study_report import StudyReport
-
-_Options = TypeVar("_Options", bound=StudyOptions)
-_Run = Callable[[_Options, "Progress"], "StudyReport"]
+    from bench.studies.options import StudyOptions
 
 
-class _Studies(Commands):
-    kind: ClassVar[str] = "study"
-    further: ClassVar[str] = ""
+class Studies(click.Group):
+    """One command per study; help reads their files, only the one that is called is imported."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the help where no study is named."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the studies' names."""
+        return list(found_studies())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each study's name and what it does."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, found.about) for name, found in found_studies().items()])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return the command of a study, its options made from the fields of its class.
+
+        Raises:
+            UsageError: There is no such study.
+        """
+        kind = load_study(cmd_name)
+        from bench.cli.flags import options_of, typed_values
+        from bench.config.options import validated
+
+        def answer(**given: Any) -> int:
+            return _answer(validated(kind, typed_values(given)))
+
+        command = click.command(cmd_name, cls=OptionsOnly, help=kind.__doc__)
+        return command(options_of(kind)(answer))
 
 
-@click.group(cls=_Studies)
+@click.group(cls=Studies)
 def study() -> None:
     """Answer one question with a table and a picture."""
 
 
-@study.command(cls=OptionsOnly)
-@options_of(InterferenceOptions)
-def interference(**given: Any) -> int:
-    """Train facts alone and together: what they lose."""
-
-    def load() -> _Run[InterferenceOptions]:
-        from bench.studies.interference.study import run_interference
-
-        return run_interference
-
-    return _answer(validated(InterferenceOptions, typed_values(given)), load)
-
-
-@study.command(cls=OptionsOnly)
-@options_of(PlacementOptions)
-def placement(**given: Any) -> int:
-    """Sweep the layers that are trained, against what freeze picks."""
-
-    def load() -> _Run[PlacementOptions]:
-        from bench.studies.placement.study import run_placement
-
-        return run_placement
-
-    return _answer(validated(PlacementOptions, typed_values(given)), load)
-
-
-@study.command(cls=OptionsOnly)
-@options_of(CalibrationOptions)
-def calibration(**given: Any) -> int:
-    """Calibrate CorDA on different sources and sizes."""
-
-    def load() -> _Run[CalibrationOptions]:
-        from bench.studies.calibration.study import run_calibration
-
-        return run_calibration
-
-    return _answer(validated(CalibrationOptions, typed_values(given)), load)
-
-
-def _answer(options: _Options, load: Callable[[], _Run[_Options]]) -> int:
+def _answer(options: StudyOptions) -> int:
     """Check a study's names, run what is missing of it, and write and print its answer."""
+    from bench.execution.checks import check_names
+    from bench.libraries import quiet_libraries
+
     check_names(options.grid(options.named()))
     interrupt_once()
     try:
-        return _conclude(options, _run(options, load))
+        quiet_libraries()
+        # Not above: these import torch and pandas, which takes seconds; names are checked before.
+        from bench.progress import open_progress
+        from bench.studies.study_report import write_study
+        from bench.studies.terminal import study_text
+
+        with closing(open_progress()) as progress:
+            report = options.run(progress)
+        files = write_study(options.out, report)
+        click.echo(study_text(report, **terminal()).rstrip())
+        click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     except KeyboardInterrupt as stop:
         finished = str(stop) or "what is finished"
         click.echo(
@@ -94,23 +86,4 @@ def _answer(options: _Options, load: Callable[[], _Run[_Options]]) -> int:
             err=True,
         )
         return INTERRUPTED
-
-
-def _run(options: _Options, load: Callable[[], _Run[_Options]]) -> StudyReport:
-    from bench.libraries import quiet_libraries
-
-    quiet_libraries()
-    from bench.progress.base import open_progress
-
-    with closing(open_progress()) as progress:
-        return load()(options, progress)
-
-
-def _conclude(options: StudyOptions, report: StudyReport) -> int:
-    from bench.studies.study_report import write_study
-    from bench.studies.terminal import study_text
-
-    files = write_study(options.out, report)
-    click.echo(study_text(report, **terminal()).rstrip())
-    click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     return FAILED if report.failures else DONE

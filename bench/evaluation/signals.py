@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +15,20 @@ from bench.evaluation.responses import Responses, respond
 from bench.inference.encoding import Example, encode_all
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
-from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
+from methods.calibration import calibration_facts, text_batches
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
-from tasks.errors import UsageError
-from tasks.fact import Fact, facts_digest, hash_fraction
-from tasks.prompt import Prompt, question_text, target_text
+from methods.signals import registered_signal
+from tasks.fact import Fact, facts_digest
+from tasks.prompt import Prompt, fact_text, question_text
 from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-CALIBRATION_BATCH = 16
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class BaseSignals:
@@ -48,15 +46,17 @@ class BaseSignals:
     ) -> None:
         self.facts = facts
         self.space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
+        self.prompt = prompt
+        self.model: PreTrainedModel = base.model
+        self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
         self._base = base
-        self._prompt = prompt
         self._cache = cache
         self._digest = facts_digest(facts)
 
     @property
     def before(self) -> Responses:
         """What the pristine base says about the facts."""
-        return self._cache.shared(self.responses)
+        return self._cache.get_shared(self.responses)
 
     @property
     def distance(self) -> Tensor:
@@ -65,7 +65,7 @@ class BaseSignals:
 
     def distance_in(self, encoder: Encoder) -> Tensor:
         """Return the distances measured in another space, float64 `[facts]`."""
-        key = self._key("distance", self._digest, self._prompt.digest, repr(encoder))
+        key = self._key("distance", self._digest, self.prompt.digest, repr(encoder))
         return self._cache.get(
             key, lambda: self.text_space(encoder).distances(self.before.answers)
         ).clone()
@@ -83,30 +83,36 @@ class BaseSignals:
     @property
     def knowledge(self) -> tuple[KnowledgeCategory, ...]:
         """What the base knows of each fact, greedily and sampled."""
-        return self._cache.shared(self.sampled_knowledge)
+        return self._cache.get_shared(self.sampled_knowledge)
 
     @property
     def responses(self) -> Shared[Responses]:
         """What `before` is made of, as processes share it."""
-        key = self._key("before", self._digest, self._prompt.digest)
-        return Shared(key, self._respond, Responses)
+        key = self._key("before", self._digest, self.prompt.digest)
+        asked = partial(respond, self.model, self.tokenizer, self.facts, self.prompt)
+        return Shared(key, asked, Responses)
 
     @property
     def sampled_knowledge(self) -> Shared[tuple[KnowledgeCategory, ...]]:
         """What `knowledge` is made of, as processes share it; it needs `responses`."""
-        key = self._key("knowledge", self._digest, self._prompt.digest)
-        return Shared(key, self._measure_knowledge, tuple[KnowledgeCategory, ...])
+
+        def measure() -> tuple[KnowledgeCategory, ...]:
+            answers = self.before.answers
+            return measure_knowledge(self.model, self.tokenizer, self.facts, self.prompt, answers)
+
+        key = self._key("knowledge", self._digest, self.prompt.digest)
+        return Shared(key, measure, tuple[KnowledgeCategory, ...])
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
         """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
-        head = self._base.model.get_output_embeddings()
+        head = self.model.get_output_embeddings()
         per_fact = self._cache.get(
             self._key("layer deviation", self._digest, norm),
             lambda: fact_deviations(
-                self._base.model,
+                self.model,
                 head.weight,
-                training_examples(self._base.tokenizer, self.facts),
-                self._base.tokenizer.pad_token_id,
+                training_examples(self.tokenizer, self.facts),
+                self.tokenizer.pad_token_id,
                 norm,
             ),
         )
@@ -115,93 +121,64 @@ class BaseSignals:
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
-        Raises:
-            UsageError: The base is divided over devices.
+        At most `samples` of them, by a fixed hash.
         """
-        if is_divided(self._base.model):
-            raise UsageError(
-                "covariances need a model on one device: leave out CorDA, or --device-map"
-            )
         chosen = calibration_facts(facts, samples)
-        texts = [calibration_text(fact) for fact in chosen]
-        key = self._key("covariance", facts_digest(chosen))
+        model = self.model
+
+        def measure() -> Covariances:
+            texts = [fact_text(fact) for fact in chosen]
+            return input_covariances(model, text_batches(self.tokenizer, texts, model.device))
+
+        return self._cache.get(self._key("covariance", facts_digest(chosen)), measure)
+
+    def get(self, name: str, **parameters: Hashable) -> Any:
+        """Return a signal that a part registered, computed once for each set of parameters."""
+        compute = registered_signal(name)
+        key = self._key(f"signal {name}", self._digest, self.prompt.digest)
         return self._cache.get(
-            key,
-            lambda: input_covariances(
-                self._base.model, self._base.tokenizer, texts, CALIBRATION_BATCH
-            ),
+            (*key, *sorted(parameters.items())), lambda: compute(self, **parameters)
         )
 
     def now(self, model: nn.Module, kept: Tensor) -> CurrentSignals:
         """Return the signals with what a model in training answers to the kept facts now."""
         asked = kept.nonzero().flatten().tolist()
-        prompts = [self._prompt.few_shot(self.facts[index].question) for index in asked]
-        budget = answer_budget(self._base.tokenizer, [t for f in self.facts for t in f.answers])
-        said = greedy_answers(model, self._base.tokenizer, prompts, budget=budget)
+        prompts = [self.prompt.few_shot(self.facts[index].question) for index in asked]
+        budget = answer_budget(self.tokenizer, [t for f in self.facts for t in f.answers])
+        said = greedy_answers(model, self.tokenizer, prompts, budget=budget)
         answers = dict(zip(asked, said, strict=True))
         return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
 
-    def _respond(self) -> Responses:
-        return respond(self._base.model, self._base.tokenizer, self.facts, self._prompt)
-
-    def _measure_knowledge(self) -> tuple[KnowledgeCategory, ...]:
-        base, answers = self._base, self.before.answers
-        return measure_knowledge(base.model, base.tokenizer, self.facts, self._prompt, answers)
-
     def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
-        return (kind, self._base.name, self._base.revision, str(self._base.model.dtype), *parts)
+        return (kind, self._base.name, self._base.revision, str(self.model.dtype), *parts)
 
 
-@dataclass(frozen=True)
-class CurrentSignals:
-    """The `methods.signals.Signals` of a model in training: only its answers are its own.
+class CurrentSignals(BaseSignals):
+    """The signals of a model in training: the base's, but for what it answers itself.
 
-    Distances stay those of the pristine base's spaces.
+    Distances are measured in the pristine base's spaces.
 
-    Attributes:
+    Args:
         pristine: What the base knows.
         answers: To each fact, empty for those that are not trained.
     """
 
-    pristine: BaseSignals
-    answers: tuple[str, ...]
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """All selected training facts."""
-        return self.pristine.facts
-
-    @property
-    def distance(self) -> Tensor:
-        """Semantic distance of the model's answer to the target, float64 `[facts]`."""
-        return self.distance_in(Encoder())
+    def __init__(self, pristine: BaseSignals, answers: tuple[str, ...]) -> None:
+        self.__dict__.update(vars(pristine))
+        self.pristine, self.answers = pristine, answers
 
     def distance_in(self, encoder: Encoder) -> Tensor:
-        """Return the distances measured in another space, float64 `[facts]`."""
-        return self.pristine.text_space(encoder).distances(self.answers)
+        """Return the distances of the model's answers to the targets, float64 `[facts]`."""
+        return self.text_space(encoder).distances(self.answers)
 
     @property
     def known(self) -> Tensor:
         """Whether the model answers the fact now, bool `[facts]`."""
         return _correct(self.answers, self.facts)
 
-    def layer_deviation(self, norm: Norm) -> LayerDeviations:
-        """Return the base's."""
-        return self.pristine.layer_deviation(norm)
-
-    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
-        """Return the base's."""
-        return self.pristine.covariance(facts, samples)
-
-
-def calibration_facts(facts: Sequence[Fact], samples: int) -> list[Fact]:
-    """Return at most `samples` of the facts, by a fixed hash."""
-    return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
-
-
-def calibration_text(fact: Fact) -> str:
-    """Return what is run to calibrate on a fact: the plain prompt and the first answer."""
-    return question_text(fact.question) + target_text(fact.target)
+    def get(self, name: str, **parameters: Hashable) -> Any:
+        """Return the base's: what a part registers is measured on the pristine model."""
+        return self.pristine.get(name, **parameters)
 
 
 def training_examples(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> list[Example]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from bench.config.options import DeviceMap, Executor, RunOptions
 from bench.models.device import Compute
-from bench.models.loading import resolve_model
+from bench.models.registry import resolve_model
 from bench.planning.candidates import methods_of
 from bench.planning.reference import run_reference
 from tasks.errors import UsageError

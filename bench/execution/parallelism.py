@@ -6,12 +6,11 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
 from bench.config.options import DeviceMap, RunOptions
-from bench.models.device import compute_of
+from bench.models.device import CONTAINER, compute_of, cores
 from bench.planning.cost_estimate import weights_of
 from bench.planning.planned_cell import PlannedCell
 
@@ -21,8 +20,6 @@ WORTH_A_PROCESS = 50e6
 COPIES, SPARE_BYTES = 4, 2**30
 """Memory of a worker on the CPU: a base with a trained copy and its Adam moments in float32, and
 what the libraries and a batch take: 3.0 GiB for SmolLM2-135M, where CorDA has used 3.1."""
-
-_CONTAINER = Path("/sys/fs/cgroup")
 
 
 def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
@@ -54,15 +51,6 @@ def threads_asked() -> int:
     return int(asked) if asked.isdecimal() else 0
 
 
-def cores() -> int:
-    """Return how many cores this process may use; a container may be given less than it sees."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with suppress(OSError, ValueError):  # without a limit the file says "max"
-        quota, period = (_CONTAINER / "cpu.max").read_text().split()
-        here = min(here or 1, math.ceil(int(quota) / int(period)))
-    return here or 1
-
-
 def _on_cores(cells: Sequence[PlannedCell]) -> int:
     weights = [weights_of(source) for source in {cell.source for cell in cells}]
     largest = max((count or math.inf for count in weights), default=math.inf)
@@ -75,6 +63,6 @@ def _on_cores(cells: Sequence[PlannedCell]) -> int:
 def _free_memory() -> int:
     free: int = psutil.virtual_memory().available
     with suppress(OSError, ValueError):
-        limit = int((_CONTAINER / "memory.max").read_text())
-        free = min(free, limit - int((_CONTAINER / "memory.current").read_text()))
+        limit = int((CONTAINER / "memory.max").read_text())
+        free = min(free, limit - int((CONTAINER / "memory.current").read_text()))
     return free

@@ -19,7 +19,8 @@ from bench.execution.backend import Backend, WorkerExit, WorkerHandle
 from bench.execution.leases import Claims, Process
 from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
-from bench.models.device import Compute, provenance
+from bench.models.device import Compute
+from bench.models.provenance import provenance
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.resolver import Assignment
 from bench.progress.base import Progress

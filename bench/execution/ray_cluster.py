@@ -10,14 +10,15 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.execution.parallelism import cores, threads_asked
-from bench.execution.worker_process import import_path
+from bench import ROOT, child_environment
+from bench.execution.parallelism import threads_asked
 from bench.failures import first_line
+from bench.models.device import cores
 from tasks.errors import UsageError
 
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -115,7 +116,7 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
     """
     os.environ.update(_ENVIRONMENT)
     if address is None:
-        os.environ["PYTHONPATH"] = import_path()  # what Ray starts here inherits it
+        os.environ.update(child_environment())  # what Ray starts here inherits it
     import ray
 
     # A folder of its own: nobody else's Ray is found, and nothing stays. Short: it is the start of
@@ -143,12 +144,15 @@ def _connect(address: str | None, folder: Path | None) -> None:
     try:
         if address and address != "auto":
             _reach(address)
-        ray.init(
-            address=address or "local",
-            logging_level="ERROR",
-            log_to_driver=False,
-            **(started_here if folder else {}),
-        )
+        # Ray puts the folder that it is called in first on its workers' path. That of the user may
+        # hold modules with the names of ours; this program's own is right.
+        with chdir(ROOT):
+            ray.init(
+                address=address or "local",
+                logging_level="ERROR",
+                log_to_driver=False,
+                **(started_here if folder else {}),
+            )
     except Exception as error:  # Ray raises plain ones, too
         tried = f"--ray-address '{address}': cannot use" if address else "cannot start"
         raise UsageError(f"{tried} Ray: {first_line(error)}") from error

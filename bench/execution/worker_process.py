@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, AnyStr
 
-from bench import ROOT
+from bench import child_environment
 from bench.execution.messages import Job, Message
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -35,7 +34,7 @@ class WorkerProcess:
             encoding="utf-8",
             errors="replace",
             cwd=folder,
-            env=_environment(threads),
+            env=child_environment() | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
             start_new_session=True,  # Ctrl-C reaches the process that ends them in order
         )
 
@@ -71,18 +70,6 @@ class WorkerProcess:
         """Wait until it has ended; return what it died of, empty when it ended well."""
         code = self._process.wait()
         return _told_code(code) if code else ""
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Return the variables of a worker: it imports what this process has, wherever it runs."""
-    threads_set = dict.fromkeys(_THREAD_VARIABLES, str(threads))
-    return {**os.environ, **threads_set, "PYTHONPATH": import_path()}
-
-
-def import_path() -> str:
-    """Return the PYTHONPATH with which a child imports this program from any folder."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return os.pathsep.join(filter(None, paths))
 
 
 def opened(pipe: IO[AnyStr] | None) -> IO[AnyStr]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bench.models.device_map import is_divided
+from bench.models.loading import Base
 from bench.optimizations import Optimization, enabled
 
 
@@ -38,28 +37,33 @@ class BaseStates:
         tensors = {str(number): states.cpu() for number, states in self._states.items()}
         return base64.b64encode(safetensors.torch.save(tensors)).decode() if tensors else ""
 
-    def prepare(self, number: int, model: Any, run: Callable[[], Tensor]) -> None:
+    def prepare(self, number: int, base: Base, run: Callable[[], Tensor]) -> None:
         """Run a pristine base where that spares running it later."""
-        if _applies(model):
-            self.logits(number, model, run)
+        if _applies(base):
+            self.logits(number, base, run)
 
-    def logits(self, number: int, model: Any, run: Callable[[], Tensor]) -> Tensor:
+    def logits(self, number: int, base: Base, run: Callable[[], Tensor]) -> Tensor:
         """Return a pristine base's logits on a batch of texts, bit for bit those of `run`.
 
         Args:
-            number: Of the batch.
-            model: The base, always the same one.
-            run: Runs it on the batch.
+            number: The batch's, under which its states are kept.
+            base: The base, always the same one.
+            run: Runs the base on the batch.
         """
-        if not _applies(model):
+        if not _applies(base):
             return run()
-        head = model.get_output_embeddings()
+        head = base.model.get_output_embeddings()
         if number in self._states:
             return self.again(head, self._states[number])
-        logits, states = _watched(head, run)
+        given: list[Tensor] = []
+        handle = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            logits = run()
+        finally:
+            handle.remove()
         # Caps and scales behind the head, as in Gemma 2, are found by measuring, not by name.
-        if states is not None and torch.equal(self.again(head, states), logits):
-            self._states[number] = states.clone()
+        if len(given) == 1 and torch.equal(self.again(head, given[0]), logits):
+            self._states[number] = given[0].clone()
         return logits
 
     def again(self, head: nn.Module, states: Tensor) -> Tensor:
@@ -68,17 +72,6 @@ class BaseStates:
         return logits
 
 
-def _applies(model: Any) -> bool:
-    whole = model.get_output_embeddings() is not None and not is_divided(model)
+def _applies(base: Base) -> bool:
+    whole = base.model.get_output_embeddings() is not None and not base.is_divided
     return whole and enabled(Optimization.BASE_STATES)
-
-
-def _watched(head: nn.Module, run: Callable[[], Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Run a model once; return its logits and what its head was given, if it was called once."""
-    given: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    try:
-        logits = run()
-    finally:
-        handle.remove()
-    return logits, given[0] if len(given) == 1 else None

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.forgetting.base_state_cache import BaseStates
-from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.preserved_state import undisturbed
 from bench.forgetting.scores import DRIFT_METRIC, ItemScores
 from bench.models.loading import Base
-from bench.store.cost_cache import Shared
+from bench.store.cost_cache import CostCache, Shared
 
 SEQUENCES = 32
 """The most sequences; fewer where fewer items of each forgetting task are asked."""
@@ -27,7 +27,7 @@ TOKENS = 64
 """Sampled tokens of each sequence, at temperature 1; the end of text is never drawn."""
 
 SEED = 20240619
-"""Of the sampling; independent of any cell's seed."""
+"""Seed of the sampling, whatever the cell's seed is."""
 
 STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
 """Each sequence begins with the first token of one of these, in turn: models that saw no
@@ -50,77 +50,59 @@ class OwnTexts:
     states: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Drift:
     """The forgetting task `drift`.
 
-    Texts are sampled once for each base and kept; what the latest base makes of them is too.
-
     Args:
         sequences: How many texts there are.
+        cache: Keeps what each base wrote, and what it makes of that.
     """
 
     sequences: int = SEQUENCES
+    cache: CostCache = field(default_factory=CostCache, repr=False)
     name: str = "drift"
     notes: tuple[str, ...] = ()
-    content: str = ""  # a base itself scores 0; its texts are what takes time
-    _texts: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
-    _states: dict[tuple[str, ...], BaseStates] = field(default_factory=dict, repr=False)
 
     def shared(self, base: Base) -> Shared[OwnTexts]:
-        """Return the base's texts and states."""
+        """Return the base's texts and states, which take the time: its own score is 0."""
         key = ("drift texts", str(self.sequences), *_key(base))
-        return Shared(key, partial(self._written, base), OwnTexts)
-
-    def take(self, base: Base, value: OwnTexts) -> None:
-        """Receive the base's texts and states."""
-        key = _key(base)
-        self._texts.setdefault(key, torch.tensor(value.tokens, device=base.device))
-        if key not in self._states:
-            self._states = {key: BaseStates.unpacked(value.states, base.device)}
+        return Shared(key, partial(self._write, base), OwnTexts)
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""
-        texts = self._texts_of(base)
-        own = model is base.model
+        key = ("drift states", self.sequences, *_key(base))
+        texts, states = self.cache.get(key, partial(self._unpacked, base))
+        items = [0.0] * len(texts)
+        if model is not base.model:
+            items = []
+            with undisturbed(model), undisturbed(base.model):
+                for number, batch in enumerate(_batches(base, texts)):
+                    tuned = _run(model, batch)
+                    run = partial(_run, base.model, batch)
+                    pristine = states.logits(number, base, run)
+                    # From the end: virtual tokens of prompt-learning adapters cannot shift it.
+                    pairs = zip(pristine[:, -TOKENS:], tuned[:, -TOKENS:], strict=True)
+                    items += [_mean_divergence(p, q) for p, q in pairs]
         return ItemScores(
             task=self.name,
             metric=DRIFT_METRIC,
-            items=(0.0,) * len(texts) if own else self._divergences(base, model, texts),
+            items=tuple(items),
             floor=None,
             digest=hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest(),
         )
 
-    def _texts_of(self, base: Base) -> Tensor:
-        key = _key(base)
-        if key not in self._texts:
-            self._texts[key] = sample_texts(base, self.sequences)
-        return self._texts[key]
-
-    def _written(self, base: Base) -> OwnTexts:
-        texts = self._texts_of(base)
-        states = self._states_of(base)
+    def _write(self, base: Base) -> OwnTexts:
+        texts, states = sample_texts(base, self.sequences), BaseStates()
         with undisturbed(base.model):
-            for number, texts_now in enumerate(_batches(base, texts)):
-                states.prepare(number, base.model, partial(_run, base.model, texts_now))
+            for number, batch in enumerate(_batches(base, texts)):
+                states.prepare(number, base, partial(_run, base.model, batch))
         return OwnTexts(texts.tolist(), states.packed())
 
-    def _divergences(self, base: Base, model: nn.Module, texts: Tensor) -> tuple[float, ...]:
-        states = self._states_of(base)
-        divergences: list[float] = []
-        with undisturbed(model), undisturbed(base.model):
-            for number, texts_now in enumerate(_batches(base, texts)):
-                tuned = _logits(model, texts_now)
-                pristine = states.logits(number, base.model, partial(_run, base.model, texts_now))
-                pairs = zip(pristine[:, -TOKENS:], tuned, strict=True)
-                divergences += [_mean_divergence(p, q) for p, q in pairs]
-        return tuple(divergences)
-
-    def _states_of(self, base: Base) -> BaseStates:
-        key = _key(base)
-        if key not in self._states:
-            self._states = {key: BaseStates()}
-        return self._states[key]
+    def _unpacked(self, base: Base) -> tuple[Tensor, BaseStates]:
+        written = self.cache.get_shared(self.shared(base))
+        texts = torch.tensor(written.tokens, device=base.device)
+        return texts, BaseStates.unpacked(written.states, base.device)
 
 
 def _batches(base: Base, texts: Tensor) -> Sequence[Tensor]:
@@ -136,7 +118,7 @@ def _key(base: Base) -> tuple[str, ...]:
 def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
     starts = _starts(base, sequences)
-    with quiet(), undisturbed(base.model):
+    with undisturbed(base.model):
         torch.manual_seed(SEED)
         return base.model.generate(
             starts,
@@ -158,14 +140,6 @@ def _starts(base: Base, sequences: int) -> Tensor:
     words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
     rows = [[*special, words[i % len(words)]] for i in range(sequences)]
     return torch.tensor(rows, dtype=torch.long, device=base.device)
-
-
-def _logits(model: nn.Module, texts: Tensor) -> Tensor:
-    """Return `[batch, tokens, vocab]` for the sampled tokens.
-
-    Counted from the end, where the virtual tokens of prompt-learning adapters cannot shift them.
-    """
-    return _run(model, texts)[:, -TOKENS:]
 
 
 def _run(model: nn.Module, texts: Tensor) -> Tensor:

@@ -61,7 +61,13 @@ def write_task(name: str, facts: Sequence[Fact], prompt: Prompt, folder: Path) -
     spec = harness_spec(name, facts, prompt)
     # lm-eval finds a function by the file's name, in which a dot would start a folder.
     stem = spec.name.replace(".", "_")
-    files = {".yaml": _yaml(spec, stem), ".jsonl": _jsonl(spec), ".py": _python(name)}
+    sources = [inspect.getsource(part) for part in (tasks.scoring, process_results, dataset)]
+    header = f"# Rows and scoring of {name!r}, exported by semantic-peft-bench.\n"
+    files = {
+        ".yaml": _yaml(spec, stem),
+        ".jsonl": "".join(f"{json.dumps(row)}\n" for row in spec.rows),
+        ".py": header + "\n\n".join(sources),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for suffix, content in files.items():
@@ -72,9 +78,14 @@ def write_task(name: str, facts: Sequence[Fact], prompt: Prompt, folder: Path) -
 
 
 def export_task(task: str, folder: Path, data_dir: Path | None) -> str:
-    """Write the whole forget part of the knowledge task called `task`; say how to run it.
+    """Write the whole forget part of a knowledge task; return for people how to run it.
 
     A cell's score equals that of the first `--forgetting-limit` documents: lm-eval's `--limit`.
+
+    Args:
+        task: The knowledge task as written on the command line.
+        folder: Where its files go.
+        data_dir: Local copies of data sets, if there are any.
 
     Raises:
         UsageError: No such task, no data, or a folder that cannot be written.
@@ -106,15 +117,3 @@ def _yaml(spec: HarnessSpec, stem: str) -> str:
     named: Mapping[str, Any] = {key: _Function(f"{stem}.{f}") for key, f in functions.items()}
     config = {**spec.config, **named}
     return str(yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
-
-
-def _jsonl(spec: HarnessSpec) -> str:
-    return "".join(f"{json.dumps(row)}\n" for row in spec.rows)
-
-
-def _python(name: str) -> str:
-    """Return one file with the source of the scoring and of what reads the rows."""
-    sources = [inspect.getsource(part) for part in (tasks.scoring, process_results, dataset)]
-    return f"# Rows and scoring of {name!r}, exported by semantic-peft-bench.\n" + "\n\n".join(
-        sources
-    )

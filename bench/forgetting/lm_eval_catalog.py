@@ -10,12 +10,11 @@ import jinja2
 import lm_eval.tasks
 from lm_eval.api.task import ConfigurableTask
 
-from bench.forgetting.hub import hub_or_cache
-from bench.forgetting.lm_eval_local_data import SUFFIXES, Wanted, read_rows
+from bench.forgetting.lm_eval_local_data import SUFFIXES, read_rows
 from bench.forgetting.lm_eval_task import HarnessTask, check_runnable, documents_digest
-from bench.forgetting.preserved_state import quiet
 from tasks.base import DataAccess
 from tasks.errors import UsageError, unknown_name
+from tasks.hub import candidates, hub_or_cache, local_copy
 
 Config = dict[str, Any]
 """lm-eval's own configuration of a task."""
@@ -24,14 +23,18 @@ Config = dict[str, Any]
 def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> HarnessTask:
     """Build lm-eval's task `name`; a file in `access.data_dir` is tried before the hub.
 
+    Args:
+        name: As lm-eval calls it: `piqa`.
+        access: Where data may be read from.
+        limit: At most so many documents; None: all.
+
     Raises:
         UsageError: No such task, one that cannot be run or paired, or no data; one line.
     """
-    with quiet():
-        config = task_config(name)
-        local = _local(name, config, access)
-        task = local[0] if local else _from_hub(name, config, access)
-        check_runnable(name, task)
+    config = task_config(name)
+    local = _local(name, config, access)
+    task = local[0] if local else _from_hub(name, config, access)
+    check_runnable(name, task)
     if task.config.num_fewshot is None:
         task.set_config("num_fewshot", 0)
     notes, content = local[1] if local else (), documents_digest(task, limit)
@@ -107,10 +110,10 @@ def _refuse_unsupported(name: str, config: Config) -> None:
             raise UsageError(f"lm_eval:{name} {reason}")
 
 
-def _wanted(name: str, config: Config, split: str) -> Wanted:
+def _data_names(name: str, config: Config) -> list[str]:
+    """Return what a task's data may be called: `webqs`, `web_questions`."""
     data_set = str(config.get("dataset_path") or "").rpartition("/")[2]
-    stems = (name, data_set, str(config.get("dataset_name") or ""))
-    return Wanted(tuple(dict.fromkeys(filter(None, stems))), split)
+    return list(dict.fromkeys(filter(None, (name, data_set, config.get("dataset_name")))))
 
 
 def _evaluated_split(config: Config) -> str:
@@ -121,25 +124,27 @@ def _local(
     name: str, config: Config, access: DataAccess
 ) -> tuple[ConfigurableTask, tuple[str, ...]] | None:
     """Build a task on local files, with notes; None where the evaluated split has no file."""
+    from datasets import Dataset
+
     split = _evaluated_split(config)
-    path = access.data_dir and _wanted(name, config, split).find(access.data_dir)
-    if not access.data_dir or not path:
+    names = _data_names(name, config)
+    path = local_copy(names, split, access.data_dir, SUFFIXES)
+    if path is None:
         return None
     training = str(config.get("fewshot_split") or config.get("training_split") or "train")
     shots = None
     if config.get("num_fewshot") and training != split:
-        shots = _wanted(name, config, training).find(access.data_dir)
+        shots = local_copy(names, training, access.data_dir, SUFFIXES)
     files = {split: path, **({training: shots} if shots else {})}
+    few_shot = config.get("fewshot_config")
+    samples = few_shot.get("samples") if isinstance(few_shot, dict) else None
     notes: tuple[str, ...] = ()
-    if config.get("num_fewshot") and not shots and not _carries_samples(config):
+    if config.get("num_fewshot") and not shots and samples is None:
         notes = (f"lm_eval:{name}: examples in its prompt come from {path.name} itself",)
+    rows = {split: Dataset.from_list(read_rows(file)) for split, file in files.items()}
+    data = {"custom_dataset": lambda **_: rows, "dataset_kwargs": None}
     splits = _splits(config, split, training if shots else None)
-    return _build(path, {**config, **splits, **_data(files)}), notes
-
-
-def _carries_samples(config: Config) -> bool:
-    few_shot = config.get("fewshot_config") or {}
-    return isinstance(few_shot, dict) and few_shot.get("samples") is not None
+    return _build(path, {**config, **splits, **data}), notes
 
 
 def _splits(config: Config, split: str, training: str | None) -> Config:
@@ -153,13 +158,6 @@ def _splits(config: Config, split: str, training: str | None) -> Config:
         "fewshot_split": training or (config.get("test_split") and split),
         "validation_split": None if config.get("test_split") else split,
     }
-
-
-def _data(files: dict[str, Path]) -> Config:
-    from datasets import Dataset
-
-    splits = {split: Dataset.from_list(read_rows(path)) for split, path in files.items()}
-    return {"custom_dataset": lambda **_: splits, "dataset_kwargs": None}
 
 
 def _build(path: Path, config: Config) -> ConfigurableTask:
@@ -178,14 +176,11 @@ def _from_hub(name: str, config: Config, access: DataAccess) -> ConfigurableTask
             return ConfigurableTask(config=config)
     # Data sets fail in as many ways as there are hosts and formats; all mean the same here.
     except Exception as error:
-        names = _wanted(name, config, _evaluated_split(config)).names
+        names = candidates(_data_names(name, config), _evaluated_split(config))
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         where = f"in {access.data_dir}" if access.data_dir else "without --data-dir"
         raise UsageError(
             f"lm_eval:{name} has no data: none of {', '.join(names)} "
             f"({' '.join(SUFFIXES)}) {where}, and not from the hub "
-            f"({type(error).__name__}: {_first_line(error)})"
+            f"({type(error).__name__}: {reason[:200]})"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]

@@ -7,13 +7,12 @@ more than one token.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 from torch import nn
 
 from bench.forgetting.choice_scoring import Request, Score, branch_scores, branches_agree, grouped
-from bench.inference.prefix_cache import Prefix, usable_prefix
+from bench.inference.prefix_cache import usable_prefix
 from bench.models.loading import Base
 
 
@@ -32,31 +31,16 @@ class SharedPrefixLM(HFLM):
         view._model = model
         return view
 
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Score]:
-        """Score continuations without a progress bar."""
-        return super().loglikelihood(requests, disable_tqdm=True)
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        """Score whole texts without a progress bar."""
-        return super().loglikelihood_rolling(requests, disable_tqdm=True)
-
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        """Generate greedily without a progress bar."""
-        return super().generate_until(requests, disable_tqdm=True)
-
     def _loglikelihood_tokens(
         self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[Score]:
-        shared = self._prefix(requests)
-        branches = grouped(requests, shared.tokens) if shared else []
-        if shared is None or not branches_agree(self.model, shared, branches):
-            return super()._loglikelihood_tokens(requests, True, override_bs)
-        scores = branch_scores(self.model, shared, branches, self.batch_size, self.softmax_dtype)
-        return [scores[index] for index in range(len(requests))]
-
-    def _prefix(self, requests: list[Request]) -> Prefix | None:
-        """Run what all contexts share, if it is worth it; None if the model cannot go on."""
+        # Shared contexts are run once, unless the longest request would have to be cut, or the
+        # model cannot go on from states that are kept.
         longest = max(len(context) + len(ending) for _, context, ending in requests)
-        if longest > self.max_length:
-            return None
-        return usable_prefix(self.model, [context for _, context, _ in requests])
+        fits = longest <= self.max_length
+        prefix = usable_prefix(self.model, [c for _, c, _ in requests]) if fits else None
+        branches = grouped(requests, prefix.tokens) if prefix else []
+        if prefix is None or not branches_agree(self.model, prefix, branches):
+            return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        scores = branch_scores(self.model, prefix, branches, self.batch_size, self.softmax_dtype)
+        return [scores[index] for index in range(len(requests))]

@@ -14,9 +14,10 @@ from lm_eval.evaluator import evaluate
 from torch import nn
 
 from bench.forgetting.lm_eval_model import SharedPrefixLM
-from bench.forgetting.preserved_state import quiet, undisturbed
+from bench.forgetting.preserved_state import undisturbed
 from bench.forgetting.scores import ItemScores
 from bench.models.loading import Base
+from bench.store.cost_cache import Shared
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
 from tasks.forgetting.harness import harness_spec
@@ -38,7 +39,7 @@ class HarnessTask:
         task: lm-eval's object.
         limit: At most so many documents; None runs all.
         notes: Lines for people about how it is measured.
-        content: What pins its items.
+        content: What pins its items, so that a base's scores can be kept; empty where nothing does.
     """
 
     name: str
@@ -47,20 +48,23 @@ class HarnessTask:
     notes: tuple[str, ...] = ()
     content: str = ""
 
-    def shared(self, base: Base) -> None:
-        """Nothing but scores."""
-
-    def take(self, base: Base, value: Any) -> None:
-        """Nothing is given."""
+    def shared(self, base: Base) -> Shared[ItemScores] | None:
+        """Return the base's scores, where what pins the items is known."""
+        if not self.content:
+            return None
+        dtype = str(base.model.dtype)
+        key = ("base score", base.name, base.revision, dtype, self.name, self.content)
+        return Shared(key, lambda: self.score(base, base.model), ItemScores)
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score a model per document by the task's first metric and first filter."""
         label = self.task.config.task
         self.task.set_fewshot_seed(FEW_SHOT_SEED)
-        with quiet(), undisturbed(model):
+        with undisturbed(model):
             view = SharedPrefixLM(base, BATCH_SIZE.get(base.device.type, 16)).around(model)
             found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
-        samples = [s for s in found["samples"][label] if s["filter"] == self._filter]
+        first = str(self.task._filters[0].name)
+        samples = [sample for sample in found["samples"][label] if sample["filter"] == first]
         return ItemScores(
             task=self.name,
             metric=self.metric,
@@ -74,27 +78,28 @@ class HarnessTask:
         """The metric that is recorded: the task's first."""
         return str(next(iter(self.task.aggregation())))
 
-    @property
-    def _filter(self) -> str:
-        return str(self.task._filters[0].name)
-
     def _chance(self) -> float:
         """Return the accuracy of guessing; 0 where an answer must be produced."""
         if self.task.OUTPUT_TYPE != "multiple_choice" or not self.metric.startswith("acc"):
             return 0.0
-        documents = self.task.doc_iterator(limit=self.limit)
-        return fmean(self._guess(document) for _, document in documents)
-
-    def _guess(self, document: dict[str, Any]) -> float:
-        right = self.task.doc_to_target(document)
-        count = len(right) if isinstance(right, list) else 1
-        return count / len(self.task.doc_to_choice(document))
+        chances = []
+        for _, document in self.task.doc_iterator(limit=self.limit):
+            right = self.task.doc_to_target(document)
+            count = len(right) if isinstance(right, list) else 1
+            chances.append(count / len(self.task.doc_to_choice(document)))
+        return fmean(chances)
 
 
 def knowledge_harness_task(
     name: str, facts: Sequence[Fact], prompt: Prompt, notes: tuple[str, ...] = ()
 ) -> HarnessTask:
     """Make facts a forgetting task: multiple choice where all have choices, else generation.
+
+    Args:
+        name: The task as recorded.
+        facts: What is asked.
+        prompt: Its demonstrations.
+        notes: Lines for people about how it is measured.
 
     Raises:
         UsageError: No facts, or choices without the answer.
@@ -104,10 +109,11 @@ def knowledge_harness_task(
     spec = harness_spec(name, facts, prompt)
     rows = {"test": Dataset.from_list(list(spec.rows))}
     config = {**spec.config, "custom_dataset": lambda **_: rows}
-    with quiet():
-        task = ConfigurableTask(config=config)
     return HarnessTask(
-        name, task, notes=notes, content=f"facts {facts_digest(facts)} {prompt.digest}"
+        name,
+        ConfigurableTask(config=config),
+        notes=notes,
+        content=f"facts {facts_digest(facts)} {prompt.digest}",
     )
 
 

@@ -55,17 +55,11 @@ class ForgettingTask(Protocol):
         """Lines for people about how it is measured; usually none."""
         ...
 
-    @property
-    def content(self) -> str:
-        """What pins its items, so that a base's scores can be kept; empty where nothing does."""
-        ...
-
     def shared(self, base: Base) -> Shared[Any] | None:
-        """What it asks the base for besides scores; one process can do it for all."""
-        ...
+        """Return what it asks a base for that one process can compute for all.
 
-    def take(self, base: Base, value: Any) -> None:
-        """Receive that before the first score."""
+        The base's `ItemScores` where its items are pinned; of drift, the texts that are its items.
+        """
         ...
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
@@ -88,8 +82,8 @@ def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
     """Pair the scores of the pristine base with those of a tuned model.
 
     Args:
-        base: Of the pristine base.
-        tuned: On the same items.
+        base: The scores of the pristine base.
+        tuned: Those of the tuned model on the same items.
         limit: The most items that were asked for; recorded.
 
     Raises:

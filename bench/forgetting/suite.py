@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from functools import cache, partial
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -14,6 +14,7 @@ from bench.forgetting.lm_eval_catalog import lm_eval_harness_task
 from bench.forgetting.lm_eval_task import knowledge_harness_task
 from bench.forgetting.scores import ForgettingTask, ItemScores, compare
 from bench.models.loading import Base
+from bench.store.cost_cache import CostCache, Shared
 from bench.store.records import Forgetting
 from tasks.base import DataAccess
 from tasks.errors import UsageError
@@ -25,80 +26,6 @@ from tasks.resolve import resolve_task
 from tasks.selection import select_facts
 
 
-class TaskShelf:
-    """Forgetting tasks that were built, and the pristine bases' scores on them.
-
-    Suites that ask the same questions share both, whatever else their cells learn from.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: dict[Hashable, ForgettingTask] = {}
-        self._scores: dict[Hashable, ItemScores] = {}
-
-    def task(self, content: Hashable, build: Callable[[], ForgettingTask]) -> ForgettingTask:
-        """Return the task of some content, building it on first use."""
-        if content not in self._tasks:
-            self._tasks[content] = build()
-        return self._tasks[content]
-
-    def base_scores(self, base: Base, task: ForgettingTask) -> ItemScores:
-        """Return the pristine base's scores on a task, measured on first use."""
-        key = (base.name, base.revision, str(base.model.dtype), str(base.device), id(task))
-        if key not in self._scores:
-            self._scores[key] = task.score(base, base.model)
-        return self._scores[key]
-
-
-class ForgettingSuite:
-    """Forgetting tasks by name, each paired with the pristine base.
-
-    Args:
-        tasks: In the order to measure them.
-        limit: The most items of each that were asked for.
-        shelf: Holds the base's scores; one of its own unless given.
-    """
-
-    def __init__(
-        self, tasks: Iterable[ForgettingTask], limit: int, shelf: TaskShelf | None = None
-    ) -> None:
-        self._tasks = {task.name: task for task in tasks}
-        self._limit = limit
-        self._shelf = shelf or TaskShelf()
-
-    @property
-    def tasks(self) -> Mapping[str, ForgettingTask]:
-        """The tasks by their names."""
-        return MappingProxyType(self._tasks)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tasks as recorded, in the order asked for."""
-        return tuple(self._tasks)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Lines for people about how tasks are measured."""
-        return tuple(note for task in self._tasks.values() for note in task.notes)
-
-    def base_scores(self, base: Base, name: str) -> ItemScores:
-        """Return the pristine base's scores on a task, measured on first use."""
-        return self._shelf.base_scores(base, self._tasks[name])
-
-    def measure(
-        self, base: Base, model: nn.Module, name: str, pristine: ItemScores | None = None
-    ) -> Forgetting:
-        """Score a model tuned from `base` on a task, paired per item with the base.
-
-        Args:
-            base: The pristine base.
-            model: The tuned model.
-            name: Of the task.
-            pristine: The base's scores, where they are known; else it is asked on first use.
-        """
-        pristine = pristine or self.base_scores(base, name)
-        return compare(pristine, self._tasks[name].score(base, model), self._limit)
-
-
 class Seen(NamedTuple):
     """Facts that a cell learns from."""
 
@@ -106,62 +33,110 @@ class Seen(NamedTuple):
     calibrated: tuple[Fact, ...] = ()
 
 
-def build_suite(
-    names: Sequence[ForgettingName],
-    access: DataAccess,
-    limit: int,
-    seen: Seen = Seen(),  # noqa: B008, immutable
-    trained_tasks: Collection[str] = (),
-    shelf: TaskShelf | None = None,
-) -> ForgettingSuite:
-    """Build the forgetting tasks of a run, before any model is loaded.
+class ForgettingTasks:
+    """Builds forgetting tasks, before any model is loaded.
+
+    Cells that ask the same questions get the same task, whatever else they learn from: its base
+    scores are found again.
 
     Args:
-        names: What was asked for.
         access: Where data may be read from.
         limit: At most so many items of each task, and texts of drift.
-        seen: Facts that are trained or calibrated on; they are not measured.
         trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
-        shelf: Of tasks that were built before.
-
-    Raises:
-        UsageError: Data that cannot be had, or a task that cannot be measured; one line.
+        cache: Keeps what tasks ask a base for.
     """
-    known = shelf or TaskShelf()
 
-    def build(name: ForgettingName) -> ForgettingTask:
-        if name.kind is ForgettingKind.DRIFT:
-            return _drift(min(limit, SEQUENCES))
-        if name.kind is ForgettingKind.LM_EVAL:
-            content = (name.name, access, limit)
-            return known.task(content, partial(lm_eval_harness_task, *content))
-        return knowledge_forgetting(
-            name.name, access, limit, seen, trained=name.name in trained_tasks, shelf=known
+    def __init__(
+        self,
+        access: DataAccess,
+        limit: int,
+        trained_tasks: Collection[str] = (),
+        cache: CostCache | None = None,
+    ) -> None:
+        self._access = access
+        self._limit = limit
+        self._trained_tasks = trained_tasks
+        self._cache = CostCache() if cache is None else cache
+        self._built: dict[Hashable, ForgettingTask] = {}
+
+    def build(
+        self, names: Sequence[ForgettingName], seen: Seen | None = None
+    ) -> tuple[ForgettingTask, ...]:
+        """Build tasks in the order to measure them.
+
+        Args:
+            names: What was asked for.
+            seen: Facts that are trained or calibrated on; they are not measured.
+
+        Raises:
+            UsageError: Data that cannot be had, or a task that cannot be measured; one line.
+        """
+        return tuple(self._task(name, seen or Seen()) for name in names)
+
+    def on(self, base: Base, tasks: Sequence[ForgettingTask]) -> ForgettingSuite:
+        """Return the measurements of tasks on models that are tuned from a base."""
+        return ForgettingSuite(tasks, base, self._limit, self._cache)
+
+    def _task(self, asked: ForgettingName, seen: Seen) -> ForgettingTask:
+        name = asked.name
+        if asked.kind is ForgettingKind.DRIFT:
+            sequences = min(self._limit, SEQUENCES)
+            return self._once(("drift", sequences), partial(Drift, sequences, self._cache))
+        if asked.kind is ForgettingKind.LM_EVAL:
+            wanted = (name, self._access, self._limit)
+            return self._once(wanted, partial(lm_eval_harness_task, *wanted))
+        facts, prompt, dropped = forget_facts(
+            name, self._access, self._limit, seen, trained=name in self._trained_tasks
+        )
+        note = f"{name}: {dropped} forget facts are trained on elsewhere: dropped"
+        content = (name, facts, prompt, (note,) if dropped else ())
+        return self._once(content, partial(knowledge_harness_task, *content))
+
+    def _once(self, content: Hashable, build: Callable[[], ForgettingTask]) -> ForgettingTask:
+        if content not in self._built:
+            self._built[content] = build()
+        return self._built[content]
+
+
+@dataclass(frozen=True)
+class ForgettingSuite:
+    """Forgetting tasks on one base, with which every tuned model is paired.
+
+    Args:
+        tasks: In the order to measure them.
+        base: The pristine base.
+        limit: The most items of each that were asked for; recorded.
+        cache: Keeps the base's scores, with what they cost.
+    """
+
+    tasks: Sequence[ForgettingTask]
+    base: Base
+    limit: int
+    cache: CostCache
+
+    @property
+    def shared(self) -> list[Shared[Any]]:
+        """What the tasks ask the base for that one process can compute for all."""
+        return [value for task in self.tasks if (value := task.shared(self.base))]
+
+    def base_scores(self, task: ForgettingTask) -> ItemScores:
+        """Return the pristine base's scores on a task, measured on first use."""
+        wanted = task.shared(self.base)
+        if wanted is not None and wanted.kind is ItemScores:
+            scores: ItemScores = self.cache.get_shared(wanted)
+            return scores
+        # Nothing pins the items for other processes, or the base wrote them itself.
+        return self.cache.get(
+            ("base score", self.base.name, id(task)),
+            lambda: task.score(self.base, self.base.model),
         )
 
-    return ForgettingSuite([build(name) for name in names], limit, known)
-
-
-@cache
-def _drift(sequences: int) -> Drift:
-    """Return what all suites of a process share, so that a base's texts are sampled once."""
-    return Drift(sequences)
-
-
-def knowledge_forgetting(
-    name: str,
-    access: DataAccess,
-    limit: int | None,
-    seen: Seen = Seen(),  # noqa: B008, immutable
-    *,
-    trained: bool = False,
-    shelf: TaskShelf | None = None,
-) -> ForgettingTask:
-    """Build the forget part of a knowledge task, without facts whose question was `seen`."""
-    facts, prompt, dropped = forget_facts(name, access, limit, seen, trained=trained)
-    notes = (f"{name}: {dropped} forget facts are trained on elsewhere: dropped",)
-    content = (name, facts, prompt, notes if dropped else ())
-    return (shelf or TaskShelf()).task(content, partial(knowledge_harness_task, *content))
+    def measure(self, model: nn.Module) -> list[Forgetting]:
+        """Score a model tuned from the base on every task, paired per item with the base."""
+        return [
+            compare(self.base_scores(task), task.score(self.base, model), self.limit)
+            for task in self.tasks
+        ]
 
 
 def forget_facts(
@@ -176,6 +151,13 @@ def forget_facts(
 
     Demonstrations come from its other parts and are neither scored nor trained. What a method
     calibrates on does not change them, so that all methods are asked the same.
+
+    Args:
+        name: The task as written.
+        access: Where its data may be read from.
+        limit: At most so many facts; None: all.
+        seen: Facts that are trained or calibrated on; they are left out.
+        trained: Whether the run trains on the task too.
 
     Raises:
         UsageError: Nothing is left to measure.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,14 +28,17 @@ class Choose(Protocol):
     """How each row's next token is chosen: greedily, or sampled."""
 
     def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
-        """Return tokens `[chosen]` for logits `[chosen, vocabulary]` at a step counted from 0.
+        """Return the next token of each row that is still running, `[chosen]`.
 
-        `running`, bool `[rows]`, says which rows of the batch they are.
+        Args:
+            logits: Of those rows alone, `[chosen, vocabulary]`.
+            step: Counted from 0.
+            running: Which rows of the batch they are, bool `[rows]`.
         """
 
 
 def greedy(logits: Tensor, step: int, running: Tensor) -> Tensor:
-    """Choose the likeliest token."""
+    """Choose the likeliest token of each row; the arguments are those of `Choose`."""
     return logits.argmax(-1)
 
 
@@ -44,7 +48,7 @@ class Sampling:
 
     Attributes:
         temperature: Divides the logits.
-        draws: In [0, 1), `[rows, steps]`.
+        draws: A number in [0, 1) for each token of each row, `[rows, steps]`.
     """
 
     temperature: float
@@ -66,7 +70,8 @@ class Decoder:
         tokenizer: The base's.
         prompts: Whole prompts.
         budget: Tokens an answer may have.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
 
     def __init__(
@@ -106,7 +111,8 @@ class Decoder:
         else:
             new = self._continue(batch, self._prefix, choose, samples)
         texts = self._tokenizer.batch_decode(new)
-        return [_first_line(text, self._tokenizer) for text in texts]
+        ends = "|".join(map(re.escape, (STOP, *self._tokenizer.all_special_tokens)))
+        return [re.split(ends, text, maxsplit=1)[0].strip() for text in texts]
 
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
@@ -190,12 +196,6 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
         return torch.full_like(logits, -torch.inf).scatter(1, chosen, 0.0)
 
     return process
-
-
-def _first_line(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    for special in tokenizer.all_special_tokens:
-        text = text.split(special, 1)[0]
-    return text.split(STOP, 1)[0].strip()
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 TEXTS_AT_ONCE = 1024
-"""Texts in one call of a tokenizer: its threads' worth, and next to no memory."""
+"""Texts in one call of a tokenizer: enough to keep its threads busy, in next to no memory."""
 
 T = TypeVar("T")
 
@@ -60,7 +60,15 @@ class Batch:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
-    """Encode a prompt and the target of its answer; the seam is the same as in generation."""
+    """Encode a prompt and the target of its answer.
+
+    They are encoded apart, since in generation too the answer begins with a new token.
+
+    Args:
+        tokenizer: The base's.
+        prompt: The whole prompt.
+        answer: What should be answered, without the stop.
+    """
     before = tokenizer(prompt)["input_ids"]
     target = tokenizer(target_text(answer), add_special_tokens=False)["input_ids"]
     return Example((*before, *target), len(before))
@@ -69,7 +77,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Exam
 def encode_all(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
 ) -> list[Example]:
-    """Encode prompts with their answers as `encode` does, many in one call of the tokenizer."""
+    """Encode prompts with their answers as `encode` does, sooner: many in one tokenizer call."""
     found: list[Example] = []
     for start in range(0, len(pairs), TEXTS_AT_ONCE):
         prompts, answers = zip(*pairs[start : start + TEXTS_AT_ONCE], strict=True)
@@ -83,7 +91,13 @@ def encode_all(
 
 
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:
-    """Pad the chosen examples on the right, on the CPU."""
+    """Make a batch of some examples, padded on the right, on the CPU.
+
+    Args:
+        examples: All examples.
+        indices: Which of them make the batch, in this order.
+        pad: Token id that pads.
+    """
     chosen = [examples[index] for index in indices]
     longest = max(len(example.tokens) for example in chosen)
     first = min(example.start for example in chosen) - 1
@@ -102,9 +116,13 @@ def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Ba
 def batches_by_length(
     lengths: Sequence[int], batch_size: int, generator: torch.Generator | None
 ) -> list[list[int]]:
-    """Group indices of like length; with a generator, shuffle within lengths and the batches.
+    """Return the indices of all lengths, those of like length in one batch.
 
-    The order depends on the generator and the lengths alone.
+    Args:
+        lengths: Of each example or prompt, in tokens.
+        batch_size: Indices in a batch, fewer in the last.
+        generator: Shuffles indices of the same length, and the batches; None keeps their order.
+            The order depends on the lengths and the generator alone.
     """
     order = range(len(lengths))
     shuffled = _shuffle(list(order), generator)

@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from bench.inference.decoding import Decoder, Sampling, greedy
 from bench.inference.encoding import TEXTS_AT_ONCE
 from tasks.fact import hash_fraction
-from tasks.prompt import target_text
+from tasks.prompt import target_text, token_budget
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LONGEST_ANSWER = 64
-SPARE_TOKENS = 4
-
 
 def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
-    """Return how many tokens an answer may have: the longest target and a few, at most 64."""
+    """Return how many tokens an answer may have, from the longest of the targets."""
     texts = [target_text(target) for target in dict.fromkeys(targets)]
     lengths = [
         len(tokens)
@@ -30,7 +27,7 @@ def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) ->
             "input_ids"
         ]
     ]
-    return min(LONGEST_ANSWER, max(lengths, default=0) + SPARE_TOKENS)
+    return token_budget(max(lengths, default=0))
 
 
 def greedy_answers(
@@ -50,7 +47,8 @@ def greedy_answers(
         prompts: Whole prompts; answers are returned in their order.
         budget: Tokens an answer may have.
         batch_size: Prompts in one batch.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers = [""] * len(prompts)
@@ -83,7 +81,8 @@ def sampled_answers(
         temperature: Divides the logits.
         budget: Tokens an answer may have.
         batch_size: Samples in one batch, rounded to whole prompts.
-        share: Whether to run what all prompts begin with once; the answers are the same.
+        share: Whether the tokens that all prompts begin with are run only once; the answers are
+            the same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers: list[tuple[str, ...]] = [()] * len(prompts)

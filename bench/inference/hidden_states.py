@@ -1,4 +1,4 @@
-"""States at the answer positions: where a model predicts the tokens of a target.
+"""Hidden states at the answer positions: where a model predicts the tokens of a target.
 
 A model of L layers has L + 1 latent spaces: what enters the first layer, and what each layer
 puts out. transformers norms the last of them and none of the others; here all are taken before
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.inference.lm_head import takes
+from bench.models.capabilities import takes
+from bench.models.unwrap import unwrap
 from methods.layer_deviation import Norm, deviation, semantic_bases
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -89,7 +90,7 @@ def fact_deviations(
 
     Args:
         model: A base or an adapted model, in evaluation mode.
-        head: The weight of the base's output head, `[vocabulary, dim]`.
+        head: The weights of the base's output head, `[vocabulary, dim]`.
         examples: Prompts with their targets.
         pad: Token id that pads.
         norm: Whether the final norm is applied.
@@ -131,8 +132,7 @@ def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
     The final norm is the one whose output is the last hidden state: found by measuring, since
     each architecture has its own name for it.
     """
-    wrapped: Any = model
-    inner = wrapped.get_base_model() if hasattr(model, "get_base_model") else wrapped
+    inner = unwrap(model)
     layers = decoder_layers(inner)[0]
     seen: list[_Leaf] = []
 

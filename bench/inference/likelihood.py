@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.inference.lm_head import logits_at, takes
-from bench.inference.prefix_cache import Prefix, has_virtual_tokens, usable_prefix
+from bench.inference.lm_head import logits_at
+from bench.inference.prefix_cache import Prefix, usable_prefix
+from bench.models.capabilities import has_virtual_tokens, takes
 
 
 def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) -> Tensor:
@@ -20,7 +21,8 @@ def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) 
     Args:
         model: A base or any adapted model.
         batch: What to run.
-        prefix: States of tokens that precede every row of the batch.
+        prefix: Tokens that precede every row of the batch, and the model's states after them;
+            None where rows are whole.
     """
     device = next(model.parameters()).device
     tokens, mask = batch.tokens.to(device), batch.mask.to(device)
@@ -58,11 +60,19 @@ def fact_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def negative_log_likelihoods(
     model: nn.Module, examples: Sequence[Example], pad: int, batch_size: int
 ) -> list[float]:
-    """Return the mean negative log-likelihood of each example's target, in nats per token."""
+    """Return the mean negative log-likelihood of each example's target, in nats per token.
+
+    Args:
+        model: A base or any adapted model, in evaluation mode.
+        examples: Prompts with their targets.
+        pad: Token id that pads.
+        batch_size: Examples in one batch.
+    """
     results = [0.0] * len(examples)
     prefix = usable_prefix(model, [example.tokens[: example.start] for example in examples])
     if prefix is not None:
-        examples = [_without(example, prefix.tokens) for example in examples]
+        known = prefix.tokens
+        examples = [Example(e.tokens[known:], e.start - known) for e in examples]
     lengths = [len(example.tokens) for example in examples]
     for indices in batches_by_length(lengths, batch_size, None):
         batch = collate(examples, indices, pad)
@@ -70,7 +80,3 @@ def negative_log_likelihoods(
         for index, loss in zip(indices, losses.tolist(), strict=True):
             results[index] = loss
     return results
-
-
-def _without(example: Example, tokens: int) -> Example:
-    return Example(example.tokens[tokens:], example.start - tokens)

@@ -1,17 +1,17 @@
-"""The head on the positions that are needed only: over a large vocabulary it is a fifth of a pass.
+"""Logits at the positions that are needed alone: a large vocabulary's are a fifth of a pass.
 
-It runs inside the model, so that prompt adapters and logit caps or scales apply, which calling
-the head by hand would skip.
+The output head runs inside the model, so that prompt adapters and logit caps or scales apply,
+which calling the head by hand would skip.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.models.capabilities import takes
 from bench.models.device_map import is_divided
 from bench.optimizations import Optimization, enabled
 
@@ -21,11 +21,11 @@ def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
 
     Args:
         model: A base or any adapted model.
-        kept: The positions, `[kept]`, counted from the end, of all rows alike. A tensor, not a
-            count: that would leave the states in pieces, and a product with them takes twice as
-            long.
-        inputs: Of the model's forward pass.
+        kept: The positions, `[kept]`, counted from the end; they are the same in all rows.
+        inputs: What the model's forward pass is given.
     """
+    # The tensor, not a count of the last positions: with that transformers slices the states,
+    # and a product with what is not contiguous takes twice as long.
     if takes(model, "logits_to_keep") and enabled(Optimization.KEPT_POSITIONS):
         if is_divided(model):  # the head may be on another device than the positions
             count = -int(kept.min())
@@ -38,9 +38,3 @@ def last_logits(model: nn.Module, **inputs: Any) -> Tensor:
     """Return the logits at the last position, `[batch, vocabulary]`."""
     last = torch.tensor([-1], device=inputs["input_ids"].device)
     return logits_at(model, last, **inputs)[:, 0]
-
-
-def takes(model: nn.Module, option: str) -> bool:
-    """Return whether a model's own forward pass, below any adapter, names an option."""
-    inner = getattr(model, "get_base_model", lambda: model)()
-    return option in inspect.signature(inner.forward).parameters

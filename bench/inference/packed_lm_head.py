@@ -4,6 +4,10 @@ A product with `[vocabulary, hidden]` weights rearranges them at every call. The
 much memory as the head, twice: backward multiplies by the transpose. Of SmolLM2-135M, on two
 cores, 32 rows took 17 ms for 37 forward and 18 for 30 backward, 1024 rows 439 for 570 and 406
 for 325.
+
+A whole step of decoding 8, 16 and 32 rows on one core was 1.11, 1.14 and 1.16 times faster with
+it in the shape of SmolLM2-135M, and 1.23, 1.22 and 1.18 in that of Llama-3.2-1B, whose two
+layouts would take 2 GB (`python scripts/packed_head.py 135m`, `1b`; torch 2.13.0).
 """
 
 from __future__ import annotations
@@ -18,10 +22,11 @@ from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, enabled
 
 LARGEST = 2**28
-"""Bytes of a head above which another copy of it is not worth its memory."""
+"""Bytes of a head above which two more copies of it are not worth their memory."""
 
 ROWS = 32
-"""For which the layout is chosen: the answers of a batch, the targets of a training step."""
+"""Rows of the products for which oneDNN chooses the layout: the answers of a batch, or the
+targets of a training step."""
 
 MOST_BACKWARD = 64
 """Rows up to which the packed transpose is the faster one."""
@@ -35,8 +40,10 @@ class _Packed:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self._storage = weight.untyped_storage()._cdata  # data_ptr() would copy a lent weight
+        # Private, tried with torch 2.13.0; the public data_ptr() would copy a borrowed weight.
+        self._storage = weight.untyped_storage()._cdata
         self._weight = weight
+        # Private, tried with torch 2.13.0; `pack_head` does without where they are missing.
         self._forward = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self._backward = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous(), ROWS)
 
@@ -87,13 +94,15 @@ class _Product(torch.autograd.Function):
 def pack_head(model: Any) -> bool:
     """Pack the head of a resident base; return whether it was: on a CPU, in float32, with oneDNN.
 
-    What it gives is compared with the plain product first.
+    Before it is, its products are compared with the plain ones.
     """
     head = model.get_output_embeddings()
     if (
         not enabled(Optimization.PACKED_HEAD)
         or type(head) is not nn.Linear
-        or not _suits(head.weight)
+        or not head.weight.is_cpu
+        or head.weight.dtype != torch.float32
+        or head.weight.nbytes > LARGEST
     ):
         return False
     weight = head.weight.detach()
@@ -111,11 +120,7 @@ def pack_head(model: Any) -> bool:
     return same
 
 
-def _suits(weight: Tensor) -> bool:
-    size = weight.numel() * weight.element_size()
-    return weight.is_cpu and weight.dtype == torch.float32 and size <= LARGEST
-
-
 def _multiplied(rows: Tensor, packed: Tensor) -> Tensor:
+    # Private, tried with torch 2.13.0; `pack_head` compares its products before they are used.
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
     return product

@@ -1,4 +1,7 @@
-"""The tokens that all prompts begin with, run once: demonstrations are most of every prompt."""
+"""The states of the tokens that all prompts begin with, computed once.
+
+Those are the demonstrations, most of every prompt.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,26 @@ from transformers import DynamicCache
 
 from bench.inference.equivalence import logits_agree
 from bench.inference.lm_head import last_logits
+from bench.models.capabilities import has_virtual_tokens
 from bench.optimizations import Optimization, enabled
 
 SHORTEST_PREFIX = 16
-"""Shared tokens from which keeping their states pays."""
+"""Shared tokens from which on keeping their states is worth its cost."""
 
 
 class _Found(NamedTuple):
-    """Whether cached states agreed, and the versions of the trained weights then, summed."""
+    """Whether cached states gave a model's logits.
+
+    Attributes:
+        version: The sum of the versions of its trained weights then: it changes as they do.
+        agrees: What was found.
+    """
 
     version: int
     agrees: bool
 
 
 _FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
-
-_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
 
 
 class Prefix(NamedTuple):
@@ -57,24 +64,17 @@ def shared_length(contexts: Sequence[Sequence[int]]) -> int:
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
-def has_virtual_tokens(model: nn.Module) -> bool:
-    """Return whether an adapter puts tokens of its own in front of every prompt."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
-
-
-def drops_out(model: nn.Module) -> bool:
-    """Return whether any dropout is active in training, of modules or inside attention."""
-    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
-    config = getattr(model, "config", None)
-    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)
-
-
 def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix | None:
-    """Return the states of what all contexts share.
+    """Return the states of the tokens that all contexts begin with.
+
+    Args:
+        model: A base or any adapted model, in evaluation mode.
+        contexts: Token ids of every prompt.
 
     Returns:
-        None where a forward pass on cached states is not the plain path: adapters with virtual
-        tokens of their own, and those that change attention itself; or the shortcut is off.
+        None where going on from cached states does not give the model's logits: with adapters
+        that have virtual tokens of their own or change attention itself; or where the
+        optimization is off.
     """
     if has_virtual_tokens(model) or not enabled(Optimization.SHARED_PROMPT):
         return None
@@ -86,7 +86,8 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
 
 
 def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
-    """Return whether `states_agree`; what was found holds until a trained weight changes."""
+    """Return what `states_agree` does, which is asked again when a trained weight has changed."""
+    # Private, tried with torch 2.13.0: counts the writes to a tensor in place, as optimizers make.
     version = sum(p._version for p in model.parameters() if p.requires_grad)
     known = _FOUND.get(model)
     if known is None or known.version != version:
@@ -97,7 +98,7 @@ def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
 
 @torch.no_grad()
 def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
-    """Run what all contexts share, but for at least one token of each."""
+    """Run the tokens that all contexts begin with, leaving at least one token of each."""
     length = min(shared_length(contexts), *(len(context) - 1 for context in contexts))
     if length < SHORTEST_PREFIX:
         return Prefix(0, DynamicCache())
@@ -109,9 +110,14 @@ def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
 
 @torch.no_grad()
 def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
-    """Check on one context that going on from cached states gives the plain path's logits.
+    """Return whether going on from cached states gives the logits of a whole forward pass.
 
     Adapters that change attention itself may ignore the states: found by measuring, not by name.
+
+    Args:
+        model: A base or any adapted model.
+        context: Token ids of the prompt on which it is checked.
+        prefix: What all prompts share; where that is nothing, half of the context is cached.
     """
     tokens = torch.tensor([list(context)], device=next(model.parameters()).device)
     cached = prefix.tokens or len(context) // 2

@@ -1,4 +1,4 @@
-"""The folder for what can be made again: dequantised models."""
+"""The folder of models that were fetched and dequantised; deleting it loses nothing but time."""
 
 from __future__ import annotations
 

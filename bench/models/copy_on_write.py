@@ -20,11 +20,11 @@ from bench.models.loading import Base
 
 @dataclass(frozen=True)
 class BorrowedModel:
-    """A borrowed base.
+    """A base that one cell may change.
 
     Attributes:
         model: The copy to attach an adapter to.
-        pairs: `(pristine, borrowed)` parameters.
+        pairs: Each parameter of the base with that of the copy, `(pristine, borrowed)`.
     """
 
     model: PreTrainedModel
@@ -36,14 +36,13 @@ class BorrowedModel:
         Call it after attaching and before training.
         """
         for pristine, borrowed in self.pairs:
-            if borrowed.requires_grad:
-                borrowed.data = _own(borrowed.data, pristine.data)
-            elif _untouched(borrowed.data, pristine.data):
-                borrowed.data = pristine.data
+            if _untouched(borrowed.data, pristine.data):
+                trained = borrowed.requires_grad
+                borrowed.data = borrowed.data.clone() if trained else pristine.data
 
 
 def borrow(base: Base) -> BorrowedModel:
-    """Lend the base: 0.05 s and next to no memory, whatever its size."""
+    """Return a copy of the base to change: 0.05 s and next to no memory, whatever its size."""
     pairs = tuple(
         (parameter, nn.Parameter(_copy_on_write(parameter.data), requires_grad=False))
         for parameter in base.model.parameters()
@@ -54,6 +53,7 @@ def borrow(base: Base) -> BorrowedModel:
 
 def _copy_on_write(tensor: Tensor) -> Tensor:
     """Share storage until one side writes; a plain copy where torch cannot."""
+    # Private, tried with torch 2.13.0: torch has no public way to share storage so.
     lazy_clone = getattr(torch, "_lazy_clone", None)
     if lazy_clone is None:
         return tensor.clone()
@@ -63,12 +63,10 @@ def _copy_on_write(tensor: Tensor) -> Tensor:
         return tensor.clone()
 
 
-def _own(borrowed: Tensor, pristine: Tensor) -> Tensor:
-    return borrowed.clone() if _untouched(borrowed, pristine) else borrowed
-
-
 def _untouched(borrowed: Tensor, pristine: Tensor) -> bool:
+    """Return whether two parameters still have the same values."""
     if borrowed.shape != pristine.shape or borrowed.dtype != pristine.dtype:
         return False
+    # Private, tried with torch 2.13.0; without it the values are compared, which takes longer.
     is_cow = getattr(torch._C, "_is_cow_tensor", lambda tensor: False)
     return is_cow(borrowed) or torch.equal(borrowed, pristine)

@@ -1,21 +1,20 @@
-"""Where a run computes, in which precision, and with what: for cells and their provenance."""
+"""Where a run computes, in which number format, and with how many cores."""
 
 from __future__ import annotations
 
+import math
 import os
-import platform
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bench import ROOT
 from bench.config.options import Executor, RunOptions
 from bench.config.types import DType
 from tasks.errors import UsageError
 
-PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may use."""
 
 
 class Compute(NamedTuple):
@@ -23,8 +22,8 @@ class Compute(NamedTuple):
 
     Attributes:
         device: Such as `cpu` or `cuda:0`.
-        dtype: Of the base's weights.
-        host: The machine, where a run has several.
+        dtype: Number format of the base's weights.
+        host: Name of the machine, where a run uses several; else empty.
     """
 
     device: str
@@ -38,7 +37,7 @@ def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Com
     Args:
         device: As in `RunOptions`.
         dtype: As in `RunOptions`.
-        elsewhere: Whether other machines compute, which may have CUDA where this one has none.
+        elsewhere: Whether other machines compute: they may have CUDA where this one has none.
 
     Raises:
         UsageError: A device that this machine does not have.
@@ -72,62 +71,10 @@ def _may_have_cuda() -> bool:
     return not sys.platform.startswith("linux") or any(Path(path).exists() for path in drivers)
 
 
-def provenance(compute: Compute) -> dict[str, Any]:
-    """Return what a cell ran on: commit, versions, device, threads."""
-    import torch
-
-    return {
-        **_git_state(ROOT),
-        "python": platform.python_version(),
-        "platform": platform.platform(terse=True),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "device": compute.device,
-        "device_name": _device_name(compute.device),
-        "dtype": compute.dtype,
-        "threads": torch.get_num_threads(),
-        **({"host": compute.host} if compute.host else {}),
-    }
-
-
-def _device_name(device: str) -> str:
-    if not device.startswith("cuda"):
-        return _cpu_name()
-    import torch
-
-    return torch.cuda.get_device_name(device) if _has_cuda() else ""
-
-
-MEASURED = ("results", "docs/performance*")
-"""What runs write: whether it is committed changes no number."""
-
-
-def _git_state(folder: Path) -> dict[str, Any]:
-    if not (folder / ".git").exists():
-        return {"git_commit": "", "git_dirty": None}
-    commit = _git(folder, "rev-parse", "HEAD")
-    sources = [".", *(f":!{measured}" for measured in MEASURED)]
-    changed = _git(folder, "status", "--porcelain", "--", *sources)
-    return {"git_commit": commit, "git_dirty": bool(changed)}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        return ""
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _cpu_name() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores} cores"
+def cores() -> int:
+    """Return how many cores this process may use; a container may be given less than it sees."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with suppress(OSError, ValueError):  # without a limit the file says "max"
+        quota, period = (CONTAINER / "cpu.max").read_text().split()
+        here = min(here or 1, math.ceil(int(quota) / int(period)))
+    return here or 1

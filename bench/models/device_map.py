@@ -1,28 +1,37 @@
 """Models larger than one GPU: their layers divided over all GPUs, in order, by accelerate.
 
 accelerate moves what a layer is given to where the layer is, and what the model returns back to
-where its input was. It was not yet run on two GPUs: tests divide a model over two maps of a CPU.
+where its input was. This has not run on two GPUs yet: tests put accelerate's hooks on a model
+whose parts are all on the CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bench.models.unwrap import unwrap
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
-Placed = Mapping[str, int | str]
-"""By the name of a module the device on which it is, as accelerate writes it."""
+DevicesOfParts = Mapping[str, int | str]
+"""accelerate's device map: the name of a module -> the device that holds it."""
 
 
-def check_placed(name: str, placed: Placed) -> None:
-    """Refuse a model that does not fit: what lies elsewhere than computed on cannot be trained.
+def check_placed(name: str, placed: DevicesOfParts) -> None:
+    """Refuse a model that does not fit on the GPUs.
+
+    accelerate would keep the rest in memory or on disk and bring it over for each forward pass;
+    those weights cannot be trained.
+
+    Args:
+        name: Of the model, for the error.
+        placed: Where accelerate put its parts; empty where it was not asked to.
 
     Raises:
-        UsageError: A part of it is offloaded.
+        UsageError: A part is on the CPU beside others on GPUs, or on disk.
     """
     away = sorted({str(device) for device in placed.values()} & {"cpu", "disk", "meta"})
     if (away and len(set(placed.values())) > 1) or {"disk", "meta"} & set(away):
@@ -33,6 +42,5 @@ def check_placed(name: str, placed: Placed) -> None:
 
 
 def is_divided(model: nn.Module) -> bool:
-    """Return whether a base, below any adapter, has parts that were placed apart."""
-    inner: Any = getattr(model, "get_base_model", lambda: model)()
-    return len(getattr(inner, "hf_device_map", {})) > 1
+    """Return whether a model, below any adapter, has parts on several devices."""
+    return len(getattr(unwrap(model), "hf_device_map", {})) > 1

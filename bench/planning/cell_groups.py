@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.config.options import RunOptions
 from bench.config.types import shard_numbers
-from bench.models.loading import ModelSource, resolve_model
+from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Method, is_tuned, methods_of
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.resolver import Resolver, tuned_as

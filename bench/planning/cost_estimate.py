@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.config.types import DType
-from bench.models.loading import EMBEDDED, ModelSource
+from bench.models.registry import EMBEDDED, ModelSource
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.store.formats import CellSummary
 from bench.store.records import CellSpec, PhaseName, Status

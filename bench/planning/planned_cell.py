@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.models.loading import ModelSource
+from bench.models.registry import ModelSource
 from bench.planning.task_data import TaskData
 from bench.store.records import CellSpec, Forgetting
 from methods.recipe import Recipe

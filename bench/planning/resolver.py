@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.config.options import RunOptions
 from bench.models.device import compute_of
-from bench.models.loading import ModelSource, resolve_model
+from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Candidate
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.task_data import TaskCatalog, TaskSets

@@ -1,1 +1,23 @@
-"""What a run shows while it works."""
+"""What a run shows while it works: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from bench.progress.base import Progress
+from bench.progress.plain import PlainProgress
+
+
+def open_progress(stream: TextIO | None = None) -> Progress:
+    """Return the live display where `stream` (standard error) is a terminal, else plain lines."""
+    # Rich takes a tenth of a second to import: not for those that only import this package.
+    from rich.console import Console
+
+    stream = stream or sys.stderr
+    console = Console(file=stream)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return PlainProgress(stream)
+    from bench.progress.live import LiveProgress
+
+    return LiveProgress(console)

@@ -7,11 +7,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from bench.progress.base import Silent, TimeLeft, duration, end_line, grid_line, step_text
-from bench.redaction import for_people
+from bench.progress.base import Progress, TimeLeft, duration, end_line, grid_line, step_text
+from bench.redaction import safe_text
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """Bars that stay at the bottom; finished cells and notes are printed above them.
 
     Args:
@@ -42,7 +42,7 @@ class LiveProgress:
     def cell(self, index: int, total: int, label: str) -> None:
         """Name the running cell."""
         self._left.start_cell(total - index)
-        self._label = for_people(label)
+        self._label = safe_text(label)
         self._set_grid(completed=index - 1, description=f"cell {index} of {total}")
         self._tell_grid()
 
@@ -91,10 +91,10 @@ class LiveProgress:
             self._bars.update(self._grid, **shown)  # type: ignore[arg-type]
 
     def _print(self, line: str) -> None:
-        self._console.print(for_people(line), highlight=False, markup=False)
+        self._console.print(safe_text(line, breaks=True), highlight=False, markup=False)
 
 
-class LiveWorker(Silent):
+class LiveWorker(Progress):
     """A worker's bar: its phase, and the cell it is of; grid and terminal are the run's.
 
     Args:
@@ -113,7 +113,7 @@ class LiveWorker(Silent):
     def cell(self, index: int, total: int, label: str) -> None:
         """Name the running cell."""
         self._left.start_cell(0)
-        self._label = for_people(label)
+        self._label = safe_text(label)
         self._phase.start(self._name, None, self._label)
 
     def phase(self, name: str, steps: int | None = None) -> None:
@@ -126,7 +126,9 @@ class LiveWorker(Silent):
 
     def note(self, line: str) -> None:
         """Print the line above the bars."""
-        self._console.print(for_people(f"{self._name}: {line}"), highlight=False, markup=False)
+        self._console.print(
+            safe_text(f"{self._name}: {line}", breaks=True), highlight=False, markup=False
+        )
 
     def end_cell(self, status: str, line: str) -> None:
         """Print how the cell ended above the bars."""
@@ -154,7 +156,7 @@ class _PhaseBar:
     def move(self, done: int, loss: float | None) -> None:
         text = step_text(done, self._steps, loss)
         left = self._left.in_phase(done, self._steps)
-        detail = text if left is None else f"{text}, {duration(left)} left"
+        detail = f"{text}, {duration(left)} left" if left else text
         if self._task is not None:
             shown = f"{detail} · {self._cell}" if self._cell else detail
             self._bars.update(self._task, completed=done, detail=shown)
@@ -167,5 +169,5 @@ class _PhaseBar:
 def print_end(console: Console, status: str, label: str, seconds: float, line: str) -> None:
     """Print how a cell ended."""
     colour = "green" if status == "done" else "red"
-    text = for_people(end_line("", seconds, line))
+    text = safe_text(end_line("", seconds, line), breaks=True)
     console.print(f"[{colour}]{escape(status)}[/] {escape(label + text)}", highlight=False)

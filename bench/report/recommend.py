@@ -109,18 +109,14 @@ def _obstacle(section: Section, row: Row, limits: Limits) -> str:
     peak = _peak(row)
     if limits.memory is not None and (peak is None or peak > limits.memory):
         return f"needs {wording.memory(peak)}" if peak else "has no measured memory"
-    return _forgets_too_much(section, row, limits.forgetting)
-
-
-def _forgets_too_much(section: Section, row: Row, limit: float | None) -> str:
-    if limit is None:
+    if limits.forgetting is None:
         return ""
     tasks = _forgetting_tasks(section)
     if not tasks or any(task not in row.forgetting for task in tasks):
         return "has no measured forgetting"
     for task in tasks:
         lost = row.forgetting[task].lost
-        if lost is not None and lost.value > limit + _ROUNDING:
+        if lost is not None and lost.value > limits.forgetting + _ROUNDING:
             return f"forgets {wording.points(lost.value)} points of {task}"
     return ""
 
@@ -141,7 +137,8 @@ def _why(section: Section, row: Row, limits: Limits) -> str:
         found = row.forgetting.get(task)
         if found and found.lost:
             said.append(f"forgot {wording.points_interval(found.lost)} points of {task}")
-            if limits.forgetting is not None and _may_exceed(row, task, limits.forgetting):
+            high = found.lost.interval.high if found.lost.interval else 0.0
+            if limits.forgetting is not None and high > limits.forgetting:
                 said[-1] += f", so {100 * limits.forgetting:g} may be exceeded"
     if _peak(row):
         of = f" of {wording.memory(limits.memory)}" if limits.memory is not None else ""
@@ -149,11 +146,6 @@ def _why(section: Section, row: Row, limits: Limits) -> str:
     if row.failures:
         said.append(f"but {len(row.failures)} of its cells have no result")
     return "; ".join(said)
-
-
-def _may_exceed(row: Row, task: str, limit: float) -> bool:
-    lost = row.forgetting[task].lost
-    return lost is not None and lost.interval is not None and lost.interval.high > limit
 
 
 def _against_others(choice: Choice, excluded: Sequence[str]) -> str:

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, fates
+from bench.redaction import safe_text
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, answer_changes
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
-from bench.report.leaderboard.recipe_notes import TOLD, told
+from bench.report.leaderboard.recipe_notes import told, untold
 from bench.report.tables import format as wording
-from bench.report.tables.format import printable
 from bench.report.tables.terminal import WIDTH, render
 from bench.store.records import CellRecord, Forgetting, Status
 from bench.store.store import ResultsStore
@@ -48,21 +48,22 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
         parts += [_title("forgetting"), _forgetting(record.forgetting), ""]
     if record.phases:
         parts += [_title("phases"), _phases(record), ""]
-    parts += [Text(f"warning: {printable(text)}", style="yellow") for text in record.warnings]
+    parts += [Text(f"warning: {safe_text(text)}", style="yellow") for text in record.warnings]
     if record.status is Status.DONE:
-        for fate in fates(load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)):
-            parts += _fate(fate)
+        rows = load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)
+        for change in answer_changes(rows):
+            parts += _change(change)
     if record.traceback:
-        lines = (printable(line) for line in record.traceback.splitlines())
+        lines = (safe_text(line) for line in record.traceback.splitlines())
         parts += [_title("traceback"), *(Text(line, style="dim") for line in lines)]
     return render(parts, width=width, color=color)
 
 
 def _heading(record: CellRecord) -> Text:
     good = record.status is Status.DONE
-    heading = Text(f"cell {printable(record.cell_id)}: ", style="bold")
+    heading = Text(f"cell {safe_text(record.cell_id)}: ", style="bold")
     heading.append(record.status.value.replace("_", " "), style="green" if good else "red")
-    heading.append(f": {printable(record.reason)}" if record.reason else "")
+    heading.append(f": {safe_text(record.reason)}" if record.reason else "")
     return heading
 
 
@@ -73,7 +74,7 @@ def _title(text: str) -> Text:
 def _pairs(pairs: Pairs) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        table.add_row(Text(printable(name), style="dim"), Text(printable(value)))
+        table.add_row(Text(safe_text(name), style="dim"), Text(safe_text(value)))
     return table
 
 
@@ -100,9 +101,8 @@ def _setting(record: CellRecord) -> Pairs:
         yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path
-    yield from told(record)
-    other = {name: value for name, value in record.notes.items() if name not in TOLD}
-    yield from ((name, _shortened(str(value))) for name, value in other.items())
+    yield from ((choice.label, choice.text) for choice in told(record))
+    yield from ((name, _shortened(str(value))) for name, value in untold(record).items())
 
 
 def _shortened(text: str) -> str:
@@ -126,7 +126,7 @@ def _forgetting(entries: list[Forgetting]) -> Table:
         lost = f"{entry.forgetting:+.3f}" if entry.task != DRIFT else f"{entry.forgetting:.3f}"
         scores = (f"{entry.base:.3f}", f"{entry.tuned:.3f}", "at floor" if entry.at_floor else lost)
         cells = (entry.task, entry.metric, *scores, str(len(entry.tuned_items)))
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*(Text(safe_text(cell)) for cell in cells))
     return table
 
 
@@ -138,18 +138,18 @@ def _phases(record: CellRecord) -> Table:
     return table
 
 
-def _fate(fate: AnswerChange) -> list[RenderableType]:
-    title = _title(f"{fate.name}: {fate.count}")
-    title.append(f"  {fate.meaning}", style="dim not bold")
-    if not fate.examples:
+def _change(change: AnswerChange) -> list[RenderableType]:
+    title = _title(f"{change.name}: {change.count}")
+    title.append(f"  {change.meaning}", style="dim not bold")
+    if not change.examples:
         return [title]
-    updates = any(example.old for example in fate.examples)
+    updates = any(example.old for example in change.examples)
     old = ["old answer"] if updates else []
     table = _table("question", "target", *old, "before", "after", "distance")
-    for example in fate.examples:
+    for example in change.examples:
         old = [" | ".join(example.old)] if updates else []
         texts = (example.question, example.target, *old, example.before, example.after)
-        shown = (Text(printable(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
+        shown = (Text(safe_text(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
         table.add_row(*shown, _distances(example))
     return [title, table, ""]
 

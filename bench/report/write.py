@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.helper_processes import HelperProcess
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.leaderboard.load import load
+from bench.report.leaderboard.load import BoardSource
 from bench.report.leaderboard.study_links import Study, found_studies
-from bench.report.parts import Wanted
+from bench.report.parallel import SectionTexts, bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
 from bench.report.tables.latex import leaderboard_tex
 from bench.report.tables.limits import AUTO, Drawing, left_out
 from bench.report.tables.markdown import leaderboard_markdown
-from bench.report.tables.section_texts import Texts
-from bench.report.undisturbed import undisturbed
+from bench.store import atomic
 from bench.store.store import DamagedRowsError
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
     from bench.report.plots import Plot
 
 
@@ -45,7 +44,7 @@ def write_report(
     folder: Path,
     reference: str | None = None,
     wanted_plots: str = AUTO,
-    processes: Sequence[HelperProcess] = (),
+    processes: ProcessPoolExecutor | None = None,
 ) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
@@ -55,14 +54,14 @@ def write_report(
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
-        processes: That help, see `helper_processes`.
+        processes: That help, see `report_processes`.
 
     Raises:
         UsageError: The folder holds no cells or none of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
-    with undisturbed():
-        shown = _shown(Wanted(folder, reference), wanted_plots, processes)
+    with bulk_settings():
+        shown = _shown(BoardSource(folder, reference), wanted_plots, processes)
         try:
             return _written(folder, shown)
         except OSError as error:
@@ -76,12 +75,12 @@ def _written(folder: Path, shown: _Shown) -> ReportFiles:
     tables = leaderboard_markdown(board, shown.studies, {t: texts[t].markdown for t in texts})
     return ReportFiles(
         board=board,
-        csv=_write(folder / "leaderboard.csv", leaderboard_csv(board)),
-        markdown=_write(folder / "leaderboard.md", tables),
-        tex=_write(
+        csv=atomic.write(folder / "leaderboard.csv", leaderboard_csv(board)),
+        markdown=atomic.write(folder / "leaderboard.md", tables),
+        tex=atomic.write(
             folder / "leaderboard.tex", leaderboard_tex(board, {t: texts[t].tex for t in texts})
         ),
-        html=_write(folder / "leaderboard.html", shown.page),
+        html=atomic.write(folder / "leaderboard.html", shown.page),
         plots=_write_plots(folder / "plots", shown.plots),
         left_out=shown.left_out,
     )
@@ -92,27 +91,26 @@ class _Shown:
     """What needs the texts of facts, and the leaderboard that it was made of."""
 
     board: Leaderboard
-    texts: Mapping[str, Texts]
+    texts: Mapping[str, SectionTexts]
     plots: list[Plot]
     studies: tuple[Study, ...]
     page: str
     left_out: str
 
 
-def _shown(wanted: Wanted, wanted_plots: str, processes: Sequence[HelperProcess]) -> _Shown:
+def _shown(source: BoardSource, wanted_plots: str, processes: ProcessPoolExecutor | None) -> _Shown:
     """Load a folder and draw it; a cell whose texts turn out to be damaged does not count."""
-    studies = found_studies(wanted.folder)
+    studies = found_studies(source.folder)
     while True:
         try:
-            loaded = load(wanted, processes)
-            board, texts = loaded.board, loaded.texts
+            board, texts = load_rendered(source, processes)
             lacking = left_out(board, wanted_plots)
             plots = _drawn(board, wanted_plots)
             drawn = {plot.section.title for plot in plots if plot.section}
             ready = {title: texts[title].html for title in texts if title not in drawn}
             page = leaderboard_html(board, plots, studies, lacking, ready)
         except DamagedRowsError as error:
-            wanted = replace(wanted, without={**wanted.without, error.cell_id: str(error)})
+            source = replace(source, damaged={**source.damaged, error.cell_id: str(error)})
         else:
             return _Shown(board, texts, plots, studies, page, lacking)
 
@@ -131,8 +129,8 @@ def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
     names = _names([f"{plot.kind.name}-{plot.title}" for plot in plots])
     written = []
     for name, plot in zip(names, plots, strict=True):
-        written.append(_write(folder / f"{name}.png", plot.png))
-        written.append(_write(folder / f"{name}.svg", plot.svg))
+        written.append(atomic.write(folder / f"{name}.png", plot.png))
+        written.append(atomic.write(folder / f"{name}.svg", plot.svg))
     _remove(set(folder.glob("*-*.[ps][nv]g")) - set(written))
     return tuple(written)
 
@@ -141,9 +139,9 @@ def _remove(earlier: set[Path]) -> None:
     """Remove those files that are plots of the report."""
     if not earlier:
         return
-    from bench.report.plots import BOARD_PLOTS, PLOTS
+    from bench.report.plots._kinds import KINDS
 
-    names = tuple(f"{kind.name}-" for kind in (*PLOTS, *BOARD_PLOTS))
+    names = tuple(f"{name}-" for name in KINDS)
     for path in earlier:
         if path.name.startswith(names):
             path.unlink()
@@ -156,11 +154,3 @@ def _names(titles: Sequence[str]) -> list[str]:
         name = re.sub(r"[^a-z0-9.]+", "-", title.casefold().replace(" on ", " ")).strip("-.")[:120]
         names[name if name not in names else f"{name}-{len(names)}"] = None
     return list(names)
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    staged.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(staged, path)
-    return path

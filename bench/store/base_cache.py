@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
@@ -22,8 +21,9 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from bench import ROOT
-from bench.models.device import Compute, provenance
-from bench.store.atomic import temporary, write_bytes, write_durably
+from bench.models.device import Compute
+from bench.models.provenance import provenance
+from bench.store import atomic
 from methods.identity import syntax_digest
 
 FOLDER = "base"
@@ -60,7 +60,12 @@ class KeptValues:
         return self._asked()
 
     def read(self, key: Sequence[str], kind: Any) -> Kept | None:
-        """Return a value, None where it is absent or unreadable."""
+        """Return a value; None where it is absent or unreadable.
+
+        Args:
+            key: What it is and what it is of.
+            kind: Its type, as pydantic reads it.
+        """
         try:
             stored = json.loads(self._path(key).read_bytes())
             value = TypeAdapter(kind).validate_json(json.dumps(stored["value"]))
@@ -71,19 +76,17 @@ class KeptValues:
     def write(self, key: Sequence[str], kind: Any, kept: Kept) -> None:
         """Keep a value.
 
+        Args:
+            key: What it is and what it is of.
+            kind: Its type, as pydantic writes it.
+            kept: The value with its cost.
+
         Raises:
             OSError: It cannot be written.
         """
         value = TypeAdapter(kind).dump_python(kept.value, mode="json")
         content = {"of": list(key), "setting": self._setting, "seconds": kept.seconds}
-        text = json.dumps({**content, "value": value})
-        path = self._path(key)
-        staged = temporary(path)
-        try:
-            write_durably(staged, lambda place: write_bytes(text.encode(), place))
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        atomic.write(self._path(key), json.dumps({**content, "value": value}))
 
     def lock(self, key: Sequence[str]) -> FileLock:
         """Return a lock that one process holds while it computes a value."""
@@ -95,13 +98,10 @@ class KeptValues:
     def lock_if_free(self, key: Sequence[str]) -> Iterator[bool]:
         """Hold the lock where no other process does; say whether it is held."""
         lock = self.lock(key)
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
         try:
-            yield True
+            yield lock.is_locked
         finally:
             lock.release()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +31,7 @@ class Shared(Generic[T]):
 
 @dataclass
 class _Entry:
-    """A value, the seconds it cost without what it is made of, and the keys of that."""
+    """A value, the keys of the values it is made of, and the seconds it cost without these."""
 
     value: Any
     seconds: float
@@ -62,32 +63,41 @@ class CostCache:
         self._charged: set[Hashable] = set()
         self.saved = 0.0
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Return whether this process has the value of `key`."""
+        return key in self._entries
+
     def start_cell(self) -> None:
         """Forget what the previous cell was charged for."""
         self._charged = set()
         self.saved = 0.0
 
+    def clear(self) -> None:
+        """Forget all values, as where they belong to a base that is no longer there."""
+        self._entries.clear()
+        self.start_cell()
+
     def get(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the value of `key`, computing it on first use."""
         return self._get(key, lambda: self._computed(compute))
 
-    def shared(self, wanted: Shared[T]) -> T:
+    def get_shared(self, wanted: Shared[T]) -> T:
         """Return a value that processes share: computed here, or read once another has it."""
         return self._get(wanted.key, lambda: self._found_or_computed(wanted))
 
-    def holds(self, wanted: Shared[Any]) -> bool:
-        """Return whether this process has a shared value already."""
-        return wanted.key in self._entries
-
     def prepare(self, wanted: Shared[Any]) -> None:
         """Compute a shared value unless another process has or does; it is charged when used."""
-        if self.holds(wanted):
+        if wanted.key in self:
             return
         charged, saved = set(self._charged), self.saved
-        entry = self._computed_if_free(wanted)
-        if entry is not None:
-            self._entries[wanted.key] = entry
+        kept = self._kept_values()
+        with kept.lock_if_free(wanted.key) if kept else nullcontext(True) as free:
+            if free and not (kept and kept.read(wanted.key, wanted.kind)):
+                self._entries[wanted.key] = self._computed_and_kept(wanted, kept)
         self._charged, self.saved = charged, saved
+
+    def _kept_values(self) -> KeptValues | None:
+        return self._kept if enabled(Optimization.KEPT_BASE) else None
 
     def _get(self, key: Hashable, make: Callable[[], _Entry]) -> Any:
         started = time.perf_counter()
@@ -119,26 +129,20 @@ class CostCache:
         return _Entry(value, time.perf_counter() - started - opened.seconds, opened.needs)
 
     def _found_or_computed(self, wanted: Shared[Any]) -> _Entry:
-        if self._kept is None or not enabled(Optimization.KEPT_BASE):
+        kept = self._kept_values()
+        if kept is None:
             return self._computed(wanted.compute)
         started = time.perf_counter()
-        with self._kept.lock(wanted.key):
-            found = self._kept.read(wanted.key, wanted.kind)
+        with kept.lock(wanted.key):
+            found = kept.read(wanted.key, wanted.kind)
             if found is None:
-                return self._computed_and_kept(wanted, self._kept)
+                return self._computed_and_kept(wanted, kept)
         # What waiting for the other process took is no part of the value's cost.
         self.saved += found.seconds - (time.perf_counter() - started)
         return _Entry(found.value, found.seconds)
 
-    def _computed_if_free(self, wanted: Shared[Any]) -> _Entry | None:
-        if self._kept is None or not enabled(Optimization.KEPT_BASE):
-            return self._computed(wanted.compute)
-        with self._kept.lock_if_free(wanted.key) as free:
-            if not free or self._kept.read(wanted.key, wanted.kind) is not None:
-                return None
-            return self._computed_and_kept(wanted, self._kept)
-
-    def _computed_and_kept(self, wanted: Shared[Any], kept: KeptValues) -> _Entry:
+    def _computed_and_kept(self, wanted: Shared[Any], kept: KeptValues | None) -> _Entry:
         entry = self._computed(wanted.compute)
-        kept.write(wanted.key, wanted.kind, Kept(entry.value, entry.seconds))
+        if kept is not None:
+            kept.write(wanted.key, wanted.kind, Kept(entry.value, entry.seconds))
         return entry

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*(\d+)')
-_HEAD = 512
+VERSION_WITHIN = 512
 """Bytes at the start of a record that hold its schema version."""
 
 _MAGIC = b"PAR1"
@@ -85,10 +85,9 @@ class CellSummary(BaseModel):
         return max((phase.peak_bytes for phase in self.phases.values()), default=0)
 
 
-def schema_version(path: str) -> int | None:
+def schema_version(content: bytes) -> int | None:
     """Return the schema version that a record's first bytes name, None where they name none."""
-    with open(path, "rb") as file:
-        found = _VERSION.search(file.read(_HEAD))
+    found = _VERSION.search(content[:VERSION_WITHIN])
     return int(found[1]) if found else None
 
 

@@ -2,6 +2,8 @@
 
 cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
 facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
+
+Committed sets are packed, see `bench.store.packed`: that is read too, and never written here.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from bench.store.atomic import flush_folder, temporary, write_bytes, write_durably
+from bench.store import atomic
 from bench.store.formats import (
+    VERSION_WITHIN,
     CellSummary,
     empty_table,
     is_whole_parquet,
@@ -26,6 +30,7 @@ from bench.store.formats import (
     strict_json,
     write_parquet,
 )
+from bench.store.packed import PackedCells
 from bench.store.records import SCHEMA_VERSION, CellRecord, FactRow, Status
 from tasks.errors import UsageError, nearest
 
@@ -81,17 +86,7 @@ class ResultsStore:
         Raises:
             UsageError: It cannot; one line says why.
         """
-        try:
-            for folder in (self.cells, self.facts):
-                folder.mkdir(parents=True, exist_ok=True)
-                probe = temporary(folder / "probe")
-                probe.write_bytes(b"")
-                probe.unlink()
-        except OSError as error:
-            raise UsageError(
-                f"cannot write results to '{self.folder}': {error.strerror}; "
-                "give a writable folder with --out"
-            ) from error
+        atomic.ensure_writable(self.folder, self.cells, self.facts)
 
     def refuse_newer(self) -> None:
         """Leave a folder alone that a newer program wrote to.
@@ -100,11 +95,11 @@ class ResultsStore:
             UsageError: It did; one line names a record.
         """
         for cell_id in self._ids():
-            version = schema_version(self._cell_path(cell_id))
+            version = schema_version(self.content(cell_id, VERSION_WITHIN))
             if version is not None and version > SCHEMA_VERSION:
                 raise UsageError(
-                    f"'{self.folder}': cells/{cell_id}.json has {other_schema(version)}, or give "
-                    "another folder with --out"
+                    f"'{self.folder}': {self._name(cell_id)} has {other_schema(version)}, or "
+                    "give another folder with --out"
                 )
 
     def write(self, record: CellRecord, rows: Sequence[FactRow]) -> None:
@@ -120,18 +115,16 @@ class ResultsStore:
         facts, cell = Path(self._facts_path(cell_id)), Path(self._cell_path(cell_id))
         for folder in (self.cells, self.facts):
             folder.mkdir(parents=True, exist_ok=True)
-        staged_facts, staged_cell = temporary(facts), temporary(cell)
-        try:
-            write_durably(staged_facts, lambda path: write_parquet(rows, path))
-            write_durably(staged_cell, lambda path: write_bytes(content, path))
+        with atomic.draft(facts) as staged_facts, atomic.draft(cell) as staged_cell:
+            write_parquet(rows, staged_facts)
+            staged_cell.write_bytes(content)
+            for path in (staged_facts, staged_cell):
+                atomic.flush(path)
             cell.unlink(missing_ok=True)
             os.replace(staged_facts, facts)
             os.replace(staged_cell, cell)
-        finally:
-            staged_facts.unlink(missing_ok=True)
-            staged_cell.unlink(missing_ok=True)
-        flush_folder(self.facts)
-        flush_folder(self.cells)
+        for folder in (self.facts, self.cells):
+            atomic.flush(folder)
 
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record, or None where it is absent or unreadable."""
@@ -156,13 +149,28 @@ class ResultsStore:
     def stamp(self, cell_id: str) -> Stamp | None:
         """Return what changes whenever a cell is written; None while it is absent."""
         try:
-            status = os.stat(self._cell_path(cell_id))
+            packed = self._is_packed(cell_id)
+            status = os.stat(self._packed.cells if packed else self._cell_path(cell_id))
         except FileNotFoundError:
             return None
         return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
 
+    def content(self, cell_id: str, size: int = -1) -> bytes:
+        """Return the JSON of a record as it is stored, or its first bytes.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if self._is_packed(cell_id):
+            return self._packed.records[cell_id]
+        with open(self._cell_path(cell_id), "rb") as file:
+            return file.read(size)
+
     def set_aside(self, cell_id: str) -> None:
-        """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost."""
+        """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost.
+
+        A packed cell stays where it is: the cell that is written next wins over it.
+        """
         for path in map(Path, (self._cell_path(cell_id), self._facts_path(cell_id))):
             if path.exists():
                 os.replace(path, path.with_name(f"{path.name}.damaged"))
@@ -190,8 +198,11 @@ class ResultsStore:
         Raises:
             DamagedRowsError: The file is damaged.
         """
-        path = self._facts_path(cell_id)
+        packed = self._is_packed(cell_id)
+        path = str(self._packed.facts) if packed else self._facts_path(cell_id)
         try:
+            if packed:
+                return self._packed.fact_table(cell_id, columns)
             return read_parquet(Path(path), columns)
         except FileNotFoundError:
             return empty_table(columns)
@@ -230,7 +241,22 @@ class ResultsStore:
     def _ids(self) -> list[str]:
         """Return the ids of the cells that are there, in order."""
         names = os.listdir(self.cells) if self.cells.is_dir() else ()
-        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+        loose = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return sorted({*loose, *self._packed.records})
+
+    @cached_property
+    def _packed(self) -> PackedCells:
+        return PackedCells(self.folder)
+
+    def _is_packed(self, cell_id: str) -> bool:
+        """Return whether the record that counts is a packed one, and with it the fact rows."""
+        return cell_id in self._packed.records and not os.path.exists(self._cell_path(cell_id))
+
+    def _name(self, cell_id: str) -> str:
+        """Return where a record is, inside the folder."""
+        if self._is_packed(cell_id):
+            return f"{self._packed.cells.name}, cell {cell_id}"
+        return f"cells/{cell_id}.json"
 
     def _load(self, cell_id: str, kind: type[_Stored]) -> _Stored | str:
         """Return a cell's record, or one line on why it does not count."""
@@ -241,12 +267,11 @@ class ResultsStore:
             problem = f"not a cell record: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except (OSError, ValueError) as error:
             problem = " ".join(str(error).split())
-        return f"cells/{cell_id}.json: {problem}"
+        return f"{self._name(cell_id)}: {problem}"
 
     def _whole(self, cell_id: str, kind: type[_Stored]) -> _Stored:
         """Return a cell's record after checking that its fact rows are there."""
-        with open(self._cell_path(cell_id), "rb") as file:
-            content = file.read()
+        content = self.content(cell_id)
         try:
             record = kind.model_validate_json(content)
         except ValidationError:
@@ -261,6 +286,10 @@ class ResultsStore:
 
     def _check_facts(self, cell_id: str) -> None:
         try:
+            if self._is_packed(cell_id):
+                if not self._packed.has_facts(cell_id):
+                    raise FileNotFoundError
+                return
             whole = is_whole_parquet(self._facts_path(cell_id))
         except FileNotFoundError:
             raise ValueError("its fact rows are missing") from None

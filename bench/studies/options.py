@@ -1,4 +1,8 @@
-"""What each study is asked to do: options for the command line, without importing torch."""
+"""What a study is asked to do and how it is run, for studies to build on.
+
+A study is a class of options, like a part: each field is an option, read with its default and its
+text; the docstring's first line is its help. `run` imports what is slow, and answers.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,17 @@ import shlex
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    PositiveFloat,
-    PositiveInt,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from bench.config.options import Rerun, RunOptions, flag, validated
-from bench.config.types import Counts, Device, DType, Names, Several, WholeNumbers, pieces
+from bench.config.types import Device, DType, WholeNumbers, pieces
 from bench.store.store import STUDIES_FOLDER
-from methods.recipe import parse_recipe
-from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.progress.base import Progress
+    from bench.studies.study_report import StudyReport
 
 
 def _alone(given: str) -> str:
@@ -30,10 +30,6 @@ def _alone(given: str) -> str:
 
 
 One = Annotated[str, AfterValidator(_alone)]
-Modes = Several[Literal["kpm", "ipm"]]
-
-REFERENCE = "lora"
-"""What CorDA is compared with: it calibrates on nothing."""
 
 
 class StudyOptions(BaseModel):
@@ -78,6 +74,15 @@ class StudyOptions(BaseModel):
         return shlex.join(words)
 
     @abstractmethod
+    def run(self, progress: Progress) -> StudyReport:
+        """Run what is missing of the study, and answer.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; says what is finished and kept. The next call goes on.
+            UsageError: Names or sizes that cannot be, before anything is trained.
+        """
+
+    @abstractmethod
     def named(self) -> tuple[str, ...]:
         """Return recipes that name everything the study will name.
 
@@ -110,55 +115,6 @@ class GridStudyOptions(StudyOptions):
     """Times each fact is trained."""
     forgetting_limit: PositiveInt = 100
     """At most so many items of each forgetting task are asked; `drift` has 32 texts at most."""
-
-
-class PlacementOptions(GridStudyOptions):
-    """Which layers to train: the cut swept over the layers, windows, what `freeze` picks."""
-
-    name = "placement"
-
-    method: One = "lora"
-    """The recipe to place: an adapter, with strategies if you like."""
-    cuts: WholeNumbers | None = None
-    """Cuts k: layers 1..k are frozen, those above are trained; 0 trains all."""
-    forgetting: Names = ("drift",)
-    """What may be forgotten, as in run."""
-
-    def named(self) -> tuple[str, ...]:
-        """Return the recipe, alone and placed."""
-        recipe = parse_recipe(self.method)
-        if recipe.placement is not None:
-            raise UsageError(
-                f"--method '{self.method}' has a placement already: give the recipe without it, "
-                "the study places it"
-            )
-        return (self.method, f"{self.method}+freeze")
-
-
-class CalibrationOptions(GridStudyOptions):
-    """What CorDA calibrates on: sources and sizes."""
-
-    name = "calibration"
-
-    modes: Modes = ("kpm", "ipm")
-    """CorDA's modes: kpm keeps knowledge, ipm previews the task."""
-    sources: Names = ("elements", "train")
-    """What to calibrate on: train (the training facts) or knowledge tasks, such as nq_open."""
-    samples: Counts = (32, 256)
-    """Calibration facts; where a source has fewer, as many as it has."""
-    forgetting: Names = ("elements", "drift")
-    """What may be forgotten, as in run."""
-    limit: PositiveInt = 24
-    """At most so many facts are trained."""
-
-    def named(self) -> tuple[str, ...]:
-        """Return CorDA on every source, and what it is compared with."""
-        return (REFERENCE, *(calibrated("kpm", source, 1) for source in self.sources))
-
-
-def calibrated(mode: str, source: str, samples: int) -> str:
-    """Write the recipe of CorDA on a calibration source."""
-    return f"corda[mode={mode},calibration={source},samples={samples}]"
 
 
 def _typed(value: Any) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
 from bench.report.tables import format as wording
+from bench.store import atomic
 from bench.store.store import STUDIES_FOLDER
 from tasks.errors import UsageError
 
@@ -100,18 +101,18 @@ def write_study(out: Path, report: StudyReport) -> StudyFiles:
     """
     from bench.report.plots._style import image, settings
 
-    csv = report.table.to_csv(index=False, na_rep="", lineterminator="\n").encode()
-    markdown = study_markdown(report).encode()
+    csv = report.table.to_csv(index=False, na_rep="", lineterminator="\n")
+    markdown = study_markdown(report)
     with settings():
         png, svg = image(report.figure, "png"), image(report.figure, "svg")
     folder = out / STUDIES_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return StudyFiles(
-            csv=_write(folder / f"{report.name}.csv", csv),
-            markdown=_write(folder / f"{report.name}.md", markdown),
-            png=_write(folder / f"{report.name}.png", png),
-            svg=_write(folder / f"{report.name}.svg", svg),
+            csv=atomic.write(folder / f"{report.name}.csv", csv),
+            markdown=atomic.write(folder / f"{report.name}.md", markdown),
+            png=atomic.write(folder / f"{report.name}.png", png),
+            svg=atomic.write(folder / f"{report.name}.svg", svg),
         )
     except OSError as error:
         raise UsageError(
@@ -135,7 +136,7 @@ def study_markdown(report: StudyReport) -> str:
     if report.failures:
         blocks += ["## Without a result", _bullets(report.failures)]
     if report.command:
-        blocks += ["## Repeat it", f"```sh\n{wording.printable(report.command)}\n```"]
+        blocks += ["## Repeat it", f"```sh\n{safe_text(report.command)}\n```"]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -205,14 +206,3 @@ _FORMS: dict[Form, Callable[[Estimate], str]] = {
     Form.OPERATIONS: lambda estimate: wording.operations(estimate.value),
     Form.SECONDS: lambda estimate: wording.duration(estimate.value),
 }
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        staged.write_bytes(content)
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
-    return path

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.tables.format import printable
+from bench.redaction import safe_text
 from bench.report.tables.terminal import WIDTH, render
 from bench.studies.study_report import Form, StudyReport, shown_lines
 
@@ -26,11 +26,11 @@ def study_text(report: StudyReport, *, width: int = WIDTH, color: bool = False) 
         width: Columns of the terminal; tables that need more are stacked.
         color: Whether the output is a terminal that understands colour.
     """
-    parts: list[RenderableType] = [Text(printable(report.title), style="bold")]
+    parts: list[RenderableType] = [Text(safe_text(report.title), style="bold")]
     for table in _tables(report, width):
         parts += [table, ""]
-    parts += [Text(printable(line), style="dim") for line in report.about]
-    parts += [Text(printable(line), style="red") for line in report.failures]
+    parts += [Text(safe_text(line), style="dim") for line in report.about]
+    parts += [Text(safe_text(line), style="red") for line in report.failures]
     return render(parts, width=width, color=color)
 
 
@@ -38,7 +38,7 @@ def _tables(report: StudyReport, width: int) -> list[Table]:
     """Return the table, or several that fit, each with the columns that tell lines apart."""
     places = range(len(report.columns))
     keys = [p for p in places if report.columns[p].key or report.columns[p].form is Form.TEXT]
-    lines = [[printable(text) for text in line] for line in shown_lines(report)]
+    lines = [[safe_text(text) for text in line] for line in shown_lines(report)]
     needed = [_needed(report.columns[p].header, [line[p] for line in lines]) for p in places]
     room = width - sum(needed[p] + _GAP for p in keys)
     groups: list[list[int]] = [[]]

@@ -1,4 +1,4 @@
-"""How training runs a batch: from kept states above frozen layers, as a tree where that pays."""
+"""How training runs a batch: above frozen layers from their stored output, as a tree if cheaper."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bench.training.token_tree import TokenTree, takes_trees, token_tree
 
 @dataclass(frozen=True)
 class Pass:
-    """One batch, as it is run.
+    """One batch and how it is run.
 
     Attributes:
         batch: The batch.
-        tree: Its tree, None where its rows are run.
-        prefix: The frozen layers, None where there are none.
+        tree: Its tokens as a tree; None where its rows are run as they are.
+        prefix: The frozen layers that are not run again; None where there are none.
     """
 
     batch: Batch
@@ -46,10 +46,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class ForwardPlan:
-    """What is possible with a model and its examples.
+    """Which optimisations a model and its examples allow.
 
     Attributes:
-        prefix: The layers below all that is trained, None where there are none.
+        prefix: The layers below all that is trained; None where there are none.
         trees: Whether batches may be run as trees.
     """
 
@@ -68,5 +68,11 @@ class ForwardPlan:
 
 
 def passes(model: nn.Module, examples: Sequence[Example], pad: int) -> ForwardPlan:
-    """Find out how a model, in evaluation mode, may run its training examples."""
+    """Find out how a model may run its training examples.
+
+    Args:
+        model: With its adapter attached, in evaluation mode.
+        examples: What will be trained.
+        pad: Token id that pads.
+    """
     return ForwardPlan(frozen_prefix(model, examples, pad), takes_trees(model, examples, pad))

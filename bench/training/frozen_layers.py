@@ -20,13 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
-from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.models.capabilities import drops_out, has_virtual_tokens
+from bench.models.unwrap import unwrap
 from bench.optimizations import Optimization, enabled
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
 
 MEMORY_BUDGET = 2 * 2**30
-"""Bytes of states that are kept in memory; more lie in a file that is mapped."""
+"""Bytes of states up to which they are kept in memory; more are in a file that is mapped."""
 
 STATES_BATCH = 32
 CHECKED = 2
@@ -73,17 +74,19 @@ class FrozenPrefix:
 
     @contextmanager
     def replayed(self, states: Tensor) -> Iterator[None]:
-        """Within, a forward pass begins with kept states of what it is given.
+        """Let forward passes begin with stored states: the frozen layers pass their input on.
 
         Args:
             states: `[batch, seq, dim]`, from `states` and in its order.
         """
 
         def begin(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
-            return _with_states(states, args, kwargs)
+            if args:
+                return (states, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": states}
 
         handle = self._next.register_forward_pre_hook(begin, with_kwargs=True)
-        # accelerate puts a forward of its own into a divided model's layers.
+        # accelerate sets `forward` on the layers of a divided model, which must come back.
         own = [layer.__dict__.get("forward") for layer in self._frozen]
         for layer in self._frozen:
             layer.forward = _pass_on
@@ -98,7 +101,7 @@ class FrozenPrefix:
 
     @torch.no_grad()
     def _compute(self, model: nn.Module, examples: Sequence[Example], pad: int) -> Tensor:
-        """Return the states of all examples behind each other, `[tokens, dim]`."""
+        """Return the states of all examples one after the other, `[tokens, dim]`."""
         kept: Tensor | None = None
         for indices in batches_by_length([len(e.tokens) for e in examples], STATES_BATCH, None):
             states = self._first_states(model, collate(examples, indices, pad))
@@ -127,15 +130,21 @@ class FrozenPrefix:
 
 
 def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPrefix | None:
-    """Return the layers below all that is trained, run on the examples.
+    """Return the layers below all that is trained, and what they put out for the examples.
+
+    Args:
+        model: With its adapter attached, in evaluation mode.
+        examples: What will be trained.
+        pad: Token id that pads.
 
     Returns:
-        None where there are none, where dropout or virtual tokens make every pass another one,
-        where going on from kept states does not give the plain logits, or the shortcut is off.
+        None where there are no such layers, where dropout or virtual tokens change their output
+        from pass to pass, where going on from it does not give the model's logits, or where the
+        optimization is off.
     """
     if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrap(model)
     name, layers = decoder_layers(inner)
     depth = _frozen_depth(inner, name, len(layers))
     if not depth:
@@ -162,9 +171,7 @@ def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
 def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
     """Return whether kept states give the plain path's logits."""
     batch = collate(examples, range(min(CHECKED, len(examples))), pad)
-    with prefix.replayed(
-        prefix.states(batch)
-    ):  # first, so that nothing of a plain pass is left behind
+    with prefix.replayed(prefix.states(batch)):  # first: nothing of a plain pass is left behind
         found = target_logits(model, batch)
     expected = target_logits(model, batch)
     used = (batch.labels != IGNORED).to(found.device)
@@ -181,12 +188,6 @@ class _ReachedError(Exception):
 
 def _pass_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return hidden_states
-
-
-def _with_states(states: Tensor, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    if args:
-        return (states, *args[1:]), kwargs
-    return args, {**kwargs, "hidden_states": states}
 
 
 def _storage(tokens: int, like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Runs adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
+"""Runs the adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
 
-Which layers share an input is found by watching one forward pass, and that the fused model says
-what the plain one said is checked on it.
+One forward pass is watched to find which layers share an input; a second one checks that the
+fused model gives the same logits.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Forward = Callable[..., Any]
 
 
 def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
-    """Let adapted layers that share an input run as one autograd step each group.
+    """Let adapted layers that share an input run as one autograd step.
 
     Args:
         model: With its adapter attached.
         probe: Runs the model on a few examples and returns logits.
 
     Returns:
-        How many layers were fused: 0 where the adapter is of another kind, where the shortcut is
-        off, or where the fused model would not say the same.
+        How many layers were fused: 0 where the adapter is of another kind, where the
+        optimization is off, or where the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
@@ -55,7 +55,11 @@ class _Group:
 
     def __init__(self, layers: Sequence[Any]) -> None:
         self.layers = layers
-        self._squared = [_squared_rows(layer) for layer in layers]
+        # Squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA.
+        self._squared: list[Tensor | None] = [
+            layer.base_layer.weight.float().square().sum(1) if layer.lora_variant else None
+            for layer in layers
+        ]
         self._plain: list[Forward] = [layer.forward for layer in layers]
         self._input: Tensor | None = None
         self._waiting: dict[int, Tensor] = {}
@@ -107,16 +111,10 @@ def _projection(layer: Any, squared: Tensor | None) -> Projection:
     )
 
 
-def _squared_rows(layer: Any) -> Tensor | None:
-    """Return the squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA."""
-    if not layer.lora_variant:
-        return None
-    weight: Tensor = layer.base_layer.weight
-    return weight.float().square().sum(1)
-
-
 def _fusible(layer: Any) -> bool:
     """Return whether a layer is plain LoRA or DoRA on a plain, frozen `nn.Linear`."""
+    # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
+    # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
         return False
     name = layer.active_adapters[0]

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 NORM_FLOOR = 1e-12
-"""Of a squared row norm, so that a row of zeros does not divide by zero."""
+"""The least that a squared row norm counts: a row of zeros must not divide by zero."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Projection:
 
 
 def project(x: Tensor, projections: Sequence[Projection]) -> tuple[Tensor, ...]:
-    """Return what each projection makes of one input.
+    """Return the output of each projection for one input.
 
     Args:
         x: `[..., d_in]`.
-        projections: All of the same d_in.
+        projections: They have the same d_in.
 
     Returns:
-        One `[..., d_out]` each.
+        For each projection, `[..., d_out]`.
     """
     trained = [tensor for p in projections for tensor in (p.A, p.B, p.magnitude)]
     outputs: tuple[Tensor, ...] = _Projections.apply(x, projections, *trained)
@@ -136,7 +136,14 @@ class _Projections(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Gradients:
-    """Of one projection: of its output before DoRA's c, of x A^T, of B and of m."""
+    """The gradients of one projection.
+
+    Attributes:
+        output: Of its output before DoRA's c, `[tokens, d_out]`.
+        inner: Of x A^T, `[tokens, r]`.
+        up: Of B, `[d_out, r]`.
+        magnitude: Of DoRA's m, `[d_out]`; None for LoRA.
+    """
 
     output: Tensor
     inner: Tensor

@@ -17,7 +17,7 @@ from bench.inference.likelihood import fact_losses
 from bench.optimizations import Optimization, enabled
 from bench.store.records import Epoch
 from bench.training import schedule
-from bench.training.forward import Pass, passes
+from bench.training.forward import passes
 from tasks.fact import hash_fraction
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ EXPLOSION = 1e4
 
 
 class DivergenceError(Exception):
-    """The loss became NaN, infinite or absurd at `step`."""
+    """The loss became NaN, infinite or larger than EXPLOSION.
+
+    Args:
+        step: The optimizer step, counted from 0.
+        loss: Of its batch, in nats per token.
+    """
 
     def __init__(self, step: int, loss: float) -> None:
         super().__init__(f"loss {loss:g} at step {step}")
@@ -130,35 +135,41 @@ def train(
     counter = FlopMeter(ways.flops)
     weights = plan.weights
     for epoch in range(1, plan.epochs_begun + 1):
-        weights = _reweighed(model, plan, epoch, weights)
+        found = plan.reweigh(model.eval(), epoch) if plan.reweigh else None
+        weights = weights if found is None else found
         model.train()
         lengths = [len(example.tokens) for example in plan.examples]
         losses: dict[int, float] = {}
         batches = batches_by_length(lengths, plan.batch_size, generator)
         for indices in batches[: plan.steps - len(log.losses)]:
             step = len(log.losses)
-            loss, per_fact, hits = 0.0, [], []
+            loss, accuracies = 0.0, []
             for part in _parts(indices, plan.accumulation):
                 run = ways.of(collate(plan.examples, part, plan.pad))
-                extra = adapter.extra_loss if part[0] == indices[0] else _no_loss
                 with counter.measure(run.tokens):
-                    found = _loss(model, extra, run, weights, len(indices))
-                    loss += found[0].item()
+                    per_fact, hits = fact_losses(run.logits(model), run.batch.labels)
+                    weighted = weights[run.batch.indices].to(per_fact) * per_fact
+                    total = weighted.sum() / len(indices)
+                    # An adapter's own loss is not of facts: it counts once for each step.
+                    extra = adapter.extra_loss(model) if part[0] == indices[0] else None
+                    total = total if extra is None else total + extra
+                    loss += total.item()
                     if not math.isfinite(loss) or loss > EXPLOSION:
                         raise DivergenceError(step, loss)
-                    found[0].backward()
-                per_fact += found[1].tolist()
-                hits += found[2].tolist()
+                    total.backward()
+                losses.update(zip(part, per_fact.tolist(), strict=True))
+                accuracies += hits.tolist()
+
             torch.nn.utils.clip_grad_norm_(parameters, schedule.CLIP_NORM)
             optimizer.step()
             adapter.after_step(model, step)
             optimizer.zero_grad(set_to_none=True)
             scheduler.step()
+
             log.losses.append(loss)
-            losses.update(zip(indices, per_fact, strict=True))
-            for index, hit in zip(indices, hits, strict=True):
-                log.accuracies[index].append(hit)
-            on_step(step + 1, log.losses[-1])
+            for index, accuracy in zip(indices, accuracies, strict=True):
+                log.accuracies[index].append(accuracy)
+            on_step(step + 1, loss)
         log.curve.append(_point(epoch, losses, log.accuracies))
     log.flops = counter.flops
     model.eval()
@@ -193,34 +204,10 @@ class FlopMeter:
         self.flops += self._per_token * tokens
 
 
-def _reweighed(model: nn.Module, plan: TrainingPlan, epoch: int, weights: Tensor) -> Tensor:
-    """Return the weights of an epoch."""
-    found = plan.reweigh(model.eval(), epoch) if plan.reweigh else None
-    return weights if found is None else found
-
-
 def _parts(indices: Sequence[int], count: int) -> Iterator[Sequence[int]]:
     """Divide a batch into at most `count` parts of like size."""
     size = math.ceil(len(indices) / count)
     return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _no_loss(model: nn.Module) -> None:
-    """Add nothing: an adapter's own loss counts once for each step."""
-
-
-def _loss(
-    model: nn.Module,
-    extra_loss: Callable[[nn.Module], Tensor | None],
-    run: Pass,
-    weights: Tensor,
-    facts: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sum_i w_i CE_i / facts and the extra loss, and per fact CE_i and token accuracy."""
-    per_fact, hits = fact_losses(run.logits(model), run.batch.labels)
-    loss = (weights[run.batch.indices].to(per_fact) * per_fact).sum() / facts
-    extra = extra_loss(model)
-    return loss if extra is None else loss + extra, per_fact.detach(), hits
 
 
 def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:

@@ -1,4 +1,4 @@
-"""Facts of a batch as a tree of tokens: what their prompts begin with alike is run once for all.
+"""Facts of a batch as a tree of tokens: what several prompts begin with is run once for all.
 
 In a causal model the states of a token depend on the tokens before it alone. So each distinct
 beginning is one node; a node sees the nodes on its way from the start, its position is how many
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from bench.inference.encoding import IGNORED, Batch, Example, collate
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
-from bench.inference.lm_head import logits_at, takes
-from bench.inference.prefix_cache import drops_out, has_virtual_tokens
+from bench.inference.lm_head import logits_at
+from bench.models.capabilities import drops_out, has_virtual_tokens, takes
 from bench.optimizations import Optimization, enabled
 
 PAYS = 0.9
 """Nodes per token of the padded batch up to which the tree is worth its attention mask."""
 
 MOST_NODES = 1024
-"""Nodes see each other in one square of attention, which long texts would make expensive."""
+"""The attention mask of a tree is one square of its nodes, which long texts make expensive."""
 
 CHECKED = 4
 """Examples on which a tree is compared with the plain path."""
@@ -38,8 +38,8 @@ class TokenTree:
 
     Attributes:
         batch: The batch.
-        tokens, positions: Of each node, `[nodes]`.
-        first: Where each node occurs first, counted over the batch's rows, `[nodes]`.
+        tokens, positions: Token id and position of each node, `[nodes]`.
+        first: Index of each node's first token in the flattened batch, `[nodes]`.
         nodes: The node of every token, 0 where the batch is padded, `[batch, seq]`.
     """
 
@@ -69,7 +69,10 @@ class TokenTree:
         Where nothing is predicted they are those of some other position.
         """
         parameter = next(model.parameters())
-        needed, place = self._needed().unique(return_inverse=True)
+        # The node that each label is predicted from, any one where nothing is, `[batch, kept]`.
+        nodes = self.nodes[:, self.batch.kept]
+        predicts = self.batch.labels != IGNORED
+        needed, place = nodes.where(predicts, nodes[predicts][0]).unique(return_inverse=True)
         inputs: dict[str, Any] = {"use_cache": False} if takes(model, "use_cache") else {}
         logits = logits_at(
             model,
@@ -82,12 +85,6 @@ class TokenTree:
         # Not logits[place]: going back, that would add up its rows one number at a time.
         chosen = logits.index_select(0, place.flatten().to(logits.device))
         return chosen.view(*place.shape, -1)
-
-    def _needed(self) -> Tensor:
-        """Return the node whose logits each label needs, `[batch, kept]`."""
-        nodes = self.nodes[:, self.batch.kept]
-        predicts = self.batch.labels != IGNORED
-        return nodes.where(predicts, nodes[predicts][0])
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
         """Return what is added to attention scores, `[1, 1, nodes, nodes]`: 0 on a node's way."""
@@ -120,9 +117,15 @@ def token_tree(batch: Batch) -> TokenTree:
 def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool:
     """Return whether training may run batches of these examples as trees.
 
-    Not where they share too little, where dropout or virtual tokens make every row another one,
-    where a tree does not give the plain logits, or the shortcut is off. Attention kernels and
-    position schemes that do not take such a mask are found by measuring, not by name.
+    It may not where they share too little, where dropout or virtual tokens make rows that begin
+    alike differ, where a tree does not give the logits of the rows, or where the optimization is
+    off. Attention kernels and position schemes that cannot use such a mask are found by
+    measuring, not by name.
+
+    Args:
+        model: With its adapter attached, in evaluation mode.
+        examples: What will be trained.
+        pad: Token id that pads.
     """
     if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
         return False

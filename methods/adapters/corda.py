@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from methods.decomposition import (
     Factors,
@@ -13,6 +13,7 @@ from methods.decomposition import (
     reference_corda_factors,
 )
 from methods.lora_family import FactoredLora, Start
+from methods.notes import Notes
 from methods.parts import Setting, adapter
 from methods.subspaces import End
 from tasks.errors import UsageError
@@ -47,6 +48,7 @@ class Corda(FactoredLora):
 
     paper = "2406.05223"
     learning_rate = 2e-4
+    needs_one_device = True
 
     def check(self) -> None:
         """Refuse what no model can take, and an unknown calibration task."""
@@ -78,23 +80,34 @@ class Corda(FactoredLora):
             return decompose(W, C.to(W.device), self.r, self.scale, end)
 
         start = self.decompose(setting, factors, covariances.input_of, damped)
-        return Start(start.factors, start.notes | calibration_notes(covariances))
+        return Start(start.factors, (*start.notes, calibration_notes(covariances)))
 
 
-def calibration_notes(covariances: Covariances) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CalibrationNotes(Notes):
+    """What covariances rest on.
+
+    Attributes:
+        calibration_samples, calibration_tokens: Texts, and the tokens of the input with fewest.
+        calibration_inputs: Distinct inputs of layers.
+        calibration_low_rank: How many of them have fewer tokens than dimensions.
+    """
+
+    calibration_samples: int
+    calibration_tokens: int
+    calibration_inputs: int
+    calibration_low_rank: int
+
+
+def calibration_notes(covariances: Covariances) -> CalibrationNotes:
     """Say how many tokens the covariances rest on, and warn where they are too few."""
-    tokens = min(covariances.tokens.values())
+    tokens, inputs = min(covariances.tokens.values()), len(covariances.matrices)
     low = covariances.low_rank()
-    notes: dict[str, Any] = {
-        "calibration_samples": covariances.samples,
-        "calibration_tokens": tokens,
-        "calibration_inputs": len(covariances.matrices),
-        "calibration_low_rank": len(low),
-    }
+    warnings: tuple[str, ...] = ()
     if low:
         widest = max(len(covariances.matrices[name]) for name in low)
-        notes["warnings"] = [
+        warnings = (
             f"corda: {tokens} calibration tokens are fewer than the {widest} dimensions of "
-            f"{len(low)} of {len(covariances.matrices)} layer inputs; their covariance is low-rank"
-        ]
-    return notes
+            f"{len(low)} of {inputs} layer inputs; their covariance is low-rank",
+        )
+    return CalibrationNotes(covariances.samples, tokens, inputs, len(low), warnings=warnings)

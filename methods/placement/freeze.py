@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from methods.layer_choice import check_at_least_one, layers_above
 from methods.layer_deviation import Gain, Norm, cut_layer, cut_notes
+from methods.notes import Notes
 from methods.parts import Placement, placement
 from methods.signals import Signals
 
@@ -35,6 +36,6 @@ class Freeze(Placement):
         cut = cut_layer(signals.layer_deviation(self.norm).curve, self.gain)
         return layers_above(cut, count, self.budget)
 
-    def notes(self, signals: Signals, layers: tuple[int, ...]) -> dict[str, Any]:
+    def notes(self, signals: Signals, layers: tuple[int, ...]) -> Sequence[Notes]:
         """Tell the cut, how stable it is, and the curve that it comes from."""
-        return cut_notes(signals.layer_deviation(self.norm), self.gain)
+        return (cut_notes(signals.layer_deviation(self.norm), self.gain),)

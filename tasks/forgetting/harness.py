@@ -15,11 +15,8 @@ from typing import Any
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.forgetting.rows import process_results
-from tasks.prompt import STOP, Prompt, question_text
+from tasks.prompt import STOP, Prompt, character_budget, question_text
 from tasks.scoring import exact_match
-
-LONGEST_ANSWER = 32
-"""At most so many tokens are generated for an answer."""
 
 Row = dict[str, Any]
 """One document as lm-eval sees it."""
@@ -97,7 +94,6 @@ def _choice_row(fact: Fact) -> Row:
 def _generation(
     facts: Sequence[Fact], prompt: Prompt
 ) -> tuple[dict[str, Any], tuple[Row, ...], list[Row]]:
-    longest = max(len(fact.target) for fact in facts)
     config = {
         "output_type": "generate_until",
         "doc_to_target": "answers",
@@ -106,7 +102,7 @@ def _generation(
             "until": [STOP],
             "do_sample": False,
             "temperature": 0.0,
-            "max_gen_toks": min(LONGEST_ANSWER, longest + 2),
+            "max_gen_toks": character_budget(max(len(fact.target) for fact in facts)),
         },
         "metric_list": [_metric("exact_match")],
     }

@@ -53,7 +53,7 @@ def nine_keys(tmp_path_factory):
 @pytest.fixture(scope="session")
 def asked_in(tiny_folder, nine_keys):
     """Options of an interference study: three facts in groups of 1, 2 and 5, batches of 4."""
-    from bench.studies.interference.options import InterferenceOptions
+    from bench.studies.interference.study import InterferenceOptions
 
     def make(out, **changes):
         chosen = {

@@ -29,6 +29,7 @@ from bench.store.cost_cache import CostCache
 from bench.training import schedule
 from bench.training.loop import TrainingPlan, train
 from methods import decomposition, fact_filter, layer_choice, layer_deviation, weighting
+from methods.calibration import calibration_facts, text_batches
 from methods.covariance import input_covariances
 from methods.encoder import Encoder
 from methods.gram import lower_gram, mirrored
@@ -97,7 +98,9 @@ def signals_of(base: Base) -> BaseSignals:
 def attached(base: Base, written: str, layers: tuple[int, ...] | None = None) -> torch.nn.Module:
     """Attach an adapter to a copy of a base, as a cell does."""
     adapter, loan = parse_recipe(written).adapter, borrow(base)
-    setting = Setting(loan.model, FACTS, FACTS, layers, 8, 0, signals_of(base), "golden")
+    setting = Setting(
+        loan.model, FACTS, FACTS, layers, 8, 0, signals_of(base), "golden", base.tokenizer
+    )
     torch.manual_seed(0)
     model = adapter.attach(setting, adapter.prepare(setting)).eval()
     loan.settle()
@@ -168,11 +171,23 @@ def gram() -> dict[str, Tensor]:
     return {"product": mirrored(lower_gram(drawn(20, 10)))[:, 7]}
 
 
+def calibration() -> dict[str, Tensor]:
+    """Which facts, and the tokens of their rows and windows."""
+    tokenizer, texts = byte_tokenizer(), [fact.question for fact in FACTS]
+    found = {"facts": torch.tensor([FACTS.index(fact) for fact in calibration_facts(FACTS, 4)])}
+    for pack in (None, 32):
+        batches = text_batches(tokenizer, texts, torch.device("cpu"), pack, 3)
+        rows = [row for batch in batches for row in (batch["input_ids"] * batch["attention_mask"])]
+        found[f"sums of tokens, pack {pack}"] = torch.stack([row.sum() for row in rows])
+    return found
+
+
 def covariance() -> dict[str, Tensor]:
     """Sums of every input's covariance."""
     base = golden_base()
     texts = [fact.question for fact in FACTS]
-    found = input_covariances(base.model, base.tokenizer, texts, 4).matrices.values()
+    batches = text_batches(base.tokenizer, texts, base.model.device, batch_size=4)
+    found = input_covariances(base.model, batches).matrices.values()
     asked = signals_of(base).covariance(FACTS, 5).matrices.values()
     return {
         "traces": torch.stack([matrix.trace() for matrix in found]),
@@ -212,15 +227,14 @@ def distance() -> dict[str, Tensor]:
 
 
 def filters() -> dict[str, Tensor]:
-    """Which facts are kept, and the objective."""
+    """Which facts are kept, and what decides it."""
     std, raw = (fact_filter.best_facts(DISTANCES, 0.3, 1.5, s) for s in ("std", "raw"))
     near, far = (fact_filter.without_side(DISTANCES, 5, side) for side in ("near", "far"))
     counts = [fact_filter.kept_count(n, 0.2) for n in (1, 8, 64)]
-    objective = fact_filter.objective(fact_filter.standardised(DISTANCES, "std")[:5], 1.5)
     return {
         "kept": torch.stack([std, raw, near, far]).flatten(),
         "counts": torch.tensor(counts),
-        "objective": torch.tensor([objective]),
+        "z": fact_filter.standardised(DISTANCES, "std"),
     }
 
 
@@ -266,6 +280,7 @@ MEASURES: dict[str, Callable[[], dict[str, Tensor]]] = {
     "low-rank starts": low_rank_starts,
     "gram": gram,
     "covariance": covariance,
+    "calibration": calibration,
     "PEFT's types": peft_types,
     "distance": distance,
     "filters": filters,

@@ -34,7 +34,7 @@ class Runs:
 
     def __exit__(self, *_):
         self._server.stdin.close()
-        self._server.wait(timeout=60)
+        self._server.wait(timeout=600)
         self._server.stdout.close()
 
     def start(self, *arguments):

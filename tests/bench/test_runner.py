@@ -15,7 +15,7 @@ from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.evaluation.signals import BaseSignals
 from bench.execution.run import run_grid
-from bench.forgetting.suite import Seen, build_suite
+from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.models.copy_on_write import borrow
 from bench.models.device import Compute
@@ -38,6 +38,7 @@ RECIPES = {
     "pissa": "pissa[r=4]",
     "milora": "milora[r=4]",
     "olora": "olora[r=4]",
+    "eva": "eva[r=4]",
     "kpm": "corda[mode=kpm,r=4]",
     "ipm": "corda[mode=ipm,r=4]",
 }
@@ -113,10 +114,13 @@ def test_an_untrained_adapter_forgets_nothing(bench_for, recipe):
     base = bench.base(cell)
     loan = borrow(base)
     signals = BaseSignals(base, cell.data.facts, cell.data.prompt, bench.cache)
-    setting = Setting(loan.model, cell.data.facts, cell.calibration, None, 4, 0, signals, base.name)
+    facts = cell.data.facts
+    setting = Setting(
+        loan.model, facts, cell.calibration, None, 4, 0, signals, base.name, base.tokenizer
+    )
     adapter = cell.recipe.adapter
     model = adapter.attach(setting, adapter.prepare(setting)).eval()
-    task, drift = bench.forgetting(cell, base, model)
+    task, drift = bench.suite(cell).measure(model)
     assert task.forgetting == 0.0
     assert task.tuned_items == task.base_items
     assert drift.forgetting < 1e-6
@@ -132,8 +136,8 @@ def test_a_base_says_after_a_training_what_it_said_before(bench_for, recipe):
     expected = before.before, before.knowledge
     assert run_cell(cell, bench, Silent()).record.status is Status.DONE
     asked = BaseSignals(base, data.facts, data.prompt, bench.cache)
-    assert bench.cache.holds(asked.responses)
-    assert bench.cache.holds(asked.sampled_knowledge)
+    assert asked.responses.key in bench.cache
+    assert asked.sampled_knowledge.key in bench.cache
     assert (asked.before, asked.knowledge) == expected
 
 
@@ -220,21 +224,13 @@ def test_divergence_is_recorded_with_its_step(tiny_folder, facts_file, tmp_path)
 def test_forgetting_never_asks_what_was_trained(tiny_folder, facts_file, tmp_path):
     chosen = options(tiny_folder, facts_file, tmp_path)
     [cell] = planned(chosen)
-    suite = build_suite(
-        parse_forgetting("fictional[n=40,seed=1]"),
-        DataAccess(None),
-        100,
-        seen=Seen(calibrated=cell.calibration),
+    [task] = ForgettingTasks(DataAccess(None), limit=100).build(
+        parse_forgetting("fictional[n=40,seed=1]"), Seen(calibrated=cell.calibration)
     )
-    asked = {row["question"] for row in _documents(suite)}
+    asked = {row["question"] for row in task.task.test_docs()}
     trained = {fact.question for fact in (*cell.data.facts, *cell.calibration)}
     assert asked
     assert not asked & trained
-
-
-def _documents(suite):
-    [task] = suite.tasks.values()
-    return list(task.task.test_docs())
 
 
 def test_identity_changes_with_what_matters_and_only_then(tiny_folder, facts_file, tmp_path):

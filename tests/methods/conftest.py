@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from methods.calibration import text_batches
 from methods.parts import Setting
 from tasks.fact import Fact
-from tasks.prompt import question_text, target_text
+from tasks.prompt import fact_text
 
 FACTS = tuple(
     Fact(f"f{i}", f"What is the {word} of {word[::-1]} number {i}?", (f"{word} {i}",))
@@ -28,8 +29,11 @@ class TinySignals:
     def covariance(self, facts, samples):
         from methods.covariance import input_covariances
 
-        texts = [question_text(f.question) + target_text(f.target) for f in facts[:samples]]
-        return input_covariances(self.base.model, self.base.tokenizer, texts, 4)
+        texts = [fact_text(fact) for fact in facts[:samples]]
+        model = self.base.model
+        return input_covariances(
+            model, text_batches(self.base.tokenizer, texts, model.device, None, 4)
+        )
 
 
 @dataclass
@@ -76,7 +80,15 @@ def attach(base, adapter, layers=None, calibration=FACTS[:12], steps=10):
     adapter.check()
     loan = borrow(base)
     setting = Setting(
-        loan.model, FACTS, calibration, layers, steps, 0, TinySignals(base), "org/tiny"
+        loan.model,
+        FACTS,
+        calibration,
+        layers,
+        steps,
+        0,
+        TinySignals(base),
+        "org/tiny",
+        base.tokenizer,
     )
     torch.manual_seed(0)
     prepared = adapter.prepare(setting)

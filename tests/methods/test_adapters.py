@@ -5,11 +5,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from methods.notes import stored
 from methods.parts import ADAPTERS
 from tasks.errors import UsageError
 from tasks.notation import build_part, parse_part
 
-LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "corda[mode=ipm]"]
+LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva"]
+LORA_FAMILY += ["corda", "corda[mode=ipm]"]
 WRITTEN = ["full", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
 
 
@@ -106,7 +108,7 @@ def test_residual_and_factors_give_the_weight_back(cases, tiny_base):
 
 def test_bfloat16_base_trains_float32_and_saves_its_own_dtype(cases, tiny_base, tmp_path):
     tiny_base.model.bfloat16()
-    for written in ["full", "lora", "pissa", "corda"]:
+    for written in ["full", "lora", "pissa", "corda", "eva"]:
         cell = cases.attach(tiny_base, part(written))
         trained = [p for p in cell.model.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
@@ -141,7 +143,9 @@ def test_values_that_never_work_are_refused_before_a_model(written, said):
         part(written).check()
 
 
-@pytest.mark.parametrize("written", ["pissa[r=17]", "milora[r=17]", "olora[r=17]", "corda[r=17]"])
+@pytest.mark.parametrize(
+    "written", [f"{name}[r=17]" for name in ("pissa", "milora", "olora", "corda", "eva")]
+)
 def test_rank_above_a_target_is_one_line(written, cases, tiny_base):
     with pytest.raises(UsageError, match=r"r=17 .*k_proj.* \(16 x 32\)"):
         cases.attach(tiny_base, part(written))
@@ -159,13 +163,14 @@ def test_corda_says_what_it_calibrates_on(cases, tiny_base):
 
 def test_corda_notes_tokens_and_conditions(cases, tiny_base):
     cell = cases.attach(tiny_base, part("corda"), calibration=cases.facts[:1])
-    notes = cell.adapter.notes(cell.model, cell.prepared)
+    told = cell.adapter.notes(cell.model, cell.prepared)
+    notes = stored(told)
     assert notes["calibration_samples"] == 1
     assert len(notes["condition"]) == 14
     assert notes["condition_largest"] == max(notes["condition"].values())
-    assert "low-rank" in notes["warnings"][0]
+    assert ["low-rank" in line for one in told for line in one.warnings] == [True]
     enough = cases.attach(tiny_base, part("corda"))
-    assert "warnings" not in enough.adapter.notes(enough.model, enough.prepared)
+    assert not any(one.warnings for one in enough.adapter.notes(enough.model, enough.prepared))
 
 
 def test_corda_calibration_data_matter(cases, tiny_base):

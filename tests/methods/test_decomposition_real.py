@@ -15,13 +15,15 @@ RANK = 16
 
 @pytest.fixture(scope="module")
 def covariances(embedded_base):
+    from methods.calibration import text_batches
     from methods.covariance import input_covariances
     from tasks.base import TASKS, DataAccess
     from tasks.prompt import question_text, target_text
 
     facts = TASKS["elements"]().load(DataAccess())[::4][:96]
     texts = [question_text(fact.question) + target_text(fact.target) for fact in facts]
-    return input_covariances(embedded_base.model, embedded_base.tokenizer, texts)
+    model = embedded_base.model
+    return input_covariances(model, text_batches(embedded_base.tokenizer, texts, model.device))
 
 
 def relative(found, exact):

@@ -10,10 +10,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.fact_filter import best_block, kept_count, objective, removal_notes, standardised
+from methods.fact_filter import best_block, kept_count, removal_notes, standardised
+from methods.notes import stored
 from methods.parts import STRATEGIES
 from methods.recipe import parse_recipe
 from tasks.errors import UsageError
+
+
+def objective(values, lam):
+    """J = mean(z) - lam var(z), as it is written."""
+    return float(values.mean() - lam * values.var(correction=0))
 
 
 def random_set(seed):
@@ -65,12 +71,12 @@ def test_drop_takes_one_side_and_the_overlap_says_which():
     near = STRATEGIES["drop"](side="near", rho=0.4).keep(signals_of(distances), 0)
     assert far.tolist() == [False, True, True, True, False]
     assert near.tolist() == [True, False, True, False, True]
-    assert removal_notes(distances, far) == {
+    assert stored([removal_notes(distances, far)]) == {
         "removed_interval": [0.9, 1.2],
         "overlap_far": 1.0,
         "overlap_near": 0.0,
     }
-    assert removal_notes(distances, torch.ones(5, dtype=torch.bool))["overlap_far"] is None
+    assert removal_notes(distances, torch.ones(5, dtype=torch.bool)).overlap_far is None
 
 
 def test_equal_distances_lose_the_first_facts_and_raw_lam_1_keeps_the_nearest():

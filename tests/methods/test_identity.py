@@ -126,6 +126,7 @@ def test_a_raised_version_of_a_part_reaches_its_own_cells(monkeypatch):
     [
         ("low-rank starts", {"pissa", "corda"}),
         ("covariance", {"corda"}),
+        ("calibration", {"corda"}),
         ("distance", {"lora+filter", "lora+reweight", "lora+freeze"}),
         ("filters", {"lora+filter"}),
         ("weights", {"lora+reweight"}),
@@ -183,9 +184,12 @@ def test_every_module_that_is_listed_is_there():
 
 
 def test_every_signal_is_computed_by_machinery_with_a_version():
-    """All but the facts, which have a digest, and whether the base knows them."""
-    asked = {name for name in vars(Signals) if not name.startswith("_")} - {"facts", "known"}
-    assert asked == {signal for entry in MACHINERY.values() for signal in entry.signals}
+    """All but what the cell itself is of, whether the base knows the facts, and others' signals."""
+    given = {"facts", "prompt", "model", "tokenizer", "known", "get"}
+    asked = {name for name in vars(Signals) if not name.startswith("_")} - given
+    assert asked | {"calibration_batches"} == {
+        signal for entry in MACHINERY.values() for signal in entry.signals
+    }
 
 
 def test_a_listed_module_is_in_one_piece_alone():

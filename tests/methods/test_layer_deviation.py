@@ -15,6 +15,7 @@ from methods.layer_deviation import (
     gains,
     semantic_bases,
 )
+from methods.notes import stored
 from tasks.errors import UsageError
 
 
@@ -80,20 +81,20 @@ def test_an_unstable_cut_and_a_biased_head_are_warned_of():
     even = torch.stack([curve(1, 0.5, 0.5, 0.5, 0.5), curve(1, 1, 0.49, 0.49, 0.49),
                         curve(1, 1, 1, 0.48, 0.4)])  # fmt: skip
     notes = cut_notes(LayerDeviations(even, head_bias=True), "drop")
-    assert notes["cut"] == 3
-    assert notes["cut_stability"] < 0.5
-    unstable, biased = notes["warnings"]
+    assert notes.cut == 3
+    assert notes.cut_stability < 0.5
+    unstable, biased = notes.warnings
     assert "cut unstable" in unstable
     assert "bias" in biased
     steady = LayerDeviations(even[:1], head_bias=False)
-    assert cut_notes(steady, "drop")["warnings"] == []
-    assert len(cut_notes(steady, "drop")["gain"]) == 4
+    assert cut_notes(steady, "drop").warnings == ()
+    assert len(cut_notes(steady, "drop").gain) == 4
 
 
 def test_what_a_cut_rests_on_lies_within_its_interval():
     generator = torch.Generator().manual_seed(2)
     per_fact = torch.rand(40, 5, generator=generator, dtype=torch.float64)
-    notes = cut_notes(LayerDeviations(per_fact, head_bias=False), "drop")
+    notes = stored([cut_notes(LayerDeviations(per_fact, head_bias=False), "drop")])
     for name in ("layer_deviation", "gain"):
         ends = zip(notes[f"{name}_low"], notes[name], notes[f"{name}_high"], strict=True)
         assert all(low < value < high for low, value, high in ends)

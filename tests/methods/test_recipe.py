@@ -12,7 +12,7 @@ from methods.parts import PLACEMENTS, STRATEGIES, Filter, Placement, Weights
 from methods.recipe import parse_recipe, parse_recipes
 from tasks.errors import UsageError
 
-ADAPTER_NAMES = ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "full"]
+ADAPTER_NAMES = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva", "corda", "full"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_unknown_layer_is_one_line(tiny_base):
         linear_names(tiny_base.model, (2,))
 
 
-@pytest.mark.parametrize("name", ["lora", "dora", "pissa", "milora", "corda"])
+@pytest.mark.parametrize("name", ["lora", "dora", "pissa", "milora", "eva", "corda"])
 def test_adapters_on_conv1d(name, gpt2, cases, tmp_path):
     from copy import deepcopy
 

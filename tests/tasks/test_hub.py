@@ -7,7 +7,7 @@ import pytest
 
 from tasks.base import TASKS, DataAccess
 from tasks.errors import UsageError
-from tasks.selection import trained_neighbours
+from tests.tasks.promises import trained_neighbours
 
 ROWS = {
     "nq_open": {"question": "who am i", "answer": ["A", "B"]},
@@ -97,7 +97,6 @@ def test_popqa_has_untrained_neighbours(tmp_path):
 @pytest.mark.parametrize("name", ROWS)
 def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch, name):
     import datasets
-    import huggingface_hub
 
     asked = {}
 
@@ -106,7 +105,7 @@ def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch, name):
         return [ROWS[name]]
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *a, **k: None)
+    monkeypatch.setattr("tasks.hub.hub_answers", lambda: True)
     task = TASKS[name]()
     assert task.load(DataAccess())[0].answers == ("A", "B")
     assert asked == {"path": task.dataset, "split": task.split, "revision": task.revision}
@@ -116,7 +115,6 @@ def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch, name):
 @pytest.mark.parametrize("with_folder", [True, False])
 def test_neither_hub_nor_file_is_one_line(tmp_path, monkeypatch, with_folder):
     import datasets
-    import huggingface_hub
 
     def fail(*_, **__):
         raise ConnectionError("no route\nto the hub")
@@ -127,7 +125,7 @@ def test_neither_hub_nor_file_is_one_line(tmp_path, monkeypatch, with_folder):
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", fail)
+    monkeypatch.setattr("tasks.hub.hub_answers", lambda: False)
     with pytest.raises(UsageError) as raised:
         TASKS["nq_open"]().load(DataAccess(tmp_path if with_folder else None))
     message = str(raised.value)

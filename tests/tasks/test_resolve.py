@@ -88,4 +88,4 @@ def test_names_and_embedded_facts_need_no_torch():
         "heavy = {'torch', 'transformers', 'peft', 'lm_eval', 'datasets', 'pandas'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True)

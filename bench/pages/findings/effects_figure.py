@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.pages.findings.figure import Picture, file_name
 from bench.pages.findings.verdict import Answer, Claim, Effect, Verdict
+from bench.redaction import safe_text
 from bench.report.plots._style import PanelSize, error, titled_figure
-from bench.report.tables.format import printable
 
 _LOOKS = {
     Verdict.YES: ("#009E73", "o", "full"),
@@ -60,7 +60,7 @@ def _draw(answer: Answer, claims: list[Claim]) -> Figure:
 
 
 def _title(claim: Claim) -> str:
-    return textwrap.fill(printable(claim.says), _LETTERS)
+    return textwrap.fill(safe_text(claim.says), _LETTERS)
 
 
 def _row(claim: Claim) -> float:
@@ -85,7 +85,7 @@ def _panel(axes: Axes, claim: Claim) -> None:
     for place, effect in enumerate(effects):
         _mark(axes, claim, effect, place)
     several = _several(claim)
-    names = ["\n".join(map(printable, _name(effect, several))) for effect in effects]
+    names = ["\n".join(map(safe_text, _name(effect, several))) for effect in effects]
     axes.set_yticks(range(len(effects)), names, fontsize=7.5)
     axes.set_ylim(len(effects) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7))

@@ -18,6 +18,7 @@ from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
 from bench.report.statistics.intervals import Floats
+from bench.store.packed import CELLS
 from bench.store.records import CellRecord, CellSpec
 from bench.store.store import ResultsStore
 from methods.recipe import Recipe, parse_recipe, part_name
@@ -97,7 +98,8 @@ def read_evidence(folder: Path) -> Evidence:
 def _cells(folder: Path) -> tuple[list[Cell], list[str]]:
     found: dict[str, Cell] = {}
     problems: list[str] = []
-    for store in (ResultsStore(path.parent) for path in sorted(folder.rglob("cells"))):
+    stored = {path.parent for name in ("cells", CELLS) for path in folder.rglob(name)}
+    for store in map(ResultsStore, sorted(stored)):
         records = store.records()
         problems += records.problems
         new = [record for record in records.records if record.cell_id not in found]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from bench.pages.findings.verdict import Answer, Claim, Effect, Unit, Verdict
+from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.format import markdown
@@ -133,4 +134,4 @@ def summary_lines(answers: Sequence[Answer]) -> list[str]:
         effect = answer.claims[0].headline
         about = f": {effect.name}, {effect_text(effect)}, {effect.setting}" if effect else ""
         lines.append(f"{number}. {answer.question.title}: {answer.verdict}{about}")
-    return [wording.printable(line) for line in lines]
+    return [safe_text(line) for line in lines]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bench.pages.findings.page import findings_page
 from bench.pages.findings.readme import with_findings
 from bench.pages.findings.verdict import Answer, corrected_answer
 from bench.report.plots._style import image, settings
+from bench.store import atomic
 from tasks.errors import UsageError
 
 PAGE = "findings.md"
@@ -73,7 +73,7 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
     try:
         docs.mkdir(parents=True, exist_ok=True)
         return FindingsFiles(
-            page=_write(docs / PAGE, page.encode()),
+            page=atomic.write(docs / PAGE, page),
             pictures=_draw(found.pictures, docs / PICTURES),
             readme=_readme(docs, found.answers),
             answers=found.answers,
@@ -95,9 +95,9 @@ def _draw(pictures: Sequence[Sequence[Picture]], folder: Path) -> tuple[Path, ..
     with settings():
         for picture in (picture for group in pictures for picture in group):
             figure = picture.draw()
-            written.append(_write(folder / f"{picture.name}.png", image(figure, "png")))
+            written.append(atomic.write(folder / f"{picture.name}.png", image(figure, "png")))
             figure.set_layout_engine("none")
-            written.append(_write(folder / f"{picture.name}.svg", image(figure, "svg")))
+            written.append(atomic.write(folder / f"{picture.name}.svg", image(figure, "svg")))
     for path in (*folder.glob("*.png"), *folder.glob("*.svg")):
         if path not in written:
             path.unlink()
@@ -109,13 +109,4 @@ def _readme(docs: Path, answers: Sequence[Answer]) -> Path | None:
     if not path.is_file():
         return None
     text = path.read_text(encoding="utf-8")
-    _write(path, with_findings(text, answers, f"{docs.name}/{PAGE}").encode())
-    return path
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    staged.write_bytes(content)
-    os.replace(staged, path)
-    return path
+    return atomic.write(path, with_findings(text, answers, f"{docs.name}/{PAGE}"))

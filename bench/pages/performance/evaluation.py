@@ -8,7 +8,7 @@ from typing import Any
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from bench.evaluation.responses import Responses, respond
-from bench.forgetting.suite import ForgettingSuite, Seen, build_suite
+from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.models.loading import Base, load_base
 from bench.pages.performance.baseline import evaluation as usual
 from bench.pages.performance.baseline.adapters import lora_config
@@ -56,13 +56,10 @@ class _Sides:
         self._plain = get_peft_model(plain, lora_config(plain, "lora", self._job.rank)).eval()
         set_peft_model_state_dict(self._plain, get_peft_model_state_dict(made.model))
         self._before = signals_of(base, cell).before
-        self._suite: ForgettingSuite = build_suite(
-            parse_forgetting(FORGETTING),
-            DataAccess(None),
-            bench.size.items,
-            Seen(cell.data.facts, cell.calibration),
-        )
-        self._suite.base_scores(base, FORGETTING)
+        forgetting = ForgettingTasks(DataAccess(None), bench.size.items)
+        seen = Seen(cell.data.facts, cell.calibration)
+        self._suite = forgetting.on(base, forgetting.build(parse_forgetting(FORGETTING), seen))
+        self._suite.base_scores(self._suite.tasks[0])  # a cell finds them, too
         self._said: Responses | None = None
         self._scores: list[float] = []
         self._usual_said: list[str] = []
@@ -74,7 +71,7 @@ class _Sides:
         def ask() -> None:
             base, data = self._base, self._cell.data
             self._said = respond(self._model, base.tokenizer, data.facts, data.prompt, self._before)
-            self._scores = self._suite.measure(base, self._model, FORGETTING).tuned_items
+            self._scores = self._suite.measure(self._model)[0].tuned_items
 
         return timed(ask)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from bench import child_environment
 from bench.models.loading import load_base
 from bench.pages.performance.baseline.job import Found
 from bench.pages.performance.entries import Bench, Outcome, Row, share_equal, timed
@@ -72,10 +72,9 @@ def _run(module: str, *arguments: str) -> None:
         RuntimeError: It fails; with the end of what it said.
     """
     command = [sys.executable, "-m", module, *arguments]
-    environment = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    environment = child_environment()
+    environment |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"python -m {module} failed: {done.stderr[-2000:]}")
 

@@ -143,6 +143,7 @@ class _Sides:
             seed=0,
             signals=signals_of(self._base, cell),
             base_name=cell.spec.model,
+            tokenizer=self._base.tokenizer,
         )
 
         def prepare() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from bench.cell.attach import Attached, attach
 from bench.config.options import RunOptions, build_options
 from bench.evaluation.responses import budget_for
-from bench.evaluation.signals import BaseSignals, calibration_facts, calibration_text
+from bench.evaluation.signals import BaseSignals
 from bench.forgetting.suite import Seen, forget_facts
 from bench.inference.decoding import stop_tokens
 from bench.models.gguf import dequantised_folder
-from bench.models.loading import EMBEDDED, Base
+from bench.models.loading import Base
+from bench.models.registry import EMBEDDED
 from bench.pages.performance.baseline.job import Job
 from bench.pages.performance.entries import Bench
 from bench.planning.grid import plan_grid
@@ -23,11 +24,12 @@ from bench.store.cost_cache import CostCache
 from bench.store.store import ResultsStore
 from bench.training.loop import data_order_seed
 from methods.adapters.corda import Corda
+from methods.calibration import calibration_facts
 from methods.recipe import part_name
 from tasks.base import DataAccess
 from tasks.fact import Fact
 from tasks.forgetting.harness import harness_spec
-from tasks.prompt import Prompt, question_text, target_text
+from tasks.prompt import Prompt, fact_text, question_text, target_text
 
 FORGETTING = "elements"
 
@@ -137,7 +139,7 @@ def calibration_texts(cell: PlannedCell) -> list[str]:
     if not isinstance(adapter, Corda):
         return []
     facts = cell.calibration if adapter.mode == "kpm" else cell.data.facts
-    return [calibration_text(fact) for fact in calibration_facts(facts, adapter.samples)]
+    return [fact_text(fact) for fact in calibration_facts(facts, adapter.samples)]
 
 
 def _usual_name(cell: PlannedCell) -> str:

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch.profiler import ProfilerActivity, profile
 
 from bench.config.types import DType
-from bench.models.device import Compute, provenance
+from bench.models.device import Compute
+from bench.models.provenance import provenance
 from bench.pages.performance.entries import Outcome
 from tasks.errors import UsageError
 

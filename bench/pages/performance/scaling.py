@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench import child_environment
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base, load_base
 from bench.pages.performance.cost_curves import Curve, Point, least_seconds
@@ -77,7 +78,9 @@ def memory_note(cost: FactCosts) -> str:
 def _fact_costs(model: str, count: int) -> FactCosts:
     """Measure a number of facts in a process of its own, whose memory is theirs alone."""
     command = [sys.executable, "-m", "bench.pages.performance.scaling_facts", model, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=child_environment(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{count} facts could not be measured: {done.stderr[-2000:]}")
     return FactCosts(**json.loads(done.stdout.splitlines()[-1]))
@@ -171,5 +174,6 @@ def _prepare(base: Base, cell: PlannedCell) -> None:
         seed=0,
         signals=signals_of(base, cell),
         base_name=base.name,
+        tokenizer=base.tokenizer,
     )
     cell.recipe.adapter.prepare(setting)

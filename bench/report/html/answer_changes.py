@@ -1,10 +1,9 @@
-"""Example answers before and after training, by what became of them."""
+"""What became of answers in training: how many were learned, lost, moved, with examples."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class AnswerChange:
-    """What became of some facts: how many, and a few of them."""
+    """The facts whose answers changed in one way: how many, and a few of them."""
 
     name: str
     meaning: str
@@ -39,33 +38,27 @@ class AnswerChange:
     examples: tuple[Example, ...]
 
 
-class FateKind(NamedTuple):
-    """A name for what may become of a fact, and what it means."""
+CHANGES = {
+    "learned": "wrong before, right after",
+    "kept": "right before and after",
+    "lost": "right before, wrong after",
+    "moved": "still wrong, with another answer",
+    "wrong": "still wrong, with the same answer",
+}
+"""By name what each way means in which an answer may change."""
 
-    name: str
-    meaning: str
-
-
-FATES = (
-    FateKind("learned", "wrong before, right after"),
-    FateKind("kept", "right before and after"),
-    FateKind("lost", "right before, wrong after"),
-    FateKind("moved", "still wrong, with another answer"),
-    FateKind("wrong", "still wrong, with the same answer"),
-)
-
-FATED_BY = ("correct_before", "correct_after", "answer_before", "answer_after")
-"""The columns that a fact's fate depends on."""
+CHANGE_COLUMNS = ("correct_before", "correct_after", "answer_before", "answer_after")
+"""The columns that `change_numbers` reads."""
 
 EXAMPLE_COLUMNS = (
-    *FATED_BY,
+    *CHANGE_COLUMNS,
     *("question", "target", "old_answers", "distance_before", "distance_after", "movement"),
 )
-"""The columns that `fates` reads."""
+"""The columns that `answer_changes` reads."""
 
 
-def fate_numbers(rows: Columns) -> NDArray[np.intp]:
-    """Return for each of a cell's facts its place in `FATES`, `[facts]`."""
+def change_numbers(rows: Columns) -> NDArray[np.intp]:
+    """Return for each of a cell's facts the place in `CHANGES` of how it changed, `[facts]`."""
     before, after = (np.array(rows[f"correct_{when}"], dtype=bool) for when in ("before", "after"))
     answers = zip(rows["answer_before"], rows["answer_after"], strict=True)
     same = np.array([one == other for one, other in answers], dtype=bool)
@@ -73,20 +66,20 @@ def fate_numbers(rows: Columns) -> NDArray[np.intp]:
     return np.select(right, [0, 1, 2], np.where(same, 4, 3))
 
 
-def fates(rows: Columns, limit: int = 3) -> list[AnswerChange]:
-    """Divide a cell's facts by what became of their answers, with up to `limit` examples each.
+def answer_changes(rows: Columns, limit: int = 3) -> list[AnswerChange]:
+    """Divide a cell's facts by how their answers changed, with up to `limit` examples each.
 
     Answers that moved are shown from the farthest movement on, the others in the facts' order.
     """
-    numbers = fate_numbers(rows)
+    numbers = change_numbers(rows)
     movement = np.array(rows["movement"], dtype=np.float64)
     found = []
-    for number, kind in enumerate(FATES):
+    for number, (name, meaning) in enumerate(CHANGES.items()):
         places = np.flatnonzero(numbers == number)
-        if kind.name == "moved":
+        if name == "moved":
             places = places[np.argsort(-movement[places], kind="stable")]
         examples = tuple(_example(rows, int(place)) for place in places[:limit])
-        found.append(AnswerChange(kind.name, kind.meaning, len(places), examples))
+        found.append(AnswerChange(name, meaning, len(places), examples))
     return found
 
 

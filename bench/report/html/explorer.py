@@ -9,10 +9,10 @@ from typing import TypedDict
 
 import numpy as np
 
-from bench.report.html.answer_changes import FATED_BY, FATES, fate_numbers
+from bench.redaction import safe_text
+from bench.report.html.answer_changes import CHANGE_COLUMNS, CHANGES, change_numbers
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
-from bench.report.tables.format import printable
 
 MOST_ANSWERS = 20_000
 """So many keep the page below a few MB; which cells are left out is said."""
@@ -42,20 +42,20 @@ class ExplorerSection(TypedDict):
 
 
 class ExplorerCell(TypedDict):
-    """A cell's answers in the order of the section's facts, and what became of each."""
+    """A cell's answers in the order of the section's facts, and how each changed."""
 
     section: int
     method: str
     seed: int
     before: list[str]
     after: list[str]
-    fates: list[int]
+    changes: list[int]
 
 
 class ExplorerData(TypedDict):
     """What the page holds as JSON."""
 
-    fates: list[str]
+    changes: list[str]
     sections: list[ExplorerSection]
     cells: list[ExplorerCell]
 
@@ -85,7 +85,7 @@ def explorer_of(board: Leaderboard) -> Explorer | None:
     cells = _within_room(found)
     numbers = sorted({number for number, _, _ in cells})
     data = ExplorerData(
-        fates=[fate.name for fate in FATES],
+        changes=list(CHANGES),
         sections=[_section(board.sections[number]) for number in numbers],
         cells=[_cell(numbers.index(number), row, cell) for number, row, cell in cells],
     )
@@ -140,14 +140,14 @@ def _section(section: Section) -> ExplorerSection:
 
 
 def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
-    rows = cell.facts.some(FATED_BY)
+    rows = cell.facts.some(CHANGE_COLUMNS)
     return ExplorerCell(
         section=section,
         method=_text(row.label),
         seed=cell.record.spec.seed,
         before=_texts(rows["answer_before"]),
         after=_texts(rows["answer_after"]),
-        fates=fate_numbers(rows).tolist(),
+        changes=change_numbers(rows).tolist(),
     )
 
 
@@ -156,4 +156,5 @@ def _texts(column: Sequence[str]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    safe = safe_text(text)  # before it is cut, or half a token would not be known as one
+    return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}…"

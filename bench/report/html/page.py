@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, fates
+from bench.redaction import safe_text
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, answer_changes
 from bench.report.html.explorer import explorer_of
-from bench.report.leaderboard.board import Leaderboard, Row, Section
+from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, Shown, cost_columns, quality_columns
-from bench.report.tables.format import printable
 from bench.report.tables.limits import (
     PAGE_ROWS,
     drawn_remark,
@@ -44,69 +44,12 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class PageTable:
-    """A sortable table: its columns, and per row the label, the cells and the remarks."""
-
-    caption: str
-    columns: list[Column]
-    rows: Sequence[Row]
-    with_remarks: bool
-
-
-@dataclass(frozen=True)
-class PagePlot:
-    """A plot as the address of an embedded image; `title` says of what."""
-
-    title: str
-    caption: str
-    source: str
-
-
-@dataclass(frozen=True)
-class PageStudy:
-    """A study with its picture embedded."""
-
-    study: Study
-    source: str
-
-
-@dataclass(frozen=True)
-class RowExamples:
-    """Example answers of a row's first cell."""
-
-    label: str
-    cell_id: str
-    seed: int
-    fates: list[AnswerChange]
-
-
-@dataclass(frozen=True)
 class PageLines:
     """A table as text, with what is said about it."""
 
     headers: list[str]
     lines: list[list[str]]
     remark: str
-
-
-@dataclass(frozen=True)
-class PageSection:
-    """What the template shows of a section."""
-
-    section: Section
-    before: str
-    intervals: str
-    compared: str
-    tables: list[PageTable]
-    hidden: str
-    plots: list[PagePlot]
-    drawn: str
-    tuning: PageLines | None
-    removals: list[str]
-    warnings: list[str]
-    failures: list[str]
-    examples: list[RowExamples]
-    without_examples: int
 
 
 def leaderboard_html(
@@ -140,8 +83,8 @@ def leaderboard_html(
             lacking=lacking,
             overall=_overall(board),
             explorer=explorer_of(board),
-            across=[_embedded(plot) for plot in plots if plot.section is None],
-            studies=[PageStudy(study, _address(study.svg)) for study in studies],
+            across=[plot for plot in plots if plot.section is None],
+            studies=studies,
             problems=remarks.problems(board),
             reading=remarks.reading(),
         )
@@ -164,9 +107,19 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         _environment()
         .get_template("page_section.html")
         .render(
-            page=_page_section(section, plots, examples),
+            section=section,
             number=number,
-            bar=interval_bar,
+            tables=[
+                ("Learned and forgotten", quality_columns(section), True),
+                ("Cost", cost_columns(section), False),
+            ],
+            rows=shown_rows(section, PAGE_ROWS),
+            hidden=hidden_remark(section, PAGE_ROWS),
+            plots=plots,
+            drawn=drawn_remark(section) if plots else "",
+            tuning=_tuning(section),
+            removals=removals(section),
+            examples=examples,
             remarks=remarks,
         )
     )
@@ -181,12 +134,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["printable"] = printable
+    environment.filters["printable"] = safe_text
+    environment.filters["source"] = _source
+    environment.filters["bar"] = interval_bar
+    environment.filters["changes"] = lambda cell: answer_changes(cell.facts.some(EXAMPLE_COLUMNS))
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 
 
-def interval_bar(column: Column, shown: Shown) -> Bar | None:
+def interval_bar(shown: Shown, column: Column) -> Bar | None:
     """Return where a cell's interval lies on its column's scale; None where it has neither."""
     if column.scale is None or shown.estimate is None or shown.estimate.interval is None:
         return None
@@ -197,28 +153,6 @@ def interval_bar(column: Column, shown: Shown) -> Bar | None:
         left=share * (interval.low - low),
         width=share * (interval.high - interval.low),
         at=share * (shown.estimate.value - low),
-    )
-
-
-def _page_section(section: Section, plots: Sequence[Plot], examples: int) -> PageSection:
-    rows = shown_rows(section, PAGE_ROWS)
-    learned = PageTable("Learned and forgotten", quality_columns(section), rows, True)
-    cost = PageTable("Cost", cost_columns(section), rows, False)
-    return PageSection(
-        section=section,
-        before=remarks.base_scores(section),
-        intervals=remarks.interval_remark(section),
-        compared=remarks.comparison_remark(section),
-        tables=[learned, cost],
-        hidden=hidden_remark(section, PAGE_ROWS),
-        plots=[_embedded(plot) for plot in plots],
-        drawn=drawn_remark(section) if plots else "",
-        tuning=_tuning(section),
-        removals=removals(section),
-        warnings=remarks.warnings(section),
-        failures=remarks.failures(section),
-        examples=[_examples(row) for row in section.done[:examples]],
-        without_examples=max(0, len(section.done) - examples),
     )
 
 
@@ -235,17 +169,7 @@ def _overall(board: Leaderboard) -> PageLines | None:
     return PageLines(overall_headers(found), overall_lines(found), overall_remark(found))
 
 
-def _embedded(plot: Plot) -> PagePlot:
-    return PagePlot(plot.title, plot.kind.caption, _address(plot.svg))
-
-
-def _address(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
-
-
-def _examples(row: Row) -> RowExamples:
-    cell = row.cells[0]
-    record = cell.record
-    return RowExamples(
-        row.label, record.cell_id, record.spec.seed, fates(cell.facts.some(EXAMPLE_COLUMNS))
-    )
+def _source(image: bytes) -> str:
+    """Return a picture as the address of an image within the page."""
+    kind = "png" if image.startswith(b"\x89PNG") else "svg+xml"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"

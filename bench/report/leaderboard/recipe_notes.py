@@ -1,94 +1,73 @@
-"""What the parts of a recipe chose in a cell, read from its notes: cut, layers, facts.
+"""What the parts of a recipe chose in a cell, read from its notes and put into words.
 
-Installed parts of other packages write notes of their own: what has another form than expected
-here is not told, and never an error.
+Which `Notes` a record holds is told by the names of its notes. What has another form than its class
+expects, or belongs to a part that is not installed here, is not told, and never an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
-from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic import TypeAdapter
 
 from bench.report.leaderboard.board import Row, Section
 from bench.store.records import CellRecord
-from methods.layer_deviation import STABLE_SHARE
+from methods.fact_filter import RemovalNotes
+from methods.notes import Notes, Told, TrainedNotes
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 
-T = TypeVar("T")
+N = TypeVar("N", bound=Notes)
 
 
-def _none_if_unfit(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+def notes_of(record: CellRecord, kind: type[N]) -> N | None:
+    """Return a record's notes of one class, without values of another form than it expects.
+
+    None where the record has none of them, or lacks one that the class cannot do without.
+    """
+    values = {}
+    for name in (each.name for each in fields(kind) if each.name in record.notes):
+        with suppress(Exception):  # also a type of another package that pydantic cannot read
+            values[name] = _form(name).validate_python(record.notes[name])
     try:
-        return handler(value)
-    except ValidationError:
+        return kind(**values) if values else None
+    except TypeError:
         return None
 
 
-Noted = Annotated[T | None, WrapValidator(_none_if_unfit)]
-"""A note of the expected form, else None."""
+def told(record: CellRecord) -> list[Told]:
+    """Return a cell's choices in words: those of its parts, then which layers and facts."""
+    owners = [Notes.owners[name] for name in record.notes if name in _owners()]
+    kinds = [kind for kind in dict.fromkeys(owners) if kind is not TrainedNotes]
+    trained = notes_of(record, TrainedNotes)
+    found = [notes_of(record, kind) for kind in kinds]
+    kept = trained.kept if trained else None
+    choices: list[Told] = []
+    for notes in (*found, trained):
+        with suppress(Exception):  # a report of a thousand cells outlives one odd value in one
+            choices += notes.told(record.spec.facts, kept) if notes else ()
+    return choices
 
 
-class Choices(BaseModel):
-    """The notes of `bench.cell.decisions`, of `freeze` and of the filters on distance.
-
-    Attributes:
-        kept: How many facts were trained.
-        layers: The decoder layers that were trained, from 0; None for all.
-        layer_count: How many the base has.
-        cut, cut_stability: The last frozen layer, and the share of draws that agree on it.
-        layer_deviation, gain: Of latent spaces 0..L, and of layers 1..L.
-        removed_interval: Lowest and highest distance of the facts that a filter removed.
-        overlap_far, overlap_near: Shares of them that dropping as many farthest or nearest
-            facts removes too.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    kept: Noted[int] = None
-    layers: Noted[tuple[int, ...]] = None
-    layer_count: Noted[int] = None
-    cut: Noted[int] = None
-    cut_stability: Noted[float] = None
-    layer_deviation: Noted[tuple[float, ...]] = None
-    layer_deviation_low: Noted[tuple[float, ...]] = None
-    layer_deviation_high: Noted[tuple[float, ...]] = None
-    gain: Noted[tuple[float, ...]] = None
-    gain_low: Noted[tuple[float, ...]] = None
-    gain_high: Noted[tuple[float, ...]] = None
-    removed_interval: Noted[tuple[float, float]] = None
-    overlap_far: Noted[float] = None
-    overlap_near: Noted[float] = None
-
-
-TOLD = frozenset(Choices.model_fields)
-"""The notes that `told` puts into words."""
-
-
-def choices_of(record: CellRecord) -> Choices:
-    """Return what was chosen in a cell."""
-    return Choices.model_validate(record.notes)
+def untold(record: CellRecord) -> dict[str, Any]:
+    """Return the notes that `told` leaves out, as they are stored."""
+    worded = {
+        each.name
+        for kind in dict.fromkeys(_owners().values())
+        for each in fields(kind)
+        if "label" in each.metadata
+    }
+    return {name: value for name, value in record.notes.items() if name not in worded}
 
 
 def chosen_marks(row: Row) -> list[str]:
     """Return a row's choices in a few words each; where seeds differ, as far as they agree."""
-    made = [(choices_of(cell.record), cell.record.spec.facts) for cell in row.cells]
-    found = [[cut_text(one), _layers(one), _kept(one, facts)] for one, facts in made]
-    return [text for texts in zip(*found, strict=True) if (text := _agreed(row, texts))]
-
-
-def told(record: CellRecord) -> list[tuple[str, str]]:
-    """Return a cell's choices as names and values to show below its setting."""
-    made, facts = choices_of(record), record.spec.facts
-    found = (
-        ("trained facts", _kept(made, facts)),
-        ("removed facts", _removed(made, facts)),
-        ("cut", cut_text(made).removeprefix("cut ")),
-        ("trained layers", _layers(made).removeprefix("layers ")),
-    )
-    return [(name, text) for name, text in found if text]
+    found = [{one.label: one.mark for one in told(cell.record) if one.mark} for cell in row.cells]
+    labels = dict.fromkeys(label for marks in found for label in marks)
+    return [_agreed(row, [marks.get(label, "") for marks in found]) for label in labels]
 
 
 def removals(section: Section) -> list[str]:
@@ -96,19 +75,11 @@ def removals(section: Section) -> list[str]:
     lines = []
     for row in section.done:
         record = row.cells[0].record
-        text = _removed(choices_of(record), record.spec.facts)
-        if text:
-            lines.append(f"{row.label}: removed {text}")
+        removed, trained = notes_of(record, RemovalNotes), notes_of(record, TrainedNotes)
+        if removed and trained:
+            choices = removed.told(record.spec.facts, trained.kept)
+            lines += [f"{row.label}: removed {choice.text}" for choice in choices]
     return lines
-
-
-def layer_ranges(layers: Iterable[int]) -> str:
-    """Write layers, given from 0, as people count them: `1-3, 7`."""
-    ordered = enumerate(sorted(set(layers)))
-    groups = [[layer for _, layer in run] for _, run in groupby(ordered, lambda p: p[1] - p[0])]
-    return ", ".join(
-        f"{run[0] + 1}-{run[-1] + 1}" if len(run) > 1 else f"{run[0] + 1}" for run in groups
-    )
 
 
 def _agreed(row: Row, texts: Sequence[str]) -> str:
@@ -120,36 +91,13 @@ def _agreed(row: Row, texts: Sequence[str]) -> str:
     )
 
 
-def cut_text(made: Choices) -> str:
-    """Write a cut with its stability: `cut 20, 83 % stable`; empty where there is none."""
-    if made.cut is None:
-        return ""
-    if made.cut_stability is None:
-        return f"cut {made.cut}"
-    unstable = " unstable:" if made.cut_stability < STABLE_SHARE else ""
-    return f"cut{unstable} {made.cut}, {100 * made.cut_stability:.0f} % stable"
+@cache
+def _form(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(Notes.owners[name])[name])
 
 
-def _layers(made: Choices) -> str:
-    if made.layers is None:
-        return ""
-    of = f" of {made.layer_count}" if made.layer_count else ""
-    some = "layer" if len(made.layers) == 1 else "layers"
-    return f"{some} {layer_ranges(made.layers)}{of}"
-
-
-def _kept(made: Choices, facts: int) -> str:
-    return f"keeps {made.kept} of {facts}" if made.kept not in (None, facts) else ""
-
-
-def _removed(made: Choices, facts: int) -> str:
-    if made.removed_interval is None or made.kept is None:
-        return ""
-    low, high = made.removed_interval
-    removed = facts - made.kept
-    overlaps = [
-        f"{100 * share:.0f} % of them among the {removed} {side}"
-        for side, share in (("farthest", made.overlap_far), ("nearest", made.overlap_near))
-        if share is not None
-    ]
-    return ", ".join([f"{removed} facts at distances {low:.2f} to {high:.2f}", *overlaps])
+def _owners() -> dict[str, type[Notes]]:
+    """Return all classes of notes, those of every installed part too."""
+    for registry in (ADAPTERS, PLACEMENTS, STRATEGIES):
+        registry.names()
+    return Notes.owners

@@ -17,29 +17,35 @@ class Study:
 
     Attributes:
         title: The heading of its `.md`.
-        picture: Address of its `.svg`, relative to the results folder.
-        svg: The picture itself.
+        picture: Address of its picture, relative to the results folder: SVG, or PNG without.
+        image: The picture itself.
         files: Addresses of its table, for people and for programs, by what they hold.
     """
 
     title: str
     picture: str
-    svg: bytes
+    image: bytes
     files: dict[str, str]
 
 
 def found_studies(folder: Path) -> tuple[Study, ...]:
     """Return the studies below a results folder that have both a table and a picture, by name."""
     tables = sorted((folder / STUDIES_FOLDER).glob("*.md"))
-    return tuple(_study(path) for path in tables if path.with_suffix(".svg").is_file())
+    return tuple(_study(path, picture) for path in tables if (picture := _picture(path)))
 
 
-def _study(path: Path) -> Study:
+def _picture(path: Path) -> Path | None:
+    # Committed studies have their PNG alone.
+    both = (path.with_suffix(suffix) for suffix in (".svg", ".png"))
+    return next((picture for picture in both if picture.is_file()), None)
+
+
+def _study(path: Path, picture: Path) -> Study:
     forms = {"table": ".md", "numbers": ".csv"}
     return Study(
         title=_title(path),
-        picture=_address(path.with_suffix(".svg")),
-        svg=path.with_suffix(".svg").read_bytes(),
+        picture=_address(picture),
+        image=picture.read_bytes(),
         files={
             name: _address(path.with_suffix(suffix))
             for name, suffix in forms.items()

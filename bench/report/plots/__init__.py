@@ -1,74 +1,38 @@
-"""The plots of the report, each kind in a file of its own.
+"""The plots of the report, each kind in a file of its own, found by its decorator.
 
-A plot of a section is a file with `CAPTION` and `draw(section, styles)`, and a line in `PLOTS`.
-A plot across sections has `draw(board, drawing)`, which gives any number of figures with their
-titles, those that `drawing` includes, and a line in `BOARD_PLOTS`.
+`@plot(name, caption)` marks the function that draws it, see `_kinds`. Modules that start with `_`
+hold what plots share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Leaderboard, Section
-from bench.report.plots import (
-    accuracy_bins,
-    before_after,
-    costs,
-    deviation,
-    layers,
-    models,
-    pareto,
-    tuning,
-)
-from bench.report.plots import accuracy_quantiles as accuracy
-from bench.report.plots import learning_curves as curves
-from bench.report.plots import learning_curves_by_distance as bucket_curves
+from bench.report.plots._kinds import KINDS, PlotKind
 from bench.report.plots._style import Styles, image, method_styles, settings
 from bench.report.tables.limits import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        import_module(f"{__name__}.{_module.name}")
 
-@dataclass(frozen=True, slots=True)
-class PlotKind:
-    """A plot that every section has, unless `draw` finds nothing to show and returns None."""
-
-    name: str
-    caption: str
-    draw: Callable[[Section, Styles], Figure | None]
-
-
-@dataclass(frozen=True, slots=True)
-class BoardPlotKind:
-    """Plots that compare sections: figures with titles, none where there is nothing to compare."""
-
-    name: str
-    caption: str
-    draw: Callable[[Leaderboard, Drawing], Iterator[tuple[str, Figure]]]
-
-
-PLOTS = (
-    PlotKind("pareto", pareto.CAPTION, pareto.draw),
-    PlotKind("tuning", tuning.CAPTION, tuning.draw),
-    PlotKind("costs", costs.CAPTION, costs.draw),
-    PlotKind("learning-curves", curves.CAPTION, curves.draw),
-    PlotKind("distance-buckets", accuracy.CAPTION, accuracy.draw),
-    PlotKind("distance-bins", accuracy_bins.CAPTION, accuracy_bins.draw),
-    PlotKind("bucket-curves", bucket_curves.CAPTION, bucket_curves.draw),
-    PlotKind("deviation", deviation.CAPTION, deviation.draw),
-    PlotKind("before-after", before_after.CAPTION, before_after.draw),
-    PlotKind("layers", layers.CAPTION, layers.draw),
-)
-BOARD_PLOTS = (BoardPlotKind("models", models.CAPTION, models.draw),)
+_ORDERED = sorted(KINDS.values(), key=lambda kind: (kind.order, kind.name))
+PLOTS = tuple(kind for kind in _ORDERED if not kind.across)
+BOARD_PLOTS = tuple(kind for kind in _ORDERED if kind.across)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
     """A plot in both forms; `section` is None for one that compares sections."""
 
-    kind: PlotKind | BoardPlotKind
+    kind: PlotKind
     title: str
     section: Section | None
     png: bytes
@@ -109,9 +73,7 @@ def _of_section(section: Section, styles: Styles) -> Iterator[Plot]:
             yield _plot(kind, section.title, section, figure)
 
 
-def _plot(
-    kind: PlotKind | BoardPlotKind, title: str, section: Section | None, figure: Figure
-) -> Plot:
+def _plot(kind: PlotKind, title: str, section: Section | None, figure: Figure) -> Plot:
     png = image(figure, "png")
     figure.set_layout_engine("none")  # Laid out: doing it again for the other form takes as long.
     return Plot(kind, title, section, png, image(figure, "svg"))

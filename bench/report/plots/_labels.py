@@ -11,6 +11,10 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.redaction import safe_text
+from bench.report.plots._style import Styles, error
+from bench.report.statistics.intervals import Estimate
+
 _ANGLES = (30, 150, 330, 210, 90, 270, 0, 180)
 _RADII = (9, 16, 26, 38, 52, 68, 86, 106)
 _POINT = 5.0
@@ -25,6 +29,44 @@ class Named:
     y: float
     name: str
     color: str
+
+
+def mark_method(
+    axes: Axes,
+    label: str,
+    styles: Styles,
+    across: float,
+    learned: Estimate,
+    *,
+    bars: Sequence[float] = (),
+    hollow: bool = False,
+) -> Named:
+    """Draw a method's point with its bars; return it for `label_points`.
+
+    Args:
+        axes: The panel.
+        label: Of the method's row.
+        styles: Of all methods.
+        across: Where it lies from left to right.
+        learned: A share, drawn upwards in percent.
+        bars: Lengths of the bar to the left and to the right.
+        hollow: Whether its mark is empty.
+    """
+    style = styles[label]
+    axes.errorbar(
+        across,
+        100 * learned.value,
+        xerr=[[bar] for bar in bars] or None,
+        yerr=[[100 * end] for end in error(learned.value, learned.interval)],
+        color=style.color,
+        marker=style.marker,
+        markerfacecolor="white" if hollow else style.color,
+        markersize=6,
+        elinewidth=0.8,
+        alpha=0.9,
+        zorder=3,
+    )
+    return Named(across, 100 * learned.value, safe_text(label), style.color)
 
 
 class _Box(NamedTuple):

@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.statistics.intervals import Estimate, Interval
-from bench.report.tables.format import printable
 
 # Okabe and Ito's palette, its yellow left out as too light on white, then muted tones of Tol's:
 # told apart with the common colour deficiencies. Markers and dashes say the same without colour.
@@ -134,7 +134,7 @@ def titled_figure(
     figure = Figure(figsize=(width, 0.9 + panel.height * rows), layout="constrained")
     lines = [
         line
-        for text in (heading, printable(where), note)
+        for text in (heading, safe_text(where), note)
         for line in textwrap.wrap(text, int(width * _LETTERS_PER_INCH))
     ]
     figure.suptitle("\n".join(lines), fontsize=10, x=0.01, ha="left")
@@ -144,7 +144,7 @@ def titled_figure(
 def shared_legend(figure: Figure, labels: Sequence[str], styles: Styles) -> None:
     """Put one legend below all panels, where it covers no data."""
     handles = [
-        Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=printable(label))
+        Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=safe_text(label))
         for label, s in ((label, styles[label]) for label in labels)
     ]
     wide = max(len(str(handle.get_label())) for handle in handles) > 24
@@ -157,7 +157,7 @@ def shared_legend(figure: Figure, labels: Sequence[str], styles: Styles) -> None
 def wrapped(label: str, letters: int) -> str:
     """Return a method's label on lines of at most so many letters, broken before its parts."""
     lines = [""]
-    for number, part in enumerate(printable(label).split("+")):
+    for number, part in enumerate(safe_text(label).split("+")):
         piece = part if number == 0 else f"+{part}"
         if lines[-1] and len(lines[-1]) + len(piece) > letters:
             lines.append("")

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import ACCURACY, fixed_bins
 from bench.report.plots._bucket_panel import method_panel
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import WIDE, Styles, new_figure, shared_legend
 from bench.report.plots.accuracy_quantiles import NOTE
 
-CAPTION = "Accuracy after training by target distance, in bins of 0.1."
 
-
+@plot("distance-bins", "Accuracy after training by target distance, in bins of 0.1.", order=60)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw all facts above unknown facts, each as wide as ten bins need."""
     if not section.done:

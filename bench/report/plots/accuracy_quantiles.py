@@ -7,12 +7,17 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import ACCURACY, quantile_buckets
 from bench.report.plots._bucket_panel import method_panel
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles, new_figure, shared_legend
 
-CAPTION = "Accuracy after training by how far the base's answer was from the target."
 NOTE = "Bars: 95 % Wilson intervals over the facts of a bucket; seeds averaged"
 
 
+@plot(
+    "distance-buckets",
+    "Accuracy after training by how far the base's answer was from the target.",
+    order=50,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw all facts and unknown facts beside each other; None where no cell is done."""
     if not section.done:

@@ -11,17 +11,22 @@ from matplotlib.lines import Line2D
 
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.distance_buckets import AWAY, chosen_facts, grown
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import SMALL, MethodStyle, Styles, new_figure, wrapped
 from bench.report.statistics.intervals import wilson
 
-CAPTION = "Each fact's distance to its target before and after training."
 _COLUMNS = 4
 _TITLE_LETTERS = 30
 _KNOWN = "0.45"
+_NOTE = (
+    f"Above the diagonal by more than {AWAY:g}: moved away from the target; how many is in "
+    "the titles, with 95 % Wilson intervals. First seed of each method"
+)
 _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
 
 
+@plot("before-after", "Each fact's distance to its target before and after training.", order=90)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a small panel per method, all to one scale; None where no cell is done."""
     if not section.done:
@@ -29,7 +34,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     rows = math.ceil(len(section.done) / _COLUMNS)
     columns = math.ceil(len(section.done) / rows)
     figure = new_figure(
-        columns, section, "Distance to the target before and after training", _note(), rows, SMALL
+        columns, section, "Distance to the target before and after training", _NOTE, rows, SMALL
     )
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     pixels = len(section.done) * section.facts > _VECTORS_AT_MOST
@@ -48,13 +53,6 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     return figure
 
 
-def _note() -> str:
-    return (
-        f"Above the diagonal by more than {AWAY:g}: moved away from the target; how many is in "
-        "the titles, with 95 % Wilson intervals. First seed of each method"
-    )
-
-
 def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> None:
     facts = chosen_facts(row.cells[0], unknown_only=False)
     known = facts["correct_before"].to_numpy(dtype=bool)
@@ -62,14 +60,11 @@ def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> Non
     for chosen, color, marker in ((~known, style.color, "o"), (known, _KNOWN, "s")):
         _points(axes, facts[chosen], color, marker, rasterized=rasterized)
     away, count = int((grown(facts) > AWAY).sum()), len(facts)
-    share = _share(away, count) if count else "no facts"
+    share = "no facts"
+    if count:
+        low, high = 100 * wilson(away, count).low, 100 * wilson(away, count).high
+        share = f"{away} of {count} away, {100 * away / count:.0f} % [{low:.0f}, {high:.0f}]"
     axes.set_title(f"{wrapped(row.label, _TITLE_LETTERS)}\n{share}", loc="left", fontsize=8)
-
-
-def _share(away: int, count: int) -> str:
-    interval = wilson(away, count)
-    percent = f"{100 * away / count:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
-    return f"{away} of {count} away, {percent}"
 
 
 def _points(axes: Axes, facts: pd.DataFrame, color: str, marker: str, *, rasterized: bool) -> None:

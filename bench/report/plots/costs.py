@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bench.report.leaderboard.board import Row, Section
-from bench.report.plots._labels import Named, label_points
-from bench.report.plots._style import Styles, error, new_figure
+from bench.report.plots._kinds import plot
+from bench.report.plots._labels import Named, label_points, mark_method
+from bench.report.plots._style import Styles, new_figure
 from bench.report.tables import format as wording
-from bench.report.tables.format import printable
 from bench.store.records import PhaseName
 
-CAPTION = "What each method cost against what it learned; up and left is better."
 _NOTE = "Bars: 95 % intervals. Times: as if nothing had been cached, on the machine of the run"
 _DECADE = 10
 _TICKS = 4
@@ -51,6 +50,7 @@ COSTS = (
 )
 
 
+@plot("costs", "What each method cost against what it learned; up and left is better.", order=30)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel per cost that was recorded; None where none was."""
     rows = [row for row in section.done if row.metrics["reliability"] is not None]
@@ -64,25 +64,21 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     panels = list(zip(grid.ravel(), recorded, strict=False))
     for axes in grid.ravel()[len(recorded) :]:
         axes.remove()
-    for axes, cost in panels:
-        _panel(axes, cost, rows, styles)
+    named = [(axes, _panel(axes, cost, rows, styles)) for axes, cost in panels]
     for axes in grid[:, 0]:
         axes.set_ylabel("reliability, % of facts (more is better)")
-    label_points(
-        [(axes, [_named(cost, row, styles) for row in _with(cost, rows)]) for axes, cost in panels]
-    )
+    label_points(named)
     return figure
 
 
-def _with(cost: CostAxis, rows: list[Row]) -> list[Row]:
-    return [row for row in rows if cost.value(row)]
-
-
-def _panel(axes: Axes, cost: CostAxis, rows: list[Row], styles: Styles) -> None:
-    shown = _with(cost, rows)
-    for row in shown:
-        _mark(axes, row, cost.value(row) or 0.0, styles)
-    values = [cost.value(row) or 0.0 for row in shown]
+def _panel(axes: Axes, cost: CostAxis, rows: list[Row], styles: Styles) -> list[Named]:
+    shown = [(row, value) for row in rows if (value := cost.value(row))]
+    named = [
+        mark_method(axes, row.label, styles, value, learned)
+        for row, value in shown
+        if (learned := row.metrics["reliability"])
+    ]
+    values = [value for _, value in shown]
     if max(values) > _DECADE * min(values):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -94,31 +90,4 @@ def _panel(axes: Axes, cost: CostAxis, rows: list[Row], styles: Styles) -> None:
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel(f"{cost.label} (less is better)")
     axes.xaxis.set_major_formatter(lambda value, _: cost.write(value))
-
-
-def _mark(axes: Axes, row: Row, across: float, styles: Styles) -> None:
-    style, learned = styles[row.label], row.metrics["reliability"]
-    assert learned is not None
-    below, above = error(learned.value, learned.interval)
-    axes.errorbar(
-        across,
-        100 * learned.value,
-        yerr=[[100 * below], [100 * above]],
-        color=style.color,
-        marker=style.marker,
-        markersize=6,
-        elinewidth=0.8,
-        alpha=0.9,
-        zorder=3,
-    )
-
-
-def _named(cost: CostAxis, row: Row, styles: Styles) -> Named:
-    learned = row.metrics["reliability"]
-    assert learned is not None
-    return Named(
-        x=cost.value(row) or 0.0,
-        y=100 * learned.value,
-        name=printable(row.label),
-        color=styles[row.label].color,
-    )
+    return named

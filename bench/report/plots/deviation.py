@@ -7,15 +7,20 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import AWAY, DEVIATION, MOVED_AWAY, quantile_buckets
 from bench.report.plots._bucket_panel import method_panel
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles, new_figure, shared_legend
 
-CAPTION = "Share of facts that moved away from their targets, and mean deviation, by distance."
 _NOTE = (
     f"Moved away: the distance grew by more than {AWAY:g}. Bars: 95 % intervals over the facts "
     "of a bucket, Wilson's for shares"
 )
 
 
+@plot(
+    "deviation",
+    "Share of facts that moved away from their targets, and mean deviation, by distance.",
+    order=80,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw shares above means, all facts beside unknown facts; None where no cell is done."""
     if not section.done:

@@ -10,14 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Section
-from bench.report.leaderboard.recipe_notes import Choices, choices_of, cut_text
+from bench.report.leaderboard.recipe_notes import notes_of
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, new_figure, style_of
-from bench.report.tables.format import printable
+from methods.layer_deviation import CutNotes
 from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 
-CAPTION = "How far each latent space of the base is from the answers, and where layers were cut."
 _NOTE = (
     "Bands: 95 % bootstrap intervals over facts; stable: the share of these draws that cut at the "
     "same layer. Layers up to the cut are frozen"
@@ -39,16 +40,21 @@ class Shared:
 
     names: tuple[str, ...]
     gain: str
-    choices: Choices
+    choices: CutNotes
 
     @property
     def label(self) -> str:
         """The rows' names, the first few of many."""
         shown = ", ".join(self.names[:_NAMES_AT_MOST])
         more = len(self.names) - _NAMES_AT_MOST
-        return printable(shown + (f" and {more} more" if more > 0 else ""))
+        return safe_text(shown + (f" and {more} more" if more > 0 else ""))
 
 
+@plot(
+    "layers",
+    "How far each latent space of the base is from the answers, and where layers were cut.",
+    order=100,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the deviations, then a panel per gain; None where no row was cut by deviation."""
     by_gain = shared_cuts(section)
@@ -72,8 +78,8 @@ def shared_cuts(section: Section) -> list[Shared]:
     """Return the distinct curves and cuts of a section's rows, each with the rows it is of."""
     found: dict[object, Shared] = {}
     for row in section.done:
-        made = choices_of(row.cells[0].record)
-        if made.layer_deviation and made.gain:
+        made = notes_of(row.cells[0].record, CutNotes)
+        if made and made.layer_deviation and made.gain:
             key = (made.layer_deviation, made.gain)
             names = (*(found[key].names if key in found else ()), row.label)
             found[key] = Shared(names, _gain_name(row.spec.recipe), made)
@@ -116,7 +122,7 @@ def _gain_panel(axes: Axes, shared: Shared, color: str) -> None:
     _cut_line(axes, shared, color)
     left_out = f"layer {len(gain)} is never frozen; its gain is {gain[-1]:.2g}"
     axes.set(xlabel=f"layer k ({left_out})", ylabel=_GAINS.get(shared.gain, "gain of layer k"))
-    axes.set_title(f"{shared.label}\n{cut_text(made)}", loc="left")
+    axes.set_title(f"{shared.label}\n{made.text}", loc="left")
 
 
 def _curve(
@@ -143,5 +149,5 @@ def _cut_line(axes: Axes, shared: Shared, color: str, index: int = 0, count: int
         color=color,
         linewidth=1.4,
         linestyle=(_DASH * index, (_DASH, _DASH * max(count - 1, 1))),
-        label=f"{shared.label}: {cut_text(shared.choices)}",
+        label=f"{shared.label}: {shared.choices.text}",
     )

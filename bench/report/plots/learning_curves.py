@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.leaderboard.board import Cell, Row, Section
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles, beside, ends, new_figure, shared_legend
 from bench.report.statistics.intervals import (
     NON_NEGATIVE,
@@ -21,12 +22,12 @@ from bench.report.statistics.intervals import (
 )
 from bench.store.records import Epoch
 
-CAPTION = "How fast each method learns the trained facts, teacher-forced."
 _BANDS_AT_MOST = 4
 
 Value = Callable[[Epoch], float | None]
 
 
+@plot("learning-curves", "How fast each method learns the trained facts, teacher-forced.", order=40)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw accuracy and loss per epoch; None where no cell recorded a curve."""
     rows = [row for row in section.done if any(cell.record.curve for cell in row.cells)]

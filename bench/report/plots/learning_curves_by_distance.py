@@ -17,6 +17,7 @@ from bench.report.leaderboard.distance_buckets import (
     quantile_buckets,
 )
 from bench.report.plots._bucket_panel import empty, population, section_buckets
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     MethodStyle,
     PanelSize,
@@ -28,7 +29,6 @@ from bench.report.plots._style import (
 )
 from bench.report.statistics.intervals import SHARE, Estimate, Floats, estimate
 
-CAPTION = "How fast facts are learned by how far the base's answer was, teacher-forced."
 _NOTE = (
     "Token accuracy on the trained facts of a bucket; lines: means over seeds, bars behind "
     "them: 95 % intervals at the last epoch. n counts the bucket's facts, also those left out by "
@@ -37,6 +37,11 @@ _NOTE = (
 _PANEL = PanelSize(2.3, 2.6)
 
 
+@plot(
+    "bucket-curves",
+    "How fast facts are learned by how far the base's answer was, teacher-forced.",
+    order=70,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw all facts above unknown facts, a column per bucket; None where no curve was kept."""
     rows = [row for row in section.done if any(cell.record.curve for cell in row.cells)]

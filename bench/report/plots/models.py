@@ -27,6 +27,7 @@ from bench.report.leaderboard.distance_buckets import (
 )
 from bench.report.leaderboard.labels import setting_labels
 from bench.report.plots._bucket_panel import Line, draw_lines, empty, population
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     MethodStyle,
     PanelSize,
@@ -38,7 +39,6 @@ from bench.report.plots._style import (
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables.limits import Drawing
 
-CAPTION = "Accuracy by target distance of one method on several models."
 _NOTE = (
     "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95 % Wilson intervals "
     "over the facts of a bucket; seeds averaged"
@@ -58,6 +58,7 @@ class Models:
     rows: dict[str, Row]
 
 
+@plot("models", "Accuracy by target distance of one method on several models.", across=True)
 def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
     """Draw a figure per method and task that at least two models have, with its title.
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
-from bench.report.plots._labels import Named, label_points
+from bench.report.plots._kinds import plot
+from bench.report.plots._labels import Named, label_points, mark_method
 from bench.report.plots._style import Styles, ends, error, new_figure
 from bench.report.statistics.intervals import Estimate
-from bench.report.tables.format import printable
 
 _ROOM = 0.12
 _BELOW_ZERO = 4.0
-
-CAPTION = "What was learned against what was forgotten; up and left is better."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class Point:
     lost: Estimate
 
 
+@plot("pareto", "What was learned against what was forgotten; up and left is better.", order=10)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the front per forgetting task; None where nothing was measured."""
     panels = {task: _points(section, task) for task in section.forgetting_tasks}
@@ -39,15 +39,12 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     figure = new_figure(len(panels), section, "Learned against forgotten", note)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     grid[0].set_ylim(*_learned_range([point for points in panels.values() for point in points]))
-    for axes, (task, points) in zip(grid, panels.items(), strict=True):
-        _panel(axes, task, points, styles)
+    named = [
+        (axes, _panel(axes, task, points, styles))
+        for axes, (task, points) in zip(grid, panels.items(), strict=True)
+    ]
     grid[0].set_ylabel("reliability, % of facts (more is better)")
-    label_points(
-        [
-            (axes, [_named(task, point, styles) for point in points])
-            for axes, (task, points) in zip(grid, panels.items(), strict=True)
-        ]
-    )
+    label_points(named)
     return figure
 
 
@@ -85,20 +82,32 @@ def _learned_range(points: Sequence[Point]) -> tuple[float, float]:
     return max(low - room, -_BELOW_ZERO), high + room
 
 
-def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> None:
-    for point in points:
-        _mark(axes, point, _scale(task), styles, hollow=dominated(point, points))
+def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[Named]:
+    scale = 1.0 if task == DRIFT else 100.0
+    named = [
+        mark_method(
+            axes,
+            point.row.label,
+            styles,
+            scale * point.lost.value,
+            point.learned,
+            bars=[scale * end for end in error(point.lost.value, point.lost.interval)],
+            hollow=dominated(point, points),
+        )
+        for point in points
+    ]
     axes.margins(x=0.2)
     unit = "nats per token" if task == DRIFT else "percentage points lost"
-    axes.set_xlabel(f"{printable(task)}: {unit} (less is better)")
+    axes.set_xlabel(f"{safe_text(task)}: {unit} (less is better)")
     if task == DRIFT:
         axes.set_xlim(left=0)
         axes.set_title("drift from the base", loc="left")
     else:
         axes.axvline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
         base = 100 * next(p.row.forgetting[task].base for p in points)
-        axes.set_title(f"{printable(task)}, base {base:.0f} %", loc="left")
-    _front_line(axes, front(points), _scale(task))
+        axes.set_title(f"{safe_text(task)}, base {base:.0f} %", loc="left")
+    _front_line(axes, front(points), scale)
+    return named
 
 
 def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
@@ -115,36 +124,3 @@ def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
         linewidth=1,
         zorder=1,
     )
-
-
-def _mark(axes: Axes, point: Point, scale: float, styles: Styles, *, hollow: bool) -> None:
-    style = styles[point.row.label]
-    across = error(point.lost.value, point.lost.interval)
-    up = error(point.learned.value, point.learned.interval)
-    axes.errorbar(
-        scale * point.lost.value,
-        100 * point.learned.value,
-        xerr=[[scale * end] for end in across],
-        yerr=[[100 * end] for end in up],
-        color=style.color,
-        marker=style.marker,
-        markerfacecolor="white" if hollow else style.color,
-        markersize=6,
-        elinewidth=0.8,
-        alpha=0.9,
-        zorder=3,
-    )
-
-
-def _named(task: str, point: Point, styles: Styles) -> Named:
-    label = point.row.label
-    return Named(
-        x=_scale(task) * point.lost.value,
-        y=100 * point.learned.value,
-        name=printable(label),
-        color=styles[label].color,
-    )
-
-
-def _scale(task: str) -> float:
-    return 1.0 if task == DRIFT else 100.0

@@ -16,7 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.planning.tuning import RUN_PARAMETERS, number, shown_name, value
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
+from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     SQUARE,
     MethodStyle,
@@ -26,10 +28,8 @@ from bench.report.plots._style import (
     titled_figure,
 )
 from bench.report.statistics.intervals import Estimate
-from bench.report.tables.format import printable
 from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
 
-CAPTION = "What each candidate learned and forgot on the tuning facts; the ring is the chosen one."
 _HEADING = "Tuning: candidates on the tuning facts"
 _BARS = "Bars: 95 % intervals over facts"
 _NO_BARS = "Intervals are in the table Tuning"
@@ -65,6 +65,11 @@ class Panel:
         return forgotten.lost if forgotten else None
 
 
+@plot(
+    "tuning",
+    "What each candidate learned and forgot on the tuning facts; the ring is the chosen one.",
+    order=20,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the curves of a section; None where nothing was tuned, or nothing ended well."""
     rows = [row for row in tuned_rows(section.rows) if tuning_of(row).best is not None]
@@ -126,7 +131,7 @@ def _where(section: Section, rows: Sequence[Row]) -> str:
 def _title(section: Section, task: str) -> str:
     if not task:
         return f"{score_measure(section)}, % (more is better)"
-    unit = "drift, nats" if task == DRIFT else f"forgets {printable(task)}, points"
+    unit = "drift, nats" if task == DRIFT else f"forgets {safe_text(task)}, points"
     return f"{unit} (less is better)"
 
 
@@ -136,7 +141,7 @@ def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], styles: Styles) -> Non
     for index, row in enumerate(shown):
         dodge = (index - (len(shown) - 1) / 2) * step
         _line(axes, panel, row, dodge, styles[row.label], bars=len(rows) <= MOST_WITH_BARS)
-    axes.set_xticks(list(panel.places.values()), [printable(text) for text in panel.places])
+    axes.set_xticks(list(panel.places.values()), [safe_text(text) for text in panel.places])
     axes.set_xlabel(shown_name(panel.name))
     axes.margins(x=0.1)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 
+from bench.progress.base import duration as duration  # a run and its tables write times alike
+from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate
 from bench.report.statistics.ranking import RankInterval
 
 MISSING = "-"
 """Shown where there is no value: an empty denominator is never 0 or 1."""
 
-_JOINERS = "\u200c\u200d"  # Written in Persian and Indic words and in emoji; harmless.
 _SIGNED_ZERO = re.compile(r"^[+-]0$")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 
@@ -86,20 +86,6 @@ def memory(value: float | None) -> str:
     return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
-def duration(seconds: float | None) -> str:
-    """Write seconds: `0.4 s`, `48 s`, `3 min 5 s`, `2 h 10 min`."""
-    if seconds is None:
-        return MISSING
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
     power = 0
     while abs(value) >= base - 0.5 and power < len(units) - 1:
@@ -108,21 +94,7 @@ def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
     return f"{value:.{0 if whole else 1}f}{units[power]}"
 
 
-def printable(text: str) -> str:
-    """Escape what could steer a terminal or reorder text: control and format characters."""
-    if text.isprintable():  # Nothing of the kind is in it, as in nearly every text.
-        return text
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    steers = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-    if not steers or character in _JOINERS:
-        return character
-    return character.encode("unicode_escape").decode("ascii")
-
-
 def markdown(text: str) -> str:
     """Escape a text for one line or one table cell of GitHub's Markdown."""
-    flat = " ".join(printable(part) for part in text.split())
+    flat = safe_text(" ".join(text.split()))
     return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.tables import remarks
 from bench.report.tables.columns import cost_columns, quality_columns
-from bench.report.tables.format import printable
 
 _SPECIAL = str.maketrans(
     {
@@ -51,7 +51,7 @@ def leaderboard_tex(board: Leaderboard, ready: Mapping[str, str] = MappingProxyT
 
 def latex(text: str) -> str:
     """Escape a text for LaTeX; what steers terminals or reorders text is made visible."""
-    return printable(" ".join(text.split())).translate(_SPECIAL)
+    return safe_text(" ".join(text.split())).translate(_SPECIAL)
 
 
 def _shown(text: str) -> str:

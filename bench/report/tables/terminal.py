@@ -12,11 +12,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import Leaderboard, Row, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, brief_columns
-from bench.report.tables.format import printable
 from bench.report.tables.limits import TERMINAL_ROWS, TERMINAL_SECTIONS, hidden_remark, shown_rows
 from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
 
@@ -64,7 +64,7 @@ def render(parts: Sequence[RenderableType], *, width: int, color: bool) -> str:
 
 def _section(section: Section, width: int) -> list[RenderableType]:
     heading = f"{section.title}, {section.facts} facts"
-    parts: list[RenderableType] = [Text(printable(heading), style="bold")]
+    parts: list[RenderableType] = [Text(safe_text(heading), style="bold")]
     shown = replace(section, rows=shown_rows(section, TERMINAL_ROWS))
     for columns in _stacked(shown, brief_columns(shown), width):
         parts += [_table(shown.rows, columns), ""]
@@ -86,15 +86,15 @@ def _overall(board: Leaderboard) -> list[RenderableType]:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
     for header in overall_headers(found)[1:]:
-        table.add_column(Text(printable(header)), justify="right")
+        table.add_column(Text(safe_text(header)), justify="right")
     for line in overall_lines(found):
-        table.add_row(*(Text(printable(text)) for text in line))
+        table.add_row(*(Text(safe_text(text)) for text in line))
     heading = Text("over all tasks and models", style="bold")
     return [heading, table, "", _line(overall_remark(found), "dim"), ""]
 
 
 def _line(text: str, style: str) -> Text:
-    return Text(printable(text), style=style)
+    return Text(safe_text(text), style=style)
 
 
 def _stacked(section: Section, columns: list[Column], width: int) -> list[list[Column]]:
@@ -117,12 +117,12 @@ def _stacked(section: Section, columns: list[Column], width: int) -> list[list[C
 
 def _header(column: Column) -> str:
     """Break a header after its first word, so that columns are as narrow as their numbers."""
-    return printable(column.title).replace(" ", "\n", 1)
+    return safe_text(column.title).replace(" ", "\n", 1)
 
 
 def _label(row: Row) -> str:
     """Return the row's name, a long recipe broken before each part."""
-    label = printable(row.label)
+    label = safe_text(row.label)
     return label.replace("+", "\n+") if cell_len(label) > _METHOD_WIDTH else label
 
 

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
 from bench.report.plots._style import Dashes, ends, error, new_figure, settings, style_of
 from bench.report.statistics.intervals import Estimate
-from bench.report.tables.format import printable
 from bench.studies.calibration.rows import Calibrated
-from bench.studies.options import REFERENCE
+from bench.studies.calibration.study import REFERENCE
 
 _DASHES: dict[str, Dashes] = {"kpm": "-", "ipm": "--"}
 _APART = 1.04
@@ -107,7 +107,7 @@ def _name_forgetting(axes: Axes, task: str) -> None:
         axes.set_ylabel("mean KL, nats per token (less is better)")
         axes.set_ylim(bottom=0)
     else:
-        axes.set_title(f"forgot: {printable(task)}", loc="left")
+        axes.set_title(f"forgot: {safe_text(task)}", loc="left")
         axes.set_ylabel("percentage points lost (less is better)")
 
 
@@ -132,7 +132,7 @@ def _handles(rows: Sequence[Calibrated]) -> list[Line2D]:
                 marker=style.marker,
                 markerfacecolor=style.color if mode == "kpm" else "white",
                 linestyle=_DASHES[mode],
-                label=f"{mode} on {printable(source)}",
+                label=f"{mode} on {safe_text(source)}",
             )
         )
     return handles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.report.leaderboard.board import Row, Section
-from bench.studies.options import CalibrationOptions
+from bench.studies.calibration.study import CalibrationOptions
 from methods.adapters.corda import Corda
 from methods.recipe import parse_recipe
 

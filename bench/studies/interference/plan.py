@@ -19,7 +19,7 @@ from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
 from bench.store.records import CellSpec, Model
 from bench.store.store import ResultsStore
-from bench.studies.interference.options import InterferenceOptions
+from bench.studies.interference.study import InterferenceOptions
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
 

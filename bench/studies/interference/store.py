@@ -5,7 +5,7 @@ One row per measured fact; the record of the training is in the file's own metad
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from bench.store import atomic
 from bench.store.records import Model, Status
 from bench.studies.interference.plan import TrainingSpec
-from tasks.errors import UsageError
 
 _RECORD = b"training"
 _SCHEMA = pa.schema(
@@ -98,16 +98,7 @@ class TrainingStore:
         Raises:
             UsageError: It cannot be written; one line says why.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".probe.{os.getpid()}.tmp"
-            probe.write_bytes(b"")
-            probe.unlink()
-        except OSError as error:
-            raise UsageError(
-                f"cannot write to '{self.folder}': {error.strerror}; "
-                "give a writable folder with --out"
-            ) from error
+        atomic.ensure_writable(self.folder, self.folder)
 
     def read(self, spec: TrainingSpec) -> Trained | None:
         """Return a training, or None where it is absent or unreadable."""
@@ -122,14 +113,9 @@ class TrainingStore:
         """
         path = self._path(trained.record.spec)
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            pq.write_table(_table(trained), staged)
-            with staged.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        content = io.BytesIO()
+        pq.write_table(_table(trained), content)
+        atomic.write(path, content.getvalue())
 
     def _path(self, spec: TrainingSpec) -> Path:
         return self.folder / f"{spec.digest}.parquet"

@@ -15,7 +15,7 @@ from bench.evaluation.responses import EVALUATION_BATCH
 from bench.evaluation.signals import BaseSignals, training_examples
 from bench.failures import first_line, is_out_of_memory
 from bench.inference.encoding import batches_by_length, collate, encode
-from bench.inference.generation import LONGEST_ANSWER, greedy_answers
+from bench.inference.generation import greedy_answers
 from bench.inference.hidden_states import answer_states
 from bench.inference.likelihood import negative_log_likelihoods
 from bench.models.loading import Base
@@ -26,7 +26,7 @@ from bench.studies.interference.store import FactOutcome, Trained, TrainingRecor
 from bench.training.loop import DivergenceError, TrainingLog, train
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.prompt import Prompt
+from tasks.prompt import LONGEST_ANSWER, Prompt
 from tasks.scoring import exact_match
 
 States = NDArray[np.float32]

@@ -13,7 +13,8 @@ import torch
 
 from bench.cli import main
 from bench.models.gguf import dequantised_folder
-from bench.models.loading import EMBEDDED, load_base
+from bench.models.loading import load_base
+from bench.models.registry import EMBEDDED
 from bench.store.records import CellRecord, Forgetting, Status
 from bench.store.store import ResultsStore
 from tests.bench.readme_commands import RUNS

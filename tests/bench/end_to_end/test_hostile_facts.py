@@ -16,12 +16,10 @@ from bench.config.options import build_options
 from bench.execution.leases import Claims
 from bench.execution.run import run_grid
 from bench.planning.grid import plan_grid
-from bench.progress.base import PlainProgress
+from bench.progress.plain import PlainProgress
 from bench.store.store import ResultsStore
 
 ROOT = Path(__file__).parents[3]
-ROWS = int(os.environ.get("SEMANTIC_PEFT_BENCH_ROWS", 100_000))
-"""Of the large file; CONTRIBUTING.md has the command for a million."""
 
 HOSTILE = [
     {"id": "../../../escape", "question": "<script>alert(1)</script>?", "answer": "<b>x</b>"},
@@ -142,15 +140,16 @@ def test_lines_and_files_without_an_end_are_refused(tmp_path, monkeypatch, capsy
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_many_rows_are_planned_and_only_a_few_are_trained(tiny_folder, tmp_path, kind):
+@pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_many_rows_are_planned_and_only_a_few_are_trained(tiny_folder, tmp_path, kind, count):
     path = tmp_path / f"many.{kind}"
     with path.open("w") as file:
         if kind == "csv":
             file.write("id,question,answer\n")
-            file.writelines(f"k{i},Who is number {i}?,{i}\n" for i in range(ROWS))
+            file.writelines(f"k{i},Who is number {i}?,{i}\n" for i in range(count))
         else:
             row = '{"id": "k%d", "question": "Who is number %d?", "answer": "%d"}\n'
-            file.writelines(row % (i, i, i) for i in range(ROWS))
+            file.writelines(row % (i, i, i) for i in range(count))
     command = ["plan", "--tasks", path, "--models", tiny_folder, "--methods", "lora"]
     command += ["--forgetting", "none", "--out", tmp_path / "none"]
     plan = "import sys; from bench.cli import main; status = main(sys.argv[1:])"
@@ -163,6 +162,6 @@ def test_many_rows_are_planned_and_only_a_few_are_trained(tiny_folder, tmp_path,
         env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
-    assert f": 64 of {ROWS} facts" in done.stdout
+    assert f": 64 of {count} facts" in done.stdout
     [kib] = re.findall(r"VmHWM:\D*(\d+) kB", done.stdout)
-    assert int(kib) * 1024 < 150 * 2**20 + 600 * ROWS, "facts are in memory, the file is not"
+    assert int(kib) * 1024 < 150 * 2**20 + 600 * count, "facts are in memory, the file is not"

@@ -1,10 +1,12 @@
-"""A new part of each kind and a new task, each one new file: listed, run, on the leaderboard.
+"""A new file of each kind that can be added: listed, run, on the leaderboard or its page.
 
-The files are the examples of CONTRIBUTING.md, saved into a copy of the packages.
+The files are the examples of the guide on adding parts and a copy of the adapter EVA, which
+calibrates, under another name; they are saved into a copy of the packages.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,17 +22,30 @@ PLACES = {
     "norms": "methods/adapters/norms.py",
     "every": "methods/placement/every.py",
     "unknown": "methods/strategies/unknown.py",
+    "short": "methods/strategies/short.py",
     "moons": "tasks/knowledge/moons.py",
+    "brief": "bench/evaluation/metrics/brief.py",
+    "learned": "bench/report/plots/learned.py",
+    "ranks": "bench/studies/ranks.py",
 }
 TYPE = """
 import sys
 from bench.cli import main
-if sys.argv[1] == "run":
-    import bench.report.plots
-    bench.report.plots.draw_plots = lambda *_: ()
+if sys.argv[1] in ("run", "report"):
+    import bench.report.plots as plots
+    if sys.argv[1] == "run":
+        plots.draw_plots = lambda *_: ()
+    plots.PLOTS = [kind for kind in plots.PLOTS if kind.name == "learned"]
 sys.exit(main(sys.argv[1:]))
 """
-METHODS = ("lora[r=4]", "lora[r=4]+every", "lora[r=4]+unknown", "norms")
+METHODS = (
+    "lora[r=4]",
+    "lora[r=4]+every",
+    "lora[r=4]+unknown",
+    "norms",
+    "lora[r=4]+short[tokens=7]",
+    "aligned[r=4]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +57,14 @@ def checkout(tmp_path_factory, guide_examples):
         shutil.copytree(ROOT / package, folder / package, ignore=source)
     for name, place in PLACES.items():
         (folder / place).write_text(guide_examples[name], encoding="utf-8")
+    eva = (ROOT / "methods/adapters/eva.py").read_text(encoding="utf-8")
+    aligned = eva.replace('"eva"', '"aligned"').replace("class Eva", "class Aligned")
+    (folder / "methods/adapters/aligned.py").write_text(aligned, encoding="utf-8")
     return folder
 
 
 def command_without_plots(checkout):
-    """Write a command like `python -m bench` which draws no plots: other tests look at those."""
+    """Write a command like `python -m bench` that draws at most the new plot: it takes its time."""
     path = checkout / "type.py"
     path.write_text(TYPE)
     return path
@@ -77,7 +95,7 @@ def bench(checkout):
 
 @pytest.fixture(scope="module")
 def grid(tiny_folder, facts_file):
-    """Four methods and two tasks, one task and all but one method new: eight cells."""
+    """Six methods and two tasks, one task and all but one method new: twelve cells."""
     options = {
         "--methods": ",".join(METHODS),
         "--tasks": f"{facts_file},moons",
@@ -100,6 +118,11 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert "final=true" in listed
     assert re.search(r"^every +Train the layers", listed, flags=re.MULTILINE)
     assert re.search(r"^unknown +Keep the facts", listed, flags=re.MULTILINE)
+    assert re.search(r"^short +Keep the facts", listed, flags=re.MULTILINE)
+    assert re.search(r"^aligned +B = 0, A = V_r", listed, flags=re.MULTILINE)
+    assert re.search(r"^brief +answers of one word", listed, flags=re.MULTILINE)
+    assert re.search(r"^learned +Facts that were answered", listed, flags=re.MULTILINE)
+    assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)
     assert re.search(r"^moons +Which planet a moon circles", listed, flags=re.MULTILINE)
 
 
@@ -116,6 +139,7 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
     }
     assert {(model, Path(task).stem, method) for model, task, method in rows} == expected
     assert board["reliability"].notna().all()
+    assert board["brief"].between(0, 1).all(), "the new metric, of every method"
 
     assert {state for state, _ in states(bench("plan", *grid))} == {"done"}
     missing = set()
@@ -125,3 +149,32 @@ def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
         missing.add(method)  # an edit reaches the cells of its part alone
         found = states(bench("plan", *grid))
         assert {method for state, method in found if state == "missing"} == missing
+
+
+def test_a_new_metric_what_a_strategy_noted_and_a_new_plot_are_on_the_page(bench, grid, checkout):
+    bench("report")
+    results = checkout / "results"
+    page = (results / "leaderboard.html").read_text(encoding="utf-8")
+    for text in (page, (results / "leaderboard.md").read_text(encoding="utf-8")):
+        assert re.search(r"longest answer \d+ tokens", text)
+        assert "brief: answers of one word." in text, "the legend"
+    caption = "<figcaption>Facts that were answered after training, by method."
+    assert page.count(caption) == 2, "one for each task"
+    assert len(list((results / "plots").glob("learned-*.png"))) == 2
+    notes = [json.loads(path.read_text())["notes"] for path in (results / "cells").glob("*.json")]
+    longest = [note["longest_answer"] for note in notes if "longest_answer" in note]
+    assert sorted(longest) == [3, 7], "tokens are bytes: three letters, and Jupiter"
+
+
+def test_a_new_study_runs_and_is_on_the_page(bench, checkout, tiny_folder, facts_file):
+    assert "ranks" in bench("study", "--help")
+    assert "--ranks" in bench("study", "ranks", "--help")
+    asked = {"--model": tiny_folder, "--task": facts_file, "--ranks": "1,2", "--epochs": 1}
+    asked |= {"--forgetting": "none", "--device": "cpu"}
+    said = bench("study", "ranks", *(word for pair in asked.items() for word in pair))
+    assert "Which rank is enough?" in said
+    table = pd.read_csv(checkout / "results" / "studies" / "ranks.csv")
+    assert list(table["method"]) == ["lora[r=1]", "lora[r=2]"]
+    bench("report")
+    page = (checkout / "results" / "leaderboard.html").read_text(encoding="utf-8")
+    assert "Which rank is enough?" in page

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from bench.cli import main
+from bench.store.store import ResultsStore
 from methods.recipe import parse_recipes
 from tests.bench.readme_commands import COMMANDS, FACTS, RUNS
 
@@ -101,7 +102,7 @@ OTHERS = [words for words in COMMANDS if words not in RUNS and words[0] != "stud
 @pytest.mark.parametrize("words", OTHERS, ids=shlex.join)
 def test_another_command_of_the_readme_answers(reader, capsys, words):
     """A placeholder stands for any cell of the example, which lies in the repository."""
-    cell = sorted(EXAMPLE.glob("cells/*.json"))[0].stem
+    cell = ResultsStore(EXAMPLE).records().records[0].cell_id
     meant = {"CELL": cell, "results/example": str(EXAMPLE)}
     assert main([meant.get(word, word) for word in words]) == 0
     assert (cell if "CELL" in words else "lora") in capsys.readouterr().out

@@ -84,6 +84,20 @@ def run(tiny_folder, facts_file, monkeypatch):
 
 
 @pytest.fixture
+def began(monkeypatch):
+    """The numbers of the workers that have told of a cell that they began."""
+    numbers, show = set(), WorkerPool._show
+
+    def note(workers, worker, message):
+        show(workers, worker, message)
+        if message.kind is Kind.CELL:
+            numbers.add(worker.number)
+
+    monkeypatch.setattr(WorkerPool, "_show", note)
+    return numbers
+
+
+@pytest.fixture
 def on_ray(run, cluster):
     def start(out, *more):
         address = ["--executor", "ray", "--ray-address", cluster.address]
@@ -112,7 +126,7 @@ def when(condition, act):
     """Act once, from another thread, as soon as the condition holds."""
 
     def wait():
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             if condition():
                 act()
@@ -124,8 +138,10 @@ def when(condition, act):
     return thread
 
 
-def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path):
+def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path, monkeypatch):
     local, ray = tmp_path / "local", tmp_path / "ray"
+    (tmp_path / "tasks.py").write_text("raise SystemExit('somebody else wrote this')")
+    monkeypatch.chdir(tmp_path)  # Ray puts the folder of the driver first on its workers' path
     assert run(local) == 0
     assert on_ray(ray) == 0
     pd.testing.assert_frame_equal(board(ray), board(local))
@@ -135,15 +151,9 @@ def test_the_table_is_that_of_local_processes(run, on_ray, tmp_path):
     assert {path.name for path in ray.iterdir() if path.name.startswith(".")} == set()
 
 
-def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd):
+def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, began, capfd):
     [node] = cluster.worker_nodes
-    lost, began = [], set()
-    show = WorkerPool._show
-
-    def note(workers, worker, message):
-        show(workers, worker, message)
-        if message.kind is Kind.CELL:
-            began.add(worker.number)
+    lost = []
 
     def lose():
         [raylet] = node.all_processes["raylet"]
@@ -156,10 +166,9 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd
         cluster.remove_node(node, allow_graceful=False)
 
     # A worker that has a claim and was not heard of yet would be dismissed, not told of.
-    monkeypatch.setattr(WorkerPool, "_show", note)
     loser = when(lambda: began == {1, 2} and len(claims_in(tmp_path)) == 2, lose)
     assert on_ray(tmp_path, "--epochs", "40") == 0
-    loser.join(timeout=60)
+    loser.join(timeout=600)
     records = ResultsStore(tmp_path).records().records
     assert [record.status for record in records] == [Status.DONE] * 4
     assert not claims_in(tmp_path)
@@ -172,17 +181,17 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, monkeypatch, capfd
     assert sorted(runs.values()) == [1, 1, 1], "nothing else ran twice"
 
 
-def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, capfd):
+def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(on_ray, tmp_path, began, capfd):
     workers = []
 
     def press():
         workers.extend(claims_in(tmp_path).values())
-        time.sleep(1)  # a cell is claimed a moment before it begins, from when on it is noted
         os.kill(os.getpid(), signal.SIGINT)
 
-    when(lambda: claims_in(tmp_path), press)
+    # A cell is claimed a moment before it begins, and is noted as interrupted from then on.
+    when(lambda: began and claims_in(tmp_path), press)
     assert on_ray(tmp_path, "--epochs", "400", "--workers", "1") == 130
-    assert "interrupted: 0 finished now" in capfd.readouterr().err
+    assert "python -m bench" in capfd.readouterr().err, "how to go on"
     [record] = ResultsStore(tmp_path).records().records
     assert record.status is Status.INTERRUPTED
     assert not claims_in(tmp_path)
@@ -193,7 +202,8 @@ def test_a_node_that_does_not_see_the_results_is_named(on_ray, tmp_path, monkeyp
     monkeypatch.setattr(SharedFolder, "__reduce__", elsewhere)
     assert on_ray(tmp_path, "--workers", "1") == 2
     [line] = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
-    assert f"node {os.uname().nodename} does not see the results folder" in line
+    assert os.uname().nodename in line
+    assert str(tmp_path) in line
 
 
 def elsewhere(shared):
@@ -204,11 +214,11 @@ def test_workers_get_the_gpus_that_ray_gives_them(on_ray, tmp_path, monkeypatch,
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert on_ray(tmp_path, "--device", "cuda", "--workers", "auto") == 2
     err = capfd.readouterr().err
-    assert "Ray: 1 worker, each with 1 GPU and 1 thread" in err
-    assert "--device cuda: torch sees no CUDA device here" in err
+    assert re.search(r"\b1 worker\b.*\b1 GPU\b.*\b1 thread\b", err)
+    assert "--device cuda" in err
 
 
 def test_a_cluster_that_is_not_there_is_one_line(run, tmp_path, capfd):
     gone = ["--executor", "ray", "--ray-address", "127.0.0.1:9"]
     assert run(tmp_path, *gone) == 2
-    assert "--ray-address '127.0.0.1:9': cannot use Ray: " in capfd.readouterr().err
+    assert "--ray-address '127.0.0.1:9'" in capfd.readouterr().err

@@ -6,8 +6,9 @@ from pydantic import TypeAdapter
 
 from bench.forgetting import drift
 from bench.forgetting.drift import Drift, sample_texts
-from bench.forgetting.suite import build_suite
+from bench.forgetting.suite import ForgettingTasks
 from bench.optimizations import Optimization, without
+from bench.store.cost_cache import CostCache
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
@@ -75,7 +76,7 @@ def test_virtual_tokens_do_not_shift_the_positions(tiny_base):
     assert scores.items[0] == pytest.approx((p.exp() * (p - q)).sum(-1).mean().item(), rel=1e-3)
 
 
-def test_texts_are_the_same_whatever_the_seed_and_leave_it_alone(tiny_base, capfd):
+def test_texts_are_the_same_whatever_the_seed_and_leave_it_alone(tiny_base, quiet, capfd):
     torch.manual_seed(5)
     first = sample_texts(tiny_base, TEXTS)
     drawn = torch.rand(1)
@@ -105,8 +106,7 @@ def test_what_another_process_kept_gives_the_same_scores(tiny_base, monkeypatch,
     expected = Drift(TEXTS).score(tiny_base, model := tuned_lora(tiny_base, 0.1))
     kept = through_a_file(Drift(TEXTS).shared(tiny_base))
     monkeypatch.setattr(drift, "sample_texts", lambda *_: pytest.fail("sampled again"))
-    task, passes = Drift(TEXTS), counted_passes(tiny_base.model)
-    task.take(tiny_base, kept)
+    task, passes = holding(kept, tiny_base), counted_passes(tiny_base.model)
     assert task.score(tiny_base, model) == expected
     assert not passes, "the base was not run again"
 
@@ -115,8 +115,7 @@ def test_without_kept_states_the_base_is_run_for_each_cell(tiny_base):
     model, passes = tuned_lora(tiny_base, 0.1), counted_passes(tiny_base.model)
     with without(Optimization.BASE_STATES):
         kept = through_a_file(Drift(TEXTS).shared(tiny_base))
-        task = Drift(TEXTS)
-        task.take(tiny_base, kept)
+        task = holding(kept, tiny_base)
         passes.clear()
         scores = task.score(tiny_base, model)
     assert len(passes) == 1
@@ -126,6 +125,13 @@ def test_without_kept_states_the_base_is_run_for_each_cell(tiny_base):
 def through_a_file(shared):
     stored = TypeAdapter(shared.kind)
     return stored.validate_json(stored.dump_json(shared.compute()))
+
+
+def holding(kept, base):
+    """The task, of which another process has asked the base."""
+    task = Drift(TEXTS, CostCache())
+    task.cache.get(task.shared(base).key, lambda: kept)
+    return task
 
 
 def counted_passes(model):
@@ -140,14 +146,14 @@ def test_what_the_base_says_is_kept_over_cells_and_gives_the_same_numbers(tiny_b
     with without(Optimization.BASE_STATES):
         plain = [Drift(TEXTS).score(tiny_base, tuned).items for tuned in (model, other)]
     task = Drift(TEXTS)
-    task.score(tiny_base, tiny_base.model)  # samples the texts
+    task.score(tiny_base, tiny_base.model)  # samples the texts and runs the base on them
     passes = counted_passes(tiny_base.model)
     kept = [task.score(tiny_base, tuned).items for tuned in (model, other, model)]
     assert kept == [*plain, plain[0]], "bit for bit"
-    assert len(passes) == 1
+    assert not passes
     with without(Optimization.BASE_STATES):
         assert task.score(tiny_base, model).items == plain[0]
-    assert len(passes) == 2
+    assert len(passes) == 1
 
 
 def test_a_model_that_caps_its_logits_is_run_every_time(tiny_base, monkeypatch):
@@ -171,9 +177,14 @@ def test_a_model_that_caps_its_logits_is_run_every_time(tiny_base, monkeypatch):
 
 @pytest.mark.parametrize(("limit", "texts"), [(3, 3), (200, drift.SEQUENCES)])
 def test_it_has_no_more_texts_than_items_are_asked_of_each_task(tiny_base, limit, texts):
-    def suite():
-        return build_suite(parse_forgetting("drift"), DataAccess(), limit)
-
-    found = suite().measure(tiny_base, tuned_lora(tiny_base, 0.1), "drift")
+    builder = ForgettingTasks(DataAccess(), limit)
+    tasks = builder.build(parse_forgetting("drift"))
+    [found] = builder.on(tiny_base, tasks).measure(tuned_lora(tiny_base, 0.1))
     assert len(found.tuned_items) == texts
-    assert suite().tasks["drift"] is suite().tasks["drift"], "suites share what the base wrote"
+
+
+def test_tasks_of_one_cache_share_what_the_base_wrote(tiny_base, monkeypatch):
+    cache = CostCache()
+    Drift(TEXTS, cache).score(tiny_base, tiny_base.model)
+    monkeypatch.setattr(drift, "sample_texts", lambda *_: pytest.fail("sampled again"))
+    Drift(TEXTS, cache).score(tiny_base, tuned_lora(tiny_base, 0.1))

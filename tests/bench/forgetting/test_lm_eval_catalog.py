@@ -167,10 +167,37 @@ def test_piqa_without_as_many_labels_is_one_line(piqa):
         lm_eval_harness_task("piqa", access, limit=1)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("nq_open_dev.json", '[{"question": "who"', "line 1: invalid JSON"),
+        ("nq_open_dev.json", '{"question": "who"}', "expected a list of objects"),
+        ("nq_open_dev.jsonl", '{"question": "who"}\n["who"]', "line 2: expected an object"),
+        ("nq_open_dev.jsonl", '{"question"', "line 1: invalid JSON"),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path, file, text, problem):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UsageError, match=problem) as found:
+        lm_eval_harness_task("nq_open", DataAccess(tmp_path), limit=1)
+    assert file in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("file", ["piqa/valid.jsonl", "piqa/validation-00000-of-00001.jsonl"])
+def test_a_folder_may_carry_the_name(tmp_path, file):
+    row = {"goal": "open jar", "sol1": "twist", "sol2": "sing", "label": 0}
+    (tmp_path / "piqa").mkdir()
+    write_rows(tmp_path / "piqa" / "train.jsonl", [{**row, "goal": "wrong split"}])
+    write_rows(tmp_path / file, [row])
+    task = lm_eval_harness_task("piqa", DataAccess(tmp_path), limit=1)
+    assert [doc["goal"] for doc in task.task.validation_docs()] == ["open jar"]
+
+
 def test_an_unreachable_hub_is_given_up_on(monkeypatch):
     from huggingface_hub import constants
 
-    from bench.forgetting.hub import hub_answers, hub_or_cache
+    from tasks.hub import hub_answers, hub_or_cache
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -125,7 +125,7 @@ def test_generation_counts_any_accepted_answer_after_normalising(tiny_base, open
 
 
 def test_measuring_disturbs_neither_random_states_nor_modes_nor_the_base(
-    tiny_base, choice_facts, capfd
+    tiny_base, choice_facts, quiet, capfd
 ):
     model = lora(tiny_base).train()
     before = {name: weight.clone() for name, weight in tiny_base.model.state_dict().items()}

@@ -50,6 +50,9 @@ class Counting:
     def __init__(self):
         self.models = []
 
+    def shared(self, base):
+        return None
+
     def score(self, base, model):
         self.models.append(model)
         return scores([1, 1] if model is base.model else [1, 0])
@@ -57,14 +60,13 @@ class Counting:
 
 def test_a_suite_scores_the_base_once(tiny_base, make_tiny):
     from bench.forgetting.suite import ForgettingSuite
+    from bench.store.cost_cache import CostCache
 
-    task = Counting()
-    suite = ForgettingSuite([task], limit=200)
+    task, cache = Counting(), CostCache()
     tuned = make_tiny(seed=1)
-    found = [suite.measure(tiny_base, tuned, "elements") for _ in range(2)]
+    found = [ForgettingSuite([task], tiny_base, 200, cache).measure(tuned) for _ in range(2)]
     assert task.models == [tiny_base.model, tuned, tuned]
-    assert [f.forgetting for f in found] == [0.5, 0.5]
-    assert (suite.names, suite.notes) == (("elements",), ("a note",))
+    assert [f.forgetting for [f] in found] == [0.5, 0.5]
 
 
 def test_forget_facts_are_neither_seen_nor_shown():
@@ -114,11 +116,13 @@ def test_nothing_left_is_one_clear_line():
 
 
 def test_a_suite_measures_what_was_named(tiny_base):
-    from bench.forgetting.suite import build_suite
+    from bench.forgetting.suite import ForgettingTasks
     from tasks.base import DataAccess
     from tasks.forgetting.names import parse_forgetting
 
-    suite = build_suite(parse_forgetting("elements"), DataAccess(), limit=8)
-    found = suite.measure(tiny_base, tiny_base.model, "elements")
+    builder = ForgettingTasks(DataAccess(), limit=8)
+    tasks = builder.build(parse_forgetting("elements"))
+    assert builder.build(parse_forgetting("elements")) == tasks, "built once"
+    [found] = builder.on(tiny_base, tasks).measure(tiny_base.model)
     assert (found.task, found.metric, found.forgetting) == ("elements", "acc", 0.0)
     assert len(found.base_items) == 8

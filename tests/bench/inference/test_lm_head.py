@@ -8,7 +8,8 @@ from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_mo
 
 from bench.inference.encoding import collate, encode
 from bench.inference.likelihood import target_logits
-from bench.inference.lm_head import last_logits, logits_at, takes
+from bench.inference.lm_head import last_logits, logits_at
+from bench.models.capabilities import takes
 from bench.optimizations import Optimization, without
 from tests.conftest import byte_tokenizer, tiny_llama
 

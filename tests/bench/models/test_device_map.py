@@ -68,9 +68,9 @@ def run(grid, tiny_folder):
         [cell] = plan_grid(options, ResultsStore(options.out))
         found = []
         for base in (load_base(str(tiny_folder)), divided(load_base(str(tiny_folder)))):
-            bench = CellContext(options, Compute("cpu", "float32"), lambda line: None)
-            bench._base = base
-            found.append(run_cell(cell, bench, Silent()))
+            context = CellContext(options, Compute("cpu", "float32"), lambda line: None)
+            context._base = base
+            found.append(run_cell(cell, context, Silent()))
         return found
 
     return both
@@ -94,7 +94,7 @@ def test_a_cell_on_a_divided_base_is_the_cell_on_a_whole_one(run, recipe):
 def test_covariances_of_a_divided_base_are_refused_in_one_line(run):
     _, apart = run("corda[mode=ipm,r=4]")
     assert apart.record.status is Status.FAILED
-    assert apart.record.reason.startswith("covariances need a model on one device")
+    assert apart.record.reason.startswith("corda needs a model on one device")
     assert apart.record.traceback == ""
 
 
@@ -115,7 +115,7 @@ def test_a_lent_copy_runs_its_own_modules(tiny_folder):
 
 def test_a_model_that_fits_on_one_device_is_not_divided(tiny_folder):
     base = load_base(str(tiny_folder), device_map={"": "cpu"})
-    assert not is_divided(base.model)
+    assert not base.is_divided
     assert base.devices == (torch.device("cpu"),)
     assert not any(p.requires_grad for p in base.model.parameters())
 
@@ -191,9 +191,9 @@ def test_a_cell_on_two_gpus_is_the_cell_on_one(grid, tiny_folder):
     [cell] = plan_grid(options, ResultsStore(options.out))
     found = []
     for device_map in (None, HALVES):
-        bench = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
-        bench._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
-        found.append(run_cell(cell, bench, Silent()))
+        context = CellContext(options, Compute("cuda:0", "float32"), lambda line: None)
+        context._base = load_base(str(tiny_folder), device="cuda:0", device_map=device_map)
+        found.append(run_cell(cell, context, Silent()))
     one, two = found
     assert two.record.status is Status.DONE, two.record.traceback
     assert two.record.metrics.reliability == one.record.metrics.reliability

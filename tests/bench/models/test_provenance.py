@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from bench.models.device import _git_state
+from bench.models.provenance import _git_state
 
 
 def git(folder, *arguments):
@@ -17,6 +17,11 @@ def git(folder, *arguments):
     [
         ("results/findings/cells/a.json", False),
         ("docs/performance.md", False),
+        ("docs/performance-scale.svg", False),
+        ("docs/findings.md", False),
+        ("docs/findings/effects.png", False),
+        ("README.md", False),
+        ("bench/README.md", True),
         ("docs/semantics.md", True),
         ("bench/results/a.py", True),
     ],
@@ -27,7 +32,7 @@ def test_what_runs_write_is_no_change_of_the_program(changed, dirty, tmp_path):
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "one")
     assert _git_state(tmp_path)["git_dirty"] is False
-    (tmp_path / changed).parent.mkdir(parents=True)
+    (tmp_path / changed).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / changed).write_text("2")
     assert _git_state(tmp_path)["git_dirty"] is dirty
 

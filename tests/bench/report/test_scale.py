@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
-from bench.report import helper_processes as starter
-from bench.report import helpers
-from bench.report.helper_processes import helper_processes
+from bench.report import parallel
 from bench.report.html import explorer
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
+from bench.report.parallel import report_processes
 from bench.report.plots import draw_plots
 from bench.report.tables import limits as extent
 from bench.report.tables.terminal import terminal_table
@@ -66,6 +69,7 @@ def measured(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.machine
 def test_five_hundred_cells_take_their_share_of_time_and_memory(measured):
     assert measured["rows"] == 100
     assert measured["seconds"] < SECONDS
@@ -168,43 +172,6 @@ def column_bytes(path, name):
     return slice(start, start + chunk.total_compressed_size)
 
 
-HELPED = GridShape(models=2, tasks=3, methods=2, seeds=2)
-
-
-def written(folder, count=0):
-    with helper_processes(folder, count) as processes:
-        files = write_report(folder, wanted_plots="none", processes=processes)
-    return [path.read_bytes() for path in (files.csv, files.markdown, files.tex, files.html)]
-
-
-@pytest.fixture
-def made(monkeypatch):
-    """Return the sections that helpers make, as they are made."""
-    made, make = [], helpers._made
-
-    def noted(*given):
-        part = make(*given)
-        made.append(part)
-        return part
-
-    monkeypatch.setattr(helpers, "_made", noted)
-    return made
-
-
-@pytest.fixture
-def rounds(monkeypatch):
-    """Keep this process from making parts before its helpers have made all they can."""
-    work, rounds = helpers.Helpers._work, []
-
-    def second_round(self, todo, found):
-        rounds.append(len(todo))
-        if len(rounds) % 2 == 0:
-            work(self, todo, found)
-
-    monkeypatch.setattr(helpers.Helpers, "_work", second_round)
-    return rounds
-
-
 def spoil(store, cell_id, column):
     """Make a column of a cell's fact rows unreadable."""
     path = store.facts / f"{cell_id}.parquet"
@@ -214,19 +181,51 @@ def spoil(store, cell_id, column):
     path.write_bytes(content)
 
 
-def test_two_processes_write_the_same_bytes_as_one(tmp_path, made, rounds):
+HELPED = GridShape(models=2, tasks=3, methods=2, seeds=2)
+SECTIONS = HELPED.models * HELPED.tasks
+
+
+def written(folder, count=0):
+    with report_processes(folder, count) as processes:
+        assert (processes is None) == (count == 0)
+        files = write_report(folder, wanted_plots="none", processes=processes)
+    return [path.read_bytes() for path in (files.csv, files.markdown, files.tex, files.html)]
+
+
+@pytest.fixture
+def made_here(monkeypatch):
+    """Hand every section to other processes; return what this one renders all the same."""
+    rendered, render = [], parallel._render
+
+    def noted(source, records, position):
+        rendered.append(position.title)
+        return render(source, records, position)
+
+    monkeypatch.setattr(parallel, "_render", noted)
+    monkeypatch.setattr(parallel, "IN_FLIGHT", SECTIONS)
+    return rendered
+
+
+def test_two_processes_write_the_same_bytes_as_one(tmp_path, made_here):
     folder = write_grid(tmp_path / "results", HELPED)
     store = ResultsStore(folder)
     damaged = sorted(store.facts.glob("*.parquet"))[3].stem
     spoil(store, damaged, "knowledge")
     alone = written(folder)
-    assert written(folder, 1) == alone
-    assert len(made) == HELPED.models * HELPED.tasks
-    assert sum(len(part.problems) for part in made) == 1
     assert damaged.encode() in alone[1]
+    assert written(folder, 1) == alone
+    assert made_here == [], "all was read and rendered by the other process"
 
 
-def test_what_helpers_rendered_is_what_is_written(tmp_path, made, rounds, monkeypatch):
+def test_this_process_renders_too(tmp_path, made_here, monkeypatch):
+    folder = write_grid(tmp_path / "results", HELPED)
+    alone = written(folder)
+    monkeypatch.setattr(parallel, "IN_FLIGHT", 1)
+    assert written(folder, 1) == alone
+    assert 0 < len(made_here) < SECTIONS
+
+
+def test_what_other_processes_rendered_is_what_is_written(tmp_path, made_here, monkeypatch):
     folder = write_grid(tmp_path / "results", HELPED)
     alone = written(folder)
     for module, name in (
@@ -238,7 +237,7 @@ def test_what_helpers_rendered_is_what_is_written(tmp_path, made, rounds, monkey
     assert written(folder, 1) == alone
 
 
-def test_a_section_without_a_cell_that_can_be_read_moves_those_after_it(tmp_path, made, rounds):
+def test_a_section_without_a_cell_that_can_be_read_moves_those_after_it(tmp_path, made_here):
     folder = write_grid(tmp_path / "results", HELPED)
     store = ResultsStore(folder)
     records = store.records().records
@@ -248,10 +247,10 @@ def test_a_section_without_a_cell_that_can_be_read_moves_those_after_it(tmp_path
             spoil(store, record.cell_id, "knowledge")
     alone = written(folder)
     assert written(folder, 1) == alone
-    assert [part.section is None for part in made].count(True) == 1
+    assert made_here == []
 
 
-def test_texts_that_a_helper_finds_damaged_are_named_by_the_report(tmp_path, made, rounds):
+def test_texts_that_another_process_finds_damaged_are_named_by_the_report(tmp_path, made_here):
     folder = write_grid(tmp_path / "results", HELPED)
     store = ResultsStore(folder)
     shown = load_leaderboard(folder).sections[-1].rows[0].cells[0].record.cell_id
@@ -261,34 +260,106 @@ def test_texts_that_a_helper_finds_damaged_are_named_by_the_report(tmp_path, mad
     assert written(folder, 1) == alone
 
 
-def test_a_helper_that_dies_takes_nothing_with_it(tmp_path, made, rounds, monkeypatch):
+def test_a_process_that_dies_takes_nothing_with_it(tmp_path, made_here):
     folder = write_grid(tmp_path / "results", HELPED)
     alone = written(folder)
-    start = starter.HelperProcess
-
-    def short_lived(folder):
-        process = start(folder)
-        process._process.kill()
-        return process
-
-    monkeypatch.setattr(starter, "HelperProcess", short_lived)
-    rounds.clear()
-    assert written(folder, 2) == alone
-    assert made == []
-    assert rounds[-1] == HELPED.models * HELPED.tasks
+    with report_processes(folder, 2) as processes:
+        for process in active_children():
+            process.kill()
+        files = write_report(folder, wanted_plots="none", processes=processes)
+    assert [files.csv.read_bytes(), files.html.read_bytes()] == [alone[0], alone[3]]
+    assert len(made_here) == SECTIONS
 
 
-def test_small_reports_are_made_without_helpers(tmp_path, monkeypatch):
+def test_where_no_process_can_be_started_the_report_is_made_without(tmp_path, monkeypatch):
+    def refused(self):
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refused)
+    with report_processes(tmp_path, 2) as processes:
+        assert processes is None
+
+
+def test_small_reports_are_made_in_one_process(tmp_path, monkeypatch):
     folder = write_grid(tmp_path / "results", GridShape(models=1, tasks=1, methods=1, seeds=2))
-    with helper_processes(folder) as processes:
-        assert processes == []
-    monkeypatch.setattr(starter, "WORTH_HELP", 2)
-    monkeypatch.setattr(starter, "cores", lambda: 2)
-    with helper_processes(folder) as processes:
-        assert len(processes) == 1
+    with report_processes(folder) as processes:
+        assert processes is None
+    monkeypatch.setattr(parallel, "WORTH_PROCESSES", 2)
+    monkeypatch.setattr("bench.models.device.cores", lambda: 2)
+    with report_processes(folder) as processes:
+        assert processes is not None
+        assert len(active_children()) == 1
 
 
-def test_helpers_are_gone_afterwards(tmp_path):
-    with helper_processes(tmp_path, 1) as [process]:
-        assert process._process.poll() is None
-    assert process._process.poll() is not None
+def test_no_process_is_left_after_an_interruption(tmp_path):
+    folder = write_grid(tmp_path / "results", GridShape(models=1, tasks=1, methods=1, seeds=2))
+    with suppress(KeyboardInterrupt), report_processes(folder, 2):
+        assert len(active_children()) == 2
+        raise KeyboardInterrupt
+    assert active_children() == []
+
+
+SCRIPT = """
+import signal
+import sys
+from multiprocessing import active_children
+from pathlib import Path
+from bench.report.parallel import load_rendered, report_processes
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the shell's background
+    with report_processes(Path(sys.argv[1]), 1) as processes:
+        from bench.report.leaderboard.load import BoardSource
+        {body}
+"""
+
+
+def start_script(path, folder, body):
+    """Run a main module of its own, as an installed command is one: no suffix, another folder."""
+    path.write_text(SCRIPT.format(body=body))
+    return subprocess.Popen(
+        [sys.executable, str(path), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=path.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+def test_an_installed_command_has_help_from_any_folder(tmp_path):
+    folder = write_grid(tmp_path / "results", HELPED)
+    body = "print(len(load_rendered(BoardSource(Path(sys.argv[1])), processes)[1]))"
+    out, errors = start_script(tmp_path / "command", folder, body).communicate(timeout=60)
+    assert (out.strip(), errors) == (str(SECTIONS), "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_and_a_kill_leave_no_process_behind(tmp_path, number):
+    folder = write_grid(tmp_path / "results", HELPED)
+    body = (
+        "load_rendered(BoardSource(Path(sys.argv[1])), processes); "
+        "print(*(p.pid for p in active_children()), flush=True); "
+        "import time; time.sleep(60)"
+    )
+    process = start_script(tmp_path / "command", folder, body)
+    pid = int(process.stdout.readline())
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to all of them
+    else:
+        process.kill()
+    _, errors = process.communicate(timeout=30)
+    assert "Process SpawnProcess" not in errors
+    deadline = time.monotonic() + 30
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

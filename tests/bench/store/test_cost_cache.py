@@ -16,11 +16,37 @@ from bench.store.base_cache import Kept, KeptValues, measured_with
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
 
-SLOW = 0.2
+SLOW = 0.25
+"""Seconds by the clock of these tests, which passes while something is computed and only then."""
+
+
+class Clock:
+    """Passes when told, and knows which threads have read it."""
+
+    def __init__(self):
+        self.seconds, self.readers = 100.0, set()
+
+    def __call__(self):
+        self.readers.add(threading.current_thread())
+        return self.seconds
+
+    def wait_for(self, threads):
+        """Wait until each of these threads has begun to look for its value."""
+        deadline = time.monotonic() + 600
+        while not self.readers.issuperset(threads):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    passing = Clock()
+    monkeypatch.setattr(time, "perf_counter", passing)
+    return passing
 
 
 def slow():
-    time.sleep(SLOW)
+    time.perf_counter.seconds += SLOW
     return 1
 
 
@@ -54,7 +80,7 @@ def test_a_value_made_of_cached_values_costs_all_of_them():
     cache.get("outer", lambda: cache.get("inner", slow) + slow())
     cache.start_cell()
     cache.get("outer", slow)
-    assert cache.saved == pytest.approx(2 * SLOW, abs=0.15)
+    assert cache.saved == 2 * SLOW
 
 
 @pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])
@@ -64,66 +90,70 @@ def test_what_a_value_is_made_of_is_charged_once(order):
     cache.start_cell()
     for key in order:
         cache.get(key, slow)
-    assert cache.saved == pytest.approx(2 * SLOW, abs=0.15)
+    assert cache.saved == 2 * SLOW
 
 
 def test_another_process_reads_what_one_has_computed_and_is_charged_for_it(kept):
     compute = Counted("Île-de-France\n")
-    CostCache(kept()).shared(wanted(compute))
+    CostCache(kept()).get_shared(wanted(compute))
     second = CostCache(kept())
     started = time.perf_counter()
-    assert second.shared(wanted(compute)) == "Île-de-France\n"
-    assert time.perf_counter() - started < SLOW / 2
+    assert second.get_shared(wanted(compute)) == "Île-de-France\n"
+    assert time.perf_counter() == started
     assert compute.calls == 1
-    assert second.saved == pytest.approx(SLOW, abs=0.1)
-    second.shared(wanted(compute))
-    assert second.saved == pytest.approx(SLOW, abs=0.1), "once"
+    assert second.saved == SLOW
+    second.get_shared(wanted(compute))
+    assert second.saved == SLOW, "once"
 
 
 def test_a_value_of_something_else_or_in_another_setting_is_another(kept):
     compute = Counted()
-    CostCache(kept()).shared(wanted(compute, "countries"))
-    CostCache(kept()).shared(wanted(compute, "elements"))
-    CostCache(kept(threads=1)).shared(wanted(compute, "countries"))
+    CostCache(kept()).get_shared(wanted(compute, "countries"))
+    CostCache(kept()).get_shared(wanted(compute, "elements"))
+    CostCache(kept(threads=1)).get_shared(wanted(compute, "countries"))
     assert compute.calls == 3
 
 
 def test_a_damaged_value_is_computed_again(kept, tmp_path):
     compute = Counted()
-    CostCache(kept()).shared(wanted(compute))
+    CostCache(kept()).get_shared(wanted(compute))
     [path] = (tmp_path / "base").glob("*.json")
     for damage in (path.read_bytes()[:-4], b"", b"[]", b'{"value": 3, "seconds": 1}'):
         path.write_bytes(damage)
-        assert CostCache(kept()).shared(wanted(compute)) == "value"
+        assert CostCache(kept()).get_shared(wanted(compute)) == "value"
     assert compute.calls == 5
     assert not list((tmp_path / "base").glob("*.tmp"))
 
 
-def test_processes_that_need_a_value_together_compute_it_once(kept):
-    compute, found = Counted(), []
+def test_processes_that_need_a_value_together_compute_it_once(kept, clock):
+    counted, found, threads = Counted(), [], []
+
+    def compute():
+        clock.wait_for(threads)
+        return counted()
+
     caches = [CostCache(kept()) for _ in range(3)]
-    threads = [
-        threading.Thread(target=lambda c=cache: found.append(c.shared(wanted(compute))))
+    threads += [
+        threading.Thread(target=lambda c=cache: found.append(c.get_shared(wanted(compute))))
         for cache in caches
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (compute.calls, found) == (1, ["value"] * 3)
+    assert (counted.calls, found) == (1, ["value"] * 3)
 
 
-def test_waiting_for_another_process_is_no_part_of_the_cost(kept):
+def test_waiting_for_another_process_is_no_part_of_the_cost(kept, clock):
     cache = CostCache(kept())
     with kept().lock(("answers",)):
-        waiting = threading.Thread(target=lambda: cache.shared(wanted(Counted())))
-        started = time.perf_counter()
+        waiting = threading.Thread(target=lambda: cache.get_shared(wanted(Counted())))
         waiting.start()
-        time.sleep(3 * SLOW)
+        clock.wait_for([waiting])
+        clock.seconds += 3 * SLOW
         kept().write(("answers",), str, Kept("value", SLOW))
     waiting.join()
-    seconds = time.perf_counter() - started
-    assert seconds + cache.saved == pytest.approx(SLOW, abs=0.15)
+    assert 3 * SLOW + cache.saved == SLOW
 
 
 def test_preparing_leaves_to_another_process_what_it_is_at(kept):
@@ -134,8 +164,8 @@ def test_preparing_leaves_to_another_process_what_it_is_at(kept):
     cache.prepare(wanted(compute))
     cache.prepare(wanted(compute))
     assert (compute.calls, cache.saved) == (1, 0)
-    assert cache.shared(wanted(compute)) == "value"
-    assert cache.saved == pytest.approx(SLOW, abs=0.1), "charged where it is used"
+    assert cache.get_shared(wanted(compute)) == "value"
+    assert cache.saved == SLOW, "charged where it is used"
     CostCache(kept()).prepare(wanted(compute))
     assert compute.calls == 1
 
@@ -145,17 +175,17 @@ def test_what_a_prepared_value_is_made_of_is_charged_where_it_is_used():
     cache.prepare(wanted(lambda: str(cache.get("inner", slow) + slow())))
     assert cache.saved == 0
     cache.get("inner", slow)
-    assert cache.saved == pytest.approx(SLOW, abs=0.1)
+    assert cache.saved == SLOW
 
 
 def test_a_value_that_fails_fails_for_its_cell_alone(kept):
     failing, compute, cache = Counted(fails=True), Counted(), CostCache(kept())
     for _ in range(2):
         with pytest.raises(RuntimeError, match="no value"):
-            cache.shared(wanted(failing))
+            cache.get_shared(wanted(failing))
     with pytest.raises(RuntimeError, match="no value"):
         cache.prepare(wanted(failing))
-    assert cache.shared(wanted(compute)) == "value"
+    assert cache.get_shared(wanted(compute)) == "value"
 
 
 def test_without_the_shortcut_each_process_computes(kept, tmp_path):
@@ -164,7 +194,7 @@ def test_without_the_shortcut_each_process_computes(kept, tmp_path):
         for _ in range(2):
             cache = CostCache(kept())
             cache.prepare(wanted(compute))
-            cache.shared(wanted(compute))
+            cache.get_shared(wanted(compute))
     assert compute.calls == 2
     assert not (tmp_path / "base").exists()
 
@@ -189,8 +219,8 @@ RESPONSES = Responses(
     ],
 )
 def test_what_is_measured_of_a_base_comes_back_bit_for_bit(kept, value, kind):
-    first = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
-    again = CostCache(kept()).shared(Shared(("value",), lambda: value, kind))
+    first = CostCache(kept()).get_shared(Shared(("value",), lambda: value, kind))
+    again = CostCache(kept()).get_shared(Shared(("value",), lambda: value, kind))
     assert first is value
     assert again == value
     assert type(again) is type(value)

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.store import store as store_module
 from bench.store.records import SCHEMA_VERSION, Epoch, FactRow, Status
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
@@ -97,7 +96,7 @@ def test_a_cut_at_any_moment_leaves_the_cell_absent_or_whole(fail_at, replaced):
             store.write(old, old_rows)
         patch.setattr(os, "fsync", cut(os.fsync))
         patch.setattr(os, "replace", cut(os.replace))
-        patch.setattr(store_module, "write_bytes", cut(store_module.write_bytes))
+        patch.setattr(Path, "write_bytes", cut(Path.write_bytes))
         completed = False
         try:
             store.write(new, new_rows)

@@ -14,12 +14,13 @@ from bench.progress.base import Silent
 from bench.report.leaderboard.build import build_leaderboard
 from bench.studies.calibration.figure import draw_calibration
 from bench.studies.calibration.rows import calibrated_rows
-from bench.studies.calibration.study import planned_recipes as calibration_recipes
-from bench.studies.calibration.study import run_calibration
-from bench.studies.options import CalibrationOptions, PlacementOptions
+from bench.studies.calibration.run import planned_recipes as calibration_recipes
+from bench.studies.calibration.run import run_calibration
+from bench.studies.calibration.study import CalibrationOptions
 from bench.studies.placement.figure import draw_placement
 from bench.studies.placement.rows import placed_rows
-from bench.studies.placement.study import default_cuts, planned_recipes, run_placement, windows
+from bench.studies.placement.run import default_cuts, planned_recipes, run_placement, windows
+from bench.studies.placement.study import PlacementOptions
 from bench.studies.study_report import shown_lines, write_study
 from bench.studies.terminal import study_text
 from tasks.errors import UsageError

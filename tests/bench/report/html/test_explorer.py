@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.report.html import explorer
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, fates
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, answer_changes
 from bench.report.html.explorer import explorer_of
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
@@ -31,10 +31,11 @@ def test_every_answer_of_every_cell_is_there_with_its_fate_and_bucket(tmp_path):
     assert [fact["old"] != "" for fact in section["facts"]].count(True) == 4
     assert len(data["cells"]) == 4
     counted = {
-        fate.name: fate.count for fate in fates(board.rows[0].cells[0].facts.some(EXAMPLE_COLUMNS))
+        change.name: change.count
+        for change in answer_changes(board.rows[0].cells[0].facts.some(EXAMPLE_COLUMNS))
     }
     cell = next(c for c in data["cells"] if c["method"] == board.rows[0].label and c["seed"] == 0)
-    names = [data["fates"][number] for number in cell["fates"]]
+    names = [data["changes"][number] for number in cell["changes"]]
     assert {name: names.count(name) for name in counted} == counted
 
 

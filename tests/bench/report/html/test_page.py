@@ -1,4 +1,4 @@
-"""The page: escapes what models and files say, draws intervals, divides examples by fate."""
+"""The page: escapes what models and files say, draws intervals, divides examples by change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 
-from bench.report.html.answer_changes import fates
+from bench.report.html.answer_changes import answer_changes
 from bench.report.html.page import interval_bar, leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
@@ -62,9 +62,9 @@ def test_the_page_escapes_all_that_a_model_or_file_says(tmp_path):
 def test_intervals_are_drawn_to_scale():
     column = Column("reliability", "↑", lambda row: Shown(""), (0, 1))
     estimate = Estimate(0.5, Interval(0.25, 0.75, IntervalKind.FACTS))
-    bar = interval_bar(column, Shown("50", 0.5, estimate))
+    bar = interval_bar(Shown("50", 0.5, estimate), column)
     assert (bar.left, bar.width, bar.at) == (25, 50, 50)
-    assert interval_bar(column, Shown("-")) is None
+    assert interval_bar(Shown("-"), column) is None
 
 
 def test_examples_are_divided_by_fate():
@@ -83,7 +83,8 @@ def test_examples_are_divided_by_fate():
     rows = [row.model_copy(update=change) for row, change in zip(rows, changes, strict=True)]
     frame = pd.DataFrame([row.model_dump() for row in rows])
     found = {
-        fate.name: [e.question for e in fate.examples] for fate in fates(frame.to_dict("list"))
+        change.name: [e.question for e in change.examples]
+        for change in answer_changes(frame.to_dict("list"))
     }
     expected = {"learned": 0, "lost": 1, "moved": 2, "wrong": 3}
     assert {name: found[name] for name in expected} == {

@@ -10,6 +10,8 @@ import pytest
 
 from bench.report.plots import PLOTS
 from bench.report.write import ReportFiles, write_report
+from bench.store.store import ResultsStore
+from scripts.pack_results import write_packed
 from tests.bench.browser import needs_browser, outcome, steered
 
 EXAMPLE = Path(__file__).parents[4] / "results" / "example"
@@ -43,7 +45,9 @@ out.followed = all("a[href^='#']").map((link) => {
   return location.hash === link.hash && (Math.abs(top) < 2 || atEnd);
 });
 out.addresses = all("a:not([href^='#'])").map((link) => link.getAttribute("href"));
-await Promise.all(all("img").map((image) => image.decode()));
+await new Promise((go) => document.readyState === "complete" ? go() : addEventListener("load", go));
+// decode() of a PNG takes real time, in which the browser's virtual time runs out.
+all("img").forEach((i) => document.createElement("canvas").getContext("2d").drawImage(i, 0, 0));
 out.images = all("img").map((i) => [i.src.slice(0, 5), i.naturalWidth > 0, i.alt !== ""]);
 out.wide = wide();
 """
@@ -53,9 +57,13 @@ out.wide = wide();
 def report(tmp_path_factory) -> ReportFiles:
     """The report of all committed cells of one model and task, with the committed studies."""
     folder = tmp_path_factory.mktemp("real")
-    for source in (EXAMPLE, EXAMPLE / "semantics"):
-        for part in ("cells", "facts"):
-            shutil.copytree(source / part, folder / part, dirs_exist_ok=True)
+    stores = [ResultsStore(EXAMPLE), ResultsStore(EXAMPLE / "semantics")]
+    found = {r.cell_id: store for store in stores for r in store.records().records}
+    write_packed(
+        folder,
+        {cell_id: store.content(cell_id) for cell_id, store in found.items()},
+        {cell_id: store.fact_table(cell_id) for cell_id, store in found.items()},
+    )
     (folder / "studies").mkdir()
     for path in (EXAMPLE / "studies").glob("*.*"):
         shutil.copy(path, folder / "studies")

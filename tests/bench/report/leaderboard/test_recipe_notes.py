@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import pytest
 
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
-from bench.report.leaderboard.recipe_notes import Choices, chosen_marks, layer_ranges, removals
+from bench.report.leaderboard.recipe_notes import chosen_marks, notes_of, removals
 from bench.report.plots import layers
 from bench.report.plots._style import method_styles, settings
 from bench.report.plots.layers import shared_cuts
 from bench.report.show import show_cell
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
+from methods.layer_deviation import CutNotes
+from methods.notes import Notes, TrainedNotes, layer_ranges, note, stored
+from tasks.errors import UsageError
 from tests.bench.report_cells import fill, make_cell
 
 DEVIATION = [1.0, 0.9, 0.5, 0.45, 0.1]
@@ -89,8 +95,9 @@ def test_layer_ranges_count_from_one():
 
 
 def test_a_note_of_another_form_does_not_hide_the_others():
-    made = Choices.model_validate({"cut": [1, 2], "kept": 5, "gain": "big", "more": object()})
-    assert (made.cut, made.gain, made.kept) == (None, None, 5)
+    record, _ = noted("lora", {"cut": [1, 2], "cut_stability": 1, "gain": "big", "kept": 5})
+    cut, trained = notes_of(record, CutNotes), notes_of(record, TrainedNotes)
+    assert (cut.cut, cut.gain, cut.cut_stability, trained.kept) == (None, None, 1, 5)
 
 
 def test_all_forms_of_the_table_say_what_was_chosen_and_removed(tmp_path):
@@ -153,3 +160,54 @@ def test_the_cut_is_marked_where_it_is(tmp_path):
 def test_a_board_without_cuts_has_no_plot_of_layers(tmp_path):
     board = board_of(tmp_path, make_cell(n=2))
     assert layers.draw(board.sections[0], method_styles(board)) is None
+
+
+@pytest.fixture
+def stage_notes(monkeypatch):
+    """Notes as a part of another package would declare them; forgotten after the test."""
+    monkeypatch.setattr(Notes, "owners", dict(Notes.owners))
+
+    @dataclass(frozen=True)
+    class StageNotes(Notes):
+        stages: int = note("stages")
+        first_share: float = note("first stage has", "{:.0%} of the facts")
+        order: tuple[str, ...] = note()
+        seconds_of_stage: tuple[float, ...] = ()
+        odd: object = note("odd", "{:.2f}")
+
+    @dataclass(frozen=True)
+    class UnreadableNotes(Notes):
+        unreadable: "NothingOfThatName" = note("unreadable")  # noqa: F821, UP037
+
+    return StageNotes
+
+
+def test_notes_of_a_new_class_reach_the_record_the_tables_and_show(tmp_path, stage_notes):
+    made = stage_notes(stages=3, first_share=0.25, order=("b", "a"), seconds_of_stage=(1.5,))
+    notes = stored([TrainedNotes(64, None, 4), made])
+    assert notes["order"] == ["b", "a"]
+    cell = noted("lora", notes)
+    board = board_of(tmp_path, cell)
+    for text in (
+        leaderboard_markdown(board),
+        leaderboard_html(board, []),
+        terminal_table(board, width=300),
+    ):
+        assert "stages 3; first stage has 25% of the facts" in text
+    told = show_cell(tmp_path, cell[0].cell_id, width=200)
+    assert re.search(r"first stage has +25% of the facts", told)
+    assert re.search(r"seconds_of_stage +\[1.5\]", told), "as it is stored"
+    assert "order" not in told, "told in words or not at all"
+
+
+def test_notes_that_cannot_be_read_or_written_are_not_told_and_no_error(tmp_path, stage_notes):
+    for notes in ({"stages": 3, "odd": "text"}, {"unreadable": 1}):
+        assert marks_of(tmp_path, noted("lora", notes)) in (["stages 3"], [])
+
+
+def test_a_name_means_one_thing_in_all_records(stage_notes):
+    with pytest.raises(UsageError, match="'stages' is declared twice"):
+
+        @dataclass(frozen=True)
+        class Other(Notes):
+            stages: int = note("stages")

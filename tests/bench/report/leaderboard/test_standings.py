@@ -44,7 +44,6 @@ def test_the_table_marks_what_differs_and_shows_ties(tmp_path):
     assert marked["corda"].endswith("▲")
     assert marked["pissa"].endswith("▼")
     assert marked["dora"].endswith("]")
-    assert "Compared with lora, paired by seed and fact" in text
 
 
 def test_no_ranks_and_no_reference_beside_a_method_alone(tmp_path):
@@ -60,10 +59,13 @@ def test_a_method_without_a_result_has_no_rank_and_is_not_compared(tmp_path):
     assert columns_of(text, "rank")["olora"] == "-"
 
 
-def test_pairs_of_fewer_seeds_are_said(tmp_path):
+def test_pairs_of_fewer_seeds_are_said(tmp_path, snapshot):
     cells = [*grid(methods={"lora": 0.6}), make_cell(spec={"method": "dora", "seed": 1})]
     text = leaderboard_markdown(board_of(tmp_path, cells))
-    assert "dora: compared with lora in seeds 1 alone" in text
+    [line] = [line for line in text.splitlines() if line.startswith("- dora")]
+    assert "lora" in line
+    assert "1" in line
+    snapshot("markdown", "pairs of fewer seeds", line)
 
 
 def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
@@ -79,7 +81,6 @@ def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
     assert np.mean([method.rank for method in found.methods]) == 2.0
     assert all(method.low <= 2.5 <= method.high for method in ties)
     for text in (leaderboard_markdown(board), terminal_table(board), leaderboard_html(board, [])):
-        assert "all tasks and models" in text
         assert "not ranked: pissa" in " ".join(text.split())
 
 

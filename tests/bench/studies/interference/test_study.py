@@ -14,8 +14,8 @@ from bench.progress.base import Silent
 from bench.studies.interference import training as interference_training
 from bench.studies.interference.compare import compare
 from bench.studies.interference.plan import Regime, plan_study
+from bench.studies.interference.run import run_interference
 from bench.studies.interference.store import TrainingStore
-from bench.studies.interference.study import run_interference
 from bench.studies.interference.table import MEASURES
 from bench.studies.study_report import study_markdown, write_study
 from bench.training.loop import DivergenceError

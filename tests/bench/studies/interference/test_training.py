@@ -16,7 +16,7 @@ from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.studies.interference import training as interference_training
 from bench.studies.interference.plan import plan_study
-from bench.studies.interference.study import run_interference
+from bench.studies.interference.run import run_interference
 from bench.studies.interference.training import measure, run_training
 from tasks.errors import UsageError
 

@@ -1,0 +1,51 @@
+"""`python -m bench report`: tables and plots of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.common import terminal
+from bench.cli.flags import out_option
+
+
+@click.command()
+@out_option
+@click.option(
+    "--reference",
+    metavar="METHOD",
+    help="The method that others are compared with.  [default: lora, where it is present]",
+)
+@click.option(
+    "--plots",
+    default="auto",
+    show_default=True,
+    metavar="WHICH",
+    help="auto: all of up to 12 tasks and models, beyond that none; all; none; or a part of a "
+    "title, such as 'smollm2-135m on countries'.",
+)
+def report(out: Path, reference: str | None, plots: str) -> None:
+    """Write tables and plots again from the stored cells."""
+    print_report(out, reference, plots)
+
+
+def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
+    """Write the report, print its table and where its files are.
+
+    Args:
+        out: The results folder.
+        reference: The method that others are compared with; None takes the usual one.
+        plots: What `--plots` says.
+    """
+    from bench.report.parallel import report_processes
+
+    with report_processes(out) as processes:  # started before this one imports what takes long
+        from bench.report.tables.terminal import terminal_table
+        from bench.report.write import write_report
+
+        files = write_report(out, reference, plots, processes)
+    click.echo(terminal_table(files.board, **terminal()).rstrip())
+    click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
+    if files.left_out:
+        click.echo(files.left_out)

@@ -1,0 +1,29 @@
+"""What a model can do or does: found by looking at it, not by the name of its architecture."""
+
+from __future__ import annotations
+
+import inspect
+
+from torch import nn
+
+from bench.models.unwrap import unwrap
+
+_DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
+"""How configurations of transformers call their dropouts."""
+
+
+def takes(model: nn.Module, option: str) -> bool:
+    """Return whether a model's own forward pass, below any adapter, has a parameter so named."""
+    return option in inspect.signature(unwrap(model).forward).parameters
+
+
+def has_virtual_tokens(model: nn.Module) -> bool:
+    """Return whether an adapter puts tokens of its own in front of every prompt."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Return whether any dropout is active in training, of modules or inside attention."""
+    modules = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
+    config = getattr(model, "config", None)
+    return modules or any((getattr(config, name, 0) or 0) > 0 for name in _DROPOUTS)

@@ -1,0 +1,51 @@
+"""The registry of plots: each is a file of this folder with a decorated function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tasks.errors import UsageError
+
+D = TypeVar("D", bound=Callable[..., Any])
+
+LAST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PlotKind:
+    """A kind of plot; see `plot` for its attributes."""
+
+    name: str
+    caption: str
+    order: int
+    across: bool
+    draw: Callable[..., Any]
+
+
+KINDS: dict[str, PlotKind] = {}
+
+
+def plot(name: str, caption: str, *, order: int = LAST, across: bool = False) -> Callable[[D], D]:
+    """Return the decorator of a function that draws a plot of the report.
+
+    It is called with a `Section` and the `Styles` of its methods, and returns a figure, or None
+    where there is nothing to show.
+
+    Args:
+        name: What the names of its files begin with.
+        caption: One sentence, shown below it.
+        order: Its place on the page; plots of one place are in the order of their names.
+        across: Whether it compares sections: it is then called with the `Leaderboard` and a
+            `Drawing`, and yields titles and figures, those that the drawing includes.
+    """
+
+    def add(draw: D) -> D:
+        present = KINDS.setdefault(name, PlotKind(name, caption, order, across, draw))
+        if present.draw.__module__ != draw.__module__:
+            places = f"{present.draw.__module__} and {draw.__module__}"
+            raise UsageError(f"plot '{name}' is registered twice: in {places}; rename one")
+        return draw
+
+    return add

@@ -1,0 +1,72 @@
+"""The registry of studies: a file here, or `<folder>/study.py`, whose class has `@study("name")`.
+
+The class holds the study's options, see `bench.studies.options`. Names and first lines of help are
+read from the files without importing them, so that help and `list` answer at once. A study's module
+imports what its options need, such as pydantic; torch, pandas and matplotlib are for its `run`.
+Installed packages add studies by the entry-point group `semantic_peft_bench.studies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+from tasks.errors import UsageError, unknown_name
+from tasks.registry import Declared, declared, installed
+
+if TYPE_CHECKING:
+    from bench.studies.options import StudyOptions
+
+PACKAGE, GROUP = "bench.studies", "semantic_peft_bench.studies"
+
+S = TypeVar("S", bound="type[StudyOptions]")
+
+_loaded: dict[str, type[StudyOptions]] = {}
+
+
+def study(name: str) -> Callable[[S], S]:
+    """Return the class decorator that makes options a study, `python -m bench study NAME`."""
+
+    def add(options: S) -> S:
+        options.name = name
+        _loaded[name] = options
+        return options
+
+    return add
+
+
+def found_studies() -> dict[str, Declared]:
+    """Return every study by its name, sorted.
+
+    Raises:
+        UsageError: Two studies have one name.
+    """
+    found: dict[str, Declared] = {}
+    places = [*declared(PACKAGE, "study"), *declared(PACKAGE, "study", "*/study.py")]
+    places += [Declared(entry.name, entry.value, "") for entry in installed(GROUP)]
+    for place in places:
+        present = found.setdefault(place.name, place)
+        if present is not place:
+            raise UsageError(
+                f"study '{place.name}' is registered twice: in {present.module} and "
+                f"{place.module}; rename one"
+            )
+    return dict(sorted(found.items()))
+
+
+def load_study(name: str) -> type[StudyOptions]:
+    """Return the options of a study, importing its module.
+
+    Raises:
+        UsageError: There is no such study, or its package cannot be imported.
+    """
+    studies = found_studies()
+    if name not in studies:
+        raise unknown_name("study", name, studies)
+    module = studies[name].module.partition(":")[0]
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise UsageError(f"study '{name}' ({module}) cannot be loaded: {error}") from error
+    return _loaded[name]

@@ -1,0 +1,70 @@
+"""Texts to calibrate on, as batches of tokens: one text a row, or packed into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tasks.errors import UsageError
+from tasks.fact import Fact, hash_fraction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+BATCH = 16
+
+
+def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list[Fact]:
+    """Return the facts in the order of a fixed hash, at most `samples` of them."""
+    return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
+
+
+def text_batches(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    device: torch.device,
+    pack: int | None = None,
+    batch_size: int = BATCH,
+) -> Iterator[dict[str, Tensor]]:
+    """Return `input_ids` and `attention_mask` `[batch, seq]`, ready for `model(**batch)`.
+
+    Rows are padded on the right, so that positions are those of a row run alone.
+
+    Args:
+        tokenizer: The model's.
+        texts: At least one.
+        device: Where the model takes its input.
+        pack: Tokens in a window; the texts are joined by newlines and cut into consecutive
+            windows, of which the last may be shorter. Without it each text is a row, and texts of
+            like length share a batch.
+        batch_size: Rows in a batch.
+
+    Raises:
+        UsageError: There is no text.
+    """
+    if not texts:
+        raise UsageError("there are no facts to calibrate on")
+    if pack:
+        # Not verbose: the joined text is longer than any model's context, and is cut right here.
+        tokens = tokenizer("\n".join(texts), verbose=False)["input_ids"]
+        rows = [tokens[start : start + pack] for start in range(0, len(tokens), pack)]
+    else:
+        rows = tokenizer(sorted(texts, key=len))["input_ids"]
+    return _padded(rows, tokenizer.pad_token_id, device, batch_size)
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device, batch_size: int
+) -> Iterator[dict[str, Tensor]]:
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    for start in range(0, len(rows), batch_size):
+        batch = [torch.tensor(row, device=device) for row in rows[start : start + batch_size]]
+        ones = [torch.ones_like(row) for row in batch]
+        yield {
+            "input_ids": pad_sequence(batch, batch_first=True, padding_value=pad),
+            "attention_mask": pad_sequence(ones, batch_first=True),
+        }

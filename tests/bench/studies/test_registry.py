@@ -1,0 +1,75 @@
+"""Studies are found in files, a file or a folder each, and nothing is imported to list them."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from bench.studies import registry
+from tasks.errors import UsageError
+
+STUDY = '''
+"""A file that cannot be imported."""
+
+import nothing_of_that_name
+from bench.studies.registry import study
+
+
+@study("{name}")
+class Asked:
+    """What was asked."""
+
+
+def study_of(x):
+    """Not a study."""
+'''
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An empty package in the place of `bench.studies`."""
+    folder = tmp_path / "asked_studies"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "PACKAGE", folder.name)
+    yield folder
+    sys.modules.pop(folder.name, None)
+
+
+def add(path, name):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(STUDY.format(name=name), encoding="utf-8")
+
+
+def test_a_file_and_a_folder_are_found_by_name(package):
+    add(package / "second.py", "b")
+    add(package / "first" / "study.py", "a")
+    add(package / "first" / "table.py", "no study, since its folder has study.py")
+    (package / "shared.py").write_text("def study(name): ...\n")
+    found = registry.found_studies()
+    assert [(one.name, one.about) for one in found.values()] == [
+        ("a", "What was asked."),
+        ("b", "What was asked."),
+    ]
+    assert found["a"].module == "asked_studies.first.study"
+    assert package.name not in sys.modules
+
+
+def test_two_studies_of_one_name_are_one_line(package):
+    add(package / "one.py", "a")
+    add(package / "other.py", "a")
+    with pytest.raises(UsageError, match=r"study 'a' is registered twice.*one and .*other"):
+        registry.found_studies()
+
+
+def test_a_package_adds_one_and_a_broken_one_is_one_line(package, monkeypatch):
+    entry = EntryPoint("theirs", "nothing_of_that_name.studies:Theirs", registry.GROUP)
+    monkeypatch.setattr(registry, "installed", lambda group: [entry])
+    assert list(registry.found_studies()) == ["theirs"]
+    with pytest.raises(UsageError, match=r"study 'theirs' .* cannot be loaded"):
+        registry.load_study("theirs")
+    with pytest.raises(UsageError, match="did you mean theirs"):
+        registry.load_study("their")
