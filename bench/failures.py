@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tasks.errors import UsageError
-
 AGAIN_SECONDS = 5.0
 """A time limit that something swallowed strikes again after so long."""
 
@@ -55,16 +53,6 @@ def first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-
-
-def check_time_limit(seconds: float | None) -> None:
-    """Refuse a time limit where the system has no timer that interrupts.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if seconds is not None and not hasattr(signal, "setitimer"):
-        raise UsageError("--timeout needs a system with interval timers (Linux, macOS)")
 
 
 @contextmanager

@@ -105,11 +105,14 @@ class Adapter(Part, ABC):
     Attributes:
         learning_rate: The default that works on the embedded model.
         per_layer: Whether it has modules in each decoder layer, as a placement needs.
+        trained_copies: Memory of training in copies of the base, for estimates before a run: the
+            base itself, and the gradients and two moments of Adam of what is trained.
         needs_one_device: Whether it refuses a base whose layers are divided over devices.
     """
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
+    trained_copies: ClassVar[float] = 1.5
     needs_one_device: ClassVar[bool] = False
 
     def files(self) -> tuple[Path, ...]:

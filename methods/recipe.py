@@ -7,8 +7,9 @@ any order. Without an adapter it means `lora`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from methods.identity import code_digest
 from methods.parts import (
@@ -22,7 +23,13 @@ from methods.parts import (
     Weights,
 )
 from tasks.errors import UsageError, nearest
-from tasks.notation import build_part, canonical, parse_part, split_outside_brackets
+from tasks.notation import (
+    build_part,
+    canonical,
+    change_part,
+    parse_part,
+    split_outside_brackets,
+)
 
 DEFAULT_ADAPTER = "lora"
 
@@ -42,23 +49,38 @@ class Recipe:
         present = (self.adapter, self.placement, self.filter, self.weights)
         return tuple(part for part in present if part is not None)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The recipe as people write it: only parameters that differ from their defaults."""
         return "+".join(canonical(part, part_name(part), defaults=False) for part in self.parts)
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """The recipe with every parameter, for the cell's identity."""
         return "+".join(canonical(part, part_name(part), defaults=True) for part in self.parts)
 
-    @property
+    @cached_property
     def source_digest(self) -> str:
         """Digest of the code behind its parts and of the files that their parameters name."""
         digest = hashlib.sha256(code_digest(self.parts).encode())
         for path in self.adapter.files():
             digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    def with_parameters(self, written: Mapping[str, str]) -> Recipe:
+        """Return the recipe with other values of its parameters, in every part that has them.
+
+        Raises:
+            UsageError: A value of the wrong type, or one that cannot be.
+        """
+        changed = {
+            field.name: change_part(part, part_name(part), written)
+            for field in fields(self)
+            if (part := getattr(self, field.name)) is not None
+        }
+        recipe = replace(self, **changed)
+        _check(recipe)
+        return recipe
 
 
 def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
@@ -80,12 +81,39 @@ def build_part(part: type[P], name: str, written: dict[str, str]) -> P:
         raise UsageError(f"'{name}': {error}") from error
 
 
-def canonical(part: Any, name: str, *, defaults: bool) -> str:
-    """Write a part back: with every parameter, or only those that differ from their default."""
+def change_part(part: P, name: str, written: Mapping[str, str]) -> P:
+    """Return a part with other values of those parameters that it has.
+
+    Args:
+        part: The part.
+        name: Its name, for errors.
+        written: Values as written, by name; names that the part does not have are left alone.
+
+    Raises:
+        UsageError: A value of the wrong type, or one that the part refuses.
+    """
+    known = parameters_of(type(part))
+    kept = {key: value for key, value in written.items() if key in known}
+    values = {key: _convert(value, known[key][0], name, key) for key, value in kept.items()}
+    try:
+        return dataclasses.replace(part, **values)  # type: ignore[type-var]
+    except ValueError as error:
+        raise UsageError(f"'{name}': {error}") from error
+
+
+def canonical(part: Any, name: str, *, defaults: bool, without: Collection[str] = ()) -> str:
+    """Write a part back.
+
+    Args:
+        part: The part.
+        name: Its name.
+        defaults: Whether to write every parameter; else those that differ from their default.
+        without: Parameters to leave out.
+    """
     pairs = [
         f"{key}={format_value(getattr(part, key))}"
         for key, (_, default) in sorted(parameters_of(type(part)).items())
-        if defaults or getattr(part, key) != default
+        if (defaults or getattr(part, key) != default) and key not in without
     ]
     return f"{name}[{','.join(pairs)}]" if pairs else name
 

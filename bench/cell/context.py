@@ -21,7 +21,6 @@ from bench.progress.base import Progress
 from bench.store.base_cache import KeptValues, measured_with
 from bench.store.cost_cache import CostCache
 from tasks.base import DataAccess
-from tasks.forgetting.names import parse_forgetting
 
 
 class CellContext:
@@ -114,7 +113,7 @@ class CellContext:
         Raises:
             UsageError: It cannot be.
         """
-        whole = parse_forgetting(",".join(self.options.forgetting))
+        whole = self.options.forgetting
         built = (self.forgetting_tasks(replace(cell, forgetting=whole)) for cell in cells)
         return list({note: None for tasks in built for task in tasks for note in task.notes})
 

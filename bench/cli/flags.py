@@ -1,4 +1,4 @@
-"""Options of the command line from a model's fields; what is typed, checked without torch."""
+"""Options of the command line from a model's fields; and what was typed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from pydantic import BaseModel
 
 from bench.config.options import RunOptions, flag, holds_several
-from tasks.errors import UsageError
 
 _UNSET = {
     "lr": "the adapter's own",
@@ -69,29 +68,3 @@ def _written(name: str, default: Any) -> str:
 def typed_values(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were typed."""
     return {name: value for name, value in given.items() if value not in ((), None)}
-
-
-def check_names(options: RunOptions) -> None:
-    """Check every name and folder of a run without importing torch.
-
-    Raises:
-        UsageError: An unknown method, part, parameter, task, model or reference, a missing
-            folder, or an executor that is not installed.
-    """
-    from bench.execution.checks import check_executor
-    from bench.models.registry import resolve_model
-    from bench.planning.candidates import methods_of
-    from bench.planning.reference import run_reference
-    from tasks.forgetting.names import knowledge_names, parse_forgetting
-    from tasks.resolve import resolve_task
-
-    methods_of(options)
-    forgotten = knowledge_names(parse_forgetting(",".join(options.forgetting)))
-    for name in options.tasks:
-        resolve_task(name, trained=True, forgotten=name in forgotten)
-    for name in options.models:
-        resolve_model(name)
-    run_reference(options)
-    if options.data_dir is not None and not options.data_dir.is_dir():
-        raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
-    check_executor(options)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
-from bench.cli.flags import check_names, options_of, typed_values
+from bench.cli.flags import options_of, typed_values
 from bench.cli.report import print_report
 from bench.config.options import RunOptions, build_options
+from bench.execution.checks import check_names
 
 if TYPE_CHECKING:
     from bench.execution.run import GridOutcome
@@ -41,11 +42,6 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     if dry_run:
         _plan(options)
         return DONE
-    from bench.store.store import ResultsStore
-
-    store = ResultsStore(options.out)
-    store.refuse_newer()
-    store.ensure_writable()
     interrupt_once()
     from bench.libraries import quiet_libraries
 
@@ -86,19 +82,22 @@ def _plan(options: RunOptions) -> None:
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
     if outcome.interrupted:
         return _say_how_to_go_on(outcome, options)
-    if options.shard and not outcome.records:
+    if options.shard and not (outcome.records or outcome.lost):
         click.echo(f"shard {options.shard} has no cells of this grid")
         return DONE
-    if not outcome.ran:
+    if not (outcome.ran or outcome.lost):
         click.echo("nothing is missing: every cell of this grid is in the results folder")
-    print_report(options.out, _reference(options))
+    if outcome.records or not outcome.lost:
+        print_report(options.out, _reference(options))
     if outcome.failed:
         click.echo(
             f"{outcome.failed} of {len(outcome.records)} cells did not end well; "
             f"run them again with --rerun failed",
             err=True,
         )
-    return FAILED if outcome.failed else DONE
+    if outcome.lost:
+        click.echo(f"error: {outcome.loss}", err=True)
+    return FAILED if outcome.failed or outcome.lost else DONE
 
 
 def _reference(options: RunOptions) -> str | None:

@@ -62,7 +62,7 @@ def study() -> None:
 
 def _answer(options: StudyOptions) -> int:
     """Check a study's names, run what is missing of it, and write and print its answer."""
-    from bench.cli.flags import check_names
+    from bench.execution.checks import check_names
     from bench.libraries import quiet_libraries
 
     check_names(options.grid(options.named()))

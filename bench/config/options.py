@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,8 +10,19 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.config.tune import Tunes
-from bench.config.types import Device, Names, Rates, RayAddress, Shard, WholeNumbers, Workers
+from bench.config.types import (
+    Device,
+    DType,
+    ForgettingNames,
+    Names,
+    Rates,
+    RayAddress,
+    Shard,
+    WholeNumbers,
+    Workers,
+)
 from tasks.errors import UsageError, nearest
+from tasks.forgetting.names import ForgettingKind, ForgettingName
 
 _Options = TypeVar("_Options", bound=BaseModel)
 
@@ -22,15 +33,6 @@ class Rerun(StrEnum):
     MISSING = "missing"
     FAILED = "failed"
     ALL = "all"
-
-
-class DTypeOption(StrEnum):
-    """Number format of the base; `auto` decides by the device."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 class DeviceMap(StrEnum):
@@ -60,7 +62,10 @@ class RunOptions(BaseModel):
     """Recipes, for example "lora,corda[mode=ipm],lora+freeze"."""
     tasks: Names = ("countries",)
     """Knowledge tasks by name, or paths to facts files (.jsonl, .json, .csv)."""
-    forgetting: Names = ("elements", "drift")
+    forgetting: ForgettingNames = (
+        ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),
+        ForgettingName(ForgettingKind.DRIFT, "drift"),
+    )
     """What may be forgotten: a knowledge task's forget part, lm_eval:NAME, drift, or none."""
     models: Names = ("smollm2-135m",)
     """Registry names, hub ids (with a /) or local folders."""
@@ -83,7 +88,7 @@ class RunOptions(BaseModel):
     """auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE
     """auto: divide models larger than one GPU over all of them."""
-    dtype: DTypeOption = DTypeOption.AUTO
+    dtype: DType = DType.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""
@@ -172,15 +177,8 @@ def _read_yaml(path: Path) -> Any:
 
 def _hint(name: str) -> str:
     close = nearest(name, RunOptions.model_fields)
-    return f"did you mean {_joined(close)}?" if close else f"it is one of {_joined(_names(), ',')}"
-
-
-def _names() -> Iterable[str]:
-    return list(RunOptions.model_fields)
-
-
-def _joined(names: Iterable[str], separator: str = " or") -> str:
-    return f"{separator} ".join(name.replace("_", "-") for name in names)
+    names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
+    return f"did you mean {' or '.join(names)}?" if close else f"it is one of {', '.join(names)}"
 
 
 def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
@@ -205,12 +203,8 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
         return f"{where} is empty: give at least one value"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
-    return f"{where} {_as_typed(given)}: {expected}{_near_choice(kind, option, given)}"
-
-
-def _as_typed(given: Any) -> str:
-    listed = given if isinstance(given, list | tuple) else [given]
-    return f"'{','.join(str(value) for value in listed)}'"
+    typed = ",".join(map(str, given if isinstance(given, list | tuple) else [given]))
+    return f"{where} '{typed}': {expected}{_near_choice(kind, option, given)}"
 
 
 def _near_choice(kind: type[BaseModel], option: str, given: Any) -> str:

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+)
 
+from tasks.forgetting.names import NONE, ForgettingName, parse_forgetting
 from tasks.notation import split_outside_brackets
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_Value = TypeVar("_Value")
+
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONGEST_RANGE = 10_000
 _SHARD = re.compile(r"(\d+)/(\d+)")
-_RAY_ADDRESS = re.compile(r"auto|(\[[^\]\s]+\]|[^:/\s]+):\d+")
+
+
+class DType(StrEnum):
+    """Number format of a base's weights; `auto`, in options alone, decides by the device."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 def pieces(given: Any) -> tuple[Any, ...]:
@@ -46,22 +64,28 @@ def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _known_device(device: str) -> str:
-    if not _DEVICE.fullmatch(device):
-        raise ValueError("write auto, cpu, mps, cuda or cuda:N")
-    return device
+def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
+    """Read the forgetting tasks of `--forgetting`; `none` is empty.
+
+    Raises:
+        ValueError: No name at all.
+        UsageError: A name that is unknown.
+    """
+    names = pieces(given)
+    if not names:
+        raise ValueError("give at least one value")
+    return parse_forgetting(",".join(map(str, names)))
 
 
-def _known_workers(workers: str) -> str:
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise ValueError("write a number from 1 on, or auto")
-    return workers
+def _form(pattern: str, told: str) -> AfterValidator:
+    """Return a check that a value has a form, which is told where it has not."""
 
+    def check(given: str) -> str:
+        if not re.fullmatch(pattern, given):
+            raise ValueError(f"write {told}")
+        return given
 
-def _known_address(address: str) -> str:
-    if not _RAY_ADDRESS.fullmatch(address):
-        raise ValueError("write auto, or HOST:PORT of the cluster's head as in 10.0.0.1:6379")
-    return address
+    return AfterValidator(check)
 
 
 def _known_shard(shard: str) -> str:
@@ -77,31 +101,32 @@ def shard_numbers(shard: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-Names = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(pieces),
-    AfterValidator(once),
-    Field(min_length=1),
+Several = Annotated[
+    tuple[_Value, ...], BeforeValidator(pieces), AfterValidator(once), Field(min_length=1)
 ]
-WholeNumbers = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
-    BeforeValidator(spread_ranges),
-    AfterValidator(once),
-    Field(min_length=1),
+"""Values separated by commas, as a list, or repeated; at least one."""
+Spread = Annotated[
+    tuple[_Value, ...], BeforeValidator(spread_ranges), AfterValidator(once), Field(min_length=1)
 ]
-Counts = Annotated[
-    tuple[PositiveInt, ...],
-    BeforeValidator(spread_ranges),
-    AfterValidator(once),
-    Field(min_length=1),
+"""The same, with ranges of whole numbers."""
+Names = Several[Annotated[str, Field(min_length=1)]]
+Rates = Several[Annotated[PositiveFloat, Field(allow_inf_nan=False)]]
+WholeNumbers = Spread[Annotated[int, Field(ge=0, lt=2**32)]]
+Counts = Spread[PositiveInt]
+ForgettingNames = Annotated[
+    tuple[ForgettingName, ...],
+    BeforeValidator(read_forgetting),
+    PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
 ]
-Device = Annotated[str, AfterValidator(_known_device)]
-Workers = Annotated[str, BeforeValidator(str), AfterValidator(_known_workers)]
-RayAddress = Annotated[str, AfterValidator(_known_address)]
+Device = Annotated[str, _form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")]
+Workers = Annotated[
+    str, BeforeValidator(str), _form(r"auto|0*[1-9]\d*", "a number from 1 on, or auto")
+]
+RayAddress = Annotated[
+    str,
+    _form(
+        r"auto|(\[[^\]\s]+\]|[^:/\s]+):\d+",
+        "auto, or HOST:PORT of the cluster's head as in 10.0.0.1:6379",
+    ),
+]
 Shard = Annotated[str, AfterValidator(_known_shard)]
-Rates = Annotated[
-    tuple[Annotated[PositiveFloat, Field(allow_inf_nan=False)], ...],
-    BeforeValidator(pieces),
-    AfterValidator(once),
-    Field(min_length=1),
-]

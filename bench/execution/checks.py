@@ -1,12 +1,49 @@
-"""Options of a run that must fit each other and this machine, checked before anything happens."""
+"""What a run asks for, checked before anything else happens and without importing torch."""
 
 from __future__ import annotations
 
+import signal
 from importlib.util import find_spec
 
 from bench.config.options import DeviceMap, Executor, RunOptions
 from bench.models.device import Compute
+from bench.models.registry import resolve_model
+from bench.planning.candidates import methods_of
+from bench.planning.reference import run_reference
 from tasks.errors import UsageError
+from tasks.forgetting.names import knowledge_names
+from tasks.resolve import resolve_task
+
+
+def check_names(options: RunOptions) -> None:
+    """Check every name and folder of a run.
+
+    Raises:
+        UsageError: An unknown method, part, parameter, task, model or reference, a missing
+            folder, or an executor that is not installed.
+    """
+    methods_of(options)
+    forgotten = knowledge_names(options.forgetting)
+    for name in options.tasks:
+        resolve_task(name, trained=True, forgotten=name in forgotten)
+    for name in options.models:
+        resolve_model(name)
+    run_reference(options)
+    if options.data_dir is not None and not options.data_dir.is_dir():
+        raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
+    check_executor(options)
+
+
+def check_machine(options: RunOptions, compute: Compute) -> None:
+    """Check that this machine can run as the options ask.
+
+    Raises:
+        UsageError: A time limit without a timer that interrupts, or a device map that does not
+            go with the other options.
+    """
+    if options.timeout is not None and not hasattr(signal, "setitimer"):
+        raise UsageError("--timeout needs a system with interval timers (Linux, macOS)")
+    check_device_map(options, compute)
 
 
 def check_executor(options: RunOptions) -> None:

@@ -118,15 +118,18 @@ class Claims:
         self._held.discard(cell_id)  # not before: Ctrl-C may come while it waits for the lock
 
     def owner(self, cell_id: str) -> Owner | None:
-        """Return who has a cell, if its claim can be read."""
-        return self._read(cell_id)
+        """Return who has a cell; None where its claim is gone, or just being written."""
+        try:
+            return Owner.model_validate_json(self._path(cell_id).read_bytes())
+        except (OSError, ValidationError):
+            return None
 
     def remove_of(self, process: Process) -> list[str]:
         """Remove the claims of a process that is known to be dead; return their cells."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             with self._removing():
-                owner = self._read(path.stem)
+                owner = self.owner(path.stem)
                 if owner is not None and owner.is_same(process):
                     path.unlink(missing_ok=True)
                     found.append(path.stem)
@@ -173,7 +176,7 @@ class Claims:
         return True
 
     def _expired(self, cell_id: str) -> bool:
-        owner = self._read(cell_id)
+        owner = self.owner(cell_id)
         if owner is not None and owner.shares_machine(this_process()):
             return not _lives(owner)
         try:
@@ -192,14 +195,8 @@ class Claims:
             probe.unlink(missing_ok=True)
 
     def _is_ours(self, cell_id: str) -> bool:
-        owner = self._read(cell_id)
+        owner = self.owner(cell_id)
         return owner is not None and owner.token == self._token
-
-    def _read(self, cell_id: str) -> Owner | None:
-        try:
-            return Owner.model_validate_json(self._path(cell_id).read_bytes())
-        except (OSError, ValidationError):
-            return None  # gone, or just being written
 
     def _start_heart(self) -> None:
         if self._heart is None:

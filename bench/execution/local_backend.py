@@ -64,12 +64,13 @@ class LocalBackend:
     def start(self, job: Job, hear: OnMessage) -> WorkerProcess:
         """Give a waiting process the job, else a new one."""
         process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
-        process.give(job)
-        threading.Thread(target=_hear, args=(process, hear), daemon=True).start()
+        threading.Thread(target=_give_and_hear, args=(process, job, hear), daemon=True).start()
         return process
 
 
-def _hear(process: WorkerProcess, hear: OnMessage) -> None:
+def _give_and_hear(process: WorkerProcess, job: Job, hear: OnMessage) -> None:
+    # Not by the caller: a job longer than a pipe's buffer waits until the process has imported.
+    process.give(job)
     for message in process.messages():
         hear(message)
     hear(WorkerExit(process.death()))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bench.execution.leases import Process
-from bench.store.store import Stamp
+from bench.planning.resolver import Assignment
 
 
 class Job(BaseModel):
@@ -16,7 +16,7 @@ class Job(BaseModel):
 
     Attributes:
         options: The run's `RunOptions`, with the worker's own device.
-        stamps: The cells to run, with the stamps of their records when the run began.
+        cells: What to run.
         number: The worker's, from 1.
         threads: It computes with.
         wait: Whether to wait for cells that run elsewhere.
@@ -25,7 +25,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     options: dict[str, Any]
-    stamps: dict[str, Stamp | None]
+    cells: tuple[Assignment, ...]
     number: int
     threads: int
     wait: bool

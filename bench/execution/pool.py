@@ -1,9 +1,9 @@
 """Workers on one grid: started, listened to, started again where they die, ended.
 
-Each is `python -m bench.execution.worker`: it plans the same grid, and claims cells as any process
-does. A `bench.execution.backend.Backend` says where they run. This side only shows what they tell,
-and imports no torch. A worker that dies loses its cell in flight, which is run again; a cell in
-which two workers died is recorded as failed.
+Each is `python -m bench.execution.worker`: it is handed the specifications of the cells, plans
+nothing, and claims cells as any process does. A `bench.execution.backend.Backend` says where they
+run. This side only shows what they tell, and imports no torch. A worker that dies loses its cell in
+flight, which is run again; a cell in which two workers died is recorded as failed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.failures import NoSpaceError
 from bench.models.device import Compute
 from bench.models.provenance import provenance
 from bench.planning.planned_cell import PlannedCell
+from bench.planning.resolver import Assignment
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
@@ -102,7 +103,7 @@ class WorkerPool:
     def _start(self, number: int, *, wait: bool) -> None:
         job = Job(
             options=self.place.options(number),
-            stamps={cell_id: cell.stamp for cell_id, cell in self._todo.items()},
+            cells=tuple(map(Assignment.of, self._todo.values())),
             number=number,
             threads=self.place.threads,
             wait=wait,
@@ -128,9 +129,13 @@ class WorkerPool:
             worker.process = message.process
             return
         if message.kind is Kind.CAUTION:
-            self._caution(message.text)
+            if message.text not in self._cautions:  # said once of what every worker finds
+                self._cautions.add(message.text)
+                self.progress.note(message.text)
             return
-        shown = self._shown(worker.number)
+        if worker.number not in self._lanes:
+            self._lanes[worker.number] = self.progress.of_worker(worker.number)
+        shown = self._lanes[worker.number]
         if message.kind is Kind.CELL:
             worker.began = True
             shown.cell(self.ran + 1, len(self._todo), message.text)
@@ -143,17 +148,6 @@ class WorkerPool:
         else:
             shown.end_cell(message.text, message.detail)
             self._one_more()
-
-    def _caution(self, line: str) -> None:
-        """Say once what every worker finds."""
-        if line not in self._cautions:
-            self._cautions.add(line)
-            self.progress.note(line)
-
-    def _shown(self, number: int) -> Progress:
-        if number not in self._lanes:
-            self._lanes[number] = self.progress.of_worker(number)
-        return self._lanes[number]
 
     def _one_more(self) -> None:
         self.ran += 1
@@ -170,13 +164,10 @@ class WorkerPool:
             return
         if died:
             self.progress.note(f"{_told_death(worker, ended)}, but nothing is left to run")
-        self._dismiss_waiting()
-
-    def _dismiss_waiting(self) -> None:
-        """Nothing is left: do not wait for workers that have not even begun."""
-        for worker in self._workers:
-            if not worker.began:
-                worker.dismiss()
+        # Nothing is left: do not wait for workers that have not even begun.
+        for waiting in self._workers:
+            if not waiting.began:
+                waiting.dismiss()
 
     def _died(self, worker: Worker, ended: WorkerExit) -> None:
         died = _told_death(worker, ended)

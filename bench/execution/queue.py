@@ -68,7 +68,12 @@ class Work:
             elif self._left and not wait:
                 return
             elif self._left:
-                told = told or self._tell_waiting()
+                if not told:
+                    owner = self.claims.owner(next(iter(self._left)))
+                    where = f", one by {owner}" if owner else ""
+                    count = len(self._left)
+                    self.progress.note(f"{count} cells run in another process{where}: waiting")
+                    told = True
                 time.sleep(POLL_SECONDS)
 
     def _claimed(self) -> PlannedCell | None:
@@ -89,10 +94,10 @@ class Work:
         yield from (cell for cell in left if cell.spec.model != resident)
 
     def _current(self, cell: PlannedCell) -> PlannedCell | None:
-        """Return the cell as it is now that it is ours; None where another process ran it."""
-        if self.store.stamp(cell.cell_id) == cell.stamp:
-            return cell
-        options = self.bench.options.model_copy(update={"rerun": Rerun.MISSING})
+        """Return the cell with what the store has of it; None where another process ran it."""
+        options = self.bench.options
+        if self.store.stamp(cell.cell_id) != cell.stamp:  # written since the grid was planned
+            options = options.model_copy(update={"rerun": Rerun.MISSING})
         found = planned(cell, options, self.store)
         return found if found.runs else None
 
@@ -126,12 +131,6 @@ class Work:
             failed = {**kept, "status": Status.FAILED, "reason": first_line(error)}
             result.record, result.rows = CellRecord.model_validate(failed), []
             self.store.write(result.record, result.rows)
-
-    def _tell_waiting(self) -> bool:
-        owner = self.claims.owner(next(iter(self._left)))
-        where = f", one by {owner}" if owner else ""
-        self.progress.note(f"{len(self._left)} cells run in another process{where}: waiting")
-        return True
 
 
 def outcome_line(record: CellRecord) -> str:

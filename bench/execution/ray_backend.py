@@ -81,8 +81,7 @@ class NodeWorker:
             self._told.put(WorkerExit())
             return
         self._process = WorkerProcess(job.threads, folder=shared.start, capture=True)
-        self._process.give(job)
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process, job), daemon=True).start()
 
     def node(self) -> str:
         """Return the id of the node that it runs on."""
@@ -103,7 +102,8 @@ class NodeWorker:
         if self._process is not None:
             self._process.stop()
 
-    def _listen(self, process: WorkerProcess) -> None:
+    def _listen(self, process: WorkerProcess, job: Job) -> None:
+        process.give(job)
         errors = threading.Thread(target=self._listen_to_errors, args=(process,), daemon=True)
         errors.start()
         for message in process.messages():

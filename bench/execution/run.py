@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from bench.config.options import Executor, RunOptions
 from bench.execution.backend import Backend
-from bench.execution.checks import check_device_map
+from bench.execution.checks import check_machine
 from bench.execution.leases import Claims
 from bench.execution.local_backend import this_machine
 from bench.execution.parallelism import worker_count
 from bench.execution.pool import WorkerPool
 from bench.execution.ray_backend import ray_place
-from bench.failures import check_time_limit
 from bench.models.device import Compute, compute_of
 from bench.planning.candidates import is_tuned
-from bench.planning.grid import plan_grid
+from bench.planning.cell_groups import Group, groups_of
+from bench.planning.grid import current_cells
 from bench.planning.notices import opening_notes, stage_notes
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
@@ -44,6 +44,7 @@ class GridOutcome:
         ran, reused: Cells that ran now, and that were done before.
         failed: Cells without a result. A candidate that diverged has one where another was
             chosen: it was tried.
+        lost: Names of cells that were handed out and of which nothing came back.
     """
 
     records: list[CellRecord]
@@ -51,22 +52,33 @@ class GridOutcome:
     ran: int
     reused: int
     failed: int
+    lost: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> str:
+        """One line on cells that were lost and what to do, empty where none was."""
+        if not self.lost:
+            return ""
+        count = f"{len(self.lost)} {'cell was' if len(self.lost) == 1 else 'cells were'}"
+        return (
+            f"{count} handed out and did not come back: {'; '.join(self.lost[:3])}"
+            f"{'; ...' if len(self.lost) > 3 else ''}; run the same command again"
+        )
 
 
 def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     """Run what is missing of a grid; finished cells are stored as they finish.
 
-    A tuned grid runs in two stages: every candidate on the tuning set, then, planned again, the
-    chosen ones on the reporting set.
+    The grid is planned once, here: workers are handed specifications of its cells. A tuned one
+    runs in two stages: every candidate on the tuning set, then the best on the reporting set.
 
     Raises:
         UsageError: Wrong names, unreadable facts, a results folder that cannot be written or is
             of a newer program: before any cell.
         NoSpaceError: The disk is full; finished cells are intact.
     """
-    check_time_limit(options.timeout)
     compute = compute_of(options)
-    check_device_map(options, compute)
+    check_machine(options, compute)
     store = ResultsStore(options.out)
     store.refuse_newer()
     store.ensure_writable()
@@ -87,16 +99,18 @@ class _Stages:
     store: ResultsStore
     progress: Progress
     cells: list[PlannedCell] = field(default_factory=list)
+    handed: dict[str, PlannedCell] = field(default_factory=dict)
     ran: int = 0
     reused: int = 0
 
     def run(self) -> bool:
         """Run every stage; return whether Ctrl-C ended one."""
+        groups = list(groups_of(self.options))
         stages = tuple(FactSet) if is_tuned(self.options) else (None,)
-        return any(self._run_stage(stage) for stage in stages)
+        return any(self._run_stage(stage, groups) for stage in stages)
 
-    def _run_stage(self, stage: FactSet | None) -> bool:
-        self.cells = plan_grid(self.options, self.store)
+    def _run_stage(self, stage: FactSet | None, groups: Sequence[Group]) -> bool:
+        self.cells = current_cells(groups, self.options, self.store)
         members = [cell for cell in self.cells if cell.spec.fact_set is stage]
         todo = [cell for cell in members if cell.runs]
         reused = sum(cell.chosen for cell in members) - len(todo)
@@ -111,7 +125,18 @@ class _Stages:
         self, todo: Sequence[PlannedCell], place: Backend | None, claims: Claims
     ) -> bool:
         """Run cells; return whether Ctrl-C ended it."""
-        runs = self._workers(place, claims) if place else self._work(todo, claims)
+        self.handed |= {cell.cell_id: cell for cell in todo}
+        runs: WorkerPool | Work
+        if place:
+            # What the report imports takes seconds, for which this process has time now.
+            Thread(target=_import_for_report, daemon=True).start()
+            runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
+        else:
+            from bench.execution.queue import Work  # takes seconds, which workers spend instead
+
+            for line in self._bench.forgetting_notes(todo):
+                self.progress.note(line)
+            runs = Work(self._bench, self.store, claims, self.progress)
         try:
             runs.run(todo, wait=True)
         except KeyboardInterrupt:
@@ -133,19 +158,6 @@ class _Stages:
         else:
             yield None
 
-    def _workers(self, place: Backend, claims: Claims) -> WorkerPool:
-        # What the report imports takes seconds, for which this process has time now.
-        Thread(target=_import_for_report, daemon=True).start()
-        return WorkerPool(self.compute, self.store, claims, self.progress, place)
-
-    def _work(self, todo: Sequence[PlannedCell], claims: Claims) -> Work:
-        from bench.execution.queue import Work  # takes seconds, which workers spend instead
-
-        bench = self._bench
-        for line in bench.forgetting_notes(todo):
-            self.progress.note(line)
-        return Work(bench, self.store, claims, self.progress)
-
     @cached_property
     def _bench(self) -> CellContext:
         from bench.cell.context import CellContext
@@ -158,7 +170,9 @@ class _Stages:
         records = [record for record in found if record]
         failed = sum(_without_result(record) for record in records)
         failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
-        return GridOutcome(records, interrupted, self.ran, self.reused, failed)
+        handed = () if interrupted else self.handed.values()
+        lost = [c.label for c in handed if self.store.stamp(c.cell_id) in (None, c.stamp)]
+        return GridOutcome(records, interrupted, self.ran, self.reused, failed, tuple(lost))
 
 
 def _import_for_report() -> None:

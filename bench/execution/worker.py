@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import FrameType
 
 from bench.config.options import Executor, RunOptions
@@ -21,8 +20,8 @@ from bench.execution.leases import Claims, this_process
 from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
 from bench.libraries import quiet_libraries
-from bench.planning.grid import find_cells
 from bench.planning.planned_cell import PlannedCell
+from bench.planning.resolver import resolve
 from bench.progress.base import Silent
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
@@ -70,35 +69,28 @@ def main() -> int:
     """Do the job on standard input; return the exit status."""
     quiet_libraries()
     tell = _messages()
-    _import_ahead()
+    # What any cell needs takes seconds to import: before it is known what to do.
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    import bench.execution.queue  # noqa: F401
+
     given = sys.stdin.readline()
-    if not given:  # the process that started this one is gone
+    if not given.endswith("\n"):  # the process that started this one is gone
         return 0
     job = Job.model_validate_json(given)
     try:
         ends_anyway = _end_when_asked()
         tell(Message(kind=Kind.STARTED, process=this_process()))
-        _work_and_tell(job, tell)
+        try:
+            _work(job, tell)
+        except UsageError as error:
+            tell(Message(kind=Kind.USAGE, text=str(error)))
+        except NoSpaceError as error:
+            tell(Message(kind=Kind.NO_SPACE, text=str(error)))
         ends_anyway()
     except KeyboardInterrupt:
         pass
     return 0
-
-
-def _import_ahead() -> None:
-    """Import what any cell needs, which takes seconds, before it is known what to do."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
-
-    import bench.execution.queue  # noqa: F401
-
-
-def _work_and_tell(job: Job, tell: Callable[[Message], None]) -> None:
-    try:
-        _work(job, tell)
-    except UsageError as error:
-        tell(Message(kind=Kind.USAGE, text=str(error)))
-    except NoSpaceError as error:
-        tell(Message(kind=Kind.NO_SPACE, text=str(error)))
 
 
 def _work(job: Job, tell: Callable[[Message], None]) -> None:
@@ -120,18 +112,10 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
     with Claims(store.folder) as claims:
         bench = CellContext(options, compute, progress.note)
         work = Work(bench, store, claims, progress)
-        cells = _cells(job, options, store)
+        cells = resolve(job.cells, options)
         for line in bench.forgetting_notes(cells):
             tell(Message(kind=Kind.CAUTION, text=line))
         work.run(_in_turn(cells, job.number), wait=job.wait)
-
-
-def _cells(job: Job, options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
-    """Find the job's cells; a record written since the run began is another process's."""
-    return [
-        replace(cell, stamp=job.stamps[cell.cell_id])
-        for cell in find_cells(options, store, job.stamps)
-    ]
 
 
 def _in_turn(cells: Sequence[PlannedCell], number: int) -> list[PlannedCell]:

@@ -7,12 +7,11 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from bench.config.options import Executor, RunOptions
+from bench.config.types import DType
 from tasks.errors import UsageError
-
-DType = Literal["float32", "bfloat16", "float16"]
 
 CONTAINER = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use."""
@@ -32,7 +31,7 @@ class Compute(NamedTuple):
     host: str = ""
 
 
-def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compute:
+def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Compute:
     """Resolve `auto`: CUDA with a bfloat16 base where there is one, else the CPU in float32.
 
     Args:
@@ -49,9 +48,9 @@ def choose_compute(device: str, dtype: str, *, elsewhere: bool = False) -> Compu
         raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "cuda":
         device = "cuda:0"
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    return Compute(device, dtype)  # type: ignore[arg-type]
+    if dtype == DType.AUTO:
+        dtype = DType.BFLOAT16 if device.startswith("cuda") else DType.FLOAT32
+    return Compute(device, dtype)
 
 
 def compute_of(options: RunOptions) -> Compute:

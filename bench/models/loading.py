@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.models.device import DType
+from bench.config.types import DType
 from bench.models.device_map import check_placed, is_divided
 from bench.models.gguf import dequantised_folder
 from bench.models.registry import EMBEDDED, ModelSource, resolve_model
@@ -69,7 +69,7 @@ def layer_count(source: ModelSource, say: Callable[[str], None] = print) -> int:
 def load_base(
     source: ModelSource | str,
     *,
-    dtype: DType = "float32",
+    dtype: DType = DType.FLOAT32,
     device: str = "cpu",
     device_map: Literal["auto"] | Mapping[str, int | str] | None = None,
     trust_remote_code: bool = False,

@@ -6,8 +6,8 @@ of the same name. A method without a parameter that is tuned has fewer candidate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -15,19 +15,35 @@ from bench.config.options import RunOptions, validated
 from bench.config.tune import Tune
 from bench.planning.tuning import RATE, RUN_PARAMETERS
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Part
-from methods.recipe import Recipe, parse_recipe, parse_recipes, part_name
+from methods.recipe import Recipe, parse_recipes, part_name
 from tasks.errors import UsageError, nearest
-from tasks.notation import canonical, format_value, parameters_of, parse_part
+from tasks.notation import canonical, format_value, parameters_of
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to train a method."""
+    """One way to train a method.
+
+    Attributes:
+        recipe, learning_rate, epochs, batch_size: How.
+        values: Its own value of everything that is tuned, as written; empty where it is the only
+            candidate.
+    """
 
     recipe: Recipe
     learning_rate: float
     epochs: int
     batch_size: int
+    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def value(self, name: str) -> str:
+        """Return its value of a run option, or of a parameter of its recipe, as people write it."""
+        if name == RATE:
+            return f"{self.learning_rate:g}"
+        if name in RUN_PARAMETERS:
+            return str(getattr(self, name))
+        part = next(part for part in self.recipe.parts if name in _parameters(part))
+        return format_value(getattr(part, name))
 
 
 @dataclass(frozen=True)
@@ -36,13 +52,16 @@ class Method:
 
     Attributes:
         name: The recipe without the parameters that are tuned.
-        over: What is tuned, empty where there is one candidate.
         candidates: At least one.
     """
 
     name: str
-    over: tuple[str, ...]
     candidates: tuple[Candidate, ...]
+
+    @property
+    def over(self) -> tuple[str, ...]:
+        """What is tuned, empty where there is one candidate."""
+        return tuple(self.candidates[0].values)
 
 
 def is_tuned(options: RunOptions) -> bool:
@@ -65,7 +84,10 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
 
 def _tunes(options: RunOptions) -> list[Tune]:
     """Return what is tuned, several learning rates among it, run options by their fields' names."""
-    tunes = [tune.model_copy(update={"name": _field(tune.name)}) for tune in options.tune]
+    tunes = []
+    for tune in options.tune:
+        name = tune.name.replace("-", "_")
+        tunes.append(Tune(name=name, values=tune.values) if name in RUN_PARAMETERS else tune)
     if options.lr is None:
         return tunes
     if any(tune.name == RATE for tune in tunes):
@@ -73,11 +95,6 @@ def _tunes(options: RunOptions) -> list[Tune]:
     if len(options.lr) == 1:
         return tunes
     return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
-
-
-def _field(name: str) -> str:
-    field = name.replace("-", "_")
-    return field if field in RUN_PARAMETERS else name
 
 
 def _check_names(tunes: Iterable[Tune], recipes: Sequence[Recipe]) -> None:
@@ -106,41 +123,30 @@ def _hint(name: str, held: Iterable[str]) -> str:
 def _method(recipe: Recipe, tunes: Sequence[Tune], options: RunOptions) -> Method:
     parameters = {name for part in recipe.parts for name in _parameters(part)}
     own = [tune for tune in tunes if tune.name in {*RUN_PARAMETERS, *parameters}]
-    within = [tune.name for tune in own if tune.name not in RUN_PARAMETERS]
+    within = {tune.name for tune in own} - set(RUN_PARAMETERS)
     _refuse_fixed(recipe, within)
-    chosen = (
-        dict(zip((tune.name for tune in own), values, strict=True))
-        for values in product(*(tune.values for tune in own))
-    )
+    names = [tune.name for tune in own]
+    chosen = [dict(zip(names, each, strict=True)) for each in product(*(t.values for t in own))]
     candidates = tuple(dict.fromkeys(_candidate(recipe, values, options) for values in chosen))
-    over = tuple(tune.name for tune in own) if len(candidates) > 1 else ()
-    name = "+".join(_text(part, {}, without=within) for part in recipe.parts)
-    return Method(name, over, candidates)
+    if len(candidates) == 1:
+        candidates = (replace(candidates[0], values={}),)
+    name = "+".join(
+        canonical(part, part_name(part), defaults=False, without=within) for part in recipe.parts
+    )
+    return Method(name, candidates)
 
 
-def _candidate(recipe: Recipe, values: Mapping[str, str], options: RunOptions) -> Candidate:
-    run = {name: values[name] for name in RUN_PARAMETERS if name in values}
-    rest = {name: value for name, value in values.items() if name not in run}
+def _candidate(recipe: Recipe, written: Mapping[str, str], options: RunOptions) -> Candidate:
+    run = {name: written[name] for name in RUN_PARAMETERS if name in written}
     chosen = validated(RunOptions, {**options.model_dump(include=set(RUN_PARAMETERS)), **run})
-    recipe = _with(recipe, rest) if rest else recipe
+    rest = {name: value for name, value in written.items() if name not in run}
+    recipe = recipe.with_parameters(rest) if rest else recipe
     rate = chosen.lr[0] if chosen.lr else recipe.adapter.learning_rate
-    return Candidate(recipe, rate, chosen.epochs, chosen.batch_size)
+    candidate = Candidate(recipe, rate, chosen.epochs, chosen.batch_size)
+    return replace(candidate, values={name: candidate.value(name) for name in written})
 
 
-def _with(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
-    """Return the recipe with other values of its parameters, in every part that has them."""
-    return parse_recipe("+".join(_text(part, values) for part in recipe.parts))
-
-
-def _text(part: Part, values: Mapping[str, str], without: Sequence[str] = ()) -> str:
-    """Write a part with other values, and without some parameters."""
-    name, written = parse_part(canonical(part, part_name(part), defaults=False))
-    written |= {key: value for key, value in values.items() if key in _parameters(part)}
-    pairs = ",".join(f"{key}={value}" for key, value in written.items() if key not in without)
-    return f"{name}[{pairs}]" if pairs else name
-
-
-def _refuse_fixed(recipe: Recipe, tuned: Sequence[str]) -> None:
+def _refuse_fixed(recipe: Recipe, tuned: Collection[str]) -> None:
     """Refuse to override what a recipe says; what must be said in a recipe is no decision."""
     for part in recipe.parts:
         for name, (_, default) in _parameters(part).items():

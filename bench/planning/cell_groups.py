@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.config.options import RunOptions
 from bench.config.types import shard_numbers
-from bench.models.device import compute_of
 from bench.models.registry import ModelSource, resolve_model
-from bench.planning.candidates import Candidate, Method, is_tuned, methods_of
-from bench.planning.planned_cell import CellState, PlannedCell
-from bench.planning.task_data import TaskCatalog, TaskData, TaskSets
-from bench.store.records import CellSpec, Tuned
-from bench.training import schedule
+from bench.planning.candidates import Method, is_tuned, methods_of
+from bench.planning.planned_cell import PlannedCell
+from bench.planning.resolver import Resolver, tuned_as
+from bench.planning.task_data import TaskSets
 from tasks.division import FactSet
-from tasks.fact import Fact, facts_digest
-from tasks.forgetting.names import ForgettingKind, ForgettingName
 
 
 @dataclass(frozen=True)
@@ -32,36 +28,8 @@ class Group:
     tuning: tuple[PlannedCell, ...]
     reporting: tuple[tuple[PlannedCell, ...], ...]
 
-    @property
-    def cells(self) -> Iterator[PlannedCell]:
-        """All cells that any choice may ask for."""
-        yield from self.tuning
-        for cells in self.reporting:
-            yield from cells
 
-
-@dataclass(frozen=True)
-class _Base:
-    """A model as cells name it."""
-
-    source: ModelSource
-    revision: str
-    dtype: str
-
-
-@dataclass(frozen=True)
-class ResolvedCandidate:
-    """A candidate with what identifies it: read once, since a grid has thousands of cells."""
-
-    candidate: Candidate
-    method: str
-    recipe: str
-    source_digest: str
-    calibration: tuple[Fact, ...]
-    calibration_digest: str
-
-
-def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> Iterator[Group]:
+def groups_of(options: RunOptions) -> Iterator[Group]:
     """Yield the groups of a run, those of one model and task together.
 
     Raises:
@@ -70,25 +38,17 @@ def groups_of(options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> It
     """
     methods = methods_of(options)
     sources = [resolve_model(name) for name in options.models]
-    library = TaskCatalog(options, forgetting)
-    tasks = [library.sets(name, divided=is_tuned(options)) for name in options.tasks]
-    dtype = compute_of(options).dtype
-    ways = [[_way(candidate, library) for candidate in m.candidates] for m in methods]
+    resolver = Resolver(options)
+    tasks = [resolver.sets(name, divided=is_tuned(options)) for name in options.tasks]
     for source in sources:
-        base = _Base(source, source.revision(), dtype)
         for sets in tasks:
-            for method, found in zip(methods, ways, strict=True):
-                yield _group(base, sets, method, found, options, forgetting)
-
-
-def _way(candidate: Candidate, library: TaskCatalog) -> ResolvedCandidate:
-    recipe = candidate.recipe
-    names = recipe.adapter.calibration_tasks(library.forgotten)
-    calibration = tuple(fact for name in names for fact in library.calibration(name))
-    digest = facts_digest(calibration) if calibration else ""
-    return ResolvedCandidate(
-        candidate, recipe.name, recipe.full_name, recipe.source_digest, calibration, digest
-    )
+            for method in methods:
+                if sets.tuning is not None:
+                    yield _tuned(resolver, source, sets, method, options)
+                    continue
+                [only] = method.candidates
+                cells = [resolver.cell(source, sets, only, seed, None) for seed in options.seeds]
+                yield Group((), (tuple(c for c in cells if in_shard(c.cell_id, options.shard)),))
 
 
 def in_shard(key: str, shard: str | None) -> bool:
@@ -99,87 +59,21 @@ def in_shard(key: str, shard: str | None) -> bool:
     return int(key, 16) % parts == part - 1
 
 
-def _group(
-    base: _Base,
-    sets: TaskSets,
-    method: Method,
-    ways: Sequence[ResolvedCandidate],
-    options: RunOptions,
-    forgetting: tuple[ForgettingName, ...],
+def _tuned(
+    resolver: Resolver, source: ModelSource, sets: TaskSets, method: Method, options: RunOptions
 ) -> Group:
-    tuned = _tuned(method, sets, FactSet.REPORTING)
-    cells = [
-        [_cell(base, sets.reporting, way, seed, tuned, forgetting) for seed in options.seeds]
-        for way in ways
-    ]
-    if sets.tuning is None:
-        return Group((), tuple(_in_shard(found, options.shard) for found in cells))
-    key = (base.source.name, base.revision, base.dtype, sets.reporting.task.name, method.name)
+    tuning, reporting = [], []
+    for candidate in method.candidates:
+        tried, chosen = (
+            tuned_as(sets, fact_set, method.name, candidate.values) for fact_set in FactSet
+        )
+        tuning.append(resolver.cell(source, sets, candidate, options.seeds[0], tried))
+        reporting.append(
+            tuple(resolver.cell(source, sets, candidate, seed, chosen) for seed in options.seeds)
+        )
+    # A choice must not be divided, so that all its cells are in one shard.
+    spec = tuning[0].spec
+    key = (spec.model, spec.model_revision, spec.dtype, spec.task, method.name)
     if not in_shard(hashlib.sha256("\x1f".join(key).encode()).hexdigest(), options.shard):
         return Group((), ((),))
-    tuned = _tuned(method, sets, FactSet.TUNING)
-    deciding = _deciding(forgetting)
-    tried = [_cell(base, sets.tuning, way, options.seeds[0], tuned, deciding) for way in ways]
-    return Group(tuple(tried) if len(ways) > 1 else (), tuple(map(tuple, cells)))
-
-
-def _deciding(forgetting: tuple[ForgettingName, ...]) -> tuple[ForgettingName, ...]:
-    """Return what candidates are measured on: drift alone decides between equal ones."""
-    drift = tuple(name for name in forgetting if name.kind is ForgettingKind.DRIFT)
-    return drift or forgetting
-
-
-def _in_shard(cells: Sequence[PlannedCell], shard: str | None) -> tuple[PlannedCell, ...]:
-    return tuple(cell for cell in cells if in_shard(cell.cell_id, shard))
-
-
-def _tuned(method: Method, sets: TaskSets, fact_set: FactSet) -> Tuned | None:
-    if sets.tuning is None:
-        return None
-    other = sets.reporting if fact_set is FactSet.TUNING else sets.tuning
-    return Tuned(
-        fact_set=fact_set,
-        method=method.name,
-        other_digest=other.digest,
-        other_facts=len(other.facts),
-        over=method.over,
-    )
-
-
-def _cell(
-    base: _Base,
-    data: TaskData,
-    way: ResolvedCandidate,
-    seed: int,
-    tuned: Tuned | None,
-    forgetting: tuple[ForgettingName, ...],
-) -> PlannedCell:
-    spec = CellSpec(
-        model=base.source.name,
-        model_revision=base.revision,
-        dtype=base.dtype,
-        task=data.name,
-        facts_digest=data.digest,
-        facts=len(data.facts),
-        prompt_digest=data.prompt_digest,
-        calibration_digest=way.calibration_digest,
-        method=way.method,
-        recipe=way.recipe,
-        source_digest=way.source_digest,
-        learning_rate=way.candidate.learning_rate,
-        epochs=way.candidate.epochs,
-        batch_size=way.candidate.batch_size,
-        schedule=schedule.describe(),
-        seed=seed,
-        tuned=tuned,
-    )
-    return PlannedCell(
-        spec=spec,
-        state=CellState.MISSING,
-        why="",
-        source=base.source,
-        recipe=way.candidate.recipe,
-        data=data,
-        calibration=way.calibration,
-        forgetting=forgetting,
-    )
+    return Group(tuple(tuning) if len(tuning) > 1 else (), tuple(reporting))

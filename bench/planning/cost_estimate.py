@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from bench.config.types import DType
 from bench.models.registry import EMBEDDED, ModelSource
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.store.formats import CellSummary
@@ -63,13 +64,17 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
         finished: Summaries of the results folder.
     """
     done = [summary for summary in finished if summary.status is Status.DONE and summary.phases]
-    alike, related = _grouped(done, _alike), _grouped(done, _related)
+    groups: dict[Hashable, list[CellSummary]] = {}  # of cells alike, and of one model's
+    for summary in done:
+        groups.setdefault(_alike(summary.spec), []).append(summary)
+        groups.setdefault((summary.spec.model, summary.spec.dtype), []).append(summary)
     known: dict[Hashable, tuple[Cost, bool]] = {}
     costs = []
     for cell in (cell for cell in cells if cell.runs or cell.state is CellState.OPEN):
         key = (_alike(cell.spec), cell.spec.model, len(cell.forgetting))
         if key not in known:
-            near = alike.get(_alike(cell.spec)) or related.get(_related(cell.spec))
+            related = groups.get((cell.spec.model, cell.spec.dtype))
+            near = groups.get(_alike(cell.spec), related)
             known[key] = (_measured(cell, near) if near else _from_size(cell), bool(near))
         costs.append(known[key])
     seconds = [cost.seconds for cost, _ in costs]
@@ -85,19 +90,6 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
 def _alike(spec: CellSpec) -> Hashable:
     size = (spec.facts, spec.epochs, spec.batch_size)
     return (spec.model, spec.dtype, spec.task, spec.recipe, *size)
-
-
-def _related(spec: CellSpec) -> Hashable:
-    return (spec.model, spec.dtype)
-
-
-def _grouped(
-    done: Sequence[CellSummary], key: Callable[[CellSpec], Hashable]
-) -> dict[Hashable, list[CellSummary]]:
-    groups: dict[Hashable, list[CellSummary]] = {}
-    for summary in done:
-        groups.setdefault(key(summary.spec), []).append(summary)
-    return groups
 
 
 def _measured(cell: PlannedCell, near: Sequence[CellSummary]) -> Cost:
@@ -124,9 +116,10 @@ def _from_size(cell: PlannedCell) -> Cost:
         return Cost(None, None)
     spec = cell.spec
     trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
-    speed = CORE_FLOPS * (os.cpu_count() or 1) if spec.dtype == "float32" else GPU_FLOPS
-    size = weights * (4 if spec.dtype == "float32" else 2)
-    copies = 4 if spec.recipe.startswith("full") else 1.5  # gradients, two moments of Adam
+    wide = spec.dtype is DType.FLOAT32
+    speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
+    size = weights * (4 if wide else 2)
+    copies = cell.recipe.adapter.trained_copies
     return Cost(trained / speed / TRAIN_SHARE, size * copies + OVERHEAD_BYTES)
 
 

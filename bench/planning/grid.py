@@ -7,7 +7,7 @@ seed. Until then the cells of the second set are planned as to be chosen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.tuning import best_trial, trial_of
 from bench.store.formats import CellSummary
 from bench.store.records import Status
-from tasks.forgetting.names import parse_forgetting
 
 if TYPE_CHECKING:
     from bench.store.store import ResultsStore
@@ -30,30 +29,23 @@ def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
         UsageError: A name that is unknown, a facts file that cannot be read, a model without
             a revision; all before a model is loaded.
     """
-    forgetting = parse_forgetting(",".join(options.forgetting))
+    return current_cells(groups_of(options), options, store)
+
+
+def current_cells(
+    groups: Iterable[Group], options: RunOptions, store: ResultsStore
+) -> list[PlannedCell]:
+    """Return the cells of planned groups as they are now, with the candidates chosen by now."""
 
     def current(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         return [planned(cell, options, store) for cell in cells]
 
     found = []
-    for group in groups_of(options, forgetting):
+    for group in groups:
         found += current(group.tuning)
         chosen = _chosen(group, store)
         found += current(chosen) if chosen and chosen[0].chosen else chosen
     return found
-
-
-def find_cells(
-    options: RunOptions, store: ResultsStore, wanted: Collection[str]
-) -> list[PlannedCell]:
-    """Return the cells of a run that have the `wanted` ids, whichever candidates are chosen."""
-    forgetting = parse_forgetting(",".join(options.forgetting))
-    return [
-        planned(cell, options, store)
-        for group in groups_of(options, forgetting)
-        for cell in group.cells
-        if cell.cell_id in wanted
-    ]
 
 
 def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:

@@ -40,18 +40,14 @@ def _choice(cell: PlannedCell) -> str:
 
 def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> list[str]:
     """Say what of each task is used, and where that is little."""
-    used = {
-        f"{cell.spec.task}: {_share(cell)} (--limit)": None
-        for cell in cells
-        if cell.spec.facts < cell.data.available
-    }
+    used: dict[str, None] = {}
+    for cell in cells:
+        spec, available = cell.spec, cell.data.available
+        kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
+        if spec.facts < available:
+            used[f"{spec.task}: {spec.facts} of {available} {kind} (--limit)"] = None
     remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
-
-
-def _share(cell: PlannedCell) -> str:
-    kind = f"{cell.spec.fact_set} facts" if cell.spec.fact_set else "facts"
-    return f"{cell.spec.facts} of {cell.data.available} {kind}"
 
 
 def few_steps(spec: CellSpec) -> list[str]:

@@ -82,5 +82,5 @@ class PlannedCell:
 
 def cell_id(spec: CellSpec) -> str:
     """Return the digest of a cell's identity: 16 hexadecimal digits."""
-    identity = spec.model_dump_json(exclude={"tuned": {"over"}})
+    identity = spec.model_dump_json(exclude={"tuned": {"over", "values"}})
     return hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -8,10 +8,10 @@ from functools import cached_property, lru_cache
 
 from bench.config.options import RunOptions
 from tasks.base import DataAccess, KnowledgeTask
-from tasks.division import divide_facts
+from tasks.division import FactSet, divide_facts
 from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart, facts_digest
-from tasks.forgetting.names import ForgettingName, knowledge_names
+from tasks.forgetting.names import knowledge_names
 from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
 from tasks.selection import first_facts, part_facts, select_facts
@@ -62,14 +62,21 @@ class TaskSets:
     reporting: TaskData
     tuning: TaskData | None = None
 
+    def of(self, fact_set: FactSet | None) -> TaskData:
+        """Return a set of facts; None is all of an undivided task."""
+        if fact_set is not FactSet.TUNING:
+            return self.reporting
+        assert self.tuning is not None, "this task was not divided"
+        return self.tuning
+
 
 class TaskCatalog:
     """The knowledge tasks of a run, each read once."""
 
-    def __init__(self, options: RunOptions, forgetting: tuple[ForgettingName, ...]) -> None:
+    def __init__(self, options: RunOptions) -> None:
         self._options = options
         self._trained = set(options.tasks)
-        self.forgotten = knowledge_names(forgetting)
+        self.forgotten = knowledge_names(options.forgetting)
         self._access = DataAccess(options.data_dir)
         self._rows = lru_cache(maxsize=None)(self._load)
 

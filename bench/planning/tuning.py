@@ -126,12 +126,16 @@ def tuned_fields(spec: CellSpec) -> tuple[str, ...]:
 
 def value(spec: CellSpec, name: str) -> str:
     """Return a candidate's value of what is tuned, as people write it; empty where it has none."""
+    if spec.tuned and name in spec.tuned.values:
+        return spec.tuned.values[name]
     if name == RATE:
         return f"{spec.learning_rate:g}"
     if name in RUN_PARAMETERS:
         return str(getattr(spec, name))
-    found = re.search(rf"[\[,]{re.escape(name)}=([^,\]]*)", spec.recipe)
-    return found[1] if found else ""
+    # Of an older record, or of a grid that tuned other things: its recipe has every parameter.
+    parts = (part.partition("[")[2].rstrip("]") for part in spec.recipe.split("+"))
+    pairs = (pair.partition("=") for part in parts for pair in part.split(","))
+    return next((value for key, _, value in pairs if key == name), "")
 
 
 def number(spec: CellSpec, name: str) -> float | None:

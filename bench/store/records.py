@@ -16,6 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
+from bench.config.types import DType
 from bench.store.knowledge import KnowledgeCategory
 from tasks.division import FactSet
 
@@ -58,6 +59,7 @@ class Tuned(Model):
         other_digest, other_facts: The digest and number of the facts of the other set.
         over: What was tuned when the cell was planned: `lr`, `epochs`, `batch_size`, parameters.
             Not part of the id, so that tuning more later uses the cells that are there.
+        values: The cell's own value of each, as written; absent in older records, not in the id.
     """
 
     fact_set: FactSet
@@ -65,6 +67,7 @@ class Tuned(Model):
     other_digest: str
     other_facts: int
     over: tuple[str, ...]
+    values: dict[str, str] = Field(default_factory=dict)
 
 
 class CellSpec(Model):
@@ -88,7 +91,7 @@ class CellSpec(Model):
     schema_version: int = SCHEMA_VERSION
     model: str
     model_revision: str
-    dtype: str
+    dtype: DType
     task: str
     facts_digest: str
     facts: int

@@ -19,6 +19,7 @@ from bench.store.store import ResultsStore
 from bench.studies.options import GridStudyOptions
 from bench.studies.study_report import Form, StudyColumn
 from methods.recipe import parse_recipe, part_name
+from tasks.errors import UsageError
 
 
 def run_cells(options: RunOptions, progress: Progress) -> Section:
@@ -26,12 +27,15 @@ def run_cells(options: RunOptions, progress: Progress) -> Section:
 
     Raises:
         KeyboardInterrupt: Ctrl-C; says how many cells are done. The next call goes on.
-        UsageError: Wrong names, unreadable facts, an unwritable folder: before any cell.
+        UsageError: Wrong names, unreadable facts, an unwritable folder: before any cell;
+            or cells that were lost.
     """
     outcome = run_grid(options, progress)
     if outcome.interrupted:
         finished = outcome.ran + outcome.reused
         raise KeyboardInterrupt(f"all of {finished} finished cells, {outcome.ran} of this call,")
+    if outcome.lost:
+        raise UsageError(outcome.loss)
     store = ResultsStore(options.out)
     [section] = build_leaderboard(load_cells(store, outcome.records)).sections
     return section

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
-from bench.config.options import DTypeOption, Rerun, RunOptions, flag, validated
-from bench.config.types import Device, WholeNumbers, pieces
+from bench.config.options import Rerun, RunOptions, flag, validated
+from bench.config.types import Device, DType, WholeNumbers, pieces
 from bench.store.store import STUDIES_FOLDER
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class StudyOptions(BaseModel):
     """Facts in an optimizer step."""
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
-    dtype: DTypeOption = DTypeOption.AUTO
+    dtype: DType = DType.AUTO
     """Number format of the base: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""

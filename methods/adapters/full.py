@@ -26,6 +26,7 @@ class Full(Adapter):
     """
 
     learning_rate = 5e-5
+    trained_copies = 4.0
 
     def prepare(self, setting: Setting) -> torch.dtype:
         """Remember the base's dtype, in which the result is saved."""

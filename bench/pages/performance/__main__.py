@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bench.config.types import DType
 from bench.libraries import quiet_libraries
 from tasks.errors import UsageError
 
@@ -48,9 +49,10 @@ def main(
         out = PAGE
     command = " ".join(["nox -s perf --", *sys.argv[1:]])
     size, machine = FULL if full else QUICK, this_machine()
-    dtypes = dtype or tuple(name for name in size.dtypes if machine.has_units(name))
+    named = tuple(map(DType, dtype))
+    dtypes = named or tuple(name for name in size.dtypes if machine.has_units(name))
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(model, task, size, dtypes, Path(scratch))  # type: ignore[arg-type]
+        bench = Bench(model, task, size, dtypes, Path(scratch))
         try:
             agreed = run_suite(bench, only or size.entries or NAMES, command, machine, out)
         except UsageError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from bench.models.device import DType
+from bench.config.types import DType
 from bench.pages.performance.cost_curves import Curve
 
 Key = TypeVar("Key")
@@ -62,7 +62,7 @@ class Size:
     exact: int
     scale: Scale
     warm: bool = True
-    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    dtypes: tuple[DType, ...] = (DType.FLOAT32, DType.BFLOAT16)
     modes: tuple[str, ...] = ("ipm", "kpm")
     entries: tuple[str, ...] = ()
 
@@ -78,7 +78,7 @@ QUICK = Size(
     exact=2,
     scale=Scale(facts=(100, 1000), cells=(10, 100), layers=(1, 2, 4), widths=(128, 256, 512)),
     warm=False,
-    dtypes=("float32",),
+    dtypes=(DType.FLOAT32,),
     modes=("ipm",),
     entries=("steps", "freeze", "pissa"),
 )

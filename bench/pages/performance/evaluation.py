@@ -26,7 +26,7 @@ EQUAL = 0.95
 
 def evaluation(bench: Bench) -> Outcome:
     """Ask a trained model everything a cell asks, after its base was asked."""
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     cell = plan_cell(bench, "lora", epochs=1)
     sides = _Sides(bench, base, cell)
     runs = {"usual": sides.usual_seconds, "ours": sides.our_seconds}

@@ -30,7 +30,7 @@ def whole_grid(bench: Bench) -> Outcome:
     options = options_for(bench, ",".join(METHODS), out)
     ours = timed(lambda: _run("bench", "run", *_flags(bench, out)))
     store = ResultsStore(out)
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     outcome, usual, equal = Outcome(), 0.0, []
     for cell in plan_grid(options, store):
         record = _done(store.read(cell.cell_id), cell)

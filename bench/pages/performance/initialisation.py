@@ -48,14 +48,14 @@ class _Product:
 
 def preparing_corda(bench: Bench) -> Outcome:
     """CorDA in both modes, calibration included."""
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     rows = [_corda(bench, base, mode, CORDA_RATIOS[mode]) for mode in bench.size.modes]
     return Outcome([row for row, _ in rows], notes=[note for _, notes in rows for note in notes])
 
 
 def preparing_pissa(bench: Bench) -> Outcome:
     """PiSSA against PEFT's exact initialisation."""
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     cell = plan_cell(bench, "pissa")
     sides = _Sides(bench, base, cell, lambda model, config: None)
     row, notes = sides.compared("pissa preparation", PISSA_RATIO, PISSA_ERROR, lambda _, W: W)

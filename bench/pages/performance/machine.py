@@ -12,7 +12,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch.profiler import ProfilerActivity, profile
 
-from bench.models.device import Compute, DType
+from bench.config.types import DType
+from bench.models.device import Compute
 from bench.models.provenance import provenance
 from bench.pages.performance.entries import Outcome
 from tasks.errors import UsageError
@@ -51,13 +52,13 @@ class Machine:
 
     def has_units(self, dtype: DType) -> bool:
         """Whether products in `dtype` are about as fast as in float32, or faster."""
-        return self.gemm[dtype] >= SLOW * self.gemm["float32"]
+        return self.gemm[dtype] >= SLOW * self.gemm[DType.FLOAT32]
 
 
 def this_machine() -> Machine:
     """Describe and measure the machine."""
-    found = provenance(Compute("cpu", "float32"))
-    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    found = provenance(Compute("cpu", DType.FLOAT32))
+    dtypes: tuple[DType, ...] = (DType.FLOAT32, DType.BFLOAT16)
     return Machine(
         processor=f"{found['device_name']}, {found['threads']} threads",
         memory=psutil.virtual_memory().total,

@@ -43,7 +43,7 @@ def scale_curves(bench: Bench) -> Outcome:
     scale = bench.size.scale
     costs = [_fact_costs(bench.model, count) for count in scale.facts]
     options = options_for(bench, "lora", bench.scratch / "scale")
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     methods = {name: plan_cell(bench, recipe) for name, recipe in _PREPARED.items()}
     curves = [
         *fact_curves(costs),

@@ -143,7 +143,7 @@ class LazyFactRows(Sequence[FactRow]):
 
 def main(model: str, count: str) -> None:
     """Print what a number of facts takes."""
-    base = load_base(model, dtype="float32")
+    base = load_base(model)
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(asdict(fact_costs(base, int(count), Path(folder)))))
 

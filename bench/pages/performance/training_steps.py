@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from bench.cell.attach import Attached
-from bench.models.device import DType
+from bench.config.types import DType
 from bench.models.loading import Base, load_base
 from bench.optimizations import Optimization, without
 from bench.pages.performance.baseline import training as usual
@@ -27,7 +27,7 @@ from bench.planning.planned_cell import PlannedCell
 from bench.training.loop import TrainingLog, train
 
 METHODS = ("lora", "dora")
-LOSS_TOLERANCE: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.2}
+LOSS_TOLERANCE = {DType.FLOAT32: 1e-3, DType.BFLOAT16: 0.2, DType.FLOAT16: 0.2}
 """Between the losses of both sides in the first round, in nats per token."""
 
 
@@ -136,7 +136,7 @@ def training_steps(bench: Bench) -> Outcome:
 
 def frozen_epochs(bench: Bench) -> Outcome:
     """Train the upper half of the layers, states below the cut computed once, against all."""
-    base = load_base(bench.model, dtype="float32")
+    base = load_base(bench.model)
     half = base.model.config.get_text_config().num_hidden_layers // 2
     cells = {name: plan_cell(bench, name) for name in ("lora", f"lora+last[n={half}]")}
     runs = {name: partial(_epoch_seconds, base, cell) for name, cell in cells.items()}
@@ -153,13 +153,13 @@ def frozen_epochs(bench: Bench) -> Outcome:
         seconds[upper],
         1 / 0.6,
         f"losses within {difference:.1e} of the plain way",
-        difference < LOSS_TOLERANCE["float32"],
+        difference < LOSS_TOLERANCE[DType.FLOAT32],
     )
     return Outcome([row])
 
 
 def _pair(bench: Bench, base: Base, method: str) -> _Pair:
-    dtype: DType = str(base.model.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    dtype = DType(str(base.model.dtype).removeprefix("torch."))
     cell = plan_cell(bench, method, epochs=1)
     job = job_for(bench, cell, base)
     model = adapted(copy.deepcopy(base.model), base.tokenizer, job)

@@ -84,8 +84,8 @@ def _place(spec: CellSpec) -> Hashable:
         return None
     spec = reporting_spec(spec)
     given = spec.model_dump(exclude={"seed", *FIELDS.values(), *RECIPE_FIELDS, "method"})
-    tuned = {name: value for name, value in given.pop("tuned").items() if name != "over"}
-    return (*given.values(), *tuned.values())
+    tuned = given.pop("tuned")
+    return (*given.values(), *(tuned[name] for name in tuned if name not in ("over", "values")))
 
 
 def _over(cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from bench.studies.grid_study import (
 )
 from bench.studies.study_report import Form, StudyColumn, StudyReport
 from tasks.errors import UsageError
-from tasks.forgetting.names import parse_forgetting
 
 TRAIN = "train"
 """CorDA's name for the training facts as a calibration source."""
@@ -60,7 +59,7 @@ def planned_recipes(options: CalibrationOptions) -> list[str]:
 def _sizes(options: CalibrationOptions, source: str) -> list[int]:
     """Return the sizes that a source can have: those above what it holds are all it holds."""
     grid = options.grid((REFERENCE,))
-    library = TaskCatalog(grid, parse_forgetting(",".join(grid.forgetting)))
+    library = TaskCatalog(grid)
     if source == TRAIN:
         facts = library.sets(options.task, divided=False).reporting.facts
     else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic import PositiveInt
 
-from bench.config.types import Counts, Names, once, pieces
+from bench.config.types import Counts, Names, Several
 from bench.studies.options import GridStudyOptions
 from bench.studies.registry import study
 
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from bench.progress.base import Progress
     from bench.studies.study_report import StudyReport
 
-Modes = Annotated[
-    tuple[Literal["kpm", "ipm"], ...],
-    BeforeValidator(pieces),
-    AfterValidator(once),
-    Field(min_length=1),
-]
+Modes = Several[Literal["kpm", "ipm"]]
 
 REFERENCE = "lora"
 """What CorDA is compared with: it calibrates on nothing."""

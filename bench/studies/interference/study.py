@@ -45,7 +45,7 @@ class InterferenceOptions(StudyOptions):
     def training_grid(self) -> RunOptions:
         """Return a grid of one cell per seed with every fact that may be needed."""
         wanted = {
-            "forgetting": ("none",),
+            "forgetting": (),
             "epochs": self.exposures,
             "limit": self.measured + max(self.sizes),
         }

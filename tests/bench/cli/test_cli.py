@@ -174,7 +174,12 @@ def runner(monkeypatch, tmp_path):
             records = [SimpleNamespace(status=status) for status in statuses]
             failed = sum(status != "done" for status in statuses)
             return SimpleNamespace(
-                records=records, ran=ran, reused=reused, interrupted=interrupted, failed=failed
+                records=records,
+                ran=ran,
+                reused=reused,
+                interrupted=interrupted,
+                failed=failed,
+                lost=(),
             )
 
         module = ModuleType("bench.execution.run")

@@ -86,6 +86,8 @@ def test_without_finished_cells_the_models_size_gives_a_rough_idea(options, snap
     assert not cost.measured
     assert cost.seconds > 0
     assert cost.peak_bytes > 0
+    full = grid_cost(plan_grid(options(methods="full"), store), store.summaries())
+    assert full.peak_bytes > cost.peak_bytes, "it trains all weights"
     estimate = replace(cost, seconds=90.0, peak_bytes=2**30)
     snapshot("plan", "what is left, from the model's size", cost_line(estimate, 1))
     snapshot("plan", "nothing is left", cost_line(grid_cost((), ()), 1))

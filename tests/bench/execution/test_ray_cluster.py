@@ -80,7 +80,7 @@ def test_workers_are_told_device_and_dtype_and_the_grid_is_the_same(tmp_path):
 
 
 def test_a_node_without_the_folder_starts_no_worker(tmp_path):
-    job = Job(options={}, stamps={}, number=1, threads=1, wait=False)
+    job = Job(options={}, cells=(), number=1, threads=1, wait=False)
     told = NodeWorker(job, SharedFolder(tmp_path, Path("results/.shared"))).hear()
     assert [type(each) for each in told] == [type(told[0]), WorkerExit]
     assert told[0].kind is Kind.USAGE

@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from bench.cli.plan import print_plan
-from bench.config.options import build_options
+from bench.config.options import RunOptions, build_options
 from bench.execution.messages import Job
 from bench.execution.run import run_grid
-from bench.execution.worker import _cells
 from bench.planning.cost_estimate import grid_cost
-from bench.planning.grid import find_cells, plan_grid
+from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import CellState
+from bench.planning.resolver import Assignment, resolve
 from bench.progress.base import Silent
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.remarks import failures, marks, warnings
@@ -223,20 +223,24 @@ def test_a_group_stays_in_one_shard_whatever_is_tried(options):
     assert {cell.spec.asked for cell in more} == asked[0]
 
 
-def test_a_worker_finds_its_cells_whatever_is_chosen_by_now(options):
-    chosen = options()
-    store = ResultsStore(chosen.out)
+def test_a_worker_resolves_the_cells_it_is_handed_whatever_is_chosen_by_now(options):
+    chosen = options(tune="r=2,4", methods="lora,lora+filter")
     cells = planned(chosen)
-    wanted = of(cells, REPORTING)[:1] + of(cells, TUNING)[:1]
+    wanted = of(cells, REPORTING)[:1] + of(cells, TUNING)[:3]
     job = Job(
         options=chosen.model_dump(mode="json"),
-        stamps=dict.fromkeys(ids(wanted)),
+        cells=tuple(map(Assignment.of, wanted)),
         number=1,
         threads=1,
         wait=False,
     )
-    assert ids(_cells(job, chosen, store)) == ids(wanted)
-    assert all(cell.runs and cell.chosen for cell in find_cells(chosen, store, ids(wanted)))
+    told = Job.model_validate_json(job.model_dump_json())
+    found = resolve(told.cells, RunOptions.model_validate(told.options))
+    assert [cell.spec for cell in found] == [cell.spec for cell in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.recipe, one.data) == (other.recipe, other.data)
+        assert (one.forgetting, one.calibration) == (other.forgetting, other.calibration)
+        assert (one.state, one.chosen) == (CellState.MISSING, True)
 
 
 def test_a_task_too_small_to_divide_is_refused_before_anything_runs(options, tmp_path):

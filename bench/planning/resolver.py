@@ -1,0 +1,189 @@
+"""From names to what cells are made of, in the process that plans and in those that run cells.
+
+A grid is planned once. Other processes are handed the specifications of its cells (`Assignment`),
+resolve what these name by the same code as the plan, and refuse a cell that has become another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.config.options import RunOptions
+from bench.models.device import compute_of
+from bench.models.registry import ModelSource, resolve_model
+from bench.planning.candidates import Candidate
+from bench.planning.planned_cell import CellState, PlannedCell
+from bench.planning.task_data import TaskCatalog, TaskSets
+from bench.store.records import CellSpec, Tuned
+from bench.store.store import Stamp
+from bench.training import schedule
+from methods.recipe import parse_recipe
+from tasks.division import FactSet
+from tasks.errors import UsageError
+from tasks.fact import Fact, facts_digest
+from tasks.forgetting.names import ForgettingKind
+
+
+class Assignment(BaseModel):
+    """A planned cell as it is handed to another process.
+
+    Attributes:
+        cell_id: Under which it is stored.
+        spec: What identifies it.
+        stamp: Of its record when it was planned.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cell_id: str
+    spec: CellSpec
+    stamp: Stamp | None
+
+    @classmethod
+    def of(cls, cell: PlannedCell) -> Assignment:
+        """Hand a cell out."""
+        return cls(cell_id=cell.cell_id, spec=cell.spec, stamp=cell.stamp)
+
+
+class Resolver:
+    """Looks up what cells are made of, each thing once: a grid has thousands of cells.
+
+    Args:
+        options: Of the run.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        self._dtype = compute_of(options).dtype
+        self._tasks = TaskCatalog(options)
+        self._forgetting = options.forgetting
+        # Drift alone decides between equal candidates: where it is measured, nothing else need be.
+        drift = tuple(n for n in options.forgetting if n.kind is ForgettingKind.DRIFT)
+        self._deciding = drift or options.forgetting
+        self.recipe = lru_cache(maxsize=None)(parse_recipe)
+        self.sets = lru_cache(maxsize=None)(self._tasks.sets)
+        self._revision = lru_cache(maxsize=None)(ModelSource.revision)
+        self._calibration = lru_cache(maxsize=None)(self._facts_of)
+
+    def cell(
+        self,
+        source: ModelSource,
+        sets: TaskSets,
+        candidate: Candidate,
+        seed: int,
+        tuned: Tuned | None,
+    ) -> PlannedCell:
+        """Make a cell of what was looked up; what the store knows of it is not asked.
+
+        Args:
+            source: Its model.
+            sets: The facts of its task, from `sets`.
+            candidate: How it trains.
+            seed: Its seed.
+            tuned: What it is in a tuned grid, from `tuned_as`.
+
+        Raises:
+            UsageError: A model without a revision, or facts to calibrate on that cannot be read.
+        """
+        recipe = candidate.recipe
+        names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
+        calibration, calibration_digest = self._calibration(tuple(names))
+        fact_set = tuned.fact_set if tuned else None
+        data = sets.of(fact_set)
+        spec = CellSpec(
+            model=source.name,
+            model_revision=self._revision(source),
+            dtype=self._dtype,
+            task=data.name,
+            facts_digest=data.digest,
+            facts=len(data.facts),
+            prompt_digest=data.prompt_digest,
+            calibration_digest=calibration_digest,
+            method=recipe.name,
+            recipe=recipe.full_name,
+            source_digest=recipe.source_digest,
+            learning_rate=candidate.learning_rate,
+            epochs=candidate.epochs,
+            batch_size=candidate.batch_size,
+            schedule=schedule.describe(),
+            seed=seed,
+            tuned=tuned,
+        )
+        return PlannedCell(
+            spec=spec,
+            state=CellState.MISSING,
+            why="",
+            source=source,
+            recipe=recipe,
+            data=data,
+            calibration=calibration,
+            forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
+        )
+
+    def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
+        """Return the calibration part of tasks, and its digest."""
+        facts = tuple(fact for name in tasks for fact in self._tasks.calibration(name))
+        return facts, facts_digest(facts) if facts else ""
+
+
+def tuned_as(sets: TaskSets, fact_set: FactSet, method: str, values: Mapping[str, str]) -> Tuned:
+    """Return what a cell is in a tuned grid.
+
+    Args:
+        sets: The facts of its task, divided.
+        fact_set: The set that it trains.
+        method: The recipe as it was asked for.
+        values: What is tuned, with the cell's own values.
+    """
+    other = sets.of(FactSet.REPORTING if fact_set is FactSet.TUNING else FactSet.TUNING)
+    return Tuned(
+        fact_set=fact_set,
+        method=method,
+        other_digest=other.digest,
+        other_facts=len(other.facts),
+        over=tuple(values),
+        values=dict(values),
+    )
+
+
+def resolve(assignments: Iterable[Assignment], options: RunOptions) -> list[PlannedCell]:
+    """Return the cells that were handed out, each checked to be the one that was planned.
+
+    Raises:
+        UsageError: What a cell is made of changed since it was planned, or is gone.
+    """
+    resolver = Resolver(options)
+    return [_resolve(assignment, resolver) for assignment in assignments]
+
+
+def _resolve(given: Assignment, resolver: Resolver) -> PlannedCell:
+    spec, tuned = given.spec, given.spec.tuned
+    sets = resolver.sets(spec.task, divided=tuned is not None)
+    recipe = resolver.recipe(spec.method)
+    candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
+    role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
+    cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
+    if cell.cell_id != given.cell_id:
+        raise UsageError(
+            f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished cells "
+            "are kept: run the same command again"
+        )
+    return replace(cell, stamp=given.stamp)
+
+
+def _what_changed(planned: CellSpec, found: CellSpec) -> str:
+    """Name the first of the things a cell is made of that is not what was planned."""
+    method = found.method
+    named = {
+        "facts_digest": f"task '{planned.task}'",
+        "tuned": f"task '{planned.task}'",
+        "prompt_digest": f"the demonstrations of task '{planned.task}'",
+        "calibration_digest": f"what method '{method}' calibrates on",
+        "source_digest": f"the source of method '{method}', or a file that it names,",
+        "model_revision": f"model '{planned.model}'",
+    }
+    differing = (name for name in named if getattr(planned, name) != getattr(found, name))
+    return named.get(next(differing, ""), "this program")
