@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NoReturn, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 import click
 
@@ -24,19 +24,16 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 class Commands(click.Group):
-    """A group of commands; a first word that is none of them gets a hint at what was meant.
+    """Commands that are imported when they are called; a word that is none gets a hint.
 
     Args:
-        lazy: Where commands stand that are imported only when they are called, by name:
-            `bench.cli.run:run`. Help shows the first line of their docstrings, read from the file.
+        lazy: Where each command stands, by its name: `bench.cli.run:run`. Help shows the first
+            line of its docstring, read from the file.
     """
 
-    kind: ClassVar[str] = "command"
-    further: ClassVar[str] = " (a method is given as run --methods {})"
-
-    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lazy = lazy or {}
+        self.lazy = lazy
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Show the help where no command is named."""
@@ -44,33 +41,29 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which they were written down."""
-        return [*self.lazy, *self.commands]
+        return list(self.lazy)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now if it is lazy."""
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with what it does, without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_line(place)) for name, place in self.lazy.items()])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Import a command.
+
+        Raises:
+            UsageError: There is none of this name.
+        """
         if cmd_name not in self.lazy:
-            return super().get_command(ctx, cmd_name)
+            close = nearest(cmd_name, self.lazy)
+            hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(self.lazy)
+            raise UsageError(
+                f"unknown command '{cmd_name}': {hint} "
+                f"(a method is given as run --methods {cmd_name})"
+            )
         module, _, function = self.lazy[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with what it does; lazy ones are not imported for it."""
-        rows = [(name, first_line(place)) for name, place in self.lazy.items()]
-        rows += [(name, each.get_short_help_str(200)) for name, each in self.commands.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command by the first word; an unknown one is a `UsageError`."""
-        given, names = args[0], self.list_commands(ctx)
-        if given.startswith("-") or given in names:
-            return super().resolve_command(ctx, args)
-        close = nearest(given, names)
-        hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(names)
-        raise UsageError(f"unknown {self.kind} '{given}': {hint}{self.further.format(given)}")
 
 
 def first_line(place: str) -> str:

@@ -101,6 +101,6 @@ def print_rows(
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
-        table.add_row(*(escape(safe_text(cell)) for cell in row))
+        table.add_row(*(escape(safe_text(cell, breaks=True)) for cell in row))
     console.print(table if table.row_count else "none")
     console.print()

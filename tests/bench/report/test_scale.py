@@ -330,7 +330,7 @@ def start_script(path, folder, body):
 def test_an_installed_command_has_help_from_any_folder(tmp_path):
     folder = write_grid(tmp_path / "results", HELPED)
     body = "print(len(load_rendered(BoardSource(Path(sys.argv[1])), processes)[1]))"
-    out, errors = start_script(tmp_path / "command", folder, body).communicate(timeout=60)
+    out, errors = start_script(tmp_path / "command", folder, body).communicate(timeout=600)
     assert (out.strip(), errors) == (str(SECTIONS), "")
 
 
@@ -341,7 +341,7 @@ def test_ctrl_c_and_a_kill_leave_no_process_behind(tmp_path, number):
     body = (
         "load_rendered(BoardSource(Path(sys.argv[1])), processes); "
         "print(*(p.pid for p in active_children()), flush=True); "
-        "import time; time.sleep(60)"
+        "import time; time.sleep(3000)"
     )
     process = start_script(tmp_path / "command", folder, body)
     pid = int(process.stdout.readline())
@@ -349,9 +349,9 @@ def test_ctrl_c_and_a_kill_leave_no_process_behind(tmp_path, number):
         os.killpg(process.pid, number)  # as a terminal does: to all of them
     else:
         process.kill()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=600)
     assert "Process SpawnProcess" not in errors
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(pid)
