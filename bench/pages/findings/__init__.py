@@ -1,1 +1,1 @@
-"""Findings: answers to the questions the harness was built for, from committed results alone."""
+"""Findings: answers to the questions that the benchmark was built for, from committed results."""

@@ -1,4 +1,4 @@
-"""What was looked at before a result is held against a paper: protocol, rate, size, formula."""
+"""What was checked before a result is held against a paper: protocol, rate, size, formula."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.report.tables.tuning import tuning_mark, tuning_warnings
 
 
 def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
-    """Return what the files say about faults of ours, one line each."""
+    """Return what the results say about possible faults of this benchmark, one line each."""
     used = {effect.setting for claim in answer.claims for effect in claim.effects}
     settings = [s for s in evidence.settings if any(name.startswith(s.title) for name in used)]
     decisive = [e.name for claim in answer.claims for e in claim.effects]
@@ -28,45 +28,45 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _named(setting: Setting, effects: Sequence[str]) -> list[str]:
-    """Return the methods that effects name; with `lora+freeze` comes `lora`, which it contains."""
+    """Return the methods that effects name; `lora+freeze` names `lora` as well."""
     return sorted(m for m in setting.rows if any(m in name for name in effects))
 
 
 def _protocol(settings: list[Setting]) -> Iterator[str]:
-    """The plain adapter has to learn the facts, else nothing can be told from it."""
+    """Say how much the plain adapter learned; if it learned nothing, nothing can be compared."""
     for setting in settings:
         row = setting.rows.get(DEFAULT_REFERENCE)
         if row is not None:
             learned = percent_interval(row.metrics["reliability"])
             before = percent_interval(row.metrics["reliability_before"])
             yield (
-                f"Protocol: on {setting.title} {DEFAULT_REFERENCE} answers {learned} % of the "
-                f"facts, the base {before} %."
+                f"Protocol: on {setting.title} {DEFAULT_REFERENCE} answers {learned}% of the "
+                f"facts; the base answers {before}%."
             )
 
 
 def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
-    """Tell the rates of the methods that are compared, and what is to be doubted of them."""
+    """Say which learning rates the compared methods used, and what is doubtful about them."""
     if not setting.tuned:
-        yield f"Learning rate: on {setting.title} the adapters' defaults, not tuned."
+        yield f"Learning rate: on {setting.title} the adapters used their defaults; none was tuned."
         return
     rows = {method: setting.rows[method] for method in _named(setting, compared)}
     chosen = [f"{method} {mark}" for method, row in rows.items() if (mark := tuning_mark(row))]
-    yield f"Learning rate: on {setting.title} chosen on other facts: {'; '.join(chosen)}."
+    yield f"Learning rate: on {setting.title} it was tuned on other facts: {'; '.join(chosen)}."
     yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
 
 
 def _size(answer: Answer) -> Iterator[str]:
-    """Intervals wider than twice the smallest effect that counts cannot say no."""
+    """Say how many intervals are too wide to rule the smallest effect of interest out."""
     effects = [(c.margin, e) for c in answer.claims for e in c.effects if e.estimate.interval]
     wide = [effect for margin, effect in effects if _half(effect) > margin]
     yield (
-        f"Facts and seeds: {len(wide)} of {len(effects)} intervals reach farther to a side than "
-        "the smallest effect that counts."
+        f"Facts and seeds: {len(wide)} of {len(effects)} intervals are too wide to rule out the "
+        "smallest effect of interest."
     )
     if wide:
         widest = max(wide, key=_half)
-        yield f"The widest: {widest.name}, {widest.setting}: {effect_text(widest)}."
+        yield f"The widest interval: {widest.name}, {widest.setting}: {effect_text(widest)}."
 
 
 def _half(effect: Effect) -> float:
@@ -79,5 +79,5 @@ def _formulas(methods: set[str]) -> Iterator[str]:
     if found:
         yield (
             f"Formulas: {' and '.join(sorted(found))} {'is' if len(found) == 1 else 'are'} "
-            "rebuilt; parameters are those of the recipes, and other values were not tried here."
+            "rebuilt; only the parameter values in the recipes were tried."
         )

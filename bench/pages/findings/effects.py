@@ -1,18 +1,21 @@
 """Effects from values per seed and fact: means, paired differences, groups of facts, spreads.
 
-Whatever is compared becomes a table `[seeds, facts]` whose mean is the effect and whose spread over
-seeds and facts is that of the effect, so that one interval and one test serve all.
+Every comparison becomes a table `[seeds, facts]`. Its mean is the effect, and its spread over seeds
+and facts is the spread of the effect, so one interval and one test serve all comparisons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.pages.findings.evidence import Setting, shared_seeds, values_of
 from bench.pages.findings.verdict import Effect, Unit
+from bench.report.leaderboard.board import Row
+from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.statistics.comparison import bonett_price, p_value
 from bench.report.statistics.intervals import (
     CONFIDENCE,
@@ -28,20 +31,27 @@ from bench.report.statistics.intervals import (
 )
 
 Flags = NDArray[np.bool_]
+Measure = Callable[[Row, tuple[int, ...]], Floats]
+"""Returns what a row's cells of some seeds measured, `[seeds, facts]`."""
 
 
 def share(name: str, setting: str, values: Floats, null: float) -> Effect:
-    """Return the share of right ones among `values` `[seeds, facts]`, tested against `null`."""
+    """Return the share of correct answers in `values`, `[seeds, facts]`, tested against `null`."""
     return _effect(name, setting, values, bounds=SHARE, null=null, unit=Unit.PERCENT)
 
 
 def paired(
     name: str, setting: str, first: Floats, second: Floats, *, identical: bool = False
 ) -> Effect:
-    """Return the mean of `first - second`, both `[seeds, facts]` of the same seeds and facts.
+    """Return the mean of `first - second`, paired by seed and fact.
 
-    Answers that nowhere differ still have an interval, since other facts might, unless both are
-    `identical` by construction.
+    Args:
+        name: What is compared.
+        setting: Base, task and number of facts.
+        first: `[seeds, facts]`.
+        second: The same seeds and facts.
+        identical: Both are the same by construction. Otherwise values that never differ still get
+            an interval, because other facts might differ.
     """
     differences = first - second
     bounded = np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()
@@ -56,14 +66,14 @@ def paired_nats(name: str, setting: str, first: Floats, second: Floats) -> Effec
 
 
 def between(name: str, setting: str, values: Floats, first: Flags, second: Flags) -> Effect | None:
-    """Return the mean over the facts `first` minus that over the facts `second`.
+    """Return the mean over the facts in `first` minus the mean over the facts in `second`.
 
     Args:
         name: What is compared.
-        setting: Where.
-        values: `[seeds, facts]`, shares or right and wrong.
-        first: One group, `[facts]`.
-        second: The other, without a fact of the first.
+        setting: Base, task and number of facts.
+        values: `[seeds, facts]`, shares, or 0 and 1.
+        first: The facts of one group, `[facts]`.
+        second: The facts of the other group; the groups share no fact.
 
     Returns:
         None where a group has fewer than two facts.
@@ -78,10 +88,10 @@ def between(name: str, setting: str, values: Floats, first: Flags, second: Flags
 
 
 def group_difference(values: Floats, first: Flags, second: Flags) -> Floats:
-    """Return `[seeds, facts of both]` with the groups' difference as mean and its variance.
+    """Return `[seeds, facts of both groups]` whose mean is the difference of the group means.
 
-    A fact counts its distance to its group's mean as often as the group is smaller than both
-    together: the variance of the mean is then that of the two means added.
+    Each fact's distance from its group's mean is scaled by (facts of both) / (facts of its group),
+    so that the variance of the table's mean is the sum of the variances of the two means.
     """
     one, other = values[:, first], values[:, second]
     means = [group.mean(axis=1, keepdims=True) for group in (one, other)]
@@ -94,7 +104,7 @@ def group_difference(values: Floats, first: Flags, second: Flags) -> Floats:
 def agresti_caffo(first: Floats, second: Floats) -> Interval:
     """Return Agresti and Caffo's interval (2000) of the difference of two shares, `[facts]` each.
 
-    Wald's with one right and one wrong fact added to each group.
+    It is Wald's interval after one correct and one wrong answer are added to each group.
     """
     sizes = [len(group) + 2 for group in (first, second)]
     shares = [(group.sum() + 1) / n for group, n in zip((first, second), sizes, strict=True)]
@@ -108,11 +118,11 @@ def agresti_caffo(first: Floats, second: Floats) -> Interval:
 def spread_table(methods: Sequence[Floats]) -> Floats:
     """Return `[seeds, facts]` whose mean is the standard deviation between methods' means.
 
-    Its spread is that of the standard deviation, by the delta method: a fact counts as far as it
-    moves the means apart.
+    Its spread is the spread of that standard deviation, by the delta method: each fact is weighted
+    by how far it moves the means apart.
 
     Args:
-        methods: `[seeds, facts]` each, two or more, of the same seeds and facts.
+        methods: Two or more tables `[seeds, facts]` of the same seeds and facts.
     """
     stacked = np.stack(methods)
     means = stacked.mean(axis=(1, 2))
@@ -144,3 +154,19 @@ def _effect(
     seeds, facts = values.shape
     p = p_value(values - null)
     return Effect(name, setting, found, p, seeds, facts, null=null, unit=unit)
+
+
+def against_reference(
+    settings: Iterable[Setting], measure: Measure = values_of
+) -> Iterator[Effect]:
+    """Compare every adapter with the reference, paired by fact, in the seeds that both have."""
+    for setting in settings:
+        rows = setting.adapters()
+        reference = rows.pop(DEFAULT_REFERENCE, None)
+        if reference is None:
+            continue
+        for method, row in rows.items():
+            seeds = shared_seeds([row, reference])
+            if seeds:
+                pair = measure(row, seeds), measure(reference, seeds)
+                yield paired(f"{method} - {DEFAULT_REFERENCE}", setting.title, *pair)

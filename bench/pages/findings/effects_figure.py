@@ -1,15 +1,15 @@
-"""All effects that decide a question, with their intervals and the margins they are held to."""
+"""The picture of an answer: its deciding effects, their intervals, and the margins."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.pages.findings.figure import Picture, file_name
-from bench.pages.findings.verdict import Answer, Claim, Effect, Verdict
+from bench.pages.findings.verdict import Answer, Claim, Effect, Picture, Verdict
 from bench.redaction import safe_text
 from bench.report.plots._style import PanelSize, error, titled_figure
 
@@ -18,34 +18,35 @@ _LOOKS = {
     Verdict.NO: ("#D55E00", "s", "full"),
     Verdict.OPEN: ("0.45", "o", "none"),
 }
-"""Colour, marker and filling by what an effect says of its claim."""
+"""Colour, marker and fill by what an effect says about its claim."""
 
 _NOTE = (
-    "Bars: 95 % intervals. Shaded: too small to count. Green dot: the claim holds, orange square: "
-    "it does not, hollow: not decidable"
+    "Bars: 95% confidence intervals. Shaded: smaller than the smallest effect of interest. "
+    "Green dot: the claim holds; orange square: it does not; hollow: not decidable"
 )
 _LINE, _TWO_LINES = 0.26, 0.36
 _HEAD = 0.62
 _LETTERS = 56
 _WIDTH = 8.2
 _MOST = 40
-"""So many effects of a claim are drawn, the first ones; the table has all."""
+"""At most this many effects of a claim are drawn; the table lists all of them."""
 
 
 def of_effects(answer: Answer) -> Picture | None:
-    """Return the picture of an answer's claims; None where none has an effect."""
+    """Return the picture of an answer's claims; None if no claim has an effect."""
     claims = [claim for claim in answer.claims if claim.effects]
     if not claims:
         return None
-    caption = f"{answer.question.title}: every comparison that decides, with its interval."
-    return Picture(
-        file_name("effects", answer.question.key), caption, lambda: _draw(answer, claims)
-    )
+    caption = f"{answer.question.title}: every deciding comparison with its interval."
+    name = re.sub(r"[^a-z0-9.]+", "-", f"effects-{answer.question.key}".casefold()).strip("-.")
+    return Picture(name, caption, lambda: _draw(answer, claims))
 
 
 def _draw(answer: Answer, claims: list[Claim]) -> Figure:
     heights = [
-        _HEAD + _row(claim) * min(len(claim.effects), _MOST) + _LINE * _title(claim).count("\n")
+        _HEAD
+        + (_TWO_LINES if len(claim.settings) > 1 else _LINE) * min(len(claim.effects), _MOST)
+        + _LINE * _title(claim).count("\n")
         for claim in claims
     ]
     panel = PanelSize(_WIDTH, sum(heights))
@@ -63,19 +64,6 @@ def _title(claim: Claim) -> str:
     return textwrap.fill(safe_text(claim.says), _LETTERS)
 
 
-def _row(claim: Claim) -> float:
-    return _TWO_LINES if _several(claim) else _LINE
-
-
-def _several(claim: Claim) -> bool:
-    """Return whether effects must name their settings."""
-    return len(claim.settings) > 1
-
-
-def _name(effect: Effect, several: bool) -> tuple[str, ...]:
-    return (effect.name, effect.setting) if several else (effect.name,)
-
-
 def _panel(axes: Axes, claim: Claim) -> None:
     effects = claim.effects[:_MOST]
     axes.set_title(_title(claim), loc="left", fontsize=9)
@@ -84,8 +72,9 @@ def _panel(axes: Axes, claim: Claim) -> None:
     axes.axvline(100 * effects[0].null, color="0.4", linewidth=0.8, zorder=1)
     for place, effect in enumerate(effects):
         _mark(axes, claim, effect, place)
-    several = _several(claim)
-    names = ["\n".join(map(safe_text, _name(effect, several))) for effect in effects]
+    names = [safe_text(effect.name) for effect in effects]
+    if len(claim.settings) > 1:
+        names = [f"{n}\n{safe_text(e.setting)}" for n, e in zip(names, effects, strict=True)]
     axes.set_yticks(range(len(effects)), names, fontsize=7.5)
     axes.set_ylim(len(effects) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7))

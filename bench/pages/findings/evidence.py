@@ -1,19 +1,21 @@
-"""What the committed results hold: settings with one row per method, and interference trainings.
+"""What the committed results hold: settings with one row per method, and the grids behind them.
 
-Every folder below the given one that has cells counts, a cell that lies in several counts once.
+Cells are read from every folder below the given one. A cell that lies in several folders counts
+once.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
-from bench.pages.findings.grids import Grid, found_grids
-from bench.pages.findings.interference_data import InterferenceRun, companies
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
@@ -21,12 +23,15 @@ from bench.report.statistics.intervals import Floats
 from bench.store.packed import CELLS
 from bench.store.records import CellRecord, CellSpec
 from bench.store.store import ResultsStore
-from methods.recipe import Recipe, parse_recipe, part_name
+from methods.recipe import Recipe, parse_recipe
 from tasks.errors import UsageError
 
 TASKS = ("countries", "fictional", "nq_open")
 MODELS = ("smollm2-135m", "gemma3-270m")
-"""The order in which settings are told; others follow by name."""
+"""The order in which settings are listed; others follow by name."""
+
+GRIDS = "grids"
+"""The folder of findings that holds the grid files, `<name>.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Setting:
     Attributes:
         title: Base, task and number of facts.
         section: The section that the rows are from.
-        rows: One per method: of untuned ones that at its default rate, where there is one.
+        rows: One per method; untuned methods are shown at their default learning rate if it ran.
         tuned: Whether the rates were chosen on other facts.
     """
 
@@ -47,20 +52,29 @@ class Setting:
 
     @property
     def spec(self) -> CellSpec:
-        """What its rows share."""
+        """A specification whose base, task and length of training all rows share."""
         return next(iter(self.rows.values())).spec
 
-    def recipe(self, row: Row) -> Recipe | None:
-        """Return a row's recipe; None where it names parts that are not installed here."""
-        return recipe_of(row.spec.recipe)
-
     def adapters(self) -> dict[str, Row]:
-        """Return the rows that change weights in all layers on all facts, by method."""
-        return {name: row for name, row in self.rows.items() if self._plain(row)}
+        """Return the rows of adapters alone, which train all layers on all facts, by method."""
+        recipes = {name: recipe_of(row.spec.recipe) for name, row in self.rows.items()}
+        plain = {name for name, recipe in recipes.items() if recipe and len(recipe.parts) == 1}
+        return {name: row for name, row in self.rows.items() if name in plain}
 
-    def _plain(self, row: Row) -> bool:
-        recipe = self.recipe(row)
-        return recipe is not None and len(recipe.parts) == 1
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid file of the findings.
+
+    Attributes:
+        name: The file's name without its ending.
+        about: What the grid is for: the comment lines at the top of the file.
+        command: What runs the grid again.
+    """
+
+    name: str
+    about: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -68,30 +82,38 @@ class Evidence:
     """Everything the answers are made of.
 
     Attributes:
-        settings: In the order they are told.
-        companies: The interference study's trainings, by what they share.
+        settings: In the order of the page.
         records: Every cell once, done or not.
         grids: The grid files.
-        problems: Files that could not be read.
+        problems: Files that could not be read, and why.
     """
 
     settings: tuple[Setting, ...]
-    companies: tuple[InterferenceRun, ...] = ()
     records: tuple[CellRecord, ...] = ()
     grids: tuple[Grid, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def read_evidence(folder: Path) -> Evidence:
-    """Read all that lies below a folder of findings; an empty one is no error."""
+    """Read everything below a folder of findings; an empty folder is no error."""
     cells, problems = _cells(folder)
     board = build_leaderboard(cells) if cells else Leaderboard(())
     return Evidence(
         settings=settings_of(board),
-        companies=companies(folder),
         records=tuple(cell.record for cell in cells),
-        grids=found_grids(folder),
+        grids=tuple(_grid(path) for path in sorted((folder / GRIDS).glob("*.yaml"))),
         problems=tuple(problems),
+    )
+
+
+def _grid(path: Path) -> Grid:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = takewhile(lambda line: line.startswith("#"), lines)
+    shown = Path(os.path.relpath(path)) if path.is_absolute() else path
+    return Grid(
+        name=path.stem,
+        about=" ".join(line.removeprefix("#").strip() for line in comments),
+        command=shlex.join(["nox", "-s", "bench", "--", "--config", shown.as_posix()]),
     )
 
 
@@ -110,22 +132,22 @@ def _cells(folder: Path) -> tuple[list[Cell], list[str]]:
 
 
 def settings_of(board: Leaderboard) -> tuple[Setting, ...]:
-    """Divide the sections of a board by length of training, and choose a row per method."""
+    """Split the sections of a board by length of training, and choose one row per method."""
     found = [setting for section in board.sections for setting in _settings(section)]
     return tuple(sorted(found, key=_order))
 
 
 def _settings(section: Section) -> Iterable[Setting]:
-    """Divide the rows of a section by length of training, unless that was tuned with the rate."""
+    """Split a section by length of training, unless it was tuned together with the rate."""
     tuned = bool(section.rows[0].spec.tuned)
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in section.done:
         groups.setdefault(_length(row), []).append(row)
     for rows in groups.values():
         spec = rows[0].spec
-        told = f", {spec.epochs} epochs of batches of {spec.batch_size}" if len(groups) > 1 else ""
+        length = f", {spec.epochs} epochs, batch size {spec.batch_size}" if len(groups) > 1 else ""
         rates = ", tuned" if tuned else ""
-        title = f"{section.model} on {section.task}, {section.facts} facts{rates}{told}"
+        title = f"{section.model} on {section.task}, {section.facts} facts{rates}{length}"
         by_method: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.label):
             by_method.setdefault(row.spec.asked, []).append(row)
@@ -139,7 +161,7 @@ def _length(row: Row) -> tuple[object, ...]:
 
 
 def chosen(rows: Sequence[Row]) -> Row:
-    """Return of one method's rows the tuned one, else that of its default rate or most seeds."""
+    """Choose one of a method's rows: the tuned, else the default rate's, else most seeds."""
     return max(rows, key=lambda row: (row.tuning is not None, at_default_rate(row), len(row.cells)))
 
 
@@ -151,17 +173,11 @@ def at_default_rate(row: Row) -> bool:
 
 @cache
 def recipe_of(text: str) -> Recipe | None:
-    """Read a recipe; None where it names what is not installed here."""
+    """Parse a recipe; None if it names a part that is not installed here."""
     try:
         return parse_recipe(text)
     except UsageError:
         return None
-
-
-def adapter_name(row: Row) -> str:
-    """Return the name of a row's adapter; empty where it is not installed here."""
-    recipe = recipe_of(row.spec.recipe)
-    return part_name(recipe.adapter) if recipe else ""
 
 
 def _order(setting: Setting) -> tuple[int, int, int, str]:
@@ -171,27 +187,13 @@ def _order(setting: Setting) -> tuple[int, int, int, str]:
     return model, task, -spec.facts, setting.title
 
 
-def told(settings: Iterable[Setting]) -> list[Setting]:
-    """Return of each base and task the settings of tuned rates where there are any, else all."""
-    found = list(settings)
-    tuned = {(s.spec.model, s.spec.task) for s in found if s.tuned}
-    return [s for s in found if s.tuned or (s.spec.model, s.spec.task) not in tuned]
-
-
 def shared_seeds(rows: Iterable[Row]) -> tuple[int, ...]:
     """Return the seeds that all of the rows have."""
     sets = [set(row.seeds) for row in rows]
     return tuple(sorted(set.intersection(*sets))) if sets else ()
 
 
-def most_complete(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows that have every seed that the best covered one has."""
-    found = list(rows)
-    most = max((len(row.seeds) for row in found), default=0)
-    return [row for row in found if len(row.seeds) == most]
-
-
-def values(row: Row, seeds: Sequence[int], column: str = "correct_after") -> Floats:
-    """Return a column of the fact rows, `[seeds, facts]`."""
+def values_of(row: Row, seeds: Sequence[int], column: str = "correct_after") -> Floats:
+    """Return one column of a row's fact tables, `[seeds, facts]`."""
     by_seed = {cell.record.spec.seed: cell for cell in row.cells}
     return np.stack([by_seed[seed].rows[column].to_numpy(dtype=np.float64) for seed in seeds])

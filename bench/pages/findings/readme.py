@@ -1,4 +1,4 @@
-"""The README's block of findings that a user can act on."""
+"""The README's block of findings: what a user can act on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MOST = 3
 
 
 def with_findings(readme: str, answers: Sequence[Answer], page: str) -> str:
-    """Return the README with its block written anew; unchanged where it has no block.
+    """Return the README with its block replaced; unchanged if it has no block.
 
     Args:
-        readme: Its text.
-        answers: All of them.
-        page: Address of the page.
+        readme: The README's text.
+        answers: All answers.
+        page: The address of the findings page.
     """
     head, begin, rest = readme.partition(BEGIN)
     _, end, tail = rest.partition(END)
@@ -28,10 +28,10 @@ def with_findings(readme: str, answers: Sequence[Answer], page: str) -> str:
 
 
 def findings_block(answers: Sequence[Answer], page: str) -> str:
-    """Return what there is advice for, at most three findings; empty where nothing is decided.
+    """Return at most three findings with advice; empty if nothing is decided.
 
-    One claim speaks for a question. What was found comes before what was not, each in the order of
-    the questions.
+    Each question is represented by one claim. Claims that hold come before claims that do not, both
+    in the order of the questions.
     """
     advised = [
         (number, answer, claims[0])
@@ -46,12 +46,12 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
     ]
     if not lines:
         return ""
-    more = f"All questions, intervals and what small models cannot tell: [findings]({page})."
+    more = f"All questions, their intervals, and what small models cannot show: [findings]({page})."
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
 
 
 def _advises(claim: Claim) -> bool:
-    """Return whether a claim is ground for advice: decided, and nothing that counts against it."""
+    """Return whether a claim supports advice: it is decided and not contested."""
     if claim.contested:
         return False
     return claim.verdict in (Verdict.YES, Verdict.NO) and bool(claim.advice.get(claim.verdict))

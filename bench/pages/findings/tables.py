@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from bench.pages.findings.verdict import Answer, Claim, Effect, Unit, Verdict
-from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.format import markdown
@@ -17,7 +16,7 @@ _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.PERCENT: wording.percent_interval,
     Unit.NATS: wording.nats_interval,
 }
-_UNITS = {Unit.POINTS: " points", Unit.PERCENT: " %", Unit.NATS: " nats"}
+_UNITS = {Unit.POINTS: " points", Unit.PERCENT: "%", Unit.NATS: " nats"}
 _LEAST_P = 0.001
 
 
@@ -34,7 +33,7 @@ def p_text(p: float | None) -> str:
 
 
 def summary_table(answers: Sequence[Answer]) -> str:
-    """Return the table at the top: one line per question."""
+    """Return the table at the top of the page: one line per question."""
     lines = []
     for number, answer in enumerate(answers, start=1):
         claim = answer.claims[0]
@@ -48,27 +47,28 @@ def summary_table(answers: Sequence[Answer]) -> str:
 
 def claims_table(claims: Sequence[Claim]) -> str:
     """Return one line per claim of a question."""
-    lines = [
-        [markdown(claim.says), f"**{claim.verdict}**", _margin(claim), *_headline(claim)]
-        for claim in claims
-    ]
-    headers = ["claim", "answer", "counts from", "effect", "setting", "seeds", "n"]
+    lines = []
+    for claim in claims:
+        effect = claim.headline
+        margin = f"{100 * claim.margin:g}{_UNITS[effect.unit if effect else Unit.POINTS]}"
+        lines.append([markdown(claim.says), f"**{claim.verdict}**", margin, *_headline(claim)])
+    headers = ["claim", "answer", "smallest effect of interest", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=5)
 
 
 def effects_table(claims: Sequence[Claim]) -> str:
-    """Return every effect that decides, with what it says of its claim."""
+    """Return every deciding effect with its verdict on its claim."""
     lines = [
         [*_cells(effect), p_text(effect.p_holm), str(claim.verdict_of(effect))]
         for claim in claims
         for effect in claim.effects
     ]
-    headers = ["comparison", "setting", "effect", "seeds", "n", "p", "p, Holm", "the claim"]
+    headers = ["comparison", "setting", "effect", "seeds", "n", "p", "p, Holm", "claim holds"]
     return _table(lines, headers, left=3)
 
 
 def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
-    """Return effects that decide nothing, with their p-values where they were tested."""
+    """Return effects that decide nothing, with p-values if they were tested."""
     lines = [
         [*_cells(effect), p_text(effect.p_holm)] if tested else _cells(effect)[:-1]
         for effect in effects
@@ -78,7 +78,7 @@ def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
 
 
 def said(claim: Claim) -> str:
-    """Say where a claim holds, where not, and where that is open."""
+    """Say in which settings a claim holds, does not hold, or is not decidable."""
     places: dict[Verdict, list[str]] = {}
     for setting in claim.settings:
         places.setdefault(claim.verdict_in(setting), []).append(setting)
@@ -90,7 +90,7 @@ def said(claim: Claim) -> str:
 
 
 def anchor(number: int, answer: Answer) -> str:
-    """Return the anchor that GitHub gives a section's heading."""
+    """Return the anchor that GitHub gives the heading of a section."""
     kept = "".join(c for c in answer.question.title.casefold() if c.isalnum() or c in " -")
     return f"{number}-{kept.replace(' ', '-')}"
 
@@ -101,12 +101,6 @@ def _headline(claim: Claim) -> list[str]:
         return [wording.MISSING] * 4
     about = f"{effect_text(effect)}: {markdown(effect.name)}"
     return [about, markdown(effect.setting), str(effect.seeds), str(effect.facts)]
-
-
-def _margin(claim: Claim) -> str:
-    effect = claim.headline
-    unit = effect.unit if effect else Unit.POINTS
-    return f"{100 * claim.margin:g}{_UNITS[unit]}"
 
 
 def _cells(effect: Effect) -> list[str]:
@@ -123,15 +117,5 @@ def _cells(effect: Effect) -> list[str]:
 def _table(lines: Sequence[Sequence[str]], headers: Sequence[str], left: int) -> str:
     align = ["left"] * left + ["right"] * (len(headers) - left)
     if not lines:
-        return "Nothing to compare yet."
+        return "There is nothing to compare yet."
     return tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-
-
-def summary_lines(answers: Sequence[Answer]) -> list[str]:
-    """Return one line per question, for a terminal."""
-    lines = []
-    for number, answer in enumerate(answers, start=1):
-        effect = answer.claims[0].headline
-        about = f": {effect.name}, {effect_text(effect)}, {effect.setting}" if effect else ""
-        lines.append(f"{number}. {answer.question.title}: {answer.verdict}{about}")
-    return [safe_text(line) for line in lines]

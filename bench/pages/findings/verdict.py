@@ -1,39 +1,42 @@
-"""An answer: claims, the effects that decide them, and the rule by which they do.
+"""An answer: its claims, the effects that decide them, and the rule they follow.
 
-An effect is a mean over seeds and facts with a 95 % interval and a p-value, see
+An effect is a mean over seeds and facts with a 95% confidence interval and a p-value, see
 `bench.report.statistics.intervals`. A claim says that its effects are at least `margin`, the
-smallest effect worth a decision. The rule, for each effect:
+smallest effect of interest. The rule for each effect:
 
-- yes: the interval excludes `null`, p is at most 0.05 after Holm's correction over the effects
-  that decide a question, and the value reaches the margin;
-- no: the whole interval is below the margin, so that an effect, if any, would not matter;
-- not decidable otherwise, and always with fewer than three seeds.
+- yes: the interval excludes `null`, p is at most 0.05 after Holm's correction over all effects
+  that decide the question, and the value reaches the margin;
+- no: the whole interval lies below the margin, so that any effect would be too small to matter;
+- not decidable: everything else, and every effect measured with fewer than three seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.pages.findings.figure import Picture
 from bench.report.statistics.comparison import LEVEL, holm
 from bench.report.statistics.intervals import Estimate
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LEAST_SEEDS = 3
-"""Fewer seeds decide nothing."""
+"""An effect measured with fewer seeds is not decidable."""
 
 POINTS = 0.05
-"""The smallest difference between methods worth a decision: five percentage points."""
+"""The smallest difference of interest between methods: five percentage points."""
 
 WIDE_POINTS = 0.10
-"""The same between groups of facts, each a part of all."""
+"""The smallest difference of interest between groups of facts, which are smaller."""
 
 
 class Verdict(StrEnum):
-    """What the results say of a claim; a closed set."""
+    """What the results say about a claim; a closed set."""
 
     YES = "yes"
     NO = "no"
@@ -50,7 +53,7 @@ class Unit(StrEnum):
 
 
 class Needs(StrEnum):
-    """How many of the effects of one setting a claim needs."""
+    """How many effects of one setting must hold for a claim to hold there."""
 
     ALL = "all"
     ANY = "any"
@@ -63,12 +66,13 @@ class Effect:
     Attributes:
         name: What was compared with what.
         setting: Base, task and number of facts.
-        estimate: In shares, or nats.
-        p: Of the value `null`; None where nothing was tested.
-        seeds, facts: What the estimate rests on; facts are items where items were asked.
-        null: The value that p is of.
-        unit: How it is written.
-        p_holm: Corrected over its family.
+        estimate: The effect with its interval, a share or nats.
+        p: The p-value of the hypothesis that the effect is `null`; None if it was not tested.
+        seeds: How many seeds were measured.
+        facts: How many facts, or items of a forgetting task, were measured.
+        null: The value that is tested against.
+        unit: How the effect is written.
+        p_holm: The p-value after Holm's correction.
     """
 
     name: str
@@ -83,7 +87,7 @@ class Effect:
 
     @property
     def value(self) -> float:
-        """The effect."""
+        """The estimate without its interval."""
         return self.estimate.value
 
 
@@ -93,13 +97,13 @@ class Claim:
 
     Attributes:
         says: The statement, in words.
-        effects: What decides, in any number of settings.
-        margin: The smallest effect worth a decision, in the effects' unit.
-        needs: Whether one setting needs all of its effects or any.
-        two_sided: Whether effects count in both directions.
-        negated: The statement holds where the effects do not: "matches" is "loses nothing".
-        advice: What to do, for each verdict that there is advice for.
-        least_seeds: Fewer decide nothing.
+        effects: What decides it, in any number of settings.
+        margin: The smallest effect of interest, in the effects' unit.
+        needs: Whether all effects of a setting must hold, or any one.
+        two_sided: Whether negative effects count as well.
+        negated: The statement holds where the effects do not: "it matches" means "no loss".
+        advice: What to do, for each verdict that leads to advice.
+        least_seeds: An effect with fewer seeds is not decidable.
         least_effects: With fewer comparisons in a setting the statement cannot hold there.
     """
 
@@ -115,7 +119,7 @@ class Claim:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Settings in the order of the effects."""
+        """The settings of the effects, in their order."""
         return tuple(dict.fromkeys(effect.setting for effect in self.effects))
 
     def verdict_of(self, effect: Effect) -> Verdict:
@@ -136,7 +140,7 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
-        """Judge the statement: settings that are not decidable abstain, others must agree."""
+        """Judge the statement: undecidable settings abstain, all others must agree."""
         if not self.effects:
             return Verdict.NOT_RUN
         found = {self.verdict_in(setting) for setting in self.settings} - {Verdict.OPEN}
@@ -149,13 +153,13 @@ class Claim:
 
     @property
     def contested(self) -> bool:
-        """Whether it is denied while an effect that counts leans to it, before correction."""
+        """Whether the verdict is no while one effect, by itself, speaks for a yes."""
         denied = self.verdict is Verdict.NO and not self.negated
         return denied and any(map(self._leans, self.effects))
 
     @property
     def headline(self) -> Effect | None:
-        """The effect that the verdict rests on: the decisive one of the first such setting."""
+        """The effect that the verdict rests on, from the first setting with that verdict."""
         verdict = self.verdict
         settings = [name for name in self.settings if self.verdict_in(name) is verdict]
         chosen = (settings or list(self.settings))[:1]
@@ -179,7 +183,7 @@ class Claim:
         return Verdict.NO if small else Verdict.OPEN
 
     def _leans(self, effect: Effect) -> bool:
-        """Return whether an effect that is large enough to count has an interval without none."""
+        """Return whether an effect reaches the margin and its interval excludes `null`."""
         interval = effect.estimate.interval
         if interval is None:
             return False
@@ -193,17 +197,26 @@ def _opposite(verdict: Verdict) -> Verdict:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of the page: its file name without ending, its caption, and what draws it."""
+
+    name: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True)
 class Question:
-    """What is asked, before any result.
+    """A question, fixed before any result.
 
     Attributes:
         key: Names its section and its pictures.
         title: The question in a few words.
-        asks: The whole of it.
+        asks: The whole question.
         compared: What is compared with what, and how.
-        source: Whose claim it is, with its arXiv id.
-        expected: What that source says to the first claim; None where it says nothing.
-        grids: Names of the grids and studies that give its data.
+        source: The paper that makes the claim, with its arXiv id.
+        expected: The paper's verdict on the first claim; None if it makes no statement.
+        grids: Names of the grid files whose cells answer it.
     """
 
     key: str
@@ -217,15 +230,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the results say; the first claim answers the question.
+    """What the results say about a question; the first claim answers it.
 
     Attributes:
-        question: What is asked.
+        question: The question.
         claims: At least one.
-        details: Effects beside the claims: corrected among themselves, they decide nothing.
+        details: Further effects, corrected among themselves, that decide nothing.
         measured: Values that were not tested.
-        caveats: What the reader must know of these results.
-        pictures: At most a few.
+        caveats: What a reader must know about these results.
+        pictures: Pictures for its section.
     """
 
     question: Question
@@ -237,18 +250,18 @@ class Answer:
 
     @property
     def verdict(self) -> Verdict:
-        """That of the first claim."""
+        """The verdict on the first claim."""
         return self.claims[0].verdict
 
     @property
     def contradicts(self) -> bool:
-        """Whether the verdict is the opposite of what the source says."""
+        """Whether the verdict is the opposite of what the paper says."""
         expected = self.question.expected
         return expected is not None and self.verdict is _opposite(expected) is not expected
 
 
 def corrected_answer(answer: Answer) -> Answer:
-    """Apply Holm's correction: over the effects that decide, and over the details."""
+    """Apply Holm's correction to the deciding effects, and separately to the details."""
     decisive = _holm([effect for claim in answer.claims for effect in claim.effects])
     claims, start = [], 0
     for claim in answer.claims:
@@ -265,5 +278,5 @@ def _holm(effects: Sequence[Effect]) -> list[Effect]:
 
 
 def present(effects: Iterable[Effect | None]) -> tuple[Effect, ...]:
-    """Drop what could not be computed."""
+    """Return the effects that could be computed."""
     return tuple(effect for effect in effects if effect is not None)

@@ -1,4 +1,4 @@
-"""Writes the page, its pictures and the README's block from a folder of findings."""
+"""Writes the page, its pictures and the README's block of findings from a folder of results."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 from bench.pages.findings.effects_figure import of_effects
 from bench.pages.findings.evidence import Evidence, read_evidence
-from bench.pages.findings.figure import Picture
 from bench.pages.findings.page import findings_page
 from bench.pages.findings.readme import with_findings
-from bench.pages.findings.verdict import Answer, corrected_answer
+from bench.pages.findings.verdict import Answer, Picture, corrected_answer
 from bench.report.plots._style import image, settings
 from bench.store import atomic
 from tasks.errors import UsageError
@@ -20,12 +19,12 @@ PAGE = "findings.md"
 PICTURES = "findings"
 
 Question = Callable[[Evidence], Answer]
-"""Answers one question from everything that was read."""
+"""A function that answers one question from everything that was read."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything the page is made of."""
+    """Everything that the page is made from: the results, the answers, the pictures of each."""
 
     evidence: Evidence
     answers: tuple[Answer, ...]
@@ -34,7 +33,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class FindingsFiles:
-    """What was written; `readme` is None where there is no README with a block."""
+    """The files that were written; `readme` is None if there is no README."""
 
     page: Path
     pictures: tuple[Path, ...]
@@ -46,27 +45,34 @@ def read_findings(folder: Path, questions: Sequence[Question]) -> Findings:
     """Read a folder of findings and answer all questions, each corrected for its comparisons.
 
     Raises:
-        UsageError: There is no such folder, or a grid file in it is not valid.
+        UsageError: There is no such folder.
     """
     if not folder.is_dir():
         raise UsageError(f"no folder '{folder}': give the folder of findings with --out")
     evidence = read_evidence(folder)
     answers = tuple(corrected_answer(ask(evidence)) for ask in questions)
-    return Findings(evidence, answers, tuple(_pictures(answer) for answer in answers))
+    drawn = [(of_effects(answer), *answer.pictures) for answer in answers]
+    pictures = tuple(tuple(picture for picture in found if picture) for found in drawn)
+    return Findings(evidence, answers, pictures)
 
 
 def page_text(found: Findings, folder: Path, docs: Path) -> str:
-    """Return the page; the same files, the same text."""
+    """Return the page's text; the same files always give the same text."""
     return findings_page(found.evidence, found.answers, found.pictures, folder, docs)
 
 
 def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> FindingsFiles:
-    """Write `findings.md` and `findings/` below `docs`, and the block of the README beside it.
+    """Write `findings.md` and `findings/` below `docs`, and the README's block of findings.
 
     Pictures that are no longer on the page are removed.
 
+    Args:
+        folder: The folder of findings, which holds the results.
+        docs: The folder of the page; the README lies beside this folder.
+        questions: What is asked, in the order of the page.
+
     Raises:
-        UsageError: Nothing to read, or a place that cannot be written.
+        UsageError: There is no such folder, or a file cannot be written.
     """
     found = read_findings(folder, questions)
     page = page_text(found, folder, docs)
@@ -82,11 +88,6 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
         raise UsageError(
             f"cannot write the findings to '{docs}': {error.strerror}; give a folder with --docs"
         ) from error
-
-
-def _pictures(answer: Answer) -> tuple[Picture, ...]:
-    effects = of_effects(answer)
-    return (*([effects] if effects else []), *answer.pictures)
 
 
 def _draw(pictures: Sequence[Sequence[Picture]], folder: Path) -> tuple[Path, ...]:

@@ -121,12 +121,6 @@ class TrainingStore:
         return self.folder / f"{spec.digest}.parquet"
 
 
-def stored_trainings(folder: Path) -> tuple[Trained, ...]:
-    """Return every training of a study's folder that can be read, by the name of its file."""
-    found = (_read(path) for path in sorted((folder / "trainings").glob("*.parquet")))
-    return tuple(trained for trained in found if trained is not None)
-
-
 def _read(path: Path) -> Trained | None:
     try:
         table = pq.read_table(path)

@@ -7,18 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from bench.pages.findings.beside import against_reference
-from bench.pages.findings.effects import paired
-from bench.pages.findings.evidence import read_evidence, shared_seeds, values
-from bench.pages.findings.grids import found_grids, took
+from bench.pages.findings.effects import against_reference, paired
+from bench.pages.findings.evidence import read_evidence, shared_seeds, values_of
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
 from bench.pages.findings.verdict import Answer, Claim, Question, Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
-from bench.store.records import Phase, PhaseName, Status, Tuned
-from bench.studies.interference.plan import TrainingSpec
-from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord, TrainingStore
 from tests.bench.findings_cells import Plan, record_and_rows
-from tests.bench.report_cells import fill, make_cell, make_spec
+from tests.bench.report_cells import fill
 
 QUESTION = Question(
     key="adapters",
@@ -27,7 +22,7 @@ QUESTION = Question(
     compared="Every adapter with lora, paired by fact and seed.",
     source="a paper",
     expected=Verdict.NO,
-    grids=("adapters", "interference"),
+    grids=("adapters",),
 )
 
 
@@ -59,21 +54,8 @@ def _freezing(settings):
             both = [setting.rows[method] for method in ("lora", "lora+freeze")]
             seeds = shared_seeds(both)
             if seeds:
-                pair = [values(row, seeds) for row in both]
+                pair = [values_of(row, seeds) for row in both]
                 yield paired("lora - lora+freeze", setting.title, *pair)
-
-
-def training(size, seed, right, steps, n=40):
-    """A training of the study in batches of 8 with 20 exposures, all of `n` facts measured."""
-    cell = make_spec(facts=size, seed=seed, epochs=20, batch_size=8, facts_digest=f"{size}-{seed}")
-    if size == 0:
-        cell = cell.model_copy(update={"recipe": "", "epochs": 0, "batch_size": 0, "seed": 0})
-    spec = TrainingSpec(cell=cell, max_steps=steps, measured_digest="all")
-    outcomes = tuple(
-        FactOutcome(f"f{i:02d}", "a", "a", bool(ok), 0.0 if ok else 0.6, 0.1, np.zeros(2, "f4"))
-        for i, ok in enumerate(np.broadcast_to(right, n))
-    )
-    return Trained(TrainingRecord(spec=spec, status=Status.DONE, seconds=2.0), outcomes)
 
 
 KEPT = np.arange(40) % 5 > 0
@@ -95,16 +77,11 @@ def few_resamples(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Cells in two folders, one cell in both, trainings of the study and a grid file."""
+    """Cells in two folders, one cell in both, and a grid file."""
     root = tmp_path_factory.mktemp("findings")
     cells = [record_and_rows(plan, seed) for plan in PLANS for seed in plan.seeds]
     fill(root, cells[:10])
     fill(root / "more", cells[9:])
-    store = TrainingStore(root / "studies" / "interference")
-    for seed in (0, 1, 2):
-        for size, right, steps in ((1, True, 20), (32, True, 80), (32, False, 20)):
-            store.write(training(size, seed, right, steps))
-    store.write(training(0, 0, False, 0))
     (root / "grids").mkdir()
     (root / "grids" / "adapters.yaml").write_text(
         "# Question 1: adapters\n# at default rates.\nmethods: lora,pissa\nseeds: 0-2\n"
@@ -119,47 +96,19 @@ def docs(tmp_path):
     return tmp_path / "docs"
 
 
-def test_cells_of_all_folders_count_once_and_trainings_are_found(folder):
+def test_cells_of_all_folders_count_once(folder):
     evidence = read_evidence(folder)
     assert len(evidence.records) == 18
     [setting] = evidence.settings
     assert set(setting.adapters()) == {"lora", "pissa", "corda[calibration=elements]"}
-    [company] = evidence.companies
-    assert (company.sizes, company.seeds, company.seconds) == ((32,), (0, 1, 2), 18.0)
-    assert len(company.before) == 40
     assert not evidence.problems
 
 
-def test_a_grid_knows_its_cells_and_what_they_took(folder):
+def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     [grid] = read_evidence(folder).grids
-    found = took(grid, read_evidence(folder).records)
-    assert (found.ran, found.done, found.seconds) == (6, 6, 240.0)
-    assert grid.cells == 6
-    assert grid.about == "Question 1: adapters at default rates."
-    lora = make_spec(facts=40, epochs=8)
-    assert grid.holds(lora)
-    for change in ({"method": "dora"}, {"seed": 3}, {"facts": 64}, {"epochs": 3}, {"task": "x"}):
-        assert not grid.holds(lora.model_copy(update=change))
-
-
-def test_a_tuned_grid_counts_the_cells_of_its_best_candidates(tmp_path):
-    (tmp_path / "grids").mkdir()
-    (tmp_path / "grids" / "rates.yaml").write_text("methods: lora\nseeds: 0-2\nlr: 1e-3,1e-2\n")
-    [grid] = found_grids(tmp_path)
-
-    def done(rate, seed, fact_set, accuracy=0.9):
-        roles = {"fact_set": fact_set, "other_digest": "o", "other_facts": 64}
-        tuned = Tuned(method="lora", over=("lr",), **roles)
-        spec = {"learning_rate": rate, "seed": seed, "tuned": tuned, "epochs": 10}
-        phases = {PhaseName.TRAIN: Phase(seconds=1.0, seconds_cold=1.0, peak_bytes=1)}
-        return make_cell(accuracy=accuracy, spec=spec, phases=phases)[0]
-
-    tried = [done(1e-3, 0, "tuning", accuracy=0.5), done(1e-2, 0, "tuning")]
-    reported = [done(rate, seed, "reporting") for rate in (1e-3, 1e-2) for seed in range(3)]
-    assert took(grid, tried[:1]).ran == 1
-    assert took(grid, [*tried, *reported[:3]]).ran == 2, "of the rate that was best of fewer"
-    found = took(grid, [*tried, *reported])
-    assert (found.ran, found.done, found.seconds) == (grid.cells, grid.cells, 5.0)
+    assert (grid.name, grid.about) == ("adapters", "Question 1: adapters at default rates.")
+    assert grid.command.endswith("grids/adapters.yaml")
+    assert page_text(read_findings(folder, [ask]), folder, docs).count(grid.command) == 2
 
 
 def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
@@ -192,7 +141,7 @@ def test_without_results_the_page_says_so_and_how_to_run(tmp_path):
     page = page_text(read_findings(tmp_path, [ask]), tmp_path, tmp_path)
     assert "No results are committed yet" in page
     assert page.count("**not run yet**") == 1
-    assert "study interference --task countries" in page
+    assert "No grid file" in page
 
 
 def test_a_note_is_put_into_its_section(folder, docs):
@@ -232,12 +181,3 @@ def test_a_damaged_file_is_named_and_not_counted(folder, docs):
     broken.unlink()
     assert "## Files that could not be read" in page
     assert "0123456789abcdef" in page
-
-
-def test_trainings_that_cannot_be_read_are_absent(tmp_path):
-    store = TrainingStore(tmp_path / "interference")
-    spec = TrainingSpec(cell=make_spec(), max_steps=20, measured_digest="m")
-    store.write(Trained(TrainingRecord(spec=spec, status="failed")))
-    (store.folder / "broken.parquet").write_bytes(b"PAR1")
-    assert not read_evidence(tmp_path).companies
-    assert store.read(spec) is not None
