@@ -1,4 +1,4 @@
-"""How much sooner than with the usual tools, on this machine: `python -m bench.pages.performance`.
+"""How fast this benchmark is beside the usual tools: `python -m bench.pages.performance`.
 
-Both sides run in one sequence and must find the same; see docs/performance.md.
+Both sides run in turn on this machine and must find the same numbers; see docs/performance.md.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.pages.performance [--quick | --full] [--only NAME]`: both sides, one page."""
+"""`python -m bench.pages.performance [--quick | --full] [--only NAME]`: measure both sides."""
 
 from __future__ import annotations
 
@@ -19,18 +19,29 @@ PAGE = Path("docs/performance.md")
 
 @click.command()
 @click.option(
-    "--full/--quick", default=False, help="64 facts and 10 epochs, in hours; or two minutes."
+    "--full/--quick",
+    default=False,
+    help="--full: 64 facts, 10 epochs, hours. --quick: two minutes.",
 )
-@click.option("--only", multiple=True, type=click.Choice(NAMES), help="Some entries alone.")
-@click.option("--model", default="smollm2-135m", show_default=True, help="Name or folder.")
-@click.option("--task", default="countries", show_default=True, help="Facts to learn.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="Measure only this entry; may be repeated.",
+)
+@click.option("--model", default="smollm2-135m", show_default=True, help="Model name or folder.")
+@click.option(
+    "--task", default="countries", show_default=True, help="Knowledge task or facts file."
+)
 @click.option(
     "--dtype",
     multiple=True,
     type=click.Choice(DTYPES),
-    help="Of bases; with --full all that this machine multiplies fast, else float32.",
+    help="Number format of the base; default float32, with --full every fast one.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help=f"The page; with --full {PAGE}.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help=f"File to write the page to; with --full {PAGE}."
+)
 def main(
     full: bool,
     only: tuple[str, ...],
@@ -39,7 +50,7 @@ def main(
     dtype: tuple[str, ...],
     out: Path | None,
 ) -> None:
-    """Measure how much sooner than the usual tools we are, and that both find the same."""
+    """Measure speed against the usual tools, and check that both find the same numbers."""
     quiet_libraries()
     from bench.pages.performance.entries import FULL, QUICK, Bench
     from bench.pages.performance.machine import this_machine

@@ -1,4 +1,4 @@
-"""Curves of cost as work grows: what was measured, the exponent that fits, and what is expected."""
+"""Cost curves: what was measured as work grows, the fitted exponent, and the expected one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 DECADES = 2
-"""An exponent is fitted over so many of the upper decades: below them fixed costs show."""
+"""An exponent is fitted over this many upper decades; below them fixed costs dominate."""
 
 SHORT = 0.2
-"""Seconds under which a timing is taken three times, for the least."""
+"""Timings below this many seconds are repeated; the shortest of three counts."""
 
 PANELS_BESIDE = 2
-"""Panels of the figure beside one another."""
+"""Panels of the figure side by side."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Seconds that a size took."""
+    """How many seconds one size took."""
 
     size: int
     seconds: float
@@ -33,10 +33,10 @@ class Curve:
     """Cost over sizes.
 
     Attributes:
-        what: Is timed.
-        axis: What grows: facts, cells, layers, width.
-        points: By size.
-        expected: The exponent e of seconds ~ size^e that the work should have, at most.
+        what: What is timed.
+        axis: What grows: facts, cells, layers or width.
+        points: The measurements, by size.
+        expected: The largest exponent e of seconds ~ size^e that the work should have.
     """
 
     what: str
@@ -46,7 +46,7 @@ class Curve:
 
     @property
     def exponent(self) -> float | None:
-        """The fitted exponent over the upper decades; None of fewer than two sizes."""
+        """The exponent fitted over the upper decades; None with fewer than two sizes there."""
         least = max(point.size for point in self.points) / 10**DECADES
         upper = [point for point in self.points if point.size >= least and point.seconds > 0]
         if len({point.size for point in upper}) < 2:
@@ -56,14 +56,15 @@ class Curve:
 
 
 def least_seconds(run: Callable[[], object]) -> float:
-    """Return the wall seconds of a call, the least of three where it is short."""
-    found = [_seconds(run)]
+    """Return the wall seconds of a call; the shortest of three if it is short."""
+    found = [timed(run)]
     while found[0] < SHORT and len(found) < 3:
-        found.append(_seconds(run))
+        found.append(timed(run))
     return min(found)
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object]) -> float:
+    """Return the wall seconds of a call."""
     gc.collect()
     started = time.perf_counter()
     run()

@@ -1,9 +1,7 @@
-"""What the suite measures: entries with a time on either side, and what they must reach."""
+"""What the suite measures: entries with the times of both sides, and their targets."""
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +19,8 @@ class Scale:
     """Sizes over which cost is measured as work grows.
 
     Attributes:
-        facts, cells, layers, widths: Ascending.
-        seven_b: Whether the matrices of a 7B model are decomposed too.
+        facts, cells, layers, widths: The sizes, ascending.
+        seven_b: Whether the matrices of a 7B model are decomposed as well.
     """
 
     facts: tuple[int, ...]
@@ -38,18 +36,17 @@ class Size:
 
     Attributes:
         name: `quick` or `full`.
-        facts, epochs, batch_size: Of the grid and of trainings; steps are timed in one epoch.
-        items: Of the forgetting task.
-        repeats: Of steps, after one epoch that is not counted where `warm`.
-        rounds: Of preparations and evaluations, which take minutes.
-        exact: Layers whose preparation is compared with a float64 SVD, evenly spaced; 0 is all.
-        scale: Of the curves.
-        warm: Whether steps are taken once before they are timed.
-        dtypes: Of bases, unless others are named.
-        modes: Of CorDA.
-        entries: That run where none is named; empty: all. PEFT's CorDA preparation, evaluation and
-            a grid, which takes the other side a fresh process for each method, are longer than a
-            quick look may be.
+        facts, epochs, batch_size: Size of the grid and of trainings; steps are timed in one epoch.
+        items: Items of the forgetting task.
+        repeats: How often steps are timed.
+        rounds: How often preparations and evaluations, which take minutes, are timed.
+        exact: How many evenly spaced layers are compared with a float64 SVD; 0 means all.
+        scale: Sizes of the cost curves.
+        warm: Whether one epoch runs before steps are timed.
+        dtypes: Number formats of the base, unless others are named.
+        modes: Modes of CorDA.
+        entries: Entries that run if none is named; empty means all. The quick size leaves out what
+            takes the baseline too long: CorDA's preparation, evaluation and the grid.
     """
 
     name: str
@@ -103,13 +100,13 @@ FULL = Size(
 
 @dataclass(frozen=True)
 class Bench:
-    """Where entries run.
+    """What entries run on.
 
     Attributes:
         model, task: Names of the base and of the facts.
-        size: How much.
-        dtypes: Of the bases that both sides train.
-        scratch: A folder for results that nobody reads again.
+        size: How much is measured.
+        dtypes: Number formats of the bases that both sides train.
+        scratch: A temporary folder for results.
     """
 
     model: str
@@ -125,10 +122,11 @@ class Row:
 
     Attributes:
         what: What is timed.
-        usual, ours: Median seconds of either side; `usual` may be our own reference.
-        target: `usual / ours` that is to be reached, None where nothing is asked.
-        same: How it was checked that both found the same; empty where nothing is compared.
-        agreed: Whether they did.
+        usual: Median seconds of the baseline, or of our own run that `ours` is compared with.
+        ours: Our median seconds.
+        target: The speed-up to reach, `usual / ours`; None if there is no target.
+        same: What was compared to check that both sides agree; empty if nothing was compared.
+        agreed: Whether both sides agree.
     """
 
     what: str
@@ -140,24 +138,24 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times sooner we are."""
+        """The speed-up: baseline seconds per second of ours."""
         return self.usual / self.ours
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is what it is to be."""
+        """Whether the target was reached, if there is one."""
         return self.target is None or self.ratio >= self.target
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training phase beside its physical limit.
+    """A training to be compared with its physical limit.
 
     Attributes:
-        what: Side, method and dtype.
-        seconds: Per optimizer step.
-        flops: Floating point operations of a step, padding included.
-        dtype: In which its products are.
+        what: Method, dtype and side.
+        seconds: Seconds per optimizer step.
+        flops: Floating point operations of a step, including padding.
+        dtype: The number format of its matrix products.
     """
 
     what: str
@@ -171,10 +169,10 @@ class Outcome:
     """What an entry found.
 
     Attributes:
-        rows: Of the table.
-        trainings: Phases to compare with the speed of matrix products.
-        notes: Lines for the page, such as what bounds an entry.
-        curves: Of cost as work grows.
+        rows: Lines of the table.
+        trainings: Trainings to compare with the speed of matrix products.
+        notes: Lines for the page, such as what limits an entry.
+        curves: Cost curves.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -186,26 +184,18 @@ class Outcome:
 Entry = Callable[[Bench], Outcome]
 
 
-def timed(run: Callable[[], object]) -> float:
-    """Return the wall seconds of a call."""
-    gc.collect()
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
 def interleaved(
     runs: Mapping[Key, Callable[[], float]], repeats: int, *, warm: bool = True
 ) -> dict[Key, float]:
-    """Time several things in turn, so that what the machine does besides harms all alike.
+    """Time several things in turn, so that other load on the machine slows all of them alike.
 
     Args:
-        runs: Each returns the seconds it took.
-        repeats: Rounds.
-        warm: Whether one more comes first and is not counted.
+        runs: Functions that return the seconds they took, by name.
+        repeats: How many rounds count.
+        warm: Whether one more round comes first and does not count.
 
     Returns:
-        The median of each.
+        The median seconds of each.
     """
     seconds: dict[Key, list[float]] = {name: [] for name in runs}
     for counted in [*([False] if warm else []), *[True] * repeats]:
@@ -217,6 +207,6 @@ def interleaved(
 
 
 def share_equal(found: Sequence[object], expected: Sequence[object]) -> float:
-    """Return the share of values that are equal, in [0, 1]."""
+    """Return the share of equal values, in [0, 1]."""
     pairs = list(zip(found, expected, strict=True))
     return sum(a == b for a, b in pairs) / len(pairs)

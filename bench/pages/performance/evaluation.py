@@ -1,4 +1,4 @@
-"""Evaluation: the same trained model asked, scored and compared with its base by either side."""
+"""Evaluation: both sides question and score the same trained model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from bench.models.loading import Base, load_base
 from bench.pages.performance.baseline import evaluation as usual
 from bench.pages.performance.baseline.adapters import lora_config
 from bench.pages.performance.baseline.job import Job
-from bench.pages.performance.entries import Bench, Outcome, Row, interleaved, share_equal, timed
+from bench.pages.performance.cost_curves import timed
+from bench.pages.performance.entries import Bench, Outcome, Row, interleaved, share_equal
 from bench.pages.performance.jobs import FORGETTING, attached, job_for, plan_cell, signals_of
 from bench.planning.planned_cell import PlannedCell
 from bench.training.loop import train
@@ -21,11 +22,11 @@ from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
 
 EQUAL = 0.95
-"""Share of answers that must be the same; float32 sums in another order may turn a few."""
+"""Least share of equal answers; float32 sums in another order may change a few."""
 
 
 def evaluation(bench: Bench) -> Outcome:
-    """Ask a trained model everything a cell asks, after its base was asked."""
+    """Time everything that a cell asks a trained model; its base was asked before."""
     base = load_base(bench.model)
     cell = plan_cell(bench, "lora", epochs=1)
     sides = _Sides(bench, base, cell)
@@ -37,14 +38,14 @@ def evaluation(bench: Bench) -> Outcome:
         seconds["usual"],
         seconds["ours"],
         2.0,
-        f"answers {answers:.0%} and item scores {items:.0%} equal",
+        f"{answers:.0%} of answers and {items:.0%} of item scores equal",
         min(answers, items) >= EQUAL,
     )
     return Outcome([row])
 
 
 class _Sides:
-    """One trained model in both hands, and what each found."""
+    """One trained model, as each side holds it, and what each side found."""
 
     def __init__(self, bench: Bench, base: Base, cell: PlannedCell) -> None:
         self._base, self._cell = base, cell
@@ -59,14 +60,14 @@ class _Sides:
         forgetting = ForgettingTasks(DataAccess(None), bench.size.items)
         seen = Seen(cell.data.facts, cell.calibration)
         self._suite = forgetting.on(base, forgetting.build(parse_forgetting(FORGETTING), seen))
-        self._suite.base_scores(self._suite.tasks[0])  # a cell finds them, too
+        self._suite.base_scores(self._suite.tasks[0])  # a cell has them already, too
         self._said: Responses | None = None
         self._scores: list[float] = []
         self._usual_said: list[str] = []
         self._usual_scores: list[float] = []
 
     def our_seconds(self) -> float:
-        """Ask as a cell does."""
+        """Time the questions of a cell."""
 
         def ask() -> None:
             base, data = self._base, self._cell.data
@@ -76,7 +77,7 @@ class _Sides:
         return timed(ask)
 
     def usual_seconds(self) -> float:
-        """Ask as the other side does."""
+        """Time the same questions on the baseline."""
         job, tokenizer = self._job, self._base.tokenizer
 
         def ask() -> None:

@@ -1,4 +1,4 @@
-"""A whole grid from the command line: ours in one process, the other side's in one a method."""
+"""A whole grid from the command line: ours in one call, the baseline's in a process per method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from bench import child_environment
 from bench.models.loading import load_base
 from bench.pages.performance.baseline.job import Found
-from bench.pages.performance.entries import Bench, Outcome, Row, share_equal, timed
+from bench.pages.performance.cost_curves import timed
+from bench.pages.performance.entries import Bench, Outcome, Row, share_equal
 from bench.pages.performance.jobs import FORGETTING, Choices, job_for, options_for
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
@@ -20,12 +21,12 @@ from bench.store.store import ResultsStore
 
 METHODS = ("lora", "dora", "pissa", "corda", "freeze", "filter", "reweight", "full")
 EQUAL = 0.9
-"""Share of answers after training that must be the same, over all methods but corda: its
-subspace is not determined in float32, where PEFT computes it."""
+"""Least share of equal answers after training, over all methods but corda: float32, in which PEFT
+computes its subspace, does not determine it."""
 
 
 def whole_grid(bench: Bench) -> Outcome:
-    """Run the grid of eight recipes on either side, evaluation and forgetting included."""
+    """Time a grid of eight recipes on both sides, including evaluation and forgetting."""
     out = bench.scratch / "grid"
     options = options_for(bench, ",".join(METHODS), out)
     ours = timed(lambda: _run("bench", "run", *_flags(bench, out)))
@@ -42,7 +43,7 @@ def whole_grid(bench: Bench) -> Outcome:
         equal += [] if record.spec.method == "corda" else [answers]
         outcome.notes.append(_note(record, seconds, answers, Found.read(found)))
     share = sum(equal) / len(equal)
-    same = f"answers {share:.0%} equal, methods below"
+    same = f"{share:.0%} of answers equal, by method below"
     what = f"grid of {len(METHODS)} methods, {bench.size.facts} facts, {bench.size.epochs} epochs"
     outcome.rows.append(Row(what, usual, ours, 4.0, same, share >= EQUAL))
     return outcome
@@ -66,10 +67,10 @@ def _flags(bench: Bench, out: Path) -> list[str]:
 
 
 def _run(module: str, *arguments: str) -> None:
-    """Run a module in a fresh process, silently.
+    """Run a module in a fresh process, without output.
 
     Raises:
-        RuntimeError: It fails; with the end of what it said.
+        RuntimeError: The process failed; the message ends with its last output.
     """
     command = [sys.executable, "-m", module, *arguments]
     environment = child_environment()
@@ -101,6 +102,6 @@ def _note(record: CellRecord, seconds: float, answers: float, found: Found) -> s
     ours = sum(phase.seconds for phase in record.phases.values())
     phases = ", ".join(f"{name} {taken:.1f}" for name, taken in found.seconds.items())
     return (
-        f"{record.spec.method}: {seconds:.1f} s against {ours:.1f} s in the grid; "
-        f"answers {answers:.0%} equal; the other side's phases: {phases} s."
+        f"{record.spec.method}: baseline {seconds:.1f} s, ours {ours:.1f} s in the grid; "
+        f"{answers:.0%} of answers equal; the baseline's phases: {phases} s."
     )

@@ -1,4 +1,4 @@
-"""Preparing CorDA and PiSSA: against PEFT's own, and both against float64."""
+"""Preparation of CorDA and PiSSA: timed against PEFT, and both compared with float64."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from peft import get_peft_model
 from peft.tuners.lora.corda import preprocess_corda
 from torch import Tensor, nn
 
-from bench.models.copy_on_write import borrow
 from bench.models.loading import Base, load_base
 from bench.pages.performance.baseline.adapters import calibrate, lora_config
-from bench.pages.performance.entries import Bench, Outcome, Row, interleaved, timed
-from bench.pages.performance.jobs import calibration_texts, plan_cell, signals_of
+from bench.pages.performance.cost_curves import timed
+from bench.pages.performance.entries import Bench, Outcome, Row, interleaved
+from bench.pages.performance.jobs import calibration_texts, plan_cell, setting_of, signals_of
 from bench.pages.performance.machine import shares_on_one_core
 from bench.planning.planned_cell import PlannedCell
 from methods.adapters.corda import Corda
 from methods.decomposition import damped_covariance
 from methods.lora_family import ILL_CONDITIONED, LoraFamily
-from methods.parts import Setting
 from methods.targets import linear_layers, weight_of
 
 CORDA_RATIOS = {"ipm": 5.0, "kpm": 3.0}
 PISSA_RATIO = 3.0
 CORDA_ERROR, PISSA_ERROR = 1e-5, 1e-4
-"""What the relative error of B A against float64 may be, where it is determined."""
+"""Largest relative error of B A against float64, in layers where B A is well determined."""
 
 
 @dataclass(frozen=True)
 class _Product:
-    """B A of one layer on either side, and what float64 gives.
+    """How far B A of one layer is from its value in float64.
 
     Attributes:
-        condition: Of the matrix that was decomposed.
-        ours, usual: Relative errors in the Frobenius norm.
+        condition: Condition number of the matrix that was decomposed.
+        ours, usual: Relative errors of both sides in the Frobenius norm.
     """
 
     condition: float
@@ -47,14 +46,14 @@ class _Product:
 
 
 def preparing_corda(bench: Bench) -> Outcome:
-    """CorDA in both modes, calibration included."""
+    """Time CorDA's preparation in its modes, including calibration."""
     base = load_base(bench.model)
     rows = [_corda(bench, base, mode, CORDA_RATIOS[mode]) for mode in bench.size.modes]
     return Outcome([row for row, _ in rows], notes=[note for _, notes in rows for note in notes])
 
 
 def preparing_pissa(bench: Bench) -> Outcome:
-    """PiSSA against PEFT's exact initialisation."""
+    """Time PiSSA's preparation against PEFT's exact initialisation."""
     base = load_base(bench.model)
     cell = plan_cell(bench, "pissa")
     sides = _Sides(bench, base, cell, lambda model, config: None)
@@ -83,12 +82,12 @@ def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, lis
 
 
 class _Sides:
-    """Both ways to prepare an adapter; each leaves its model behind.
+    """Both ways to prepare an adapter; each keeps the model that it prepared.
 
     Args:
-        bench: The bench.
+        bench: The size of the measurement.
         base: The resident base.
-        cell: Of the adapter.
+        cell: The cell whose adapter is prepared.
         preprocess: What PEFT does before it injects the adapter.
     """
 
@@ -109,13 +108,14 @@ class _Sides:
         tolerance: float,
         decomposed: Callable[[str, Tensor], Tensor],
     ) -> tuple[Row, list[str]]:
-        """Time both sides and compare their B A with float64; note what bounds a slow one.
+        """Time both sides and compare their B A with float64; note what limits a slow one.
 
         Args:
-            what: Is prepared.
-            target: Ratio to reach.
-            tolerance: Of our relative error where the condition number is under 1e7.
-            decomposed: The matrix whose singular vectors are taken, float64, by layer and weight.
+            what: Names the row.
+            target: The speed-up to reach.
+            tolerance: Largest relative error of ours where the condition number is below 1e7.
+            decomposed: Returns the float64 matrix whose singular vectors are taken, from the
+                layer's name and weight.
         """
         size = self._bench.size
         runs = {"usual": self._usual_seconds, "ours": self._our_seconds}
@@ -129,22 +129,11 @@ class _Sides:
         notes = [_rest(what, [p for p in products if p.condition >= ILL_CONDITIONED])]
         if not row.reached:
             longest = shares_on_one_core(self._our_seconds)
-            notes.append(f"Our {what}, by operation, on one core: {longest}.")
+            notes.append(f"Our {what}, share of time by operation, on one core: {longest}.")
         return row, notes
 
     def _our_seconds(self) -> float:
-        cell, adapter = self._cell, self._cell.recipe.adapter
-        setting = Setting(
-            model=borrow(self._base).model,
-            facts=cell.data.facts,
-            calibration=cell.calibration,
-            layers=None,
-            steps=1,
-            seed=0,
-            signals=signals_of(self._base, cell),
-            base_name=cell.spec.model,
-            tokenizer=self._base.tokenizer,
-        )
+        adapter, setting = self._cell.recipe.adapter, setting_of(self._base, self._cell)
 
         def prepare() -> None:
             self._models["ours"] = adapter.attach(setting, adapter.prepare(setting))
@@ -194,9 +183,9 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 def _rest(what: str, products: list[_Product]) -> str:
     if not products:
-        return f"{what}: every layer is determined (condition under 1e7)."
+        return f"{what}: float32 determines every layer (condition number below 1e7)."
     ours, usual = (max(getattr(p, side) for p in products) for side in ("ours", "usual"))
     return (
-        f"{what}: {len(products)} layers have a condition of 1e7 or more; there B A is within "
-        f"{ours:.1e} of float64 (PEFT: {usual:.1e})."
+        f"{what}: {len(products)} layers have a condition number of 1e7 or more; there B A is "
+        f"within {ours:.1e} of float64 (PEFT: {usual:.1e})."
     )

@@ -1,4 +1,4 @@
-"""One cell of ours for both sides: what the other side is asked is read off our plan."""
+"""One planned cell for both sides: the baseline's job is read off our plan."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.evaluation.responses import budget_for
 from bench.evaluation.signals import BaseSignals
 from bench.forgetting.suite import Seen, forget_facts
 from bench.inference.decoding import stop_tokens
+from bench.models.copy_on_write import borrow
 from bench.models.gguf import dequantised_folder
 from bench.models.loading import Base
 from bench.models.registry import EMBEDDED
@@ -25,6 +26,7 @@ from bench.store.store import ResultsStore
 from bench.training.loop import data_order_seed
 from methods.adapters.corda import Corda
 from methods.calibration import calibration_facts
+from methods.parts import Setting
 from methods.recipe import part_name
 from tasks.base import DataAccess
 from tasks.fact import Fact
@@ -35,7 +37,7 @@ FORGETTING = "elements"
 
 
 def options_for(bench: Bench, methods: str, out: Path | None = None) -> RunOptions:
-    """Return the options of a run of the bench's size."""
+    """Return run options of the bench's size."""
     size = bench.size
     return build_options(
         {
@@ -54,7 +56,7 @@ def options_for(bench: Bench, methods: str, out: Path | None = None) -> RunOptio
 
 
 def plan_cell(bench: Bench, method: str, epochs: int | None = None) -> PlannedCell:
-    """Plan the one cell of a method; `epochs` are the size's unless given."""
+    """Plan the one cell of a method; without `epochs`, those of the bench's size."""
     options = options_for(bench, method)
     if epochs is not None:
         options = options.model_copy(update={"epochs": epochs})
@@ -63,8 +65,23 @@ def plan_cell(bench: Bench, method: str, epochs: int | None = None) -> PlannedCe
 
 
 def signals_of(base: Base, cell: PlannedCell) -> BaseSignals:
-    """Return signals that nobody has computed yet."""
+    """Return signals with an empty cache."""
     return BaseSignals(base, cell.data.facts, cell.data.prompt, CostCache())
+
+
+def setting_of(base: Base, cell: PlannedCell) -> Setting:
+    """Return what a cell's adapter is prepared from: a borrowed base and its facts."""
+    return Setting(
+        model=borrow(base).model,
+        facts=cell.data.facts,
+        calibration=cell.calibration,
+        layers=None,
+        steps=1,
+        seed=0,
+        signals=signals_of(base, cell),
+        base_name=cell.spec.model,
+        tokenizer=base.tokenizer,
+    )
 
 
 def attached(base: Base, cell: PlannedCell) -> Attached:
@@ -73,7 +90,7 @@ def attached(base: Base, cell: PlannedCell) -> Attached:
 
 
 def model_folder(name: str) -> str:
-    """Return the transformers folder of an embedded model or of a folder."""
+    """Return the transformers folder of a model: an embedded model's, or the given folder."""
     if name in EMBEDDED:
         return str(dequantised_folder(name, EMBEDDED[name], print))
     return name
@@ -81,12 +98,12 @@ def model_folder(name: str) -> str:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a recipe of ours decided, which the other side is given for nothing.
+    """What a recipe decided; the baseline is given it without having to compute it.
 
     Attributes:
         kept: Indices of the facts to train.
-        weights: Of each of them.
-        layers: To train; None for all.
+        weights: The weight of each of these facts.
+        layers: The layers to train; None means all.
     """
 
     kept: Sequence[int]
@@ -95,7 +112,14 @@ class Choices:
 
 
 def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None = None) -> Job:
-    """Write down a cell for the other side."""
+    """Return the baseline's job for a cell.
+
+    Args:
+        bench: The size of the measurement.
+        cell: The planned cell.
+        base: The base whose tokenizer is used.
+        choices: What the recipe decided; None trains all facts in all layers.
+    """
     facts, prompt, spec = cell.data.facts, cell.data.prompt, cell.spec
     choices = choices or Choices(range(len(facts)), [1.0] * len(facts))
     trained = [facts[index] for index in choices.kept]
@@ -125,7 +149,7 @@ def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None
 
 
 def questions(facts: Sequence[Fact], prompt: Prompt) -> list[str]:
-    """Return every prompt that a run answers, those of the facts themselves first."""
+    """Return every prompt that a run answers, starting with the facts' own questions."""
     asked = [fact.question for fact in facts]
     asked += [text for fact in facts for text in fact.paraphrases]
     asked += [neighbour.question for fact in facts for neighbour in fact.neighbours]
@@ -134,7 +158,7 @@ def questions(facts: Sequence[Fact], prompt: Prompt) -> list[str]:
 
 
 def calibration_texts(cell: PlannedCell) -> list[str]:
-    """Return what CorDA calibrates on; nothing for any other adapter."""
+    """Return the texts that CorDA calibrates on; none for other adapters."""
     adapter = cell.recipe.adapter
     if not isinstance(adapter, Corda):
         return []

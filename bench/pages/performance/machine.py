@@ -1,4 +1,4 @@
-"""The machine that measures, what takes its time, and what it measured in earlier runs."""
+"""The measuring machine, profiles of what takes its time, and stored measurements."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from bench.pages.performance.entries import Outcome
 from tasks.errors import UsageError
 
 SHAPES = ((512, 576, 1536), (2048, 2048, 2048))
-"""Tokens, d_in, d_out: of an adapted layer of a small model, and of a large square product."""
+"""Tokens, d_in and d_out of an adapted layer of a small model, and of a large square product."""
 
 SLOW = 0.5
-"""Below this part of float32's speed a dtype is emulated: nobody would train in it."""
+"""Below this share of float32's speed a dtype is emulated, and nobody would train in it."""
 
 ENOUGH = 0.5
-"""Seconds for which a product is repeated; where one takes longer, no larger one is tried."""
+"""Seconds for which a product is repeated; if one takes longer, no larger one is tried."""
 
 
 LONGEST_OPERATIONS = 6
-"""Operations that a profile names."""
+"""How many operations a profile names."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a table was measured on; not its name.
+    """The machine that a table was measured on, without its host name.
 
     Attributes:
         processor: Model, cores and threads in use.
         memory: Bytes.
-        versions: Of Python and of the packages that count.
-        commit: Of this project, and whether files differed from it.
-        gemm: Floating point operations a second that products reach, the best of `SHAPES`.
+        versions: Versions of Python and of the relevant packages.
+        commit: This project's commit, and whether files differed from it.
+        gemm: Floating point operations per second of matrix products, the best of `SHAPES`.
     """
 
     processor: str
@@ -56,7 +56,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Describe and measure the machine."""
+    """Describe this machine and measure the speed of its matrix products."""
     found = provenance(Compute("cpu", DType.FLOAT32))
     dtypes: tuple[DType, ...] = (DType.FLOAT32, DType.BFLOAT16)
     return Machine(
@@ -69,7 +69,7 @@ def this_machine() -> Machine:
 
 
 def best_speed(dtype: DType) -> float:
-    """Return the operations a second that products of `SHAPES` reach, the best of them."""
+    """Return the best operations per second over products of `SHAPES`."""
     best = 0.0
     for rows, inner, columns in SHAPES:
         best = max(best, gemm_speed(dtype, rows, inner, columns))
@@ -79,7 +79,7 @@ def best_speed(dtype: DType) -> float:
 
 
 def gemm_speed(dtype: DType, rows: int, inner: int, columns: int) -> float:
-    """Return the operations a second of `[rows, inner] @ [inner, columns]`, the best pass."""
+    """Return the best operations per second of `[rows, inner] @ [inner, columns]`."""
     kind = getattr(torch, dtype)
     left, right = torch.randn(rows, inner, dtype=kind), torch.randn(inner, columns, dtype=kind)
     best, ends = float("inf"), time.perf_counter() + ENOUGH
@@ -91,19 +91,19 @@ def gemm_speed(dtype: DType, rows: int, inner: int, columns: int) -> float:
 
 
 def watching() -> profile:
-    """Return a profiler of this thread's operations, to be started and stopped."""
+    """Return a profiler of this thread's operations; start and stop it yourself."""
     return profile(activities=[ProfilerActivity.CPU])
 
 
 def shares(seen: profile) -> str:
-    """Name the operations that took longest by themselves, each with its share of all."""
+    """Name the operations that took longest, each with its share of the total time."""
     spent = {event.key: float(event.self_cpu_time_total) for event in seen.key_averages()}
     longest = sorted(spent, key=lambda key: spent[key], reverse=True)[:LONGEST_OPERATIONS]
     return ", ".join(f"{key} {spent[key] / sum(spent.values()):.0%}" for key in longest)
 
 
 def shares_on_one_core(run: Callable[[], object]) -> str:
-    """Run something on one core, where every operation is this thread's, and name the longest."""
+    """Run something on one core, so that this thread sees every operation; name the longest."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -116,12 +116,12 @@ def shares_on_one_core(run: Callable[[], object]) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """What an entry found, and where.
+    """What an entry found, and how it was measured.
 
     Attributes:
-        command: As it was typed.
-        machine: That measured.
-        seconds: The entry took.
+        command: The command as it was typed.
+        machine: The machine that measured.
+        seconds: How long the entry took.
         outcome: What it found.
     """
 
@@ -135,7 +135,7 @@ _KEPT = TypeAdapter(dict[str, Measured])
 
 
 def read_kept(path: Path) -> dict[str, Measured]:
-    """Return what earlier runs kept, by entry; nothing where there is no file.
+    """Return stored measurements by entry; an empty mapping if there is no file.
 
     Raises:
         UsageError: The file is damaged.
@@ -151,5 +151,5 @@ def read_kept(path: Path) -> dict[str, Measured]:
 
 
 def write_kept(path: Path, measured: Mapping[str, Measured]) -> None:
-    """Keep what was measured."""
+    """Store measurements for later runs."""
     path.write_bytes(_KEPT.dump_json(dict(measured), indent=1) + b"\n")

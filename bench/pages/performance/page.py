@@ -1,4 +1,4 @@
-"""The table as a page, with what it was measured on."""
+"""The performance page: the table, and what it was measured on."""
 
 from __future__ import annotations
 
@@ -11,39 +11,47 @@ from bench.pages.performance.entries import Row, Training
 from bench.pages.performance.machine import Machine, Measured
 from bench.progress.base import duration
 
-TITLE = "# Performance: against the usual tools, on one machine"
+TITLE = "# Performance beside the usual tools, on one machine"
 
 INTRODUCTION = """\
-`nox -s perf` measures both sides in one sequence and checks that they found the same. The other
-side is what a user has today, written plainly and well in
-[bench/pages/performance/baseline](../bench/pages/performance/baseline/__init__.py):
-for each method a fresh process with
-transformers and PEFT, a training loop with batches by length, masked padding and logits of all
-tokens, PEFT's default adapter dtype, its `preprocess_corda` and `init_lora_weights`, answers by
-`generate` in sorted batches, and lm-eval's `simple_evaluate` with `HFLM(batch_size=16)`, before
-and after training. What our recipes chose (kept facts, weights, layers) it is given for nothing.
-Timings are wall seconds, and the sides take turns. A step is the median of an epoch's steps, and
-of five such epochs after one that is not counted; preparations and evaluations are run twice, for
-their mean; epochs of the upper half and the grid once. `--quick` has one round of training and
-of PiSSA's preparation alone."""
+`nox -s perf` times this benchmark and a baseline in turn and checks that both find the same
+numbers. The [baseline](../bench/pages/performance/baseline/__init__.py) is what a user would write
+today, well and plainly:
+
+- a fresh process for each method, with transformers and PEFT;
+- a training loop with batches sorted by length, masked padding and logits of all tokens;
+- PEFT's default adapter dtype, its `preprocess_corda` and its `init_lora_weights`;
+- answers by `generate` in sorted batches, and forgetting by lm-eval's `simple_evaluate` with
+  `HFLM(batch_size=16)`, before and after training.
+
+The baseline is given what recipes choose (facts, weights, layers) and need not compute it. Times
+are wall seconds. The time of a step is the median of an epoch's steps, and then the median of five
+such epochs after one that does not count. Preparation and evaluation are run twice and averaged;
+the grid, and the epochs that train some layers, are run once. `--quick` measures only training and
+PiSSA's preparation, once each."""
 
 SCALE = """\
-Wall seconds over sizes, and the exponent e of seconds ~ size^e that fits the upper two decades;
-below them fixed costs show. Facts are those of `fictional`, without a pass of the model: answers
-are given, tokens and vectors are the model's own. A report's cells are five seeds of eight methods
-on task after task; its plots are left out."""
+Wall seconds by size, and the exponent e of seconds ~ size^e fitted over the upper two decades;
+below them fixed costs dominate. Facts are those of `fictional`, with the model's tokens and vectors
+but without a pass of the model. A report reads five seeds of eight methods on as many tasks as
+needed; its plots are left out."""
 
 LIMITS = """\
-What a step's matrix products would take at the speed that this machine multiplies large matrices
-in the same dtype; 100 % is the physical limit. Both sides are credited with our operations, in
-which words that the prompts of a batch begin with are multiplied once, and logits that no loss
-looks at never: the other side does more."""
+How long the matrix products of a step would take at the speed at which this machine multiplies
+large matrices in the same dtype; 100% is the physical limit. Both sides are credited with the
+operations that we need. The baseline computes more: it repeats the tokens that prompts of a batch
+share, and computes logits that no loss uses."""
 
 GPU = "Nothing here was measured on a GPU."
 
 
 def page(measured: Mapping[str, Measured], figure: str = "") -> str:
-    """Return the page of what was measured, Markdown; `figure` is the file of the curves."""
+    """Return the page as Markdown.
+
+    Args:
+        measured: The measurements, by entry.
+        figure: The file of the cost curves' picture; empty leaves it out.
+    """
     outcomes = [found.outcome for found in measured.values()]
     rows = [row for outcome in outcomes for row in outcome.rows]
     notes = [note for outcome in outcomes for note in outcome.notes]
@@ -56,35 +64,35 @@ def page(measured: Mapping[str, Measured], figure: str = "") -> str:
         for training in found.outcome.trainings
     ]
     if limits:
-        blocks += ["## Beside the physical limit", LIMITS, _limit_table(limits)]
+        blocks += ["## How close to the physical limit", LIMITS, _limit_table(limits)]
     if curves:
-        blocks += ["## As work grows", SCALE, curve_table(curves)]
-        blocks += [f"![Seconds over sizes, both logarithmic]({figure})"] if figure else []
+        blocks += ["## How cost grows", SCALE, curve_table(curves)]
+        blocks += [f"![Seconds by size, both axes logarithmic]({figure})"] if figure else []
     if notes:
         blocks += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join([*blocks, GPU]) + "\n"
 
 
 def table(rows: list[Row], form: str = "github") -> str:
-    """Return the ratios as a table."""
+    """Return the times and speed-ups as a table."""
     cells = [
         [
             row.what,
             f"{row.usual:.3g}",
             f"{row.ours:.3g}",
-            f"{row.ratio:.2f}",
-            "" if row.target is None else f"{row.target:.2f}",
+            f"{row.ratio:.2f}x",
+            "" if row.target is None else f"{row.target:.2f}x",
             _verdict(row),
             row.same,
         ]
         for row in rows
     ]
-    headers = ["", "usual, s", "ours, s", "ratio", "asked", "", "same numbers"]
+    headers = ["", "baseline (s)", "ours (s)", "speed-up", "target", "", "same numbers"]
     return tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True)
 
 
 def curve_table(curves: list[Curve], form: str = "github") -> str:
-    """Return what each size took, and the exponent beside the expected one."""
+    """Return the time of each size, the fitted exponent and the expected one."""
     cells = [
         [
             curve.what,
@@ -95,7 +103,7 @@ def curve_table(curves: list[Curve], form: str = "github") -> str:
         ]
         for curve in curves
     ]
-    headers = ["", "over", "seconds by size", "exponent", "expected at most"]
+    headers = ["", "grows with", "seconds by size", "exponent", "expected at most"]
     return tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True)
 
 
@@ -114,12 +122,12 @@ def _limit(training: Training, machine: Machine) -> list[str]:
 
 
 def _limit_table(limits: list[list[str]]) -> str:
-    headers = ["training", "step, s", "its products alone, s", "share"]
+    headers = ["training", "step (s)", "its matrix products alone (s)", "share"]
     return tabulate(limits, headers=headers, tablefmt="github", disable_numparse=True)
 
 
 def _runs(measured: Mapping[str, Measured]) -> list[str]:
-    """Say on what machine, and with what command, each run of the suite measured its entries."""
+    """Say on which machine and with which command each entry was measured."""
     runs: dict[str, list[tuple[str, Measured]]] = {}
     for name, found in measured.items():
         runs.setdefault(f"{found.command} {found.machine}", []).append((name, found))
@@ -139,7 +147,7 @@ def _run(entries: Mapping[str, Measured]) -> str:
 
 
 def _described(machine: Machine) -> str:
-    """Describe a machine but for what varies from run to run."""
+    """Describe a machine, without what varies from run to run."""
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     emulated = [str(dtype) for dtype in machine.gemm if not machine.has_units(dtype)]
     lines = [
@@ -148,5 +156,5 @@ def _described(machine: Machine) -> str:
     ]
     if emulated:
         left_out = ", ".join(emulated)
-        lines.append(f"- Not trained in {left_out}: this machine has no units for it")
+        lines.append(f"- Not trained in {left_out}: this machine has no hardware units for it")
     return "\n".join(lines)

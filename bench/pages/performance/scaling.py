@@ -1,7 +1,7 @@
 """Cost as work grows: facts, cells, layers and width, each as a curve with its exponent.
 
-Layers and width are those of random weights: they cost what trained ones do, as long as they are
-well-conditioned. Whole models for the layers, single matrices for the width, up to those of 7B.
+Layers and matrices have random weights, which cost as much as trained ones while they are
+well-conditioned. Depth is measured on whole models, width on single matrices.
 """
 
 from __future__ import annotations
@@ -17,29 +17,27 @@ import torch
 from torch import Tensor
 
 from bench import child_environment
-from bench.models.copy_on_write import borrow
 from bench.models.loading import Base, load_base
 from bench.pages.performance.cost_curves import Curve, Point, least_seconds
 from bench.pages.performance.entries import Bench, Outcome
-from bench.pages.performance.jobs import options_for, plan_cell, signals_of
+from bench.pages.performance.jobs import options_for, plan_cell, setting_of
 from bench.pages.performance.scaling_cells import cell_curves
 from bench.pages.performance.scaling_facts import FactCosts
 from bench.planning.planned_cell import PlannedCell
 from methods.decomposition import corda_factors, damped_covariance, principal_factors
-from methods.parts import Setting
 from methods.subspaces import End
 
 RANK, SCALE = 16, 1.0
 LAYER_WIDTH = 256
 SEVEN_B = ((4096, 4096), (11008, 4096), (4096, 11008))
-"""d_out and d_in of the layers of a 7B model of Llama 2's shape: attention, up, down."""
+"""d_out and d_in of the linear layers of Llama 2 7B: attention, up, down."""
 
 MEMORY = 4 * 2**30
-"""Bytes within which a million facts are to be encoded, measured and filtered."""
+"""The memory limit, in bytes, for encoding, measuring and filtering a million facts."""
 
 
 def scale_curves(bench: Bench) -> Outcome:
-    """Measure every curve of the bench's size."""
+    """Measure every curve at the sizes of the bench."""
     scale = bench.size.scale
     costs = [_fact_costs(bench.model, count) for count in scale.facts]
     options = options_for(bench, "lora", bench.scratch / "scale")
@@ -59,7 +57,7 @@ _PREPARED = {"pissa": "pissa", "corda": "corda[mode=ipm]"}
 
 
 def fact_curves(costs: list[FactCosts]) -> list[Curve]:
-    """Return a curve for each stage that facts go through."""
+    """Return one curve for each stage that facts pass through."""
     return [
         Curve(stage, "facts", tuple(Point(cost.facts, cost.seconds[stage]) for cost in costs), 1.0)
         for stage in costs[0].seconds
@@ -67,16 +65,16 @@ def fact_curves(costs: list[FactCosts]) -> list[Curve]:
 
 
 def memory_note(cost: FactCosts) -> str:
-    """Say how much memory the most facts needed."""
+    """Say how much memory the largest number of facts needed."""
     verdict = "within" if cost.peak_bytes <= MEMORY else "above"
     return (
-        f"{cost.facts} facts read, encoded, measured and filtered: {cost.peak_bytes / 2**30:.2f} "
-        f"GiB at most, the model included: {verdict} {MEMORY / 2**30:.0f} GiB."
+        f"{cost.facts:,} facts read, encoded, measured and filtered: at most "
+        f"{cost.peak_bytes / 2**30:.2f} GiB with the model, {verdict} {MEMORY / 2**30:.0f} GiB."
     )
 
 
 def _fact_costs(model: str, count: int) -> FactCosts:
-    """Measure a number of facts in a process of its own, whose memory is theirs alone."""
+    """Measure a number of facts in a separate process, so that its memory is theirs alone."""
     command = [sys.executable, "-m", "bench.pages.performance.scaling_facts", model, str(count)]
     done = subprocess.run(
         command, env=child_environment(), capture_output=True, text=True, check=False
@@ -87,12 +85,12 @@ def _fact_costs(model: str, count: int) -> FactCosts:
 
 
 def layer_curves(base: Base, cells: dict[str, PlannedCell], counts: tuple[int, ...]) -> list[Curve]:
-    """Measure preparing whole models of growing depth.
+    """Time the preparation of whole models of growing depth.
 
     Args:
-        base: Whose tokenizer is used.
-        cells: By method, what is prepared.
-        counts: Of decoder layers.
+        base: The base whose tokenizer is used.
+        cells: The cell whose adapter is prepared, by method.
+        counts: Numbers of decoder layers.
     """
     models = {count: _random_base(base, count) for count in counts}
     return [
@@ -110,7 +108,7 @@ def layer_curves(base: Base, cells: dict[str, PlannedCell], counts: tuple[int, .
 
 
 def width_curves(widths: tuple[int, ...]) -> list[Curve]:
-    """Measure decomposing square matrices of growing width."""
+    """Time the decomposition of square matrices of growing width."""
     ways: dict[str, Callable[[int, int], object]] = {"pissa": _pissa, "corda": _corda}
     return [
         Curve(
@@ -124,7 +122,7 @@ def width_curves(widths: tuple[int, ...]) -> list[Curve]:
 
 
 def seven_b_notes() -> list[str]:
-    """Say what the matrices of a 7B model take, each alone."""
+    """Say how long each matrix of a 7B model takes by itself."""
     notes = []
     for d_out, d_in in SEVEN_B:
         pissa, corda = (least_seconds(partial(run, d_out, d_in)) for run in (_pissa, _corda))
@@ -165,15 +163,4 @@ def _random_base(base: Base, layers: int) -> Base:
 
 
 def _prepare(base: Base, cell: PlannedCell) -> None:
-    setting = Setting(
-        model=borrow(base).model,
-        facts=cell.data.facts,
-        calibration=cell.calibration,
-        layers=None,
-        steps=1,
-        seed=0,
-        signals=signals_of(base, cell),
-        base_name=base.name,
-        tokenizer=base.tokenizer,
-    )
-    cell.recipe.adapter.prepare(setting)
+    cell.recipe.adapter.prepare(setting_of(base, cell))

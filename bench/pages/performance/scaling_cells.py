@@ -1,7 +1,7 @@
 """Cells from 10 to 10^4: planned, claimed, and read into a leaderboard and its tables.
 
-Half of the planned cells are stored. A report's cells are five seeds of eight methods on as many
-tasks as that takes; plots, which take as long as there are tasks, are left out.
+Half of the planned cells are stored. A report reads five seeds of eight methods on as many tasks as
+needed. Plots are left out; their time grows with the number of tasks.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SEEDS = 5
 
 
 def cell_curves(options: RunOptions, sizes: tuple[int, ...]) -> list[Curve]:
-    """Measure planning, claims and reports over numbers of cells.
+    """Time planning, claims and reports over numbers of cells.
 
     Args:
-        options: Of a run with one method, task and model; its results folder is filled.
+        options: Options of a run with one method, task and model; its results folder is filled.
         sizes: Numbers of cells.
     """
     record, rows = _finished_cell(options)
@@ -58,7 +58,7 @@ def cell_curves(options: RunOptions, sizes: tuple[int, ...]) -> list[Curve]:
 
 
 def _finished_cell(options: RunOptions) -> tuple[CellRecord, list[FactRow]]:
-    """Return a cell as a run leaves it behind, of which the others are copies."""
+    """Return a cell as a run stores it; the other cells are copies of it."""
     [cell] = plan_grid(options, ResultsStore(options.out))
     rows = list(LazyFactRows(cell.data.facts, [0.5] * len(cell.data.facts)))
     right = tuple(float(item % 2) for item in range(options.forgetting_limit))
@@ -100,7 +100,7 @@ def _report(folder: Path) -> None:
 
 
 def _reported(spec: CellSpec, size: int) -> list[CellSpec]:
-    """Return the identities of `size` cells: seeds of methods, on task after task."""
+    """Return the specifications of `size` cells: five seeds of each method, task by task."""
     each = len(METHODS) * SEEDS
     return [
         spec.model_copy(
@@ -117,7 +117,7 @@ def _reported(spec: CellSpec, size: int) -> list[CellSpec]:
 
 
 def _store(folder: Path, record: CellRecord, rows: list[FactRow], specs: list[CellSpec]) -> None:
-    """Write copies of a cell; only the first takes the way that is safe from power cuts."""
+    """Write copies of a cell; only the first is written safely against power cuts."""
     if not specs:
         return
     store = ResultsStore(folder)

@@ -1,9 +1,8 @@
 """Facts from 10^2 to 10^6: read, encoded, measured, filtered, stored; each size in a process.
 
-`python -m bench.pages.performance.scaling_facts MODEL FACTS` prints a `FactCosts` as JSON. Facts
-are those of `fictional`, all parts; tokens and vectors are those of the model. Its answers are
-given, not generated: another name than the right one, so that a million facts have a quarter of
-one.
+`python -m bench.pages.performance.scaling_facts MODEL FACTS` prints a `FactCosts` as JSON. The
+facts are those of `fictional`, with the model's tokens and vectors. Answers are not generated: each
+fact's subject stands for the answer, so that no pass of the model is needed.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ from tasks.fact import Fact
 from tasks.knowledge.fictional import Fictional
 
 RHO, LAM = 0.2, 1.0
-"""Of `filter`, its defaults."""
+"""The defaults of `filter`."""
 
 
 @dataclass(frozen=True)
 class FactCosts:
-    """What a number of facts took.
+    """What a number of facts cost.
 
     Attributes:
-        facts: How many.
-        seconds: By stage: reading, encoding, distance, filter, store.
-        peak_bytes: The most memory in use up to the filter, the model included.
+        facts: The number of facts.
+        seconds: Seconds by stage: reading, encoding, distance, filter, store.
+        peak_bytes: Peak memory up to the filter stage, including the model.
     """
 
     facts: int
@@ -54,12 +53,12 @@ class FactCosts:
 
 
 def fact_costs(base: Base, count: int, folder: Path) -> FactCosts:
-    """Take facts from a task to a stored table, without a pass of the model.
+    """Time every stage from a task's facts to a stored table, without a pass of the model.
 
     Args:
-        base: Whose tokens and input embeddings are used.
-        count: Facts.
-        folder: For the table.
+        base: The base whose tokens and input embeddings are used.
+        count: The number of facts.
+        folder: Where the table is stored.
     """
     facts: list[Fact] = []
     examples: list[list[Example]] = []
@@ -89,7 +88,7 @@ def fact_costs(base: Base, count: int, folder: Path) -> FactCosts:
 
 
 class LazyFactRows(Sequence[FactRow]):
-    """Rows of facts that were learned, made when looked at, as a table of a million must be."""
+    """Rows of learned facts that are made when they are read, so that a million fit in memory."""
 
     def __init__(self, facts: Sequence[Fact], distances: Sequence[float]) -> None:
         self._facts, self._distances = facts, distances
@@ -142,7 +141,7 @@ class LazyFactRows(Sequence[FactRow]):
 
 
 def main(model: str, count: str) -> None:
-    """Print what a number of facts takes."""
+    """Print the costs of a number of facts."""
     base = load_base(model)
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(asdict(fact_costs(base, int(count), Path(folder)))))

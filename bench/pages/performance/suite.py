@@ -1,4 +1,4 @@
-"""Runs the entries one after another and shows what each found."""
+"""Runs the entries one after another and shows what each of them found."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ ENTRIES: dict[str, Entry] = {
 def run_suite(
     bench: Bench, names: Sequence[str], command: str, machine: Machine, out: Path | None
 ) -> bool:
-    """Run entries, print their table, and write the page where one is wanted.
+    """Run entries, print their table, and write the page if a file is given.
 
-    The page is written after every entry and keeps the entries of earlier runs. An entry that
-    fails is told, and the others run.
+    The page is written after every entry and keeps the entries of earlier runs. If an entry fails,
+    its error is printed and the others run.
 
     Args:
         bench: Model, facts and sizes.
-        names: Of `ENTRIES`.
-        command: As it was typed, for the page.
-        machine: This one.
-        out: The page.
+        names: Entries to run, keys of `ENTRIES`.
+        command: The command as it was typed, for the page.
+        machine: This machine.
+        out: The page's file; None only prints.
 
     Returns:
-        Whether all ran and both sides found the same everywhere.
+        Whether all entries ran and both sides agreed in all of them.
 
     Raises:
-        UsageError: What earlier runs kept is damaged.
+        UsageError: The stored measurements of earlier runs are damaged.
     """
     earlier = {} if out is None else read_kept(out.with_suffix(".json"))
     found: dict[str, Measured] = {}
@@ -74,7 +74,7 @@ def run_suite(
 
 
 def _publish(out: Path, measured: Mapping[str, Measured]) -> None:
-    """Write the page, its picture and what they are made of."""
+    """Write the page, its picture and the measurements behind them."""
     ordered = {name: measured[name] for name in ENTRIES if name in measured}
     curves = [curve for found in ordered.values() for curve in found.outcome.curves]
     picture = out.with_name(f"{out.stem}-scale.png")

@@ -1,4 +1,4 @@
-"""Training steps: LoRA and DoRA against PEFT's loop, and layers below a cut that never run."""
+"""Training steps of LoRA and DoRA against PEFT's, and epochs that skip frozen lower layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from bench.optimizations import Optimization, without
 from bench.pages.performance.baseline import training as usual
 from bench.pages.performance.baseline.adapters import adapted
 from bench.pages.performance.baseline.job import Job
-from bench.pages.performance.entries import Bench, Outcome, Row, Training, interleaved, timed
+from bench.pages.performance.cost_curves import timed
+from bench.pages.performance.entries import Bench, Outcome, Row, Training, interleaved
 from bench.pages.performance.jobs import attached, job_for, plan_cell
 from bench.pages.performance.machine import shares, watching
 from bench.planning.planned_cell import PlannedCell
@@ -28,12 +29,12 @@ from bench.training.loop import TrainingLog, train
 
 METHODS = ("lora", "dora")
 LOSS_TOLERANCE = {DType.FLOAT32: 1e-3, DType.BFLOAT16: 0.2, DType.FLOAT16: 0.2}
-"""Between the losses of both sides in the first round, in nats per token."""
+"""Largest difference between the losses of both sides, in nats per token."""
 
 
 @dataclass
 class _Ours:
-    """Our training; `seconds` trains an epoch and returns the median of all steps but the first."""
+    """Our training; `seconds` trains one epoch and returns the median time between steps."""
 
     cell: PlannedCell
     attached: Attached
@@ -48,21 +49,21 @@ class _Ours:
         return _gap(stamps)
 
     def profile(self, dtype: DType) -> str:
-        """Say which operations an epoch computes longest: what bounds a step."""
+        """Say which operations take most of an epoch, that is, what limits a step."""
         seen = watching()
 
         def on_step(step: int, loss: float) -> None:
-            if step == 1:  # counts its operations, which takes longer than doing them
+            if step == 1:  # the first step counts operations, which is slow
                 seen.start()
 
         _train(self.cell, self.attached, on_step)
         seen.stop()
-        return f"Our lora step, {dtype}, by operation: {shares(seen)}."
+        return f"Our lora step, {dtype}, share of time by operation: {shares(seen)}."
 
 
 @dataclass
 class _Usual:
-    """The other side's, with the same `seconds`."""
+    """The baseline's training, with the same `seconds`."""
 
     model: nn.Module
     tokenizer: Any
@@ -80,7 +81,7 @@ class _Usual:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Both sides of a method in a dtype, and the seconds of a step on each."""
+    """Both sides of one method in one dtype."""
 
     method: str
     dtype: DType
@@ -88,7 +89,7 @@ class _Pair:
     ours: _Ours
 
     def row(self, usual_seconds: float, our_seconds: float) -> Row:
-        """Put both sides beside each other."""
+        """Return the table's line with the times of both sides."""
         pairs = zip(self.usual.losses, self.ours.losses, strict=True)
         difference = max(abs(a - b) for a, b in pairs)
         return Row(
@@ -101,7 +102,7 @@ class _Pair:
 
 
 def training_steps(bench: Bench) -> Outcome:
-    """Time steps of LoRA and DoRA on either side, in each dtype."""
+    """Time training steps of LoRA and DoRA on both sides, in each dtype."""
     pairs = [
         _pair(bench, base, method)
         for dtype in bench.dtypes
@@ -118,24 +119,24 @@ def training_steps(bench: Bench) -> Outcome:
     for pair in pairs:
         theirs, ours = (seconds[side, pair.method, pair.dtype] for side in ("usual", "ours"))
         outcome.rows.append(pair.row(theirs, ours))
-        for side, taken in (("usual", theirs), ("ours", ours)):
+        for side, taken in (("baseline", theirs), ("ours", ours)):
             what = f"{pair.method}, {pair.dtype}, {side}"
             outcome.trainings.append(Training(what, taken, pair.ours.flops, pair.dtype))
     best = {
         side: min(seconds[side, "lora", dtype] for dtype in bench.dtypes)
         for side in ("usual", "ours")
     }
-    what = "lora step, the better dtype of either side"
+    what = "lora step, each side in its faster dtype"
     outcome.rows.insert(0, Row(what, best["usual"], best["ours"], 2.0))
     for dtype in bench.dtypes:
         lora, dora = (seconds["ours", method, dtype] for method in METHODS)
-        what = f"our dora step (right) beside our lora step (left), {dtype}"
+        what = f"our dora step, with our lora step as baseline, {dtype}"
         outcome.rows.append(Row(what, lora, dora, 1 / 1.25))
     return outcome
 
 
 def frozen_epochs(bench: Bench) -> Outcome:
-    """Train the upper half of the layers, states below the cut computed once, against all."""
+    """Time epochs that train the upper half of the layers against epochs that train all."""
     base = load_base(bench.model)
     half = base.model.config.get_text_config().num_hidden_layers // 2
     cells = {name: plan_cell(bench, name) for name in ("lora", f"lora+last[n={half}]")}
@@ -148,11 +149,11 @@ def frozen_epochs(bench: Bench) -> Outcome:
         abs(a - b) for a, b in zip(_first_losses(base, cells[upper]), plain, strict=True)
     )
     row = Row(
-        f"epoch of the upper {half} layers (right) beside all (left), kept states counted",
+        f"epoch that trains the upper {half} layers, with our epoch of all layers as baseline",
         seconds[every],
         seconds[upper],
         1 / 0.6,
-        f"losses within {difference:.1e} of the plain way",
+        f"losses within {difference:.1e} of training without the shortcut",
         difference < LOSS_TOLERANCE[DType.FLOAT32],
     )
     return Outcome([row])

@@ -1,7 +1,7 @@
-"""What a user has today, in the plainest good form: one method in a fresh process.
+"""The baseline: what a user would write today, well and plainly, one method per process.
 
-transformers, PEFT and lm-eval alone: nothing here imports the harness.
-`python -m bench.pages.performance.baseline JOB.json ANSWERS.json` loads a model, asks it, adapts
-and trains it, asks again. Batches are sorted by length, padding is masked, generation and lm-eval
-have proper batch sizes.
+It uses transformers, PEFT and lm-eval alone and imports nothing of this benchmark.
+`python -m bench.pages.performance.baseline JOB.json FOUND.json` loads a model, asks it, adapts and
+trains it, and asks again. Batches are sorted by length, padding is masked, and generation and
+lm-eval run in batches.
 """

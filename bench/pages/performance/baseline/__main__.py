@@ -18,7 +18,7 @@ from bench.pages.performance.baseline.training import train
 
 
 def run(job: Job) -> Found:
-    """Do a job."""
+    """Run a job: ask, adapt, train, ask again."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
         tokenizer = AutoTokenizer.from_pretrained(job.model, padding_side="left")

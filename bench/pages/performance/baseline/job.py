@@ -1,4 +1,4 @@
-"""What one process is asked to do, and what it found, as JSON files."""
+"""What one baseline process is asked to do, and what it found, as JSON files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Job:
 
     Attributes:
         model: Transformers folder.
-        dtype: Of the base, `float32` or `bfloat16`.
+        dtype: Number format of the base, `float32` or `bfloat16`.
         method: lora, dora, pissa, corda_kpm, corda_ipm or full.
-        rank: Of the adapter; alpha is the same.
-        layers: Decoder layers to train, from 0; None for all.
-        prompts, targets, weights: Of each fact that is trained, target with its stop.
-        epochs, batch_size, learning_rate, seed, order_seed: Of the training.
+        rank: Rank of the adapter, and its alpha.
+        layers: Decoder layers to train, from 0; None means all.
+        prompts, targets, weights: One of each for every trained fact; targets end with a stop.
+        epochs, batch_size, learning_rate, seed, order_seed: How the training runs.
         calibration: Texts for CorDA.
-        questions: Prompts that are answered before and after.
-        likely: Prompts and targets whose likelihood is measured before and after.
-        budget: Tokens of an answer at most.
+        questions: Prompts that are answered before and after training.
+        likely: Prompts and targets whose likelihood is measured before and after training.
+        budget: Most tokens of an answer.
         stops: Tokens that end an answer.
         task, rows: lm-eval's configuration of a forgetting task, and its documents.
     """
@@ -64,11 +64,11 @@ class Found:
     """What a job found.
 
     Attributes:
-        losses: Of each optimizer step.
-        answers_before, answers: To each question.
-        nll_before, nll: Of each `likely` target, in nats per token.
+        losses: The loss of each optimizer step.
+        answers_before, answers: The answer to each question, before and after training.
+        nll_before, nll: The NLL of each `likely` target, in nats per token.
         items_before, items: lm-eval's score of each document.
-        seconds: Of each phase: load, before, prepare, train, after.
+        seconds: Seconds of each phase: load, before, prepare, train, after.
     """
 
     losses: list[float]
@@ -81,7 +81,7 @@ class Found:
     seconds: dict[str, float]
 
     def write(self, path: Path) -> None:
-        """Write what was found for the process that asked."""
+        """Write the findings for the process that asked."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
