@@ -1,1 +1,1 @@
-"""Studies: questions that one table and one picture answer."""
+"""Studies: each answers one question with a table and a picture."""

@@ -1,4 +1,4 @@
-"""Studies that are grids: their cells, as one section of a leaderboard and as a table."""
+"""Studies that run a grid: its cells as one section of a leaderboard, and as a table."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from tasks.errors import UsageError
 
 
 def run_cells(options: RunOptions, progress: Progress) -> Section:
-    """Run what is missing of a grid of one model and one task; aggregate this grid's cells alone.
+    """Run the missing cells of a grid with one model and one task, and aggregate that grid.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; says how many cells are done. The next call goes on.
-        UsageError: Wrong names, unreadable facts, an unwritable folder: before any cell;
-            or cells that were lost.
+        KeyboardInterrupt: Ctrl-C; says how many cells are finished. The next call resumes.
+        UsageError: Before any cell: wrong names, unreadable facts or an unwritable folder. After
+            the run: cells that were lost.
     """
     outcome = run_grid(options, progress)
     if outcome.interrupted:
         finished = outcome.ran + outcome.reused
-        raise KeyboardInterrupt(f"all of {finished} finished cells, {outcome.ran} of this call,")
+        cells = "cell" if finished == 1 else "cells"
+        raise KeyboardInterrupt(f"{finished} finished {cells} ({outcome.ran} from this call)")
     if outcome.lost:
         raise UsageError(outcome.loss)
     store = ResultsStore(options.out)
@@ -42,15 +43,15 @@ def run_cells(options: RunOptions, progress: Progress) -> Section:
 
 
 def metrics_frame(section: Section) -> pd.DataFrame:
-    """Return what `leaderboard.csv` says of a section, one line per method, by its name.
+    """Return the section's lines of `leaderboard.csv`, indexed by method.
 
-    A section of one grid has each method once, so that names are unique.
+    A section of one grid has each method once, so the index is unique.
     """
     return leaderboard_frame(Leaderboard((section,))).set_index("method")
 
 
 def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
-    """Return the columns that every grid study shows: what was learned and forgotten."""
+    """Return the columns that every grid study shows: what was learned and what was forgotten."""
     shown = [
         StudyColumn(
             name,
@@ -61,9 +62,9 @@ def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
         if metric.studies and (name in HEADLINES or any(row.metrics[name] for row in section.rows))
     ]
     lost = [
-        StudyColumn(DRIFT, "drift nats ↓", Form.NATS)
+        StudyColumn(DRIFT, "drift (nats) ↓", Form.NATS)
         if task == DRIFT
-        else StudyColumn(f"forgetting.{task}", f"forgets {task} % ↓", Form.POINTS)
+        else StudyColumn(f"forgetting.{task}", f"forgets {task} (points) ↓", Form.POINTS)
         for task in section.forgetting_tasks
     ]
     return (*shown, *lost)
@@ -73,12 +74,12 @@ COMPUTE = StudyColumn("flops", "training compute ↓", Form.OPERATIONS)
 
 
 def time_column(phase: PhaseName) -> StudyColumn:
-    """Return the column of a phase's time, as if nothing had been cached."""
+    """Return the column of a phase's time, measured as if caches had been empty."""
     return StudyColumn(f"seconds.{phase.value}", f"{phase.value} time ↓", Form.SECONDS)
 
 
 def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> list[str]:
-    """Return the names of a study's table: `leading`, the shown metrics and their intervals."""
+    """Return the columns of a study's table: `leading`, the shown metrics and their intervals."""
     bounded = (Form.PERCENT, Form.POINTS, Form.NATS)
     names = [
         name
@@ -92,17 +93,18 @@ def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> lis
 
 
 def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
-    """Say what every grid study must: model, facts, seeds, training, intervals, warnings."""
+    """Describe the cells: model, facts, seeds, training, how to read intervals, warnings."""
     specs = [row.spec for row in section.rows]
     adapters = [part_name(parse_recipe(spec.method).adapter) for spec in specs]
     rates = sorted({f"{a} {s.learning_rate:g}" for a, s in zip(adapters, specs, strict=True)})
     lines = [
         f"{section.model} on {section.task}: n = {section.facts} facts, "
         f"{'seed' if len(options.seeds) == 1 else 'seeds'} {', '.join(map(str, options.seeds))}; "
-        f"epochs {specs[0].epochs}, batch {specs[0].batch_size}, learning rate {', '.join(rates)}.",
+        f"epochs {specs[0].epochs}, batch size {specs[0].batch_size}, "
+        f"learning rate {', '.join(rates)}.",
         remarks.base_scores(section),
-        "↑ more is better, ↓ less is better; brackets and bars are 95 % intervals; '-' where there "
-        "is nothing to measure, or nothing that the base could forget.",
+        "↑: more is better; ↓: less is better. Brackets and bars are 95% confidence intervals. '-' "
+        "means that there was nothing to measure, or nothing that the base could forget.",
         remarks.interval_remark(section),
         *(f"Warning: {line}" for line in remarks.warnings(section)),
     ]

@@ -1,7 +1,8 @@
-"""What a study is asked to do and how it is run, for studies to build on.
+"""The base class of studies: their common options, and how a study is run.
 
-A study is a class of options, like a part: each field is an option, read with its default and its
-text; the docstring's first line is its help. `run` imports what is slow, and answers.
+A study is a class of options, like a part. Each field is a command-line option; its default and its
+docstring become the option's default and help. The first line of the class docstring is the help of
+the study. `run` answers the question; slow imports such as torch belong inside it.
 """
 
 from __future__ import annotations
@@ -33,22 +34,22 @@ One = Annotated[str, AfterValidator(_alone)]
 
 
 class StudyOptions(BaseModel):
-    """What the studies have in common; each field is the option of its name."""
+    """The options that all studies share; each field is the option of the same name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: ClassVar[str]
 
     model: One = "smollm2-135m"
-    """A registry name, hub id (with a /) or local folder."""
+    """A registered model, a hub id (with a /) or a local folder."""
     task: One = "countries"
-    """A knowledge task by name, or the path to a facts file."""
+    """The name of a knowledge task, or the path of a facts file."""
     seeds: WholeNumbers = (0,)
     """Seeds; 0-4 means 0,1,2,3,4."""
     lr: PositiveFloat | None = None
-    """Learning rate; without it each adapter uses its own."""
+    """Learning rate; each adapter's own by default."""
     batch_size: PositiveInt = 4
-    """Facts in an optimizer step."""
+    """Facts per optimizer step."""
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: DType = DType.AUTO
@@ -56,16 +57,16 @@ class StudyOptions(BaseModel):
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""
     out: Path = Path("results")
-    """Results folder; what a study writes goes to studies/ in it."""
+    """Results folder; the study is written to its subfolder studies/."""
 
     @property
     def folder(self) -> Path:
-        """Where finished work is kept, so that the study goes on after an interruption."""
+        """The folder of finished work, from which an interrupted study resumes."""
         return self.out / STUDIES_FOLDER / self.name
 
     @property
     def command(self) -> str:
-        """What repeats the study, as it is typed; paths outside the folder by their last part."""
+        """The command that repeats the study; absolute paths are shortened to their last part."""
         words = ["python", "-m", "bench", "study", self.name]
         for option, field in type(self).model_fields.items():
             value = getattr(self, option)
@@ -75,23 +76,23 @@ class StudyOptions(BaseModel):
 
     @abstractmethod
     def run(self, progress: Progress) -> StudyReport:
-        """Run what is missing of the study, and answer.
+        """Run the missing parts of the study and return its report.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; says what is finished and kept. The next call goes on.
-            UsageError: Names or sizes that cannot be, before anything is trained.
+            KeyboardInterrupt: Ctrl-C; its text says what is finished. The next call resumes.
+            UsageError: Impossible names or sizes, before anything is trained.
         """
 
     @abstractmethod
     def named(self) -> tuple[str, ...]:
-        """Return recipes that name everything the study will name.
+        """Return recipes that together name every part the study uses, to be checked first.
 
         Raises:
-            UsageError: A recipe that the study cannot take.
+            UsageError: The study cannot use a recipe.
         """
 
     def grid(self, methods: Iterable[str]) -> RunOptions:
-        """Return the study as a grid of recipes, its cells in the study's own folder.
+        """Return the run options of a grid of recipes whose cells lie in the study's folder.
 
         Cells that failed run again with every call.
         """
@@ -107,14 +108,14 @@ class StudyOptions(BaseModel):
 
 
 class GridStudyOptions(StudyOptions):
-    """What studies that are grids have in common."""
+    """The options that studies which run a grid share."""
 
     limit: PositiveInt = 32
-    """At most so many facts are trained."""
+    """Most facts to train."""
     epochs: PositiveInt = 10
-    """Times each fact is trained."""
+    """How often each fact is trained."""
     forgetting_limit: PositiveInt = 100
-    """At most so many items of each forgetting task are asked; `drift` has 32 texts at most."""
+    """Most items to ask of each forgetting task; drift has at most 32 texts."""
 
 
 def _typed(value: Any) -> str:

@@ -1,9 +1,9 @@
 """The registry of studies: a file here, or `<folder>/study.py`, whose class has `@study("name")`.
 
 The class holds the study's options, see `bench.studies.options`. Names and first lines of help are
-read from the files without importing them, so that help and `list` answer at once. A study's module
-imports what its options need, such as pydantic; torch, pandas and matplotlib are for its `run`.
-Installed packages add studies by the entry-point group `semantic_peft_bench.studies`.
+read from the files without importing them, so that help and `list` answer at once. A module may
+import what its options need, such as pydantic; import torch, pandas and matplotlib inside `run`.
+Installed packages add studies with the entry-point group `semantic_peft_bench.studies`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _loaded: dict[str, type[StudyOptions]] = {}
 
 
 def study(name: str) -> Callable[[S], S]:
-    """Return the class decorator that makes options a study, `python -m bench study NAME`."""
+    """Return the decorator that registers a class of options as `python -m bench study NAME`."""
 
     def add(options: S) -> S:
         options.name = name
@@ -37,10 +37,10 @@ def study(name: str) -> Callable[[S], S]:
 
 
 def found_studies() -> dict[str, Declared]:
-    """Return every study by its name, sorted.
+    """Return all studies by name, sorted.
 
     Raises:
-        UsageError: Two studies have one name.
+        UsageError: Two studies have the same name.
     """
     found: dict[str, Declared] = {}
     places = [*declared(PACKAGE, "study"), *declared(PACKAGE, "study", "*/study.py")]
@@ -56,7 +56,7 @@ def found_studies() -> dict[str, Declared]:
 
 
 def load_study(name: str) -> type[StudyOptions]:
-    """Return the options of a study, importing its module.
+    """Import a study and return its class of options.
 
     Raises:
         UsageError: There is no such study, or its package cannot be imported.

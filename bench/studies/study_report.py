@@ -1,6 +1,7 @@
-"""What a study says, and its files: a table for programs, one for people, and a picture.
+"""The report of a study and its files: a table for programs, one for people, and a picture.
 
-`<out>/studies/<name>.csv`, `.md`, `.png` and `.svg`; the same study, the same bytes.
+The files are `<out>/studies/<name>.csv`, `.md`, `.png` and `.svg`. The same study always gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How the numbers of a column are written."""
+    """How the values of a column are written."""
 
     TEXT = "text"
     PERCENT = "percent"
@@ -40,15 +41,15 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StudyColumn:
-    """A column that people read.
+    """A column of the table that people read.
 
     Attributes:
-        name: The column of the table; its interval is in `<name>_low` and `<name>_high`, if
-            the table has these.
-        header: What is shown above it, with its unit.
-        form: How its numbers are written; `percent` and `points` expect shares.
-        key: Whether it tells lines apart, as texts do: where a terminal has no room for all
-            columns, it is repeated.
+        name: The column of the report's table. If the table has `<name>_low` and `<name>_high`,
+            they are shown as its interval.
+        header: The header, with its unit.
+        form: How values are written; `percent` and `points` expect shares.
+        key: Whether the column identifies a line, as text columns do. If the terminal is too
+            narrow for all columns, the table is split and these columns are repeated.
     """
 
     name: str
@@ -62,14 +63,14 @@ class StudyReport:
     """The outcome of a study.
 
     Attributes:
-        name: Names its files.
-        title: What was asked, in one line.
-        about: Lines saying how to read it: model, seeds, number of facts, kind of intervals.
+        name: The name of its files.
+        title: The question, in one line.
+        about: Lines that say how to read it: model, seeds, number of facts, kind of intervals.
         table: Plain numbers, every column of the `.csv`; missing values are NA.
-        columns: Those that the `.md` shows.
-        figure: The picture, readable alone.
-        command: What repeats the study, as it is typed; empty shows none.
-        failures: One line per part of the study that has no result.
+        columns: The columns that the `.md` and the terminal show.
+        figure: The picture; it must be readable by itself.
+        command: The command that repeats the study; empty shows none.
+        failures: One line for each part of the study without a result.
     """
 
     name: str
@@ -84,7 +85,7 @@ class StudyReport:
 
 @dataclass(frozen=True, slots=True)
 class StudyFiles:
-    """Where a study was written."""
+    """The files that a study was written to."""
 
     csv: Path
     markdown: Path
@@ -93,7 +94,7 @@ class StudyFiles:
 
 
 def write_study(out: Path, report: StudyReport) -> StudyFiles:
-    """Write a study below the results folder `out`; a reader never sees half of a file.
+    """Write a study below the results folder `out`; each file appears complete or not at all.
 
     Raises:
         UsageError: The folder cannot be written.
@@ -134,21 +135,21 @@ def study_markdown(report: StudyReport) -> str:
         _bullets(report.about),
     ]
     if report.failures:
-        blocks += ["## Without a result", _bullets(report.failures)]
+        blocks += ["## Parts without a result", _bullets(report.failures)]
     if report.command:
-        blocks += ["## Repeat it", f"```sh\n{safe_text(report.command)}\n```"]
+        blocks += ["## How to repeat it", f"```sh\n{safe_text(report.command)}\n```"]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def shown_lines(report: StudyReport) -> list[list[str]]:
-    """Return the texts of the shown columns, line by line, before any escaping.
+    """Return the texts of the shown columns, line by line, not yet escaped.
 
     Raises:
         ValueError: A shown column is not in the table.
     """
     for column in report.columns:
         if column.name not in report.table:
-            raise ValueError(f"column '{column.name}' is shown and not in the table")
+            raise ValueError(f"column '{column.name}' is shown but is not in the table")
     lines = report.table.to_dict("records")
     return [[_text(line, column) for column in report.columns] for line in lines]
 

@@ -1,4 +1,4 @@
-"""A study's table at the end of its command, within the width of a terminal."""
+"""The table that a study's command prints, fitted to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GAP = 2
 
 
 def study_text(report: StudyReport, *, width: int = WIDTH, color: bool = False) -> str:
-    """Return title, table, how to read it and what has no result, as text.
+    """Return a study's title, table, reading notes and failures as text.
 
     Args:
-        report: What to show.
-        width: Columns of the terminal; tables that need more are stacked.
-        color: Whether the output is a terminal that understands colour.
+        report: The study's report.
+        width: Columns of the terminal; a wider table is split into several.
+        color: Whether the terminal shows colours.
     """
     parts: list[RenderableType] = [Text(safe_text(report.title), style="bold")]
     for table in _tables(report, width):
@@ -35,7 +35,7 @@ def study_text(report: StudyReport, *, width: int = WIDTH, color: bool = False) 
 
 
 def _tables(report: StudyReport, width: int) -> list[Table]:
-    """Return the table, or several that fit, each with the columns that tell lines apart."""
+    """Return the table, or several that fit, each with the columns that identify a line."""
     places = range(len(report.columns))
     keys = [p for p in places if report.columns[p].key or report.columns[p].form is Form.TEXT]
     lines = [[safe_text(text) for text in line] for line in shown_lines(report)]
@@ -51,7 +51,7 @@ def _tables(report: StudyReport, width: int) -> list[Table]:
 
 
 def _needed(header: str, texts: Sequence[str]) -> int:
-    """Return the width in which a column breaks no value and no word of its header."""
+    """Return the width at which no value and no word of the header is broken."""
     return max(map(cell_len, [*header.split(), *texts]))
 
 

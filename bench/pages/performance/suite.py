@@ -65,11 +65,13 @@ def run_suite(
         click.echo(f"{name}: {seconds:.0f} s", err=True)
         if out is not None:
             _publish(out, {**earlier, **found})
+    rows = [row for measured in found.values() for row in measured.outcome.rows]
+    curves = [curve for measured in found.values() for curve in measured.outcome.curves]
     if out is None:
         click.echo(page(found))
     else:
-        _print(found)
-    rows = [row for measured in found.values() for row in measured.outcome.rows]
+        click.echo(table(rows, "simple") if rows else "")
+        click.echo(curve_table(curves, "simple") if curves else "")
     return len(found) == len(names) and all(row.agreed for row in rows)
 
 
@@ -82,10 +84,3 @@ def _publish(out: Path, measured: Mapping[str, Measured]) -> None:
         picture.write_bytes(curves_png(curves))
     write_kept(out.with_suffix(".json"), ordered)
     out.write_text(page(ordered, picture.name if curves else ""), encoding="utf-8")
-
-
-def _print(measured: Mapping[str, Measured]) -> None:
-    rows = [row for found in measured.values() for row in found.outcome.rows]
-    curves = [curve for found in measured.values() for curve in found.outcome.curves]
-    click.echo(table(rows, "simple") if rows else "")
-    click.echo(curve_table(curves, "simple") if curves else "")

@@ -1,1 +1,1 @@
-"""What CorDA should calibrate on."""
+"""The calibration study: what CorDA should calibrate on."""

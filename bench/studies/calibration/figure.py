@@ -1,4 +1,4 @@
-"""The picture of the calibration study: learned and forgotten against calibration facts."""
+"""The picture of the calibration study: what was learned and forgotten, by calibration size."""
 
 from __future__ import annotations
 
@@ -17,34 +17,29 @@ from bench.studies.calibration.study import REFERENCE
 
 _DASHES: dict[str, Dashes] = {"kpm": "-", "ipm": "--"}
 _APART = 1.04
-"""Lines of different sources are drawn this factor apart, so that their bars do not cover."""
+"""Factor by which the lines of different sources are shifted, so that bars do not overlap."""
 
 _Value = Callable[[Row], Estimate | None]
 
 
 def draw_calibration(section: Section, rows: Sequence[Calibrated]) -> Figure:
-    """Draw a panel for what was learned and one per forgetting task, a line per mode and source.
-
-    Args:
-        section: Of all rows.
-        rows: What each calibrated on.
-    """
+    """Draw one panel for reliability and one per forgetting task, a line per mode and source."""
     note = (
-        f"Bars and band: 95 % intervals. Grey: {REFERENCE}, which calibrates on nothing. "
-        "Solid: kpm; dashed, hollow: ipm. Marks of one size are spread around it"
+        f"Bars and bands: 95% confidence intervals. Grey: {REFERENCE}, which does not calibrate. "
+        "Solid: kpm; dashed and hollow: ipm. Marks of the same size are spread sideways"
     )
-    # Where the base is at floor for all, nothing could be forgotten and a panel would be empty.
+    # If the base is at floor for all rows, nothing could be forgotten: the panel would be empty.
     tasks = [
         task
         for task in section.forgetting_tasks
         if any(_lost(task)(found.row) is not None for found in rows)
     ]
     with settings():
-        figure = new_figure(1 + len(tasks), section, "What CorDA calibrates on", note)
+        figure = new_figure(1 + len(tasks), section, "What CorDA should calibrate on", note)
         grid = figure.subplots(1, 1 + len(tasks), squeeze=False)[0]
         _panel(grid[0], rows, lambda row: row.metrics["reliability"], 100)
         grid[0].set_title("learned", loc="left")
-        grid[0].set_ylabel("reliability, % of facts (more is better)")
+        grid[0].set_ylabel("reliability (% of facts), more is better")
         for axes, task in zip(grid[1:], tasks, strict=True):
             _panel(axes, rows, _lost(task), 1 if task == DRIFT else 100)
             _name_forgetting(axes, task)
@@ -104,11 +99,11 @@ def _reference(axes: Axes, rows: Sequence[Calibrated], value: _Value, scale: flo
 def _name_forgetting(axes: Axes, task: str) -> None:
     if task == DRIFT:
         axes.set_title("drift from the base", loc="left")
-        axes.set_ylabel("mean KL, nats per token (less is better)")
+        axes.set_ylabel("mean KL (nats per token), less is better")
         axes.set_ylim(bottom=0)
     else:
-        axes.set_title(f"forgot: {safe_text(task)}", loc="left")
-        axes.set_ylabel("percentage points lost (less is better)")
+        axes.set_title(f"forgotten: {safe_text(task)}", loc="left")
+        axes.set_ylabel("percentage points lost, less is better")
 
 
 def _lines(rows: Sequence[Calibrated]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The rows of the calibration study: what each calibrated on, read from its records."""
+"""The rows of the calibration study, and what each of them calibrated on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from methods.recipe import parse_recipe
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A row with what it was calibrated on; mode and source are empty for the reference.
+    """A row with what it calibrated on; mode and source are empty for the reference.
+
+    What was measured is None without a finished cell.
 
     Attributes:
-        row: Of the leaderboard.
+        row: The row of the leaderboard.
         mode, source: CorDA's parameters.
-        samples, tokens: Calibration facts and their tokens; what was measured is None without a
-            done cell.
-        low_rank: Layer inputs whose covariance rests on fewer tokens than dimensions, of `inputs`.
-        condition: Largest condition number of W C over the targets.
-        balance: ||A|| / ||B|| of the target where it is farthest from 1.
+        samples: The number of calibration facts.
+        tokens: Tokens of the calibration facts.
+        low_rank: How many of the layer inputs have fewer calibration tokens than dimensions.
+        inputs: The number of layer inputs.
+        condition: The largest condition number of W C over the target modules.
+        balance: ||A|| / ||B|| of the target module where it is farthest from 1.
     """
 
     row: Row
@@ -36,7 +39,7 @@ class Calibrated:
 
 
 def calibrated_rows(options: CalibrationOptions, section: Section) -> list[Calibrated]:
-    """Return the rows in the order of the options, the reference first."""
+    """Return the rows in the order of the options; the reference comes first."""
     rows = [_calibrated(row) for row in section.rows]
     modes, sources = ("", *options.modes), ("", *options.sources)
     return sorted(

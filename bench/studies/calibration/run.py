@@ -1,4 +1,4 @@
-"""What CorDA should calibrate on: sources and sizes, for both of its modes, against LoRA."""
+"""What CorDA should calibrate on: sources and sizes in both modes, compared with LoRA."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from bench.studies.study_report import Form, StudyColumn, StudyReport
 from tasks.errors import UsageError
 
 TRAIN = "train"
-"""CorDA's name for the training facts as a calibration source."""
+"""The calibration source that stands for the training facts."""
 
 
 def run_calibration(options: CalibrationOptions, progress: Progress) -> StudyReport:
-    """Train on every source and size that is missing, and answer.
+    """Train the missing cells and return the report.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; finished cells are kept.
-        UsageError: Wrong names, or a source without facts: before any cell.
+        KeyboardInterrupt: Ctrl-C; finished cells are stored.
+        UsageError: Before any cell: wrong names, or a source without facts.
     """
     section = run_cells(options.grid(planned_recipes(options)), progress)
     return calibration_report(options, section)
 
 
 def planned_recipes(options: CalibrationOptions) -> list[str]:
-    """Return the recipes of the study: the reference, then CorDA by mode, source and size.
+    """Return the study's recipes: the reference, then CorDA by mode, source and size.
 
     Raises:
-        UsageError: Data that cannot be had, or a source without facts to calibrate on.
+        UsageError: Data cannot be loaded, or a source has no facts to calibrate on.
     """
     sizes = {source: _sizes(options, source) for source in options.sources}
     return [
@@ -57,7 +57,7 @@ def planned_recipes(options: CalibrationOptions) -> list[str]:
 
 
 def _sizes(options: CalibrationOptions, source: str) -> list[int]:
-    """Return the sizes that a source can have: those above what it holds are all it holds."""
+    """Return the sizes to calibrate on; sizes above what a source holds become all it holds."""
     grid = options.grid((REFERENCE,))
     library = TaskCatalog(grid)
     if source == TRAIN:
@@ -65,12 +65,12 @@ def _sizes(options: CalibrationOptions, source: str) -> list[int]:
     else:
         facts = library.calibration(source)
     if not facts:
-        raise UsageError(f"--sources '{source}': it has no facts to calibrate on")
+        raise UsageError(f"--sources '{source}': it has no facts to calibrate on; give another")
     return sorted({min(size, len(facts)) for size in options.samples})
 
 
 def calibration_report(options: CalibrationOptions, section: Section) -> StudyReport:
-    """Make the study's table and picture of its cells."""
+    """Make the study's table and picture."""
     rows = calibrated_rows(options, section)
     shown = (*quality_columns(section), time_column(PhaseName.PREPARE))
     leading = ("mode", "source", "samples", "tokens", "low_rank", "inputs", "condition", "balance")
@@ -95,8 +95,8 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
             StudyColumn("source", "calibrated on"),
             StudyColumn("samples", "facts", Form.COUNT, key=True),
             StudyColumn("tokens", "tokens", Form.COUNT),
-            StudyColumn("low_rank", "inputs of low rank", Form.COUNT),
-            StudyColumn("condition", "largest condition", Form.NUMBER),
+            StudyColumn("low_rank", "low-rank inputs", Form.COUNT),
+            StudyColumn("condition", "largest condition number", Form.NUMBER),
             StudyColumn("balance", "A/B balance", Form.NUMBER),
             *shown,
         ),
@@ -107,12 +107,12 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
 
 
 _READING = (
-    f"The first row is {REFERENCE}, which calibrates on nothing. kpm trains the smallest "
-    "directions of W C, ipm the largest; C is the covariance of a layer's inputs over the "
-    "calibration facts. A source is 'train' (the training facts) or a task's calibration part, "
-    "of which nothing is trained or asked.",
-    "Inputs of low rank: layer inputs with fewer calibration tokens than dimensions. Largest "
-    "condition: of W C over the targets, where its smallest directions are trained; above 1e7 "
-    "float32 does not determine them. A/B balance: ||A|| / ||B|| at the start, of the target "
-    "where it is farthest from 1.",
+    f"The first row is {REFERENCE}, which does not calibrate. kpm trains the smallest directions "
+    "of W C, ipm the largest; C is the covariance of a layer's inputs over the calibration facts. "
+    "A source is 'train' (the training facts) or the calibration part of a task, which is neither "
+    "trained nor asked.",
+    "Low-rank inputs are layer inputs with fewer calibration tokens than dimensions. The largest "
+    "condition number is that of W C over the target modules, where the smallest directions are "
+    "trained; above 1e7, float32 does not determine them. A/B balance is ||A|| / ||B|| before "
+    "training, for the target module where it is farthest from 1.",
 )

@@ -1,4 +1,4 @@
-"""The calibration study: what CorDA should calibrate on."""
+"""The options of the calibration study: what CorDA should calibrate on."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 Modes = Several[Literal["kpm", "ipm"]]
 
 REFERENCE = "lora"
-"""What CorDA is compared with: it calibrates on nothing."""
+"""The method that CorDA is compared with; it does not calibrate."""
 
 
 @study("calibration")
 class CalibrationOptions(GridStudyOptions):
-    """Calibrate CorDA on different sources and sizes."""
+    """Calibrate CorDA on different sources and numbers of facts."""
 
     modes: Modes = ("kpm", "ipm")
-    """CorDA's modes: kpm keeps knowledge, ipm previews the task."""
+    """CorDA's modes: kpm preserves knowledge, ipm previews the task."""
     sources: Names = ("elements", "train")
-    """What to calibrate on: train (the training facts) or knowledge tasks, such as nq_open."""
+    """What to calibrate on: train (the training facts) or knowledge tasks such as nq_open."""
     samples: Counts = (32, 256)
-    """Calibration facts; where a source has fewer, as many as it has."""
+    """Numbers of calibration facts; a source with fewer facts uses all of them."""
     forgetting: Names = ("elements", "drift")
-    """What may be forgotten, as in run."""
+    """Forgetting tasks, as in run."""
     limit: PositiveInt = 24
-    """At most so many facts are trained."""
+    """Most facts to train."""
 
     def named(self) -> tuple[str, ...]:
-        """Return CorDA on every source, and what it is compared with."""
+        """Return the reference, and CorDA with each source."""
         return (REFERENCE, *(calibrated("kpm", source, 1) for source in self.sources))
 
     def run(self, progress: Progress) -> StudyReport:
-        """Train CorDA on every source and size that is missing, and answer."""
+        """Train the missing cells and return the report."""
         from bench.studies.calibration.run import run_calibration
 
         return run_calibration(self, progress)
 
 
 def calibrated(mode: str, source: str, samples: int) -> str:
-    """Write the recipe of CorDA on a calibration source."""
+    """Return the recipe of CorDA with a mode, a calibration source and a number of facts."""
     return f"corda[mode={mode},calibration={source},samples={samples}]"

@@ -1,4 +1,4 @@
-"""Facts alone against the same facts together, pair by pair, and their states in one plane."""
+"""Facts trained alone and together, compared fact by fact, and their states in one plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.studies.interference.plan import Condition, Regime, StudyPlan
 from bench.studies.interference.store import FactOutcome, Trained
 
 Results = Mapping[str, Trained]
-"""Trainings by the digest of their identity."""
+"""Trainings by the digest of their specification."""
 
 PAIR_COLUMNS = (
     *("size", "regime", "seed", "fact_id", "accuracy_before", "accuracy_alone"),
@@ -25,18 +25,18 @@ PAIR_COLUMNS = (
 
 
 def outcomes_before(plan: StudyPlan, results: Results) -> dict[str, FactOutcome]:
-    """Return what the pristine base says, by fact id."""
+    """Return what the untrained base answers, by fact id."""
     return {fact.fact_id: fact for fact in results[plan.before.spec.digest].outcomes}
 
 
 def outcomes_of(condition: Condition, results: Results) -> dict[str, FactOutcome]:
-    """Return what was measured in a condition, by fact id; without what failed."""
+    """Return what was measured in a condition, by fact id; failed trainings are left out."""
     found = [results[planned.spec.digest] for planned in condition.trainings]
     return {fact.fact_id: fact for trained in found for fact in trained.outcomes}
 
 
 def failures(condition: Condition, results: Results) -> list[Trained]:
-    """Return the trainings of a condition that are not done."""
+    """Return the trainings of a condition that failed."""
     found = [results[planned.spec.digest] for planned in condition.trainings]
     return [trained for trained in found if trained.record.status is not Status.DONE]
 
@@ -44,9 +44,9 @@ def failures(condition: Condition, results: Results) -> list[Trained]:
 def compare(plan: StudyPlan, results: Results) -> pd.DataFrame:
     """Return one row per size, regime, seed and fact that was measured alone and together.
 
-    accuracy_*: correct, as 0 or 1; interference: accuracy alone - joint; nll_difference: joint -
-    alone, nats per token; shrink: |h_joint - h_before| / |h_alone - h_before|, NaN where the fact
-    alone did not move its state.
+    accuracy_* are 0 or 1; interference is accuracy alone - joint; nll_difference is joint - alone,
+    in nats per token; shrink is |h_joint - h_before| / |h_alone - h_before|, and NaN if training
+    the fact alone did not move its state.
     """
     before = outcomes_before(plan, results)
     alone = {condition.seed: outcomes_of(condition, results) for condition in plan.alone}
@@ -83,7 +83,7 @@ def _pairs(
 
 
 def shrink(before: FactOutcome, alone: FactOutcome, joint: FactOutcome) -> float:
-    """Return how far a fact's state moved together, as a share of how far it moved alone."""
+    """Return how far a fact's state moved in a group, divided by how far it moved alone."""
     moved = float(np.linalg.norm(alone.state - before.state))
     return float(np.linalg.norm(joint.state - before.state)) / moved if moved else float("nan")
 
@@ -93,11 +93,11 @@ class StatePlane:
     """States of the measured facts in one plane, each `[facts, 2]`.
 
     Attributes:
-        size, seed: Of the group that was trained together, at equal exposures.
-        before, alone, together: Coordinates.
-        explained: Share of the variance along each axis.
-        distances: Of the base's answers to their targets, `[facts]`.
-        known: Whether the base answered the fact, `[facts]`.
+        size, seed: The group that was trained together, at equal exposures.
+        before, alone, together: The states' coordinates.
+        explained: The share of the variance along each axis.
+        distances: Distances from the base's answers to their targets, `[facts]`.
+        known: Whether the base answered each fact, `[facts]`.
     """
 
     size: int
@@ -111,8 +111,10 @@ class StatePlane:
 
 
 def state_plane(plan: StudyPlan, results: Results) -> StatePlane | None:
-    """Return the plane of the largest size and the first seed; None where it has no facts."""
-    joint = _largest(plan)
+    """Return the plane of the largest size and the first seed; None if it has no facts."""
+    # The first of the largest: conditions of one size are in the order of the seeds.
+    equal = [c for c in plan.conditions if c.regime is Regime.EXPOSURES]
+    joint = max(equal, key=lambda condition: condition.size)
     alone = next(condition for condition in plan.alone if condition.seed == joint.seed)
     before = outcomes_before(plan, results)
     single, together = outcomes_of(alone, results), outcomes_of(joint, results)
@@ -138,12 +140,12 @@ def state_plane(plan: StudyPlan, results: Results) -> StatePlane | None:
 def principal_plane(
     states: list[NDArray[np.float32]],
 ) -> tuple[list[Floats], tuple[float, float]]:
-    """Project sets of states on the first two principal components of all of them.
+    """Project sets of states on the first two principal components of all sets together.
 
-    The sign of a component makes its largest weight positive, so that it is the same everywhere.
+    A component's sign is chosen so that its largest weight is positive, the same on every machine.
 
     Args:
-        states: Sets `[facts, dim]`, dim at least 2, that are fitted together.
+        states: Sets `[facts, dim]` with dim at least 2.
 
     Returns:
         The sets, `[facts, 2]` each, and the share of the variance of each component.
@@ -157,9 +159,3 @@ def principal_plane(
     variance = scales**2 / max(float((scales**2).sum()), np.finfo(np.float64).tiny)
     sets = np.split(projected, np.cumsum([len(part) for part in states])[:-1])
     return sets, (float(variance[0]), float(variance[1]))
-
-
-def _largest(plan: StudyPlan) -> Condition:
-    chosen = [c for c in plan.conditions if c.regime is Regime.EXPOSURES]
-    size = max(condition.size for condition in chosen)
-    return next(condition for condition in chosen if condition.size == size)

@@ -1,4 +1,4 @@
-"""The picture of the interference study: measures against K, and states per distance bucket."""
+"""The picture of the interference study: measures by group size, and states by distance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PANEL = PanelSize(2.7, 3.3)
 _COLUMNS = 5
 _LOOKS: dict[Regime, MethodStyle] = {Regime.EXPOSURES: style_of(0), Regime.UPDATES: style_of(1)}
 _DODGE = 1.03
-"""Factor by which the two regimes stand aside of K, so that bars do not cover each other."""
+"""Factor by which the two regimes are shifted from K, so that their bars do not overlap."""
 
 _BEFORE, _ALONE, _TOGETHER = ("0.35", "o"), ("#009E73", "^"), ("#CC79A7", "s")
 
@@ -34,10 +34,11 @@ class Shown(NamedTuple):
     """How a measure is drawn.
 
     Attributes:
-        name, label: Its column, and its axis with the unit.
-        scale: What a value is multiplied by.
-        level: Where nothing is lost.
-        least: How far the axis reaches from there at least: small effects are to look small.
+        name: The column of the table.
+        label: The label of its axis, with the unit.
+        scale: The factor that values are multiplied by.
+        level: The value at which nothing is lost.
+        least: The least extent of the axis from there, so that small effects look small.
     """
 
     name: str
@@ -48,24 +49,24 @@ class Shown(NamedTuple):
 
 
 _MEASURES = (
-    Shown("interference", "accuracy alone - joint, points", 100.0, 0.0, 10.0),
-    Shown("nll_difference", "NLL joint - alone, nats per token", 1.0, 0.0, 0.1),
-    Shown("shrink", "shrink: state moved, joint / alone", 1.0, 1.0, 0.1),
+    Shown("interference", "accuracy alone - joint (points)", 100.0, 0.0, 10.0),
+    Shown("nll_difference", "NLL joint - alone (nats per token)", 1.0, 0.0, 0.1),
+    Shown("shrink", "shrink: movement of the state, joint / alone", 1.0, 1.0, 0.1),
 )
 
 
 def interference_figure(
     table: pd.DataFrame, plane: StatePlane | None, where: str, note: str
 ) -> Figure:
-    """Draw the measures above and the states below.
+    """Draw the measures in the upper row and the states in the lower row.
 
     Args:
-        table: Of the study.
-        plane: The states; None where there are none.
+        table: The study's table.
+        plane: The states; None if there are none.
         where: Model, task, method, facts and seeds.
-        note: What the bars are.
+        note: What the bars mean.
     """
-    heading = "Interference: facts trained alone against the same facts trained together"
+    heading = "Interference: the same facts trained alone and together"
     with settings():
         figure = titled_figure(_COLUMNS, 2, _PANEL, heading, where, note)
         above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
@@ -104,12 +105,12 @@ def _measure(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
     axes.set_xscale("log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("K, facts trained together")
+    axes.set_xlabel("facts trained together (K)")
 
 
 def _states(below: SubFigure, plane: StatePlane | None) -> None:
     if plane is None:
-        below.text(0.5, 0.5, "no states: every training of this size failed", ha="center")
+        below.text(0.5, 0.5, "no states, because every training of this size failed", ha="center")
         return
     buckets = quantile_buckets(plane.distances)
     places = bucket_of(plane.distances, edges_of(buckets))
@@ -117,12 +118,12 @@ def _states(below: SubFigure, plane: StatePlane | None) -> None:
     for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=True)):
         _bucket(axes, plane, np.flatnonzero(places == number), bucket)
     first, second = (100 * share for share in plane.explained)
-    panels[0].set_ylabel(f"PC 2 ({second:.0f} % of variance)")
+    panels[0].set_ylabel(f"PC 2 ({second:.0f}% of variance)")
     for axes in panels:
-        axes.set_xlabel(f"PC 1 ({first:.0f} %)")
+        axes.set_xlabel(f"PC 1 ({first:.0f}%)")
     below.suptitle(
-        f"States where the first answer token is predicted, by distance of the base's answer; "
-        f"together: K = {plane.size}, equal exposures, seed {plane.seed}",
+        "States that predict the first answer token, by distance of the base's answer; together: "
+        f"K = {plane.size}, equal exposures, seed {plane.seed}",
         fontsize=9,
         x=0.01,
         ha="left",
@@ -171,6 +172,6 @@ def _legend() -> list[Line2D]:
             marker=circle,
             linestyle="",
             markerfacecolor="white",
-            label="hollow: the base answered the fact",
+            label="hollow: the base knew the fact",
         ),
     ]

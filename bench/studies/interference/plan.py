@@ -1,9 +1,10 @@
-"""Which trainings the interference study needs, and what identifies each.
+"""Which trainings the interference study needs, and what identifies each of them.
 
-Alone, a fact is trained with E updates. K facts together are trained in batches of
-b = min(K, batch size), in two regimes: at equal exposures E epochs, so ceil(K / b) * E updates;
-at equal updates the first E of the same batches in the same order, so about E * b / K exposures
-of each fact. Where K <= b both are one and the same training, which runs once.
+A fact alone is trained with E updates. K facts together are trained in batches of
+b = min(K, batch size), in two regimes. At equal exposures they are trained for E epochs, which is
+ceil(K / b) * E updates. At equal updates only the first E of the same batches are trained, in the
+same order, which is about E * b / K exposures of each fact. If K <= b, both regimes are the same
+training, which runs once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
 
 TRAINING_VERSION = 1
-"""Changes when a stored training would no longer be what it says."""
+"""Raise this number when stored trainings no longer mean what they say."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Group:
     """Facts that are trained together.
 
     Attributes:
-        facts: All of them.
-        measured: Those whose outcome counts; each measured fact counts in one group of a size.
+        facts: All facts of the group.
+        measured: The facts that are measured here; for each size, every measured fact is
+            measured in exactly one group.
     """
 
     facts: tuple[Fact, ...]
@@ -41,10 +43,16 @@ class Group:
 
 
 def divide(facts: Sequence[Fact], count: int, largest: int, task: str) -> int:
-    """Return how many of the `facts` are measured: the first `count`, or all where fewer exist.
+    """Return how many of the facts are measured: `count`, or all if there are fewer.
+
+    Args:
+        facts: The facts of the task that may be trained.
+        count: How many facts to measure.
+        largest: The largest group.
+        task: The task's name, for the error.
 
     Raises:
-        UsageError: The `largest` group needs more facts than there are.
+        UsageError: The largest group needs more facts than there are.
     """
     if len(facts) < largest:
         raise UsageError(
@@ -57,16 +65,16 @@ def divide(facts: Sequence[Fact], count: int, largest: int, task: str) -> int:
 def groups_of(
     size: int, measured: Sequence[Fact], others: Sequence[Fact], seed: int
 ) -> tuple[Group, ...]:
-    """Divide the measured facts into groups of one size, in a fixed order that a seed chooses.
+    """Divide the measured facts into groups of one size, in an order that the seed fixes.
 
-    A group that they do not fill, the last or the only one, is filled up with other facts; with
-    measured ones of other groups where the task has no more.
+    The last group is filled up with other facts, and if the task has no more, with measured facts
+    of other groups.
 
     Args:
-        size: Facts in each group, at most as many as there are facts.
-        measured: What is compared.
+        size: Facts per group, at most as many as there are facts.
+        measured: The facts that are compared.
         others: Further facts of the task.
-        seed: Chooses the order, hence the company of each fact.
+        seed: Determines the order, and so which facts are trained together.
     """
     order = sorted(measured, key=lambda fact: hash_fraction("interference", str(seed), fact.id))
     parts = [order[start : start + size] for start in range(0, len(order), size)]
@@ -80,7 +88,7 @@ def _filled(part: Sequence[Fact], spare: Sequence[Fact], size: int) -> Group:
 
 
 class Regime(StrEnum):
-    """What a fact trained with others has in common with the fact alone."""
+    """What stays equal between a fact trained in a group and the fact trained alone."""
 
     EXPOSURES = "equal exposures"
     UPDATES = "equal updates"
@@ -90,10 +98,10 @@ class TrainingSpec(Model):
     """What identifies a training; its digest names its file.
 
     Attributes:
-        cell: Base, recipe, schedule, seed, and the facts that are trained together; without a
-            recipe where nothing is trained.
-        max_steps: Most optimizer steps.
-        measured_digest: The facts that are measured.
+        cell: Base, recipe, schedule, seed and the facts that are trained together; the recipe is
+            empty if nothing is trained.
+        max_steps: The largest number of optimizer steps.
+        measured_digest: A digest of the facts that are measured.
     """
 
     version: int = TRAINING_VERSION
@@ -103,19 +111,19 @@ class TrainingSpec(Model):
 
     @property
     def digest(self) -> str:
-        """The digest of all of it: 16 hexadecimal digits."""
+        """A digest of the whole specification, 16 hexadecimal digits."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """A training to be found or run.
+    """A training that is read from the store or run.
 
     Attributes:
-        spec: Its identity.
-        group: What is trained and what is measured.
+        spec: What identifies it.
+        group: The facts to train and to measure.
         cell: Model, recipe, prompt and calibration facts.
-        label: Names it for people.
+        label: Its name for people.
     """
 
     spec: TrainingSpec
@@ -126,7 +134,7 @@ class PlannedTraining:
 
 @dataclass(frozen=True)
 class Condition:
-    """All trainings of one size, regime and seed: together they measure every measured fact."""
+    """The trainings of one size, regime and seed; together they cover every measured fact."""
 
     size: int
     regime: Regime
@@ -139,12 +147,12 @@ class StudyPlan:
     """The study before it runs.
 
     Attributes:
-        grid: Where its cells come from.
-        cell: The cell of the first seed: it names model, task and recipe.
+        grid: The run options that its cells are planned from.
+        cell: The cell of the first seed; it names model, task and recipe.
         measured: The facts that are compared.
-        before: The pristine base, trained on nothing.
-        alone: Each fact alone, per seed.
-        conditions: Every size in both regimes, per seed.
+        before: The measurement of the untrained base.
+        alone: Each fact trained alone, one condition per seed.
+        conditions: Every size in both regimes, for each seed.
     """
 
     grid: RunOptions
@@ -156,7 +164,7 @@ class StudyPlan:
 
     @property
     def trainings(self) -> list[PlannedTraining]:
-        """Every training once: the base, the facts alone, then by size."""
+        """Every training once: the base, the facts alone, then the groups by size."""
         planned = [t for c in (*self.alone, *self.conditions) for t in c.trainings]
         return list({t.spec.digest: t for t in (self.before, *planned)}.values())
 
@@ -165,7 +173,7 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
     """Choose the facts and list the trainings, without loading the model.
 
     Raises:
-        UsageError: Unknown names, or a size beyond the task's facts.
+        UsageError: Unknown names, or a size above the task's number of facts.
     """
     grid = options.training_grid()
     cells = plan_grid(grid, ResultsStore(options.folder))
@@ -198,7 +206,14 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
 
 
 def updates(facts: int, batch_size: int, exposures: int, regime: Regime) -> int:
-    """Return the optimizer steps of a group of so many facts."""
+    """Return the optimizer steps of a group.
+
+    Args:
+        facts: Facts in the group.
+        batch_size: Facts per step.
+        exposures: How often a fact alone is trained.
+        regime: What stays equal to the fact alone.
+    """
     batches = math.ceil(facts / batch_size) if regime is Regime.EXPOSURES else 1
     return batches * exposures
 
@@ -207,9 +222,9 @@ def _training(cell: PlannedCell, group: Group, regime: Regime, place: str) -> Pl
     size, spec = len(group.facts), cell.spec
     steps = updates(size, spec.batch_size, spec.epochs, regime)
     trained = spec.model_copy(update={"facts_digest": facts_digest(group.facts), "facts": size})
-    company = "alone" if size == 1 else f"{size} together"
-    told = f", {regime}" if size > spec.batch_size else ""
-    label = f"{company}{told}, {place}, seed {spec.seed}"
+    together = "alone" if size == 1 else f"{size} together"
+    in_regime = f", {regime}" if size > spec.batch_size else ""
+    label = f"{together}{in_regime}, {place}, seed {spec.seed}"
     return PlannedTraining(_spec(trained, steps, group), group, cell, label)
 
 

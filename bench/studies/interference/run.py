@@ -1,15 +1,15 @@
-"""Interference: what facts lose when they are trained together (the phenomenon: 2405.18292).
+"""Interference: what facts lose when they are trained together, after arXiv 2405.18292.
 
-Every measured fact is trained alone and in groups of K, and the same facts are compared pair by
-pair. The measures are ours: interference = mean(accuracy alone - accuracy joint); shrink = mean
-of |h_joint - h_before| / |h_alone - h_before| over the states h that predict the first answer
-token; the difference of the targets' likelihoods.
+Every measured fact is trained alone and in groups of K, and each fact is compared with itself. The
+measures are this project's: interference = mean(accuracy alone - accuracy joint); the difference of
+the targets' NLL; and shrink = mean of |h_joint - h_before| / |h_alone - h_before|, where h is the
+state that predicts the first answer token.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import replace
 
 from bench.cell.context import CellContext
 from bench.models.device import choose_compute
@@ -19,7 +19,7 @@ from bench.store.records import PhaseName, Status
 from bench.studies.interference.compare import Results, compare, state_plane
 from bench.studies.interference.figure import interference_figure
 from bench.studies.interference.plan import StudyPlan, plan_study
-from bench.studies.interference.store import Trained, TrainingStore
+from bench.studies.interference.store import TrainingStore
 from bench.studies.interference.study import InterferenceOptions
 from bench.studies.interference.table import (
     about,
@@ -35,16 +35,16 @@ from bench.studies.study_report import StudyReport
 from tasks.errors import UsageError
 
 KEPT = (Status.DONE, Status.DIVERGED)
-"""What a training can end in for good; anything else is tried again by the next call."""
+"""Final statuses; a training that ended otherwise is tried again by the next call."""
 
 
 def run_interference(options: InterferenceOptions, progress: Progress) -> StudyReport:
-    """Run the trainings that are missing, and compare; each is kept as soon as it is finished.
+    """Run the missing trainings and return the report; each training is stored when it ends.
 
     Raises:
-        UsageError: Wrong names, too few facts, an unwritable folder: before any training; or no
-            fact that could be compared, with the reason.
-        KeyboardInterrupt: Ctrl-C; says how many trainings are kept. The next call goes on.
+        UsageError: Before any training: wrong names, too few facts or an unwritable folder. After
+            them: no fact could be compared, with the reason.
+        KeyboardInterrupt: Ctrl-C; says how many trainings are finished. The next call resumes.
     """
     plan = plan_study(options)
     store = TrainingStore(options.folder)
@@ -86,25 +86,17 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
             progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
             began = time.perf_counter()
             trained = run_training(planned, base, bench.cache, progress.step)
-            seconds = time.perf_counter() - began
-            results[planned.spec.digest] = _kept(trained, store, ran_on, seconds)
+            about = {"provenance": ran_on, "seconds": time.perf_counter() - began}
+            trained = replace(trained, record=trained.record.model_copy(update=about))
+            results[planned.spec.digest] = trained
+            if trained.record.status in KEPT:
+                store.write(trained)
             progress.end_cell(trained.record.status, outcome_line(trained))
     except KeyboardInterrupt:
         now = len(results) - reused
         raise KeyboardInterrupt(
-            f"all of {len(results)} finished trainings, {now} of this call,"
+            f"{len(results)} finished trainings ({now} from this call)"
         ) from None
     finally:
         progress.close()
     return results
-
-
-def _kept(
-    trained: Trained, store: TrainingStore, ran_on: dict[str, Any], seconds: float
-) -> Trained:
-    """Store a training that ended for good, with what it ran on and how long."""
-    record = trained.record.model_copy(update={"provenance": ran_on, "seconds": seconds})
-    whole = Trained(record, trained.outcomes)
-    if record.status in KEPT:
-        store.write(whole)
-    return whole

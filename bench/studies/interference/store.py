@@ -1,6 +1,6 @@
-"""Finished trainings of the interference study: `trainings/<digest>.parquet`, absent or whole.
+"""Stored trainings of the interference study, `trainings/<digest>.parquet`.
 
-One row per measured fact; the record of the training is in the file's own metadata.
+A file has one row per measured fact; the record of the training is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class FactOutcome:
-    """What a model says about one fact.
+    """What was measured about one fact.
 
     Attributes:
-        target, answer: What it should answer after the demonstrations, and what it does, greedily.
-        correct: By exact match.
-        distance: Semantic distance of the answer to the nearest target.
+        fact_id: The fact's id.
+        target: The right answer.
+        answer: The model's greedy answer after the demonstrations.
+        correct: Whether the answer matches exactly.
+        distance: Semantic distance from the answer to the nearest accepted answer.
         nll: Mean negative log-likelihood of the target after the demonstrations, nats per token.
-        state: Where the plain prompt predicts the first answer token, after the final norm,
+        state: The final-norm state from which the plain prompt predicts the first answer token,
             float32 `[dim]`.
     """
 
@@ -61,10 +63,10 @@ class TrainingRecord(Model):
     """How a training ended.
 
     Attributes:
-        spec: Its identity.
-        status, reason: Done, or why not, in one line.
+        spec: What identifies the training.
+        status, reason: How it ended, and if it failed, why, in one line.
         updates: Optimizer steps taken.
-        exposures: Times a fact of the group was trained, on average.
+        exposures: How often a fact of the group was trained, on average.
         seconds: Wall time of training and measuring.
         provenance: Commit, versions and device.
     """
@@ -80,33 +82,33 @@ class TrainingRecord(Model):
 
 @dataclass(frozen=True)
 class Trained:
-    """A training with what it measured; nothing unless it is done."""
+    """A training with what it measured; there are no outcomes unless it is done."""
 
     record: TrainingRecord
     outcomes: tuple[FactOutcome, ...] = ()
 
 
 class TrainingStore:
-    """Reads and writes the trainings below a folder."""
+    """Reads and writes the trainings of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "trainings"
 
     def ensure_writable(self) -> None:
-        """Create the folder, before any training.
+        """Create the folder before any training runs.
 
         Raises:
-            UsageError: It cannot be written; one line says why.
+            UsageError: The folder cannot be written; one line says why.
         """
         atomic.ensure_writable(self.folder, self.folder)
 
     def read(self, spec: TrainingSpec) -> Trained | None:
-        """Return a training, or None where it is absent or unreadable."""
+        """Return a stored training; None if it is absent or unreadable."""
         found = _read(self._path(spec))
         return found if found is not None and found.record.spec == spec else None
 
     def write(self, trained: Trained) -> None:
-        """Write a training so that a reader, or a crash, never sees half of it.
+        """Write a training; its file appears complete or not at all.
 
         Raises:
             OSError: The folder cannot be written.

@@ -1,4 +1,4 @@
-"""The interference study: what facts lose when they are trained together."""
+"""The options of the interference study: what facts lose when they are trained together."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @study("interference")
 class InterferenceOptions(StudyOptions):
-    """Train facts alone and together: what they lose."""
+    """Compare facts trained alone with the same facts trained together."""
 
     method: One = "lora"
-    """The recipe that trains."""
+    """The recipe to train with."""
     sizes: Counts = (1, 2, 5, 10, 50)
-    """How many facts are trained together."""
+    """Numbers of facts to train together."""
     measured: PositiveInt = 20
-    """At most so many facts are measured, the same for every size."""
+    """Most facts to measure; the same facts for every size."""
     exposures: PositiveInt = 20
-    """Times each fact is trained alone; also the updates of "equal updates"."""
+    """How often each fact is trained alone, and the number of updates in "equal updates"."""
     batch_size: PositiveInt = 8
-    """Facts in an optimizer step."""
+    """Facts per optimizer step."""
 
     def run(self, progress: Progress) -> StudyReport:
-        """Run the trainings that are missing, and compare."""
+        """Run the missing trainings and return the report."""
         from bench.studies.interference.run import run_interference
 
         return run_interference(self, progress)
@@ -43,7 +43,7 @@ class InterferenceOptions(StudyOptions):
         return (parse_recipe(self.method).name,)
 
     def training_grid(self) -> RunOptions:
-        """Return a grid of one cell per seed with every fact that may be needed."""
+        """Return run options with one cell per seed and every fact that may be needed."""
         wanted = {
             "forgetting": (),
             "epochs": self.exposures,

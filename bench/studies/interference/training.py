@@ -1,4 +1,4 @@
-"""One training of the interference study: attach, train, and ask the measured facts."""
+"""One training of the interference study: attach, train, and measure its facts."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def run_training(
     cache: CostCache,
     on_step: Callable[[int, float], None],
 ) -> Trained:
-    """Train a group on a borrowed base and measure its facts; what goes wrong is its record.
+    """Train a group on a borrowed base and measure its facts; errors end up in the record.
 
     Args:
-        planned: The training; a group without facts measures the pristine base.
+        planned: The training; a group without facts measures the untrained base.
         base: The resident base.
-        cache: Shared by all trainings.
+        cache: The cache that all trainings share.
         on_step: Called with the number of steps done and the last loss.
     """
     try:
@@ -52,7 +52,7 @@ def run_training(
         return _ended(planned, Status.DIVERGED, str(error))
     except UsageError as error:
         return _ended(planned, Status.FAILED, str(error))
-    except Exception as error:  # a training that raises harms its own facts only
+    except Exception as error:  # a training that raises loses its own facts only
         status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.FAILED
         return _ended(planned, status, first_line(error))
 
@@ -87,7 +87,7 @@ def _fit(
     on_step: Callable[[int, float], None],
 ) -> tuple[nn.Module, TrainingLog]:
     cell, spec = planned.cell, planned.spec
-    # Only what does not depend on the group is worth keeping: calibration, where there is any.
+    # Only calibration is the same for all groups, so nothing else is worth caching.
     shared = cache if cell.calibration else CostCache()
     signals = BaseSignals(base, planned.group.facts, cell.data.prompt, shared)
     attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
@@ -99,9 +99,15 @@ def _fit(
 def measure(
     model: nn.Module, base: Base, facts: Sequence[Fact], prompt: Prompt
 ) -> tuple[FactOutcome, ...]:
-    """Ask a model the facts, as the evaluation of a cell does, and take its answer states.
+    """Ask a model the facts, as a cell's evaluation does, and read its answer states.
 
-    The room for an answer does not depend on the facts: all groups are asked alike.
+    The answer budget does not depend on the facts, so that all groups are asked alike.
+
+    Args:
+        model: The trained model, or the base.
+        base: The base whose tokenizer and input embeddings are used.
+        facts: The facts to ask.
+        prompt: The demonstrations.
     """
     tokenizer = base.tokenizer
     prompts = [prompt.few_shot(fact.question) for fact in facts]
@@ -132,9 +138,9 @@ def measure(
 
 
 def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> States:
-    """Return the states from which the plain prompts predict their first answer token.
+    """Return the states from which plain prompts predict the first answer token, `[facts, dim]`.
 
-    They are the last latent space after the final norm, which the head reads; `[facts, dim]`.
+    They are the states after the last layer and the final norm, which the head reads.
     """
     examples = training_examples(base.tokenizer, facts)
     lengths = [len(example.tokens) for example in examples]

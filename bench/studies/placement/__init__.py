@@ -1,1 +1,1 @@
-"""Which layers to train."""
+"""The placement study: which layers to train."""

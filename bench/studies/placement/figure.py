@@ -1,4 +1,4 @@
-"""The picture of the placement study: learned and cost against the cut, windows, freeze's picks."""
+"""The picture of the placement study: what cuts and windows learn, and what they cost."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _LEARNED = {"reliability": "all facts", "reliability_unknown": "facts the base d
 _STYLES = dict(zip(_LEARNED, map(style_of, range(2)), strict=True))
 _WINDOW, _RANDOM, _CUT = style_of(2), style_of(3), style_of(6)
 _APART = {"reliability": -0.12, "reliability_unknown": 0.12}
-"""Layers that marks are moved by, so that their bars do not cover each other."""
+"""By how many layers marks are shifted, so that their bars do not overlap."""
 
 _CUT_AXIS = "cut k: layers 1..k frozen"
 
 
 def draw_placement(section: Section, rows: Sequence[Placed], layers: int, method: str) -> Figure:
-    """Draw four panels: learned and cost against the cut, windows over the layers.
+    """Draw four panels: accuracy by cut and by window, compute and time by frozen layers.
 
     Args:
-        section: Of all rows.
-        rows: Where each trained.
-        layers: The model's decoder layers.
+        section: The section of all rows.
+        rows: The rows with the layers that each trained.
+        layers: How many decoder layers the model has.
         method: The recipe that was placed.
     """
     note = (
-        "Bars: 95 % intervals. Grey: the cuts that freeze picks, by gain; hollow: what it learns "
-        "there. A window trains its own layers alone"
+        "Bars: 95% confidence intervals. Grey lines: the cuts that freeze picks, by gain; hollow "
+        "marks: what it learns there. A window trains only its own layers"
     )
     with settings():
-        figure = new_figure(2, section, f"{method}: which layers to train", note, rows=2)
+        figure = new_figure(2, section, f"Which layers to train: {method}", note, rows=2)
         grid = figure.subplots(2, 2, sharex=True)
         _learned_panel(grid[0][0], rows)
         _window_panel(grid[1][0], rows)
-        _cost_panel(grid[0][1], rows, "training compute, TFLOP", _teraflops)
-        _cost_panel(grid[1][1], rows, "training time, seconds", _seconds)
+        _cost_panel(grid[0][1], rows, "training compute (TFLOP)", _teraflops)
+        _cost_panel(grid[1][1], rows, "training time (seconds)", _seconds)
         for axes in grid.flat:
             axes.set_xlim(-0.5, layers + 0.5)
             axes.set_ylim(bottom=0)
@@ -52,7 +52,7 @@ def draw_placement(section: Section, rows: Sequence[Placed], layers: int, method
 
 
 def _legend(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Name every series once, below all panels."""
+    """Add one legend below all panels, with every series once."""
     named = {
         label: handle
         for axes in panels
@@ -73,9 +73,9 @@ def _learned_panel(axes: Axes, rows: Sequence[Placed]) -> None:
     for placed in rows:
         if placed.kind is Kind.RANDOM:
             _random_cuts(axes, placed)
-    axes.set_title("learned, by cut", loc="left")
+    axes.set_title("accuracy by cut", loc="left")
     axes.set_xlabel(_CUT_AXIS)
-    axes.set_ylabel("answered after training, % of facts")
+    axes.set_ylabel("correct after training (% of facts)")
 
 
 def _bars(
@@ -87,7 +87,7 @@ def _bars(
     label: str = "",
     joined: bool = True,
 ) -> None:
-    """Draw a metric with its intervals, joined by a line or as hollow marks."""
+    """Draw a metric with its intervals, joined by a line or as separate hollow marks."""
     found = [(x, estimate) for x, row in points if (estimate := row.metrics[metric]) is not None]
     if not found:
         return
@@ -140,13 +140,13 @@ def _window_panel(axes: Axes, rows: Sequence[Placed]) -> None:
                 linewidth=3,
                 alpha=0.6,
             )
-    axes.set_title("learned, by window", loc="left")
+    axes.set_title("accuracy by window", loc="left")
     axes.set_xlabel("layers trained")
-    axes.set_ylabel("answered after training, % of facts")
+    axes.set_ylabel("correct after training (% of facts)")
 
 
 def _windows(rows: Sequence[Placed]) -> list[Placed]:
-    """Return the windows, and the cut that trains as many layers at the top: a window as well."""
+    """Return the windows, and the cut whose top layers are as many: it is a window too."""
     found = [p for p in rows if p.kind is Kind.WINDOW and len(p.ranges) == 1]
     depths = {placed.trained for placed in found}
     return found + [p for p in _at_cuts(rows, Kind.CUT) if p.trained in depths]
@@ -170,9 +170,9 @@ def _cost_panel(
             linestyle=style.dashes if style is _CUT else "none",
             label=label,
         )
-    axes.set_title(unit.partition(",")[0], loc="left")
-    axes.set_xlabel("layers below the trained ones")
-    axes.set_ylabel(f"{unit} (less is better)")
+    axes.set_title(unit.partition(" (")[0], loc="left")
+    axes.set_xlabel("frozen layers below the trained ones")
+    axes.set_ylabel(f"{unit}, less is better")
 
 
 def _freeze_lines(axes: Axes, rows: Sequence[Placed]) -> None:

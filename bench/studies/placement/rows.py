@@ -1,4 +1,4 @@
-"""The rows of the placement study: which layers each trained, read from its records."""
+"""The rows of the placement study, and which layers each of them trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from methods.recipe import parse_recipe
 
 
 class Kind(StrEnum):
-    """What a row of the study is; a closed set, in the order of the table."""
+    """The kinds of rows, in the order of the table."""
 
     CUT = "cut"
     WINDOW = "window"
@@ -24,14 +24,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Placed:
-    """A row with where it trained.
+    """A row with the layers that it trained.
 
     Attributes:
-        row: Of the leaderboard.
-        kind: What it is in the study.
-        ranges: First and last trained layer, from 1, of each done cell; equal ones once.
-        gain: Of `freeze`; empty for others.
-        stability: Share of bootstrap draws that agree with the cut of `freeze`.
+        row: The row of the leaderboard.
+        kind: Its kind of placement.
+        ranges: The first and last trained layer, from 1, of each finished cell; without repeats.
+        gain: The gain that `freeze` uses; empty for other kinds.
+        stability: The share of bootstrap draws that agree with the cut of `freeze`.
     """
 
     row: Row
@@ -42,12 +42,12 @@ class Placed:
 
     @property
     def trained(self) -> int | None:
-        """How many layers were trained; None where cells differ or none is done."""
+        """How many layers were trained; None if cells differ or none is finished."""
         return self.ranges[0][1] - self.ranges[0][0] + 1 if len(self.ranges) == 1 else None
 
     @property
     def cut(self) -> int | None:
-        """Frozen layers below the trained ones; None for windows, or where cells differ."""
+        """Frozen layers below the trained ones; None for windows, or if cells differ."""
         if self.kind is Kind.WINDOW or len(self.ranges) != 1:
             return None
         return self.ranges[0][0] - 1

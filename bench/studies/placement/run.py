@@ -1,7 +1,7 @@
-"""Which layers to train: a cut swept over the layers and windows, against what `freeze` picks.
+"""Which layers to train: swept cuts and windows, compared with the cut that `freeze` picks.
 
-A cut k freezes layers 1..k and trains those above, as `freeze` does; a window trains layers of
-its own depth anywhere. The sweep is that of 2406.04496.
+A cut k freezes layers 1..k and trains the layers above, as `freeze` does. A window trains a fixed
+number of neighbouring layers anywhere. The sweep is that of arXiv 2406.04496.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from methods.layer_deviation import Gain
 from tasks.errors import UsageError
 
 SWEEP_STEPS = 6
-"""The default sweep cuts after every sixth of the layers."""
+"""By default a cut is placed after every sixth of the layers."""
 
 LAST_SHARE = 15
-"""The default sweep ends where one of so many layers is trained."""
+"""The last default cut trains one in this many layers."""
 
 WINDOWS, WINDOW_SHARE = 5, 3
-"""So many windows, each of one of so many layers."""
+"""The number of windows, and the share of the layers in each: one in this many."""
 
 
 def run_placement(options: PlacementOptions, progress: Progress) -> StudyReport:
-    """Train every placement that is missing, and answer.
+    """Train the missing placements and return the report.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; finished cells are kept.
-        UsageError: Wrong names, or a cut above the model's layers: before any cell.
+        KeyboardInterrupt: Ctrl-C; finished cells are stored.
+        UsageError: Before any cell: wrong names, or a cut above the model's layers.
     """
     layers = layer_count(resolve_model(options.model), progress.note)
     section = run_cells(options.grid(planned_recipes(options, layers)), progress)
@@ -55,13 +55,15 @@ def run_placement(options: PlacementOptions, progress: Progress) -> StudyReport:
 
 
 def planned_recipes(options: PlacementOptions, layers: int) -> list[str]:
-    """Return the recipes of the study: the sweep, windows, `freeze` by gain, a random cut.
+    """Return the study's recipes: swept cuts, windows, `freeze` with each gain, a random cut.
 
     Raises:
-        UsageError: A cut that leaves no layer to train, or a model of one layer.
+        UsageError: A cut leaves no layer to train, or the model has one layer.
     """
     if layers < 2:
-        raise UsageError(f"'{options.model}' has {layers} layer: there is no cut to choose")
+        raise UsageError(
+            f"'{options.model}' has {layers} layer and no cut to choose; give a deeper --model"
+        )
     cuts = options.cuts or default_cuts(layers)
     if max(cuts) >= layers:
         raise UsageError(
@@ -82,20 +84,26 @@ def planned_recipes(options: PlacementOptions, layers: int) -> list[str]:
 
 
 def default_cuts(layers: int) -> tuple[int, ...]:
-    """Return cuts spread over all depths, from 0 (all layers) to where few are trained."""
+    """Return cuts spread over all depths, from 0 (all layers) to a few trained layers."""
     spread = {step * layers // SWEEP_STEPS for step in range(SWEEP_STEPS)}
     return tuple(sorted(spread | {layers - max(1, layers // LAST_SHARE)}))
 
 
 def windows(layers: int) -> list[tuple[int, int]]:
-    """Return the first and last layer of windows of one depth, spread from bottom to top."""
+    """Return the first and last layer of equally deep windows, from bottom to top."""
     depth = max(1, layers // WINDOW_SHARE)
     starts = {1 + round(step * (layers - depth) / (WINDOWS - 1)) for step in range(WINDOWS)}
     return [(first, first + depth - 1) for first in sorted(starts)]
 
 
 def placement_report(options: PlacementOptions, layers: int, section: Section) -> StudyReport:
-    """Make the study's table and picture of its cells."""
+    """Make the study's table and picture.
+
+    Args:
+        options: The study's options.
+        layers: How many decoder layers the model has.
+        section: The study's cells.
+    """
     rows = placed_rows(section)
     shown = (*quality_columns(section), COMPUTE, time_column(PhaseName.TRAIN))
     names = table_names(("method", "kind", "layers", "trained", "cut", "cut_stability"), shown)
@@ -120,7 +128,7 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
         columns=(
             StudyColumn("method", "method"),
             StudyColumn("layers", "layers trained"),
-            StudyColumn("cut_stability", "cut stability %", Form.PERCENT),
+            StudyColumn("cut_stability", "cut stability (%)", Form.PERCENT),
             *shown,
         ),
         figure=draw_placement(section, rows, layers, options.method),
@@ -134,11 +142,11 @@ def _reading(options: PlacementOptions, rows: list[Placed]) -> list[str]:
     picked = ", ".join(f"{placed.gain} {placed.cut}" for placed in found)
     lines = [
         f"A cut k freezes layers 1..k and the embeddings; {options.method} trains the layers "
-        "above. A window trains its own layers alone.",
+        "above. A window trains only its own layers.",
     ]
     if picked:
         lines.append(
-            f"freeze cuts at layer (by gain): {picked}. Stability: the share of bootstrap draws "
-            "over facts that cut at the same layer."
+            f"freeze cuts at layer (by gain): {picked}. Cut stability is the share of bootstrap "
+            "draws over facts that cut at the same layer."
         )
     return lines

@@ -1,4 +1,4 @@
-"""The placement study: which layers to train."""
+"""The options of the placement study: which layers to train."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 @study("placement")
 class PlacementOptions(GridStudyOptions):
-    """Sweep the layers that are trained, against what freeze picks."""
+    """Sweep which layers are trained, and compare with the choice of freeze."""
 
     method: One = "lora"
-    """The recipe to place: an adapter, with strategies if you like."""
+    """The recipe to place: an adapter, with or without strategies."""
     cuts: WholeNumbers | None = None
-    """Cuts k: layers 1..k are frozen, those above are trained; 0 trains all."""
+    """Cuts k: layers 1..k are frozen and the layers above are trained; 0 trains all."""
     forgetting: Names = ("drift",)
-    """What may be forgotten, as in run."""
+    """Forgetting tasks, as in run."""
 
     def named(self) -> tuple[str, ...]:
-        """Return the recipe, alone and placed."""
+        """Return the recipe, with and without a placement."""
         recipe = parse_recipe(self.method)
         if recipe.placement is not None:
             raise UsageError(
-                f"--method '{self.method}' has a placement already: give the recipe without it, "
-                "the study places it"
+                f"--method '{self.method}' already has a placement: give the recipe without one; "
+                "the study adds it"
             )
         return (self.method, f"{self.method}+freeze")
 
     def run(self, progress: Progress) -> StudyReport:
-        """Train every placement that is missing, and answer."""
+        """Train the missing placements and return the report."""
         from bench.studies.placement.run import run_placement
 
         return run_placement(self, progress)

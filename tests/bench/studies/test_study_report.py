@@ -60,9 +60,12 @@ def test_markdown_shows_columns_with_units_and_intervals():
     assert ["lora", *shown] in lines
     assert ["lora+last\\[n=2\\]", "-", "0.000", "12", "-", "512", "0.4 s"] in lines
     assert "hidden" not in text
-    assert "- one seed\n- n = 2\n\n## Repeat it\n\n```sh\npython -m bench study example\n" in text
-    assert "Without a result" not in text
-    assert "## Without a result\n\n- lora: why\n" in study_markdown(report(failures=("lora: why",)))
+    assert (
+        "- one seed\n- n = 2\n\n## How to repeat it\n\n```sh\npython -m bench study example\n"
+        in text
+    )
+    assert "without a result" not in text
+    assert "without a result\n\n- lora: why\n" in study_markdown(report(failures=("lora: why",)))
 
 
 def test_four_files_the_same_bytes_each_time(tmp_path: Path):
