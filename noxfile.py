@@ -1,7 +1,7 @@
 """The everyday commands: `nox -s bench -- --methods lora,corda`, `nox -s tests`, `nox -s lint`.
 
-All sessions share one environment below `.nox`, which is made from nothing on first use and
-changed only when `constraints.txt` or `pyproject.toml` change.
+All sessions share one environment below `.nox`. It is created on first use and updated only when
+`constraints.txt` or `pyproject.toml` change.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = ((3, 11), (3, 13))
 WORKERS_AT_MOST = 4
-"""Test processes: each may hold the real model, 0.6 GB."""
+"""Most test processes; each may hold the real model, 0.6 GB."""
 
 
 # Backend none: nox gives each session an environment of its own, a copy of torch in every one.
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmark: -- --methods lora,corda; other commands: -- list, -- show CELL."""
+    """Run the benchmark: -- --methods lora,corda. Other commands: -- list, -- show CELL."""
     python = environment(session, "ray" if {"ray", "--executor=ray"} & {*session.posargs} else "")
     command = [] if session.posargs and session.posargs[0][:1] != "-" else ["run"]
-    # Ctrl-C reaches the benchmark too; a minute lets it store what is finished.
+    # Ctrl-C reaches the benchmark too; within a minute it stores what is finished.
     session.run(python, "-m", "bench", *command, *session.posargs, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")
 def report(session: nox.Session) -> None:
-    """Write the tables and plots of a results folder again: -- --out FOLDER."""
+    """Write tables and plots of a results folder again: -- --out FOLDER."""
     session.run(environment(session), "-m", "bench", "report", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests, offline. Left out: the slow ones (-- -m slow), timings (-- -m machine)."""
+    """Run the tests offline, without slow ones (-- -m slow) and timings (-- -m machine)."""
     python = environment(session, "tests")
     workers = min(os.cpu_count() or 1, WORKERS_AT_MOST)
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -50,7 +50,7 @@ def tests(session: nox.Session) -> None:
         "HF_DATASETS_OFFLINE": "1",
         "OMP_NUM_THREADS": str(threads),  # workers that share cores would wait for each other
     }
-    # By file: its fixtures, such as a Ray cluster or a trained model, are made once.
+    # By file, so that fixtures such as a Ray cluster or a trained model are made once.
     parallel = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if "-n" in session.posargs else parallel
     tier = [] if "-m" in session.posargs else ["-m", "not machine and not slow"]
@@ -60,14 +60,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def perf(session: nox.Session) -> None:
-    """Compare our speed with the usual tools, in two minutes; -- --full takes hours."""
+    """Compare the speed with the usual tools in two minutes; -- --full takes hours."""
     python = environment(session)
     session.run(python, "-m", "bench.pages.performance", *session.posargs, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Fix style and layout, then check types and imports; with CI set, only check."""
+    """Fix style and formatting, check types and imports; with CI set, only check."""
     python = environment(session, "lint")
     only_check = bool(os.environ.get("CI"))
     session.run(python, "-m", "ruff", "check", *([] if only_check else ["--fix"]))
@@ -85,7 +85,7 @@ def docs(session: nox.Session) -> None:
 
 
 def environment(session: nox.Session, extra: str = "") -> str:
-    """Return the environment's Python, with this project and an `extra` of it installed."""
+    """Return the environment's Python, with this project and one of its extras installed."""
     _require_supported_python(session)
     session.chdir(ROOT)
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -93,7 +93,7 @@ def environment(session: nox.Session, extra: str = "") -> str:
         session.run(sys.executable, "-m", "virtualenv", str(ENVIRONMENT), silent=True)
     stamp, wanted = ENVIRONMENT / f"installed-{extra or 'bench'}", _digest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        session.log("installing what constraints.txt pins; the first time takes some minutes")
+        session.log("installing the versions in constraints.txt; the first time takes some minutes")
         project = f".[{extra}]" if extra else "."
         session.run(str(python), "-m", "pip", "install", "-c", "constraints.txt", "-e", project)
         stamp.write_text(wanted)
@@ -110,7 +110,7 @@ def _require_supported_python(session: nox.Session) -> None:
 
 
 def _digest() -> str:
-    """Digest what an installation depends on; the folder too, since scripts carry its path."""
+    """Return a digest of all that an installation depends on; scripts contain the folder's path."""
     digest = hashlib.sha256(str(ROOT).encode())
     for name in ("constraints.txt", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())

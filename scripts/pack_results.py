@@ -2,9 +2,9 @@
 
     python scripts/pack_results.py results/example results/example/semantics
 
-Of each folder `cells/*.json` becomes `cells.parquet` and `facts/*.parquet` becomes
-`facts.parquet`; what was packed before stays, unless there is a loose cell of the same id. The
-loose files are removed once every packed cell was read back and is equal. `report`, `show` and
+In each folder, `cells/*.json` becomes `cells.parquet` and `facts/*.parquet` becomes
+`facts.parquet`. Cells that were packed before stay, unless a loose cell has the same id. Loose files
+are removed only after every packed cell was read back and found equal. `report`, `show` and
 `recommend` read both forms.
 """
 

@@ -1,8 +1,8 @@
-"""What the packed head gains in a decoding step: `python scripts/packed_head.py 135m|1b`.
+"""How much the packed head speeds up a decoding step: `python scripts/packed_head.py 135m|1b`.
 
-Models have random weights in the shapes of SmolLM2-135M and Llama-3.2-1B, whose layers are all
-alike: of the second, two are run, and a step is extrapolated to all 16. Packed and plain steps
-take turns, so that a busy machine slows both.
+Models have random weights in the shapes of SmolLM2-135M and Llama-3.2-1B. The layers of a model
+are all alike, so only two layers of the second are run, and a step is extrapolated to all 16.
+Packed and plain steps take turns, so that other load on the machine slows both.
 """
 
 import copy
