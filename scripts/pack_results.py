@@ -3,8 +3,8 @@
     python scripts/pack_results.py results/example results/example/semantics
 
 In each folder, `cells/*.json` becomes `cells.parquet` and `facts/*.parquet` becomes
-`facts.parquet`. Cells that were packed before stay, unless a loose cell has the same id. Loose files
-are removed only after every packed cell was read back and found equal. `report`, `show` and
+`facts.parquet`. Cells that were packed before stay, unless a loose cell has the same id. Loose
+files are removed only after every packed cell was read back and found equal. `report`, `show` and
 `recommend` read both forms.
 """
 
