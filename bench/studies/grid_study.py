@@ -103,8 +103,8 @@ def about_cells(options: GridStudyOptions, section: Section) -> tuple[str, ...]:
         f"epochs {specs[0].epochs}, batch size {specs[0].batch_size}, "
         f"learning rate {', '.join(rates)}.",
         remarks.base_scores(section),
-        "↑: more is better; ↓: less is better. Brackets and bars are 95% confidence intervals. '-' "
-        "means that there was nothing to measure, or nothing that the base could forget.",
+        "↑: more is better; ↓: less is better. '-' means that there was nothing to measure, or "
+        "nothing that the base could forget.",
         remarks.interval_remark(section),
         *(f"Warning: {line}" for line in remarks.warnings(section)),
     ]

@@ -47,7 +47,7 @@ class StudyOptions(BaseModel):
     seeds: WholeNumbers = (0,)
     """Seeds; 0-4 means 0,1,2,3,4."""
     lr: PositiveFloat | None = None
-    """Learning rate; each adapter's own by default."""
+    """Learning rate of every method."""
     batch_size: PositiveInt = 4
     """Facts per optimizer step."""
     device: Device = "auto"
