@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from bench.pages.performance.cost_curves import timed
 from bench.pages.performance.entries import Bench, Outcome, Row, share_equal
 from bench.pages.performance.jobs import FORGETTING, Choices, job_for, options_for
 from bench.planning.grid import plan_grid
-from bench.planning.planned_cell import PlannedCell
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
 
@@ -34,14 +32,19 @@ def whole_grid(bench: Bench) -> Outcome:
     base = load_base(bench.model)
     outcome, usual, equal = Outcome(), 0.0, []
     for cell in plan_grid(options, store):
-        record = _done(store.read(cell.cell_id), cell)
+        record = store.read(cell.cell_id)
+        if record is None or record.status is not Status.DONE:
+            reason = record.reason if record else ""
+            raise RuntimeError(f"{cell.spec.method} is not done: {reason}")
         job, found = (bench.scratch / f"{cell.cell_id}.{kind}.json" for kind in ("job", "found"))
         job_for(bench, cell, base, _choices(store, record)).write(job)
         seconds = timed(partial(_run, "bench.pages.performance.baseline", str(job), str(found)))
         usual += seconds
-        answers = _equal_answers(store, record, Found.read(found))
+        theirs = Found.read(found)
+        said = store.rows(record.cell_id)["answer_after"].tolist()
+        answers = share_equal(said, theirs.answers[: len(said)])
         equal += [] if record.spec.method == "corda" else [answers]
-        outcome.notes.append(_note(record, seconds, answers, Found.read(found)))
+        outcome.notes.append(_note(record, seconds, answers, theirs))
     share = sum(equal) / len(equal)
     same = f"{share:.0%} of answers equal, by method below"
     what = f"grid of {len(METHODS)} methods, {bench.size.facts} facts, {bench.size.epochs} epochs"
@@ -80,22 +83,11 @@ def _run(module: str, *arguments: str) -> None:
         raise RuntimeError(f"python -m {module} failed: {done.stderr[-2000:]}")
 
 
-def _done(record: CellRecord | None, cell: PlannedCell) -> CellRecord:
-    if record is None or record.status is not Status.DONE:
-        raise RuntimeError(f"{cell.spec.method} is not done: {record.reason if record else ''}")
-    return record
-
-
 def _choices(store: ResultsStore, record: CellRecord) -> Choices:
     rows = store.rows(record.cell_id)
     kept = [index for index, keep in enumerate(rows["kept"]) if keep]
     weights = [float(rows["weight"].iloc[index]) for index in kept]
     return Choices(kept, weights, record.notes.get("layers"))
-
-
-def _equal_answers(store: ResultsStore, record: CellRecord, found: Found) -> float:
-    said: Sequence[str] = store.rows(record.cell_id)["answer_after"].tolist()
-    return share_equal(said, found.answers[: len(said)])
 
 
 def _note(record: CellRecord, seconds: float, answers: float, found: Found) -> str:

@@ -161,17 +161,10 @@ def _points(
 
 def _legend() -> list[Line2D]:
     grey, circle = _BEFORE
-    return [
-        Line2D([], [], color=_ALONE[0], marker=_ALONE[1], linestyle="-", label="alone"),
-        Line2D([], [], color=_TOGETHER[0], marker=_TOGETHER[1], linestyle="--", label="together"),
-        Line2D([], [], color=grey, marker=circle, linestyle="", label="before"),
-        Line2D(
-            [],
-            [],
-            color=grey,
-            marker=circle,
-            linestyle="",
-            markerfacecolor="white",
-            label="hollow: the base knew the fact",
-        ),
-    ]
+    alone = Line2D([], [], label="alone", color=_ALONE[0], marker=_ALONE[1])
+    together = Line2D([], [], label="together", color=_TOGETHER[0], marker=_TOGETHER[1])
+    together.set_linestyle("--")
+    before = Line2D([], [], label="before", color=grey, marker=circle, linestyle="")
+    known = Line2D([], [], label="hollow: the base knew the fact", color=grey, marker=circle)
+    known.set(markerfacecolor="white", linestyle="")
+    return [alone, together, before, known]

@@ -15,6 +15,7 @@ from bench.cell.context import CellContext
 from bench.models.device import choose_compute
 from bench.models.provenance import provenance
 from bench.progress.base import Progress
+from bench.store import atomic
 from bench.store.records import PhaseName, Status
 from bench.studies.interference.compare import Results, compare, state_plane
 from bench.studies.interference.figure import interference_figure
@@ -48,7 +49,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     """
     plan = plan_study(options)
     store = TrainingStore(options.folder)
-    store.ensure_writable()
+    atomic.ensure_writable(store.folder, store.folder)
     results = _run_missing(plan, store, progress)
     pairs = compare(plan, results)
     if pairs.empty:

@@ -94,14 +94,6 @@ class TrainingStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "trainings"
 
-    def ensure_writable(self) -> None:
-        """Create the folder before any training runs.
-
-        Raises:
-            UsageError: The folder cannot be written; one line says why.
-        """
-        atomic.ensure_writable(self.folder, self.folder)
-
     def read(self, spec: TrainingSpec) -> Trained | None:
         """Return a stored training; None if it is absent or unreadable."""
         found = _read(self._path(spec))
