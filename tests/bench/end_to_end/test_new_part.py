@@ -121,7 +121,7 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert re.search(r"^short +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^aligned +B = 0, A = V_r", listed, flags=re.MULTILINE)
     assert re.search(r"^brief +answers of one word", listed, flags=re.MULTILINE)
-    assert re.search(r"^learned +Facts that were answered", listed, flags=re.MULTILINE)
+    assert re.search(r"^learned +Facts answered correctly", listed, flags=re.MULTILINE)
     assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)
     assert re.search(r"^moons +Which planet a moon circles", listed, flags=re.MULTILINE)
 
@@ -158,7 +158,7 @@ def test_a_new_metric_what_a_strategy_noted_and_a_new_plot_are_on_the_page(bench
     for text in (page, (results / "leaderboard.md").read_text(encoding="utf-8")):
         assert re.search(r"longest answer \d+ tokens", text)
         assert "brief: answers of one word." in text, "the legend"
-    caption = "<figcaption>Facts that were answered after training, by method."
+    caption = "<figcaption>Facts answered correctly after training, by method."
     assert page.count(caption) == 2, "one for each task"
     assert len(list((results / "plots").glob("learned-*.png"))) == 2
     notes = [json.loads(path.read_text())["notes"] for path in (results / "cells").glob("*.json")]
