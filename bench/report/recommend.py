@@ -117,7 +117,7 @@ def _obstacle(section: Section, row: Row, limits: Limits) -> str:
     for task in tasks:
         lost = row.forgetting[task].lost
         if lost is not None and lost.value > limits.forgetting + _ROUNDING:
-            return f"forgets {wording.points(lost.value)} points of {task}"
+            return f"forgets {wording.points(lost.value)} points on {task}"
     return ""
 
 
@@ -132,17 +132,17 @@ def _why_none(section: Section, obstacles: dict[str, str]) -> str:
 def _why(section: Section, row: Row, limits: Limits) -> str:
     unknown = " that the base did not answer" if section.headline == "reliability_unknown" else ""
     learned = wording.percent_interval(row.metrics[section.headline])
-    said = [f"learned {learned} % of the facts{unknown}"]
+    said = [f"learned {learned}% of the facts{unknown}"]
     for task in _forgetting_tasks(section):
         found = row.forgetting.get(task)
         if found and found.lost:
-            said.append(f"forgot {wording.points_interval(found.lost)} points of {task}")
+            said.append(f"forgot {wording.points_interval(found.lost)} points on {task}")
             high = found.lost.interval.high if found.lost.interval else 0.0
             if limits.forgetting is not None and high > limits.forgetting:
-                said[-1] += f", so {100 * limits.forgetting:g} may be exceeded"
+                said[-1] += f", so it may exceed the limit of {100 * limits.forgetting:g}"
     if _peak(row):
-        of = f" of {wording.memory(limits.memory)}" if limits.memory is not None else ""
-        said.append(f"at most {wording.memory(_peak(row))}{of}")
+        limit = f" (limit {wording.memory(limits.memory)})" if limits.memory is not None else ""
+        said.append(f"peak memory {wording.memory(_peak(row))}{limit}")
     if row.failures:
         said.append(f"but {len(row.failures)} of its cells have no result")
     return "; ".join(said)
@@ -157,7 +157,7 @@ def _against_others(choice: Choice, excluded: Sequence[str]) -> str:
     if excluded:
         more = f" and {len(excluded) - _NAMED} more" if len(excluded) > _NAMED else ""
         said.append(f"over the limits: {', '.join(excluded[:_NAMED])}{more}")
-    return "; ".join(said) or "nothing else was measured that can be compared with it"
+    return "; ".join(said) or "no other result can be compared with it"
 
 
 def _ties(choice: Choice) -> str:
@@ -166,8 +166,11 @@ def _ties(choice: Choice) -> str:
     listed = _listed([choice.row.label, *others])
     row, comparison = next((t for t in choice.tied if t[0] is choice.row), choice.tied[0])
     gap = wording.points_interval(comparison.difference)
-    told = f"{listed} are not distinguishable ({row.label} - {choice.best.label}: {gap} points)"
-    return f"{told}; {choice.row.label} is {_cheaper(choice)}"
+    versus = f"{row.label} - {choice.best.label}: {gap} points"
+    return (
+        f"no significant difference between {listed} ({versus}); {choice.row.label} is "
+        f"{_cheaper(choice)}"
+    )
 
 
 def _cheaper(choice: Choice) -> str:
@@ -175,7 +178,9 @@ def _cheaper(choice: Choice) -> str:
     nearest = min(rivals, key=_seconds)
     word = "cheaper" if len(rivals) == 1 else "the cheapest"
     own, other = (wording.duration(_seconds(row)) for row in (choice.row, nearest))
-    return f"{word}: {own} to train against {other}" if own != other else f"as cheap as any: {own}"
+    return (
+        f"{word}: {own} to train instead of {other}" if own != other else f"as cheap as any: {own}"
+    )
 
 
 def _listed(labels: Sequence[str]) -> str:

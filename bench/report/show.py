@@ -87,18 +87,18 @@ def _setting(record: CellRecord) -> Pairs:
     yield "task", f"{spec.task}, {spec.facts} {kind}"
     if spec.tuned:
         over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
-        yield "asked for", f"{spec.asked}, tuned over {over}"
+        yield "requested", f"{spec.asked}, tuned over {over}"
     yield (
         "training",
         f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "
         f"batch {spec.batch_size}, {spec.schedule}, seed {spec.seed}",
     )
     total = wording.count(record.parameters_total)
-    yield "trainable", f"{wording.count(record.parameters)} parameters of {total}"
+    yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
     yield "compute", wording.operations(record.flops)
     if record.init_difference is not None:
-        same = "the base" if record.identity else "not the base"
-        yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
+        same = "outputs equal the base's" if record.identity else "outputs differ from the base's"
+        yield "untrained", f"{same}; largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path
     yield from ((choice.label, choice.text) for choice in told(record))
@@ -106,7 +106,7 @@ def _setting(record: CellRecord) -> Pairs:
 
 
 def _shortened(text: str) -> str:
-    """Cut what parts noted, or a fact holds, to a few lines; the stored cell has all of it."""
+    """Cut a long note or answer to a few lines; the stored cell holds all of it."""
     return text if len(text) <= _NOTE_LENGTH else f"{text[:_NOTE_LENGTH]}..."
 
 
@@ -115,7 +115,7 @@ def _metrics(record: CellRecord) -> Pairs:
     table = metric_table()
     for name, value in metrics.items():
         share = name in table and table[name].is_share
-        unit = f"{100 * value:.1f} %" if share and value is not None else ""
+        unit = f"{100 * value:.1f}%" if share and value is not None else ""
         other = wording.MISSING if value is None else f"{value:.3f}"
         yield name.replace("_", " "), unit or other
 
@@ -131,7 +131,7 @@ def _forgetting(entries: list[Forgetting]) -> Table:
 
 
 def _phases(record: CellRecord) -> Table:
-    table = _table("phase", "spent now", "with nothing cached", "peak memory")
+    table = _table("phase", "time spent", "time with empty caches", "peak memory")
     for name, phase in record.phases.items():
         times = (wording.duration(phase.seconds), wording.duration(phase.seconds_cold))
         table.add_row(name.value, *times, wording.memory(phase.peak_bytes))
@@ -155,7 +155,7 @@ def _change(change: AnswerChange) -> list[RenderableType]:
 
 
 def _distances(example: Example) -> str:
-    return f"{example.distance_before:.2f} > {example.distance_after:.2f}"
+    return f"{example.distance_before:.2f} → {example.distance_after:.2f}"
 
 
 def _table(*headers: str) -> Table:

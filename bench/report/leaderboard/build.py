@@ -233,7 +233,7 @@ def _mixed_items(rows: list[Row]) -> list[str]:
             for entry in cell.record.forgetting:
                 digests.setdefault(entry.task, set()).add(entry.digest)
     return [
-        f"{task}: measured on {len(found)} different sets of items, so its rows do not compare"
+        f"{task}: measured on {len(found)} different sets of items, so rows cannot be compared"
         for task, found in sorted(digests.items())
         if len(found) > 1
     ]

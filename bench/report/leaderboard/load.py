@@ -73,7 +73,7 @@ def stored_records(folder: Path) -> Records:
     """
     found = ResultsStore(folder).records()
     if not found.records and not found.problems:
-        raise UsageError(f"no cells in '{folder}': run some first, or give the right folder")
+        raise UsageError(f"no cells in '{folder}': run a grid first, or give another folder")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Distance before against after, a panel per method; above the diagonal a fact moved away."""
+"""Distance before against after, a panel per method; facts above the diagonal moved away."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _COLUMNS = 4
 _TITLE_LETTERS = 30
 _KNOWN = "0.45"
 _NOTE = (
-    f"Above the diagonal by more than {AWAY:g}: moved away from the target; how many is in "
-    "the titles, with 95 % Wilson intervals. First seed of each method"
+    f"Facts more than {AWAY:g} above the diagonal moved away from their targets; the titles count "
+    "them, with 95% Wilson intervals. First seed of each method"
 )
 _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
@@ -63,7 +63,7 @@ def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> Non
     share = "no facts"
     if count:
         low, high = 100 * wilson(away, count).low, 100 * wilson(away, count).high
-        share = f"{away} of {count} away, {100 * away / count:.0f} % [{low:.0f}, {high:.0f}]"
+        share = f"{away} of {count} moved away: {100 * away / count:.0f}% [{low:.0f}, {high:.0f}]"
     axes.set_title(f"{wrapped(row.label, _TITLE_LETTERS)}\n{share}", loc="left", fontsize=8)
 
 

@@ -28,15 +28,17 @@ class Point:
     lost: Estimate
 
 
-@plot("pareto", "What was learned against what was forgotten; up and left is better.", order=10)
+@plot("pareto", "What was learned versus what was forgotten; up and left is better.", order=10)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the front per forgetting task; None where nothing was measured."""
     panels = {task: _points(section, task) for task in section.forgetting_tasks}
     panels = {task: points for task, points in panels.items() if points}
     if not panels:
         return None
-    note = "Bars: 95 % intervals. Hollow: dominated, also within the intervals. Grey: the front"
-    figure = new_figure(len(panels), section, "Learned against forgotten", note)
+    note = (
+        "Bars: 95% intervals. Hollow: dominated at all values within the intervals. Grey: the front"
+    )
+    figure = new_figure(len(panels), section, "Learned versus forgotten", note)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     grid[0].set_ylim(*_learned_range([point for points in panels.values() for point in points]))
     named = [
@@ -97,7 +99,7 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[N
         for point in points
     ]
     axes.margins(x=0.2)
-    unit = "nats per token" if task == DRIFT else "percentage points lost"
+    unit = "nats per token" if task == DRIFT else "percentage points forgotten"
     axes.set_xlabel(f"{safe_text(task)}: {unit} (less is better)")
     if task == DRIFT:
         axes.set_xlim(left=0)
@@ -105,7 +107,7 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[N
     else:
         axes.axvline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
         base = 100 * next(p.row.forgetting[task].base for p in points)
-        axes.set_title(f"{safe_text(task)}, base {base:.0f} %", loc="left")
+        axes.set_title(f"{safe_text(task)}, base {base:.0f}%", loc="left")
     _front_line(axes, front(points), scale)
     return named
 

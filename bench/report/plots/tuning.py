@@ -31,8 +31,8 @@ from bench.report.statistics.intervals import Estimate
 from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
 
 _HEADING = "Tuning: candidates on the tuning facts"
-_BARS = "Bars: 95 % intervals over facts"
-_NO_BARS = "Intervals are in the table Tuning"
+_BARS = "Bars: 95% intervals over facts"
+_NO_BARS = "For intervals, see the Tuning table"
 _NOTE = "Ring: chosen. Cross at the bottom: no result"
 _LOG_FROM = 5.0
 _DODGE = 0.015
@@ -67,7 +67,7 @@ class Panel:
 
 @plot(
     "tuning",
-    "What each candidate learned and forgot on the tuning facts; the ring is the chosen one.",
+    "What each candidate learned and forgot on the tuning facts; the ring marks the chosen one.",
     order=20,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:

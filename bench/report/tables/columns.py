@@ -64,7 +64,10 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
     others = [
         *_standing_columns(section, versus),
         *(_metric_column(metric) for metric in shown if metric.name not in HEADLINES),
-        *(_forgetting_column(task) for task in section.forgetting_tasks),
+        *(
+            Column(forgetting_header(task), "↓", partial(_forgotten, task))
+            for task in section.forgetting_tasks
+        ),
     ]
     present = [
         column
@@ -108,7 +111,7 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
     if not versus or not any(row.standing.comparisons for row in section.rows):
         return [rank]
     show = partial(_versus, section.headline, section.reference)
-    return [rank, Column(f"vs {section.reference}, points", "", show)]
+    return [rank, Column(f"vs {section.reference} (points)", "", show)]
 
 
 def _rank(row: Row) -> Shown:
@@ -142,9 +145,9 @@ def _metric(metric: Metric, row: Row) -> Shown:
     return Shown(text, found.value if found else None, found)
 
 
-def _forgetting_column(task: str) -> Column:
-    header = "drift nats" if task == DRIFT else f"forgets {task} %"
-    return Column(header, "↓", partial(_forgotten, task))
+def forgetting_header(task: str) -> str:
+    """Return the header of what was forgotten of a task, with its unit."""
+    return "drift (nats)" if task == DRIFT else f"forgets {task} (points)"
 
 
 def _forgotten(task: str, row: Row) -> Shown:

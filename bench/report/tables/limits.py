@@ -1,4 +1,4 @@
-"""How much of a large board is drawn and shown; what is left out is said, and where it is.
+"""How much of a large board is drawn and shown, and the sentences that say what is left out.
 
 A plot of twenty methods takes a second or two, and nobody reads hundreds. Tables in
 `leaderboard.csv`, `.md` and `.tex` are always whole.
@@ -66,7 +66,7 @@ def check_wanted(drawing: Drawing, titles: Sequence[str]) -> None:
         return
     close = nearest(drawing.wanted, titles) or list(titles[:3])
     raise UsageError(
-        f"--plots '{drawing.wanted}' is in no title: write auto, all, none, or a part of one, "
+        f"--plots '{drawing.wanted}' is in no title: write auto, all, none, or part of a title, "
         f"such as {', '.join(close)}"
     )
 
@@ -84,17 +84,16 @@ def drawn_remark(section: Section) -> str:
     """Say which rows of a section its plots show; empty where they show all."""
     if len(section.done) <= ROWS_DRAWN:
         return ""
-    return f"Plots show the best {ROWS_DRAWN} of {len(section.done)} methods, and the reference."
+    return f"Plots show the best {ROWS_DRAWN} of {len(section.done)} methods and the reference."
 
 
 def left_out(board: Leaderboard, wanted: str) -> str:
-    """Say that plots were left out and how to get them; empty where none were."""
+    """Say that plots were left out and how to get them; empty if nothing was left out."""
     if wanted != AUTO or len(board.sections) <= SECTIONS_DRAWN:
         return ""
     return (
-        f"Without plots: of more than {SECTIONS_DRAWN} tasks and models none is drawn unasked. "
-        f"--plots TEXT draws those with TEXT in their title, --plots all draws all "
-        f"{len(board.sections)}."
+        f"With more than {SECTIONS_DRAWN} model-task pairs, plots are off; --plots TEXT draws "
+        f"those with TEXT in their title, and --plots all draws all {len(board.sections)}."
     )
 
 

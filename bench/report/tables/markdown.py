@@ -81,7 +81,7 @@ def _overall(board: Leaderboard) -> list[str]:
     lines = [[markdown(text) for text in line] for line in overall_lines(found)]
     align = ["left", *("right" for _ in headers[1:])]
     table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-    return ["## Over all tasks and models", table, markdown(overall_remark(found))]
+    return ["## Across all tasks and models", table, markdown(overall_remark(found))]
 
 
 def _study(study: Study) -> str:

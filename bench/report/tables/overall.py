@@ -8,7 +8,7 @@ from bench.report.tables.format import MISSING
 
 def overall_headers(found: OverallRanks) -> list[str]:
     """Return the headers of the table of methods over all sections."""
-    versus = [f"ranks before {found.reference}"] if found.reference else []
+    versus = [f"probability of ranking above {found.reference}"] if found.reference else []
     return ["method", "mean rank ↓", *versus]
 
 
@@ -24,13 +24,13 @@ def overall_lines(found: OverallRanks) -> list[list[str]]:
 def overall_remark(found: OverallRanks) -> str:
     """Say what was ranked, and which methods could not be."""
     said = (
-        f"Over {found.sections} tasks and models, each counted once; intervals are a bootstrap "
-        "over them, seeds and facts."
+        f"Means over {found.sections} model-task pairs with equal weights; the intervals are a "
+        "bootstrap over pairs, seeds and facts."
     )
     if found.left_out:
-        said += f" Without a result in each, so not ranked: {', '.join(found.left_out)}."
+        said += f" Without a result in every pair and not ranked: {', '.join(found.left_out)}."
     return said
 
 
 def _probability(method: Overall) -> str:
-    return MISSING if method.improvement is None else f"{100 * method.improvement:.0f} %"
+    return MISSING if method.improvement is None else f"{100 * method.improvement:.0f}%"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from bench.report.tables.overall import overall_headers, overall_lines, overall_
 WIDTH = 100
 _GAP = 2
 _METHOD_WIDTH = 26
+_HEADER_WIDTH = 12
 
 
 def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = False) -> str:
@@ -38,7 +40,7 @@ def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = Fals
         parts += _section(section, width)
     more = len(board.sections) - TERMINAL_SECTIONS
     if more > 0:
-        text = f"{more} more tasks and models are in leaderboard.md and .html"
+        text = f"{more} more model-task pairs are in leaderboard.md and leaderboard.html"
         parts += [_line(text, "bold"), ""]
     parts += _overall(board)
     parts += [_line(text, "yellow") for text in remarks.problems(board)]
@@ -89,7 +91,7 @@ def _overall(board: Leaderboard) -> list[RenderableType]:
         table.add_column(Text(safe_text(header)), justify="right")
     for line in overall_lines(found):
         table.add_row(*(Text(safe_text(text)) for text in line))
-    heading = Text("over all tasks and models", style="bold")
+    heading = Text("across all tasks and models", style="bold")
     return [heading, table, "", _line(overall_remark(found), "dim"), ""]
 
 
@@ -116,8 +118,12 @@ def _stacked(section: Section, columns: list[Column], width: int) -> list[list[C
 
 
 def _header(column: Column) -> str:
-    """Break a header after its first word, so that columns are as narrow as their numbers."""
-    return safe_text(column.title).replace(" ", "\n", 1)
+    """Break a header between its words, so that columns are as narrow as their numbers."""
+    words = safe_text(column.header)
+    arrow = f"\N{NO-BREAK SPACE}{column.better}" if column.better else ""
+    return textwrap.fill(f"{words}{arrow}", _HEADER_WIDTH, break_long_words=False).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def _label(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""What is said of tuning: how settings were chosen, the candidates as a table, what to doubt."""
+"""How settings were tuned: a sentence, the candidates as a table, and warnings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.planning.tuning import edges, shown, shown_name, value
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
 from bench.report.tables import format as wording
-from bench.report.tables.columns import forgotten_text
+from bench.report.tables.columns import forgetting_header, forgotten_text
 from bench.store.records import Status
 
 CHOSEN = "chosen"
@@ -31,10 +31,10 @@ def tuning_mark(row: Row) -> str:
     if tuning is None:
         return ""
     if tuning.best is None:
-        return f"none of {len(tuning.tried)} candidates ended well"
+        return f"all {len(tuning.tried)} candidates failed"
     chosen = tuning.trained or tuning.best
     told = f"{shown(chosen.spec, tuning.over)}, best of {len(tuning.tried)}"
-    return told if row.cells or row.failures else f"{told}: not trained on these facts yet"
+    return told if row.cells or row.failures else f"{told}; not yet trained on these facts"
 
 
 def tuning_remark(section: Section) -> str:
@@ -47,11 +47,11 @@ def tuning_remark(section: Section) -> str:
     seeds = sorted({spec.seed for spec in specs})
     least = "drifts" if DRIFT in tuning_tasks(section) else "forgets"
     return (
-        f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
-        f"candidate was trained with seed {_listed(seeds)} alone and scored by "
-        f"{score_measure(section)}; of equal ones the one that {least} least, then the lowest "
-        "rate. The tables above show the best candidate, trained from the base on the facts "
-        "reported here. Intervals are over facts."
+        f"Settings were chosen on {_listed(facts)} separate facts about other subjects. Every "
+        f"candidate was trained on them with seed {_listed(seeds)} only and scored by "
+        f"{score_measure(section)}; ties went to the candidate that {least} least, then to the "
+        "lowest learning rate. The tables above show the best candidate, trained from the base on "
+        "the facts reported here. Intervals are over facts."
     )
 
 
@@ -63,10 +63,8 @@ def score_measure(section: Section) -> str:
 
 def tuning_headers(section: Section) -> list[str]:
     """Return the headers of the table of candidates."""
-    tasks = [
-        "drift nats ↓" if task == DRIFT else f"forgets {task} % ↓" for task in tuning_tasks(section)
-    ]
-    return ["method", "candidate", f"{score_measure(section)} % ↑", *tasks, ""]
+    tasks = [f"{forgetting_header(task)} ↓" for task in tuning_tasks(section)]
+    return ["method", "candidate", f"{score_measure(section)} (%) ↑", *tasks, ""]
 
 
 def tuning_lines(section: Section) -> list[list[str]]:
@@ -94,7 +92,7 @@ def tuning_tasks(section: Section) -> list[str]:
 
 
 def tuning_warnings(rows: Sequence[Row]) -> list[str]:
-    """Say where a choice is at the edge of the values, open, or of another budget than others'."""
+    """Warn of choices at the edge of what was tried, not trained yet, or of unequal budgets."""
     said = []
     tuned = tuned_rows(rows)
     for row in tuned:
@@ -102,14 +100,14 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
             said += [
-                f"{row.label}: {edge}; try further ones" for edge in edges(trials, tuning.best)
+                f"{row.label}: {edge}; try values beyond it" for edge in edges(trials, tuning.best)
             ]
         if tuning.best is not None and tuning.trained not in (None, tuning.best):
             better = shown(tuning.best.spec, tuning.over)
-            said.append(f"{row.label}: {better} is better, and not trained on these facts yet")
+            said.append(f"{row.label}: {better} is better but not yet trained on these facts")
         if tuning.earlier:
             listed = "; ".join(tuning.earlier)
-            said.append(f"{row.label}: not shown: {listed}, the best of fewer candidates")
+            said.append(f"{row.label}: not shown: {listed}, chosen from fewer candidates")
     return [*said, *_unequal(tuned)]
 
 
@@ -123,7 +121,7 @@ def _unequal(tuned: Sequence[Row]) -> list[str]:
     unequal = {name: _not_in_all(found) for name, found in values.items()}
     return [
         f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not tried for "
-        "every method, so their budgets differ; run one grid over all of them"
+        "every method, so tuning budgets differ; run one grid over all values"
         for name, some in unequal.items()
         if some
     ]
