@@ -126,14 +126,14 @@ def load_rendered(
         DamagedRowsError: The texts of a rendered section's facts cannot be read.
         UsageError: The folder holds no cells at all, or none of the reference.
     """
-    from bench.report.leaderboard.build import section_titles
-    from bench.report.leaderboard.load import grouped, joined, load, stored_records
+    from bench.report.leaderboard.build import by_section, section_titles
+    from bench.report.leaderboard.load import joined, load_leaderboard, stored_records
     from bench.report.leaderboard.tuned_grids import reporting_spec
 
     if pool is None:
-        return load(source), {}
+        return load_leaderboard(source.folder, source.reference, source.damaged), {}
     found = stored_records(source.folder)
-    groups = grouped(found)
+    groups = by_section(found.records, lambda record: record.spec)
     expected = _positions(section_titles([reporting_spec(group[0].spec) for group in groups]))
     made = _render_all(source, list(zip(groups, expected, strict=True)), pool)
     board = joined(source, found.problems, [section.read for section in made])

@@ -13,7 +13,7 @@ from rich.text import Text
 from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
 from bench.redaction import safe_text
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, answer_changes
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, answer_changes
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.recipe_notes import told, untold
@@ -115,9 +115,8 @@ def _metrics(record: CellRecord) -> Pairs:
     table = metric_table()
     for name, value in metrics.items():
         share = name in table and table[name].is_share
-        unit = f"{100 * value:.1f}%" if share and value is not None else ""
-        other = wording.MISSING if value is None else f"{value:.3f}"
-        yield name.replace("_", " "), unit or other
+        text = wording.MISSING if value is None else f"{value:.3f}"
+        yield name.replace("_", " "), f"{100 * value:.1f}%" if share and value is not None else text
 
 
 def _forgetting(entries: list[Forgetting]) -> Table:
@@ -150,12 +149,8 @@ def _change(change: AnswerChange) -> list[RenderableType]:
         old = [" | ".join(example.old)] if updates else []
         texts = (example.question, example.target, *old, example.before, example.after)
         shown = (Text(safe_text(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
-        table.add_row(*shown, _distances(example))
+        table.add_row(*shown, f"{example.distance_before:.2f} → {example.distance_after:.2f}")
     return [title, table, ""]
-
-
-def _distances(example: Example) -> str:
-    return f"{example.distance_before:.2f} → {example.distance_after:.2f}"
 
 
 def _table(*headers: str) -> Table:

@@ -134,14 +134,14 @@ def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, St
         return {}
     means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))
     intervals = rank_intervals(np.stack(list(means.values())))
-    against = means.get(reference.label) if reference else None
+    own = reference.label if reference else ""
+    beaten = {
+        label: improvement(found, means[own])
+        for label, found in means.items()
+        if own in means and label != own
+    }
     return {
-        label: Standing(
-            rank=interval,
-            improvement=None
-            if against is None or (reference and label == reference.label)
-            else improvement(means[label], against),
-        )
+        label: Standing(rank=interval, improvement=beaten.get(label))
         for label, interval in zip(values, intervals, strict=True)
     }
 

@@ -54,7 +54,8 @@ def settle(cells: Iterable[Cell]) -> Settled:
         if place is None:
             settled.cells += members
             continue
-        over = _over(members)
+        tuned = [cell.record.spec.tuned for cell in members]
+        over = in_order(name for role in tuned if role for name in role.over)
         for group in _grouped(members, partial(_fixed, over)).values():
             _settle(group, over, settled)
     return settled
@@ -88,11 +89,11 @@ def _place(spec: CellSpec) -> Hashable:
     return (*given.values(), *(tuned[name] for name in tuned if name not in ("over", "values")))
 
 
-def _over(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return everything that was tuned for a method, run options first."""
-    found = {name: None for c in cells if c.record.spec.tuned for name in c.record.spec.tuned.over}
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct names of what was tuned, run options first."""
+    found = set(names)
     known = [name for name in RUN_PARAMETERS if name in found]
-    return (*known, *sorted(set(found) - set(known)))
+    return (*known, *sorted(found.difference(known)))
 
 
 def _fixed(over: Sequence[str], spec: CellSpec) -> Hashable:

@@ -81,42 +81,27 @@ def bucket_figure(
     figure = new_figure(columns, section, heading, note, rows, WIDE if wide else SQUARE)
     grid = figure.subplots(rows, columns, squeeze=False, sharey="row")
     for axes, (measure, unknown_only) in zip(grid.flat, panels, strict=True):
-        _method_panel(axes, section, styles, measure, bucketing, unknown_only=unknown_only)
+        buckets = section_buckets(section, bucketing, unknown_only)
+        count = sum(bucket.n for bucket in buckets)
+        axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
+        axes.set_xlabel(DISTANCE_LABEL)
+        if not buckets:
+            empty(axes)
+            continue
+        edges = edges_of(buckets)
+        lines = [
+            Line(styles[row.label], by_bucket(row, edges, measure, unknown_only=unknown_only))
+            for row in section.done
+        ]
+        draw_lines(axes, lines, measure.scale)
+        ranges = [f"{bucket.range}\nn = {bucket.n}" for bucket in buckets]
+        axes.set_xticks(range(len(buckets)), ranges, fontsize=8)
+        if not measure.share:
+            axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=1)
     for axes, (measure, _) in zip(grid[:, 0], panels[::columns], strict=True):
         axes.set(ylabel=measure.label, ylim=measure.limits)
     shared_legend(figure, [row.label for row in section.done], styles)
     return figure
-
-
-def _method_panel(
-    axes: Axes,
-    section: Section,
-    styles: Styles,
-    measure: Measure,
-    bucketing: Bucketing,
-    *,
-    unknown_only: bool,
-) -> None:
-    buckets = section_buckets(section, bucketing, unknown_only)
-    count = sum(bucket.n for bucket in buckets)
-    axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
-    axes.set_xlabel(DISTANCE_LABEL)
-    if not buckets:
-        empty(axes)
-        return
-    lines = [
-        Line(
-            styles[row.label],
-            by_bucket(row, edges_of(buckets), measure, unknown_only=unknown_only),
-        )
-        for row in section.done
-    ]
-    draw_lines(axes, lines, measure.scale)
-    axes.set_xticks(
-        range(len(buckets)), [f"{bucket.range}\nn = {bucket.n}" for bucket in buckets], fontsize=8
-    )
-    if not measure.share:
-        axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=1)
 
 
 def empty(axes: Axes) -> None:
@@ -131,25 +116,21 @@ def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:
     for number in range(1, buckets, 2):
         axes.axvspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
     for index, line in enumerate(lines):
+        present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
+        if not present:
+            continue
         # Moved aside, so that bars do not cover each other.
         dodge = (index / max(len(lines) - 1, 1) - 0.5) * min(_SPREAD, _STEP * len(lines))
-        _marks(axes, line, dodge if len(lines) > 1 else 0.0, scale)
+        bars = [error(entry.value, entry.interval) for _, entry in present]
+        axes.errorbar(
+            [i + (dodge if len(lines) > 1 else 0.0) for i, _ in present],
+            [scale * entry.value for _, entry in present],
+            yerr=scale * np.array(bars).T,
+            color=line.style.color,
+            marker=line.style.marker,
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=0.9,
+        )
     axes.set_xlim(-0.5, buckets - 0.5)
     axes.grid(visible=False, axis="x")
-
-
-def _marks(axes: Axes, line: Line, offset: float, scale: float) -> None:
-    present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
-    if not present:
-        return
-    bars = [error(entry.value, entry.interval) for _, entry in present]
-    axes.errorbar(
-        [i + offset for i, _ in present],
-        [scale * entry.value for _, entry in present],
-        yerr=scale * np.array(bars).T,
-        color=line.style.color,
-        marker=line.style.marker,
-        linestyle="none",
-        markersize=4.5,
-        elinewidth=0.9,
-    )

@@ -102,7 +102,8 @@ def label_points(panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
 
 def _label(axes: Axes, points: Sequence[Named], pixels: float, canvas: FigureCanvasAgg) -> None:
     centres = [axes.transData.transform((point.x, point.y)) for point in points]
-    taken = [_around(x, y, _POINT * pixels) for x, y in centres]
+    half = _POINT * pixels
+    taken = [_Box(x - half, y - half, x + half, y + half) for x, y in centres]
     frame = _Box(*axes.get_window_extent().extents)
     for point, (x, y) in sorted(zip(points, centres, strict=True), key=lambda entry: -entry[1][1]):
         width, height = _text_size(axes, point.name, canvas)
@@ -121,10 +122,6 @@ def _cost(box: _Box, taken: Sequence[_Box], frame: _Box, radius: float) -> tuple
     covered = sum(box.shared(other) for other in taken)
     cut = box.shared(box) - box.shared(frame)
     return (round(covered + cut, 1), radius)
-
-
-def _around(x: float, y: float, radius: float) -> _Box:
-    return _Box(x - radius, y - radius, x + radius, y + radius)
 
 
 def _box(x: float, y: float, angle: float, radius: float, width: float, height: float) -> _Box:

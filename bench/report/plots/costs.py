@@ -61,9 +61,9 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     high = -(-len(recorded) // columns)
     figure = new_figure(columns, section, "Cost versus what was learned", _NOTE, rows=high)
     grid = figure.subplots(high, columns, squeeze=False, sharey=True)
-    panels = list(zip(grid.ravel(), recorded, strict=False))
     for axes in grid.ravel()[len(recorded) :]:
         axes.remove()
+    panels = zip(grid.ravel(), recorded, strict=False)
     named = [(axes, _panel(axes, cost, rows, styles)) for axes, cost in panels]
     for axes in grid[:, 0]:
         axes.set_ylabel("reliability, % of facts (more is better)")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.distance_buckets import (
-    Bucket,
     bucket_of,
     chosen_facts,
     edges_of,
@@ -43,31 +41,20 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     figure = new_figure(columns, section, heading, _NOTE, rows=2, panel=_PANEL)
     grid = figure.subplots(2, columns, squeeze=False, sharey=True)
     for panels, buckets, unknown_only in zip(grid, drawn, (False, True), strict=True):
-        _row_of_panels(list(panels), rows, buckets, styles, unknown_only=unknown_only)
+        panels[0].set_ylabel(f"{population(unknown_only)}:\ntoken accuracy, %")
+        if not buckets:
+            empty(panels[0])
+        for axes in panels[max(1, len(buckets)) :]:
+            axes.remove()
+        for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=False)):
+            axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
+            for index, row in enumerate(rows):
+                points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
+                by_epoch = dict(enumerate(points, 1))
+                draw_curve(axes, by_epoch, styles[row.label], 100, bar=index, small=True)
     grid[0, 0].set_ylim(0, 103)
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
-
-
-def _row_of_panels(
-    panels: list[Axes],
-    rows: list[Row],
-    buckets: list[Bucket],
-    styles: Styles,
-    *,
-    unknown_only: bool,
-) -> None:
-    panels[0].set_ylabel(f"{population(unknown_only)}:\ntoken accuracy, %")
-    if not buckets:
-        empty(panels[0])
-    for axes in panels[max(1, len(buckets)) :]:
-        axes.remove()
-    for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=False)):
-        axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
-        for index, row in enumerate(rows):
-            points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
-            by_epoch = dict(enumerate(points, 1))
-            draw_curve(axes, by_epoch, styles[row.label], 100, bar=index, small=True)
 
 
 def curve_of(row: Row, edges: Floats, number: int, *, unknown_only: bool) -> list[Estimate]:

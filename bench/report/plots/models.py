@@ -110,10 +110,10 @@ def _panel(
     if not bins:
         empty(axes)
         return
-    lines, texts = [], []
+    lines = []
     buckets = {label: quantile_buckets(d) if quantiles else bins for label, d in distances.items()}
     most = max(map(len, buckets.values()))
-    for label, row in group.rows.items():
+    for index, (label, row) in enumerate(group.rows.items()):
         own = buckets[label]
         found = (
             by_bucket(row, edges_of(own), ACCURACY, unknown_only=unknown_only)
@@ -123,31 +123,27 @@ def _panel(
         lines.append(Line(styles[label], [*found, *[None] * (most - len(found))]))
         counts = np.histogram(distances[label], edges_of(bins))[0]
         below = [f"{b.range} (n {b.n})" for b in own] if quantiles else [f"n {n}" for n in counts]
-        texts.append((styles[label], below))
+        _write_below(axes, index, styles[label], below)
     draw_lines(axes, lines, ACCURACY.scale)
     if quantiles:
         axes.set_xticks(range(most), [f"bucket {number + 1}" for number in range(most)])
     else:
         axes.set_xticks(np.arange(most + 1) - 0.5, [f"{edge:.1f}" for edge in edges_of(bins)])
-    _write_below(axes, texts, DISTANCE_LABEL)
+    axes.set_xlabel(DISTANCE_LABEL, labelpad=4 + _LINE_POINTS * len(lines))
 
 
-def _write_below(
-    axes: Axes, lines: Sequence[tuple[MethodStyle, list[str]]], axis_label: str
-) -> None:
-    """Write a line per model below the axis, in its colour: ranges and numbers of facts."""
-    for index, (style, texts) in enumerate(lines):
-        for place, text in enumerate(texts):
-            axes.annotate(
-                text,
-                (place, 0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(0, -_BELOW_TICKS - _LINE_POINTS * index),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=7,
-                color=style.color,
-                annotation_clip=False,
-            )
-    axes.set_xlabel(axis_label, labelpad=4 + _LINE_POINTS * len(lines))
+def _write_below(axes: Axes, index: int, style: MethodStyle, texts: Sequence[str]) -> None:
+    """Write a model's ranges and numbers of facts below the axis, in its colour."""
+    for place, text in enumerate(texts):
+        axes.annotate(
+            text,
+            (place, 0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, -_BELOW_TICKS - _LINE_POINTS * index),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+            color=style.color,
+            annotation_clip=False,
+        )

@@ -90,13 +90,11 @@ class Comparison:
         return Verdict.BETTER if more is self.more_is_better else Verdict.WORSE
 
 
-def compare(method: Measured, reference: Measured) -> Comparison | None:
-    """Compare two methods in the seeds and facts that both have; None where there are none."""
-    return compare_all([(method, reference)])[0]
-
-
 def compare_all(pairs: Sequence[tuple[Measured, Measured]]) -> list[Comparison | None]:
-    """Compare methods, each with its reference, as `compare` does, in a fraction of the time."""
+    """Compare methods, each with its reference, in the seeds and facts that both have.
+
+    None for a pair that shares none. Together they take a fraction of the time.
+    """
     by_seed = [_differences(method, reference) for method, reference in pairs]
     samples = [
         Sample(_means(list(found.values())), list(found.values()), method.bounds)
@@ -206,18 +204,13 @@ def _of_few(differences: Floats) -> float:
     """Return p where seeds agree or are two, or where there is one fact."""
     means = differences.mean(axis=1)
     if np.ptp(means) == 0:
-        return _over_facts(differences.mean(axis=0))
+        values = differences.mean(axis=0)
+        signs = ((values == 0) | (np.abs(values) == 1)).all() or (values == values[0]).all()
+        return mcnemar(values) if signs else _students(values)
     if len(differences) == 2:
         error, freedom = added_variances(differences)
         return float(2 * special.stdtr(freedom, -abs(means.mean()) / error))
     return _students(means)
-
-
-def _over_facts(values: Floats) -> float:
-    one = values[0]
-    if ((values == 0) | (np.abs(values) == 1)).all() or (values == one).all():
-        return mcnemar(values)
-    return _students(values)
 
 
 def _students(values: Floats) -> float:

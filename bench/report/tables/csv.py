@@ -26,7 +26,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     lines = []
     for section in board.sections:
         for row in section.rows:
-            estimates = _estimates(row, tasks)
+            estimates = _group(row, CsvGroup.LEADING)
+            for task in (*tasks, DRIFT):
+                estimates[forgetting_metric(task)] = _at(row.forgetting.get(task), "lost")
             lines.append(
                 {
                     "model": section.model,
@@ -48,12 +50,6 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
 def leaderboard_csv(board: Leaderboard) -> str:
     """Return the text of `leaderboard.csv`, the same for the same records."""
     return leaderboard_frame(board).to_csv(index=False, na_rep="", lineterminator="\n")
-
-
-def _estimates(row: Row, tasks: list[str]) -> dict[str, Estimate | None]:
-    forgotten = {f"forgetting.{task}": _at(row.forgetting.get(task), "lost") for task in tasks}
-    drift = {DRIFT: _at(row.forgetting.get(DRIFT), "lost")}
-    return {**_group(row, CsvGroup.LEADING), **forgotten, **drift}
 
 
 def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.report.leaderboard.board import Leaderboard, Row, Section
+from bench.report.leaderboard.board import Leaderboard, Section
 from tasks.errors import UsageError, nearest
 
 AUTO, ALL, NONE = "auto", "all", "none"
@@ -49,10 +49,8 @@ class Drawing:
 
     def includes(self, title: str) -> bool:
         """Return whether plots of that title are drawn."""
-        if self.wanted in (ALL, NONE):
-            return self.wanted == ALL
-        if self.wanted == AUTO:
-            return self.sections <= SECTIONS_DRAWN
+        if self.wanted in (AUTO, ALL, NONE):
+            return not self.is_empty
         return self.wanted.casefold() in title.casefold()
 
 
@@ -95,11 +93,6 @@ def left_out(board: Leaderboard, wanted: str) -> str:
         f"With more than {SECTIONS_DRAWN} model-task pairs, plots are off; --plots TEXT draws "
         f"those with TEXT in their title, and --plots all draws all {len(board.sections)}."
     )
-
-
-def shown_rows(section: Section, most: int) -> tuple[Row, ...]:
-    """Return a section's first rows, best first."""
-    return section.rows[:most]
 
 
 def hidden_remark(section: Section, most: int) -> str:

@@ -127,7 +127,7 @@ def base_scores(section: Section) -> str:
     }
     if not section.done:
         return ""
-    knowledge = section.done[0].cells[0].facts.knowledge  # the same for every cell
+    knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
     known, maybe, unknown = (
         f"{100 * (knowledge == kind).mean():.1f}%" for kind in range(len(KnowledgeCategory))
     )

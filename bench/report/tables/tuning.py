@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from bench.planning.tuning import edges, shown, shown_name, value
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
 from bench.report.tables import format as wording
 from bench.report.tables.columns import forgetting_header, forgotten_text
+from bench.report.tables.format import TextTable
 from bench.store.records import Status
 
 CHOSEN = "chosen"
@@ -37,11 +39,8 @@ def tuning_mark(row: Row) -> str:
     return told if row.cells or row.failures else f"{told}; not yet trained on these facts"
 
 
-def tuning_remark(section: Section) -> str:
-    """Say how settings were chosen; empty where nothing was tuned."""
-    rows = tuned_rows(section.rows)
-    if not rows:
-        return ""
+def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
+    """Say how the settings of tuned rows were chosen."""
     specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
     facts = sorted({spec.facts for spec in specs})
     seeds = sorted({spec.seed for spec in specs})
@@ -61,16 +60,15 @@ def score_measure(section: Section) -> str:
     return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
 
 
-def tuning_headers(section: Section) -> list[str]:
-    """Return the headers of the table of candidates."""
-    tasks = [f"{forgetting_header(task)} ↓" for task in tuning_tasks(section)]
-    return ["method", "candidate", f"{score_measure(section)} (%) ↑", *tasks, ""]
-
-
-def tuning_lines(section: Section) -> list[list[str]]:
-    """Return a line per candidate, its numbers as text; the labels are not escaped."""
+def tuning_table(section: Section) -> TextTable | None:
+    """Return the table of candidates, a line for each; None where nothing was tuned."""
+    rows = tuned_rows(section.rows)
+    if not rows:
+        return None
     tasks = tuning_tasks(section)
-    return [
+    forgotten = [f"{forgetting_header(task)} ↓" for task in tasks]
+    headers = ["method", "candidate", f"{score_measure(section)} (%) ↑", *forgotten, ""]
+    lines = [
         [
             row.label,
             shown(entry.trial.spec, tuning_of(row).over),
@@ -78,9 +76,10 @@ def tuning_lines(section: Section) -> list[list[str]]:
             *(forgotten_text(task, entry.forgetting.get(task)) for task in tasks),
             _fate(entry, tuning_of(row)),
         ]
-        for row in tuned_rows(section.rows)
+        for row in rows
         for entry in tuning_of(row).tried
     ]
+    return TextTable(headers, lines, _tuning_remark(section, rows))
 
 
 def tuning_tasks(section: Section) -> list[str]:
@@ -116,21 +115,19 @@ def _unequal(tuned: Sequence[Row]) -> list[str]:
     values: dict[str, list[list[str]]] = {}
     for row in tuned:
         for name in tuning_of(row).over:
-            tried = dict.fromkeys(value(e.trial.spec, name) for e in tuning_of(row).tried)
-            values.setdefault(name, []).append(list(tried))
-    unequal = {name: _not_in_all(found) for name, found in values.items()}
-    return [
-        f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not tried for "
-        "every method, so tuning budgets differ; run one grid over all values"
-        for name, some in unequal.items()
-        if some
-    ]
-
-
-def _not_in_all(tried: Sequence[Sequence[str]]) -> list[str]:
-    """Return the values that some have and others have not, in their first order."""
-    some = dict.fromkeys(each for values in tried for each in values)
-    return [each for each in some if not all(each in values for values in tried)]
+            values.setdefault(name, []).append(
+                [value(entry.trial.spec, name) for entry in tuning_of(row).tried]
+            )
+    said: list[str] = []
+    for name, tried in values.items():
+        every = list(dict.fromkeys(chain.from_iterable(tried)))
+        some = [each for each in every if not all(each in others for others in tried)]
+        if some:
+            said.append(
+                f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not "
+                "tried for every method, so tuning budgets differ; run one grid over all values"
+            )
+    return said
 
 
 def _fate(entry: Tried, tuning: Tuning) -> str:
