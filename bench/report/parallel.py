@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from bench.store.records import CellRecord
 
 WORTH_PROCESSES = 2000
-"""From so many cells on, other processes save more time than it takes to start them."""
+"""With this many cells or more, other processes save more time than they take to start."""
 
 MOST_PROCESSES = 3
 """More do not help: what is left to this process alone takes longer than their share."""
 
 IN_FLIGHT = 2
-"""Sections that each process has been handed, so that it has the next one when one is done."""
+"""Sections handed to each process at a time, so that it has the next one when one is done."""
 
 _records: dict[str, CellRecord] = {}
 """By cell id all records of the results folder; filled in the other processes alone."""
@@ -47,7 +47,7 @@ class Position:
     Attributes:
         title: Unique in the report.
         number: Its place in the report, from 1.
-        examples: Of how many rows the page has example answers.
+        examples: How many of its rows show example answers on the page.
     """
 
     title: str
@@ -83,7 +83,7 @@ def report_processes(
 
     Args:
         folder: The results folder.
-        count: How many; by default one for each core but one, if there are many cells.
+        count: How many processes; by default one per core but one, and none for few cells.
 
     Yields:
         The processes, or None where none are needed or none can be started.
@@ -117,7 +117,7 @@ def load_rendered(
 
     Args:
         source: What is read.
-        pool: Of `report_processes`; without it nothing is rendered.
+        pool: The processes of `report_processes`; without them nothing is rendered.
 
     Returns:
         The leaderboard, and by title the texts of sections that are rendered.

@@ -1,8 +1,8 @@
 """Which method to use for the facts of a section, and why, in three lines.
 
-Of the methods within the limits the best learner leads. One that cannot be told apart from it is
-preferred where it is cheaper; for that an uncorrected test decides, since Holm's correction would
-call more methods equal, not fewer.
+Among the methods within the limits, the best learner leads. A method that is not significantly
+worse is preferred if it is cheaper. That test is not corrected for the number of methods, since
+Holm's correction would call more methods equal, not fewer.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
 
     Args:
         folder: The results folder.
-        prefix: The beginning of the cell's id, as long as it is unique.
+        prefix: The first characters of the cell's id, enough to be unique.
         width: Columns of the terminal.
-        color: Whether the output understands colour.
+        color: Whether to use colours.
 
     Raises:
         UsageError: No cell or several begin so, or its files are damaged.

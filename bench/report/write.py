@@ -54,7 +54,7 @@ def write_report(
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
-        processes: That help, see `report_processes`.
+        processes: Workers of `report_processes`; None renders everything in this process.
 
     Raises:
         UsageError: The folder holds no cells or none of the reference, no title has the text of

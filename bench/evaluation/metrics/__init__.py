@@ -1,9 +1,9 @@
 """The one table of metrics: what is computed of every fact, averaged, compared and shown.
 
-A metric is a function of one measured fact and a `Metric` that says how its mean is read. Stored
+A metric is a function of one measured fact, and a `Metric` that describes its mean. Stored
 records and fact rows, `leaderboard.csv`, the tables that people read, the comparisons with the
-reference and the legend are all read off this table. A further metric is one line in `_TABLE` and
-its function, or a file of its own in this folder that calls `register`:
+reference and the legend all follow this table. To add a metric, write its function and a line in
+`_TABLE`, or a file of its own in this folder that calls `register`:
 
     def brief(measured: MeasuredFact) -> bool:
         return len(measured.after.answer.split()) <= 3
@@ -69,7 +69,7 @@ PerFact = Callable[[MeasuredFact], float | None]
 
 
 class CsvGroup(IntEnum):
-    """Where in `leaderboard.csv` a metric stands; differences to the reference follow this too."""
+    """Where a metric and its difference from the reference stand in `leaderboard.csv`."""
 
     LEADING = 0
     """Among the first columns, its interval behind all of them."""
@@ -94,13 +94,13 @@ class Metric:
         explanation: What is averaged, for the legend: no capital, no full stop.
         header: Heads its column in the tables that people read, without "(%)" for a share; a
             metric without a header stands in `leaderboard.csv` only.
-        csv: Where it stands in `leaderboard.csv`.
-        over: What the base knew of the facts that count; those without a value never do.
-        bounds: The least and the greatest value; what lies in 0 to 1 is a share, in percent.
-        more_is_better: Its direction.
-        compared: Whether rows are compared with the reference in it, paired by seed and fact;
-            only what has a header is.
-        studies: Whether the tables of studies that are grids show it too.
+        csv: Its place in `leaderboard.csv`.
+        over: Which facts count, by what the base knew of them; a fact without a value never does.
+        bounds: The least and the greatest value; a metric from 0 to 1 is a share, in percent.
+        more_is_better: Whether a higher value is better.
+        compared: Whether rows are tested against the reference in it, paired by seed and fact; a
+            metric without a header never is.
+        studies: Whether the tables of grid studies show it too.
     """
 
     name: str

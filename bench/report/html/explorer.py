@@ -1,4 +1,4 @@
-"""What the page's explorer of facts searches: every answer before and after, as one small JSON."""
+"""The data behind the page's search of facts: every answer before and after, as one small JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
 
 MOST_ANSWERS = 20_000
-"""So many keep the page below a few MB; which cells are left out is said."""
+"""As many as keep the page below a few MB; the page says how many cells are left out."""
 
 _LONGEST = 300
 

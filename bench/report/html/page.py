@@ -53,10 +53,10 @@ def leaderboard_html(
 
     Args:
         board: What is shown.
-        plots: Those of its sections and across them.
-        studies: Shown below.
-        lacking: A line on plots that were left out.
-        ready: By title what `section_html` says of some sections, which have no plots.
+        plots: The plots of single sections, and those across sections.
+        studies: Linked below the sections.
+        lacking: A sentence on plots that were left out; empty if none were.
+        ready: Sections that `section_html` has rendered already, without plots, by title.
     """
     examples = example_rows(len(board.sections))
     sections = [
@@ -84,8 +84,8 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
     Args:
         section: What is shown.
         number: Its place on the page, from 1.
-        examples: Of how many rows example answers are shown.
-        plots: Its own.
+        examples: How many of its rows show example answers.
+        plots: The section's plots.
 
     Raises:
         DamagedRowsError: The texts of its facts cannot be read.

@@ -17,7 +17,7 @@ from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
 HEADLINES = ("reliability_unknown", "reliability")
-"""Metrics that ranks are by, the first that any row has; tables show both in any case."""
+"""Rows are ranked by the first of these metrics that any row has; tables always show both."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -58,7 +58,7 @@ def with_standings(
     Args:
         rows: Of a section.
         reference: The one that others are compared with.
-        ranked_by: What `ranked_values` says of the rows.
+        ranked_by: The result of `ranked_values` for the rows.
     """
     tasks = sorted({task for row in rows for task in row.forgetting})
     metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]

@@ -66,10 +66,10 @@ def bucket_figure(
 
     Args:
         section: What is plotted.
-        styles: Of its methods.
+        styles: How its methods are drawn, by label.
         heading: What the plot shows.
-        note: What the bars are.
-        measures: Each has a line of two panels.
+        note: What the marks and bars are.
+        measures: What is drawn; each measure has two panels.
         bucketing: Divides the facts.
         wide: Whether panels take the whole width, one above the other.
     """

@@ -45,12 +45,12 @@ def mark_method(
 
     Args:
         axes: The panel.
-        label: Of the method's row.
-        styles: Of all methods.
-        across: Where it lies from left to right.
-        learned: A share, drawn upwards in percent.
-        bars: Lengths of the bar to the left and to the right.
-        hollow: Whether its mark is empty.
+        label: The label of the method's row.
+        styles: How all methods are drawn, by label.
+        across: The point's place on the horizontal axis.
+        learned: Its place on the vertical axis: a share, drawn in percent.
+        bars: Lengths of the horizontal bar, to the left and to the right of the point.
+        hollow: Whether the mark is empty.
     """
     style = styles[label]
     axes.errorbar(
@@ -90,7 +90,7 @@ def label_points(panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
     Limits and layout must be final: places are compared on the canvas, in pixels.
 
     Args:
-        panels: Of one figure, each with its points.
+        panels: The panels of one figure, each with its points.
     """
     figure = panels[0][0].get_figure(root=True)
     assert figure is not None

@@ -188,7 +188,7 @@ def draw_curve(
     Args:
         axes: The panel.
         points: By epoch.
-        style: Of the method.
+        style: The method's.
         scale: What values are multiplied by.
         bar: The method's number from 0: its last interval is a bar after the end of the line,
             beside those of the others. None draws all intervals, as a band.

@@ -1,9 +1,9 @@
 """Methods against a reference method, paired by seed and by fact; ties stay ties.
 
-Of each fact and seed that both have, the reference's value is taken from the method's. One seed:
-McNemar's exact test where facts are right or wrong, else Student's paired test, both over facts
-only. More seeds: the test that belongs to the interval of `statistics`. Holm's correction is over
-the methods of a section, for each metric apart.
+For each fact and seed that both have, the reference's value is subtracted from the method's. One
+seed: McNemar's exact test where facts are right or wrong, else Student's paired test, both over
+facts only. More seeds: the test that belongs to the interval in `intervals`. Holm's correction is
+over the methods of a section, for each metric separately.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Measured:
     Attributes:
         by_seed: Values `[facts]`, or of items, of each seed that is done.
         bounds: The least and the greatest value of the difference of two means.
-        more_is_better: Its direction.
+        more_is_better: Whether a higher value is better.
         items: What was measured, per seed; values of other items are not paired.
     """
 
@@ -69,10 +69,10 @@ class Comparison:
 
     Attributes:
         difference: Method minus reference, in the unit of the metric.
-        p: Of no difference; None where there is too little to test.
-        p_holm: Corrected over the methods of the section.
-        seeds: Those that both have; only they are compared.
-        more_is_better: The metric's direction.
+        p: The p-value of no difference; None where there is too little to test.
+        p_holm: The same after Holm's correction over the methods of the section.
+        seeds: The seeds that both have; only these are compared.
+        more_is_better: Whether a higher value of the metric is better.
     """
 
     difference: Estimate

@@ -137,7 +137,9 @@ def over_seeds_and_facts(values: Floats) -> list[Interval]:
         values: Both seeds and facts are drawn at random.
     """
     if values.shape[1] == 2:
-        kind, half = IntervalKind.TWO_SEEDS, _two_seeds_half_width(values)
+        error, freedom = added_variances(values)
+        half = np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
+        kind = IntervalKind.TWO_SEEDS
     elif values.shape[2] == 1:
         return [t_interval(per_seed) for per_seed in values[:, :, 0].tolist()]
     else:
@@ -175,11 +177,6 @@ def _draws(counts: tuple[int, ...], resamples: int) -> Floats:
 
 _kept_draws = lru_cache(maxsize=64)(_draws)
 """Facts that all differ, and columns with as many right ones, share their draws."""
-
-
-def _two_seeds_half_width(values: Floats) -> Floats:
-    error, freedom = added_variances(values)
-    return np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
 
 
 def added_variances(values: Floats) -> tuple[Floats, Floats]:

@@ -18,7 +18,7 @@ from bench.store.records import PhaseName
 AT_FLOOR = "at floor"
 REFERENCE = "reference"
 MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈"}
-"""How a row compares with the reference; beside the values themselves a tie has no mark."""
+"""How a row compares with the reference; beside the values themselves, a tie is unmarked."""
 
 
 Write = Callable[[float | None], str]
@@ -39,8 +39,8 @@ class Column:
 
     Attributes:
         header: Short name with its unit.
-        better: `↑` where more is better, `↓` where less is, empty where it is a matter of fact.
-        show: The cell of a row.
+        better: `↑` if more is better, `↓` if less is better, empty if neither is.
+        show: Returns the cell of a row.
         scale: The range that interval bars are drawn over; None draws none.
     """
 
@@ -59,8 +59,8 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
     """Return what was learned and what was kept; columns without any value are left out.
 
     Args:
-        section: Of the table.
-        versus: Whether differences to the reference have a column of their own.
+        section: The section that the table shows.
+        versus: Whether differences from the reference have a column of their own.
     """
     shown = [metric for metric in metric_table().values() if metric.header]
     always = [_metric_column(metric) for metric in shown if metric.name in HEADLINES]
@@ -96,7 +96,7 @@ def cost_columns(section: Section) -> list[Column]:
 
 
 def brief_columns(section: Section) -> list[Column]:
-    """Return the columns for where room is short: one peak of memory, no column of differences."""
+    """Return the columns for narrow tables: one peak of memory, no column of differences."""
     return [
         *quality_columns(section, versus=False),
         _PARAMETERS,

@@ -42,7 +42,7 @@ def leaderboard_tex(board: Leaderboard, ready: Mapping[str, str] = MappingProxyT
 
     Args:
         board: What is shown.
-        ready: By title what `section_tex` says of some sections.
+        ready: Sections that `section_tex` has rendered already, by title.
     """
     head = (
         "% Requires \\usepackage{booktabs}. Generated from the stored cells; do not edit by hand."

@@ -1,7 +1,7 @@
 """How much of a large board is drawn and shown, and the sentences that say what is left out.
 
-A plot of twenty methods takes a second or two, and nobody reads hundreds. Tables in
-`leaderboard.csv`, `.md` and `.tex` are always whole.
+A plot of twenty methods takes a second or two, and nobody reads hundreds. The tables in
+`leaderboard.csv`, `.md` and `.tex` are always complete.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from tasks.errors import UsageError, nearest
 
 AUTO, ALL, NONE = "auto", "all", "none"
 SECTIONS_DRAWN = 12
-"""A board of more sections has plots of those that are asked for."""
+"""With more sections than this, only the plots that are asked for are drawn."""
 
 ACROSS_DRAWN = 12
-"""Plots across sections that are drawn unasked."""
+"""The most plots across sections that are drawn without being asked for."""
 
 ROWS_DRAWN = 24
 """More colours and markers cannot be told apart."""
 
 PAGE_ROWS = 500
 PAGE_EXAMPLES = 60
-"""Rows of the whole page with example answers, the same number of each section."""
+"""Rows on the whole page that show example answers, shared equally by the sections."""
 
 TERMINAL_SECTIONS = 12
 TERMINAL_ROWS = 60
@@ -35,7 +35,7 @@ class Drawing:
     """Which plots are drawn.
 
     Attributes:
-        wanted: `auto`, `all`, `none`, or a text that titles hold.
+        wanted: `auto`, `all`, `none`, or a part of the titles that are drawn.
         sections: How many the board has.
     """
 
@@ -102,5 +102,5 @@ def hidden_remark(section: Section, most: int) -> str:
 
 
 def example_rows(sections: int) -> int:
-    """Return of how many rows of each of so many sections example answers are shown."""
+    """Return how many rows of each section show example answers, given the number of sections."""
     return max(1, PAGE_EXAMPLES // max(sections, 1))

@@ -27,7 +27,7 @@ def leaderboard_markdown(
     Args:
         board: What is shown.
         studies: Linked below.
-        ready: By title what `section_markdown` says of some sections.
+        ready: Sections that `section_markdown` has rendered already, by title.
     """
     blocks = ["# Leaderboard"]
     blocks += [ready.get(section.title) or section_markdown(section) for section in board.sections]

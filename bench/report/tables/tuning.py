@@ -16,7 +16,7 @@ CHOSEN = "chosen"
 
 
 def tuned_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return those of the rows whose setting was chosen among candidates, by their labels."""
+    """Return the rows whose setting was chosen among candidates, sorted by label."""
     found = [row for row in rows if row.tuning is not None]
     return sorted(found, key=lambda row: row.label)
 
@@ -131,7 +131,7 @@ def _unequal(tuned: Sequence[Row]) -> list[str]:
 
 
 def _fate(entry: Tried, tuning: Tuning) -> str:
-    """Say how a candidate ended, where it is not one of those that were merely not chosen."""
+    """Say how a candidate failed, or that it was chosen; empty for the others."""
     if entry.trial.status is not Status.DONE:
         return entry.trial.status.value.replace("_", " ")
     return CHOSEN if entry.trial is tuning.best else ""
