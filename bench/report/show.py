@@ -60,9 +60,9 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
 
 
 def _heading(record: CellRecord) -> Text:
-    good = record.status is Status.DONE
     heading = Text(f"cell {safe_text(record.cell_id)}: ", style="bold")
-    heading.append(record.status.value.replace("_", " "), style="green" if good else "red")
+    color = "green" if record.status is Status.DONE else "red"
+    heading.append(record.status.value.replace("_", " "), style=color)
     heading.append(f": {safe_text(record.reason)}" if record.reason else "")
     return heading
 

@@ -106,7 +106,9 @@ def _label(axes: Axes, points: Sequence[Named], pixels: float, canvas: FigureCan
     taken = [_Box(x - half, y - half, x + half, y + half) for x, y in centres]
     frame = _Box(*axes.get_window_extent().extents)
     for point, (x, y) in sorted(zip(points, centres, strict=True), key=lambda entry: -entry[1][1]):
-        width, height = _text_size(axes, point.name, canvas)
+        text = axes.text(0, 0, point.name, fontsize=8)
+        width, height = text.get_window_extent(canvas.get_renderer()).size
+        text.remove()
         places = [
             (_box(x, y, angle, radius * pixels, width, height), angle, radius)
             for radius in _RADII
@@ -139,13 +141,6 @@ def _offset(angle: float, radius: float) -> tuple[float, float]:
 def _anchor(offset: float) -> float:
     """Return which part of the text sits at the offset: 0 its start, 0.5 its middle, 1 its end."""
     return 0.5 if abs(offset) < 1 else float(offset < 0)
-
-
-def _text_size(axes: Axes, name: str, canvas: FigureCanvasAgg) -> tuple[float, float]:
-    text = axes.text(0, 0, name, fontsize=8)
-    extent = text.get_window_extent(canvas.get_renderer())
-    text.remove()
-    return extent.width, extent.height
 
 
 def _write(axes: Axes, point: Named, angle: float, radius: float) -> None:

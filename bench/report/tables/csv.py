@@ -82,12 +82,11 @@ def _intervals(estimates: dict[str, Estimate | None]) -> dict[str, float | None]
 
 def _costs(row: Row) -> dict[str, Any]:
     phases = {name: row.phases.get(name) for name in PhaseName}
-    peaks = {name: _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()}
     return {
         "parameters": _whole(row.first("parameters")),
         "flops": row.first("flops"),
         **{f"seconds.{name}": _at(cost, "seconds") for name, cost in phases.items()},
-        **{f"peak_bytes.{name}": peak for name, peak in peaks.items()},
+        **{f"peak_bytes.{name}": _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()},
     }
 
 

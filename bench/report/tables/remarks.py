@@ -53,7 +53,7 @@ def comparison_remark(section: Section) -> str:
     """Say what rows are compared with and what the marks mean; empty for a row alone."""
     if not any(row.standing.rank for row in section.rows):
         return ""
-    facts = {"reliability_unknown": " on unknown facts"}.get(section.headline, "")
+    facts = " on unknown facts" if section.headline == "reliability_unknown" else ""
     said = [f"Ranks (95% intervals) are by reliability{facts}."]
     if any(row.standing.comparisons for row in section.rows):
         said.append(
