@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from bench.store.records import CellRecord
 
 WORTH_PROCESSES = 2000
-"""From so many cells on, other processes save more time than it takes to start them."""
+"""With this many cells or more, other processes save more time than they take to start."""
 
 MOST_PROCESSES = 3
 """More do not help: what is left to this process alone takes longer than their share."""
 
 IN_FLIGHT = 2
-"""Sections that each process has been handed, so that it has the next one when one is done."""
+"""Sections handed to each process at a time, so that it has the next one when one is done."""
 
 _records: dict[str, CellRecord] = {}
 """By cell id all records of the results folder; filled in the other processes alone."""
@@ -47,7 +47,7 @@ class Position:
     Attributes:
         title: Unique in the report.
         number: Its place in the report, from 1.
-        examples: Of how many rows the page has example answers.
+        examples: How many of its rows show example answers on the page.
     """
 
     title: str
@@ -83,7 +83,7 @@ def report_processes(
 
     Args:
         folder: The results folder.
-        count: How many; by default one for each core but one, if there are many cells.
+        count: How many processes; by default one per core but one, and none for few cells.
 
     Yields:
         The processes, or None where none are needed or none can be started.
@@ -117,7 +117,7 @@ def load_rendered(
 
     Args:
         source: What is read.
-        pool: Of `report_processes`; without it nothing is rendered.
+        pool: The processes of `report_processes`; without them nothing is rendered.
 
     Returns:
         The leaderboard, and by title the texts of sections that are rendered.
@@ -126,14 +126,14 @@ def load_rendered(
         DamagedRowsError: The texts of a rendered section's facts cannot be read.
         UsageError: The folder holds no cells at all, or none of the reference.
     """
-    from bench.report.leaderboard.build import section_titles
-    from bench.report.leaderboard.load import grouped, joined, load, stored_records
+    from bench.report.leaderboard.build import by_section, section_titles
+    from bench.report.leaderboard.load import joined, load_leaderboard, stored_records
     from bench.report.leaderboard.tuned_grids import reporting_spec
 
     if pool is None:
-        return load(source), {}
+        return load_leaderboard(source.folder, source.reference, source.damaged), {}
     found = stored_records(source.folder)
-    groups = grouped(found)
+    groups = by_section(found.records, lambda record: record.spec)
     expected = _positions(section_titles([reporting_spec(group[0].spec) for group in groups]))
     made = _render_all(source, list(zip(groups, expected, strict=True)), pool)
     board = joined(source, found.problems, [section.read for section in made])

@@ -1,8 +1,8 @@
 """Which method to use for the facts of a section, and why, in three lines.
 
-Of the methods within the limits the best learner leads. One that cannot be told apart from it is
-preferred where it is cheaper; for that an uncorrected test decides, since Holm's correction would
-call more methods equal, not fewer.
+Among the methods within the limits, the best learner leads. A method that is not significantly
+worse is preferred if it is cheaper. That test is not corrected for the number of methods, since
+Holm's correction would call more methods equal, not fewer.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def recommend(section: Section, limits: Limits) -> list[str]:
 
 def choose(fit: Sequence[Row], metric: str) -> Choice:
     """Choose among rows that qualify: the cheapest of those not worse than the best learner."""
-    ordered = sorted(fit, key=lambda row: -_learned(row, metric))
+    learned = {row.label: known.value for row in fit if (known := row.metrics[metric])}
+    ordered = sorted(fit, key=lambda row: -learned[row.label])
     best = ordered[0]
     compared = zip(ordered, compare_rows(ordered, best, metric), strict=True)
     found = [(row, c, c.p) for row, c in compared if c is not None and c.p is not None]
@@ -81,11 +82,6 @@ def choose(fit: Sequence[Row], metric: str) -> Choice:
     worse = next(((row, c) for row, c, p in found if p <= LEVEL), None)
     row = min([best, *(row for row, _ in tied)], key=_seconds)
     return Choice(row, best, tied, worse)
-
-
-def _learned(row: Row, metric: str) -> float:
-    found = row.metrics[metric]
-    return found.value if found else float("-inf")
 
 
 def _seconds(row: Row) -> float:
@@ -100,10 +96,6 @@ def _peak(row: Row) -> int | None:
     return max((phase.peak_bytes for phase in row.phases.values()), default=None)
 
 
-def _forgetting_tasks(section: Section) -> list[str]:
-    return [task for task in section.forgetting_tasks if task != DRIFT]
-
-
 def _obstacle(section: Section, row: Row, limits: Limits) -> str:
     """Return why a row does not qualify, empty where it does."""
     peak = _peak(row)
@@ -111,14 +103,13 @@ def _obstacle(section: Section, row: Row, limits: Limits) -> str:
         return f"needs {wording.memory(peak)}" if peak else "has no measured memory"
     if limits.forgetting is None:
         return ""
-    tasks = _forgetting_tasks(section)
+    tasks = [task for task in section.forgetting_tasks if task != DRIFT]
     if not tasks or any(task not in row.forgetting for task in tasks):
         return "has no measured forgetting"
-    for task in tasks:
-        lost = row.forgetting[task].lost
-        if lost is not None and lost.value > limits.forgetting + _ROUNDING:
-            return f"forgets {wording.points(lost.value)} points of {task}"
-    return ""
+    lost = {task: found for task in tasks if (found := row.forgetting[task].lost)}
+    over = (task for task in lost if lost[task].value > limits.forgetting + _ROUNDING)
+    task = next(over, None)
+    return f"forgets {wording.points(lost[task].value)} points on {task}" if task else ""
 
 
 def _why_none(section: Section, obstacles: dict[str, str]) -> str:
@@ -132,17 +123,17 @@ def _why_none(section: Section, obstacles: dict[str, str]) -> str:
 def _why(section: Section, row: Row, limits: Limits) -> str:
     unknown = " that the base did not answer" if section.headline == "reliability_unknown" else ""
     learned = wording.percent_interval(row.metrics[section.headline])
-    said = [f"learned {learned} % of the facts{unknown}"]
-    for task in _forgetting_tasks(section):
+    said = [f"learned {learned}% of the facts{unknown}"]
+    for task in section.forgetting_tasks:
         found = row.forgetting.get(task)
-        if found and found.lost:
-            said.append(f"forgot {wording.points_interval(found.lost)} points of {task}")
+        if task != DRIFT and found and found.lost:
+            said.append(f"forgot {wording.points_interval(found.lost)} points on {task}")
             high = found.lost.interval.high if found.lost.interval else 0.0
             if limits.forgetting is not None and high > limits.forgetting:
-                said[-1] += f", so {100 * limits.forgetting:g} may be exceeded"
+                said[-1] += f", so it may exceed the limit of {100 * limits.forgetting:g}"
     if _peak(row):
-        of = f" of {wording.memory(limits.memory)}" if limits.memory is not None else ""
-        said.append(f"at most {wording.memory(_peak(row))}{of}")
+        limit = f" (limit {wording.memory(limits.memory)})" if limits.memory is not None else ""
+        said.append(f"peak memory {wording.memory(_peak(row))}{limit}")
     if row.failures:
         said.append(f"but {len(row.failures)} of its cells have no result")
     return "; ".join(said)
@@ -157,28 +148,23 @@ def _against_others(choice: Choice, excluded: Sequence[str]) -> str:
     if excluded:
         more = f" and {len(excluded) - _NAMED} more" if len(excluded) > _NAMED else ""
         said.append(f"over the limits: {', '.join(excluded[:_NAMED])}{more}")
-    return "; ".join(said) or "nothing else was measured that can be compared with it"
+    return "; ".join(said) or "no other result can be compared with it"
 
 
 def _ties(choice: Choice) -> str:
-    others = [row.label for row in (choice.best, *(r for r, _ in choice.tied))]
-    others.remove(choice.row.label)
-    listed = _listed([choice.row.label, *others])
+    rivals = [row for row in (choice.best, *(r for r, _ in choice.tied)) if row is not choice.row]
+    labels = [choice.row.label, *(row.label for row in rivals)]
+    listed = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    if len(labels) > _NAMED:
+        listed = f"{', '.join(labels[:_NAMED])} and {len(labels) - _NAMED} more"
     row, comparison = next((t for t in choice.tied if t[0] is choice.row), choice.tied[0])
     gap = wording.points_interval(comparison.difference)
-    told = f"{listed} are not distinguishable ({row.label} - {choice.best.label}: {gap} points)"
-    return f"{told}; {choice.row.label} is {_cheaper(choice)}"
-
-
-def _cheaper(choice: Choice) -> str:
-    rivals = [row for row in (choice.best, *(r for r, _ in choice.tied)) if row is not choice.row]
-    nearest = min(rivals, key=_seconds)
+    said = f"no significant difference between {listed}"
+    own = wording.duration(_seconds(choice.row))
+    other = wording.duration(min(map(_seconds, rivals)))
     word = "cheaper" if len(rivals) == 1 else "the cheapest"
-    own, other = (wording.duration(_seconds(row)) for row in (choice.row, nearest))
-    return f"{word}: {own} to train against {other}" if own != other else f"as cheap as any: {own}"
-
-
-def _listed(labels: Sequence[str]) -> str:
-    if len(labels) > _NAMED:
-        return f"{', '.join(labels[:_NAMED])} and {len(labels) - _NAMED} more"
-    return f"{', '.join(labels[:-1])} and {labels[-1]}"
+    cost = f"{word}: {own} to train instead of {other}"
+    return (
+        f"{said} ({row.label} - {choice.best.label}: {gap} points); {choice.row.label} is "
+        f"{cost if own != other else f'as cheap as any: {own}'}"
+    )

@@ -13,7 +13,7 @@ from rich.text import Text
 from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
 from bench.redaction import safe_text
-from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, Example, answer_changes
+from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, answer_changes
 from bench.report.leaderboard.board import DRIFT
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.recipe_notes import told, untold
@@ -32,9 +32,9 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
 
     Args:
         folder: The results folder.
-        prefix: The beginning of the cell's id, as long as it is unique.
+        prefix: The first characters of the cell's id, enough to be unique.
         width: Columns of the terminal.
-        color: Whether the output understands colour.
+        color: Whether to use colours.
 
     Raises:
         UsageError: No cell or several begin so, or its files are damaged.
@@ -60,9 +60,9 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
 
 
 def _heading(record: CellRecord) -> Text:
-    good = record.status is Status.DONE
     heading = Text(f"cell {safe_text(record.cell_id)}: ", style="bold")
-    heading.append(record.status.value.replace("_", " "), style="green" if good else "red")
+    color = "green" if record.status is Status.DONE else "red"
+    heading.append(record.status.value.replace("_", " "), style=color)
     heading.append(f": {safe_text(record.reason)}" if record.reason else "")
     return heading
 
@@ -87,18 +87,18 @@ def _setting(record: CellRecord) -> Pairs:
     yield "task", f"{spec.task}, {spec.facts} {kind}"
     if spec.tuned:
         over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
-        yield "asked for", f"{spec.asked}, tuned over {over}"
+        yield "requested", f"{spec.asked}, tuned over {over}"
     yield (
         "training",
         f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "
         f"batch {spec.batch_size}, {spec.schedule}, seed {spec.seed}",
     )
     total = wording.count(record.parameters_total)
-    yield "trainable", f"{wording.count(record.parameters)} parameters of {total}"
+    yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
     yield "compute", wording.operations(record.flops)
     if record.init_difference is not None:
-        same = "the base" if record.identity else "not the base"
-        yield "at init", f"{same}, largest logit difference {record.init_difference:.2g}"
+        same = "outputs equal the base's" if record.identity else "outputs differ from the base's"
+        yield "untrained", f"{same}; largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path
     yield from ((choice.label, choice.text) for choice in told(record))
@@ -106,7 +106,7 @@ def _setting(record: CellRecord) -> Pairs:
 
 
 def _shortened(text: str) -> str:
-    """Cut what parts noted, or a fact holds, to a few lines; the stored cell has all of it."""
+    """Cut a long note or answer to a few lines; the stored cell holds all of it."""
     return text if len(text) <= _NOTE_LENGTH else f"{text[:_NOTE_LENGTH]}..."
 
 
@@ -115,9 +115,8 @@ def _metrics(record: CellRecord) -> Pairs:
     table = metric_table()
     for name, value in metrics.items():
         share = name in table and table[name].is_share
-        unit = f"{100 * value:.1f} %" if share and value is not None else ""
-        other = wording.MISSING if value is None else f"{value:.3f}"
-        yield name.replace("_", " "), unit or other
+        text = wording.MISSING if value is None else f"{value:.3f}"
+        yield name.replace("_", " "), f"{100 * value:.1f}%" if share and value is not None else text
 
 
 def _forgetting(entries: list[Forgetting]) -> Table:
@@ -131,7 +130,7 @@ def _forgetting(entries: list[Forgetting]) -> Table:
 
 
 def _phases(record: CellRecord) -> Table:
-    table = _table("phase", "spent now", "with nothing cached", "peak memory")
+    table = _table("phase", "time spent", "time with empty caches", "peak memory")
     for name, phase in record.phases.items():
         times = (wording.duration(phase.seconds), wording.duration(phase.seconds_cold))
         table.add_row(name.value, *times, wording.memory(phase.peak_bytes))
@@ -150,12 +149,8 @@ def _change(change: AnswerChange) -> list[RenderableType]:
         old = [" | ".join(example.old)] if updates else []
         texts = (example.question, example.target, *old, example.before, example.after)
         shown = (Text(safe_text(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
-        table.add_row(*shown, _distances(example))
+        table.add_row(*shown, f"{example.distance_before:.2f} → {example.distance_after:.2f}")
     return [title, table, ""]
-
-
-def _distances(example: Example) -> str:
-    return f"{example.distance_before:.2f} > {example.distance_after:.2f}"
 
 
 def _table(*headers: str) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import BoardSource
-from bench.report.leaderboard.study_links import Study, found_studies
-from bench.report.parallel import SectionTexts, bulk_settings, load_rendered
+from bench.report.leaderboard.study_links import found_studies
+from bench.report.parallel import bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
 from bench.report.tables.latex import leaderboard_tex
 from bench.report.tables.limits import AUTO, Drawing, left_out
@@ -54,69 +54,63 @@ def write_report(
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
-        processes: That help, see `report_processes`.
+        processes: Workers of `report_processes`; None renders everything in this process.
 
     Raises:
         UsageError: The folder holds no cells or none of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
+    source = BoardSource(folder, reference)
     with bulk_settings():
-        shown = _shown(BoardSource(folder, reference), wanted_plots, processes)
-        try:
-            return _written(folder, shown)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
-            ) from error
-
-
-def _written(folder: Path, shown: _Shown) -> ReportFiles:
-    board, texts = shown.board, shown.texts
-    tables = leaderboard_markdown(board, shown.studies, {t: texts[t].markdown for t in texts})
-    return ReportFiles(
-        board=board,
-        csv=atomic.write(folder / "leaderboard.csv", leaderboard_csv(board)),
-        markdown=atomic.write(folder / "leaderboard.md", tables),
-        tex=atomic.write(
-            folder / "leaderboard.tex", leaderboard_tex(board, {t: texts[t].tex for t in texts})
-        ),
-        html=atomic.write(folder / "leaderboard.html", shown.page),
-        plots=_write_plots(folder / "plots", shown.plots),
-        left_out=shown.left_out,
-    )
+        while True:
+            try:
+                report = _rendered(source, wanted_plots, processes)
+                break
+            except DamagedRowsError as error:  # Texts turn out to be damaged as they are shown.
+                source = replace(source, damaged={**source.damaged, error.cell_id: str(error)})
+    try:
+        csv, markdown, tex, html = (
+            atomic.write(folder / f"leaderboard.{extension}", text)
+            for extension, text in report.texts.items()
+        )
+        plots = _write_plots(folder / "plots", report.plots)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
+        ) from error
+    return ReportFiles(report.board, csv, markdown, tex, html, plots, report.left_out)
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What needs the texts of facts, and the leaderboard that it was made of."""
+class _Report:
+    """What is written: by its extension the text of each `leaderboard` file, and the plots."""
 
     board: Leaderboard
-    texts: Mapping[str, SectionTexts]
+    texts: dict[str, str]
     plots: list[Plot]
-    studies: tuple[Study, ...]
-    page: str
     left_out: str
 
 
-def _shown(source: BoardSource, wanted_plots: str, processes: ProcessPoolExecutor | None) -> _Shown:
-    """Load a folder and draw it; a cell whose texts turn out to be damaged does not count."""
+def _rendered(
+    source: BoardSource, wanted_plots: str, processes: ProcessPoolExecutor | None
+) -> _Report:
     studies = found_studies(source.folder)
-    while True:
-        try:
-            board, texts = load_rendered(source, processes)
-            lacking = left_out(board, wanted_plots)
-            plots = _drawn(board, wanted_plots)
-            drawn = {plot.section.title for plot in plots if plot.section}
-            ready = {title: texts[title].html for title in texts if title not in drawn}
-            page = leaderboard_html(board, plots, studies, lacking, ready)
-        except DamagedRowsError as error:
-            source = replace(source, damaged={**source.damaged, error.cell_id: str(error)})
-        else:
-            return _Shown(board, texts, plots, studies, page, lacking)
+    board, ready = load_rendered(source, processes)
+    lacking = left_out(board, wanted_plots)
+    plots = _drawn(board, wanted_plots)
+    drawn = {plot.section.title for plot in plots if plot.section}
+    plain = {title: texts.html for title, texts in ready.items() if title not in drawn}
+    texts = {
+        "csv": leaderboard_csv(board),
+        "md": leaderboard_markdown(board, studies, {t: ready[t].markdown for t in ready}),
+        "tex": leaderboard_tex(board, {t: ready[t].tex for t in ready}),
+        "html": leaderboard_html(board, plots, studies, lacking, plain),
+    }
+    return _Report(board, texts, plots, lacking)
 
 
 def _drawn(board: Leaderboard, wanted: str) -> list[Plot]:
-    """Draw plots; where none are drawn nothing is loaded that draws, which takes its time."""
+    """Draw plots; where none are wanted, matplotlib is not even loaded, which takes a second."""
     if Drawing(wanted, len(board.sections)).is_empty:
         return []
     from bench.report.plots import draw_plots
@@ -131,20 +125,14 @@ def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:
     for name, plot in zip(names, plots, strict=True):
         written.append(atomic.write(folder / f"{name}.png", plot.png))
         written.append(atomic.write(folder / f"{name}.svg", plot.svg))
-    _remove(set(folder.glob("*-*.[ps][nv]g")) - set(written))
+    earlier = set(folder.glob("*-*.[ps][nv]g")) - set(written)
+    if earlier:
+        from bench.report.plots._kinds import KINDS
+
+        for path in earlier:
+            if path.name.startswith(tuple(f"{name}-" for name in KINDS)):
+                path.unlink()
     return tuple(written)
-
-
-def _remove(earlier: set[Path]) -> None:
-    """Remove those files that are plots of the report."""
-    if not earlier:
-        return
-    from bench.report.plots._kinds import KINDS
-
-    names = tuple(f"{name}-" for name in KINDS)
-    for path in earlier:
-        if path.name.startswith(names):
-            path.unlink()
 
 
 def _names(titles: Sequence[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """The one table of metrics: what is computed of every fact, averaged, compared and shown.
 
-A metric is a function of one measured fact and a `Metric` that says how its mean is read. Stored
+A metric is a function of one measured fact, and a `Metric` that describes its mean. Stored
 records and fact rows, `leaderboard.csv`, the tables that people read, the comparisons with the
-reference and the legend are all read off this table. A further metric is one line in `_TABLE` and
-its function, or a file of its own in this folder that calls `register`:
+reference and the legend all follow this table. To add a metric, write its function and a line in
+`_TABLE`, or a file of its own in this folder that calls `register`:
 
     def brief(measured: MeasuredFact) -> bool:
         return len(measured.after.answer.split()) <= 3
@@ -11,7 +11,7 @@ its function, or a file of its own in this folder that calls `register`:
     register(Metric("brief", brief, "answers of at most three words", header="brief"))
 
 Installed packages name such a module under the entry-point group `semantic_peft_bench.metrics`.
-Cells that were measured without a metric stay valid and have no value of it.
+Cells that were measured before a metric existed stay valid; they have no value for it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ PerFact = Callable[[MeasuredFact], float | None]
 
 
 class CsvGroup(IntEnum):
-    """Where in `leaderboard.csv` a metric stands; differences to the reference follow this too."""
+    """Where a metric and its difference from the reference stand in `leaderboard.csv`."""
 
     LEADING = 0
     """Among the first columns, its interval behind all of them."""
@@ -92,17 +92,15 @@ class Metric:
         name: The name in records and in `leaderboard.csv`.
         compute: Computes what is averaged; the column of fact rows has this function's name.
         explanation: What is averaged, for the legend: no capital, no full stop.
-        header: Above its column where people read, a share's without the percent sign; empty
-            leaves it to `leaderboard.csv`.
-        csv: Where it stands in `leaderboard.csv`.
-        over: What the base knew of the facts that count; those without a value never do.
-        bounds: The least and the greatest value; what lies in 0 to 1 is a share, in percent.
-        more_is_better: Its direction.
-        compared: Whether rows are compared with the reference in it, paired by seed and fact;
-            only what has a header is.
-        studies: Whether the tables of studies that are grids show it too.
-        legend: What the legend says instead of header and explanation; empty where the sentence
-            of another metric says it too.
+        header: Heads its column in the tables that people read, without "(%)" for a share; a
+            metric without a header stands in `leaderboard.csv` only.
+        csv: Its place in `leaderboard.csv`.
+        over: Which facts count, by what the base knew of them; a fact without a value never does.
+        bounds: The least and the greatest value; a metric from 0 to 1 is a share, in percent.
+        more_is_better: Whether a higher value is better.
+        compared: Whether rows are tested against the reference in it, paired by seed and fact; a
+            metric without a header never is.
+        studies: Whether the tables of grid studies show it too.
     """
 
     name: str
@@ -115,7 +113,6 @@ class Metric:
     more_is_better: bool = True
     compared: bool = True
     studies: bool = False
-    legend: str | None = None
 
     @property
     def column(self) -> str:
@@ -130,7 +127,7 @@ class Metric:
     @property
     def heading(self) -> str:
         """The header with its unit."""
-        return f"{self.header} %" if self.is_share else self.header
+        return f"{self.header} (%)" if self.is_share else self.header
 
     @property
     def arrow(self) -> str:
@@ -139,10 +136,8 @@ class Metric:
 
     @property
     def sentence(self) -> str:
-        """What the legend says of it; empty where it is in no table, or said elsewhere."""
-        if self.legend is not None or not self.header:
-            return self.legend or ""
-        return f"{self.header}: {self.explanation}."
+        """What the legend says of it; empty where no table shows it."""
+        return f"{self.header}: {self.explanation}." if self.header else ""
 
     def mean(self, rows: Iterable[FactRow]) -> float | None:
         """Average the facts that count; None where none does, never 0 or 1."""
@@ -290,54 +285,41 @@ _UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)
 _UNKNOWN = (*_UNSURE, *_NEVER)
 _LEADING, _PLAIN = CsvGroup.LEADING, CsvGroup.PLAIN
 _ANSWERED = "facts answered correctly after training"
-_STILL = "untrained questions that the base answered and that are still answered"
-_OLD = "of facts that replace an old answer, those"
-_NLL = "negative log-likelihood of the targets, nats per token"
-_FAR = "semantic distance of the answers from the targets"
-_BOTH = f"reliability: {_ANSWERED}; unknown: of those that the base did not answer."
-_EITHER = f"updated, still old: {_OLD} answered anew and those answered as of old."
+_STILL = "untrained questions answered correctly before training that still are"
+_OLD = "facts with an outdated answer"
+_NLL = "negative log-likelihood of the targets, in nats per token"
+_FAR = "semantic distance from the answers to the targets"
 
 _TABLE = (
-    Metric(
-        "reliability", correct_after, _ANSWERED, "reliability", _LEADING, studies=True, legend=_BOTH
-    ),
+    Metric("reliability", correct_after, _ANSWERED, "reliability", _LEADING, studies=True),
     Metric(
         "reliability_unknown",
         correct_after,
-        f"{_ANSWERED}, of those that the base did not answer",
-        "reliability unknown",
+        f"{_ANSWERED}, among those that the base did not answer",
+        "reliability, unknown facts",
         _LEADING,
         _UNKNOWN,
         studies=True,
-        legend="",
     ),
-    Metric(
-        "reliability_maybe",
-        correct_after,
-        f"{_ANSWERED}, of the maybe known",
-        over=_UNSURE,
-    ),
-    Metric(
-        "reliability_never",
-        correct_after,
-        f"{_ANSWERED}, of the never known",
-        over=_NEVER,
-    ),
-    Metric("reliability_plain", correct_plain, f"{_ANSWERED}, on the plain prompt", csv=_PLAIN),
-    Metric("reliability_before", correct_before, "facts answered by the base", csv=_PLAIN),
+    Metric("reliability_maybe", correct_after, f"{_ANSWERED}, among the maybe known", over=_UNSURE),
+    Metric("reliability_never", correct_after, f"{_ANSWERED}, among the unknown", over=_NEVER),
+    Metric("reliability_plain", correct_plain, f"{_ANSWERED}, with the plain prompt", csv=_PLAIN),
+    Metric("reliability_before", correct_before, "facts that the base answered", csv=_PLAIN),
     Metric("token_f1", f1_after, "words that answers share with the targets", csv=_PLAIN),
-    Metric("updated", updated, f"{_OLD} answered anew", "updated", legend=_EITHER),
     Metric(
-        "still_old",
-        old_after,
-        f"{_OLD} answered as of old",
-        "still old",
-        more_is_better=False,
-        legend="",
+        "updated", updated, f"{_OLD} that now get the new answer and not the old one", "updated"
     ),
-    Metric("old_before", old_before, f"{_OLD} answered as of old by the base"),
-    Metric("prefers_new", prefers_new_after, f"{_OLD} whose new answer is the likelier one"),
-    Metric("generality", generality, "paraphrases answered", "generality", _LEADING, studies=True),
+    Metric("still_old", old_after, f"{_OLD} that still get it", "still old", more_is_better=False),
+    Metric("old_before", old_before, f"{_OLD} that the base gave"),
+    Metric("prefers_new", prefers_new_after, f"{_OLD} whose new answer is now the likelier one"),
+    Metric(
+        "generality",
+        generality,
+        "paraphrased questions answered correctly",
+        "generality",
+        _LEADING,
+        studies=True,
+    ),
     Metric("locality", locality, _STILL, "locality", _LEADING),
     Metric("nll_before", nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
     Metric("nll_after", nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),

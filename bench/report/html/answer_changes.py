@@ -1,4 +1,4 @@
-"""What became of answers in training: how many were learned, lost, moved, with examples."""
+"""How training changed the answers: how many were learned, lost or moved, with examples."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ CHANGES = {
     "learned": "wrong before, right after",
     "kept": "right before and after",
     "lost": "right before, wrong after",
-    "moved": "still wrong, with another answer",
+    "moved": "still wrong, with a different answer",
     "wrong": "still wrong, with the same answer",
 }
-"""By name what each way means in which an answer may change."""
+"""What each kind of change means, by its name."""
 
 CHANGE_COLUMNS = ("correct_before", "correct_after", "answer_before", "answer_after")
 """The columns that `change_numbers` reads."""

@@ -1,8 +1,8 @@
-"""What the page's explorer of facts searches: every answer before and after, as one small JSON."""
+"""The data behind the page's search of facts: every answer before and after, as one small JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import TypedDict
@@ -15,7 +15,7 @@ from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
 
 MOST_ANSWERS = 20_000
-"""So many keep the page below a few MB; which cells are left out is said."""
+"""As many as keep the page below a few MB; the page says how many cells are left out."""
 
 _LONGEST = 300
 
@@ -62,58 +62,43 @@ class ExplorerData(TypedDict):
 
 @dataclass(frozen=True)
 class Explorer:
-    """The data with the choices that its filters offer.
+    """The data, and what it leaves out.
 
     Attributes:
         data: Texts are printable and cut, but not escaped.
-        methods: Labels of the methods in it.
-        buckets: The largest number of buckets of any section.
         left_out: How many cells did not fit.
     """
 
     data: ExplorerData
-    methods: list[str]
-    buckets: int
     left_out: int
 
 
 def explorer_of(board: Leaderboard) -> Explorer | None:
     """Return the explorer of a board; None where nothing was answered."""
-    found = list(_cells(board.sections))
+    found = _cells(board.sections)
     if not found:
         return None
-    cells = _within_room(found)
+    # The facts of cells that do not fit need not be read.
+    answers = accumulate(len(cell.facts.numbers.order) for _, _, cell in found)
+    cells = found[: sum(1 for _ in takewhile(lambda total: total <= MOST_ANSWERS, answers))]
     numbers = sorted({number for number, _, _ in cells})
     data = ExplorerData(
         changes=list(CHANGES),
         sections=[_section(board.sections[number]) for number in numbers],
         cells=[_cell(numbers.index(number), row, cell) for number, row, cell in cells],
     )
-    return Explorer(
-        data=data,
-        methods=sorted({cell["method"] for cell in data["cells"]}),
-        buckets=max((len(section["buckets"]) for section in data["sections"]), default=0),
-        left_out=len(found) - len(cells),
-    )
+    return Explorer(data, len(found) - len(cells))
 
 
-def _within_room(cells: list[_Placed]) -> list[_Placed]:
-    """Return the first cells, as many as fit; the facts of the others need not be read."""
-    answers = accumulate(len(cell.facts.order) for _, _, cell in cells)
-    fitting = takewhile(lambda total: total <= MOST_ANSWERS, answers)
-    return cells[: sum(1 for _ in fitting)]
-
-
-def _cells(sections: Sequence[Section]) -> Iterator[_Placed]:
-    """Yield all cells: first seeds before second ones, and of each the best of every section."""
+def _cells(sections: Sequence[Section]) -> list[_Placed]:
+    """Return all cells: first seeds before second ones, and of each the best of every section."""
     found = [
-        (seed, rank, number, row, cell)
+        ((seed, rank, number), (number, row, cell))
         for number, section in enumerate(sections)
         for rank, row in enumerate(section.done)
         for seed, cell in enumerate(row.cells)
     ]
-    for _, _, number, row, cell in sorted(found, key=lambda placed: placed[:3]):
-        yield number, row, cell
+    return [placed for _, placed in sorted(found, key=lambda entry: entry[0])]
 
 
 def _section(section: Section) -> ExplorerSection:
@@ -145,14 +130,10 @@ def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
         section=section,
         method=_text(row.label),
         seed=cell.record.spec.seed,
-        before=_texts(rows["answer_before"]),
-        after=_texts(rows["answer_after"]),
+        before=[_text(answer) for answer in rows["answer_before"]],
+        after=[_text(answer) for answer in rows["answer_after"]],
         changes=change_numbers(rows).tolist(),
     )
-
-
-def _texts(column: Sequence[str]) -> list[str]:
-    return [_text(value) for value in column]
 
 
 def _text(text: str) -> str:

@@ -25,10 +25,9 @@ from bench.report.tables.limits import (
     drawn_remark,
     example_rows,
     hidden_remark,
-    shown_rows,
 )
-from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
-from bench.report.tables.tuning import tuned_rows, tuning_headers, tuning_lines, tuning_remark
+from bench.report.tables.overall import overall_table
+from bench.report.tables.tuning import tuning_table
 
 if TYPE_CHECKING:
     from bench.report.plots import Plot
@@ -43,15 +42,6 @@ class Bar:
     at: float
 
 
-@dataclass(frozen=True)
-class PageLines:
-    """A table as text, with what is said about it."""
-
-    headers: list[str]
-    lines: list[list[str]]
-    remark: str
-
-
 def leaderboard_html(
     board: Leaderboard,
     plots: Sequence[Plot],
@@ -63,10 +53,10 @@ def leaderboard_html(
 
     Args:
         board: What is shown.
-        plots: Those of its sections and across them.
-        studies: Shown below.
-        lacking: A line on plots that were left out.
-        ready: By title what `section_html` says of some sections, which have no plots.
+        plots: The plots of single sections, and those across sections.
+        studies: Linked below the sections.
+        lacking: A sentence on plots that were left out; empty if none were.
+        ready: Sections that `section_html` has rendered already, without plots, by title.
     """
     examples = example_rows(len(board.sections))
     sections = [
@@ -74,20 +64,17 @@ def leaderboard_html(
         or section_html(section, number, examples, [p for p in plots if p.section is section])
         for number, section in enumerate(board.sections, 1)
     ]
-    return (
-        _environment()
-        .get_template("leaderboard.html")
-        .render(
-            titles=[section.title for section in board.sections],
-            sections=map(Markup, sections),
-            lacking=lacking,
-            overall=_overall(board),
-            explorer=explorer_of(board),
-            across=[plot for plot in plots if plot.section is None],
-            studies=studies,
-            problems=remarks.problems(board),
-            reading=remarks.reading(),
-        )
+    template = _environment().get_template("leaderboard.html")
+    return template.render(
+        titles=[section.title for section in board.sections],
+        sections=map(Markup, sections),
+        lacking=lacking,
+        overall=overall_table(board),
+        explorer=explorer_of(board),
+        across=[plot for plot in plots if plot.section is None],
+        studies=studies,
+        problems=remarks.problems(board),
+        reading=remarks.reading(),
     )
 
 
@@ -97,31 +84,28 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
     Args:
         section: What is shown.
         number: Its place on the page, from 1.
-        examples: Of how many rows example answers are shown.
-        plots: Its own.
+        examples: How many of its rows show example answers.
+        plots: The section's plots.
 
     Raises:
         DamagedRowsError: The texts of its facts cannot be read.
     """
-    return (
-        _environment()
-        .get_template("page_section.html")
-        .render(
-            section=section,
-            number=number,
-            tables=[
-                ("Learned and forgotten", quality_columns(section), True),
-                ("Cost", cost_columns(section), False),
-            ],
-            rows=shown_rows(section, PAGE_ROWS),
-            hidden=hidden_remark(section, PAGE_ROWS),
-            plots=plots,
-            drawn=drawn_remark(section) if plots else "",
-            tuning=_tuning(section),
-            removals=removals(section),
-            examples=examples,
-            remarks=remarks,
-        )
+    template = _environment().get_template("page_section.html")
+    return template.render(
+        section=section,
+        number=number,
+        tables=[
+            ("Learned and forgotten", quality_columns(section), True),
+            ("Cost", cost_columns(section), False),
+        ],
+        rows=section.rows[:PAGE_ROWS],
+        hidden=hidden_remark(section, PAGE_ROWS),
+        plots=plots,
+        drawn=drawn_remark(section) if plots else "",
+        tuning=tuning_table(section),
+        removals=removals(section),
+        examples=examples,
+        remarks=remarks,
     )
 
 
@@ -154,19 +138,6 @@ def interval_bar(shown: Shown, column: Column) -> Bar | None:
         width=share * (interval.high - interval.low),
         at=share * (shown.estimate.value - low),
     )
-
-
-def _tuning(section: Section) -> PageLines | None:
-    if not tuned_rows(section.rows):
-        return None
-    return PageLines(tuning_headers(section), tuning_lines(section), tuning_remark(section))
-
-
-def _overall(board: Leaderboard) -> PageLines | None:
-    found = board.overall
-    if found is None:
-        return None
-    return PageLines(overall_headers(found), overall_lines(found), overall_remark(found))
 
 
 def _source(image: bytes) -> str:

@@ -23,7 +23,7 @@ from bench.report.leaderboard.standings import (
     with_standings,
 )
 from bench.report.leaderboard.tuned_grids import Settled, reporting_spec, settle
-from bench.store.records import CellRecord, CellSpec, PhaseName, Status
+from bench.store.records import CellSpec, PhaseName, Status
 
 T = TypeVar("T")
 
@@ -71,8 +71,7 @@ def section_of(cells: Iterable[Cell], reference: str | None = None) -> Untitled:
         cells: Everything that `by_section` says belongs to it; at least one.
         reference: The method that others are compared with; without it `lora`, where present.
     """
-    settled = settle(cells)
-    entries = sorted([*_trained(settled), *_untrained(settled)], key=lambda e: _row_key(e.spec))
+    entries = _entries(settle(cells))
     spec = entries[0].spec
     return Untitled(_section(_name(spec), entries, reference or DEFAULT_REFERENCE), spec)
 
@@ -106,22 +105,25 @@ class _Entry:
     cells: tuple[Cell, ...]
     tuning: Tuning | None
 
+    @property
+    def done(self) -> list[Cell]:
+        """Its cells that have a result."""
+        return [cell for cell in self.cells if cell.record.status is Status.DONE]
 
-def _trained(settled: Settled) -> list[_Entry]:
+
+def _entries(settled: Settled) -> list[_Entry]:
+    """Return the rows of settled cells, and of tunings that nothing was trained from yet."""
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in sorted(settled.cells, key=lambda cell: cell.record.spec.seed):
         groups.setdefault(_row_key(cell.record.spec), []).append(cell)
-    return [
+    found = [
         _Entry(cells[0].record.spec, tuple(cells), settled.tunings.get(cells[0].record.cell_id))
         for cells in groups.values()
     ]
-
-
-def _untrained(settled: Settled) -> list[_Entry]:
-    return [
-        _Entry(reporting_spec((tuning.best or tuning.tried[0].trial).spec), (), tuning)
-        for tuning in settled.untrained
-    ]
+    for tuning in settled.untrained:
+        spec = reporting_spec((tuning.best or tuning.tried[0].trial).spec)
+        found.append(_Entry(spec, (), tuning))
+    return sorted(found, key=lambda entry: _row_key(entry.spec))
 
 
 def _section_key(spec: CellSpec) -> tuple[str, ...]:
@@ -143,7 +145,8 @@ def _row_key(spec: CellSpec) -> tuple[str, ...]:
 
 def _section(title: str, entries: list[_Entry], reference: str) -> Section:
     labels = setting_labels([(entry.spec.asked, entry.spec) for entry in entries])
-    rows = [_row(*parts) for parts in zip(labels, entries, aggregates(_done(entries)), strict=True)]
+    found = aggregates([entry.done for entry in entries])
+    rows = [_row(*parts) for parts in zip(labels, entries, found, strict=True)]
     ranked = sorted(rows, key=_rank)
     against = reference_row(ranked, reference)
     spec, values = entries[0].spec, ranked_values(ranked)
@@ -167,38 +170,25 @@ def _rank(row: Row) -> tuple[bool, float, float, str]:
     return (not row.cells, -unknown, -overall, row.label)
 
 
-def _done(entries: Sequence[_Entry]) -> list[list[Cell]]:
-    return [[c for c in entry.cells if c.record.status is Status.DONE] for entry in entries]
-
-
 def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
-    [done] = _done([entry])
-    failed = [cell for cell in entry.cells if cell.record.status is not Status.DONE]
+    done, tuning = entry.done, entry.tuning
+    failed = [(label, c.record) for c in entry.cells if c.record.status is not Status.DONE]
+    if tuning and not entry.cells and tuning.best is None:  # none of its candidates ended well
+        names = [f"{label}, {shown(tried.trial.spec, tuning.over)}" for tried in tuning.tried]
+        failed = list(zip(names, (tried.cell.record for tried in tuning.tried), strict=True))
     return Row(
         label=label,
         spec=entry.spec,
         cells=tuple(done),
-        failures=(*(_failure(label, cell.record) for cell in failed), *_untried(label, entry)),
+        failures=tuple(
+            Failure(record.cell_id, name, record.spec.seed, record.status, record.reason)
+            for name, record in failed
+        ),
         metrics=found.metrics,
         forgetting=found.forgetting,
         phases=_costs(done),
-        tuning=entry.tuning,
+        tuning=tuning,
     )
-
-
-def _failure(label: str, record: CellRecord) -> Failure:
-    return Failure(record.cell_id, label, record.spec.seed, record.status, record.reason)
-
-
-def _untried(label: str, entry: _Entry) -> list[Failure]:
-    """Return the candidates of a method of which none ended well."""
-    tuning = entry.tuning
-    if entry.cells or tuning is None or tuning.best is not None:
-        return []
-    return [
-        _failure(f"{label}, {shown(tried.trial.spec, tuning.over)}", tried.cell.record)
-        for tried in tuning.tried
-    ]
 
 
 def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:
@@ -233,7 +223,7 @@ def _mixed_items(rows: list[Row]) -> list[str]:
             for entry in cell.record.forgetting:
                 digests.setdefault(entry.task, set()).add(entry.digest)
     return [
-        f"{task}: measured on {len(found)} different sets of items, so its rows do not compare"
+        f"{task}: measured on {len(found)} different sets of items, so rows cannot be compared"
         for task, found in sorted(digests.items())
         if len(found) > 1
     ]

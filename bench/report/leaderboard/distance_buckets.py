@@ -39,11 +39,6 @@ class Bucket:
         low, high = f"{self.low:.2f}", f"{self.high:.2f}"
         return low if low == high else f"{low}–{high}"
 
-    @property
-    def label(self) -> str:
-        """Range and size, for an axis."""
-        return f"{self.range}\nn = {self.n}"
-
 
 Bucketing = Callable[[Floats], list[Bucket]]
 
@@ -120,11 +115,13 @@ class Measure:
         label: Names it with its unit, for an axis.
         per_fact: Its value of each fact, `[facts]`.
         share: Whether values are 0 or 1; the mean then is a share, shown in percent.
+        limits: Of its axis; None leaves an end to the data.
     """
 
     label: str
     per_fact: Callable[[pd.DataFrame], Floats]
     share: bool
+    limits: tuple[float | None, float | None] = (None, None)
 
     @property
     def scale(self) -> float:
@@ -136,13 +133,15 @@ ACCURACY = Measure(
     "facts answered after training, %",
     lambda rows: rows["correct_after"].to_numpy(dtype=np.float64),
     share=True,
+    limits=(-4, 104),
 )
 MOVED_AWAY = Measure(
     "facts that moved away from the target, %",
     lambda rows: (grown(rows) > AWAY).astype(np.float64),
     share=True,
+    limits=(-2, None),
 )
-DEVIATION = Measure("mean deviation, after - before (below 0: nearer)", grown, share=False)
+DEVIATION = Measure("mean deviation, after - before (below 0: closer)", grown, share=False)
 
 
 def by_bucket(

@@ -33,7 +33,9 @@ class Numbers:
     """What is read of every cell, in the order of the facts' ids.
 
     Attributes:
-        order, columns, knowledge: As in `FactTable`.
+        order: The place in the file of each row, `[facts]`.
+        columns: By column, `[facts]`; NaN where there is no value.
+        knowledge: The place in `KnowledgeCategory` of what the base knew, `[facts]`.
         gaps: The columns in which some fact has no value.
     """
 
@@ -56,26 +58,11 @@ class FactTable:
     read: Read
     given: Numbers | None = None
 
-    @property
-    def order(self) -> NDArray[np.intp]:
-        """The place in the file of each row, `[facts]`."""
-        return self._read.order
-
-    @property
-    def numbers(self) -> Mapping[str, Floats]:
-        """By column, `[facts]`; NaN where there is no value."""
-        return self._read.columns
-
-    @property
-    def knowledge(self) -> Floats:
-        """The place in `KnowledgeCategory` of what the base knew, `[facts]`."""
-        return self._read.knowledge
-
     def per_fact(self, metric: Metric) -> Floats:
         """Return a metric's values `[facts that count]`, those that are there, in their order."""
-        values = self.numbers[metric.column]
+        values = self.numbers.columns[metric.column]
         counts = self._known(metric.over)
-        if metric.column in self._read.gaps:
+        if metric.column in self.numbers.gaps:
             there = ~np.isnan(values)
             counts = there if counts is None else there & counts
         return values if counts is None else values[counts]
@@ -83,7 +70,9 @@ class FactTable:
     def _known(self, over: tuple[KnowledgeCategory, ...]) -> NDArray[np.bool_] | None:
         """Return which facts the base knew so, `[facts]`; None for all."""
         if over not in self._masks:
-            mask = np.logical_or.reduce([self.knowledge == _KINDS.index(kind) for kind in over])
+            mask = np.logical_or.reduce(
+                [self.numbers.knowledge == _KINDS.index(kind) for kind in over]
+            )
             self._masks[over] = None if mask.all() else mask
         return self._masks[over]
 
@@ -92,7 +81,8 @@ class FactTable:
         return {}
 
     @cached_property
-    def _read(self) -> Numbers:
+    def numbers(self) -> Numbers:
+        """What is read of every cell."""
         return self.given or _numbers([self.read(read_columns())])[0]
 
     @cached_property
@@ -102,7 +92,7 @@ class FactTable:
         Raises:
             UsageError: The file is damaged.
         """
-        rows: pd.DataFrame = self.read(None).take(self.order).to_pandas(use_threads=False)
+        rows: pd.DataFrame = self.read(None).take(self.numbers.order).to_pandas(use_threads=False)
         return rows
 
     def some(self, columns: Sequence[str]) -> Columns:
@@ -111,7 +101,7 @@ class FactTable:
         Raises:
             UsageError: The file is damaged.
         """
-        return self.read(columns).take(self.order).to_pydict()
+        return self.read(columns).take(self.numbers.order).to_pydict()
 
 
 def read_columns() -> tuple[str, ...]:

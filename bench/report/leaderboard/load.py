@@ -45,24 +45,23 @@ class ReadSection:
     problems: tuple[str, ...]
 
 
-def load_leaderboard(folder: Path, reference: str | None = None) -> Leaderboard:
+def load_leaderboard(
+    folder: Path, reference: str | None = None, damaged: dict[str, str] | None = None
+) -> Leaderboard:
     """Aggregate all cells of a results folder; damaged files are listed, not counted.
 
     Args:
         folder: The results folder.
         reference: The method that others are compared with; without it `lora`, where present.
+        damaged: Why a cell is left out, by its id, where that is known before its file is read.
 
     Raises:
         UsageError: The folder holds no cells at all, or none of the reference.
     """
-    return load(BoardSource(folder, reference))
-
-
-def load(source: BoardSource) -> Leaderboard:
-    """Do what `load_leaderboard` does, and leave out cells that are known to be damaged."""
-    found = stored_records(source.folder)
-    sections = [read_section(source, group) for group in grouped(found)]
-    return joined(source, found.problems, sections)
+    source = BoardSource(folder, reference, damaged or {})
+    found = stored_records(folder)
+    groups = by_section(found.records, lambda record: record.spec)
+    return joined(source, found.problems, [read_section(source, group) for group in groups])
 
 
 def stored_records(folder: Path) -> Records:
@@ -73,13 +72,8 @@ def stored_records(folder: Path) -> Records:
     """
     found = ResultsStore(folder).records()
     if not found.records and not found.problems:
-        raise UsageError(f"no cells in '{folder}': run some first, or give the right folder")
+        raise UsageError(f"no cells in '{folder}': run a grid first, or give another folder")
     return found
-
-
-def grouped(found: Records) -> list[list[CellRecord]]:
-    """Return the records of each section, in the order of the board."""
-    return by_section(found.records, lambda record: record.spec)
 
 
 def read_section(source: BoardSource, records: Sequence[CellRecord]) -> ReadSection:

@@ -30,7 +30,15 @@ def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
     points = np.mean([ranks(values, "average")[:, 0] for values in means], axis=0)
     names = {section.reference for section in sections}
     reference = names.pop() if len(names) == 1 and names <= set(common) else ""
-    methods = _summaries(common, points, drawn, reference)
+    tail = (1 - CONFIDENCE) / 2
+    ends = np.quantile(drawn, [tail, 1 - tail], axis=1).T.tolist()
+    methods = []
+    for label, own, rank, (low, high) in zip(common, drawn, points.tolist(), ends, strict=True):
+        improvement = None
+        if reference and label != reference:
+            against = drawn[common.index(reference)]
+            improvement = float(np.mean(own < against) + np.mean(own == against) / 2)
+        methods.append(Overall(label, rank, low, high, improvement))
     labels = {label for values in found for label in values}
     left_out = tuple(sorted(labels - set(common)))
     ordered = sorted(methods, key=lambda method: (method.rank, method.label))
@@ -45,21 +53,3 @@ def _over_sections(by_section: list[Floats]) -> Floats:
     for place, ranked in enumerate(by_section):
         drawn += np.sum(chosen == place, axis=0) * ranked
     return drawn / count
-
-
-def _summaries(labels: list[str], points: Floats, drawn: Floats, reference: str) -> list[Overall]:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1)
-    against = drawn[labels.index(reference)] if reference else None
-    return [
-        Overall(
-            label=label,
-            rank=float(points[place]),
-            low=float(low[place]),
-            high=float(high[place]),
-            improvement=None
-            if against is None or label == reference
-            else float(np.mean(drawn[place] < against) + np.mean(drawn[place] == against) / 2),
-        )
-        for place, label in enumerate(labels)
-    ]

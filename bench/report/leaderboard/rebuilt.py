@@ -18,11 +18,9 @@ def rebuilt_parts(method: str) -> tuple[str, ...]:
         names = [parse_part(part)[0] for part in split_outside_brackets(method, "+")]
     except UsageError:
         return ()
-    return tuple(name for name in names if _certainty(name) == REBUILT)
-
-
-def _certainty(name: str) -> str:
-    for registry in (ADAPTERS, PLACEMENTS, STRATEGIES):
-        if name in registry:
-            return registry[name].certainty
-    return ""
+    registries = (ADAPTERS, PLACEMENTS, STRATEGIES)
+    return tuple(
+        name
+        for name in names
+        if any(name in parts and parts[name].certainty == REBUILT for parts in registries)
+    )

@@ -17,7 +17,7 @@ from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
 HEADLINES = ("reliability_unknown", "reliability")
-"""Metrics that ranks are by, the first that any row has; tables show both in any case."""
+"""Rows are ranked by the first of these metrics that any row has; tables always show both."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -58,7 +58,7 @@ def with_standings(
     Args:
         rows: Of a section.
         reference: The one that others are compared with.
-        ranked_by: What `ranked_values` says of the rows.
+        ranked_by: The result of `ranked_values` for the rows.
     """
     tasks = sorted({task for row in rows for task in row.forgetting})
     metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
@@ -134,14 +134,14 @@ def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, St
         return {}
     means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))
     intervals = rank_intervals(np.stack(list(means.values())))
-    against = means.get(reference.label) if reference else None
+    own = reference.label if reference else ""
+    beaten = {
+        label: improvement(found, means[own])
+        for label, found in means.items()
+        if own in means and label != own
+    }
     return {
-        label: Standing(
-            rank=interval,
-            improvement=None
-            if against is None or (reference and label == reference.label)
-            else improvement(means[label], against),
-        )
+        label: Standing(rank=interval, improvement=beaten.get(label))
         for label, interval in zip(values, intervals, strict=True)
     }
 

@@ -30,14 +30,12 @@ class Study:
 
 def found_studies(folder: Path) -> tuple[Study, ...]:
     """Return the studies below a results folder that have both a table and a picture, by name."""
-    tables = sorted((folder / STUDIES_FOLDER).glob("*.md"))
-    return tuple(_study(path, picture) for path in tables if (picture := _picture(path)))
-
-
-def _picture(path: Path) -> Path | None:
-    # Committed studies have their PNG alone.
-    both = (path.with_suffix(suffix) for suffix in (".svg", ".png"))
-    return next((picture for picture in both if picture.is_file()), None)
+    found = []
+    for path in sorted((folder / STUDIES_FOLDER).glob("*.md")):
+        # Committed studies have their PNG alone.
+        pictures = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
+        found += [_study(path, picture) for picture in pictures if picture.is_file()][:1]
+    return tuple(found)
 
 
 def _study(path: Path, picture: Path) -> Study:

@@ -17,7 +17,6 @@ from bench.planning.tuning import (
     FIELDS,
     RECIPE_FIELDS,
     RUN_PARAMETERS,
-    Trial,
     best_trial,
     candidate_of,
     order,
@@ -54,7 +53,8 @@ def settle(cells: Iterable[Cell]) -> Settled:
         if place is None:
             settled.cells += members
             continue
-        over = _over(members)
+        tuned = [cell.record.spec.tuned for cell in members]
+        over = in_order(name for role in tuned if role for name in role.over)
         for group in _grouped(members, partial(_fixed, over)).values():
             _settle(group, over, settled)
     return settled
@@ -88,11 +88,11 @@ def _place(spec: CellSpec) -> Hashable:
     return (*given.values(), *(tuned[name] for name in tuned if name not in ("over", "values")))
 
 
-def _over(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return everything that was tuned for a method, run options first."""
-    found = {name: None for c in cells if c.record.spec.tuned for name in c.record.spec.tuned.over}
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct names of what was tuned, run options first."""
+    found = set(names)
     known = [name for name in RUN_PARAMETERS if name in found]
-    return (*known, *sorted(set(found) - set(known)))
+    return (*known, *sorted(found.difference(known)))
 
 
 def _fixed(over: Sequence[str], spec: CellSpec) -> Hashable:
@@ -114,10 +114,14 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     settled.cells += kept
     if not tried:
         return
+    means = aggregates([[cell] for cell in tried], sorted({trial.measure for trial in trials}))
     others = [cells[0].record.spec for key, cells in reporting.items() if key not in wanted]
     tuning = Tuning(
         over=over,
-        tried=tuple(_all_tried(tried, trials)),
+        tried=tuple(
+            Tried(t, cell, t.score if t.score is None else m.metrics[t.measure], m.forgetting)
+            for cell, t, m in zip(tried, trials, means, strict=True)
+        ),
         best=best,
         trained=trained,
         earlier=tuple(shown(spec, over) for spec in sorted(others, key=order)),
@@ -131,17 +135,3 @@ def _of_one_seed(cells: Sequence[Cell]) -> list[Cell]:
     seeds = _grouped(cells, lambda spec: spec.seed)
     found = max(seeds.items(), key=lambda entry: (len(entry[1]), -entry[0]), default=(0, []))
     return sorted(found[1], key=lambda cell: order(cell.record.spec))
-
-
-def _all_tried(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Tried]:
-    measures = sorted({trial.measure for trial in trials})
-    found = aggregates([[cell] for cell in cells], measures)
-    return [
-        Tried(
-            trial=trial,
-            cell=cell,
-            score=None if trial.score is None else means.metrics[trial.measure],
-            forgetting=means.forgetting,
-        )
-        for cell, trial, means in zip(cells, trials, found, strict=True)
-    ]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.plots._kinds import KINDS, PlotKind
-from bench.report.plots._style import Styles, image, method_styles, settings
+from bench.report.plots._style import image, method_styles, settings
 from bench.report.tables.limits import ACROSS_DRAWN, AUTO, Drawing, check_wanted, to_draw
 
 for _module in pkgutil.iter_modules(__path__):
@@ -57,20 +57,16 @@ def draw_plots(board: Leaderboard, wanted: str = AUTO) -> Iterator[Plot]:
     styles = method_styles(board)
     with settings():
         for section in board.sections:
-            if drawing.includes(section.title):
-                yield from _of_section(section, styles)
+            drawn = to_draw(section)
+            kinds = PLOTS if drawing.includes(section.title) else ()
+            for kind in kinds:
+                figure = kind.draw(drawn, styles)
+                if figure is not None:
+                    yield _plot(kind, section.title, section, figure)
         most = ACROSS_DRAWN if wanted == AUTO else None
         for across in BOARD_PLOTS:
             for title, figure in islice(across.draw(board, drawing), most):
                 yield _plot(across, title, None, figure)
-
-
-def _of_section(section: Section, styles: Styles) -> Iterator[Plot]:
-    drawn = to_draw(section)
-    for kind in PLOTS:
-        figure = kind.draw(drawn, styles)
-        if figure is not None:
-            yield _plot(kind, section.title, section, figure)
 
 
 def _plot(kind: PlotKind, title: str, section: Section | None, figure: Figure) -> Plot:

@@ -1,4 +1,4 @@
-"""A panel with buckets of distance across: in each, a mark with its interval per line."""
+"""Panels with buckets of distance across: in each, a mark with its interval per line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import (
@@ -18,7 +19,15 @@ from bench.report.leaderboard.distance_buckets import (
     distances_of,
     edges_of,
 )
-from bench.report.plots._style import MethodStyle, Styles, error
+from bench.report.plots._style import (
+    SQUARE,
+    WIDE,
+    MethodStyle,
+    Styles,
+    error,
+    new_figure,
+    shared_legend,
+)
 from bench.report.statistics.intervals import Estimate
 
 _SPREAD = 0.8
@@ -43,32 +52,56 @@ def section_buckets(section: Section, bucketing: Bucketing, unknown_only: bool) 
     return bucketing(distances_of(section.done[0], unknown_only))
 
 
-def method_panel(
-    axes: Axes,
+def bucket_figure(
     section: Section,
     styles: Styles,
-    measure: Measure,
+    heading: str,
+    note: str,
+    measures: Sequence[Measure],
     bucketing: Bucketing,
     *,
-    unknown_only: bool,
-) -> None:
-    """Draw a measure by bucket, a line per method; says so where there are no such facts."""
-    buckets = section_buckets(section, bucketing, unknown_only)
-    count = sum(bucket.n for bucket in buckets)
-    axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
-    axes.set_xlabel(DISTANCE_LABEL)
-    if not buckets:
-        empty(axes)
-        return
-    lines = [
-        Line(
-            styles[row.label],
-            by_bucket(row, edges_of(buckets), measure, unknown_only=unknown_only),
-        )
-        for row in section.done
-    ]
-    draw_lines(axes, lines, measure.scale)
-    axes.set_xticks(range(len(buckets)), [bucket.label for bucket in buckets], fontsize=8)
+    wide: bool = False,
+) -> Figure | None:
+    """Draw measures by bucket, all facts and unknown facts apart; None where no cell is done.
+
+    Args:
+        section: What is plotted.
+        styles: How its methods are drawn, by label.
+        heading: What the plot shows.
+        note: What the marks and bars are.
+        measures: What is drawn; each measure has two panels.
+        bucketing: Divides the facts.
+        wide: Whether panels take the whole width, one above the other.
+    """
+    if not section.done:
+        return None
+    panels = [(measure, unknown) for measure in measures for unknown in (False, True)]
+    columns = 1 if wide else 2
+    rows = len(panels) // columns
+    figure = new_figure(columns, section, heading, note, rows, WIDE if wide else SQUARE)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey="row")
+    for axes, (measure, unknown_only) in zip(grid.flat, panels, strict=True):
+        buckets = section_buckets(section, bucketing, unknown_only)
+        count = sum(bucket.n for bucket in buckets)
+        axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
+        axes.set_xlabel(DISTANCE_LABEL)
+        if not buckets:
+            empty(axes)
+            continue
+        edges = edges_of(buckets)
+        lines = [
+            Line(styles[row.label], by_bucket(row, edges, measure, unknown_only=unknown_only))
+            for row in section.done
+        ]
+        draw_lines(axes, lines, measure.scale)
+        ranges = [f"{bucket.range}\nn = {bucket.n}" for bucket in buckets]
+        axes.set_xticks(range(len(buckets)), ranges, fontsize=8)
+        if not measure.share:
+            axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=1)
+    for axes, (measure, _) in zip(grid[:, 0], panels[::columns], strict=True):
+        axes.set(ylabel=measure.label, ylim=measure.limits)
+    shared_legend(figure, [row.label for row in section.done], styles)
+    return figure
 
 
 def empty(axes: Axes) -> None:
@@ -83,28 +116,21 @@ def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:
     for number in range(1, buckets, 2):
         axes.axvspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
     for index, line in enumerate(lines):
-        _marks(axes, line, _dodge(index, len(lines)), scale)
+        present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
+        if not present:
+            continue
+        # Moved aside, so that bars do not cover each other.
+        dodge = (index / max(len(lines) - 1, 1) - 0.5) * min(_SPREAD, _STEP * len(lines))
+        bars = [error(entry.value, entry.interval) for _, entry in present]
+        axes.errorbar(
+            [i + (dodge if len(lines) > 1 else 0.0) for i, _ in present],
+            [scale * entry.value for _, entry in present],
+            yerr=scale * np.array(bars).T,
+            color=line.style.color,
+            marker=line.style.marker,
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=0.9,
+        )
     axes.set_xlim(-0.5, buckets - 0.5)
     axes.grid(visible=False, axis="x")
-
-
-def _dodge(index: int, count: int) -> float:
-    """Return how far a line's marks are moved aside, so that bars do not cover each other."""
-    return 0.0 if count == 1 else (index / (count - 1) - 0.5) * min(_SPREAD, _STEP * count)
-
-
-def _marks(axes: Axes, line: Line, offset: float, scale: float) -> None:
-    present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
-    if not present:
-        return
-    bars = [error(entry.value, entry.interval) for _, entry in present]
-    axes.errorbar(
-        [i + offset for i, _ in present],
-        [scale * entry.value for _, entry in present],
-        yerr=scale * np.array(bars).T,
-        color=line.style.color,
-        marker=line.style.marker,
-        linestyle="none",
-        markersize=4.5,
-        elinewidth=0.9,
-    )

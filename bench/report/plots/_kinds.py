@@ -34,9 +34,9 @@ def plot(name: str, caption: str, *, order: int = LAST, across: bool = False) ->
     where there is nothing to show.
 
     Args:
-        name: What the names of its files begin with.
-        caption: One sentence, shown below it.
-        order: Its place on the page; plots of one place are in the order of their names.
+        name: The first part of the names of its files.
+        caption: One sentence that is shown below it.
+        order: Its place on the page; plots with the same place are sorted by name.
         across: Whether it compares sections: it is then called with the `Leaderboard` and a
             `Drawing`, and yields titles and figures, those that the drawing includes.
     """

@@ -45,12 +45,12 @@ def mark_method(
 
     Args:
         axes: The panel.
-        label: Of the method's row.
-        styles: Of all methods.
-        across: Where it lies from left to right.
-        learned: A share, drawn upwards in percent.
-        bars: Lengths of the bar to the left and to the right.
-        hollow: Whether its mark is empty.
+        label: The label of the method's row.
+        styles: How all methods are drawn, by label.
+        across: The point's place on the horizontal axis.
+        learned: Its place on the vertical axis: a share, drawn in percent.
+        bars: Lengths of the horizontal bar, to the left and to the right of the point.
+        hollow: Whether the mark is empty.
     """
     style = styles[label]
     axes.errorbar(
@@ -90,7 +90,7 @@ def label_points(panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
     Limits and layout must be final: places are compared on the canvas, in pixels.
 
     Args:
-        panels: Of one figure, each with its points.
+        panels: The panels of one figure, each with its points.
     """
     figure = panels[0][0].get_figure(root=True)
     assert figure is not None
@@ -102,10 +102,13 @@ def label_points(panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
 
 def _label(axes: Axes, points: Sequence[Named], pixels: float, canvas: FigureCanvasAgg) -> None:
     centres = [axes.transData.transform((point.x, point.y)) for point in points]
-    taken = [_around(x, y, _POINT * pixels) for x, y in centres]
+    half = _POINT * pixels
+    taken = [_Box(x - half, y - half, x + half, y + half) for x, y in centres]
     frame = _Box(*axes.get_window_extent().extents)
     for point, (x, y) in sorted(zip(points, centres, strict=True), key=lambda entry: -entry[1][1]):
-        width, height = _text_size(axes, point.name, canvas)
+        text = axes.text(0, 0, point.name, fontsize=8)
+        width, height = text.get_window_extent(canvas.get_renderer()).size
+        text.remove()
         places = [
             (_box(x, y, angle, radius * pixels, width, height), angle, radius)
             for radius in _RADII
@@ -123,10 +126,6 @@ def _cost(box: _Box, taken: Sequence[_Box], frame: _Box, radius: float) -> tuple
     return (round(covered + cut, 1), radius)
 
 
-def _around(x: float, y: float, radius: float) -> _Box:
-    return _Box(x - radius, y - radius, x + radius, y + radius)
-
-
 def _box(x: float, y: float, angle: float, radius: float, width: float, height: float) -> _Box:
     """Return where a text lies whose nearest corner or side is at `radius` and `angle`."""
     dx, dy = _offset(angle, radius)
@@ -142,13 +141,6 @@ def _offset(angle: float, radius: float) -> tuple[float, float]:
 def _anchor(offset: float) -> float:
     """Return which part of the text sits at the offset: 0 its start, 0.5 its middle, 1 its end."""
     return 0.5 if abs(offset) < 1 else float(offset < 0)
-
-
-def _text_size(axes: Axes, name: str, canvas: FigureCanvasAgg) -> tuple[float, float]:
-    text = axes.text(0, 0, name, fontsize=8)
-    extent = text.get_window_extent(canvas.get_renderer())
-    text.remove()
-    return extent.width, extent.height
 
 
 def _write(axes: Axes, point: Named, angle: float, radius: float) -> None:

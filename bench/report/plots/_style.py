@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import Leaderboard, Section
@@ -172,14 +174,47 @@ def error(value: float, interval: Interval | None) -> tuple[float, float]:
     return max(value - interval.low, 0.0), max(interval.high - value, 0.0)
 
 
-def beside(last: int, index: int) -> float:
-    """Return where the interval of the `index`-th line is drawn: each a little after its end.
+def draw_curve(
+    axes: Axes,
+    points: Mapping[int, Estimate],
+    style: MethodStyle,
+    scale: float,
+    *,
+    bar: int | None,
+    small: bool = False,
+) -> None:
+    """Draw one method's values over epochs.
 
     Args:
-        last: The epoch at which all lines end.
-        index: The line's number, from 0.
+        axes: The panel.
+        points: By epoch.
+        style: The method's.
+        scale: What values are multiplied by.
+        bar: The method's number from 0: its last interval is a bar after the end of the line,
+            beside those of the others. None draws all intervals, as a band.
+        small: Whether the panel is: only the last point then has a marker.
     """
-    return last + max(last - 1, 1) * 0.015 * (index + 1)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if not points:
+        return
+    epochs, found = list(points), list(points.values())
+    axes.plot(
+        epochs,
+        [scale * point.value for point in found],
+        color=style.color,
+        linestyle=style.dashes,
+        marker=style.marker,
+        markersize=3 if small else 4,
+        markevery=[len(found) - 1] if small else None,
+        linewidth=1.2 if small else 1.4,
+    )
+    lows, highs = ([scale * end for end in side] for side in zip(*map(ends, found), strict=True))
+    if bar is None:
+        axes.fill_between(epochs, lows, highs, color=style.color, alpha=0.14, linewidth=0)
+    else:
+        place = epochs[-1] + max(epochs[-1] - 1, 1) * 0.015 * (bar + 1)
+        axes.vlines(place, lows[-1], highs[-1], color=style.color, linewidth=0.8 if small else 1)
 
 
 def ends(estimate: Estimate) -> tuple[float, float]:

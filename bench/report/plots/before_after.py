@@ -1,10 +1,9 @@
-"""Distance before against after, a panel per method; above the diagonal a fact moved away."""
+"""Distance before against after, a panel per method; facts above the diagonal moved away."""
 
 from __future__ import annotations
 
 import math
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,9 +17,14 @@ from bench.report.statistics.intervals import wilson
 _COLUMNS = 4
 _TITLE_LETTERS = 30
 _KNOWN = "0.45"
+_LEGEND = (
+    ("the base did not answer", "o", "black", "black"),
+    ("the base answered", "s", _KNOWN, _KNOWN),
+    ("hollow: not trained on", "o", "black", "none"),
+)
 _NOTE = (
-    f"Above the diagonal by more than {AWAY:g}: moved away from the target; how many is in "
-    "the titles, with 95 % Wilson intervals. First seed of each method"
+    f"Facts more than {AWAY:g} above the diagonal moved away from their targets; the titles count "
+    "them, with 95% Wilson intervals. First seed of each method"
 )
 _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
@@ -49,7 +53,11 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     for axes in grid[: len(section.done) : columns]:
         axes.set_ylabel("distance after, 1 - cosine")
     _to_one_scale(grid[0], section)
-    figure.legend(handles=_legend(), loc="outside lower left", ncols=4, frameon=False)
+    legend = [
+        Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="none", label=label)
+        for label, m, edge, face in _LEGEND
+    ]
+    figure.legend(handles=legend, loc="outside lower left", ncols=4, frameon=False)
     return figure
 
 
@@ -57,32 +65,28 @@ def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> Non
     facts = chosen_facts(row.cells[0], unknown_only=False)
     known = facts["correct_before"].to_numpy(dtype=bool)
     axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8, linestyle="--", zorder=1)
-    for chosen, color, marker in ((~known, style.color, "o"), (known, _KNOWN, "s")):
-        _points(axes, facts[chosen], color, marker, rasterized=rasterized)
+    kept = facts["kept"].to_numpy(dtype=bool)
+    for answered, color, marker in ((~known, style.color, "o"), (known, _KNOWN, "s")):
+        for chosen, face in ((answered & kept, color), (answered & ~kept, "white")):
+            axes.scatter(
+                facts["distance_before"][chosen],
+                facts["distance_after"][chosen],
+                s=14,
+                marker=marker,
+                facecolors=face,
+                edgecolors=color,
+                linewidths=0.8,
+                alpha=0.7,
+                zorder=3,
+                clip_on=False,
+                rasterized=rasterized,
+            )
     away, count = int((grown(facts) > AWAY).sum()), len(facts)
     share = "no facts"
     if count:
         low, high = 100 * wilson(away, count).low, 100 * wilson(away, count).high
-        share = f"{away} of {count} away, {100 * away / count:.0f} % [{low:.0f}, {high:.0f}]"
+        share = f"{away} of {count} moved away: {100 * away / count:.0f}% [{low:.0f}, {high:.0f}]"
     axes.set_title(f"{wrapped(row.label, _TITLE_LETTERS)}\n{share}", loc="left", fontsize=8)
-
-
-def _points(axes: Axes, facts: pd.DataFrame, color: str, marker: str, *, rasterized: bool) -> None:
-    kept = facts["kept"].to_numpy(dtype=bool)
-    for chosen, face in ((kept, color), (~kept, "white")):
-        axes.scatter(
-            facts["distance_before"][chosen],
-            facts["distance_after"][chosen],
-            s=14,
-            marker=marker,
-            facecolors=face,
-            edgecolors=color,
-            linewidths=0.8,
-            alpha=0.7,
-            zorder=3,
-            clip_on=False,
-            rasterized=rasterized,
-        )
 
 
 def _to_one_scale(axes: Axes, section: Section) -> None:
@@ -94,15 +98,3 @@ def _to_one_scale(axes: Axes, section: Section) -> None:
     )
     top = 1.0 if math.isnan(highest) else max(1.05 * highest, 0.1)
     axes.set(xlim=(0, top), ylim=(0, top))
-
-
-def _legend() -> list[Line2D]:
-    kinds = (
-        ("the base did not answer", "o", "black", "black"),
-        ("the base answered", "s", _KNOWN, _KNOWN),
-        ("hollow: not trained on", "o", "black", "none"),
-    )
-    return [
-        Line2D([], [], marker=m, color=edge, markerfacecolor=face, linestyle="none", label=label)
-        for label, m, edge, face in kinds
-    ]

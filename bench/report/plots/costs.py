@@ -16,7 +16,7 @@ from bench.report.plots._style import Styles, new_figure
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
 
-_NOTE = "Bars: 95 % intervals. Times: as if nothing had been cached, on the machine of the run"
+_NOTE = "Bars: 95% intervals. Times: with empty caches, on the machine that ran the cells"
 _DECADE = 10
 _TICKS = 4
 
@@ -50,7 +50,7 @@ COSTS = (
 )
 
 
-@plot("costs", "What each method cost against what it learned; up and left is better.", order=30)
+@plot("costs", "What each method cost versus what it learned; up and left is better.", order=30)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel per cost that was recorded; None where none was."""
     rows = [row for row in section.done if row.metrics["reliability"] is not None]
@@ -59,11 +59,11 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         return None
     columns = min(2, len(recorded))
     high = -(-len(recorded) // columns)
-    figure = new_figure(columns, section, "Cost against what was learned", _NOTE, rows=high)
+    figure = new_figure(columns, section, "Cost versus what was learned", _NOTE, rows=high)
     grid = figure.subplots(high, columns, squeeze=False, sharey=True)
-    panels = list(zip(grid.ravel(), recorded, strict=False))
     for axes in grid.ravel()[len(recorded) :]:
         axes.remove()
+    panels = zip(grid.ravel(), recorded, strict=False)
     named = [(axes, _panel(axes, cost, rows, styles)) for axes, cost in panels]
     for axes in grid[:, 0]:
         axes.set_ylabel("reliability, % of facts (more is better)")

@@ -20,7 +20,7 @@ from tasks.errors import UsageError
 from tasks.notation import parse_part, split_outside_brackets
 
 _NOTE = (
-    "Bands: 95 % bootstrap intervals over facts; stable: the share of these draws that cut at the "
+    "Bands: 95% bootstrap intervals over facts. Stable: the share of these draws that cut at the "
     "same layer. Layers up to the cut are frozen"
 )
 _GAINS = {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.distance_buckets import (
-    Bucket,
     bucket_of,
     chosen_facts,
     edges_of,
@@ -18,28 +15,19 @@ from bench.report.leaderboard.distance_buckets import (
 )
 from bench.report.plots._bucket_panel import empty, population, section_buckets
 from bench.report.plots._kinds import plot
-from bench.report.plots._style import (
-    MethodStyle,
-    PanelSize,
-    Styles,
-    beside,
-    ends,
-    new_figure,
-    shared_legend,
-)
+from bench.report.plots._style import PanelSize, Styles, draw_curve, new_figure, shared_legend
 from bench.report.statistics.intervals import SHARE, Estimate, Floats, estimate
 
 _NOTE = (
-    "Token accuracy on the trained facts of a bucket; lines: means over seeds, bars behind "
-    "them: 95 % intervals at the last epoch. n counts the bucket's facts, also those left out by "
-    "a filter"
+    "Token accuracy on the trained facts of a bucket. Lines: means over seeds; bars after them: "
+    "95% intervals at the last epoch. n also counts facts that a filter removed"
 )
 _PANEL = PanelSize(2.3, 2.6)
 
 
 @plot(
     "bucket-curves",
-    "How fast facts are learned by how far the base's answer was, teacher-forced.",
+    "How fast facts are learned, by how far the base's answer was from the target.",
     order=70,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
@@ -53,32 +41,20 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     figure = new_figure(columns, section, heading, _NOTE, rows=2, panel=_PANEL)
     grid = figure.subplots(2, columns, squeeze=False, sharey=True)
     for panels, buckets, unknown_only in zip(grid, drawn, (False, True), strict=True):
-        _row_of_panels(list(panels), rows, buckets, styles, unknown_only=unknown_only)
+        panels[0].set_ylabel(f"{population(unknown_only)}:\ntoken accuracy, %")
+        if not buckets:
+            empty(panels[0])
+        for axes in panels[max(1, len(buckets)) :]:
+            axes.remove()
+        for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=False)):
+            axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
+            for index, row in enumerate(rows):
+                points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
+                by_epoch = dict(enumerate(points, 1))
+                draw_curve(axes, by_epoch, styles[row.label], 100, bar=index, small=True)
     grid[0, 0].set_ylim(0, 103)
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
-
-
-def _row_of_panels(
-    panels: list[Axes],
-    rows: list[Row],
-    buckets: list[Bucket],
-    styles: Styles,
-    *,
-    unknown_only: bool,
-) -> None:
-    panels[0].set_ylabel(f"{population(unknown_only)}:\ntoken accuracy, %")
-    if not buckets:
-        empty(panels[0])
-    for axes in panels[max(1, len(buckets)) :]:
-        axes.remove()
-    for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=False)):
-        axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for index, row in enumerate(rows):
-            points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
-            _line(axes, points, styles[row.label], index)
 
 
 def curve_of(row: Row, edges: Floats, number: int, *, unknown_only: bool) -> list[Estimate]:
@@ -103,20 +79,3 @@ def _trained(facts: pd.DataFrame, edges: Floats, number: int) -> pd.DataFrame:
     """Return the facts of a bucket that have a curve: those that a filter kept."""
     places = bucket_of(facts["distance_before"].to_numpy(dtype=np.float64), edges)
     return facts[(places == number) & (facts["curve"].map(len) > 0).to_numpy(dtype=bool)]
-
-
-def _line(axes: Axes, points: list[Estimate], style: MethodStyle, index: int) -> None:
-    if not points:
-        return
-    axes.plot(
-        range(1, len(points) + 1),
-        [100 * point.value for point in points],
-        color=style.color,
-        linestyle=style.dashes,
-        marker=style.marker,
-        markersize=3,
-        markevery=[len(points) - 1],
-        linewidth=1.2,
-    )
-    low, high = ends(points[-1])
-    axes.vlines(beside(len(points), index), 100 * low, 100 * high, color=style.color, linewidth=0.8)

@@ -18,7 +18,6 @@ from bench.report.leaderboard.board import Leaderboard, Row
 from bench.report.leaderboard.distance_buckets import (
     ACCURACY,
     DISTANCE_LABEL,
-    Bucket,
     by_bucket,
     distances_of,
     edges_of,
@@ -36,12 +35,11 @@ from bench.report.plots._style import (
     styles_of,
     titled_figure,
 )
-from bench.report.statistics.intervals import Estimate
 from bench.report.tables.limits import Drawing
 
 _NOTE = (
-    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95 % Wilson intervals "
-    "over the facts of a bucket; seeds averaged"
+    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95% Wilson intervals "
+    "over the facts of a bucket; averaged over seeds"
 )
 _PANEL = PanelSize(6.0, 3.9)
 _LINE_POINTS = 9
@@ -58,7 +56,7 @@ class Models:
     rows: dict[str, Row]
 
 
-@plot("models", "Accuracy by target distance of one method on several models.", across=True)
+@plot("models", "Accuracy of one method by target distance, on several models.", across=True)
 def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
     """Draw a figure per method and task that at least two models have, with its title.
 
@@ -89,80 +87,63 @@ def methods_of_models(board: Leaderboard) -> list[Models]:
 
 
 def _figure(group: Models, styles: Styles) -> Figure:
-    heading = f"Accuracy against target distance: {group.method} on several models"
+    heading = f"Accuracy by target distance: {group.method} on several models"
     facts = ", ".join(f"{label} {row.spec.facts}" for label, row in group.rows.items())
     figure = titled_figure(2, 2, _PANEL, heading, f"{group.task}; facts: {facts}", _NOTE)
     grid = figure.subplots(2, 2, sharey=True)
-    for axes, unknown_only in zip(grid[0], (False, True), strict=True):
-        _quantile_panel(axes, group, styles, unknown_only=unknown_only)
-    for axes, unknown_only in zip(grid[1], (False, True), strict=True):
-        _bin_panel(axes, group, styles, unknown_only=unknown_only)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(ACCURACY.label)
-    grid[0, 0].set_ylim(-4, 104)
+    for line, quantiles in zip(grid, (True, False), strict=True):
+        for axes, unknown_only in zip(line, (False, True), strict=True):
+            _panel(axes, group, styles, quantiles=quantiles, unknown_only=unknown_only)
+        line[0].set(ylabel=ACCURACY.label, ylim=ACCURACY.limits)
     shared_legend(figure, list(group.rows), styles)
     return figure
 
 
-def _quantile_panel(axes: Axes, group: Models, styles: Styles, *, unknown_only: bool) -> None:
-    axes.set_title(f"{population(unknown_only)}: each model's quantiles", loc="left")
-    buckets = {
-        label: quantile_buckets(distances_of(row, unknown_only))
-        for label, row in group.rows.items()
-    }
-    most = max(map(len, buckets.values()))
-    if not most:
-        empty(axes)
-        return
-    lines, texts = [], []
-    for label, own in buckets.items():
-        found = _values(group.rows[label], own, unknown_only=unknown_only)
-        lines.append(Line(styles[label], [*found, *[None] * (most - len(own))]))
-        texts.append((styles[label], [f"{bucket.range} (n {bucket.n})" for bucket in own]))
-    draw_lines(axes, lines, ACCURACY.scale)
-    axes.set_xticks(range(most), [f"bucket {number + 1}" for number in range(most)])
-    _write_below(axes, texts, DISTANCE_LABEL)
-
-
-def _bin_panel(axes: Axes, group: Models, styles: Styles, *, unknown_only: bool) -> None:
-    axes.set_title(f"{population(unknown_only)}: bins of 0.1", loc="left")
+def _panel(
+    axes: Axes, group: Models, styles: Styles, *, quantiles: bool, unknown_only: bool
+) -> None:
+    """Draw each model in its own quantile buckets, or all in bins of 0.1."""
+    shown = "each model's quantiles" if quantiles else "bins of 0.1"
+    axes.set_title(f"{population(unknown_only)}: {shown}", loc="left")
     distances = {label: distances_of(row, unknown_only) for label, row in group.rows.items()}
     bins = fixed_bins(np.concatenate(list(distances.values())))
     if not bins:
         empty(axes)
         return
-    lines, texts = [], []
-    for label, row in group.rows.items():
-        lines.append(Line(styles[label], _values(row, bins, unknown_only=unknown_only)))
+    lines = []
+    buckets = {label: quantile_buckets(d) if quantiles else bins for label, d in distances.items()}
+    most = max(map(len, buckets.values()))
+    for index, (label, row) in enumerate(group.rows.items()):
+        own = buckets[label]
+        found = (
+            by_bucket(row, edges_of(own), ACCURACY, unknown_only=unknown_only)
+            if len(distances[label])
+            else []
+        )
+        lines.append(Line(styles[label], [*found, *[None] * (most - len(found))]))
         counts = np.histogram(distances[label], edges_of(bins))[0]
-        texts.append((styles[label], [f"n {count}" for count in counts]))
+        below = [f"{b.range} (n {b.n})" for b in own] if quantiles else [f"n {n}" for n in counts]
+        _write_below(axes, index, styles[label], below)
     draw_lines(axes, lines, ACCURACY.scale)
-    axes.set_xticks(np.arange(len(bins) + 1) - 0.5, [f"{edge:.1f}" for edge in edges_of(bins)])
-    _write_below(axes, texts, DISTANCE_LABEL)
+    if quantiles:
+        axes.set_xticks(range(most), [f"bucket {number + 1}" for number in range(most)])
+    else:
+        axes.set_xticks(np.arange(most + 1) - 0.5, [f"{edge:.1f}" for edge in edges_of(bins)])
+    axes.set_xlabel(DISTANCE_LABEL, labelpad=4 + _LINE_POINTS * len(lines))
 
 
-def _values(row: Row, buckets: list[Bucket], *, unknown_only: bool) -> list[Estimate | None]:
-    if not buckets:
-        return []
-    return by_bucket(row, edges_of(buckets), ACCURACY, unknown_only=unknown_only)
-
-
-def _write_below(
-    axes: Axes, lines: Sequence[tuple[MethodStyle, list[str]]], axis_label: str
-) -> None:
-    """Write a line per model below the axis, in its colour: ranges and numbers of facts."""
-    for index, (style, texts) in enumerate(lines):
-        for place, text in enumerate(texts):
-            axes.annotate(
-                text,
-                (place, 0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(0, -_BELOW_TICKS - _LINE_POINTS * index),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=7,
-                color=style.color,
-                annotation_clip=False,
-            )
-    axes.set_xlabel(axis_label, labelpad=4 + _LINE_POINTS * len(lines))
+def _write_below(axes: Axes, index: int, style: MethodStyle, texts: Sequence[str]) -> None:
+    """Write a model's ranges and numbers of facts below the axis, in its colour."""
+    for place, text in enumerate(texts):
+        axes.annotate(
+            text,
+            (place, 0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, -_BELOW_TICKS - _LINE_POINTS * index),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+            color=style.color,
+            annotation_clip=False,
+        )

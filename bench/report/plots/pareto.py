@@ -28,17 +28,22 @@ class Point:
     lost: Estimate
 
 
-@plot("pareto", "What was learned against what was forgotten; up and left is better.", order=10)
+@plot("pareto", "What was learned versus what was forgotten; up and left is better.", order=10)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the front per forgetting task; None where nothing was measured."""
     panels = {task: _points(section, task) for task in section.forgetting_tasks}
     panels = {task: points for task, points in panels.items() if points}
     if not panels:
         return None
-    note = "Bars: 95 % intervals. Hollow: dominated, also within the intervals. Grey: the front"
-    figure = new_figure(len(panels), section, "Learned against forgotten", note)
+    note = (
+        "Bars: 95% intervals. Hollow: dominated at all values within the intervals. Grey: the front"
+    )
+    figure = new_figure(len(panels), section, "Learned versus forgotten", note)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    grid[0].set_ylim(*_learned_range([point for points in panels.values() for point in points]))
+    learned = [ends(point.learned) for points in panels.values() for point in points]
+    low, high = 100 * min(low for low, _ in learned), 100 * max(high for _, high in learned)
+    room = _ROOM * max(high - low, 1.0)  # for labels
+    grid[0].set_ylim(max(low - room, -_BELOW_ZERO), high + room)
     named = [
         (axes, _panel(axes, task, points, styles))
         for axes, (task, points) in zip(grid, panels.items(), strict=True)
@@ -74,14 +79,6 @@ def _points(section: Section, task: str) -> list[Point]:
     return [Point(row, r, f.lost) for row, r, f in found if r is not None and f and f.lost]
 
 
-def _learned_range(points: Sequence[Point]) -> tuple[float, float]:
-    """Return the shown range of what was learned, in percent: all bars, and room for labels."""
-    low = min(100 * ends(point.learned)[0] for point in points)
-    high = max(100 * ends(point.learned)[1] for point in points)
-    room = _ROOM * max(high - low, 1.0)
-    return max(low - room, -_BELOW_ZERO), high + room
-
-
 def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[Named]:
     scale = 1.0 if task == DRIFT else 100.0
     named = [
@@ -97,7 +94,7 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[N
         for point in points
     ]
     axes.margins(x=0.2)
-    unit = "nats per token" if task == DRIFT else "percentage points lost"
+    unit = "nats per token" if task == DRIFT else "percentage points forgotten"
     axes.set_xlabel(f"{safe_text(task)}: {unit} (less is better)")
     if task == DRIFT:
         axes.set_xlim(left=0)
@@ -105,13 +102,9 @@ def _panel(axes: Axes, task: str, points: list[Point], styles: Styles) -> list[N
     else:
         axes.axvline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
         base = 100 * next(p.row.forgetting[task].base for p in points)
-        axes.set_title(f"{safe_text(task)}, base {base:.0f} %", loc="left")
-    _front_line(axes, front(points), scale)
-    return named
-
-
-def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
-    """Draw the edge of what the front dominates, out to the panel's sides."""
+        axes.set_title(f"{safe_text(task)}, base {base:.0f}%", loc="left")
+    # The edge of what the front dominates, out to the panel's sides.
+    best = front(points)
     axes.autoscale(enable=False, axis="x")
     across = [scale * point.lost.value for point in best]
     up = [100 * point.learned.value for point in best]
@@ -124,3 +117,4 @@ def _front_line(axes: Axes, best: list[Point], scale: float) -> None:
         linewidth=1,
         zorder=1,
     )
+    return named

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.planning.tuning import RUN_PARAMETERS, number, shown_name, value
+from bench.planning.tuning import number, shown_name, value
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
+from bench.report.leaderboard.tuned_grids import in_order
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     SQUARE,
@@ -28,11 +29,12 @@ from bench.report.plots._style import (
     titled_figure,
 )
 from bench.report.statistics.intervals import Estimate
+from bench.report.tables.columns import forgetting_header
 from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
 
 _HEADING = "Tuning: candidates on the tuning facts"
-_BARS = "Bars: 95 % intervals over facts"
-_NO_BARS = "Intervals are in the table Tuning"
+_BARS = "Bars: 95% intervals over facts"
+_NO_BARS = "For intervals, see the Tuning table"
 _NOTE = "Ring: chosen. Cross at the bottom: no result"
 _LOG_FROM = 5.0
 _DODGE = 0.015
@@ -67,7 +69,7 @@ class Panel:
 
 @plot(
     "tuning",
-    "What each candidate learned and forgot on the tuning facts; the ring is the chosen one.",
+    "What each candidate learned and forgot on the tuning facts; the ring marks the chosen one.",
     order=20,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
@@ -75,16 +77,22 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     rows = [row for row in tuned_rows(section.rows) if tuning_of(row).best is not None]
     if not rows:
         return None
-    names = _names(rows)
-    tasks = ["", *(task for task in tuning_tasks(section) if _measured(rows, task))]
+    tried = [entry for row in rows for entry in tuning_of(row).tried]
+    names = in_order(name for row in rows for name in tuning_of(row).over)
+    measured = {t for entry in tried for t, lost in entry.forgetting.items() if lost.lost}
+    tasks = ["", *(task for task in tuning_tasks(section) if task in measured)]
+    facts = " and ".join(map(str, sorted({entry.trial.spec.facts for entry in tried})))
+    seeds = ", ".join(map(str, sorted({entry.trial.spec.seed for entry in tried})))
+    where = f"{section.title}: {facts} tuning facts, seed {seeds}"
     note = f"{_BARS if len(rows) <= MOST_WITH_BARS else _NO_BARS}. {_NOTE}"
-    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, _where(section, rows), note)
+    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, where, note)
     grid = figure.subplots(len(names), len(tasks), squeeze=False)
     for line, name in zip(grid, names, strict=True):
         places = places_of([entry for row in rows for entry in curve(row, name)], name)
         for axes, task in zip(line, tasks, strict=True):
             _panel(axes, Panel(name, task, places), rows, styles)
-            axes.set_title(_title(section, task))
+            lost = f"{safe_text(forgetting_header(task))}: less is better"
+            axes.set_title(lost if task else f"{score_measure(section)} (%): more is better")
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
 
@@ -110,31 +118,6 @@ def places_of(tried: Sequence[Tried], name: str) -> dict[str, float]:
     return {text: known for text, known in found.items() if known is not None}
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
-    found = {name for row in rows for name in tuning_of(row).over}
-    known = [name for name in RUN_PARAMETERS if name in found]
-    return [*known, *sorted(found - set(known))]
-
-
-def _measured(rows: Sequence[Row], task: str) -> bool:
-    tried = [entry for row in rows for entry in tuning_of(row).tried]
-    return any(e.forgetting[task].lost for e in tried if task in e.forgetting)
-
-
-def _where(section: Section, rows: Sequence[Row]) -> str:
-    specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
-    facts = " and ".join(str(n) for n in sorted({spec.facts for spec in specs}))
-    seeds = ", ".join(str(n) for n in sorted({spec.seed for spec in specs}))
-    return f"{section.title}: {facts} tuning facts, seed {seeds}"
-
-
-def _title(section: Section, task: str) -> str:
-    if not task:
-        return f"{score_measure(section)}, % (more is better)"
-    unit = "drift, nats" if task == DRIFT else f"forgets {safe_text(task)}, points"
-    return f"{unit} (less is better)"
-
-
 def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], styles: Styles) -> None:
     shown = [row for row in rows if curve(row, panel.name)]
     step = dodge_of(list(panel.places.values()), len(shown))
@@ -158,15 +141,17 @@ def _line(
     axes: Axes, panel: Panel, row: Row, dodge: float, style: MethodStyle, *, bars: bool
 ) -> None:
     scale = 1 if panel.task == DRIFT else 100
-    across = partial(_across, panel, dodge)
+
+    def across(entry: Tried) -> float:
+        return panel.places[value(entry.trial.spec, panel.name)] + dodge
+
     entries = sorted(curve(row, panel.name), key=across)
     points = [(across(e), found) for e in entries if (found := panel.found(e)) is not None]
-    errors = [error(found.value, found.interval) for _, found in points]
-    ends = [[scale * below for below, _ in errors], [scale * above for _, above in errors]]
+    errors = np.array([error(found.value, found.interval) for _, found in points])
     axes.errorbar(
         [x for x, _ in points],
         [scale * found.value for _, found in points],
-        yerr=ends if bars else None,
+        yerr=scale * errors.T if bars and points else None,
         color=style.color,
         linestyle=style.dashes,
         marker=style.marker,
@@ -189,7 +174,3 @@ def _line(
         if entry.trial.score is None:
             bottom = axes.get_xaxis_transform()
             axes.plot(across(entry), 0.02, "x", color=style.color, transform=bottom)
-
-
-def _across(panel: Panel, dodge: float, entry: Tried) -> float:
-    return panel.places[value(entry.trial.spec, panel.name)] + dodge

@@ -1,9 +1,9 @@
 """Methods against a reference method, paired by seed and by fact; ties stay ties.
 
-Of each fact and seed that both have, the reference's value is taken from the method's. One seed:
-McNemar's exact test where facts are right or wrong, else Student's paired test, both over facts
-only. More seeds: the test that belongs to the interval of `statistics`. Holm's correction is over
-the methods of a section, for each metric apart.
+For each fact and seed that both have, the reference's value is subtracted from the method's. One
+seed: McNemar's exact test where facts are right or wrong, else Student's paired test, both over
+facts only. More seeds: the test that belongs to the interval in `intervals`. Holm's correction is
+over the methods of a section, for each metric separately.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Measured:
     Attributes:
         by_seed: Values `[facts]`, or of items, of each seed that is done.
         bounds: The least and the greatest value of the difference of two means.
-        more_is_better: Its direction.
+        more_is_better: Whether a higher value is better.
         items: What was measured, per seed; values of other items are not paired.
     """
 
@@ -69,10 +69,10 @@ class Comparison:
 
     Attributes:
         difference: Method minus reference, in the unit of the metric.
-        p: Of no difference; None where there is too little to test.
-        p_holm: Corrected over the methods of the section.
-        seeds: Those that both have; only they are compared.
-        more_is_better: The metric's direction.
+        p: The p-value of no difference; None where there is too little to test.
+        p_holm: The same after Holm's correction over the methods of the section.
+        seeds: The seeds that both have; only these are compared.
+        more_is_better: Whether a higher value of the metric is better.
     """
 
     difference: Estimate
@@ -90,13 +90,11 @@ class Comparison:
         return Verdict.BETTER if more is self.more_is_better else Verdict.WORSE
 
 
-def compare(method: Measured, reference: Measured) -> Comparison | None:
-    """Compare two methods in the seeds and facts that both have; None where there are none."""
-    return compare_all([(method, reference)])[0]
-
-
 def compare_all(pairs: Sequence[tuple[Measured, Measured]]) -> list[Comparison | None]:
-    """Compare methods, each with its reference, as `compare` does, in a fraction of the time."""
+    """Compare methods, each with its reference, in the seeds and facts that both have.
+
+    None for a pair that shares none. Together they take a fraction of the time.
+    """
     by_seed = [_differences(method, reference) for method, reference in pairs]
     samples = [
         Sample(_means(list(found.values())), list(found.values()), method.bounds)
@@ -206,18 +204,13 @@ def _of_few(differences: Floats) -> float:
     """Return p where seeds agree or are two, or where there is one fact."""
     means = differences.mean(axis=1)
     if np.ptp(means) == 0:
-        return _over_facts(differences.mean(axis=0))
+        values = differences.mean(axis=0)
+        signs = ((values == 0) | (np.abs(values) == 1)).all() or (values == values[0]).all()
+        return mcnemar(values) if signs else _students(values)
     if len(differences) == 2:
         error, freedom = added_variances(differences)
         return float(2 * special.stdtr(freedom, -abs(means.mean()) / error))
     return _students(means)
-
-
-def _over_facts(values: Floats) -> float:
-    one = values[0]
-    if ((values == 0) | (np.abs(values) == 1)).all() or (values == one).all():
-        return mcnemar(values)
-    return _students(values)
 
 
 def _students(values: Floats) -> float:

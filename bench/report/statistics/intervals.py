@@ -1,14 +1,14 @@
-"""Intervals at 95 %, by how many seeds there are; every estimate says which kind it carries.
+"""Intervals at 95%, by how many seeds there are; every estimate says which kind it carries.
 
 Seeds and facts are both drawn at random: intervals are about other seeds and other facts of a kind.
 In simulation on right-or-wrong facts (3 or 5 seeds, 64 or 200 facts, with and without effects of
-seeds and of facts on methods) that of three or more seeds covers 94-98 %, and of a paired
-difference 94-97 %; t over seed means, blind to facts, covers 64-95 % and 92-96 %.
+seeds and of facts on methods) that of three or more seeds covers 94-98%, and of a paired
+difference 94-97%; t over seed means, blind to facts, covers 64-95% and 92-96%.
 
 One seed: percentile bootstrap over facts. It says nothing about other seeds: "facts only".
 Two seeds: variances over seeds and over facts added, a t interval with Satterthwaite's degrees
-of freedom. In simulation on 64 right-or-wrong facts it covers 88-98 %, the bootstrap nested in
-seeds 70-93 %, and t over two means alone is two to four times as wide.
+of freedom. In simulation on 64 right-or-wrong facts it covers 88-98%, the bootstrap nested in
+seeds 70-93%, and t over two means alone is two to four times as wide.
 Three or more: Howe's interval for a crossed layout, see `Crossed`. Where seeds have different
 items, t over the per-seed means.
 """
@@ -49,7 +49,7 @@ class IntervalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % interval; `low` and `high` in the unit of what they bound."""
+    """A 95% interval; `low` and `high` in the unit of what they bound."""
 
     low: float
     high: float
@@ -137,7 +137,9 @@ def over_seeds_and_facts(values: Floats) -> list[Interval]:
         values: Both seeds and facts are drawn at random.
     """
     if values.shape[1] == 2:
-        kind, half = IntervalKind.TWO_SEEDS, _two_seeds_half_width(values)
+        error, freedom = added_variances(values)
+        half = np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
+        kind = IntervalKind.TWO_SEEDS
     elif values.shape[2] == 1:
         return [t_interval(per_seed) for per_seed in values[:, :, 0].tolist()]
     else:
@@ -175,11 +177,6 @@ def _draws(counts: tuple[int, ...], resamples: int) -> Floats:
 
 _kept_draws = lru_cache(maxsize=64)(_draws)
 """Facts that all differ, and columns with as many right ones, share their draws."""
-
-
-def _two_seeds_half_width(values: Floats) -> Floats:
-    error, freedom = added_variances(values)
-    return np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
 
 
 def added_variances(values: Floats) -> tuple[Floats, Floats]:

@@ -25,7 +25,7 @@ Ties = Literal["average", "min", "max"]
 
 @dataclass(frozen=True, slots=True)
 class RankInterval:
-    """The ranks a method may have, with 95 % confidence: from `low`, the best, to `high`."""
+    """The ranks a method may have, with 95% confidence: from `low`, the best, to `high`."""
 
     low: int
     high: int
@@ -37,7 +37,7 @@ class Overall:
 
     Attributes:
         label: As its rows are labelled.
-        rank: Mean rank; `low` and `high` bound it with 95 %, over tasks, seeds and facts.
+        rank: Mean rank; `low` and `high` bound it with 95%, over tasks, seeds and facts.
         improvement: Share of draws in which it ranks before the reference, ties half.
     """
 

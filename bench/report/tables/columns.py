@@ -18,7 +18,10 @@ from bench.store.records import PhaseName
 AT_FLOOR = "at floor"
 REFERENCE = "reference"
 MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈"}
-"""How a row compares with the reference; beside the values themselves a tie has no mark."""
+"""How a row compares with the reference; beside the values themselves, a tie is unmarked."""
+
+
+Write = Callable[[float | None], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Column:
 
     Attributes:
         header: Short name with its unit.
-        better: `↑` where more is better, `↓` where less is, empty where it is a matter of fact.
-        show: The cell of a row.
+        better: `↑` if more is better, `↓` if less is better, empty if neither is.
+        show: Returns the cell of a row.
         scale: The range that interval bars are drawn over; None draws none.
     """
 
@@ -56,15 +59,18 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
     """Return what was learned and what was kept; columns without any value are left out.
 
     Args:
-        section: Of the table.
-        versus: Whether differences to the reference have a column of their own.
+        section: The section that the table shows.
+        versus: Whether differences from the reference have a column of their own.
     """
     shown = [metric for metric in metric_table().values() if metric.header]
     always = [_metric_column(metric) for metric in shown if metric.name in HEADLINES]
     others = [
         *_standing_columns(section, versus),
         *(_metric_column(metric) for metric in shown if metric.name not in HEADLINES),
-        *(_forgetting_column(task) for task in section.forgetting_tasks),
+        *(
+            Column(forgetting_header(task), "↓", partial(_forgotten, task))
+            for task in section.forgetting_tasks
+        ),
     ]
     present = [
         column
@@ -83,24 +89,42 @@ def cost_columns(section: Section) -> list[Column]:
     """Return what it cost: parameters, operations, time and memory per phase."""
     return [
         _PARAMETERS,
-        Column("training compute", "↓", partial(_recorded, "flops", wording.operations)),
-        *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
-        *(Column(f"{name.value} memory", "↓", partial(_memory, name)) for name in _phases(section)),
+        _cost("training compute", lambda row: row.first("flops"), wording.operations),
+        *_phase_columns(section, "time", "seconds", wording.duration),
+        *_phase_columns(section, "memory", "peak_bytes", wording.memory),
     ]
 
 
 def brief_columns(section: Section) -> list[Column]:
-    """Return the columns for where room is short: one peak of memory, no column of differences."""
+    """Return the columns for narrow tables: one peak of memory, no column of differences."""
     return [
         *quality_columns(section, versus=False),
         _PARAMETERS,
-        *(Column(f"{name.value} time", "↓", partial(_seconds, name)) for name in _phases(section)),
-        Column("peak memory", "↓", _peak),
+        *_phase_columns(section, "time", "seconds", wording.duration),
+        _cost(
+            "peak memory",
+            lambda row: max((cost.peak_bytes for cost in row.phases.values()), default=None),
+            wording.memory,
+        ),
     ]
 
 
-def _phases(section: Section) -> list[PhaseName]:
-    return [name for name in PhaseName if any(name in row.phases for row in section.done)]
+def _cost(header: str, read: Callable[[Row], float | None], write: Write) -> Column:
+    def show(row: Row) -> Shown:
+        found = read(row)
+        return Shown(write(found), found)
+
+    return Column(header, "↓", show)
+
+
+def _phase_columns(section: Section, word: str, field: str, write: Write) -> list[Column]:
+    """Return a column for each phase that any row has, of one field of its cost."""
+
+    def of_phase(name: PhaseName, row: Row) -> float | None:
+        return getattr(row.phases.get(name), field, None)
+
+    there = [name for name in PhaseName if any(name in row.phases for row in section.done)]
+    return [_cost(f"{name.value} {word}", partial(of_phase, name), write) for name in there]
 
 
 def _standing_columns(section: Section, versus: bool) -> list[Column]:
@@ -108,7 +132,7 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
     if not versus or not any(row.standing.comparisons for row in section.rows):
         return [rank]
     show = partial(_versus, section.headline, section.reference)
-    return [rank, Column(f"vs {section.reference}, points", "", show)]
+    return [rank, Column(f"vs {section.reference} (points)", "", show)]
 
 
 def _rank(row: Row) -> Shown:
@@ -131,8 +155,7 @@ def _versus(metric: str, reference: str, row: Row) -> Shown:
 def _marked(text: str, metric: str, row: Row) -> str:
     """Add the mark of a metric that differs from the reference's."""
     found = row.standing.comparisons.get(metric)
-    distinct = found is not None and found.verdict is not Verdict.TIE
-    return f"{text} {MARKS[found.verdict]}" if found and distinct else text
+    return f"{text} {MARKS[found.verdict]}" if found and found.verdict is not Verdict.TIE else text
 
 
 def _metric(metric: Metric, row: Row) -> Shown:
@@ -142,9 +165,9 @@ def _metric(metric: Metric, row: Row) -> Shown:
     return Shown(text, found.value if found else None, found)
 
 
-def _forgetting_column(task: str) -> Column:
-    header = "drift nats" if task == DRIFT else f"forgets {task} %"
-    return Column(header, "↓", partial(_forgotten, task))
+def forgetting_header(task: str) -> str:
+    """Return the header of what was forgotten of a task, with its unit."""
+    return "drift (nats)" if task == DRIFT else f"forgets {task} (points)"
 
 
 def _forgotten(task: str, row: Row) -> Shown:
@@ -162,26 +185,4 @@ def forgotten_text(task: str, found: Forgotten | None) -> str:
     return (wording.nats_interval if task == DRIFT else wording.points_interval)(found.lost)
 
 
-def _recorded(field: str, write: Callable[[float | None], str], row: Row) -> Shown:
-    found = row.first(field)
-    return Shown(write(found), found)
-
-
-def _seconds(phase: PhaseName, row: Row) -> Shown:
-    cost = row.phases.get(phase)
-    seconds = cost.seconds if cost else None
-    return Shown(wording.duration(seconds), seconds)
-
-
-def _memory(phase: PhaseName, row: Row) -> Shown:
-    cost = row.phases.get(phase)
-    peak = cost.peak_bytes if cost else None
-    return Shown(wording.memory(peak), peak)
-
-
-def _peak(row: Row) -> Shown:
-    peak = max((cost.peak_bytes for cost in row.phases.values()), default=None)
-    return Shown(wording.memory(peak), peak)
-
-
-_PARAMETERS = Column("trainable parameters", "↓", partial(_recorded, "parameters", wording.count))
+_PARAMETERS = _cost("trainable parameters", lambda row: row.first("parameters"), wording.count)

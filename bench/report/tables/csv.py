@@ -26,7 +26,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     lines = []
     for section in board.sections:
         for row in section.rows:
-            estimates = _estimates(row, tasks)
+            estimates = _group(row, CsvGroup.LEADING)
+            for task in (*tasks, DRIFT):
+                estimates[forgetting_metric(task)] = _at(row.forgetting.get(task), "lost")
             lines.append(
                 {
                     "model": section.model,
@@ -48,12 +50,6 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
 def leaderboard_csv(board: Leaderboard) -> str:
     """Return the text of `leaderboard.csv`, the same for the same records."""
     return leaderboard_frame(board).to_csv(index=False, na_rep="", lineterminator="\n")
-
-
-def _estimates(row: Row, tasks: list[str]) -> dict[str, Estimate | None]:
-    forgotten = {f"forgetting.{task}": _at(row.forgetting.get(task), "lost") for task in tasks}
-    drift = {DRIFT: _at(row.forgetting.get(DRIFT), "lost")}
-    return {**_group(row, CsvGroup.LEADING), **forgotten, **drift}
 
 
 def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:
@@ -86,12 +82,11 @@ def _intervals(estimates: dict[str, Estimate | None]) -> dict[str, float | None]
 
 def _costs(row: Row) -> dict[str, Any]:
     phases = {name: row.phases.get(name) for name in PhaseName}
-    peaks = {name: _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()}
     return {
         "parameters": _whole(row.first("parameters")),
         "flops": row.first("flops"),
         **{f"seconds.{name}": _at(cost, "seconds") for name, cost in phases.items()},
-        **{f"peak_bytes.{name}": peak for name, peak in peaks.items()},
+        **{f"peak_bytes.{name}": _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()},
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.progress.base import duration as duration  # a run and its tables write times alike
 from bench.redaction import safe_text
@@ -12,6 +14,16 @@ from bench.report.statistics.ranking import RankInterval
 
 MISSING = "-"
 """Shown where there is no value: an empty denominator is never 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table of texts, not escaped, and what is said beside it."""
+
+    headers: list[str]
+    lines: list[list[str]]
+    remark: str
+
 
 _SIGNED_ZERO = re.compile(r"^[+-]0$")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
@@ -30,23 +42,17 @@ def points(value: float) -> str:
 
 def percent_interval(estimate: Estimate | None) -> str:
     """Write a share with its interval, in percent: `95.3 [88, 99]`."""
-    if estimate is None:
-        return MISSING
-    return percent(estimate.value) + _bracket(estimate, 100, "{:.0f}")
+    return _interval(estimate, percent, 100, "{:.0f}")
 
 
 def points_interval(estimate: Estimate | None) -> str:
     """Write a difference of shares with its interval: `+2.5 [-1, +6]`."""
-    if estimate is None:
-        return MISSING
-    return points(estimate.value) + _bracket(estimate, 100, "{:+.0f}")
+    return _interval(estimate, points, 100, "{:+.0f}")
 
 
 def nats_interval(estimate: Estimate | None) -> str:
     """Write a divergence with its interval: `0.123 [0.10, 0.15]`."""
-    if estimate is None:
-        return MISSING
-    return f"{_unsigned_zero(estimate.value, 3):.3f}" + _bracket(estimate, 1, "{:.2f}")
+    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "{:.2f}")
 
 
 def rank(found: RankInterval) -> str:
@@ -54,12 +60,15 @@ def rank(found: RankInterval) -> str:
     return f"{found.low}" if found.low == found.high else f"{found.low}-{found.high}"
 
 
-def _bracket(estimate: Estimate, scale: float, form: str) -> str:
-    if estimate.interval is None:
-        return ""
+def _interval(
+    estimate: Estimate | None, write: Callable[[float], str], scale: float, form: str
+) -> str:
+    if estimate is None or estimate.interval is None:
+        return MISSING if estimate is None else write(estimate.value)
     ends = (estimate.interval.low, estimate.interval.high)
     low, high = (form.format(_unsigned_zero(scale * end, 3)) for end in ends)
-    return f" [{_SIGNED_ZERO.sub('0', low)}, {_SIGNED_ZERO.sub('0', high)}]"
+    low, high = (_SIGNED_ZERO.sub("0", end) for end in (low, high))
+    return f"{write(estimate.value)} [{low}, {high}]"
 
 
 def _unsigned_zero(value: float, digits: int) -> float:
@@ -68,25 +77,23 @@ def _unsigned_zero(value: float, digits: int) -> float:
 
 def count(value: float | None) -> str:
     """Write a number of things: `512`, `4.9 M`, `135 M`."""
-    return MISSING if value is None else _scaled(value, 1000, ("", " k", " M", " G", " T"))
+    return _scaled(value, 1000, ("", " k", " M", " G", " T"))
 
 
 def operations(value: float | None) -> str:
     """Write floating point operations: `3.2 TFLOP`."""
-    if value is None:
-        return MISSING
     units = (" FLOP", " kFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP")
     return _scaled(value, 1000, units)
 
 
 def memory(value: float | None) -> str:
     """Write bytes in binary units: `1.4 GiB`."""
-    if value is None:
-        return MISSING
     return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
-def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
+def _scaled(value: float | None, base: int, units: tuple[str, ...]) -> str:
+    if value is None:
+        return MISSING
     power = 0
     while abs(value) >= base - 0.5 and power < len(units) - 1:
         value, power = value / base, power + 1

@@ -42,9 +42,11 @@ def leaderboard_tex(board: Leaderboard, ready: Mapping[str, str] = MappingProxyT
 
     Args:
         board: What is shown.
-        ready: By title what `section_tex` says of some sections.
+        ready: Sections that `section_tex` has rendered already, by title.
     """
-    head = "% Needs \\usepackage{booktabs}. Written from the stored cells; numbers are not edited."
+    head = (
+        "% Requires \\usepackage{booktabs}. Generated from the stored cells; do not edit by hand."
+    )
     tables = [ready.get(section.title) or section_tex(section) for section in board.sections]
     return "\n".join([head, *tables]) + "\n"
 
@@ -90,7 +92,6 @@ def section_tex(section: Section) -> str:
 def _caption(section: Section) -> str:
     said = [
         f"{section.title}, {section.facts} facts.",
-        "Brackets are 95 % intervals.",
         remarks.interval_remark(section),
         remarks.comparison_remark(section),
         *(f"{text}." for text in remarks.failures(section)),

@@ -1,7 +1,7 @@
-"""How much of a large board is drawn and shown; what is left out is said, and where it is.
+"""How much of a large board is drawn and shown, and the sentences that say what is left out.
 
-A plot of twenty methods takes a second or two, and nobody reads hundreds. Tables in
-`leaderboard.csv`, `.md` and `.tex` are always whole.
+A plot of twenty methods takes a second or two, and nobody reads hundreds. The tables in
+`leaderboard.csv`, `.md` and `.tex` are always complete.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.report.leaderboard.board import Leaderboard, Row, Section
+from bench.report.leaderboard.board import Leaderboard, Section
 from tasks.errors import UsageError, nearest
 
 AUTO, ALL, NONE = "auto", "all", "none"
 SECTIONS_DRAWN = 12
-"""A board of more sections has plots of those that are asked for."""
+"""With more sections than this, only the plots that are asked for are drawn."""
 
 ACROSS_DRAWN = 12
-"""Plots across sections that are drawn unasked."""
+"""The most plots across sections that are drawn without being asked for."""
 
 ROWS_DRAWN = 24
 """More colours and markers cannot be told apart."""
 
 PAGE_ROWS = 500
 PAGE_EXAMPLES = 60
-"""Rows of the whole page with example answers, the same number of each section."""
+"""Rows on the whole page that show example answers, shared equally by the sections."""
 
 TERMINAL_SECTIONS = 12
 TERMINAL_ROWS = 60
@@ -35,7 +35,7 @@ class Drawing:
     """Which plots are drawn.
 
     Attributes:
-        wanted: `auto`, `all`, `none`, or a text that titles hold.
+        wanted: `auto`, `all`, `none`, or a part of the titles that are drawn.
         sections: How many the board has.
     """
 
@@ -49,10 +49,8 @@ class Drawing:
 
     def includes(self, title: str) -> bool:
         """Return whether plots of that title are drawn."""
-        if self.wanted in (ALL, NONE):
-            return self.wanted == ALL
-        if self.wanted == AUTO:
-            return self.sections <= SECTIONS_DRAWN
+        if self.wanted in (AUTO, ALL, NONE):
+            return not self.is_empty
         return self.wanted.casefold() in title.casefold()
 
 
@@ -66,7 +64,7 @@ def check_wanted(drawing: Drawing, titles: Sequence[str]) -> None:
         return
     close = nearest(drawing.wanted, titles) or list(titles[:3])
     raise UsageError(
-        f"--plots '{drawing.wanted}' is in no title: write auto, all, none, or a part of one, "
+        f"--plots '{drawing.wanted}' is in no title: write auto, all, none, or part of a title, "
         f"such as {', '.join(close)}"
     )
 
@@ -84,23 +82,17 @@ def drawn_remark(section: Section) -> str:
     """Say which rows of a section its plots show; empty where they show all."""
     if len(section.done) <= ROWS_DRAWN:
         return ""
-    return f"Plots show the best {ROWS_DRAWN} of {len(section.done)} methods, and the reference."
+    return f"Plots show the best {ROWS_DRAWN} of {len(section.done)} methods and the reference."
 
 
 def left_out(board: Leaderboard, wanted: str) -> str:
-    """Say that plots were left out and how to get them; empty where none were."""
+    """Say that plots were left out and how to get them; empty if nothing was left out."""
     if wanted != AUTO or len(board.sections) <= SECTIONS_DRAWN:
         return ""
     return (
-        f"Without plots: of more than {SECTIONS_DRAWN} tasks and models none is drawn unasked. "
-        f"--plots TEXT draws those with TEXT in their title, --plots all draws all "
-        f"{len(board.sections)}."
+        f"With more than {SECTIONS_DRAWN} model-task pairs, plots are off; --plots TEXT draws "
+        f"those with TEXT in their title, and --plots all draws all {len(board.sections)}."
     )
-
-
-def shown_rows(section: Section, most: int) -> tuple[Row, ...]:
-    """Return a section's first rows, best first."""
-    return section.rows[:most]
 
 
 def hidden_remark(section: Section, most: int) -> str:
@@ -110,5 +102,5 @@ def hidden_remark(section: Section, most: int) -> str:
 
 
 def example_rows(sections: int) -> int:
-    """Return of how many rows of each of so many sections example answers are shown."""
+    """Return how many rows of each section show example answers, given the number of sections."""
     return max(1, PAGE_EXAMPLES // max(sections, 1))

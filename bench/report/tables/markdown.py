@@ -12,9 +12,9 @@ from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, cost_columns, quality_columns
-from bench.report.tables.format import markdown
-from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
-from bench.report.tables.tuning import tuned_rows, tuning_headers, tuning_lines, tuning_remark
+from bench.report.tables.format import TextTable, markdown
+from bench.report.tables.overall import overall_table
+from bench.report.tables.tuning import tuning_table
 
 
 def leaderboard_markdown(
@@ -27,11 +27,11 @@ def leaderboard_markdown(
     Args:
         board: What is shown.
         studies: Linked below.
-        ready: By title what `section_markdown` says of some sections.
+        ready: Sections that `section_markdown` has rendered already, by title.
     """
     blocks = ["# Leaderboard"]
     blocks += [ready.get(section.title) or section_markdown(section) for section in board.sections]
-    blocks += _overall(board)
+    blocks += _text_table("## Across all tasks and models", overall_table(board))
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
     blocks += ["## How to read this", _bullets(remarks.reading())]
@@ -53,35 +53,30 @@ def section_markdown(section: Section) -> str:
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]
-    blocks += _tuning(section)
-    if removals(section):
-        blocks += ["### Facts that filters removed", _bullets(removals(section))]
-    if remarks.warnings(section):
-        blocks += ["### Warnings", _bullets(remarks.warnings(section))]
-    if remarks.failures(section):
-        blocks += ["### Cells without a result", _bullets(remarks.failures(section))]
+    blocks += _text_table("### Tuning", tuning_table(section))
+    lists = {
+        "### Facts that filters removed": removals(section),
+        "### Warnings": remarks.warnings(section),
+        "### Cells without a result": remarks.failures(section),
+    }
+    for heading, lines in lists.items():
+        blocks += [heading, _bullets(lines)] if lines else []
     return "\n\n".join(block for block in blocks if block)
 
 
-def _tuning(section: Section) -> list[str]:
-    if not tuned_rows(section.rows):
-        return []
-    headers = [markdown(header) for header in tuning_headers(section)]
-    lines = [[markdown(text) for text in line] for line in tuning_lines(section)]
-    align = ["left", "left", *("right" for _ in headers[3:]), "left"]
-    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-    return ["### Tuning", markdown(tuning_remark(section)), table]
-
-
-def _overall(board: Leaderboard) -> list[str]:
-    found = board.overall
+def _text_table(heading: str, found: TextTable | None) -> list[str]:
+    """Return a table below its heading and remark; nothing where there is none."""
     if found is None:
         return []
-    headers = [markdown(header) for header in overall_headers(found)]
-    lines = [[markdown(text) for text in line] for line in overall_lines(found)]
-    align = ["left", *("right" for _ in headers[1:])]
-    table = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-    return ["## Over all tasks and models", table, markdown(overall_remark(found))]
+    lines = [[markdown(text) for text in line] for line in found.lines]
+    left = ("method", "candidate", "")
+    align = ["left" if header in left else "right" for header in found.headers]
+    return [heading, markdown(found.remark), _pipe(found.headers, lines, align)]
+
+
+def _pipe(headers: Sequence[str], lines: list[list[str]], align: Sequence[str]) -> str:
+    escaped = [markdown(header) for header in headers]
+    return tabulate(lines, escaped, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def _study(study: Study) -> str:
@@ -104,13 +99,7 @@ def _table(section: Section, columns: list[Column], *, marks: bool) -> str:
     if marks:
         headers.append("remarks")
     align = ["left", "left", *("right" for _ in columns), *(["left"] if marks else [])]
-    return tabulate(
-        lines,
-        [markdown(header) for header in headers],
-        tablefmt="pipe",
-        colalign=align,
-        disable_numparse=True,
-    )
+    return _pipe(headers, lines, align)
 
 
 def _bullets(lines: Sequence[str]) -> str:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from bench.report.statistics.ranking import Overall, OverallRanks
-from bench.report.tables.format import MISSING
+from bench.report.leaderboard.board import Leaderboard
+from bench.report.tables.format import MISSING, TextTable
 
 
-def overall_headers(found: OverallRanks) -> list[str]:
-    """Return the headers of the table of methods over all sections."""
-    versus = [f"ranks before {found.reference}"] if found.reference else []
-    return ["method", "mean rank ↓", *versus]
-
-
-def overall_lines(found: OverallRanks) -> list[list[str]]:
-    """Return the table's lines as text, not escaped."""
-    return [
-        [method.label, f"{method.rank:.1f} [{method.low:.1f}, {method.high:.1f}]"]
-        + ([_probability(method)] if found.reference else [])
-        for method in found.methods
-    ]
-
-
-def overall_remark(found: OverallRanks) -> str:
-    """Say what was ranked, and which methods could not be."""
-    said = (
-        f"Over {found.sections} tasks and models, each counted once; intervals are a bootstrap "
-        "over them, seeds and facts."
+def overall_table(board: Leaderboard) -> TextTable | None:
+    """Return the table of methods over all sections; None where methods are not ranked so."""
+    found = board.overall
+    if found is None:
+        return None
+    headers = ["method", "mean rank ↓"]
+    lines = [[m.label, f"{m.rank:.1f} [{m.low:.1f}, {m.high:.1f}]"] for m in found.methods]
+    if found.reference:
+        headers.append(f"probability of ranking above {found.reference}")
+        for line, method in zip(lines, found.methods, strict=True):
+            share = method.improvement
+            line.append(MISSING if share is None else f"{100 * share:.0f}%")
+    remark = (
+        f"Means over {found.sections} model-task pairs with equal weights; the intervals are a "
+        "bootstrap over pairs, seeds and facts."
     )
     if found.left_out:
-        said += f" Without a result in each, so not ranked: {', '.join(found.left_out)}."
-    return said
-
-
-def _probability(method: Overall) -> str:
-    return MISSING if method.improvement is None else f"{100 * method.improvement:.0f} %"
+        remark += f" Without a result in every pair and not ranked: {', '.join(found.left_out)}."
+    return TextTable(headers, lines, remark)

@@ -1,8 +1,8 @@
-"""What must be said beside the numbers: how to read them, warnings, failures, marks."""
+"""The sentences beside the numbers: how to read them, warnings, failures, remarks on rows."""
 
 from __future__ import annotations
 
-from bench.evaluation.metrics import CsvGroup, metric_table
+from bench.evaluation.metrics import metric_table
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
@@ -11,36 +11,33 @@ from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
 from bench.store.knowledge import KnowledgeCategory
 
-_MEASURED = (
-    "The base before training: known, its greedy answer is right; maybe, one of a few sampled "
-    "answers is; unknown, none is. The column of unknown facts holds the maybes too; the .csv "
-    "has both apart, as reliability_maybe and reliability_never.",
-    "vs: the difference to the reference's in percentage points, of the facts that ranks are by.",
-)
-_LOST = (
-    "forgets: what the base scored minus what is left, in percentage points; positive is "
-    "lost, negative is gained. drift: mean KL from the base per token.",
-    f"'{AT_FLOOR}': the base is not above chance there, so nothing could be forgotten.",
-    "Times are as if nothing had been cached. '-' means that there is nothing to measure.",
+_MORE = (
+    "Before training, a fact is known if the base's greedy answer is correct, maybe known if one "
+    "of a few sampled answers is, and unknown if none is. The column for unknown facts includes "
+    "the maybe known ones; the .csv also has them separately, as reliability_maybe and "
+    "reliability_never.",
+    "vs: the difference from the reference, in percentage points, in the metric that ranks are "
+    "based on. For each metric, Holm's correction is over the methods of the table.",
+    "forgets: the base's score minus the score after training, in percentage points; a positive "
+    "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
+    f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
+    "Times are for a run with empty caches. '-' means that there was nothing to measure.",
 )
 
 _KINDS = {
-    IntervalKind.FACTS: "one seed: bootstrap over facts only, other seeds may differ",
+    IntervalKind.FACTS: "one seed: bootstrap over facts only, so other seeds may differ",
     IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts",
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
 
 def reading() -> list[str]:
-    """Say how to read the tables: what each metric is, and what else stands in them."""
-    shown = [metric for metric in metric_table().values() if metric.sentence]
-    leading = [metric.sentence for metric in shown if metric.csv is CsvGroup.LEADING]
+    """Explain each column of the tables, a line for each."""
+    metrics = [metric.sentence for metric in metric_table().values() if metric.sentence]
     return [
-        "↑ more is better, ↓ less is better. Brackets are 95 % intervals.",
-        " ".join(leading),
-        *_MEASURED,
-        *(metric.sentence for metric in shown if metric.csv is not CsvGroup.LEADING),
-        *_LOST,
+        "↑: more is better; ↓: less is better. Brackets are 95% confidence intervals.",
+        *metrics,
+        *_MORE,
     ]
 
 
@@ -48,32 +45,36 @@ def interval_remark(section: Section) -> str:
     """Say what the intervals of a section cover."""
     kinds = {row.interval_kind for row in section.done}
     found = [text for kind, text in _KINDS.items() if kind in kinds]
-    return f"Intervals are of 95 %, each by itself; {'; '.join(found)}." if found else ""
+    said = "Brackets are 95% confidence intervals, not adjusted for multiple comparisons"
+    return f"{said}; {'; '.join(found)}." if found else ""
 
 
 def comparison_remark(section: Section) -> str:
     """Say what rows are compared with and what the marks mean; empty for a row alone."""
     if not any(row.standing.rank for row in section.rows):
         return ""
-    said = [f"Ranks are 95 % intervals, by {section.headline.replace('_', ' ')}."]
+    facts = " on unknown facts" if section.headline == "reliability_unknown" else ""
+    said = [f"Ranks (95% intervals) are by reliability{facts}."]
     if any(row.standing.comparisons for row in section.rows):
         said.append(
-            f"Compared with {section.reference}, paired by seed and fact: ▲ better, ▼ worse (p "
-            "below 0.05 after Holm's correction over the methods); ≈ and no mark: not "
-            "distinguishable."
+            f"Compared with {section.reference}, paired by seed and fact: ▲ better, ▼ worse "
+            "(Holm-corrected p below 0.05); ≈ or unmarked: no significant difference."
         )
     return " ".join(said)
 
 
 def fewer_pairs(section: Section) -> list[str]:
-    """Return a line per row that is compared with the reference in some of its seeds only."""
+    """Return a line for each row that shares only some of its seeds with the reference."""
     wanted = {seed for row in section.rows if row.label == section.reference for seed in row.seeds}
     lines = []
     for row in section.rows:
         found = row.standing.comparisons.get(section.headline)
         if found is not None and set(found.seeds) != wanted | set(row.seeds):
             shared = ", ".join(map(str, found.seeds))
-            lines.append(f"{row.label}: compared with {section.reference} in seeds {shared} alone")
+            plural = "seed" if len(found.seeds) == 1 else "seeds"
+            lines.append(
+                f"{row.label}: compared with {section.reference} on {plural} {shared} only"
+            )
     return lines
 
 
@@ -83,7 +84,7 @@ def marks(row: Row) -> str:
     found += chosen_marks(row)
     found += [f"rebuilt: {name}" for name in rebuilt_parts(row.spec.method)]
     if row.first("identity") is False:
-        found.append("not the base at init")
+        found.append("adapter changes outputs before training")
     if row.failures and row.cells:
         found.append(f"{len(row.failures)} of {len(row.failures) + len(row.cells)} cells failed")
     if row.failures and not row.cells and not row.tuning:
@@ -107,35 +108,32 @@ def failures(section: Section) -> list[str]:
 
 
 def warnings(section: Section) -> list[str]:
-    """Return the section's warnings; where rebuilt parts are in it, the first says so."""
+    """Return the section's warnings, those about reconstructed formulas first."""
     rebuilt = sorted({name for row in section.rows for name in rebuilt_parts(row.spec.method)})
     said = [
-        f"{name}: its formula is rebuilt from abstracts and reviews, not the paper's own"
+        f"{name}: its formula is reconstructed from abstracts and reviews, not the paper's own"
         for name in rebuilt
     ]
     return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section.rows)]
 
 
 def base_scores(section: Section) -> str:
-    """Say what the base knew of the facts and scores on each forgetting task."""
+    """Say which facts the base knew, and what it scores on each forgetting task."""
     scores = {
         task: row.forgetting[task].base
         for task in section.forgetting_tasks
         for row in section.done
         if task in row.forgetting and task != DRIFT
     }
-    parts = _knowledge(section.done[0]) if section.done else []
-    parts += [f"{task} {100 * score:.1f} %" for task, score in scores.items()]
-    return f"The base before training: {', '.join(parts)}." if parts else ""
-
-
-def _knowledge(row: Row) -> list[str]:
-    """Say which share of the facts the base knew; it is the same for every cell of a section."""
-    found = row.cells[0].facts.knowledge
+    if not section.done:
+        return ""
+    knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
     known, maybe, unknown = (
-        f"{100 * (found == k).mean():.1f} %" for k in range(len(KnowledgeCategory))
+        f"{100 * (knowledge == kind).mean():.1f}%" for kind in range(len(KnowledgeCategory))
     )
-    return [f"{known} of these facts (known)", f"{maybe} maybe", f"{unknown} unknown"]
+    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
+    facts = f"Before training, the base knew {known} of them, maybe knew {maybe}, and did not know"
+    return f"{facts} {unknown}{f'; it scored {scored}' if scored else ''}."
 
 
 def problems(board: Leaderboard) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
@@ -17,12 +18,13 @@ from bench.report.leaderboard.board import Leaderboard, Row, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.tables import remarks
 from bench.report.tables.columns import Column, brief_columns
-from bench.report.tables.limits import TERMINAL_ROWS, TERMINAL_SECTIONS, hidden_remark, shown_rows
-from bench.report.tables.overall import overall_headers, overall_lines, overall_remark
+from bench.report.tables.limits import TERMINAL_ROWS, TERMINAL_SECTIONS, hidden_remark
+from bench.report.tables.overall import overall_table
 
 WIDTH = 100
 _GAP = 2
 _METHOD_WIDTH = 26
+_HEADER_WIDTH = 12
 
 
 def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = False) -> str:
@@ -38,7 +40,7 @@ def terminal_table(board: Leaderboard, *, width: int = WIDTH, color: bool = Fals
         parts += _section(section, width)
     more = len(board.sections) - TERMINAL_SECTIONS
     if more > 0:
-        text = f"{more} more tasks and models are in leaderboard.md and .html"
+        text = f"{more} more model-task pairs are in leaderboard.md and leaderboard.html"
         parts += [_line(text, "bold"), ""]
     parts += _overall(board)
     parts += [_line(text, "yellow") for text in remarks.problems(board)]
@@ -65,32 +67,41 @@ def render(parts: Sequence[RenderableType], *, width: int, color: bool) -> str:
 def _section(section: Section, width: int) -> list[RenderableType]:
     heading = f"{section.title}, {section.facts} facts"
     parts: list[RenderableType] = [Text(safe_text(heading), style="bold")]
-    shown = replace(section, rows=shown_rows(section, TERMINAL_ROWS))
+    shown = replace(section, rows=section.rows[:TERMINAL_ROWS])
     for columns in _stacked(shown, brief_columns(shown), width):
         parts += [_table(shown.rows, columns), ""]
-    parts += [_line(text, "dim") for text in [hidden_remark(section, TERMINAL_ROWS)] if text]
-    parts.append(_line(remarks.interval_remark(section), "dim"))
-    parts += [_line(text, "dim") for text in [remarks.comparison_remark(section)] if text]
     marked = {row.label: remarks.marks(row) for row in shown.done}
-    parts += [_line(f"{label}: {text}", "dim") for label, text in marked.items() if text]
-    parts += [_line(text, "dim") for text in removals(section)]
+    said = [
+        hidden_remark(section, TERMINAL_ROWS),
+        remarks.interval_remark(section),
+        remarks.comparison_remark(section),
+        *(f"{label}: {text}" for label, text in marked.items() if text),
+        *removals(section),
+    ]
+    parts += [_line(text, "dim") for text in said if text]
     parts += [_line(f"warning: {text}", "yellow") for text in remarks.warnings(section)]
     parts += [_line(text, "red") for text in remarks.failures(section)]
     return [*parts, ""]
 
 
 def _overall(board: Leaderboard) -> list[RenderableType]:
-    found = board.overall
+    found = overall_table(board)
     if found is None:
         return []
+    table = _empty_table(map(safe_text, found.headers[1:]))
+    for line in found.lines:
+        table.add_row(*(Text(safe_text(text)) for text in line))
+    heading = Text("across all tasks and models", style="bold")
+    return [heading, table, "", _line(found.remark, "dim"), ""]
+
+
+def _empty_table(headers: Iterable[str], *, no_wrap: bool = False) -> Table:
+    """Return a table without rows: a column for names, and columns for numbers."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
-    for header in overall_headers(found)[1:]:
-        table.add_column(Text(safe_text(header)), justify="right")
-    for line in overall_lines(found):
-        table.add_row(*(Text(safe_text(text)) for text in line))
-    heading = Text("over all tasks and models", style="bold")
-    return [heading, table, "", _line(overall_remark(found), "dim"), ""]
+    for header in headers:
+        table.add_column(Text(header), justify="right", no_wrap=no_wrap)
+    return table
 
 
 def _line(text: str, style: str) -> Text:
@@ -116,8 +127,12 @@ def _stacked(section: Section, columns: list[Column], width: int) -> list[list[C
 
 
 def _header(column: Column) -> str:
-    """Break a header after its first word, so that columns are as narrow as their numbers."""
-    return safe_text(column.title).replace(" ", "\n", 1)
+    """Break a header between its words, so that columns are as narrow as their numbers."""
+    words = safe_text(column.header)
+    arrow = f"\N{NO-BREAK SPACE}{column.better}" if column.better else ""
+    return textwrap.fill(f"{words}{arrow}", _HEADER_WIDTH, break_long_words=False).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def _label(row: Row) -> str:
@@ -127,10 +142,7 @@ def _label(row: Row) -> str:
 
 
 def _table(rows: Sequence[Row], columns: list[Column]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column("method", overflow="fold", max_width=_METHOD_WIDTH)
-    for column in columns:
-        table.add_column(Text(_header(column)), justify="right", no_wrap=True)
+    table = _empty_table(map(_header, columns), no_wrap=True)
     for row in rows:
         cells = (Text(column.show(row).text) for column in columns)
         table.add_row(Text(_label(row)), *cells)

@@ -1,20 +1,22 @@
-"""What is said of tuning: how settings were chosen, the candidates as a table, what to doubt."""
+"""How settings were tuned: a sentence, the candidates as a table, and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from bench.planning.tuning import edges, shown, shown_name, value
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
 from bench.report.tables import format as wording
-from bench.report.tables.columns import forgotten_text
+from bench.report.tables.columns import forgetting_header, forgotten_text
+from bench.report.tables.format import TextTable
 from bench.store.records import Status
 
 CHOSEN = "chosen"
 
 
 def tuned_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return those of the rows whose setting was chosen among candidates, by their labels."""
+    """Return the rows whose setting was chosen among candidates, sorted by label."""
     found = [row for row in rows if row.tuning is not None]
     return sorted(found, key=lambda row: row.label)
 
@@ -31,27 +33,24 @@ def tuning_mark(row: Row) -> str:
     if tuning is None:
         return ""
     if tuning.best is None:
-        return f"none of {len(tuning.tried)} candidates ended well"
+        return f"all {len(tuning.tried)} candidates failed"
     chosen = tuning.trained or tuning.best
     told = f"{shown(chosen.spec, tuning.over)}, best of {len(tuning.tried)}"
-    return told if row.cells or row.failures else f"{told}: not trained on these facts yet"
+    return told if row.cells or row.failures else f"{told}; not yet trained on these facts"
 
 
-def tuning_remark(section: Section) -> str:
-    """Say how settings were chosen; empty where nothing was tuned."""
-    rows = tuned_rows(section.rows)
-    if not rows:
-        return ""
+def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
+    """Say how the settings of tuned rows were chosen."""
     specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
     facts = sorted({spec.facts for spec in specs})
     seeds = sorted({spec.seed for spec in specs})
     least = "drifts" if DRIFT in tuning_tasks(section) else "forgets"
     return (
-        f"Settings were chosen on {_listed(facts)} other facts, of other subjects: there every "
-        f"candidate was trained with seed {_listed(seeds)} alone and scored by "
-        f"{score_measure(section)}; of equal ones the one that {least} least, then the lowest "
-        "rate. The tables above show the best candidate, trained from the base on the facts "
-        "reported here. Intervals are over facts."
+        f"Settings were chosen on {_listed(facts)} separate facts about other subjects. Every "
+        f"candidate was trained on them with seed {_listed(seeds)} only and scored by "
+        f"{score_measure(section)}; ties went to the candidate that {least} least, then to the "
+        "lowest learning rate. The tables above show the best candidate, trained from the base on "
+        "the facts reported here. Intervals are over facts."
     )
 
 
@@ -61,18 +60,15 @@ def score_measure(section: Section) -> str:
     return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
 
 
-def tuning_headers(section: Section) -> list[str]:
-    """Return the headers of the table of candidates."""
-    tasks = [
-        "drift nats ↓" if task == DRIFT else f"forgets {task} % ↓" for task in tuning_tasks(section)
-    ]
-    return ["method", "candidate", f"{score_measure(section)} % ↑", *tasks, ""]
-
-
-def tuning_lines(section: Section) -> list[list[str]]:
-    """Return a line per candidate, its numbers as text; the labels are not escaped."""
+def tuning_table(section: Section) -> TextTable | None:
+    """Return the table of candidates, a line for each; None where nothing was tuned."""
+    rows = tuned_rows(section.rows)
+    if not rows:
+        return None
     tasks = tuning_tasks(section)
-    return [
+    forgotten = [f"{forgetting_header(task)} ↓" for task in tasks]
+    headers = ["method", "candidate", f"{score_measure(section)} (%) ↑", *forgotten, ""]
+    lines = [
         [
             row.label,
             shown(entry.trial.spec, tuning_of(row).over),
@@ -80,9 +76,10 @@ def tuning_lines(section: Section) -> list[list[str]]:
             *(forgotten_text(task, entry.forgetting.get(task)) for task in tasks),
             _fate(entry, tuning_of(row)),
         ]
-        for row in tuned_rows(section.rows)
+        for row in rows
         for entry in tuning_of(row).tried
     ]
+    return TextTable(headers, lines, _tuning_remark(section, rows))
 
 
 def tuning_tasks(section: Section) -> list[str]:
@@ -94,7 +91,7 @@ def tuning_tasks(section: Section) -> list[str]:
 
 
 def tuning_warnings(rows: Sequence[Row]) -> list[str]:
-    """Say where a choice is at the edge of the values, open, or of another budget than others'."""
+    """Warn of choices at the edge of what was tried, not trained yet, or of unequal budgets."""
     said = []
     tuned = tuned_rows(rows)
     for row in tuned:
@@ -102,14 +99,14 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
             said += [
-                f"{row.label}: {edge}; try further ones" for edge in edges(trials, tuning.best)
+                f"{row.label}: {edge}; try values beyond it" for edge in edges(trials, tuning.best)
             ]
         if tuning.best is not None and tuning.trained not in (None, tuning.best):
             better = shown(tuning.best.spec, tuning.over)
-            said.append(f"{row.label}: {better} is better, and not trained on these facts yet")
+            said.append(f"{row.label}: {better} is better but not yet trained on these facts")
         if tuning.earlier:
             listed = "; ".join(tuning.earlier)
-            said.append(f"{row.label}: not shown: {listed}, the best of fewer candidates")
+            said.append(f"{row.label}: not shown: {listed}, chosen from fewer candidates")
     return [*said, *_unequal(tuned)]
 
 
@@ -118,25 +115,23 @@ def _unequal(tuned: Sequence[Row]) -> list[str]:
     values: dict[str, list[list[str]]] = {}
     for row in tuned:
         for name in tuning_of(row).over:
-            tried = dict.fromkeys(value(e.trial.spec, name) for e in tuning_of(row).tried)
-            values.setdefault(name, []).append(list(tried))
-    unequal = {name: _not_in_all(found) for name, found in values.items()}
-    return [
-        f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not tried for "
-        "every method, so their budgets differ; run one grid over all of them"
-        for name, some in unequal.items()
-        if some
-    ]
-
-
-def _not_in_all(tried: Sequence[Sequence[str]]) -> list[str]:
-    """Return the values that some have and others have not, in their first order."""
-    some = dict.fromkeys(each for values in tried for each in values)
-    return [each for each in some if not all(each in values for values in tried)]
+            values.setdefault(name, []).append(
+                [value(entry.trial.spec, name) for entry in tuning_of(row).tried]
+            )
+    said: list[str] = []
+    for name, tried in values.items():
+        every = list(dict.fromkeys(chain.from_iterable(tried)))
+        some = [each for each in every if not all(each in others for others in tried)]
+        if some:
+            said.append(
+                f"{shown_name(name)}: {_listed(some)} {'was' if len(some) == 1 else 'were'} not "
+                "tried for every method, so tuning budgets differ; run one grid over all values"
+            )
+    return said
 
 
 def _fate(entry: Tried, tuning: Tuning) -> str:
-    """Say how a candidate ended, where it is not one of those that were merely not chosen."""
+    """Say how a candidate failed, or that it was chosen; empty for the others."""
     if entry.trial.status is not Status.DONE:
         return entry.trial.status.value.replace("_", " ")
     return CHOSEN if entry.trial is tuning.best else ""

@@ -134,7 +134,7 @@ def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
         assert "brief" in text.replace("\\", "")
     assert "brief" in terminal_table(board)
     headings = [column.title for column in quality_columns(board.sections[0])]
-    assert headings.index("brief % ↑") == headings.index("locality % ↑") + 1
+    assert headings.index("brief (%) ↑") == headings.index("locality (%) ↑") + 1
     assert "brief: answers of one word." in remarks.reading()
 
     frame = leaderboard_frame(board).set_index("method")
@@ -149,7 +149,7 @@ def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
     assert frame.loc["dora", "brief_p_holm"] < 0.05
     [dora] = [row for row in board.rows if row.label == "dora"]
     assert dora.standing.comparisons["brief"].verdict.value == "worse"
-    [column] = [c for c in quality_columns(board.sections[0]) if c.header == "brief %"]
+    [column] = [c for c in quality_columns(board.sections[0]) if c.header == "brief (%)"]
     assert column.show(dora).text.endswith("▼")
 
 

@@ -135,7 +135,7 @@ def test_rows_and_examples_beyond_the_room_are_counted(tmp_path, monkeypatch):
     page = leaderboard_html(board, [])
     assert "2 more rows are in leaderboard.csv" in page
     assert page.count("<summary>") == 1
-    assert "prints those of the 2 others" in page
+    assert "the other 2." in page
     assert "2 more rows" in terminal_table(board)
 
 

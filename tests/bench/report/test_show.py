@@ -28,7 +28,7 @@ def test_show_prints_a_cell_and_never_what_could_steer_a_terminal(tmp_path):
     assert "\u202e" not in text
     squeezed = re.sub(r"\s", "", text)
     assert "\\x1b[31m[red]bold" in squeezed, "neither escape codes nor rich markup are interpreted"
-    for word in ("reliability unknown", "elements", "with nothing cached", "learned:", "2e+08"):
+    for word in ("reliability unknown", "elements", "empty caches", "learned:", "2e+08"):
         assert word.replace("2e+08", "200000000.0") in text
 
 

@@ -68,7 +68,7 @@ def test_before_and_after_have_one_scale_and_say_how_many_moved_away(tmp_path):
     board = board_of(tmp_path, (record, moved), make_cell(n=4, spec={"method": "dora"}))
     figure = drawn(before_after.draw, board)
     titles = {axes.get_title(loc="left").split("\n")[0]: axes for axes in figure.axes}
-    assert "1 of 4 away, 25 %" in titles["lora"].get_title(loc="left")
+    assert "1 of 4 moved away: 25%" in titles["lora"].get_title(loc="left")
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     (limits,) = {axes.get_ylim() for axes in figure.axes}
     assert limits == titles["lora"].get_xlim()

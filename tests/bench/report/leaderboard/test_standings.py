@@ -40,7 +40,7 @@ def test_the_table_marks_what_differs_and_shows_ties(tmp_path):
     assert versus["lora"] == "reference"
     assert [versus[m][0] for m in ("dora", "corda", "pissa")] == ["≈", "▲", "▼"]
     assert columns_of(text, "rank")["dora"] == "2-3"
-    marked = columns_of(text, "reliability %")
+    marked = columns_of(text, "reliability (%)")
     assert marked["corda"].endswith("▲")
     assert marked["pissa"].endswith("▼")
     assert marked["dora"].endswith("]")

@@ -13,7 +13,7 @@ from bench.report.plots._style import image, method_styles, settings
 from bench.report.recommend import Limits, recommend
 from bench.report.show import show_cell
 from bench.report.tables.remarks import marks, warnings
-from bench.report.tables.tuning import tuning_lines
+from bench.report.tables.tuning import tuning_table
 from bench.report.write import write_report
 from bench.store.records import Status, Tuned
 from tests.bench.report_cells import fill, make_cell
@@ -132,7 +132,7 @@ def test_a_method_that_is_not_trained_yet_or_never_is_a_row(tmp_path, snapshot):
     assert ["0.0003" in said[method] for method in ("lora", "dora", "pissa")] == [True, True, False]
     rows = "\n".join(f"{label}: {mark}" for label, mark in sorted(said.items()))
     snapshot("tuning", "methods that are chosen, not trained yet, and without a result", rows)
-    lines = tuning_lines(section)
+    lines = tuning_table(section).lines
     assert [line[0] for line in lines] == ["dora"] * 3 + ["lora"] * 3 + ["pissa"] * 3
     assert [line[-1] for line in lines] == ["", "chosen", ""] * 2 + ["diverged"] * 3
     assert lines[-1][2:5] == ["-", "-", "-"]

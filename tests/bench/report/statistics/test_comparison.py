@@ -13,7 +13,7 @@ from bench.report.statistics.comparison import (
     Measured,
     Verdict,
     bonett_price,
-    compare,
+    compare_all,
     corrected,
     mcnemar,
 )
@@ -24,6 +24,10 @@ from tasks.errors import UsageError
 from tests.bench.report_cells import fill, make_cell, make_forgetting
 
 METHODS = {"lora": 0.6, "dora": 0.6, "corda": 0.99, "pissa": 0.1}
+
+
+def compare(method, reference):
+    return compare_all([(method, reference)])[0]
 
 
 def board_of(folder, cells, reference=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import load_leaderboard
@@ -30,6 +31,7 @@ NINE = [
     "corda[mode=kpm]",
     "corda[mode=ipm]",
 ]
+ROOT = Path(__file__).parents[4]
 UPDATE_HEADERS = ("updated", "still old")
 
 
@@ -39,6 +41,17 @@ def board_of(folder, *cells):
 
 def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_readme_shows_the_committed_leaderboard():
+    written = (ROOT / "results" / "example" / "leaderboard.md").read_text(encoding="utf-8")
+    section = written.partition("## Studies")[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("## What comes out")[2].partition("\n## ")[0]
+    assert len(table_lines(section)) == 8, "what was learned, and what it cost"
+    assert table_lines(shown) == table_lines(section)
+    said = [line for line in section.splitlines() if line and not line.startswith("#")]
+    assert set(said) <= set(shown.splitlines())
 
 
 def test_markdown_tables_keep_their_shape_whatever_a_name_holds(tmp_path):
@@ -64,7 +77,7 @@ def test_markdown_says_floor_failures_warnings_and_signs(tmp_path):
     )
     row = next(line for line in table_lines(text) if "| lora" in line)
     assert "at floor" in row
-    assert "at init" in row
+    assert "before training" in row
     assert "few tokens" in text
     assert "needs 9 GiB" in text
 
@@ -76,8 +89,8 @@ def test_the_base_line_says_what_it_knew_maybe_knew_and_did_not(tmp_path, snapsh
     )
     rows = [row.model_copy(update={"knowledge": k}) for row, k in zip(rows, kinds, strict=True)]
     text = leaderboard_markdown(board_of(tmp_path, (make_cell(n=8)[0], rows)))
-    [line] = [line for line in text.splitlines() if "62.5 %" in line]
-    assert [share in line for share in ("25.0 %", "12.5 %", "50.0 %")] == [True] * 3
+    [line] = [line for line in text.splitlines() if "62.5%" in line]
+    assert [share in line for share in ("25.0%", "12.5%", "50.0%")] == [True] * 3
     snapshot("markdown", "what the base knew", line)
 
 
