@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from bench.inference.encoding import TEXTS_AT_ONCE, Example, batches_by_length, collate
+from bench.inference.encoding import Example, batches_by_length, collate, token_ids
 from bench.inference.hidden_states import latent_states
 from bench.models.loading import Base
 from methods.encoder import Encoder
@@ -18,8 +19,6 @@ from tasks.fact import Fact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-T = TypeVar("T")
 
 CONTEXT = "Answer:"
 """What texts follow when they are run: alone, the first token's states hardly depend on it."""
@@ -88,12 +87,12 @@ class TextSpace:
     def _distances(self, pairs: Sequence[tuple[str, Fact]]) -> Tensor:
         # What is a target is not run again: the batch moves states by rounding, and equal is 0.
         said = self._encode([text for text, _ in pairs if text and text not in self._targets])
-        known = {text: self._centred(vector) for text, vector in said.items()}
+        centred = {text: self._centred(vector) for text, vector in said.items()}
+        known = ChainMap(centred, self._targets)
         found = torch.full((len(pairs),), EMPTY, dtype=torch.float64)
         for rows in _alike([len(fact.answers) if text else 0 for text, fact in pairs]):
-            spoken = [self._targets.get(text, known.get(text)) for text, _ in _chosen(pairs, rows)]
-            answers = torch.stack([vector for vector in spoken if vector is not None])
-            accepted = [self._targets[t] for _, fact in _chosen(pairs, rows) for t in fact.answers]
+            answers = torch.stack([known[pairs[row][0]] for row in rows])
+            accepted = [self._targets[text] for row in rows for text in pairs[row][1].answers]
             targets = torch.stack(accepted).view(len(rows), -1, answers.shape[-1])
             found[rows] = cosine_distance(answers[:, None], targets).min(1).values
         return found
@@ -112,11 +111,7 @@ class TextSpace:
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Return the tokens of texts as they stand after a prompt."""
-    found: list[list[int]] = []
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
-        found += tokenizer(some, add_special_tokens=False)["input_ids"]
-    return found
+    return token_ids(tokenizer, [f" {text}" for text in texts], special=False)
 
 
 def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, Tensor]:
@@ -124,7 +119,7 @@ def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, T
     texts, ids = list(tokens), list(tokens.values())
     vectors: dict[int, Tensor] = {}
     for rows in _alike([len(row) for row in ids]):
-        means = table[torch.tensor(_chosen(ids, rows))].double().mean(1).cpu()
+        means = table[torch.tensor([ids[row] for row in rows])].double().mean(1).cpu()
         vectors |= zip(rows, means, strict=True)
     return {text: vectors[index] for index, text in enumerate(texts)}
 
@@ -135,10 +130,6 @@ def _alike(sizes: Sequence[int]) -> list[list[int]]:
     for index, size in enumerate(sizes):
         groups.setdefault(size, []).append(index)
     return [rows for size, rows in groups.items() if size]
-
-
-def _chosen(items: Sequence[T], rows: Sequence[int]) -> list[T]:
-    return [items[row] for row in rows]
 
 
 @torch.no_grad()

@@ -47,8 +47,8 @@ def measure_knowledge(
         prompt: The demonstrations in front of every question.
         answers: The model's greedy answers to the facts after the same demonstrations.
     """
-    known = [exact_match(a, f.answers) for a, f in zip(answers, facts, strict=True)]
-    asked = [fact for fact, right in zip(facts, known, strict=True) if not right]
+    answered = list(zip(facts, answers, strict=True))
+    asked = [fact for fact, answer in answered if not exact_match(answer, fact.answers)]
     sampled = sampled_answers(
         model,
         tokenizer,
@@ -58,15 +58,8 @@ def measure_knowledge(
         budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
         batch_size=SAMPLED_AT_ONCE,
     )
-    maybe = {
-        fact.id
-        for fact, said in zip(asked, sampled, strict=True)
-        if any(exact_match(answer, fact.answers) for answer in said)
-    }
-    unsure = (
-        KnowledgeCategory.MAYBE if fact.id in maybe else KnowledgeCategory.UNKNOWN for fact in facts
-    )
-    return tuple(
-        KnowledgeCategory.KNOWN if right else other
-        for right, other in zip(known, unsure, strict=True)
-    )
+    found = dict.fromkeys((fact.id for fact in facts), KnowledgeCategory.KNOWN)
+    for fact, said in zip(asked, sampled, strict=True):
+        maybe = any(exact_match(answer, fact.answers) for answer in said)
+        found[fact.id] = KnowledgeCategory.MAYBE if maybe else KnowledgeCategory.UNKNOWN
+    return tuple(found[fact.id] for fact in facts)

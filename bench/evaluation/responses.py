@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from bench.inference.encoding import encode
+from bench.inference.encoding import encode_all
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.likelihood import negative_log_likelihoods
 from tasks.fact import Fact
@@ -96,9 +96,9 @@ def respond(
     answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
     plain = ask([question_text(fact.question) for fact in facts])
     updates = [fact for fact in facts if fact.old_answers]
-    likely = [(f.question, f.target) for f in facts]
-    likely += [(f.question, f.old_answers[0]) for f in updates]
-    examples = [encode(tokenizer, prompt.few_shot(asked), said) for asked, said in likely]
+    likely = [(prompt.few_shot(f.question), f.target) for f in facts]
+    likely += [(prompt.few_shot(f.question), f.old_answers[0]) for f in updates]
+    examples = encode_all(tokenizer, likely)
     nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
     old_nll = {fact.id: value for fact, value in zip(updates, nll[len(facts) :], strict=True)}
     return Responses(

@@ -59,35 +59,42 @@ class Batch:
         return self.tokens.numel()
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
-    """Encode a prompt and the target of its answer.
-
-    They are encoded apart, since in generation too the answer begins with a new token.
+def token_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, special: bool = True
+) -> list[list[int]]:
+    """Return the token ids of each text, many texts in one tokenizer call.
 
     Args:
         tokenizer: The base's.
-        prompt: The whole prompt.
-        answer: What should be answered, without the stop.
+        texts: Any number of texts.
+        special: Whether to add the special tokens with which a prompt begins.
     """
-    before = tokenizer(prompt)["input_ids"]
-    target = tokenizer(target_text(answer), add_special_tokens=False)["input_ids"]
-    return Example((*before, *target), len(before))
+    found: list[list[int]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = list(texts[start : start + TEXTS_AT_ONCE])
+        found += tokenizer(some, add_special_tokens=special)["input_ids"]
+    return found
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
+    """Encode one prompt with its answer, see `encode_all`."""
+    return encode_all(tokenizer, [(prompt, answer)])[0]
 
 
 def encode_all(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
 ) -> list[Example]:
-    """Encode prompts with their answers as `encode` does, sooner: many in one tokenizer call."""
-    found: list[Example] = []
-    for start in range(0, len(pairs), TEXTS_AT_ONCE):
-        prompts, answers = zip(*pairs[start : start + TEXTS_AT_ONCE], strict=True)
-        before = tokenizer(list(prompts))["input_ids"]
-        targets = tokenizer([target_text(a) for a in answers], add_special_tokens=False)
-        found += [
-            Example((*left, *right), len(left))
-            for left, right in zip(before, targets["input_ids"], strict=True)
-        ]
-    return found
+    """Encode prompts with the targets of their answers, which are given without the stop.
+
+    Prompt and target are encoded separately, because an answer that is generated also begins with
+    a new token.
+    """
+    prompts = token_ids(tokenizer, [prompt for prompt, _ in pairs])
+    targets = token_ids(tokenizer, [target_text(answer) for _, answer in pairs], special=False)
+    return [
+        Example((*prompt, *target), len(prompt))
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
 
 
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:
@@ -124,8 +131,7 @@ def batches_by_length(
         generator: Shuffles indices of the same length, and the batches; None keeps their order.
             The order depends on the lengths and the generator alone.
     """
-    order = range(len(lengths))
-    shuffled = _shuffle(list(order), generator)
+    shuffled = _shuffle(list(range(len(lengths))), generator)
     shuffled.sort(key=lambda index: lengths[index])
     batches = [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
     return _shuffle(batches, generator)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.inference.decoding import Decoder, Sampling, greedy
-from bench.inference.encoding import TEXTS_AT_ONCE
+from bench.inference.encoding import token_ids
 from tasks.fact import hash_fraction
 from tasks.prompt import target_text, token_budget
 
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
     """Return how many tokens an answer may have, from the longest of the targets."""
     texts = [target_text(target) for target in dict.fromkeys(targets)]
-    lengths = [
-        len(tokens)
-        for start in range(0, len(texts), TEXTS_AT_ONCE)
-        for tokens in tokenizer(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False)[
-            "input_ids"
-        ]
-    ]
+    lengths = map(len, token_ids(tokenizer, texts, special=False))
     return token_budget(max(lengths, default=0))
 
 
@@ -96,9 +90,8 @@ def sampled_answers(
 
 def _draws(prompt: str, samples: int, steps: int) -> Tensor:
     """Return numbers in [0, 1), `[samples, steps]`: hashes, the same on every machine."""
-    rows = range(samples)
     draws = [
         [hash_fraction("sample", prompt, str(row), str(step)) for step in range(steps)]
-        for row in rows
+        for row in range(samples)
     ]
     return torch.tensor(draws, dtype=torch.float64)

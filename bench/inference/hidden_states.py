@@ -8,7 +8,7 @@ the final norm, which can then be applied to every one alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,13 +141,8 @@ def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
         if all(isinstance(x, Tensor) for x in pair) and pair[0].shape == pair[-1].shape:
             seen.append(_Leaf(module, pair[0], pair[-1]))
 
-    handles = [
-        module.register_forward_hook(watch)
-        for name, module in inner.named_modules()
-        if not name.startswith(f"{layers}.") and not any(module.children())
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in inner.named_modules():
+            if not name.startswith(f"{layers}.") and not any(module.children()):
+                hooks.enter_context(module.register_forward_hook(watch))
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -24,19 +24,8 @@ SHORTEST_PREFIX = 16
 """Shared tokens from which on keeping their states is worth its cost."""
 
 
-class _Found(NamedTuple):
-    """Whether cached states gave a model's logits.
-
-    Attributes:
-        version: The sum of the versions of its trained weights then: it changes as they do.
-        agrees: What was found.
-    """
-
-    version: int
-    agrees: bool
-
-
-_FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
+"""Whether cached states gave a model's logits, and the version of its trained weights then."""
 
 
 class Prefix(NamedTuple):
@@ -90,10 +79,9 @@ def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
     # Private, tried with torch 2.13.0: counts the writes to a tensor in place, as optimizers make.
     version = sum(p._version for p in model.parameters() if p.requires_grad)
     known = _FOUND.get(model)
-    if known is None or known.version != version:
-        known = _Found(version, states_agree(model, context, prefix))
-        _FOUND[model] = known
-    return known.agrees
+    if known is None or known[0] != version:
+        known = _FOUND[model] = version, states_agree(model, context, prefix)
+    return known[1]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -34,14 +35,12 @@ class Pass:
 
     def logits(self, model: nn.Module) -> Tensor:
         """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`."""
-        if self.prefix is None:
-            return self._logits(model)
-        states = self.prefix.states(self.batch)
-        with self.prefix.replayed(self.tree.of_nodes(states) if self.tree else states):
-            return self._logits(model)
-
-    def _logits(self, model: nn.Module) -> Tensor:
-        return self.tree.logits(model) if self.tree else target_logits(model, self.batch)
+        with ExitStack() as stack:
+            if self.prefix is not None:
+                states = self.prefix.states(self.batch)
+                states = self.tree.of_nodes(states) if self.tree else states
+                stack.enter_context(self.prefix.replayed(states))
+            return self.tree.logits(model) if self.tree else target_logits(model, self.batch)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class FrozenPrefix:
         examples: Sequence[Example],
         pad: int,
     ) -> None:
-        self._frozen = [layers[index] for index in range(depth)]
+        self._frozen = list(layers)[:depth]
         self._next = layers[depth]
         self._starts = [0, *accumulate(len(example.tokens) for example in examples)]
         with FlopCounterMode(display=False) as counter:
@@ -102,15 +102,14 @@ class FrozenPrefix:
     @torch.no_grad()
     def _compute(self, model: nn.Module, examples: Sequence[Example], pad: int) -> Tensor:
         """Return the states of all examples one after the other, `[tokens, dim]`."""
-        kept: Tensor | None = None
+        kept = torch.empty(0)
         for indices in batches_by_length([len(e.tokens) for e in examples], STATES_BATCH, None):
             states = self._first_states(model, collate(examples, indices, pad))
-            if kept is None:
+            if not len(kept):
                 kept = _storage(self._starts[-1], states)
             for row, index in enumerate(indices):
                 start, end = self._starts[index : index + 2]
                 kept[start:end] = states[row, : end - start].to(kept.device)
-        assert kept is not None
         return kept
 
     def _first_states(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -119,13 +118,11 @@ class FrozenPrefix:
         def stop(_: nn.Module, args: Any, kwargs: Any) -> None:
             raise _ReachedError(args[0] if args else kwargs["hidden_states"])
 
-        handle = self._next.register_forward_pre_hook(stop, with_kwargs=True)
-        try:
-            target_logits(model, batch)
-        except _ReachedError as reached:
-            return reached.states
-        finally:
-            handle.remove()
+        with self._next.register_forward_pre_hook(stop, with_kwargs=True):
+            try:
+                target_logits(model, batch)
+            except _ReachedError as reached:
+                return reached.states
         raise UsageError("the model does not run its decoder layers in order")
 
 

@@ -7,7 +7,7 @@ fused model gives the same logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -91,24 +91,20 @@ class _Group:
         return forward
 
     def _projections(self) -> list[Projection]:
-        return [
-            _projection(layer, squared)
-            for layer, squared in zip(self.layers, self._squared, strict=True)
-        ]
-
-
-def _projection(layer: Any, squared: Tensor | None) -> Projection:
-    name = layer.active_adapters[0]
-    base = layer.base_layer
-    return Projection(
-        weight=base.weight,
-        bias=base.bias,
-        A=layer.lora_A[name].weight,
-        B=layer.lora_B[name].weight,
-        scale=layer.scaling[name],
-        magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
-        squared=squared,
-    )
+        found = []
+        for layer, squared in zip(self.layers, self._squared, strict=True):
+            name = layer.active_adapters[0]
+            projection = Projection(
+                weight=layer.base_layer.weight,
+                bias=layer.base_layer.bias,
+                A=layer.lora_A[name].weight,
+                B=layer.lora_B[name].weight,
+                scale=layer.scaling[name],
+                magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
+                squared=squared,
+            )
+            found.append(projection)
+        return found
 
 
 def _fusible(layer: Any) -> bool:
@@ -136,15 +132,12 @@ def _fusible(layer: Any) -> bool:
 def _watched(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tensor]]]:
     """Watch which tensors the layers are given."""
     inputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
-    handles = [
-        layer.register_forward_pre_hook(lambda module, given: inputs[module].append(given[0]))
-        for layer in layers
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(
+                layer.register_forward_pre_hook(lambda layer, given: inputs[layer].append(given[0]))
+            )
         yield inputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _sharing(

@@ -79,19 +79,15 @@ class _Step:
         inner: x A^T, `[tokens, r]`.
         unscaled: The output before DoRA's c and the bias, `[tokens, d_out]`; None for LoRA.
         norms: Row norms of W + s B A for DoRA, float32 `[d_out]`; None for LoRA.
+        factor: DoRA's c in the dtype of x, `[d_out]`; None for LoRA.
     """
 
     projection: Projection
     up: Tensor
     inner: Tensor
-    unscaled: Tensor | None
-    norms: Tensor | None
-
-    def factor(self) -> Tensor:
-        """Return DoRA's c in the dtype of x, `[d_out]`."""
-        assert self.projection.magnitude is not None
-        assert self.norms is not None
-        return (self.projection.magnitude.float() / self.norms).to(self.up.dtype)
+    unscaled: Tensor | None = None
+    norms: Tensor | None = None
+    factor: Tensor | None = None
 
 
 class _Projections(torch.autograd.Function):
@@ -160,9 +156,10 @@ def _forward(projection: Projection, flat: Tensor, inner: Tensor) -> tuple[_Step
     # Not addmm_(), which torch's counter of operations does not know.
     torch.addmm(output, inner, up.T, out=output)
     if projection.magnitude is None:
-        return _Step(projection, up, inner, None, None), output
-    step = _Step(projection, up, inner, output, projection.norms())
-    output = output * step.factor()
+        return _Step(projection, up, inner), output
+    norms = projection.norms()
+    factor = (projection.magnitude.float() / norms).to(up.dtype)
+    step, output = _Step(projection, up, inner, output, norms, factor), output * factor
     return step, output if projection.bias is None else output + projection.bias
 
 
@@ -171,7 +168,8 @@ def _backward(step: _Step, dy: Tensor) -> _Gradients:
     if projection.magnitude is not None:
         assert step.unscaled is not None
         assert step.norms is not None
+        assert step.factor is not None
         dm = (dy * step.unscaled).sum(0, dtype=torch.float32) / step.norms
-        dm, dy = dm.to(projection.magnitude.dtype), dy * step.factor()
+        dm, dy = dm.to(projection.magnitude.dtype), dy * step.factor
     dB = (dy.T @ step.inner).to(projection.B.dtype) * projection.scale
     return _Gradients(dy, dy @ step.up, dB, dm)

@@ -123,11 +123,13 @@ def train(
     """
     log = TrainingLog(accuracies=[[] for _ in plan.examples])
     parameters = [p for p in model.parameters() if p.requires_grad]
+    devices = {parameter.device.type for parameter in parameters}
+    at_once = enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"}
     optimizer = torch.optim.AdamW(
         parameters,
         lr=plan.learning_rate,
         weight_decay=schedule.WEIGHT_DECAY,
-        fused=_at_once(parameters),
+        fused=True if at_once else None,  # None: where it is to choose
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
@@ -170,7 +172,9 @@ def train(
             for index, accuracy in zip(indices, accuracies, strict=True):
                 log.accuracies[index].append(accuracy)
             on_step(step + 1, loss)
-        log.curve.append(_point(epoch, losses, log.accuracies))
+        latest = [history[-1] for history in log.accuracies if history]
+        mean = sum(losses.values()) / len(losses), sum(latest) / len(latest)
+        log.curve.append(Epoch(epoch=epoch, loss=mean[0], token_accuracy=mean[1]))
     log.flops = counter.flops
     model.eval()
     return log
@@ -208,18 +212,3 @@ def _parts(indices: Sequence[int], count: int) -> Iterator[Sequence[int]]:
     """Divide a batch into at most `count` parts of like size."""
     size = math.ceil(len(indices) / count)
     return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
-    """Return AdamW's option `fused`; None where it is to choose."""
-    devices = {parameter.device.type for parameter in parameters}
-    return True if enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
-
-
-def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:
-    latest = [history[-1] for history in accuracies if history]
-    return Epoch(
-        epoch=epoch,
-        loss=sum(losses.values()) / len(losses),
-        token_accuracy=sum(latest) / len(latest),
-    )
