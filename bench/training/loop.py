@@ -32,12 +32,11 @@ class DivergenceError(Exception):
 
     Args:
         step: The optimizer step, counted from 0.
-        loss: Of its batch, in nats per token.
+        loss: The loss of its batch, in nats per token.
     """
 
     def __init__(self, step: int, loss: float) -> None:
         super().__init__(f"loss {loss:g} at step {step}")
-        self.step = step
 
 
 @dataclass(frozen=True)
