@@ -1,4 +1,4 @@
-"""Facts as token batches: the loss and the likelihoods look at target tokens only."""
+"""Facts as token batches, in which loss and likelihoods look only at target tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 TEXTS_AT_ONCE = 1024
-"""Texts in one call of a tokenizer: enough to keep its threads busy, in next to no memory."""
+"""Texts per tokenizer call: enough to keep its threads busy with little memory."""
 
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ class Batch:
     """Examples padded on the right.
 
     Attributes:
-        indices: Which examples, `[batch]`.
-        tokens, mask: Token ids and attention mask, `[batch, seq]`.
-        labels: The token to predict *from* each position that is kept, else IGNORED,
-            `[batch, kept]`.
-        kept: Positions whose logits are needed, counted from the end (negative), so that tokens
-            which prompt adapters put in front do not shift them, `[kept]`.
+        indices: Which examples these are, `[batch]`.
+        tokens: Token ids, `[batch, seq]`.
+        mask: Attention mask, `[batch, seq]`.
+        labels: The token to predict *from* each kept position, or IGNORED, `[batch, kept]`.
+        kept: Positions whose logits are needed, `[kept]`. They are negative, counted from the end,
+            so that tokens which prompt adapters put in front do not shift them.
     """
 
     indices: Tensor
@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def padded_tokens(self) -> int:
-        """Tokens the model computes on, padding included."""
+        """Number of tokens the model computes on, padding included."""
         return self.tokens.numel()
 
 
@@ -65,7 +65,7 @@ def token_ids(
     """Return the token ids of each text, many texts in one tokenizer call.
 
     Args:
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
         texts: Any number of texts.
         special: Whether to add the special tokens with which a prompt begins.
     """
@@ -98,12 +98,12 @@ def encode_all(
 
 
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:
-    """Make a batch of some examples, padded on the right, on the CPU.
+    """Return a batch of some examples, padded on the right, on the CPU.
 
     Args:
         examples: All examples.
-        indices: Which of them make the batch, in this order.
-        pad: Token id that pads.
+        indices: Which of them to include, in this order.
+        pad: Token id of padding.
     """
     chosen = [examples[index] for index in indices]
     longest = max(len(example.tokens) for example in chosen)
@@ -123,13 +123,13 @@ def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Ba
 def batches_by_length(
     lengths: Sequence[int], batch_size: int, generator: torch.Generator | None
 ) -> list[list[int]]:
-    """Return the indices of all lengths, those of like length in one batch.
+    """Return batches of indices, with similar lengths in each batch.
 
     Args:
-        lengths: Of each example or prompt, in tokens.
-        batch_size: Indices in a batch, fewer in the last.
-        generator: Shuffles indices of the same length, and the batches; None keeps their order.
-            The order depends on the lengths and the generator alone.
+        lengths: Length of each example or prompt, in tokens.
+        batch_size: Indices per batch, fewer in the last.
+        generator: Shuffles indices of equal length, and the batches; None keeps their order. The
+            order depends on nothing but lengths and generator.
     """
     shuffled = _shuffle(list(range(len(lengths))), generator)
     shuffled.sort(key=lambda index: lengths[index])

@@ -1,7 +1,7 @@
-"""Runs the adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
+"""Runs the adapted layers of a PEFT model through `bench.training.fused_lora`.
 
-One forward pass is watched to find which layers share an input; a second one checks that the
-fused model gives the same logits.
+One forward pass is watched to find which layers share an input; a second one checks that the fused
+model gives the same logits. The modules remain PEFT's.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     """Let adapted layers that share an input run as one autograd step.
 
     Args:
-        model: With its adapter attached.
-        probe: Runs the model on a few examples and returns logits.
+        model: The model with its adapter attached.
+        probe: Runs the model on a few examples and returns the logits.
 
     Returns:
-        How many layers were fused: 0 where the adapter is of another kind, where the
-        optimization is off, or where the fused model would give other logits.
+        How many layers were fused: 0 if the adapter is of another kind, if the optimization is off,
+        or if the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
@@ -51,7 +51,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
 
 
 class _Group:
-    """Layers that are given the same tensor: the first that is called runs all of them."""
+    """Layers with the same input tensor: the first that is called runs all of them."""
 
     def __init__(self, layers: Sequence[Any]) -> None:
         self.layers = layers
@@ -70,7 +70,7 @@ class _Group:
             layer.forward = self._forward_of(number)
 
     def remove(self) -> None:
-        """Give the layers their own forward back."""
+        """Restore the layers' own forward."""
         for layer in self.layers:
             del layer.forward
 
@@ -130,7 +130,7 @@ def _fusible(layer: Any) -> bool:
 
 @contextmanager
 def _watched(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Watch which tensors the layers are given."""
+    """Record the input tensors of the layers."""
     inputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
     with ExitStack() as hooks:
         for layer in layers:
@@ -143,7 +143,7 @@ def _watched(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tenso
 def _sharing(
     layers: Sequence[nn.Module], inputs: dict[nn.Module, list[Tensor]]
 ) -> list[list[nn.Module]]:
-    """Group the layers that ran once by the tensor that they were given."""
+    """Group the layers that ran exactly once by their input tensor."""
     groups: dict[int, list[nn.Module]] = {}
     for layer in layers:
         if len(inputs[layer]) == 1:
