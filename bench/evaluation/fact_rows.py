@@ -17,7 +17,6 @@ from tasks.scoring import token_f1
 def fact_rows(
     signals: BaseSignals,
     after: Responses,
-    *,
     kept: Tensor,
     weights: Tensor,
     accuracies: Sequence[Sequence[float]],
