@@ -115,7 +115,7 @@ FACT = {"question": "x", "answer": "y"}
         ("f.jsonl", "[" * 200_000, "nesting is too long"),
         ("f.jsonl", '{"question": "x", "answer": ' + "9" * 10_000 + "}", "too long to be read"),
         ("f.csv", "question,answer,paraphrases\nx,y," + "[" * 100_000, "nesting is too long"),
-        ("f.csv", "question,answer\n" + f"{'q' * 9000},a\n" * 2, "is asked in row 1 too"),
+        ("f.csv", "question,answer\n" + f"{'q' * 9000},a\n" * 2, "is also asked in row 1"),
     ],
 )
 def test_what_cannot_be_a_fact_is_one_short_line(tmp_path, capsys, name, content, told):
