@@ -153,7 +153,7 @@ def _measure_cell(
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
         after = respond(model, base.tokenizer, facts, prompt, signals.before)
-        result.rows = fact_rows(signals, after, decisions, log)
+        result.rows = fact_rows(signals, after, decisions.kept, decisions.weights, log.accuracies)
     notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),

@@ -1,4 +1,4 @@
-"""Texts to calibrate on, as batches of tokens: one text a row, or packed into windows."""
+"""Calibration texts as batches of tokens: one text per row, or packed into windows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 16
 
 
 def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list[Fact]:
-    """Return the facts in the order of a fixed hash, at most `samples` of them."""
+    """Return at most `samples` facts, in an order that a fixed hash decides."""
     return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
 
 
@@ -28,18 +28,18 @@ def text_batches(
     pack: int | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[dict[str, Tensor]]:
-    """Return `input_ids` and `attention_mask` `[batch, seq]`, ready for `model(**batch)`.
+    """Return batches of `input_ids` and `attention_mask` `[batch, seq]` for `model(**batch)`.
 
-    Rows are padded on the right, so that positions are those of a row run alone.
+    Rows are padded on the right, so each token has the position it would have in a row of its own.
 
     Args:
-        tokenizer: The model's.
-        texts: At least one.
-        device: Where the model takes its input.
-        pack: Tokens in a window; the texts are joined by newlines and cut into consecutive
-            windows, of which the last may be shorter. Without it each text is a row, and texts of
-            like length share a batch.
-        batch_size: Rows in a batch.
+        tokenizer: The model's tokenizer.
+        texts: At least one text.
+        device: The device on which the model takes its input.
+        pack: Tokens per window: the texts are joined by newlines and cut into consecutive windows,
+            the last of which may be shorter. Without it each text is a row, and texts of similar
+            length share a batch.
+        batch_size: Rows per batch.
 
     Raises:
         UsageError: There is no text.

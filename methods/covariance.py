@@ -1,8 +1,9 @@
-"""Input covariances of linear layers over calibration texts, as CorDA uses them (2406.05223).
+"""Input covariances of linear layers over calibration texts, as in CorDA (arXiv 2406.05223).
 
-C = mean over samples of X^T X, X `[tokens, d_in]` the layer's input for one row of a batch divided
-by |max(X)| (the largest entry, not the largest magnitude: as in the reference code). Uncentred;
-padding is excluded. Equals PEFT's `calib_cov_distribution` fed one unpadded text at a time.
+C is the mean over samples of X^T X, where X `[tokens, d_in]` is the layer's input for one row of a
+batch, divided by |max(X)| (the largest entry, not the largest magnitude: as in the reference code).
+X is not centred and padding is left out. The result equals that of PEFT's `calib_cov_distribution`
+when it is fed one unpadded text at a time.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Covariances:
-    """One covariance per distinct input: q, k, v share one, gate and up another.
+    """One covariance for each distinct layer input: q, k and v share one, gate and up another.
 
     Attributes:
-        matrices: C `[d_in, d_in]` of each input, float32, under the name of its first layer.
-        shared: The name in `matrices` of each linear layer's input, by the layer's full name.
-        tokens: Tokens that each input was measured over, by the same names as `matrices`.
-        samples: Rows measured: texts, or windows of packed texts.
+        matrices: C `[d_in, d_in]` of each input, float32; the key is the input's first layer.
+        shared: Maps the full name of each linear layer to the key of its input in `matrices`.
+        tokens: Number of tokens each input was measured on, with the keys of `matrices`.
+        samples: Number of rows measured: texts, or windows of packed texts.
     """
 
     matrices: dict[str, Tensor]
@@ -37,21 +38,21 @@ class Covariances:
     samples: int
 
     def __getitem__(self, layer: str) -> Tensor:
-        """Return C `[d_in, d_in]` of the input of the linear layer called `layer`."""
+        """Return C `[d_in, d_in]` for the input of the linear layer named `layer`."""
         return self.matrices[self.input_of(layer)]
 
     def input_of(self, layer: str) -> str:
-        """Return the name in `matrices` of the input of the linear layer called `layer`.
+        """Return the key in `matrices` for the input of the linear layer named `layer`.
 
         Raises:
-            UsageError: No calibration text reached that layer.
+            UsageError: No calibration text has passed through that layer.
         """
         if layer not in self.shared:
-            raise UsageError(f"no calibration text reaches the layer '{layer}'")
+            raise UsageError(f"no calibration text passes through the layer '{layer}'")
         return self.shared[layer]
 
     def low_rank(self) -> tuple[str, ...]:
-        """Return the inputs with fewer tokens than dimensions: their C cannot have full rank."""
+        """Return the inputs that saw fewer tokens than dimensions, so C cannot have full rank."""
         return tuple(n for n, matrix in self.matrices.items() if self.tokens[n] < len(matrix))
 
 
@@ -60,12 +61,12 @@ def input_covariances(
 ) -> Covariances:
     """Run batches through the decoder, without the head, and measure every linear layer's input.
 
-    Memory: one `[d_in, d_in]` float32 matrix per distinct input.
+    It needs memory for one `[d_in, d_in]` float32 matrix per distinct input.
 
     Args:
-        model: On one device.
-        batches: `input_ids` and `attention_mask` `[batch, seq]`, as of `text_batches`.
-        scaled: Whether each sample is divided by |max(X)| first; False gives the plain C.
+        model: A model on a single device.
+        batches: `input_ids` and `attention_mask` `[batch, seq]`, as `text_batches` yields them.
+        scaled: Whether to divide each sample by |max(X)| first; False gives the plain C.
 
     Raises:
         ValueError: There is no batch.
@@ -93,7 +94,7 @@ def input_covariances(
 
 @dataclass
 class _Accumulator:
-    """Sums X^T X per distinct input; the first batch tells which layers share one."""
+    """Sums X^T X for each distinct input; the first batch shows which layers share one."""
 
     scaled: bool
     mask: Tensor | None = None
@@ -131,7 +132,7 @@ class _Accumulator:
         self.tokens[name] = self.tokens.get(name, 0) + len(rows)
 
     def covariances(self, samples: int) -> Covariances:
-        """Divide the sums by the number of samples."""
+        """Return the sums divided by the number of samples."""
         self.latest = None
         matrices = {name: mirrored(total) / samples for name, total in self.sums.items()}
         return Covariances(matrices, dict(self.shared), dict(self.tokens), samples)

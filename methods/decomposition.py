@@ -1,4 +1,4 @@
-"""Rank-r pieces of a weight that adapters start from: PiSSA, MiLoRA and CorDA in one identity.
+"""The rank-r pieces of a weight that PiSSA, MiLoRA and CorDA start from, by one identity.
 
 With U_r the chosen left singular vectors of M (M = W, or W C for CorDA), S_r their singular
 values and s = alpha / r,
@@ -25,7 +25,7 @@ INVERSE_ERROR = 0.05
 
 INVERSE_PROBES = 16
 INVERSE_MARGIN = 3.0
-"""So far below the limit an estimated error must be: 0.4 to 2.4 of the error, as measured."""
+"""An estimated error must be this many times below the limit; estimates were 0.4 to 2.4 errors."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Factors:
         B: `[d_out, r]`, float32.
         A: `[r, d_in]`, float32.
         singular_values: `[r]`, descending, of M, divided by s.
-        condition: Largest over smallest singular value of M; None where not resolved.
+        condition: Largest over smallest singular value of M; None if float32 cannot resolve it.
     """
 
     B: Tensor
@@ -46,9 +46,10 @@ class Factors:
 
 
 def principal_factors(weight: Tensor, rank: int, scale: float) -> Factors:
-    """PiSSA (2404.02948): the largest r of W `[d_out, d_in]`, to the precision of float64.
+    """Return PiSSA's factors (arXiv 2404.02948): the r largest directions of W `[d_out, d_in]`.
 
-    Singular values 0.6 % apart at the cut put a float32 Gram matrix 1.3e-4 off in B A (measured).
+    Computed in float64: where singular values at the cut were 0.6% apart, a float32 Gram matrix
+    gave a B A that was off by 1.3e-4.
     """
     weight = weight.double()
     found = left_subspace(weight, rank, End.LARGEST, steep=False)
@@ -56,13 +57,21 @@ def principal_factors(weight: Tensor, rank: int, scale: float) -> Factors:
 
 
 def minor_factors(weight: Tensor, rank: int, scale: float) -> Factors:
-    """MiLoRA (2406.09044): the smallest non-null r of W `[d_out, d_in]`, in float64."""
+    """Return MiLoRA's factors (arXiv 2406.09044): the r smallest non-null directions of W."""
     weight = weight.double()
     return _balanced(weight, left_subspace(weight, rank, End.SMALLEST), scale)
 
 
 def corda_factors(weight: Tensor, damped: Tensor, rank: int, scale: float, end: End) -> Factors:
-    """CorDA (2406.05223) from W `[d_out, d_in]` and the damped C `[d_in, d_in]`, in float64."""
+    """Return CorDA's factors (arXiv 2406.05223), computed in float64.
+
+    Args:
+        weight: W `[d_out, d_in]`.
+        damped: C `[d_in, d_in]` from `damped_covariance`.
+        rank: r.
+        scale: s.
+        end: Which singular directions of W C to take.
+    """
     weight = weight.double()
     return _balanced(weight, left_subspace(weight @ damped.double(), rank, end), scale)
 
@@ -70,7 +79,7 @@ def corda_factors(weight: Tensor, damped: Tensor, rank: int, scale: float, end: 
 def reference_corda_factors(
     weight: Tensor, damped: Tensor, rank: int, scale: float, end: End
 ) -> Factors:
-    """CorDA in PEFT's arithmetic: float32, an explicit inverse and an exact SVD."""
+    """Return CorDA's factors by PEFT's arithmetic: float32, an explicit inverse, an exact SVD."""
     import torch
 
     damped = damped.float()
@@ -83,10 +92,10 @@ def reference_corda_factors(
 
 
 def damped_covariance(covariance: Tensor) -> Tensor:
-    """Return C + damp * mean(diag C) * I in float64; `covariance` is C `[d_in, d_in]`.
+    """Return C + damp * mean(diag C) * I in float64, for the covariance C `[d_in, d_in]`.
 
-    damp starts at 0.01 and doubles until ||C C^-1 - I||_F < 0.05. The test runs in float32 as
-    the reference does, so that both precisions decompose one and the same matrix.
+    damp starts at 0.01 and doubles until ||C C^-1 - I||_F < 0.05. This test runs in float32, as in
+    the reference code, so that both precisions decompose the same matrix.
 
     Raises:
         ValueError: C holds a value that is not finite, or no damping makes it invertible.
@@ -107,8 +116,8 @@ def damped_covariance(covariance: Tensor) -> Tensor:
 def _invertible(matrix: Tensor) -> bool:
     """Return whether ||C C^-1 - I||_F < 0.05 in float32, C^-1 by elimination as the reference does.
 
-    That is seldom close: C times the solutions for a few random right-hand sides, by Cholesky's
-    factors, tells without an inverse where the error is far below.
+    The error is seldom close to the limit. C times the Cholesky solutions for a few random
+    right-hand sides shows, without an inverse, that it is far below.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Where texts are compared: the encoders E(t) between which a strategy can choose. **rebuilt**."""
+"""The spaces in which a strategy can compare texts: encoders E(t). **rebuilt**."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ _LAYER = re.compile(r"layer(\d+)")
 
 @dataclass(frozen=True)
 class Encoder:
-    """E(t), the mean over the tokens of t of their vectors in one space of the base.
+    """E(t): the mean vector of the tokens of text t, in one space of the base.
 
     Attributes:
-        name: `input_embedding`, `last_hidden` (after the final norm), or `layerK`: the output of
-            decoder layer K, K = 0 being what enters the first.
-        centred: Subtract what vectors of the space have in common (raw ones are anisotropic): the
-            mean row of the vocabulary, for hidden states the mean over the accepted answers.
+        name: `input_embedding`, `last_hidden` (after the final norm) or `layerK`, the output of
+            decoder layer K; `layer0` is the input of the first layer.
+        centred: Whether to subtract what all vectors of the space have in common, since they point
+            in similar directions: the mean row of the embedding table, or the mean hidden state of
+            the accepted answers.
     """
 
     name: str = INPUT_EMBEDDING
     centred: bool = False
 
     def check(self) -> None:
-        """Raise `UsageError` for a name that is no encoder's."""
+        """Raise `UsageError` if there is no encoder of this name."""
         known = (INPUT_EMBEDDING, LAST_HIDDEN)
         if self.name not in known and not _LAYER.fullmatch(self.name):
             close = nearest(self.name, (*known, "layer1"))
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
-            right = f"{', '.join(known)} or layerK, as in layer12"
+            right = f"{', '.join(known)} or layerK, for example layer12"
             raise UsageError(f"encoder={self.name}: it must be {right}{hint}")
 
     def space(self, layers: int) -> int | None:
-        """Return which of the `layers` + 1 latent spaces it is; None for the input embeddings.
+        """Return its index among the `layers` + 1 latent spaces; None for the input embeddings.
 
         Raises:
             UsageError: The model has no such layer.
@@ -59,7 +60,12 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What strategies on semantic distance share: where distances are measured."""
+    """A strategy that uses semantic distances.
+
+    Attributes:
+        encoder: The space in which distances are measured, see `Encoder.name`.
+        centred: Whether to centre its vectors, see `Encoder.centred`.
+    """
 
     encoder: str = INPUT_EMBEDDING
     centred: bool = False
@@ -69,5 +75,5 @@ class Encoded:
         Encoder(self.encoder, self.centred).check()
 
     def distances(self, signals: Signals) -> Tensor:
-        """Return the target distances in the chosen space, float64 `[facts]`."""
+        """Return the distances to the targets in the chosen space, float64 `[facts]`."""
         return signals.distance_in(Encoder(self.encoder, self.centred))

@@ -26,43 +26,43 @@ _TIE = 1e-12
 
 @dataclass(frozen=True)
 class DistanceFilter(Encoded, Filter):
-    """What filters on semantic distance share.
+    """A filter that uses semantic distances.
 
     Attributes:
-        rho: Share of the facts to drop.
+        rho: Share of the facts to drop, in [0, 1).
     """
 
     rho: float = 0.2
 
     def check(self) -> None:
-        """Refuse an unknown encoder and what is no share."""
+        """Refuse an unknown encoder and rho outside [0, 1)."""
         super().check()
         check_share(self.rho)
 
     def notes(self, signals: Signals, kept: Tensor) -> Sequence[Notes]:
-        """Tell the removed interval of distances and its overlap with dropping a side."""
+        """Return the interval of removed distances and its overlap with dropping one side."""
         return (removal_notes(self.distances(signals), kept),)
 
 
 def check_share(rho: float) -> None:
-    """Raise `UsageError` unless `rho` is a share that leaves some facts."""
+    """Raise `UsageError` unless 0 <= rho < 1, which leaves some facts."""
     if not 0 <= rho < 1:
         raise UsageError(f"rho={rho:g}: the share of dropped facts must be at least 0 and below 1")
 
 
 def check_lam(lam: float) -> None:
-    """Raise `UsageError` unless `lam` makes J concave, so that a block is optimal."""
+    """Raise `UsageError` unless `lam` is finite and at least 0, so that J is concave."""
     if not 0 <= lam < math.inf:
         raise UsageError(f"lam={lam:g}: the weight of the variance must be at least 0")
 
 
 def kept_count(facts: int, rho: float) -> int:
-    """Return k = round((1 - rho) n), at least 1: how many facts every filter of `rho` keeps."""
+    """Return k = round((1 - rho) n), at least 1: the number of facts every filter keeps."""
     return max(1, round((1 - rho) * facts))
 
 
 def standardised(distances: Tensor, scale: Scale) -> Tensor:
-    """Return z: `raw` the distances, `std` (d - mean) / sd, 0 where all are equal."""
+    """Return z: the distances (`raw`), or (d - mean) / sd (`std`; 0 where all are equal)."""
     if scale == "raw":
         return distances
     centred = distances - distances.mean()
@@ -71,21 +71,28 @@ def standardised(distances: Tensor, scale: Scale) -> Tensor:
 
 
 def best_facts(distances: Tensor, rho: float, lam: float, scale: Scale) -> Tensor:
-    """Return the `kept_count` facts that minimise J over z, bool `[facts]`."""
+    """Return the `kept_count` facts that minimise J over z, bool `[facts]`.
+
+    Args:
+        distances: d, float64 `[facts]`.
+        rho: Share of the facts to drop.
+        lam: Weight of the variance, at least 0.
+        scale: How z is computed from d, see `standardised`.
+    """
     z = standardised(distances, scale)
     return best_block(z, kept_count(len(z), rho), lam)
 
 
 def best_block(values: Tensor, keep: int, lam: float) -> Tensor:
-    """Return which `keep` values z minimise J = mean(z) - lam var(z), bool `[facts]`; O(n log n).
+    """Return which `keep` values z minimise J = mean(z) - lam var(z), bool `[facts]`.
 
-    J is concave in each kept value for lam >= 0, so some optimal removed set is one block of the
-    sorted values: all k + 1 of them are scored by prefix sums. Among equal blocks the lowest is
-    removed, among equal values the first.
+    For lam >= 0, J is concave in each kept value, so the best set to remove is a contiguous block
+    of the sorted values. Prefix sums score all k + 1 such blocks, in O(n log n). Among equal blocks
+    the lowest is removed, among equal values the first.
 
     Args:
         values: z, float64 `[facts]`.
-        keep: k.
+        keep: k, the number of facts to keep.
         lam: Weight of the variance, at least 0.
     """
     import torch
@@ -102,7 +109,7 @@ def best_block(values: Tensor, keep: int, lam: float) -> Tensor:
 
 
 def without_side(distances: Tensor, keep: int, side: Side) -> Tensor:
-    """Return the `keep` facts nearest to their targets (drop far) or farthest, bool `[facts]`."""
+    """Return the `keep` facts left after dropping the `side` of the distances, bool `[facts]`."""
     import torch
 
     order = torch.argsort(distances, stable=True, descending=side == "near")
@@ -113,12 +120,12 @@ def without_side(distances: Tensor, keep: int, side: Side) -> Tensor:
 
 @dataclass(frozen=True)
 class RemovalNotes(Notes):
-    """What a filter removed; all None where that is nothing.
+    """What a filter removed; every field is None if it removed nothing.
 
     Attributes:
         removed_interval: Lowest and highest distance of the removed facts.
-        overlap_far, overlap_near: Shares of them that dropping as many farthest or nearest facts
-            removes too.
+        overlap_far: Share of the removed facts that are also among as many farthest facts.
+        overlap_near: Share of the removed facts that are also among as many nearest facts.
     """
 
     removed_interval: tuple[float, float] | None = note()
@@ -126,13 +133,13 @@ class RemovalNotes(Notes):
     overlap_near: float | None = note()
 
     def told(self, facts: int, kept: int | None) -> Iterator[Told]:
-        """Yield how many facts were removed, at which distances."""
+        """Yield how many facts were removed and at which distances."""
         if self.removed_interval is None or kept is None:
             return
         low, high = self.removed_interval
         removed = facts - kept
         overlaps = [
-            f"{100 * share:.0f} % of them among the {removed} {side}"
+            f"{100 * share:.0f}% of them among the {removed} {side}"
             for side, share in (("farthest", self.overlap_far), ("nearest", self.overlap_near))
             if share is not None
         ]
@@ -141,7 +148,7 @@ class RemovalNotes(Notes):
 
 
 def removal_notes(distances: Tensor, kept: Tensor) -> RemovalNotes:
-    """Return what a filter removed: the interval of distances, and the overlap with `drop`.
+    """Return the interval of distances a filter removed, and its overlap with `drop`.
 
     Args:
         distances: Float64 `[facts]`.
@@ -160,7 +167,7 @@ def removal_notes(distances: Tensor, kept: Tensor) -> RemovalNotes:
 
 
 def _outside_blocks(z: Tensor, removed: int) -> Tensor:
-    """Return the sum of all values but those of each block of `removed`, `[n - removed + 1]`."""
+    """Return the sum of the values outside each block of `removed`, `[n - removed + 1]`."""
     import torch
 
     prefix = torch.cat([z.new_zeros(1), z.cumsum(0)])

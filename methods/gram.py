@@ -1,4 +1,4 @@
-"""Gram matrices X^T X, of which only the lower half is multiplied."""
+"""Gram matrices X^T X, computing only the lower half."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCKS = 4
-"""Blocks of columns: from the diagonal down, 10 of their 16 products are left."""
+"""Blocks of columns; 10 of their 16 products lie on or below the diagonal."""
 
 
 def add_lower(total: Tensor, rows: Tensor) -> None:
-    """Add X^T X to `total` `[d, d]`, on the diagonal and below; above, it is left undefined.
+    """Add X^T X to `total` `[d, d]` on and below the diagonal; above it, values are undefined.
 
     Args:
-        total: In the dtype of `rows`.
+        total: The matrix to add to, in the dtype of `rows`.
         rows: X `[rows, d]`.
     """
     width = -(-rows.shape[1] // BLOCKS)
@@ -25,12 +25,12 @@ def add_lower(total: Tensor, rows: Tensor) -> None:
 
 
 def lower_gram(rows: Tensor) -> Tensor:
-    """Return X^T X `[d, d]` on the diagonal and below, which is what `torch.linalg.eigh` reads."""
+    """Return X^T X `[d, d]` on and below the diagonal, which is all `torch.linalg.eigh` reads."""
     total = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_lower(total, rows)
     return total
 
 
 def mirrored(total: Tensor) -> Tensor:
-    """Return the symmetric matrix that has the lower half of `total`."""
+    """Return the symmetric matrix whose lower half is that of `total`."""
     return total.tril() + total.tril(-1).T

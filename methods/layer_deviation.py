@@ -1,7 +1,7 @@
 """Layer deviation: how far each latent space is from the tokens to predict, and where to cut.
 
-Source: semantic layer freezing (2406.11753) on the semantic bases of 2401.16184. The bases are
-**exact**, the deviation agrees with the reviews, gains and cut are **rebuilt**.
+Sources: semantic layer freezing (arXiv 2406.11753), with the semantic bases of arXiv 2401.16184.
+The bases are **exact**, the deviation agrees with the reviews, gains and cut are **rebuilt**.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 Gain = Literal["drop", "ratio", "power"]
 Norm = Literal["final", "raw"]
-"""Whether the final norm is applied to the states of every latent space, or to none."""
+"""Whether the model's final norm is applied to the states of every latent space or to none."""
 
 DRAWS = 1000
 STABLE_SHARE = 0.5
-"""A cut that fewer bootstrap draws than this agree on is unstable."""
+"""A cut is unstable if a smaller share of the bootstrap draws agrees on it."""
 
 _ROWS = 8192
-"""Rows of the head taken to float64 at a time."""
+"""How many rows of the head are converted to float64 at a time."""
 
 _SMALLEST = 1e-12
-"""Deviations below this count as this in logarithms."""
+"""Smaller deviations are raised to this before taking logarithms."""
 
 
 @dataclass(frozen=True)
 class LayerDeviations:
-    """How far each latent space is from the tokens that it should predict.
+    """How far each of the L + 1 latent spaces is from the tokens that it should predict.
 
     Attributes:
-        per_fact: Mean over a fact's answer positions, float64 `[facts, L + 1]`.
-        head_bias: Whether the head has a bias, which the semantic bases ignore.
+        per_fact: Mean deviation over each fact's answer positions, float64 `[facts, L + 1]`.
+        head_bias: Whether the output head has a bias, which the semantic bases ignore.
     """
 
     per_fact: Tensor
@@ -46,17 +46,17 @@ class LayerDeviations:
 
     @property
     def curve(self) -> Tensor:
-        """Mean over facts, float64 `[L + 1]`."""
+        """Mean deviation over facts, float64 `[L + 1]`."""
         return self.per_fact.mean(0)
 
 
 def semantic_bases(head: Tensor, tokens: Tensor) -> Tensor:
     """Return the rows `tokens` of pinv(H^T) = H (H^T H)^-1, float64 `[tokens, dim]`. **exact**.
 
-    A head of lower rank than `dim` has the pseudo-inverse of its Gram matrix instead.
+    If the rank of H is below `dim`, the pseudo-inverse of its Gram matrix replaces the inverse.
 
     Args:
-        head: H, the weight of the output head, `[vocabulary, dim]`; its bias has no part in this.
+        head: H, the weight of the output head, `[vocabulary, dim]`; a bias plays no part.
         tokens: Token ids, `[tokens]`.
     """
     import torch
@@ -72,11 +72,11 @@ def semantic_bases(head: Tensor, tokens: Tensor) -> Tensor:
 
 
 def deviation(states: Tensor, bases: Tensor) -> Tensor:
-    """Return 1 - cos of states to the bases of what they predict, float64 `[..., positions]`.
+    """Return 1 - cos between states and the bases of their tokens, float64 `[..., positions]`.
 
     Args:
-        states: `[..., positions, dim]`.
-        bases: `[positions, dim]`.
+        states: Hidden states, `[..., positions, dim]`.
+        bases: The semantic basis of the token to predict at each position, `[positions, dim]`.
     """
     return cosine_distance(states.double(), bases.double())
 
@@ -88,7 +88,7 @@ def gains(curve: Tensor, gain: Gain) -> Tensor:
 
     Args:
         curve: Deviation of each latent space, `[..., L + 1]`.
-        gain: Which.
+        gain: Which of the three formulas.
     """
     import torch
 
@@ -103,25 +103,25 @@ def gains(curve: Tensor, gain: Gain) -> Tensor:
 
 
 def cut_layer(curve: Tensor, gain: Gain) -> int:
-    """Return the layer k, 1 <= k < L, of the largest gain; the lowest of equals. **rebuilt**.
+    """Return the layer k with the largest gain, 1 <= k < L; the lowest of equals. **rebuilt**.
 
     Args:
         curve: Deviation of each latent space, `[L + 1]`.
-        gain: Which.
+        gain: How gains are computed, see `gains`.
 
     Raises:
-        UsageError: A model of one layer.
+        UsageError: The model has only one layer.
     """
     check_cuttable(len(curve) - 1)
     return int(gains(curve, gain)[:-1].argmax()) + 1
 
 
 def bootstrap_curves(deviations: Tensor, draws: int = DRAWS) -> Tensor:
-    """Return the curves of bootstrap samples of facts, float64 `[draws, L + 1]`.
+    """Return the mean deviation curves of bootstrap samples of facts, float64 `[draws, L + 1]`.
 
     Args:
-        deviations: Of each fact in each latent space, `[facts, L + 1]`.
-        draws: Bootstrap samples, drawn from a fixed seed.
+        deviations: Deviation of each fact in each latent space, `[facts, L + 1]`.
+        draws: Number of bootstrap samples, drawn with a fixed seed.
     """
     import torch
 
@@ -135,12 +135,12 @@ def bootstrap_curves(deviations: Tensor, draws: int = DRAWS) -> Tensor:
 
 
 def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
-    """Return the share of bootstrap samples of facts that put the cut at the same layer.
+    """Return the share of bootstrap samples of facts that choose the same cut.
 
     Args:
-        deviations: Of each fact in each latent space, `[facts, L + 1]`.
-        gain: Which.
-        draws: Bootstrap samples, drawn from a fixed seed.
+        deviations: Deviation of each fact in each latent space, `[facts, L + 1]`.
+        gain: How gains are computed, see `gains`.
+        draws: Number of bootstrap samples, drawn with a fixed seed.
     """
     cut = cut_layer(deviations.mean(0), gain)
     curves = bootstrap_curves(deviations, draws)
@@ -149,15 +149,17 @@ def cut_stability(deviations: Tensor, gain: Gain, draws: int = DRAWS) -> float:
 
 @dataclass(frozen=True)
 class CutNotes(Notes):
-    """A cut, how stable it is, and what it rests on.
+    """A cut, how stable it is, and the curves behind it.
 
     Attributes:
-        cut: The last frozen layer, from 1.
-        cut_stability: The share of bootstrap draws over facts that cut there too.
-        layer_deviation: Of latent spaces 0..L.
-        gain: Of layers 1..L.
-        layer_deviation_low, layer_deviation_high, gain_low, gain_high: The ends of their 95 %
-            bootstrap intervals over facts.
+        cut: The last frozen layer, counted from 1.
+        cut_stability: Share of bootstrap draws over facts that choose the same cut.
+        layer_deviation: Mean deviation of latent spaces 0..L.
+        gain: Gain of layers 1..L.
+        layer_deviation_low: Lower ends of its 95% bootstrap intervals over facts.
+        layer_deviation_high: Their upper ends.
+        gain_low: Lower ends of the gain's 95% bootstrap intervals over facts.
+        gain_high: Their upper ends.
     """
 
     cut: int | None = note()
@@ -171,11 +173,14 @@ class CutNotes(Notes):
 
     @property
     def text(self) -> str:
-        """The cut with its stability: `cut 20, 83 % stable`; empty where there is none."""
-        if self.cut is None or self.cut_stability is None:
-            return "" if self.cut is None else f"cut {self.cut}"
-        unstable = " unstable:" if self.cut_stability < STABLE_SHARE else ""
-        return f"cut{unstable} {self.cut}, {100 * self.cut_stability:.0f} % stable"
+        """The cut and its stability: `cut after layer 20 (83% stable)`; empty without a cut."""
+        if self.cut is None:
+            return ""
+        if self.cut_stability is None:
+            return f"cut after layer {self.cut}"
+        share = f"{100 * self.cut_stability:.0f}%"
+        stable = f"{share} stable" if self.cut_stability >= STABLE_SHARE else f"unstable, {share}"
+        return f"cut after layer {self.cut} ({stable})"
 
     def told(self, facts: int, kept: int | None) -> Iterator[Told]:
         """Yield the cut."""
@@ -184,7 +189,7 @@ class CutNotes(Notes):
 
 
 def cut_notes(deviations: LayerDeviations, gain: Gain) -> CutNotes:
-    """Return the cut, its stability and what it rests on, as a record keeps them."""
+    """Return the cut, its stability and the curves behind it; warns of an unstable cut."""
     import torch
 
     curve, stability = deviations.curve, cut_stability(deviations.per_fact, gain)
@@ -192,10 +197,10 @@ def cut_notes(deviations: LayerDeviations, gain: Gain) -> CutNotes:
     warnings = []
     if stability < STABLE_SHARE:
         warnings.append(
-            f"cut unstable: only {stability:.0%} of bootstrap draws over facts cut at layer {cut}"
+            f"unstable cut: only {stability:.0%} of bootstrap draws over facts chose layer {cut}"
         )
     if deviations.head_bias:
-        warnings.append("layer deviation ignores the bias of the output head, as its source does")
+        warnings.append("layer deviation ignores the bias of the output head, as in its paper")
     curves = bootstrap_curves(deviations.per_fact)  # the very draws that the stability counts
     ends = torch.tensor([0.025, 0.975], dtype=curves.dtype)
     low, high = curves.quantile(ends, dim=0).tolist()

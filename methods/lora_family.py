@@ -1,4 +1,4 @@
-"""The LoRA family: W + s B A on every target, with what differs as options of PEFT's LoraConfig."""
+"""The LoRA family: W + s B A on every target; variants are options of PEFT's `LoraConfig`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ILL_CONDITIONED = 1e7
 
 LARGE = 2048
-"""Side above which one decomposition keeps all cores busy and takes memory."""
+"""Above this side length one decomposition keeps all cores busy and needs much memory."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class LoraFamily(PeftAdapter):
     """Low-rank adapters on every linear layer except the head.
 
     Attributes:
-        r: Rank.
-        alpha: Scale before division by the rank; none means r, so that s = 1.
-        dropout: On the input of A, in [0, 1).
+        r: Rank, at least 1.
+        alpha: Scale before it is divided by the rank; none means r, so that s = 1.
+        dropout: Dropout on the input of A, in [0, 1).
     """
 
     r: int = 16
@@ -44,14 +44,14 @@ class LoraFamily(PeftAdapter):
     dropout: float = 0.0
 
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """Further arguments of `LoraConfig`."""
+    """Further arguments for `LoraConfig`, set by variants."""
 
     def check(self) -> None:
-        """Refuse a rank, scale or dropout that no model can take."""
+        """Refuse a rank, alpha or dropout that no model can take."""
         if self.r < 1:
             raise UsageError(f"r={self.r}: the rank must be at least 1")
         if self.alpha is not None and self.alpha <= 0:
-            raise UsageError(f"alpha={self.alpha}: the scale must be above 0")
+            raise UsageError(f"alpha={self.alpha}: it must be above 0")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout={self.dropout}: it must be at least 0 and below 1")
 
@@ -61,11 +61,11 @@ class LoraFamily(PeftAdapter):
         return (self.alpha or self.r) / self.r
 
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
-        """Inject B and A into every target."""
+        """Add B and A to every target."""
         return attach_config(setting, self.config(setting))
 
     def check_rank(self, setting: Setting) -> None:
-        """Refuse a rank above the smaller side of a target: there are no more directions."""
+        """Refuse a rank above the smaller side of a target, which has no more directions."""
         for name, linear in linear_layers(setting.model, setting.layers):
             if self.r > min(weight_of(linear).shape):
                 shape = " x ".join(map(str, weight_of(linear).shape))
@@ -87,10 +87,10 @@ class LoraFamily(PeftAdapter):
 
 @dataclass(frozen=True)
 class CutLora(LoraFamily):
-    """LoRA that starts from a piece of W by PEFT's own code, leaving W - s B A in the base."""
+    """LoRA that PEFT itself starts from a piece of W, leaving W - s B A in the base."""
 
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
-        """Inject B and A, initialised by PEFT."""
+        """Add B and A, initialised by PEFT."""
         self.check_rank(setting)
         model = attach_config(setting, self.config(setting))
         remember_initial(model)
@@ -99,7 +99,7 @@ class CutLora(LoraFamily):
 
 @dataclass(frozen=True)
 class Start:
-    """What `FactoredLora` prepares: the factors of each target, by its name, and notes."""
+    """What `FactoredLora` prepares: the factors of each target by its name, and notes."""
 
     factors: dict[str, Factors]
     notes: tuple[Notes, ...]
@@ -107,7 +107,7 @@ class Start:
 
 @dataclass(frozen=True)
 class FactoredLora(CutLora):
-    """LoRA that starts from `Factors` of ours; a part's `prepare` calls `decompose`."""
+    """LoRA that starts from our own `Factors`; the `prepare` of a part calls `decompose`."""
 
     def decompose(
         self,
@@ -119,11 +119,12 @@ class FactoredLora(CutLora):
         """Return the factors of every target.
 
         Args:
-            setting: Whose targets.
-            factors: Called with `of_input` of a target's input and its weight `[d_out, d_in]`.
-            input_of: The name of a target's input, by the target's; several may share one.
-            of_input: Called with the name of an input, once for all targets that share it; what it
-                returns is not kept.
+            setting: The cell; its model and layers decide the targets.
+            factors: Computes the factors of a target from what `of_input` returned for its input,
+                and from its weight `[d_out, d_in]`.
+            input_of: Maps the name of a target to the name of its input; targets may share one.
+            of_input: Computes what `factors` needs of an input, given its name; it is called once
+                for all targets that share the input, and its result is not kept.
         """
         self.check_rank(setting)
         targets = linear_layers(setting.model, setting.layers)
@@ -142,7 +143,7 @@ class FactoredLora(CutLora):
         return Start(found, tuple(start_notes(found)))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
-        """Inject B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
+        """Add B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
         import torch
 
         for name, start in prepared.factors.items():
@@ -163,13 +164,20 @@ class FactoredLora(CutLora):
 
 
 def _small(weights: Iterable[Tensor]) -> bool:
-    """Return whether decompositions leave cores idle, and several fit into memory."""
+    """Return whether a decomposition leaves cores idle and several fit into memory."""
     return all(weight.is_cpu and max(weight.shape) <= LARGE for weight in weights)
 
 
 @dataclass(frozen=True)
 class ConditionNotes(Notes):
-    """Condition numbers by target; from 1e7 float32 does not determine the smallest directions."""
+    """Condition numbers of the decomposed matrices.
+
+    Attributes:
+        condition_largest: The largest over all targets.
+        condition_above_1e7: Targets from 1e7 up, where float32 cannot resolve the smallest
+            directions.
+        condition: Condition number by target.
+    """
 
     condition_largest: float
     condition_above_1e7: tuple[str, ...]
@@ -178,11 +186,11 @@ class ConditionNotes(Notes):
 
 @dataclass(frozen=True)
 class BalanceNotes(Notes):
-    """||A|| / ||B|| (Frobenius): how unevenly a step is shared between A and B.
+    """||A|| / ||B|| (Frobenius norms): how unevenly a step is shared between A and B.
 
     Attributes:
-        balance_median: Over the targets.
-        balance_extreme: The one that is farthest from 1.
+        balance_median: Median over the targets.
+        balance_extreme: The ratio farthest from 1.
     """
 
     balance_median: float

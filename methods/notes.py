@@ -1,8 +1,8 @@
-"""What parts record about their choices, and how that is shown to people.
+"""What parts record about their choices, and how people see it.
 
-A part returns `Notes` of its own: a frozen dataclass, one field for each thing it decided. The
-fields are stored in the cell's record under their names; those declared by `note` with a label are
-also shown by `show`, on the leaderboard and on its page, which find the class by its fields' names.
+A part returns `Notes` of its own: a frozen dataclass with one field for each thing it decided. The
+fields are stored in the cell's record under their names. Fields that `note` declares with a label
+also appear in `show`, on the leaderboard and on its page, which find the class by its field names.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tasks.errors import UsageError
 
 @dataclass(frozen=True)
 class Told:
-    """A choice in words.
+    """One choice in words.
 
     Attributes:
-        label: What it is, left of the text in `show`.
+        label: What was decided; stands left of the text in `show`.
         text: What was chosen.
-        mark: What is said beside the method's name on the leaderboard; empty says nothing.
+        mark: Shown beside the method's name on the leaderboard; empty shows nothing.
     """
 
     label: str
@@ -32,12 +32,12 @@ class Told:
 
 
 def note(label: str = "", text: str = "{}") -> Any:
-    """Declare a field of `Notes` that is shown in words, None where there is nothing to say.
+    """Declare a field of `Notes` whose default is None, which is never shown.
 
     Args:
-        label: Shown with the value, as in `stages 3`. Without a label the value is not shown by
-            itself, because `told` puts it into words together with others.
-        text: How the value is written, a format string such as `{:.2f}`.
+        label: Shown with the value, as in `stages 3`. A field without a label is not shown by
+            itself; `told` may describe it together with others.
+        text: A format string for the value, such as `{:.2f}`.
     """
     return field(default=None, metadata={"label": label, "text": text})
 
@@ -47,13 +47,13 @@ class Notes:
     """What one part recorded in one cell, as plain JSON values.
 
     Attributes:
-        warnings: Lines for people that go to the record's warnings.
+        warnings: Lines for people, which become warnings of the cell's record.
     """
 
     warnings: tuple[str, ...] = ()
 
     owners: ClassVar[dict[str, type[Notes]]] = {}
-    """Every class of notes by the names of its fields: a name means one thing in all records."""
+    """The class that declares each field name; a name has one meaning in all records."""
 
     def __init_subclass__(cls) -> None:
         for name in inspect.get_annotations(cls):
@@ -66,11 +66,11 @@ class Notes:
             Notes.owners[name] = cls
 
     def told(self, facts: int, kept: int | None) -> Iterator[Told]:
-        """Yield the choices in words; by default each field that has a label.
+        """Yield the choices in words; by default, one for each field that has a label.
 
         Args:
-            facts: The cell's facts.
-            kept: How many of them were trained; None where the record does not say.
+            facts: Number of facts in the cell.
+            kept: How many of them were trained; None if the record does not say.
         """
         for each in fields(self):
             label, value = each.metadata.get("label"), getattr(self, each.name)
@@ -80,7 +80,7 @@ class Notes:
 
 
 def stored(notes: Iterable[Notes]) -> dict[str, Any]:
-    """Return notes as a record keeps them: plain JSON by name, without the warnings."""
+    """Return notes as a record stores them: plain JSON values by field name, without warnings."""
     return {
         each.name: _plain(getattr(one, each.name))
         for one in notes
@@ -91,12 +91,12 @@ def stored(notes: Iterable[Notes]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainedNotes(Notes):
-    """What a cell trained, whatever its recipe.
+    """What a cell trained; recorded for every recipe.
 
     Attributes:
-        kept: How many facts.
-        layers: Which decoder layers, from 0; None for all.
-        layer_count: How many the base has.
+        kept: Number of facts that were trained.
+        layers: Indices of the decoder layers that were trained, from 0; None for all.
+        layer_count: Number of decoder layers of the base.
     """
 
     kept: int | None = note()
@@ -104,26 +104,26 @@ class TrainedNotes(Notes):
     layer_count: int | None = note()
 
     def told(self, facts: int, kept: int | None) -> Iterator[Told]:
-        """Yield the layers, and how many facts were kept where some were not."""
+        """Yield the trained layers if not all, and the number of trained facts if not all."""
         if self.layers is not None:
             of = f" of {self.layer_count}" if self.layer_count else ""
             some = "layer" if len(self.layers) == 1 else "layers"
             text = f"{layer_ranges(self.layers)}{of}"
             yield Told("trained layers", text, f"{some} {text}")
         if self.kept not in (None, facts):
-            text = f"keeps {self.kept} of {facts}"
-            yield Told("trained facts", text, text)
+            text = f"{self.kept} of {facts}"
+            yield Told("trained facts", text, f"keeps {text} facts")
 
 
 @dataclass(frozen=True)
 class KeptFactsNotes(Notes):
-    """The ids of the facts that a filter kept."""
+    """Which facts a filter kept, by id."""
 
     kept_facts: tuple[str, ...]
 
 
 def layer_ranges(layers: Iterable[int]) -> str:
-    """Write layers, given from 0, as people count them: `1-3, 7`."""
+    """Write layer indices, which start at 0, as people count layers: `1-3, 7`."""
     ordered = enumerate(sorted(set(layers)))
     groups = [[layer for _, layer in run] for _, run in groupby(ordered, lambda p: p[1] - p[0])]
     return ", ".join(

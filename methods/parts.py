@@ -1,8 +1,9 @@
-"""The three choices a method makes, as classes to build on: how, where, and what is learned.
+"""Base classes for the choices a method makes: how weights change, where, and what is learned.
 
 A part is a frozen dataclass in a file of its own under `methods/adapters`, `methods/placement`
-or `methods/strategies`; its fields are its parameters. Its docstring gives the paper, the
-formula with shapes, and whether it is **exact** or **rebuilt**.
+or `methods/strategies`; its fields are its parameters. Its docstring begins with a plain sentence,
+which `list` shows, and gives the formula with shapes, the paper, and whether the part is **exact**
+(the paper's own formula) or **rebuilt** (from abstracts and reviews).
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an adapter is given to prepare and attach itself.
+    """Everything an adapter may use to prepare and attach itself in one cell.
 
     Attributes:
-        model: A borrowed copy of the pristine base whose weights alias the resident one; an
-            adapter may rebind or write any of them, the lender copies what was touched.
+        model: A borrowed copy of the base that shares its weights. An adapter may rebind or
+            overwrite any of them: whatever it touches is copied first.
         facts: The facts that will be trained, after the filter.
-        calibration: Facts of `calibration_tasks()`; empty when it asked for none.
-        layers: Indices of the decoder layers to train; None trains all.
-        steps: Optimizer steps the training will take.
-        seed: The cell's seed; torch's generator is seeded with it before prepare and attach.
-        signals: What the pristine base knows about the facts.
+        calibration: Facts of the tasks that `calibration_tasks` asked for; empty if it asked for
+            none.
+        layers: Indices of the decoder layers to train, from 0; None trains all.
+        steps: Number of optimizer steps that training will take.
+        seed: The cell's seed; torch's generator is seeded with it before `prepare` and `attach`.
+        signals: What the untouched base knows about the facts.
         base_name: Registry name or hub id of the base, written into saved adapters.
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
     """
 
     model: PreTrainedModel
@@ -58,17 +60,20 @@ class Setting:
         pack: int | None = None,
         samples: int | None = None,
     ) -> Iterator[dict[str, Tensor]]:
-        """Return texts to calibrate on, `input_ids` and `attention_mask` for `model(**batch)`.
+        """Return batches of texts to calibrate on, ready for `model(**batch)`.
+
+        A batch holds `input_ids` and `attention_mask`, both `[batch, seq]`. Each fact becomes the
+        text that training sees, its prompt followed by its target.
 
         Args:
-            source: `task` for the facts to train, `knowledge` for `calibration`; each fact is the
-                text that training sees, its prompt and target.
-            pack: Tokens in a window of texts packed back to back, the last one shorter; at most
-                the model's context. Without it each text is a row, padded on the right.
-            samples: At most so many facts, chosen by a fixed hash.
+            source: `task` for the facts to train, `knowledge` for those in `calibration`.
+            pack: Tokens per window, at most the model's context: texts are joined and cut into
+                windows, the last of which may be shorter. Without it each text is a row, padded on
+                the right.
+            samples: The largest number of facts, chosen by a fixed hash; None takes all.
 
         Raises:
-            UsageError: There are no such facts: `knowledge` is empty unless
+            UsageError: There are no such facts. `calibration` is empty unless
                 `Adapter.calibration_tasks` asks for some.
         """
         facts = calibration_facts(self.facts if source == "task" else self.calibration, samples)
@@ -79,12 +84,13 @@ class Setting:
 
 
 class Part:
-    """What every part has.
+    """What adapters, placements, filters and weightings have in common.
 
     Attributes:
-        certainty: 'exact' or 'rebuilt'.
-        paper: An arXiv id, or ''.
-        version: Raised by hand when a part's numbers change for a reason that its own file does
+        certainty: `exact` if the formula is the paper's own, `rebuilt` if it was reconstructed
+            from abstracts and reviews.
+        paper: The paper's arXiv id, or an empty string.
+        version: Raise it by hand when a part's numbers change for a reason that its own file does
             not show; its cells then run again.
     """
 
@@ -93,21 +99,22 @@ class Part:
     version: ClassVar[int] = 1
 
     def check(self) -> None:
-        """Raise `UsageError` for parameters that can never work; called before a model loads."""
+        """Raise `UsageError` for values that can never work; called before a model loads."""
 
 
 class Adapter(Part, ABC):
     """How weights are changed.
 
-    One cell calls, in this order: `calibration_tasks`, `prepare`, `attach`, then for each step
-    `extra_loss` and `after_step`, at last `save` when adapters are kept.
+    A cell calls `calibration_tasks`, `prepare` and `attach` in this order, then `extra_loss` and
+    `after_step` for each step, then `notes`, and `save` if adapters are kept.
 
     Attributes:
-        learning_rate: The default that works on the embedded model.
-        per_layer: Whether it has modules in each decoder layer, as a placement needs.
-        trained_copies: Memory of training in copies of the base, for estimates before a run: the
-            base itself, and the gradients and two moments of Adam of what is trained.
-        needs_one_device: Whether it refuses a base whose layers are divided over devices.
+        learning_rate: The default learning rate, which works on the embedded model.
+        per_layer: Whether it has modules in each decoder layer, which a placement requires.
+        trained_copies: Memory that training needs, in multiples of the base's size, to estimate
+            memory before a run: the base itself, plus gradients and Adam's two moments of the
+            trained weights.
+        needs_one_device: Whether it refuses a base whose layers lie on several devices.
     """
 
     learning_rate: ClassVar[float] = 1e-3
@@ -116,38 +123,45 @@ class Adapter(Part, ABC):
     needs_one_device: ClassVar[bool] = False
 
     def files(self) -> tuple[Path, ...]:
-        """Return files named by parameters; their content is part of the cell's identity."""
+        """Return the files that parameters name; their content is part of the cell's identity."""
         return ()
 
     def calibration_tasks(self, forgetting: Sequence[str]) -> tuple[str, ...]:
-        """Return the knowledge tasks whose calibration part is wanted.
+        """Return the knowledge tasks whose calibration part this adapter wants.
 
         Args:
-            forgetting: The knowledge tasks among the run's forgetting tasks.
+            forgetting: Names of the knowledge tasks among the run's forgetting tasks.
         """
         return ()
 
     def prepare(self, setting: Setting) -> Any:
-        """Compute what attaching needs, for example a decomposition; timed as its own phase."""
+        """Return what `attach` needs, for example a decomposition; timed as a phase of its own."""
         return None
 
     @abstractmethod
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
-        """Return the model to train: exactly the trainable parameters require gradients."""
+        """Return the model to train, in which only the parameters to train require gradients."""
 
     def extra_loss(self, model: nn.Module) -> Tensor | None:
-        """Return a scalar to add to the batch loss, or None."""
+        """Return a scalar tensor to add to the batch loss, or None."""
         return None
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Called after optimizer step `step`, counted from 0."""
+        """Act after optimizer step `step`, counted from 0, while its gradients are still there."""
 
     def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
-        """Return what is worth recording and showing about this cell, see `methods.notes`."""
+        """Return notes to record and show about this cell, see `methods.notes`."""
         return ()
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
-        """Write the trained adapter so that it loads on the untouched base."""
+        """Write the trained adapter so that it can be loaded on the untouched base.
+
+        Args:
+            model: The trained model.
+            prepared: What `prepare` returned.
+            setting: The cell that was trained.
+            folder: Where to write; it may not exist yet.
+        """
         raise NotImplementedError
 
 
@@ -156,22 +170,31 @@ class Placement(Part, ABC):
 
     @abstractmethod
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
-        """Return the decoder layers to train, of `count` layers numbered from 0 at the input."""
+        """Return the indices of the decoder layers to train, from 0 at the input.
+
+        Args:
+            signals: What the untouched base knows about the facts.
+            count: How many decoder layers the base has.
+            seed: The cell's seed.
+
+        Raises:
+            UsageError: The base does not have the layers that the parameters name.
+        """
 
     def notes(self, signals: Signals, layers: tuple[int, ...]) -> Sequence[Notes]:
-        """Return what is worth recording and showing about the choice of `layers`."""
+        """Return notes to record and show about the choice of `layers`."""
         return ()
 
 
 class Filter(Part, ABC):
-    """What is learned: which facts are trained."""
+    """Which facts are trained."""
 
     @abstractmethod
     def keep(self, signals: Signals, seed: int) -> Tensor:
-        """Return a bool tensor `[facts]`: True for the facts to train."""
+        """Return a bool tensor `[facts]` that is True for the facts to train."""
 
     def notes(self, signals: Signals, kept: Tensor) -> Sequence[Notes]:
-        """Return what is worth recording and showing about the choice of facts."""
+        """Return notes to record and show about the choice of facts."""
         return ()
 
 
@@ -180,18 +203,24 @@ class Weights(Part, ABC):
 
     @abstractmethod
     def weights(self, signals: Signals, kept: Tensor, seed: int) -> Tensor:
-        """Return a float64 tensor `[facts]` of mean 1 over the `kept` facts, 0 for the others."""
+        """Return the weight of each fact in the loss, float64 `[facts]`.
+
+        Args:
+            signals: What the base knows about the facts; in a later epoch, see `refreshed`.
+            kept: Which facts are trained, bool `[facts]`; their weights have mean 1, others are 0.
+            seed: The cell's seed.
+        """
 
     def refreshed(self, epoch: int) -> bool:
-        """Return whether to weigh anew before `epoch`, counted from 1.
+        """Return whether to compute new weights before `epoch`, counted from 1.
 
-        `weights` is then called with signals whose distances are those of what the model in
-        training answers now.
+        If so, `weights` is called with signals whose distances are those of the answers that the
+        model in training gives now.
         """
         return False
 
     def notes(self, signals: Signals, weights: Tensor) -> Sequence[Notes]:
-        """Return what is worth recording and showing about the `weights`."""
+        """Return notes to record and show about the `weights`."""
         return ()
 
 

@@ -1,8 +1,8 @@
-"""What every adapter on PEFT shares: attaching a configuration, and saving for the untouched base.
+"""What adapters on PEFT share: attaching a configuration, and saving for the untouched base.
 
-Initialisations that cut a piece out of the base (PiSSA, MiLoRA, OLoRA, CorDA) leave
-W_0 - s B_0 A_0 behind, so their trained B A alone means nothing on W_0. They are saved as the plain
-LoRA of rank 2r with s [B, -B_0] [A; A_0] = s (B A - B_0 A_0).
+Initialisations that move a piece of the base into B A (PiSSA, MiLoRA, OLoRA, CorDA) leave
+W_0 - s B_0 A_0 in the base, so the trained B A alone does not fit W_0. They are saved as plain LoRA
+of rank 2r, with s [B, -B_0] [A; A_0] = s (B A - B_0 A_0).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PeftAdapter(Adapter):
 
 
 def attach_config(setting: Setting, config: PeftConfig) -> PeftModel:
-    """Wrap the borrowed base; the saved configuration will name `setting.base_name`."""
+    """Return the borrowed base wrapped by PEFT; a saved adapter will name `setting.base_name`."""
     from peft import get_peft_model
 
     setting.model.name_or_path = setting.base_name
@@ -35,13 +35,13 @@ def attach_config(setting: Setting, config: PeftConfig) -> PeftModel:
 
 
 def remember_initial(model: PeftModel) -> None:
-    """Keep B_0 and A_0 beside the model, for `save_adapter`."""
+    """Store a copy of B_0 and A_0 on the model, for `save_adapter`."""
     initial = {key: value.detach().clone() for key, value in _lora_state(model).items()}
     model.initial_lora = initial
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write the adapter so that `PeftModel.from_pretrained` on the untouched base answers alike."""
+    """Write the adapter for `PeftModel.from_pretrained` on the untouched base."""
     initial: dict[str, Tensor] | None = getattr(model, "initial_lora", None)
     if initial is None:
         model.save_pretrained(str(folder), save_embedding_layers=False)

@@ -1,4 +1,4 @@
-"""PEFT configuration files: read, checked before a model loads, and fitted to a cell."""
+"""PEFT configuration files: read and checked before a model loads, then fitted to a cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = "adapter_config.json"
 PROMPT_TYPES = frozenset(
     {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"}
 )
-"""Types whose parameters lie before the first layer or in the cache of every layer at once."""
+"""Types whose parameters lie before the first layer, or in the cache of all layers at once."""
 
 OUTSIDE_LAYERS = PROMPT_TYPES | {"TRAINABLE_TOKENS", "ADAPTION_PROMPT"}
 """Types that a placement cannot restrict; adaption prompts choose their layers themselves."""
@@ -46,13 +46,13 @@ NEEDED_KEYS = {
     "TRAINABLE_TOKENS": "token_indices",
     "ADAPTION_PROMPT": "adapter_len",
 }
-"""A key without a default that works, which PEFT itself misses only deep inside a model."""
+"""Keys without a usable default; PEFT itself fails on them only deep inside a model."""
 
 OWN_TARGETS = {
     "IA3": "TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING",
     "LN_TUNING": "TRANSFORMERS_MODELS_TO_LNTUNING_TARGET_MODULES_MAPPING",
 }
-"""Types that name their targets themselves, and PEFT's table of these by model type."""
+"""Types with targets of their own, and the PEFT table that lists these by model type."""
 
 REFUSED_INITS = {
     "eva": "use the adapter eva, which measures the activations that it needs",
@@ -60,16 +60,16 @@ REFUSED_INITS = {
     "lora_ga": "it needs gradients on training batches; corda[mode=ipm] starts from data",
     "loftq": "it quantises the base, so the adapter would not fit the untouched base",
 }
-"""Initialisations of LoRA that need more than weights, with the reason."""
+"""LoRA initialisations that need more than weights, with what to do instead."""
 
 
 @dataclass(frozen=True)
 class WrittenConfig:
-    """A configuration file as it is written.
+    """A configuration file as it was written.
 
     Attributes:
         file: The JSON file.
-        values: Its content, by PEFT's names.
+        values: Its content, under PEFT's names.
     """
 
     file: Path
@@ -82,10 +82,10 @@ class WrittenConfig:
 
 
 def read_config(path: str) -> WrittenConfig:
-    """Read a file or the `adapter_config.json` of a folder, without importing PEFT.
+    """Read a file, or the `adapter_config.json` in a folder, without importing PEFT.
 
     Raises:
-        UsageError: No such file, no JSON object, or no known `peft_type`.
+        UsageError: There is no such file, or it is not a JSON object with a known `peft_type`.
     """
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     try:
@@ -96,7 +96,7 @@ def read_config(path: str) -> WrittenConfig:
     except ValueError as error:  # not UTF-8 or not JSON
         raise UsageError(f"peft[path={path}]: not JSON: {one_line(error)}") from error
     if not isinstance(values, dict) or "peft_type" not in values:
-        raise UsageError(f"peft[path={path}]: no 'peft_type': give PEFT's {FILE}")
+        raise UsageError(f"peft[path={path}]: no 'peft_type' in it: give an {FILE} of PEFT")
     written = WrittenConfig(file, values)
     if written.peft_type not in peft_types():
         raise unknown_name("PEFT type", str(values["peft_type"]), peft_types())
@@ -105,9 +105,9 @@ def read_config(path: str) -> WrittenConfig:
 
 @cache
 def peft_types() -> tuple[str, ...]:
-    """Return the installed PEFT's type names.
+    """Return the type names that the installed PEFT knows.
 
-    From the one file of PEFT that defines them: importing PEFT itself takes seconds.
+    They are read from the file of PEFT that defines them, because importing PEFT takes seconds.
     """
     package = importlib.util.find_spec("peft")
     assert package, "peft is a dependency"
@@ -119,15 +119,16 @@ def peft_types() -> tuple[str, ...]:
 
 
 def is_prompt_type(written: WrittenConfig) -> bool:
-    """Return whether a placement has nothing to choose from."""
+    """Return whether the type has no modules in decoder layers for a placement to choose."""
     return written.peft_type in OUTSIDE_LAYERS
 
 
 def check_config(written: WrittenConfig, path: str) -> None:
-    """Refuse what cannot work on any model here.
+    """Refuse a configuration that cannot work here on any model.
 
     Raises:
-        UsageError: A refused type or initialisation, or a key that the installed PEFT lacks.
+        UsageError: The type or initialisation is not supported, a required key is missing, or the
+            installed PEFT does not know a key.
     """
     kind, init = written.peft_type, str(written.values.get("init_lora_weights", ""))
     if reason := REFUSED_TYPES.get(kind):
@@ -151,7 +152,7 @@ def check_config(written: WrittenConfig, path: str) -> None:
 
 
 def config_keys(kind: str) -> tuple[str, ...]:
-    """Return the names that a type's configuration takes."""
+    """Return the keys that the configuration of a PEFT type accepts."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     return tuple(inspect.signature(PEFT_TYPE_TO_CONFIG_MAPPING[kind]).parameters)
@@ -161,7 +162,8 @@ def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
     """Return PEFT's configuration for this cell's model, layers and steps.
 
     Raises:
-        UsageError: Layers are chosen and the type has none, or none of its targets lies in them.
+        UsageError: Layers are chosen, but the type has no modules in layers or none of its targets
+            lies in them.
         Exception: Whatever PEFT raises for values that it refuses.
     """
     from peft import get_peft_config
@@ -176,20 +178,20 @@ def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
 
 
 def cuts_the_base(config: PeftConfig) -> bool:
-    """Return whether PEFT moves a piece of the base weight into B A, so that saving converts it."""
+    """Return whether PEFT moves a piece of the base into B A, which saving must convert."""
     init = getattr(config, "init_lora_weights", None)
     return isinstance(init, str) and init.lower().startswith(("pissa", "olora"))
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its class where it has none."""
+    """Return the first line of an error's text, or its class name if there is no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _choose_targets(config: Any, setting: Setting) -> None:
     kind = str(config.peft_type.value)
     if setting.layers is not None and (kind in OUTSIDE_LAYERS or config.is_prompt_learning):
-        raise UsageError(f"{kind} has no modules in chosen decoder layers: use it with all layers")
+        raise UsageError(f"{kind} has no modules in decoder layers: use it without a placement")
     if not hasattr(config, "target_modules") or kind in OUTSIDE_LAYERS:
         return
     # The cell's layers replace those of the file.
@@ -203,7 +205,7 @@ def _choose_targets(config: Any, setting: Setting) -> None:
 
 
 def _in_layers(config: Any, kind: str, setting: Setting) -> list[str]:
-    """Return the modules that the file's targets mean, inside the chosen layers."""
+    """Return the modules inside the chosen layers that the file's targets match."""
     from peft import utils
     from peft.tuners.tuners_utils import check_target_module_exists
 
@@ -221,7 +223,7 @@ def _in_layers(config: Any, kind: str, setting: Setting) -> list[str]:
 
 
 def _keep_feedforward(config: Any, setting: Setting) -> None:
-    """Name IA3's feed-forward modules in full, as the targets are: they must be a subset."""
+    """Give IA3's feed-forward modules full names as well: they must be a subset of the targets."""
     from peft.utils import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as TABLE
 
     if hasattr(config, "feedforward_modules") and not isinstance(config.feedforward_modules, str):

@@ -1,4 +1,4 @@
-"""What some of PEFT's types need from a training loop that computes its own loss."""
+"""What some PEFT types need from a training loop that computes its own loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def update_ranks(model: nn.Module, step: int) -> None:
     """Reallocate ranks after optimizer step `step`, before its gradients are cleared.
 
-    AdaLoRA (2303.10512) and AdaMSS score directions by weight times gradient.
+    AdaLoRA (arXiv 2303.10512) and AdaMSS score directions by weight times gradient.
     """
     tuner: Any = getattr(model, "base_model", None)
     if hasattr(tuner, "update_and_allocate"):
@@ -19,10 +19,10 @@ def update_ranks(model: nn.Module, step: int) -> None:
 
 
 def penalty(model: nn.Module) -> Tensor | None:
-    """Return what the type adds to the loss, or None.
+    """Return the penalty that the PEFT type adds to the loss, or None.
 
-    AdaLoRA's orthogonality, which PEFT adds only when labels reach the forward, and the terms of
-    KaSA and MonteCLoRA, which PEFT leaves to the caller.
+    It is AdaLoRA's orthogonality term, which PEFT adds only when the forward pass gets labels, or
+    a term of KaSA or MonteCLoRA, which PEFT leaves to the caller.
     """
     tuner: Any = getattr(model, "base_model", None)
     names = ("_get_kasa_loss", "_get_monteclora_loss")

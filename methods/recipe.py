@@ -36,7 +36,14 @@ DEFAULT_ADAPTER = "lora"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How, where, what and how strongly."""
+    """A method: how weights change, where, which facts are learned and how strongly.
+
+    Attributes:
+        adapter: How weights are changed.
+        placement: Which layers are changed; None changes all.
+        filter: Which facts are trained; None trains all.
+        weights: How strongly each fact is learned; None weights all equally.
+    """
 
     adapter: Adapter
     placement: Placement | None = None
@@ -61,17 +68,17 @@ class Recipe:
 
     @cached_property
     def source_digest(self) -> str:
-        """Digest of the code behind its parts and of the files that their parameters name."""
+        """Digest of the code behind the parts and of the files that parameters name."""
         digest = hashlib.sha256(code_digest(self.parts).encode())
         for path in self.adapter.files():
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
     def with_parameters(self, written: Mapping[str, str]) -> Recipe:
-        """Return the recipe with other values of its parameters, in every part that has them.
+        """Return the recipe with other parameter values, set in every part that has them.
 
         Raises:
-            UsageError: A value of the wrong type, or one that cannot be.
+            UsageError: A value has the wrong type or can never work.
         """
         changed = {
             field.name: change_part(part, part_name(part), written)
@@ -87,17 +94,18 @@ def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:
     """Read comma-separated lists of recipes; a recipe that is repeated counts once.
 
     Raises:
-        UsageError: Unknown part or parameter, two parts of one kind, parts that do not compose.
+        UsageError: A part or parameter is unknown, two parts are of the same kind, or the parts do
+            not work together.
     """
     written = [piece for text in texts for piece in split_outside_brackets(text, ",")]
     if not any(written):
-        raise UsageError("no method is given: write for example --methods lora,corda")
+        raise UsageError("no method is given: write, for example, --methods lora,corda")
     recipes = [parse_recipe(piece) for piece in written if piece]
     return tuple({recipe.full_name: recipe for recipe in recipes}.values())
 
 
 def parse_recipe(text: str) -> Recipe:
-    """Read one recipe."""
+    """Read one recipe, such as `corda[r=8]+freeze`."""
     chosen: dict[str, Part] = {}
     for written in split_outside_brackets(text, "+"):
         name, parameters = parse_part(written)
@@ -105,7 +113,7 @@ def parse_recipe(text: str) -> Recipe:
         kind = _kind_of(part)
         if kind in chosen:
             both = f"{part_name(chosen[kind])} and {name}"
-            raise UsageError(f"'{text}' has two parts of one kind ({kind}): {both}; keep one")
+            raise UsageError(f"'{text}' has two parts of the same kind ({kind}): {both}; keep one")
         chosen[kind] = part
     if "adapter" not in chosen:
         chosen["adapter"] = ADAPTERS[DEFAULT_ADAPTER]()
@@ -115,7 +123,7 @@ def parse_recipe(text: str) -> Recipe:
 
 
 def part_name(part: Part) -> str:
-    """Return the name a part is registered under."""
+    """Return the name under which a part is registered."""
     if isinstance(part, Adapter):
         return ADAPTERS.name_of(type(part))
     if isinstance(part, Placement):
@@ -141,8 +149,8 @@ def _kind_of(part: Part) -> str:
 def _check(recipe: Recipe) -> None:
     if recipe.placement is not None and not recipe.adapter.per_layer:
         raise UsageError(
-            f"'{recipe.name}' cannot be: {part_name(recipe.adapter)} has no modules in the "
-            "decoder layers, so a placement has nothing to choose from"
+            f"'{recipe.name}' cannot work: {part_name(recipe.adapter)} has no modules in the "
+            "decoder layers for a placement to choose from"
         )
     for part in recipe.parts:
         part.check()

@@ -1,7 +1,7 @@
 """The semantic space: distances between answers, as pure functions on tensors.
 
-Source: Semantic are Beacons (2405.18292). The paper's distance could not be obtained in full;
-what stands here is **rebuilt** from its abstract and reviews.
+Source: Semantic are Beacons (arXiv 2405.18292). The full text of the paper was not available, so
+the distance here is **rebuilt** from its abstract and reviews.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EMPTY = 1.0
-"""The distance of an empty answer, by definition."""
+"""The distance of an empty answer to any target, by definition."""
 
 
 def mean_embedding(table: Tensor, tokens: Sequence[int]) -> Tensor:
-    """Return E(t), the mean of the embedding rows of a text's tokens, float64 `[dim]`.
+    """Return E(t), the mean embedding of the tokens of a text, float64 `[dim]`.
 
     Args:
         table: The base model's input embeddings, `[vocabulary, dim]`.
@@ -29,7 +29,7 @@ def mean_embedding(table: Tensor, tokens: Sequence[int]) -> Tensor:
 def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
     """Return 1 - cos along the last dimension, in [0, 2], exactly 0 for equal vectors.
 
-    Computed as half the squared distance of the unit vectors, which has no cancellation.
+    It is computed as half the squared distance of the unit vectors, which avoids cancellation.
     """
     import torch.nn.functional as functional
 
@@ -41,7 +41,7 @@ def nearest_distance(answer: Tensor | None, targets: Sequence[Tensor]) -> float:
     """Return the distance of an encoded answer to the nearest encoded target.
 
     Args:
-        answer: E(answer) `[dim]`, None for an empty answer, whose distance is `EMPTY`.
+        answer: E(answer) `[dim]`; None for an empty answer, whose distance is `EMPTY`.
         targets: E of each accepted answer, at least one.
     """
     import torch
@@ -54,11 +54,11 @@ def nearest_distance(answer: Tensor | None, targets: Sequence[Tensor]) -> float:
 def answer_distance(
     table: Tensor, answer: Sequence[int], targets: Sequence[Sequence[int]]
 ) -> float:
-    """Return the distance of an answer to the nearest target in the input embeddings, uncentred.
+    """Return the distance of an answer to the nearest target, in the raw input embeddings.
 
     Args:
         table: The base model's input embeddings, `[vocabulary, dim]`.
-        answer: Token ids of the answer, empty when nothing was said: its distance is `EMPTY`.
+        answer: Token ids of the answer; if there are none, the distance is `EMPTY`.
         targets: Token ids of each accepted answer, none empty.
     """
     accepted = [mean_embedding(table, target) for target in targets]

@@ -1,4 +1,4 @@
-"""Decompositions of many matrices on the CPU, one on each core: none keeps several cores busy."""
+"""Many decompositions on the CPU, one per core, because one alone cannot keep several busy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Found = TypeVar("Found")
 
 
 def side_by_side(function: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
-    """Return `function` of every item, in order, on as many threads as PyTorch computes with.
+    """Return `function` of every item, in order, computed on as many threads as PyTorch uses.
 
-    Each computes with one. Gradients are off.
+    Inside `function` PyTorch computes on one thread and without gradients.
     """
     import torch
 

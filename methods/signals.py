@@ -1,4 +1,4 @@
-"""What the pristine base knows about the facts: the parts' window on a running model."""
+"""What the untouched base knows about the facts, as parts may ask for it."""
 
 from __future__ import annotations
 
@@ -21,65 +21,73 @@ Computes = TypeVar("Computes", bound=Callable[..., Any])
 
 
 class Signals(Protocol):
-    """Lazy and cached: only what a part asks for is computed, once per (model, task, prompt).
+    """What the untouched base knows about the facts of a cell.
 
-    Everything is measured on the pristine base. Per-fact tensors are `[facts]`, on the CPU, in
-    the order of `facts`.
+    Signals are computed only when a part asks for them, and once per model, task and prompt.
+    Per-fact tensors are `[facts]`, on the CPU, in the order of `facts`.
     """
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """All selected training facts of the cell, before any filter."""
+        """All training facts selected for the cell, before any filter."""
         ...
 
     @property
     def prompt(self) -> Prompt:
-        """Demonstrations of the task."""
+        """The task's demonstrations."""
         ...
 
     @property
     def model(self) -> PreTrainedModel:
-        """The pristine base itself: a signal measures it, and must leave it as it is."""
+        """The untouched base itself; a signal may measure it but must not change it."""
         ...
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's."""
+        """The base's tokenizer."""
         ...
 
     @property
     def distance(self) -> Tensor:
-        """Semantic distance of the base's own answer to the target, float64 in [0, 2]."""
+        """Semantic distance of the base's own answer to the target, float64 `[facts]` in [0, 2]."""
         ...
 
     @property
     def known(self) -> Tensor:
-        """Whether the base already answers the fact (greedy), bool."""
+        """Whether the base already answers the fact correctly, greedily, bool `[facts]`."""
         ...
 
     def distance_in(self, encoder: Encoder) -> Tensor:
-        """Return `distance` measured in another space, float64 in [0, 2].
+        """Return `distance` measured in another space, float64 `[facts]` in [0, 2].
 
         Raises:
-            UsageError: The model has no such layer.
+            UsageError: The model does not have the encoder's layer.
         """
         ...
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
-        """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
+        """Return the deviations of the L + 1 latent spaces on the plain training prompt.
+
+        Args:
+            norm: Whether the model's final norm is applied to every latent space or to none.
+        """
         ...
 
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
         Args:
-            facts: Calibration facts; question and answer are run as one text each.
-            samples: At most so many facts, chosen by a fixed hash.
+            facts: Calibration facts; question and answer of each are run as one text.
+            samples: The largest number of facts, chosen by a fixed hash.
         """
         ...
 
     def get(self, name: str, **parameters: Hashable) -> Any:
-        """Return a signal that a part registered with `signal`; it must not be changed in place.
+        """Return a signal that was registered with `signal`; do not change it in place.
+
+        Args:
+            name: The registered name.
+            parameters: Passed to the function that computes the signal.
 
         Raises:
             UsageError: There is no such signal.
@@ -91,12 +99,12 @@ _REGISTERED: dict[str, Callable[..., Any]] = {}
 
 
 def signal(name: str) -> Callable[[Computes], Computes]:
-    """Return the decorator that adds a signal which parts ask for by `signals.get(name)`.
+    """Return a decorator that registers a signal, which parts get by `signals.get(name)`.
 
-    The function is called with the `Signals` of the pristine base and what `get` was given by
-    keyword. It is computed when it is first asked for, once for each set of these values, and a
-    later cell that finds it is charged what it cost, as for every other signal. A part that asks
-    for the signal of another file imports that file, so that an edit there runs its cells again.
+    The decorated function is called with the `Signals` of the untouched base and the keyword
+    arguments given to `get`. Its result is computed on first use and cached for each set of
+    arguments; cells that reuse it are charged what it cost, as for every signal. A part that uses a
+    signal from another file must import that file, so that editing it runs the part's cells again.
     """
 
     def add(compute: Computes) -> Computes:
@@ -113,7 +121,7 @@ def signal(name: str) -> Callable[[Computes], Computes]:
 
 
 def registered_signal(name: str) -> Callable[..., Any]:
-    """Return the function behind a registered signal; an unknown name is a `UsageError`."""
+    """Return the function behind a registered signal; raise `UsageError` for an unknown name."""
     if name not in _REGISTERED:
         raise unknown_name("signal", name, _REGISTERED)
     return _REGISTERED[name]

@@ -1,8 +1,8 @@
-"""Singular directions at one end of a spectrum, to the precision of float64, without a whole SVD.
+"""Singular directions at one end of a spectrum, in float64 precision, without a full SVD.
 
-Everything looks for the largest directions of a tall matrix. The smallest of M = Q R are the
-largest of the inverse of R, which does not square the condition number as M^T M does. What is
-found is checked by its residual; where that is not small enough, an exact SVD takes over.
+All methods search for the largest directions of a tall matrix. The smallest directions of M = Q R
+are the largest of the inverse of R, which does not square the condition number as M^T M does. Each
+result is checked by its residual; if that is not small enough, an exact SVD takes over.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 
 class End(StrEnum):
-    """Which end of the spectrum is trained."""
+    """Which end of a spectrum to take."""
 
     LARGEST = "largest"
     SMALLEST = "smallest"
 
 
 SMALL = 64
-"""Up to this side a whole SVD is as quick."""
+"""Up to this side length a full SVD is just as fast."""
 
 SPARE = 8
-"""Directions found beside those that are wanted, so that the gap to the others is wider."""
+"""Extra directions beside the wanted ones, which widen the gap to the rest."""
 
 ANGLE = 1e-8
-"""A residual over its gap, which bounds the angle to the subspace: float32 factors hold 6e-8."""
+"""Largest residual over gap, a bound on the angle to the subspace; float32 resolves 6e-8."""
 
 STEPS, ROUNDS = 6, 6
-"""Products with a Gram matrix between two looks at what they found, and looks at most."""
+"""Products with the Gram matrix between two checks, and the largest number of checks."""
 
 FLAT = 0.6
-"""Of the last spare over the last wanted eigenvalue: from there products converge too slowly."""
+"""If the last extra over the last wanted eigenvalue is above this, products converge too slowly."""
 
 SINGULAR = 1e14
-"""Condition number from which the smallest directions are those of rounding errors."""
+"""From this condition number up, the smallest directions consist of rounding errors."""
 
 CORRECTIONS = 4
-"""At most, of directions that were found in float32."""
+"""Largest number of corrections to directions that were found in float32."""
 
 SINGLE_LIMIT = 1e-4
-"""Smallest over largest eigenvalue of a float32 Gram matrix, below which its condition is open."""
+"""Below this ratio of a float32 Gram matrix's extreme eigenvalues its condition is unknown."""
 
 
 class Subspace(NamedTuple):
@@ -54,7 +54,7 @@ class Subspace(NamedTuple):
     Attributes:
         U: Left singular vectors, `[d_out, r]`.
         S: Singular values, `[r]`, descending.
-        condition: Largest over smallest singular value of all; None where not resolved.
+        condition: Largest over smallest singular value of the matrix; None if not resolved.
     """
 
     U: Tensor
@@ -71,14 +71,14 @@ class _Leading(NamedTuple):
 
 
 def left_subspace(matrix: Tensor, rank: int, end: End, *, steep: bool = True) -> Subspace:
-    """Return one end of the singular directions, the smallest being non-null ones.
+    """Return the left singular directions at one end; the smallest exclude null directions.
 
     Args:
         matrix: M `[d_out, d_in]`, float64.
-        rank: At most the smaller side.
-        end: Which.
-        steep: Whether the spectrum may fall off quickly at this end, as those of W C do, so that
-            a few products with a Gram matrix tell the directions apart.
+        rank: Number of directions, at most the smaller side of M.
+        end: Which end.
+        steep: Whether the spectrum may fall off quickly at this end, as that of W C does, so that
+            a few products with a Gram matrix separate the directions.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     tall = matrix.T if wide else matrix
@@ -177,7 +177,7 @@ def _residual(
 
 
 def _norm(matrix: Tensor) -> float:
-    """Return the largest singular value, to a per cent or better."""
+    """Return the largest singular value, accurate to 1% or better."""
     import torch
 
     start = torch.Generator().manual_seed(0)
@@ -188,7 +188,7 @@ def _norm(matrix: Tensor) -> float:
 
 
 def _resolved_condition(values: Tensor) -> float | None:
-    """Return the condition number by a Gram matrix's eigenvalues; None where they are too rough."""
+    """Return the condition number from a Gram matrix's eigenvalues; None if they are too rough."""
     least, greatest = float(values[0]), float(values[-1])
     resolved = least > SINGLE_LIMIT * greatest
     return (greatest / least) ** 0.5 if resolved else None
@@ -205,5 +205,5 @@ def _by_svd(matrix: Tensor, rank: int, end: End) -> Subspace:
 
 
 def end_slice(count: int, rank: int, end: End) -> slice:
-    """Return where the `rank` directions at one end are among `count` in descending order."""
+    """Return the slice of the `rank` directions at one end of `count` in descending order."""
     return slice(0, rank) if end is End.LARGEST else slice(count - rank, None)

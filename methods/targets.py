@@ -1,7 +1,7 @@
-"""Which modules of a model an adapter changes, by full name, and their weight as a matrix.
+"""Which modules of a model an adapter changes, by full name, and their weights as matrices.
 
-The reference targets are every linear layer except the head, restricted to the chosen decoder
-layers when a placement names some.
+The targets are all linear layers except the head, restricted to the chosen decoder layers if a
+placement chooses some.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """Return the name and the list of decoder layers: as long as the configuration says.
+    """Return the name of the list of decoder layers and the list itself.
 
     Raises:
-        UsageError: The model has no such list.
+        UsageError: The model has no list with as many layers as its configuration says.
     """
     from torch import nn
 
@@ -32,7 +32,7 @@ def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 
 
 def layer_prefixes(model: PreTrainedModel, layers: Sequence[int] | None) -> tuple[str, ...]:
-    """Return what the names of modules inside the chosen layers start with; `('',)` for all."""
+    """Return the prefixes of module names inside the chosen layers; `('',)` for all layers."""
     if layers is None:
         return ("",)
     name, modules = decoder_layers(model)
@@ -45,7 +45,12 @@ def layer_prefixes(model: PreTrainedModel, layers: Sequence[int] | None) -> tupl
 def linear_layers(
     model: PreTrainedModel, layers: Sequence[int] | None = None
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield name and module of every linear layer (`Linear`, GPT-2's `Conv1D`) except the head."""
+    """Yield the name and module of each linear layer (`Linear`, `Conv1D`) except the head.
+
+    Args:
+        model: The base.
+        layers: Indices of the decoder layers to search, from 0; None searches the whole model.
+    """
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
@@ -68,9 +73,9 @@ def weight_of(linear: nn.Module) -> Tensor:
 
 
 def set_weight(linear: nn.Module, weight: Tensor) -> None:
-    """Give a linear layer a weight `[d_out, d_in]` of its own, in the dtype that it had.
+    """Give a linear layer a new weight `[d_out, d_in]`, in the dtype that it had.
 
-    The parameter is a new one: the old may be shared with a resident base.
+    The parameter is replaced, not overwritten, because the base in memory may share the old one.
     """
     from torch import nn
 

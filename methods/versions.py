@@ -1,10 +1,9 @@
-"""The machinery that parts share, each piece with a version that enters the cells that use it.
+"""Code that parts share, each piece with a version that is part of the cells that use it.
 
-Raise a version when its numbers move: the cells of every part that uses the piece run again, and no
-others. `tests/bench/test_golden_numbers.py` fails when numbers move and the version does not. A
-module that is not listed here counts with its whole syntax tree instead, so that every edit of its
-code runs cells again. The training loop is not of `methods`: its version stands beside the values
-that it uses, in `bench/training/schedule.py`.
+Raise a version when the piece computes other numbers: the cells of all parts that use it run again,
+and no others. `tests/bench/test_golden_numbers.py` fails if numbers change and the version does
+not. A module that is not listed here counts with its whole syntax tree, so every edit of its code
+runs cells again. The version of the training loop is in `bench/training/schedule.py`.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ class Machinery:
 
     Attributes:
         version: Counted from 1.
-        modules: The modules it consists of; a part uses it that imports one, also by way of others.
-        signals: Attributes of `Signals`, and of `Setting`, that it computes; a part uses it that
-            asks for one.
+        modules: Its modules; a part that imports one, even indirectly, uses it.
+        signals: Attributes of `Signals` and `Setting` that it computes; a part that asks for one
+            uses it.
     """
 
     version: int
@@ -47,4 +46,4 @@ MACHINERY = {
     "cuts": _machinery(1, "layer_deviation", signals=("layer_deviation",)),
     "layers": _machinery(1, "layer_choice"),
 }
-"""By the names under which the golden numbers are kept."""
+"""Each piece by the name under which the golden numbers are stored."""

@@ -1,4 +1,4 @@
-"""Weights of mean 1 within bounds: w = clip(c u, low, high) with c solved for. **rebuilt**."""
+"""Weights with mean 1 within bounds: w = clip(c u, low, high), solved for c. **rebuilt**."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ LOWEST = 0.2
 HIGHEST = 5.0
 
 SMALLEST = 1e-6
-"""The least tau, and the least u: `linear` with sign -1 would go below 0."""
+"""The smallest tau, and the smallest u: `linear` with sign -1 could go below 0."""
 
 
 @dataclass(frozen=True)
 class DistanceWeights(Encoded, Weights):
-    """What weights on semantic distance share.
+    """Weights that depend on semantic distance.
 
     Attributes:
-        refresh: Measure distances anew every so many epochs, on what the model in training
-            answers then; none keeps the base's.
+        refresh: Measure distances again every this many epochs, on the answers of the model in
+            training; none keeps those of the base.
     """
 
     refresh: int | None = None
 
     def check(self) -> None:
-        """Refuse an unknown encoder and a refresh that never comes."""
+        """Refuse an unknown encoder and a refresh below 1 epoch."""
         super().check()
         if self.refresh is not None and self.refresh < 1:
-            raise UsageError(f"refresh={self.refresh}: give 1 epoch or more, or refresh=none")
+            raise UsageError(f"refresh={self.refresh}: it must be at least 1 epoch, or none")
 
     def refreshed(self, epoch: int) -> bool:
-        """Return whether `refresh` epochs have passed since the last estimate."""
+        """Return whether `refresh` epochs have passed since distances were last measured."""
         return self.refresh is not None and epoch > 1 and (epoch - 1) % self.refresh == 0
 
 
 def check_shape(tau: float, beta: float) -> None:
-    """Raise `UsageError` for parameters that give no weights."""
+    """Raise `UsageError` for a temperature or a slope that yields no weights."""
     if not SMALLEST <= tau < math.inf:
         raise UsageError(f"tau={tau:g}: the temperature must be at least {SMALLEST:g}")
     if not 0 <= beta < math.inf:
@@ -53,13 +53,13 @@ def check_shape(tau: float, beta: float) -> None:
 
 
 def log_u(distances: Tensor, shape: Shape, tau: float, beta: float, sign: int) -> Tensor:
-    """Return ln u: `softmax` u = exp(sign d / tau), `linear` u = 1 + sign beta d.
+    """Return ln u, with u = exp(sign d / tau) (`softmax`) or u = 1 + sign beta d (`linear`).
 
     Args:
         distances: d, float64 `[facts]`.
-        shape: Which.
-        tau: Temperature of softmax.
-        beta: Slope of linear.
+        shape: Which of the two formulas.
+        tau: Temperature of `softmax`.
+        beta: Slope of `linear`.
         sign: +1 to learn far facts more strongly, -1 near ones.
     """
     if shape == "softmax":
@@ -68,16 +68,16 @@ def log_u(distances: Tensor, shape: Shape, tau: float, beta: float, sign: int) -
 
 
 def clipped_to_mean_one(logs: Tensor, low: float = LOWEST, high: float = HIGHEST) -> Tensor:
-    """Return w = clip(c u, low, high) with c such that their mean is 1, float64 `[facts]`.
+    """Return w = clip(c u, low, high) with c such that the mean is 1, float64 `[facts]`.
 
-    The mean is piecewise linear and monotone in c, with edges where some c u_i meets a bound.
-    Bisection over the sorted edges finds the piece that reaches 1, where c is solved exactly.
-    In logarithms, since u may span more than a float64 does.
+    The mean is piecewise linear and monotone in c, with edges where some c u_i reaches a bound.
+    Bisection over the sorted edges finds the piece that reaches 1, on which c is solved exactly.
+    It works on logarithms, because u may exceed the range of a float64.
 
     Args:
         logs: ln u, float64 and finite, `[facts]`, at least one.
-        low: Below 1.
-        high: Above 1.
+        low: Lower bound, below 1.
+        high: Upper bound, above 1.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a knowledge task is: facts with a source, divided into three disjoint parts."""
+"""Knowledge tasks: facts with a source, divided into three disjoint parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.registry import Registry
 
 
 class Shares(NamedTuple):
-    """How a task's subjects are divided, as fractions that sum to 1."""
+    """The share of a task's subjects in each of its parts; the three sum to 1."""
 
     train: float
     calibration: float
@@ -23,10 +23,10 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True)
 class DataAccess:
-    """Where data may be read from.
+    """Where a task may read its data from.
 
     Attributes:
-        data_dir: Folder with local copies of data sets, tried before the hub.
+        data_dir: Folder with local copies of data sets, which is tried before the hub.
     """
 
     data_dir: Path | None = None
@@ -34,12 +34,15 @@ class DataAccess:
 
 @dataclass(frozen=True)
 class KnowledgeTask(ABC):
-    """A set of facts. Subclasses are frozen dataclasses whose fields are the task's parameters.
+    """A set of facts to learn or to keep.
+
+    Subclasses are frozen dataclasses whose fields are the task's parameters. `list` shows the first
+    line of their docstring.
 
     Attributes:
-        source: Where the facts come from, for people.
-        licence: The data's licence.
-        revision: Pinned version of the data; changes when the data change.
+        source: Where the facts come from, as people should read it.
+        licence: The licence of the data.
+        revision: The pinned version of the data; it changes whenever the data do.
     """
 
     source: ClassVar[str] = "not stated"
@@ -51,26 +54,26 @@ class KnowledgeTask(ABC):
         """Return every fact of the task, in a fixed order, without importing torch.
 
         Raises:
-            UsageError: The data cannot be had or are malformed; one line says what to do.
+            UsageError: The data cannot be found or are malformed; one line says what to do.
         """
 
     @property
     def name(self) -> str:
-        """The task in the notation of the command line: `fictional[n=1000]`."""
+        """The task as it is written on the command line, such as `fictional[n=500]`."""
         return canonical(self, self.family, defaults=False)
 
     @property
     def family(self) -> str:
-        """The registered name without parameters; the parts of its facts hang on it."""
+        """The registered name without parameters; the division into parts depends on it."""
         return TASKS.name_of(type(self))
 
     @property
     def shares(self) -> Shares:
-        """How its subjects are divided into the three parts."""
+        """How the task's subjects are divided into the three parts."""
         return Shares(train=0.6, calibration=0.2, forget=0.2)
 
     def part_of(self, fact: Fact) -> FactPart:
-        """Return the part a fact belongs to: a hash of its subject, the same everywhere."""
+        """Return the part a fact belongs to, by a hash of its subject: the same everywhere."""
         shares = self.shares
         if shares.train >= 1:
             return FactPart.TRAIN

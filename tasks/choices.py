@@ -10,14 +10,14 @@ from tasks.scoring import normalise
 
 CHOICES = 4
 NEAREST_NUMBERS = 12
-"""Wrong numbers are drawn from so many nearest ones."""
+"""Wrong numbers are drawn from this many nearest ones."""
 
 
 def with_choices(facts: Sequence[Fact]) -> tuple[Fact, ...]:
-    """Give every fact its answer and three of the same relation, in the order of a fixed hash.
+    """Give every fact four choices: its answer, and three answers to the same relation.
 
-    A guess from the letters alone should not do: wrong texts begin like the right one where
-    there are such, wrong numbers are near it.
+    Their order is that of a fixed hash. To make guessing from the letters alone hard, wrong texts
+    begin with the same letter as the right one if possible, and wrong numbers are close to it.
     """
     pools: dict[str, list[str]] = {}
     for fact in facts:

@@ -1,6 +1,6 @@
-"""Two sets of facts for tuning: one to choose a candidate on, one to report it on.
+"""Two sets of facts for tuning: a candidate is chosen on one and reported on the other.
 
-Facts do not generalise to facts that were not trained, so each set is both trained on and scored.
+Learning some facts teaches nothing about others, so each set is both trained and scored.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from tasks.fact import Fact, hash_fraction
 
 
 class FactSet(StrEnum):
-    """The two disjoint sets of a train part, fixed by a hash of the subject."""
+    """The two disjoint sets of a train part; a hash of the subject decides."""
 
     TUNING = "tuning"
     REPORTING = "reporting"
 
 
 TUNING_SHARE = 0.5
-"""Of the subjects: a rate carries over best between sets that are trained in as many steps."""
+"""Share of the subjects: learning rates carry over best between sets of equal size."""
 
 
 def fact_set_of(task: KnowledgeTask, fact: Fact) -> FactSet:
-    """Return the set a fact of the train part belongs to; those of one subject stay together."""
+    """Return the set a fact of the train part belongs to; facts of one subject stay together."""
     fraction = hash_fraction("tuning", task.family, fact.subject or fact.id)
     return FactSet.TUNING if fraction < TUNING_SHARE else FactSet.REPORTING
 
 
 def divide_facts(task: KnowledgeTask, facts: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
-    """Divide the facts of a train part into a tuning and a reporting set, each in their order.
+    """Divide the facts of a train part into a tuning set and a reporting set, keeping their order.
 
     Raises:
         UsageError: One of the sets would be empty.
@@ -44,7 +44,7 @@ def divide_facts(task: KnowledgeTask, facts: Sequence[Fact]) -> tuple[list[Fact]
         subjects = len({fact.subject or fact.id for fact in facts})
         raise UsageError(
             f"task '{task.name}': {subjects} {'subject is' if subjects == 1 else 'subjects are'} "
-            "too few to be divided into a tuning and a reporting set; give more facts, or one "
-            "learning rate and no --tune"
+            "too few for a tuning set and a reporting set; give more facts, or a single learning "
+            "rate without --tune"
         )
     return tuning, reporting

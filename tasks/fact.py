@@ -1,4 +1,4 @@
-"""The unit that everything is measured on: one question with one answer to learn."""
+"""Facts, the unit of everything measured here: one question with one answer to learn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class FactPart(StrEnum):
-    """The three disjoint parts of a knowledge task, fixed by a hash of the subject."""
+    """The three disjoint parts of a knowledge task; a hash of the subject decides."""
 
     TRAIN = "train"
     CALIBRATION = "calibration"
@@ -19,7 +19,7 @@ class FactPart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An untrained question of the same relation; it should keep the answer it had."""
+    """An untrained question of the same relation, whose answer training should not change."""
 
     question: str
     answers: tuple[str, ...]
@@ -27,18 +27,22 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact.
+    """One question with the answer to learn, and what is needed to measure the effect.
 
     Attributes:
-        id: Unique within its task.
+        id: A name that is unique within the task.
         question: The question as it is trained.
-        answers: At least one; the first is trained, any of them counts as correct.
-        paraphrases: Other wordings of the question, never trained.
-        neighbours: Untrained questions of the same relation about other subjects.
-        relation: What is asked (`capital`, `symbol`, ...), empty where unknown.
-        subject: What it is asked of; facts of one subject stay in one part. Empty: the id.
-        choices: Wrong and right answers for scoring as multiple choice; empty: by generation.
-        old_answers: What was true before: learning the fact is an update. Empty: an injection.
+        answers: At least one. The first is trained; each of them counts as correct.
+        paraphrases: Other wordings of the question, never trained; they measure generality.
+        neighbours: Untrained questions of the same relation about other subjects; they measure
+            locality.
+        relation: What is asked (`capital`, `symbol`, ...); empty if unknown.
+        subject: What the question is about. Facts of one subject stay in one part. If it is empty,
+            the id stands in for it.
+        choices: Right and wrong answers for scoring as multiple choice; if empty, answers are
+            generated.
+        old_answers: Answers that were true before, so that learning the fact updates knowledge; if
+            empty, the fact is new knowledge.
     """
 
     id: str
@@ -58,7 +62,7 @@ class Fact:
 
 
 def facts_digest(facts: Iterable[Fact]) -> str:
-    """Return a hexadecimal digest of the facts' whole content, in their order."""
+    """Return a hexadecimal digest of the facts, of all their fields and their order."""
     digest = hashlib.sha256()
     for fact in facts:
         digest.update(json.dumps(_content(fact), sort_keys=True).encode())
@@ -75,6 +79,6 @@ def _content(fact: Fact) -> dict[str, object]:
 
 
 def hash_fraction(*keys: str) -> float:
-    """Map keys to a fixed pseudo-random number in [0, 1), the same on every machine."""
+    """Return a pseudo-random number in [0, 1) for some keys, the same on every machine."""
     digest = hashlib.sha256("\x1f".join(keys).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,19 +1,19 @@
-"""From a row of a person's own facts file to a fact.
+"""Turns a row of your own facts file into a fact.
 
-Fields of a row, the same in .jsonl, .json (a list of objects) and .csv (with a header):
+A row has these fields in .jsonl, .json (a list of objects) and .csv (with a header):
 
-| field | what |
+| field | meaning |
 |---|---|
-| `question` | required |
-| `answer` or `answers` | required; one text or a list, the first is trained, each is correct |
-| `old_answer` or `old_answers` | what was true before: the fact is an update |
+| `question` | the question (required) |
+| `answer` or `answers` | text or list (required); the first is trained, each counts as correct |
+| `old_answer` or `old_answers` | answers that were true before, which make the fact an update |
 | `paraphrases` | other wordings of the question, never trained |
 | `neighbours` | untrained questions: a list of `{"question": ..., "answer": ...}` |
-| `id` | unique; without it one is derived from question and answers |
-| `relation`, `subject` | what is asked, and of what; facts of one subject stay together |
+| `id` | a unique name; by default it is derived from question and answers |
+| `relation`, `subject` | what is asked, and about what; facts of one subject stay together |
 
-In a .csv file `answers`, `old_answers` and `paraphrases` are JSON lists or separated by `|`, and
-`neighbours` is JSON.
+In a .csv file, `answers`, `old_answers` and `paraphrases` are JSON lists or texts separated by `|`,
+and `neighbours` is JSON.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from tasks.scoring import exact_match
 
 ANSWER = ("answer", "answers")
 OLD_ANSWER = ("old_answer", "old_answers")
-"""One text, or a list: either name does."""
+"""Both names are accepted, each for one text or a list."""
 
 LONGEST_TEXT = 10_000
-"""Characters of one text: a question or an answer is far shorter, a whole book is a mistake."""
+"""Most characters in one text; questions and answers are far shorter, a book is a mistake."""
 
 MOST_TEXTS = 1000
-"""Answers, paraphrases or neighbours of one fact: each is asked of every model."""
+"""Most answers, paraphrases or neighbours of one fact; every model is asked each of them."""
 
 FIELDS = (
     "question",
@@ -50,7 +50,7 @@ FIELDS = (
 
 
 def fact_of_row(row: Row) -> Fact:
-    """Turn one row into a fact, or raise the `UsageError` that names its wrong field."""
+    """Return the fact in a row; raise `UsageError`, naming the field, if there is none."""
     question = _required_text(row, "question")
     answers = _answers(row)
     return Fact(
@@ -78,7 +78,7 @@ def _required_text(row: Row, field: str) -> str:
 
 
 def _missing(row: Row, field: str) -> UsageError:
-    return row.error(f"is missing; there is {', '.join(row.values) or 'nothing'}", field)
+    return row.error(f"is missing; the row has {', '.join(row.values) or 'no fields'}", field)
 
 
 def _text(row: Row, field: str) -> str:
@@ -89,9 +89,11 @@ def _text(row: Row, field: str) -> str:
 def _scalar(row: Row, field: str, value: Any) -> str:
     text = value.strip() if isinstance(value, str) else _number(row, field, value)
     if len(text) > LONGEST_TEXT:
-        raise row.error(f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are read", field)
+        raise row.error(
+            f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are allowed", field
+        )
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise row.error("holds half of a surrogate pair, which is no character", field)
+        raise row.error("contains half of a surrogate pair, which is not a character", field)
     return text
 
 
@@ -120,12 +122,12 @@ def _old_answers(row: Row, answers: tuple[str, ...]) -> tuple[str, ...]:
     found = [(field, text) for field in given for text in _texts(row, field)]
     for field, text in found:
         if exact_match(text, answers):
-            raise row.error(f"{quoted(text)} is the new answer too; an update needs another", field)
+            raise row.error(f"{quoted(text)} is also the new answer; give another one", field)
     return tuple(dict.fromkeys(text for _, text in found))
 
 
 def _texts(row: Row, field: str) -> tuple[str, ...]:
-    """Return a field that holds one text or a list of them; blank cells of a table are none."""
+    """Return the texts of a field that has one text or a list; a blank table cell has none."""
     value = row.values.get(field)
     if value is None or value == "" or (row.written_as_text and not value.strip()):
         return ()
@@ -134,13 +136,13 @@ def _texts(row: Row, field: str) -> tuple[str, ...]:
     values = _few(row, field, value) if isinstance(value, list) else [value]
     texts = tuple([_scalar(row, field, item) for item in values])
     if not all(texts) or (not texts and field in ANSWER):
-        raise row.error("is empty" if len(texts) < 2 else "holds an empty text", field)
+        raise row.error("is empty" if len(texts) < 2 else "contains an empty text", field)
     return texts
 
 
 def _few(row: Row, field: str, values: list[Any]) -> list[Any]:
     if len(values) > MOST_TEXTS:
-        raise row.error(f"holds {len(values):,}; at most {MOST_TEXTS:,} are read", field)
+        raise row.error(f"has {len(values):,} entries; at most {MOST_TEXTS:,} are allowed", field)
     return values
 
 
@@ -156,7 +158,7 @@ def _json_list(row: Row, field: str, text: str) -> list[Any]:
     except json.JSONDecodeError as error:
         raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
     except (ValueError, RecursionError) as error:
-        raise row.error("a number or a nesting is too long to be read", field) from error
+        raise row.error("a number is too long or the nesting too deep", field) from error
     if not isinstance(value, list):
         raise row.error(f"expected a JSON list, found {text[:40]}", field)
     return value

@@ -1,7 +1,7 @@
-"""A person's own facts file as a task.
+"""Your own facts file as a task.
 
-What a row may hold: `tasks.file_rows`. Other fields are left alone, with a warning; one that looks
-like a misspelt name is an error.
+`tasks.file_rows` describes the fields of a row. Other fields are ignored with a warning; one that
+looks like a misspelt name is an error.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tasks.rows import Row, quoted, read_rows
 _LOG = logging.getLogger(__name__)
 
 MOST_UNUSED = 100
-"""Fields without a meaning that are looked at: a row may hold a million."""
+"""How many unknown fields are looked at; a row could have a million."""
 
 _LONGEST_NAME = 100
 _KNOWN = frozenset(FIELDS)
 
 
 class FileRole(StrEnum):
-    """What a run does with a facts file; decides how its facts are divided."""
+    """What a run does with a facts file, which decides how its facts are divided."""
 
     TRAINED = "trained"
     FORGOTTEN = "forgotten"
@@ -45,11 +45,13 @@ _SHARES = {
 
 @dataclass(frozen=True)
 class FileTask(KnowledgeTask):
-    """Facts from a file. A file that is only trained, or only forgotten, loses none to the rest.
+    """Facts from your own file.
+
+    If a run only trains on the file, or only measures forgetting on it, it uses all of its facts.
 
     Attributes:
-        path: The file, as the person wrote it; also the task's name.
-        role: What the run does with it.
+        path: The file, as it was written on the command line; also the task's name.
+        role: What the run does with the file.
     """
 
     source = "a facts file"
@@ -61,24 +63,24 @@ class FileTask(KnowledgeTask):
 
     @property
     def name(self) -> str:
-        """The path as it was written: a stem would not be unique."""
+        """The path as it was written; the file's name alone would not be unique."""
         return self.path
 
     @property
     def family(self) -> str:
-        """The same for every file, so that parts do not hang on where the file lies."""
+        """The same for every file, so that moving it does not change how facts are divided."""
         return "file"
 
     @property
     def shares(self) -> Shares:
-        """All facts to what the run does with the file; the usual shares when it does both."""
+        """All facts for what the run does with the file; the usual shares if it does both."""
         return _SHARES[self.role] if self.role in _SHARES else super().shares
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Read and check the whole file; of a row only its fact stays in memory.
+        """Read and check the whole file.
 
         Raises:
-            UsageError: One line with file, row and field.
+            UsageError: Something is wrong; one line names file, row and field.
         """
         path, fields = Path(self.path).expanduser(), _Fields()
         facts = _FileFacts(path)
@@ -91,11 +93,13 @@ class FileTask(KnowledgeTask):
                 raise
         fields.refuse_misspelt()
         if not facts.facts:
-            raise UsageError(f"{self.path}: holds no facts; write 'question' and 'answer'")
+            raise UsageError(
+                f"{self.path}: contains no facts; write rows with 'question' and 'answer'"
+            )
         facts.check_neighbours()
         if fields.unused:
             named = ", ".join(fields.unused)[:400].encode("unicode_escape").decode("ascii")
-            _LOG.warning("%s: not used: %s", self.path, named)
+            _LOG.warning("%s: these fields are ignored: %s", self.path, named)
         return tuple(facts.facts)
 
 
@@ -104,15 +108,15 @@ class _Fields:
     """The fields of a file.
 
     Attributes:
-        found: Those that mean something here.
-        unused: Those that do not, the first of them, each with its first row.
+        found: Known fields that occur in it.
+        unused: The first unknown fields, each with the row in which it first occurs.
     """
 
     found: set[str] = field(default_factory=set)
     unused: dict[str, Row] = field(default_factory=dict)
 
     def note(self, row: Row) -> None:
-        """Remember what a row holds."""
+        """Remember the fields of a row."""
         if row.values.keys() <= self.found:
             return
         self.found |= row.values.keys() & _KNOWN
@@ -121,7 +125,7 @@ class _Fields:
                 self.unused.setdefault(name, row)
 
     def refuse_misspelt(self) -> None:
-        """Refuse a field that looks like the name of one that is absent."""
+        """Refuse an unknown field whose name resembles that of a missing field."""
         # A near name that is there as well is no misspelling: `question_id` beside `question`.
         there = {name for names in (ANSWER, OLD_ANSWER) if {*names} & self.found for name in names}
         absent = [name for name in FIELDS if name not in self.found | there]
@@ -134,7 +138,7 @@ class _Fields:
 
 @dataclass
 class _FileFacts:
-    """The facts of a file in its order, no question and no id twice."""
+    """The facts of a file in order; no question and no id occurs twice."""
 
     path: Path
     facts: list[Fact] = field(default_factory=list)
@@ -147,19 +151,19 @@ class _FileFacts:
         if fact.question in self._questions:
             first = self._place(_asks(fact.question))
             raise row.error(
-                f"{quoted(fact.question)} is asked in {first} too; "
+                f"{quoted(fact.question)} is also asked in {first}; "
                 "keep one row and list further answers in 'answers'",
                 "question",
             )
         if fact.id in self._ids:
             first = self._place(lambda other: other.id == fact.id)
-            raise row.error(f"{quoted(fact.id)} is the id of {first} too", "id")
+            raise row.error(f"{quoted(fact.id)} is also the id of {first}", "id")
         self._questions.add(fact.question)
         self._ids.add(fact.id)
         self.facts.append(fact)
 
     def check_neighbours(self) -> None:
-        """Refuse a neighbour that is trained."""
+        """Refuse a neighbour whose question is trained."""
         for index, fact in enumerate(self.facts):
             for neighbour in fact.neighbours:
                 if neighbour.question in self._questions:
@@ -171,11 +175,11 @@ class _FileFacts:
                     )
 
     def _place(self, wanted: Callable[[Fact], bool]) -> str:
-        """Return where the first such fact stands."""
+        """Return the place in the file of the first such fact."""
         return self._row(next(i for i, fact in enumerate(self.facts) if wanted(fact))).place
 
     def _row(self, index: int) -> Row:
-        """Read a fact's row again: a million of them are not kept for the sake of a message."""
+        """Read the row of a fact again; keeping a million rows just for messages costs too much."""
         return next(islice(read_rows(self.path), index, None))
 
 

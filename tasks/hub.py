@@ -19,25 +19,27 @@ from tasks.rows import Row, read_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 TIMEOUT = 5.0
-"""Seconds to wait for the hub to answer at all; its client would retry for half a minute."""
+"""Seconds to wait for the hub to answer; its own client would retry for half a minute."""
 
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
 }
-"""How people name a split in a file's name; others by their own name."""
+"""Words for a split in file names; other splits go by their own name."""
 
 
 @dataclass(frozen=True)
 class HubTask(KnowledgeTask):
-    """Base of tasks whose rows lie on the hub under a pinned revision.
+    """Base class of tasks whose data set is on the hub, at a pinned revision.
 
-    A local copy holds the data set's own fields, or those of a facts file, as .jsonl, .json, .csv
-    or .parquet: in `--data-dir`, `<task>_<split>` or `<task>`, or anything named after the split
-    in a folder `<task>`.
+    A local copy in `--data-dir` comes first: a .jsonl, .json, .csv or .parquet file named
+    `<task>_<split>` or `<task>`, or any file named after the split in a folder `<task>`. It has the
+    data set's own fields or those of a facts file.
 
     Attributes:
-        dataset, config, split: What is loaded from the hub.
+        dataset: Name of the data set on the hub.
+        config: Its configuration, if it has several.
+        split: The split to load.
     """
 
     dataset: ClassVar[str]
@@ -46,13 +48,18 @@ class HubTask(KnowledgeTask):
 
     @abstractmethod
     def fact_of(self, row: Mapping[str, Any]) -> Fact:
-        """Turn a row of the data set into a fact; KeyError or TypeError if it is not one."""
-
-    def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the facts of the local copy, else of the hub; repeated questions once.
+        """Return the fact in a row of the data set.
 
         Raises:
-            UsageError: Neither is there; says which files were looked for.
+            KeyError: The row lacks a field, so it may be a row of a facts file.
+            TypeError: A field has another type, for the same reason.
+        """
+
+    def load(self, access: DataAccess) -> Sequence[Fact]:
+        """Return the facts of the local copy, or else of the hub; a repeated question comes once.
+
+        Raises:
+            UsageError: There is neither; the text names the files that were looked for.
         """
         local = local_copy([self.family], self.split, access.data_dir)
         if local is None and access.data_dir is not None:
@@ -90,14 +97,14 @@ class HubTask(KnowledgeTask):
         where = "give --data-dir DIR with" if access.data_dir is None else "--data-dir has no"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return UsageError(
-            f"task '{self.family}': {where} {folder / names[0]}.jsonl (or {', '.join(names[1:])}, "
-            f"or a folder {self.family}/; {', '.join(SUFFIXES)}), and {self.dataset} cannot be "
-            f"had from the hub: {reason}"
+            f"task '{self.family}': cannot load {self.dataset} from the hub ({reason}); {where} "
+            f"{folder / names[0]}.jsonl (or {', '.join(names[1:])}, or a folder {self.family}/; "
+            f"{', '.join(SUFFIXES)})"
         )
 
 
 def candidates(names: Sequence[str], split: str) -> list[str]:
-    """Return the file stems that are looked for, in this order: `piqa_validation`, `piqa_val`."""
+    """Return the file names to look for, without suffix, in order: `piqa_validation`, ..."""
     return [f"{name}_{word}" for name in names for word in _SPLIT_NAMES.get(split, (split,))]
 
 
@@ -107,24 +114,24 @@ def local_copy(
     data_dir: Path | None,
     suffixes: Sequence[str] = SUFFIXES,
 ) -> Path | None:
-    """Return the local copy of one split of a data set, or None.
+    """Return the local copy of one split of a data set, or None if there is none.
 
-    Capitals and signs do not count: `ARC-Easy-Test.jsonl` is `arc_easy_test`. A folder may stand
-    for a name: `piqa/valid.jsonl`, `popqa/test-00000-of-00001.parquet`.
+    Case and punctuation do not matter: `ARC-Easy-Test.jsonl` is `arc_easy_test`. The name may also
+    be that of a folder: `piqa/valid.jsonl`, `popqa/test-00000-of-00001.parquet`.
 
     Args:
-        names: What the data set is called, most likely first.
-        split: As the hub calls it; other usual words for it are tried too.
-        data_dir: Where to look, and one level below.
-        suffixes: What files may end in, best first.
+        names: Names of the data set, the most likely first.
+        split: The split as the hub names it; other common words for it are tried too.
+        data_dir: The folder to search, including one level below it.
+        suffixes: Accepted file suffixes, the best first.
 
     Raises:
-        UsageError: `data_dir` is no folder.
+        UsageError: `data_dir` is not a folder.
     """
     if data_dir is None:
         return None
     if not data_dir.is_dir():
-        raise UsageError(f"--data-dir '{data_dir}' is no folder")
+        raise UsageError(f"--data-dir '{data_dir}' is not a folder")
     inside = [*data_dir.glob("*"), *data_dir.glob("*/*")]
     files = [path for path in inside if path.suffix in suffixes and path.is_file()]
     files.sort(key=lambda path: (suffixes.index(path.suffix), path))
@@ -141,14 +148,14 @@ def _folded(name: str) -> str:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """Return the distinct non-empty texts of a list, of a JSON list as text, or of one text."""
+    """Return the distinct non-empty texts in a list, a JSON list written as text, or one text."""
     if isinstance(value, str):
         value = json.loads(value) if value.startswith("[") else [value]
     return tuple(dict.fromkeys(text.strip() for text in value if text.strip()))
 
 
 def _once(facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Keep the first of facts with one question, and make ids unique and free of order."""
+    """Keep one fact per question, the first, and use the question as id where there is none."""
     by_question: dict[str, Fact] = {}
     for fact in facts:
         by_question.setdefault(fact.question, fact)
@@ -156,7 +163,7 @@ def _once(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
 
 def hub_answers() -> bool:
-    """Return whether the hub is allowed and answers, through whatever proxy is set."""
+    """Return whether the hub may be used and answers, through the configured proxy if any."""
     import urllib.error
     import urllib.request
 
@@ -176,7 +183,7 @@ def hub_answers() -> bool:
 
 @contextmanager
 def hub_or_cache() -> Iterator[None]:
-    """Let data sets load from the cache at once while the hub does not answer."""
+    """Let data sets load from the cache without delay if the hub does not answer."""
     import datasets
     from huggingface_hub import constants
 

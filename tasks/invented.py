@@ -1,7 +1,7 @@
-"""An invented world: people, places and companies that no model has read of.
+"""An invented world: people, places and companies that no model has read about.
 
-The k-th subject and every answer about it are functions of (seed, k) alone, so a world of a
-million facts costs nothing until a fact is looked at, and a smaller one is its beginning.
+The k-th subject and all answers about it depend on (seed, k) alone. So a world of a million facts
+costs nothing until a fact is accessed, and a smaller world is its beginning.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ PRODUCTS = (
 )  # fmt: skip
 RIVERS = 60
 HOMES, EMPLOYERS, FOUNDERS = 300, 300, 2000
-"""So many places, companies and people are named in answers."""
+"""How many places, companies and people occur in answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One relation of a kind of subject: its wordings, and its answer in a world."""
+    """One relation of a kind of subject: how it is asked, and its answer in a world."""
 
     wordings: Wordings
     answer: Callable[[World, float], str]
@@ -57,7 +57,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class World:
-    """All names and answers of one seed."""
+    """All names and answers for one seed."""
 
     seed: int
 
@@ -76,7 +76,7 @@ class World:
         return f"{_spell(name, _COMPANIES)} {_LEGAL_FORMS[form]}"
 
     def river(self, k: int) -> str:
-        """Return the k-th river's name, which is no place's."""
+        """Return the k-th river's name, which no place has."""
         return f"{self.place(-1 - k)}a"
 
     def name(self, kind: str, k: int) -> str:
@@ -85,11 +85,17 @@ class World:
         return names[kind](k)
 
     def answer(self, relation: Relation, name: str, subject: str) -> str:
-        """Return the one answer to the relation called `name`, asked of a subject."""
+        """Return the one answer to a relation.
+
+        Args:
+            relation: The relation.
+            name: Its name.
+            subject: The name of the subject it is asked about.
+        """
         return relation.answer(self, hash_fraction("fictional", str(self.seed), name, subject))
 
     def _shuffled(self, kind: str, k: int, size: int) -> int:
-        """Map 0 <= k < size one to one onto itself: k -> a k + b mod size, gcd(a, size) = 1."""
+        """Permute 0 <= k < size: k -> (a k + b) mod size with gcd(a, size) = 1."""
         factor, shift = self._shuffles[kind]
         return (factor * k + shift) % size
 

@@ -1,7 +1,7 @@
-"""The written form of parts: `name[key=value,...]`, in lists split by commas outside brackets.
+"""How parts are written: `name[key=value,...]`, in lists separated by commas outside brackets.
 
-A part is a frozen dataclass whose fields are its parameters; their types and defaults are read
-from there and nowhere else.
+A part is a frozen dataclass whose fields are its parameters; their types and defaults come from the
+dataclass and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PART = re.compile(r"(?P<name>[^\[\]+,=\s]+)(?:\[(?P<parameters>[^\[\]]*)\])?")
 
 
 def split_outside_brackets(text: str, separator: str) -> list[str]:
-    """Split `text` at `separator` where it stands outside `[...]`; pieces are stripped."""
+    """Split `text` at each `separator` outside `[...]`; pieces are stripped of white space."""
     pieces, depth, current = [], 0, ""
     for character in text:
         depth += (character == "[") - (character == "]")
@@ -38,7 +38,7 @@ def split_outside_brackets(text: str, separator: str) -> list[str]:
 
 
 def parse_part(text: str) -> tuple[str, dict[str, str]]:
-    """Read `name[key=value,...]` into its name and its parameters as written."""
+    """Return the name and the parameters, as written, of `name[key=value,...]`."""
     match = _PART.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read '{text}': write name or name[key=value,key=value]")
@@ -54,16 +54,21 @@ def parse_part(text: str) -> tuple[str, dict[str, str]]:
 
 
 def parameters_of(part: type[Any]) -> dict[str, tuple[Any, Any]]:
-    """Return `{name: (type, default)}` of a part's parameters; required ones have MISSING."""
+    """Return `{name: (type, default)}` of a part's parameters; MISSING marks required ones."""
     hints = typing.get_type_hints(part)
     return {f.name: (hints[f.name], f.default) for f in dataclasses.fields(part) if f.init}
 
 
 def build_part(part: type[P], name: str, written: dict[str, str]) -> P:
-    """Make a part from parameters as written, converting each to its field's type.
+    """Return a part with parameters as written, each converted to its field's type.
+
+    Args:
+        part: The part's class.
+        name: Its name, for errors.
+        written: Values as written, by parameter.
 
     Raises:
-        UsageError: An unknown parameter, a missing one, or a value of the wrong type.
+        UsageError: A parameter is unknown or missing, or a value has the wrong type.
     """
     known = parameters_of(part)
     for key in written:
@@ -82,15 +87,15 @@ def build_part(part: type[P], name: str, written: dict[str, str]) -> P:
 
 
 def change_part(part: P, name: str, written: Mapping[str, str]) -> P:
-    """Return a part with other values of those parameters that it has.
+    """Return a part with new values for the parameters that it has.
 
     Args:
         part: The part.
         name: Its name, for errors.
-        written: Values as written, by name; names that the part does not have are left alone.
+        written: Values as written, by parameter; those that the part does not have are ignored.
 
     Raises:
-        UsageError: A value of the wrong type, or one that the part refuses.
+        UsageError: A value has the wrong type, or the part refuses it.
     """
     known = parameters_of(type(part))
     kept = {key: value for key, value in written.items() if key in known}
@@ -102,12 +107,12 @@ def change_part(part: P, name: str, written: Mapping[str, str]) -> P:
 
 
 def canonical(part: Any, name: str, *, defaults: bool, without: Collection[str] = ()) -> str:
-    """Write a part back.
+    """Return the written form of a part, with its parameters in alphabetical order.
 
     Args:
         part: The part.
         name: Its name.
-        defaults: Whether to write every parameter; else those that differ from their default.
+        defaults: Whether to write every parameter, or only those that differ from their default.
         without: Parameters to leave out.
     """
     pairs = [
@@ -119,7 +124,7 @@ def canonical(part: Any, name: str, *, defaults: bool, without: Collection[str] 
 
 
 def format_value(value: Any) -> str:
-    """Write a parameter's value as the notation reads it."""
+    """Return a parameter's value as it is written on the command line."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Enum):
@@ -128,7 +133,7 @@ def format_value(value: Any) -> str:
 
 
 def type_name(kind: Any) -> str:
-    """Name a parameter's type for people: `int`, `number`, `kpm|ipm`."""
+    """Return a parameter's type as people see it: `integer`, `number`, `kpm|ipm`."""
     if typing.get_origin(kind) is Literal:
         return "|".join(str(choice) for choice in typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -154,5 +159,7 @@ def _convert(written: str, kind: Any, name: str, key: str) -> Any:
             return {"true": True, "false": False}[written.lower()]
         return kind(written)
     except (KeyError, ValueError):
-        expected = type_name(kind)
+        choices = type_name(kind).split("|")
+        kinds = {int: "an integer", float: "a number", bool: "true or false"}
+        expected = kinds.get(kind, f"one of {', '.join(choices)}")
         raise UsageError(f"'{name}[{key}={written}]': {key} must be {expected}") from None

@@ -1,7 +1,7 @@
-"""How a question is put to a model: one plain form for training, one with demonstrations.
+"""How a model is asked a question: a plain prompt for training, and one with demonstrations.
 
-Answers before and after training, and the distances between them, use one and the same
-demonstrations, so that a difference between them is never a difference of prompt.
+Answers before and after training use the same demonstrations, so a difference between them never
+comes from the prompt.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tasks.fact import Fact, hash_fraction
 
 DEMONSTRATIONS = 4
 STOP = "\n"
-"""Ends an answer; trained as the last token of every target. The end-of-sequence token too."""
+"""Ends an answer, as the end-of-sequence token does; trained as the last token of each target."""
 
 LONGEST_ANSWER = 64
-"""The most tokens that an answer may have, however long the targets are."""
+"""Most tokens that an answer may have, however long the targets are."""
 
 BUILT_IN = (
     ("What is the capital of the Roman Empire?", "Rome"),
@@ -27,66 +27,76 @@ BUILT_IN = (
     ("Who wrote Romeo and Juliet?", "William Shakespeare"),
     ("What color is a clear daytime sky?", "blue"),
 )
-"""Demonstrations for tasks that have no rows to spare."""
+"""Demonstrations for tasks that have no facts to spare."""
 
 
 def question_text(question: str) -> str:
-    """Return the plain prompt of a question, as it is trained."""
+    """Return the plain prompt of a question, which is used in training."""
     return f"Question: {question}\nAnswer:"
 
 
 def target_text(answer: str) -> str:
-    """Return the continuation that is trained: the answer and the stop."""
+    """Return the continuation that is trained: the answer followed by the stop."""
     return f" {answer}{STOP}"
 
 
 def token_budget(longest: int) -> int:
-    """Return how many tokens an answer may have where the longest target has so many tokens."""
+    """Return how many tokens an answer may have, given the longest target in tokens."""
     return min(LONGEST_ANSWER, longest + 4)
 
 
 def character_budget(longest: int) -> int:
-    """Return how many tokens an answer may have where the longest target has so many characters.
+    """Return how many tokens an answer may have, given the longest target in characters.
 
-    A forgetting task of lm-eval is written down before any tokenizer is known, so characters are
-    counted there. They are three or four to a token: half of the other bound is room enough.
+    A forgetting task for lm-eval is written before any tokenizer is known, so characters are
+    counted. A token has three or four of them, so half of the bound in `token_budget` is enough.
     """
-    # Not `token_budget`: every stored forgetting score of a generating task was made with these.
+    # Not `token_budget`: all stored forgetting scores of generating tasks used this bound.
     return min(LONGEST_ANSWER // 2, longest + 2)
 
 
 def fact_text(fact: Fact) -> str:
-    """Return a fact as one text, as it is trained: the plain prompt and the first answer."""
+    """Return a fact as the text that is trained: the plain prompt and the first answer."""
     return question_text(fact.question) + target_text(fact.target)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The four fixed demonstrations of a task: `(question, answer)` pairs."""
+    """The prompt of a task with demonstrations.
+
+    Attributes:
+        demonstrations: Four fixed `(question, answer)` pairs.
+    """
 
     demonstrations: tuple[tuple[str, str], ...]
 
     @property
     def prefix(self) -> str:
-        """The text before every question that is asked with demonstrations."""
+        """The demonstrations as text, which precedes each question."""
         return "".join(f"{question_text(q)}{target_text(a)}\n" for q, a in self.demonstrations)
 
     def few_shot(self, question: str) -> str:
-        """Return the prompt of a question after the demonstrations."""
+        """Return the demonstrations followed by the plain prompt of a question."""
         return self.prefix + question_text(question)
 
     @property
     def digest(self) -> str:
-        """Digest of the demonstrations and the stop rule."""
+        """Digest of the demonstrations, the form of a question and the stop."""
         content = json.dumps([self.demonstrations, question_text("?"), STOP])
         return hashlib.sha256(content.encode()).hexdigest()
 
 
 def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Prompt:
-    """Draw demonstrations by a fixed hash from rows whose subjects are not selected.
+    """Return demonstrations drawn by a fixed hash from facts whose subjects are not selected.
 
-    Relations take turns, so that the four show different kinds of answer where the task has
-    them. Rows too few: the built-in list.
+    Relations take turns, so that the four show different kinds of answers if the task has them.
+
+    Args:
+        rows: All facts of the task.
+        selected: The facts that are trained or measured; their subjects are never shown.
+
+    Returns:
+        Demonstrations of the task, or the built-in ones if too few facts are left.
     """
     taken = {fact.subject or fact.id for fact in selected}
     spare = [fact for fact in rows if (fact.subject or fact.id) not in taken]

@@ -1,8 +1,8 @@
-"""The registry behind every plug-in kind: a dictionary, a decorator, and discovery.
+"""The registry behind each kind of plug-in: a dictionary, a decorator, and discovery.
 
-One new file in the kind's folder is enough: the folder is imported on first use, and so are the
-installed packages that declare the kind's entry-point group. Part modules import torch,
-transformers and peft inside their methods only, so that listing them stays instant.
+A new file in the kind's folder is enough: the folder is imported on first use, as are installed
+packages that declare the kind's entry-point group. Part modules import torch, transformers and peft
+only inside their methods, so that listing them takes no time.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Registry(Generic[P]):
     """Named classes of one plug-in kind.
 
     Args:
-        kind: What a member is called in messages, for example `adapter`.
-        package: The importable folder whose modules are discovered, for example
-            `methods.adapters`; modules that start with `_` are skipped.
-        group: The entry-point group that installed packages may add members through.
+        kind: What messages call a member, for example `adapter`.
+        package: The package whose modules are discovered, for example `methods.adapters`; modules
+            whose names start with `_` are skipped.
+        group: The entry-point group through which installed packages can add members.
     """
 
     def __init__(self, kind: str, package: str, group: str) -> None:
@@ -42,7 +42,7 @@ class Registry(Generic[P]):
         self._discovered = False
 
     def register(self, name: str) -> Callable[[type[P]], type[P]]:
-        """Return the class decorator that adds a class under `name`; a taken name is an error."""
+        """Return a class decorator that registers a class as `name`; a taken name is an error."""
 
         def add(member: type[P]) -> type[P]:
             present = self._members.get(name)
@@ -62,7 +62,7 @@ class Registry(Generic[P]):
         return sorted(self._members)
 
     def __getitem__(self, name: str) -> type[P]:
-        """Return the class called `name`; an unknown name is a `UsageError` with near ones."""
+        """Return the class called `name`; raise `UsageError` with near names if there is none."""
         self._discover()
         try:
             return self._members[name]
@@ -74,7 +74,7 @@ class Registry(Generic[P]):
         return name in self._members
 
     def name_of(self, member: type[Any]) -> str:
-        """Return the name a class was registered under."""
+        """Return the name under which a class was registered."""
         self._discover()
         return next(name for name, known in self._members.items() if known is member)
 
@@ -101,19 +101,19 @@ class Registry(Generic[P]):
             ) from error
         if not isinstance(member, type):
             raise UsageError(
-                f"{self.kind} '{entry.name}' of an installed package ({entry.value}) is no class"
+                f"{self.kind} '{entry.name}' of an installed package ({entry.value}) is not a class"
             )
         return member
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A plug-in that was found in a file without importing it.
+    """A plug-in that was found in a file without importing the file.
 
     Attributes:
-        name: It is registered under it.
-        module: Importing this registers it.
-        about: What its decorator says of it, else the first line of its docstring.
+        name: The name under which it registers.
+        module: The module that registers it when imported.
+        about: What its decorator says about it, or else the first line of its docstring.
     """
 
     name: str
@@ -122,14 +122,14 @@ class Declared:
 
 
 def declared(package: str, decorator: str, pattern: str = "*.py") -> Iterator[Declared]:
-    """Yield what has `@decorator("name")` in the files of a package, by the files' names.
+    """Yield the plug-ins decorated with `@decorator("name")` in the files of a package.
 
-    Only the source is read: for kinds whose modules are too slow to import for a mere list.
+    Only the source is read, because some modules are too slow to import just to list them.
 
     Args:
-        package: Its parents are imported, it is not.
+        package: The package; its parents are imported, it is not.
         decorator: The name of the decorator.
-        pattern: Which files of its folder.
+        pattern: Which files of its folder to read, in the order of their names.
     """
     spec = importlib.util.find_spec(package)
     for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
@@ -155,7 +155,7 @@ def _decorated(tree: ast.Module, decorator: str) -> Iterator[tuple[str, str]]:
 
 
 def installed(group: str) -> Iterable[EntryPoint]:
-    """Return what installed packages declare in an entry-point group."""
+    """Return the entry points that installed packages declare in a group."""
     found: Iterable[EntryPoint] = _installed(tuple(sys.path)).select(group=group)
     return found
 
@@ -166,5 +166,5 @@ def _place(member: type[Any]) -> str:
 
 @lru_cache(maxsize=4)
 def _installed(path: tuple[str, ...]) -> Any:  # of another class before Python 3.12
-    """Return what packages on the path declare: read once, since it opens a file of each."""
+    """Return all entry points on the path; cached, because reading opens a file per package."""
     return entry_points()

@@ -1,4 +1,4 @@
-"""From what a person writes after `--tasks` or `--forgetting` to a task."""
+"""Finds the task that a person names after `--tasks` or `--forgetting`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tasks.rows import SUFFIXES
 def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
     """Return the task called `text`, or the task of the facts file at that path.
 
-    Only names are looked at: no data are read and no torch is imported.
+    Only names are checked: no data are read and torch is not imported.
 
     Args:
         text: `countries`, `fictional[n=1000]`, or a path to a .jsonl, .json or .csv file.
-        trained: Whether the run trains on it.
-        forgotten: Whether the run measures forgetting on it.
+        trained: Whether the run trains on the task.
+        forgotten: Whether the run measures forgetting on the task.
 
     Raises:
-        UsageError: No such task or file, with the nearest right name.
+        UsageError: There is no such task or file; near names are suggested.
     """
     text = text.strip()
     if _is_path(text):
@@ -54,12 +54,14 @@ def _checked_path(text: str) -> str:
             raise UsageError(_unknown_type(text))
         return text
     if path.is_dir():
-        raise UsageError(f"'{text}' is a folder: name a {', '.join(SUFFIXES)} file in it")
+        raise UsageError(
+            f"'{text}' is a folder: name a file in it that ends in {', '.join(SUFFIXES)}"
+        )
     raise UsageError(f"no file '{text}'{_near_file(path)}")
 
 
 def _near_file(path: Path) -> str:
-    """Return a hint at a file of nearly this name beside it, or at a task of nearly this name."""
+    """Return a hint at a file beside it, or at a task, with a similar name."""
     if not path.parent.is_dir():
         return f": there is no folder '{path.parent}'"
     files = [file for file in path.parent.iterdir() if file.suffix.lower() in SUFFIXES]

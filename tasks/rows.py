@@ -1,7 +1,7 @@
-"""Rows of a data file, each with the place where a person finds it: .jsonl, .json, .csv.
+"""Reads rows of .jsonl, .json, .csv and .parquet files, each with its place for error messages.
 
-Lines of .jsonl and .csv are read one at a time, whatever the file's size; .json has to be read as
-a whole. Parquet is read too, since that is how data sets lie in copies of the hub.
+.jsonl and .csv are read line by line, whatever the size of the file; .json must be read as a whole.
+Parquet is the format of local copies of data sets from the hub.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 from tasks.errors import UsageError
 
 SUFFIXES = (".jsonl", ".json", ".csv")
-"""What a person may write facts in."""
+"""The formats in which people write facts."""
 
 LONGEST_LINE = 64 * 2**20
-"""Bytes of a line: a file without line ends must not fill the memory."""
+"""Most bytes in a line, so that a file without line ends cannot fill the memory."""
 
 LARGEST_JSON = 256 * 2**20
-"""Bytes of a .json file; as objects it takes many times its size."""
+"""Most bytes in a .json file, which takes many times its size as objects."""
 
 _LONGEST_TOLD, _LONGEST_QUOTED = 300, 80
-"""Characters of a problem, and of a text in it: what a file holds must not flood a terminal."""
+"""Most characters of a problem and of a text in it, so that a file cannot flood a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Row:
 
     Attributes:
         path: The file.
-        place: `line 3` of a .jsonl file, `row 3` of any other, counted from 1 without the header.
-        values: Value of each field; text in a .csv file, any JSON value elsewhere.
-        written_as_text: Whether lists had to be written into text, as in a .csv file.
+        place: `line 3` in a .jsonl file, `row 3` in others, counted from 1 without the header.
+        values: Value of each field: text in a .csv file, any JSON value in others.
+        written_as_text: Whether lists had to be written as text, as in a .csv file.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Row:
     written_as_text: bool = False
 
     def error(self, problem: str, field: str = "") -> UsageError:
-        """Build the one-line error that names file, row and field."""
+        """Return an error whose one line names file, row and field."""
         where = ", ".join(
             filter(None, (str(self.path), self.place, shortened(field, _LONGEST_QUOTED)))
         )
@@ -55,12 +55,12 @@ class Row:
 
 
 def quoted(text: str) -> str:
-    """Quote a text of a file for a message, its beginning where it is long."""
+    """Return a text from a file in quotes for a message, shortened if it is long."""
     return f"'{shortened(text, _LONGEST_QUOTED)}'"
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text, or its beginning with an ellipsis where it is longer."""
+    """Return a text, or its beginning and an ellipsis if it is longer than `longest`."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
@@ -68,19 +68,20 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Read a file row by row.
 
     Raises:
-        UsageError: Unknown suffix, not UTF-8, or not of the format that its suffix says.
+        UsageError: The suffix is unknown, or the file is not UTF-8 or not of the format that its
+            suffix says.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet(path)
     readers = {".jsonl": _json_lines, ".json": _json_array, ".csv": _csv}
     if suffix not in readers:
-        raise UsageError(f"{path}: unknown file type '{suffix}'; write {', '.join(SUFFIXES)}")
+        raise UsageError(f"{path}: unknown file type '{suffix}'; use {', '.join(SUFFIXES)}")
     return readers[suffix](path)
 
 
 def _lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
-    """Yield the lines of a file with their ends, which are those of files: U+2028 is none."""
+    """Yield the lines of a file with their line ends; U+2028 does not end a line."""
     try:
         with path.open("rb") as file:
             for number in count(1):
@@ -100,7 +101,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}, line {number}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            "save the file with encoding UTF-8"
+            "save the file as UTF-8"
         ) from error
 
 
@@ -114,8 +115,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _json_array(path: Path) -> Iterator[Row]:
     if path.is_file() and path.stat().st_size > LARGEST_JSON:
         raise UsageError(
-            f"{path}: larger than {LARGEST_JSON >> 20} MiB; write it as .jsonl, one object a line, "
-            "which is read line by line"
+            f"{path}: larger than {LARGEST_JSON >> 20} MiB; write it as .jsonl, with one object "
+            "per line"
         )
     text = "".join(_lines(path, LARGEST_JSON))
     if not text.strip():
@@ -137,7 +138,7 @@ def _loads(text: str, path: Path, place: str) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         where = ", ".join(filter(None, (str(path), place)))
-        raise UsageError(f"{where}: a number or a nesting is too long to be read") from error
+        raise UsageError(f"{where}: a number is too long or the nesting too deep") from error
 
 
 def _object(path: Path, place: str, value: Any) -> Row:
@@ -162,8 +163,8 @@ def _csv(path: Path) -> Iterator[Row]:
             number += 1
             if len(cells) != len(header):
                 raise UsageError(
-                    f"{path}, row {number}: {len(cells)} cells where the header has "
-                    f"{len(header)}; put text that holds commas into double quotes"
+                    f"{path}, row {number}: {len(cells)} cells, but the header has "
+                    f"{len(header)}; put text that contains commas in double quotes"
                 )
             yield Row(path, f"row {number}", dict(zip(header, cells, strict=True)), True)
     except csv.Error as error:
@@ -174,7 +175,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"{path}, header: column '{twice}' is there twice")
+        raise UsageError(f"{path}, header: column '{twice}' occurs twice")
     return names
 
 

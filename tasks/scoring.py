@@ -1,4 +1,4 @@
-"""When an answer counts: exact match and token F1 on normalised text, as in SQuAD (1606.05250)."""
+"""Scores of answers: exact match and token F1 on normalised text, as in SQuAD, arXiv 1606.05250."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(answer: str) -> str:
-    """Fold case, drop punctuation and English articles, and squeeze white space.
+    """Return an answer in lower case, without punctuation, English articles and extra spaces.
 
-    An answer made of punctuation alone (`+`) keeps it, since nothing else would be left.
+    An answer that consists of punctuation alone (`+`) keeps it, because nothing else would be left.
     """
     folded = answer.casefold().strip()
     bare = " ".join(_ARTICLES.sub(" ", folded.translate(_PUNCTUATION)).split())
@@ -22,12 +22,12 @@ def normalise(answer: str) -> str:
 
 
 def exact_match(answer: str, accepted: Sequence[str]) -> bool:
-    """Return whether the normalised answer equals any accepted one."""
+    """Return whether the normalised answer equals any accepted answer, normalised too."""
     return normalise(answer) in {normalise(target) for target in accepted}
 
 
 def token_f1(answer: str, accepted: Sequence[str]) -> float:
-    """Return the best F1 over accepted answers of the overlap of normalised words, in [0, 1]."""
+    """Return the best word overlap (F1) with any accepted answer, normalised, in [0, 1]."""
     return max(_f1(normalise(answer).split(), normalise(target).split()) for target in accepted)
 
 

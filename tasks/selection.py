@@ -1,4 +1,4 @@
-"""Which facts of a task a run uses, and the promise that neighbours stay untrained."""
+"""Which facts of a task a run uses, and neighbours that are never trained."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ NEIGHBOURS = 2
 def select_facts(
     task: KnowledgeTask, facts: Iterable[Fact], part: FactPart, limit: int | None
 ) -> tuple[Fact, ...]:
-    """Return at most `limit` facts of a part, in the fixed order of a hash of their ids.
+    """Return at most `limit` facts of a part, in the order of a hash of their ids.
 
-    A smaller limit gives a prefix of a larger one; `None` gives the whole part.
+    A smaller limit returns the beginning of what a larger one returns.
+
+    Args:
+        task: The task, which decides the part of each fact.
+        facts: Its facts.
+        part: Which part.
+        limit: Most facts to return; None returns the whole part.
     """
     return first_facts(part_facts(task, facts, part), limit)
 
 
 def part_facts(task: KnowledgeTask, facts: Iterable[Fact], part: FactPart) -> list[Fact]:
-    """Return the facts of a part in the order in which they were given."""
+    """Return the facts of a part, in their order."""
     return [fact for fact in facts if task.part_of(fact) is part]
 
 
 def first_facts(facts: Iterable[Fact], limit: int | None) -> tuple[Fact, ...]:
-    """Return at most `limit` facts in the fixed order of a hash of their ids."""
+    """Return at most `limit` facts, in the order of a hash of their ids."""
     if limit is None:
         return tuple(sorted(facts, key=_order))
     return tuple(heapq.nsmallest(limit, facts, key=_order))
@@ -37,9 +43,14 @@ def first_facts(facts: Iterable[Fact], limit: int | None) -> tuple[Fact, ...]:
 def with_neighbours(
     task: KnowledgeTask, facts: Sequence[Fact], count: int = NEIGHBOURS
 ) -> tuple[Fact, ...]:
-    """Give every fact up to `count` neighbours: the same relation, asked of untrained subjects.
+    """Give every fact neighbours: questions for the same relation of untrained subjects.
 
-    They come from the forget part, so training can never reach them.
+    Neighbours come from the forget part, so they are never trained.
+
+    Args:
+        task: The task, which decides the part of each fact.
+        facts: Its facts.
+        count: Most neighbours per fact.
     """
     pools: dict[str, list[Fact]] = {}
     for fact in select_facts(task, facts, FactPart.FORGET, None):
@@ -50,7 +61,7 @@ def with_neighbours(
 
 
 def _draw(fact: Fact, pool: Sequence[Fact], count: int) -> tuple[Neighbour, ...]:
-    """Take the `count` members of the pool that follow the fact's own hash, around a circle."""
+    """Return `count` members of the pool, from a place the fact's hash decides, wrapping around."""
     start = int(hash_fraction("neighbours", fact.id) * len(pool))
     circle = (pool[(start + step) % len(pool)] for step in range(min(count + 1, len(pool))))
     others = [other for other in circle if other.subject != fact.subject]

@@ -1,4 +1,4 @@
-"""Facts from an embedded table of subjects by relations, and the wordings that ask for them."""
+"""Facts from an embedded table of subjects and relations, and the wordings that ask for them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tasks.fact import Fact
 
 @dataclass(frozen=True, slots=True)
 class Wordings:
-    """How one relation is asked for.
+    """How questions about one relation are worded.
 
     Attributes:
-        question: The trained wording; `{}` stands for the subject or what `asks_with` names.
-        paraphrases: At least two others.
-        asks_with: Relation whose answer is put into the wording instead of the subject, for
-            questions that run backwards (`symbol`: which element has the symbol Au?).
+        question: The trained wording; `{}` stands for the subject.
+        paraphrases: At least two other wordings.
+        asks_with: For reversed questions: the relation whose answer replaces the subject in the
+            wording (`symbol`: which element has the symbol Au?).
     """
 
     question: str
@@ -29,7 +29,9 @@ class Wordings:
 def table_facts(file: str, relations: Mapping[str, Wordings]) -> list[Fact]:
     """Return the facts of `tasks/data/<file>`, by subject and then by relation.
 
-    A relation that the table has and `relations` has not, or the reverse, is a KeyError.
+    Raises:
+        KeyError: `relations` lacks a relation of the table, or `asks_with` names one that a
+            subject does not have.
     """
     text = files("tasks").joinpath("data", file).read_text(encoding="utf-8")
     return [

@@ -1,1 +1,1 @@
-"""What a model answers, the metrics of it, and the signals that parts of methods ask for."""
+"""What a model answers, metrics of it, and the signals that methods ask for."""

@@ -1,14 +1,15 @@
-"""Distances between texts in a space of the base: its input embeddings or one of its layers."""
+"""Distances between texts in a space of the base: its input embeddings or a layer's output."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from bench.inference.encoding import TEXTS_AT_ONCE, Example, batches_by_length, collate
+from bench.inference.encoding import Example, batches_by_length, collate, token_ids
 from bench.inference.hidden_states import latent_states
 from bench.models.loading import Base
 from methods.encoder import Encoder
@@ -19,24 +20,22 @@ from tasks.fact import Fact
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-T = TypeVar("T")
-
 CONTEXT = "Answer:"
-"""What texts follow when they are run: alone, the first token's states hardly depend on it."""
+"""Texts are run after this, because the states of a first token hardly depend on the token."""
 
 TEXT_BATCH = 32
 
 FACTS_AT_ONCE = 2**14
-"""Answers whose vectors are held: of a million, each in 576 dimensions, they would take 5 GB."""
+"""How many answers are held as vectors; a million in 576 dimensions would take 5 GB."""
 
 
 class AnswerSpace:
     """Distances between single answers in the base's input-embedding space.
 
-    They are those of a `TextSpace` with the default encoder, bit for bit.
+    They are the same, bit for bit, as those of a `TextSpace` with the default encoder.
 
     Args:
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
         table: The base's input embeddings, `[vocabulary, dim]`.
     """
 
@@ -51,19 +50,19 @@ class AnswerSpace:
         return answer_distance(self._table, said[0] if said else [], accepted)
 
     def movement(self, before: str, after: str) -> float:
-        """Return the distance between two answers; 0 when both are empty."""
+        """Return the distance between two answers; 0 if both are empty."""
         if before == after:
             return 0.0
         return self.distance(before, [after]) if after else self.distance(after, [before])
 
 
 class TextSpace:
-    """Where the answers to some facts are compared.
+    """A space in which answers to some facts are compared with their targets.
 
     Args:
-        base: The pristine base.
-        encoder: The space; what is subtracted when centred depends on the facts' answers.
-        facts: Whose accepted answers are the targets.
+        base: The untouched base.
+        encoder: Which space; if it is centred, the centre may depend on the facts' answers.
+        facts: The facts, whose accepted answers are the targets.
     """
 
     def __init__(self, base: Base, encoder: Encoder, facts: Sequence[Fact]) -> None:
@@ -79,21 +78,21 @@ class TextSpace:
         self._targets = {text: self._centred(vector) for text, vector in raw.items()}
 
     def distances(self, answers: Sequence[str]) -> Tensor:
-        """Return how far each fact's answer is from its nearest target, float64 `[facts]`."""
+        """Return the distance of each fact's answer to its nearest target, float64 `[facts]`."""
         pairs = list(zip(answers, self._facts, strict=True))
         starts = range(0, len(pairs), FACTS_AT_ONCE)
         found = [self._distances(pairs[start : start + FACTS_AT_ONCE]) for start in starts]
         return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
 
     def _distances(self, pairs: Sequence[tuple[str, Fact]]) -> Tensor:
-        # What is a target is not run again: the batch moves states by rounding, and equal is 0.
+        # Targets are not run again: another batch rounds differently, but equal texts are at 0.
         said = self._encode([text for text, _ in pairs if text and text not in self._targets])
-        known = {text: self._centred(vector) for text, vector in said.items()}
+        centred = {text: self._centred(vector) for text, vector in said.items()}
+        known = ChainMap(centred, self._targets)
         found = torch.full((len(pairs),), EMPTY, dtype=torch.float64)
         for rows in _alike([len(fact.answers) if text else 0 for text, fact in pairs]):
-            spoken = [self._targets.get(text, known.get(text)) for text, _ in _chosen(pairs, rows)]
-            answers = torch.stack([vector for vector in spoken if vector is not None])
-            accepted = [self._targets[t] for _, fact in _chosen(pairs, rows) for t in fact.answers]
+            answers = torch.stack([known[pairs[row][0]] for row in rows])
+            accepted = [self._targets[text] for row in rows for text in pairs[row][1].answers]
             targets = torch.stack(accepted).view(len(rows), -1, answers.shape[-1])
             found[rows] = cosine_distance(answers[:, None], targets).min(1).values
         return found
@@ -111,39 +110,31 @@ class TextSpace:
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Return the tokens of texts as they stand after a prompt."""
-    found: list[list[int]] = []
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        some = [f" {text}" for text in texts[start : start + TEXTS_AT_ONCE]]
-        found += tokenizer(some, add_special_tokens=False)["input_ids"]
-    return found
+    """Return the tokens of texts as they are after a prompt."""
+    return token_ids(tokenizer, [f" {text}" for text in texts], special=False)
 
 
 def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, Tensor]:
-    """Return `methods.semantics.mean_embedding` of each text, texts of one length together."""
+    """Return `methods.semantics.mean_embedding` of each text, texts of equal length together."""
     texts, ids = list(tokens), list(tokens.values())
     vectors: dict[int, Tensor] = {}
     for rows in _alike([len(row) for row in ids]):
-        means = table[torch.tensor(_chosen(ids, rows))].double().mean(1).cpu()
+        means = table[torch.tensor([ids[row] for row in rows])].double().mean(1).cpu()
         vectors |= zip(rows, means, strict=True)
     return {text: vectors[index] for index, text in enumerate(texts)}
 
 
 def _alike(sizes: Sequence[int]) -> list[list[int]]:
-    """Return the indices of each distinct size but 0."""
+    """Return the indices of each distinct size except 0."""
     groups: dict[int, list[int]] = {}
     for index, size in enumerate(sizes):
         groups.setdefault(size, []).append(index)
     return [rows for size, rows in groups.items() if size]
 
 
-def _chosen(items: Sequence[T], rows: Sequence[int]) -> list[T]:
-    return [items[row] for row in rows]
-
-
 @torch.no_grad()
 def _mean_states(base: Base, tokens: dict[str, list[int]], space: int) -> dict[str, Tensor]:
-    """Return the mean state of each text's tokens after the context, float64 `[dim]`."""
+    """Return the mean state of the tokens of each text after the context, float64 `[dim]`."""
     context = base.tokenizer(CONTEXT)["input_ids"]
     examples = [Example((*context, *ids), len(context)) for ids in tokens.values()]
     lengths = [len(example.tokens) for example in examples]

@@ -1,8 +1,9 @@
-"""What a cell measured of each fact, before and after, side by side."""
+"""Everything a cell measured of each fact, before and after training, as one row."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -13,46 +14,32 @@ from bench.store.records import FactRow
 from tasks.scoring import token_f1
 
 
-# Protocols, since the cell and training stand above and beside this package and are not imported.
-class Weighting(Protocol):
-    """What a recipe decided of the facts, see `bench.cell.decisions.Decisions`."""
-
-    @property
-    def kept(self) -> Tensor:
-        """The facts that were trained, bool `[facts]`."""
-
-    @property
-    def weights(self) -> Tensor:
-        """Weight of each fact in the loss, `[facts]`."""
-
-
-class LearningCurves(Protocol):
-    """What training left behind of the kept facts, see `bench.training.loop.TrainingLog`."""
-
-    accuracies: list[list[float]]
-
-
 def fact_rows(
-    signals: BaseSignals, after: Responses, weighting: Weighting, log: LearningCurves
+    signals: BaseSignals,
+    after: Responses,
+    kept: Tensor,
+    weights: Tensor,
+    accuracies: Sequence[Sequence[float]],
 ) -> list[FactRow]:
-    """Put what was measured before and after side by side, one row per fact.
+    """Put what was measured before and after training side by side, one row per fact.
 
     Args:
-        signals: All selected facts, also those that a filter dropped, and what the base knows.
-        after: What the trained model said, in the order of the facts.
-        weighting: Which facts were kept, and how strongly each was learned.
-        log: The learning curves of the kept facts, in their order.
+        signals: All selected facts, including those that a filter dropped, and what the base
+            knows about them.
+        after: What the trained model answered, in the order of the facts.
+        kept: Which facts were trained, bool `[facts]`.
+        weights: Weight of each fact in the loss, `[facts]`.
+        accuracies: Learning curve of each kept fact, in their order, `[kept][epochs]`.
     """
-    kept = weighting.kept.tolist()
-    trained = [index for index, keep in enumerate(kept) if keep]
-    curves = dict(zip(trained, log.accuracies, strict=True))
+    trained = kept.nonzero().flatten().tolist()
+    curves = dict(zip(trained, accuracies, strict=True))
     measured = zip(
         signals.facts,
         signals.before.per_fact(),
         after.per_fact(),
         signals.knowledge,
-        weighting.weights.tolist(),
-        kept,
+        weights.tolist(),
+        kept.tolist(),
         [tuple(curves.get(index, ())) for index in range(len(kept))],
         strict=True,
     )

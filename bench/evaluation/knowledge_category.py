@@ -1,13 +1,15 @@
-"""Known, maybe known or unknown: what the pristine base knew of a fact before any training.
+"""Known, maybe known or unknown: what the base knew of a fact before any training.
 
-After Gekhman et al. (2405.05904), in a reduced form: they divide facts into HighlyKnown,
+This is a reduced form of Gekhman et al. (arXiv 2405.05904), who divide facts into HighlyKnown,
 MaybeKnown, WeaklyKnown and Unknown by greedy answers to several few-shot prompts and by 16 samples
-at temperature 0.5. Here the one few-shot prompt of a run is asked, greedily and with `SAMPLES`
+at temperature 0.5. Here the single few-shot prompt of a run is asked greedily and with `SAMPLES`
 samples:
 
-| known | the greedy answer is right |
+| category | meaning |
+|---|---|
+| known | the greedy answer is correct |
 | maybe | it is not, but at least one sampled answer is |
-| unknown | none is |
+| unknown | no answer is correct |
 """
 
 from __future__ import annotations
@@ -38,17 +40,17 @@ def measure_knowledge(
     prompt: Prompt,
     answers: Sequence[str],
 ) -> tuple[KnowledgeCategory, ...]:
-    """Return what a model knows of each fact; only facts that are not known are sampled.
+    """Return what a model knows of each fact; only facts it does not answer are sampled.
 
     Args:
-        model: The pristine base, in evaluation mode.
-        tokenizer: The base's.
-        facts: What to ask.
-        prompt: The demonstrations in front of every question.
+        model: The untouched base, in evaluation mode.
+        tokenizer: The base's tokenizer.
+        facts: The facts to ask.
+        prompt: The demonstrations before every question.
         answers: The model's greedy answers to the facts after the same demonstrations.
     """
-    known = [exact_match(a, f.answers) for a, f in zip(answers, facts, strict=True)]
-    asked = [fact for fact, right in zip(facts, known, strict=True) if not right]
+    answered = list(zip(facts, answers, strict=True))
+    asked = [fact for fact, answer in answered if not exact_match(answer, fact.answers)]
     sampled = sampled_answers(
         model,
         tokenizer,
@@ -58,15 +60,8 @@ def measure_knowledge(
         budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
         batch_size=SAMPLED_AT_ONCE,
     )
-    maybe = {
-        fact.id
-        for fact, said in zip(asked, sampled, strict=True)
-        if any(exact_match(answer, fact.answers) for answer in said)
-    }
-    unsure = (
-        KnowledgeCategory.MAYBE if fact.id in maybe else KnowledgeCategory.UNKNOWN for fact in facts
-    )
-    return tuple(
-        KnowledgeCategory.KNOWN if right else other
-        for right, other in zip(known, unsure, strict=True)
-    )
+    found = dict.fromkeys((fact.id for fact in facts), KnowledgeCategory.KNOWN)
+    for fact, said in zip(asked, sampled, strict=True):
+        maybe = any(exact_match(answer, fact.answers) for answer in said)
+        found[fact.id] = KnowledgeCategory.MAYBE if maybe else KnowledgeCategory.UNKNOWN
+    return tuple(found[fact.id] for fact in facts)

@@ -1,7 +1,7 @@
-"""What a model says about facts: its answers, and how likely it holds the targets.
+"""What a model answers about facts, and how likely it considers the targets.
 
-Generation decides what is correct, not teacher forcing. Answers before and after training use
-one and the same prompt with demonstrations; the plain prompt is a second column.
+Whether an answer is correct is decided by generation, not by teacher forcing. Answers before and
+after training use the same prompt with demonstrations; the plain prompt is asked in addition.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from bench.inference.encoding import encode
+from bench.inference.encoding import encode_all
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.likelihood import negative_log_likelihoods
 from tasks.fact import Fact
@@ -26,7 +26,7 @@ EVALUATION_BATCH = 32
 
 
 class Response(NamedTuple):
-    """What one model answered to one fact; attributes are those of `Responses`."""
+    """What one model answered about one fact; for the attributes see `Responses`."""
 
     answer: str
     paraphrases: tuple[bool, ...]
@@ -41,12 +41,12 @@ class Responses:
     """What one model answered, per fact.
 
     Attributes:
-        answers: To the question, after demonstrations.
+        answers: The answer to the question, after demonstrations.
         paraphrases: Whether each paraphrase was answered correctly.
         neighbours: Whether each neighbour was answered correctly.
         plain: Whether the question was answered correctly on the plain prompt.
-        nll: Mean negative log-likelihood of the target after demonstrations, nats per token.
-        old_nll: The same of the first old answer; None for facts without any.
+        nll: Mean negative log-likelihood of the target after demonstrations, in nats per token.
+        old_nll: The same for the first old answer; None for facts without old answers.
     """
 
     answers: tuple[str, ...]
@@ -57,7 +57,7 @@ class Responses:
     old_nll: tuple[float | None, ...]
 
     def per_fact(self) -> list[Response]:
-        """Return the same fact by fact."""
+        """Return the same values, fact by fact."""
         columns = (getattr(self, field.name) for field in fields(self))
         return [Response(*values) for values in zip(*columns, strict=True)]
 
@@ -69,15 +69,15 @@ def respond(
     prompt: Prompt,
     before: Responses | None = None,
 ) -> Responses:
-    """Ask a model everything there is to ask about the facts.
+    """Ask a model everything that is measured about the facts.
 
     Args:
         model: A base or an adapted model, in evaluation mode.
-        tokenizer: The base's.
-        facts: What to ask.
-        prompt: The demonstrations in front of every question but the plain ones.
-        before: The base's responses: neighbours it did not know are not asked again, since only
-            those it knew can be lost; they count as not answered.
+        tokenizer: The base's tokenizer.
+        facts: The facts to ask.
+        prompt: The demonstrations before every question except the plain ones.
+        before: The base's responses. Neighbours that it did not answer are not asked again and
+            count as not answered, because only those it answered can be lost.
     """
     neighbours = [
         neighbour
@@ -96,9 +96,9 @@ def respond(
     answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
     plain = ask([question_text(fact.question) for fact in facts])
     updates = [fact for fact in facts if fact.old_answers]
-    likely = [(f.question, f.target) for f in facts]
-    likely += [(f.question, f.old_answers[0]) for f in updates]
-    examples = [encode(tokenizer, prompt.few_shot(asked), said) for asked, said in likely]
+    likely = [(prompt.few_shot(f.question), f.target) for f in facts]
+    likely += [(prompt.few_shot(f.question), f.old_answers[0]) for f in updates]
+    examples = encode_all(tokenizer, likely)
     nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
     old_nll = {fact.id: value for fact, value in zip(updates, nll[len(facts) :], strict=True)}
     return Responses(

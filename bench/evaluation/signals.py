@@ -1,4 +1,4 @@
-"""What the pristine base knows about the facts: computed on first use, shared by all cells."""
+"""What the untouched base knows about the facts: computed on first use, shared by all cells."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class BaseSignals:
-    """The `methods.signals.Signals` of one (model, task, prompt).
+    """The `methods.signals.Signals` of one model, task and prompt.
 
     Args:
-        base: The resident pristine base.
+        base: The untouched base in memory.
         facts: The selected training facts.
-        prompt: Demonstrations of the task.
-        cache: Shared by the cells of a process.
+        prompt: The task's demonstrations.
+        cache: The cache that the cells of a process share.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class BaseSignals:
 
     @property
     def before(self) -> Responses:
-        """What the pristine base says about the facts."""
+        """What the untouched base answers about the facts."""
         return self._cache.get_shared(self.responses)
 
     @property
@@ -77,24 +77,24 @@ class BaseSignals:
 
     @property
     def known(self) -> Tensor:
-        """Whether the base already answers the fact greedily, bool `[facts]`."""
+        """Whether the base already answers the fact correctly, greedily, bool `[facts]`."""
         return _correct(self.before.answers, self.facts)
 
     @property
     def knowledge(self) -> tuple[KnowledgeCategory, ...]:
-        """What the base knows of each fact, greedily and sampled."""
+        """What the base knows of each fact, by greedy and sampled answers."""
         return self._cache.get_shared(self.sampled_knowledge)
 
     @property
     def responses(self) -> Shared[Responses]:
-        """What `before` is made of, as processes share it."""
+        """The value of `before` in the form that processes share."""
         key = self._key("before", self._digest, self.prompt.digest)
         asked = partial(respond, self.model, self.tokenizer, self.facts, self.prompt)
         return Shared(key, asked, Responses)
 
     @property
     def sampled_knowledge(self) -> Shared[tuple[KnowledgeCategory, ...]]:
-        """What `knowledge` is made of, as processes share it; it needs `responses`."""
+        """The value of `knowledge` in the form that processes share; it needs `responses`."""
 
         def measure() -> tuple[KnowledgeCategory, ...]:
             answers = self.before.answers
@@ -121,7 +121,9 @@ class BaseSignals:
     def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
-        At most `samples` of them, by a fixed hash.
+        Args:
+            facts: Calibration facts; question and answer of each are run as one text.
+            samples: The largest number of facts, chosen by a fixed hash.
         """
         chosen = calibration_facts(facts, samples)
         model = self.model
@@ -133,7 +135,7 @@ class BaseSignals:
         return self._cache.get(self._key("covariance", facts_digest(chosen)), measure)
 
     def get(self, name: str, **parameters: Hashable) -> Any:
-        """Return a signal that a part registered, computed once for each set of parameters."""
+        """Return a registered signal, computed once for each set of parameters."""
         compute = registered_signal(name)
         key = self._key(f"signal {name}", self._digest, self.prompt.digest)
         return self._cache.get(
@@ -141,7 +143,7 @@ class BaseSignals:
         )
 
     def now(self, model: nn.Module, kept: Tensor) -> CurrentSignals:
-        """Return the signals with what a model in training answers to the kept facts now."""
+        """Return the signals with the current answers of a model in training to the kept facts."""
         asked = kept.nonzero().flatten().tolist()
         prompts = [self.prompt.few_shot(self.facts[index].question) for index in asked]
         budget = answer_budget(self.tokenizer, [t for f in self.facts for t in f.answers])
@@ -154,13 +156,13 @@ class BaseSignals:
 
 
 class CurrentSignals(BaseSignals):
-    """The signals of a model in training: the base's, but for what it answers itself.
+    """The signals of a model in training: those of the base, except for its own answers.
 
-    Distances are measured in the pristine base's spaces.
+    Distances are measured in the spaces of the untouched base.
 
     Args:
-        pristine: What the base knows.
-        answers: To each fact, empty for those that are not trained.
+        pristine: The signals of the base.
+        answers: The model's answer to each fact, empty for facts that are not trained.
     """
 
     def __init__(self, pristine: BaseSignals, answers: tuple[str, ...]) -> None:
@@ -177,7 +179,7 @@ class CurrentSignals(BaseSignals):
         return _correct(self.answers, self.facts)
 
     def get(self, name: str, **parameters: Hashable) -> Any:
-        """Return the base's: what a part registers is measured on the pristine model."""
+        """Return the base's signal: registered signals are measured on the untouched base."""
         return self.pristine.get(name, **parameters)
 
 

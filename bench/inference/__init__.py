@@ -1,1 +1,1 @@
-"""A model asked: encoding, generation, likelihoods, hidden states, and their caches."""
+"""Asking a model: encoding, generation, likelihoods, hidden states, and their caches."""

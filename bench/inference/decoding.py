@@ -1,4 +1,4 @@
-"""Decoding batches of prompts with one model: from shared states, or with its own `generate`."""
+"""Decodes batches of prompts with a model: from shared states, or with its own `generate`."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 NEWLINE_MARKS = ("\n", "Ċ", "<0x0A>")
-"""How a newline is spelled in vocabularies: plain, byte-level, byte fallback."""
+"""How vocabularies spell a newline: plain, byte-level, byte fallback."""
 
 
 class Choose(Protocol):
-    """How each row's next token is chosen: greedily, or sampled."""
+    """How the next token of each row is chosen: greedily or by sampling."""
 
     def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
         """Return the next token of each row that is still running, `[chosen]`.
 
         Args:
-            logits: Of those rows alone, `[chosen, vocabulary]`.
-            step: Counted from 0.
-            running: Which rows of the batch they are, bool `[rows]`.
+            logits: Logits of only these rows, `[chosen, vocabulary]`.
+            step: Number of tokens generated before, from 0.
+            running: Which rows of the batch are still running, bool `[rows]`.
         """
 
 
 def greedy(logits: Tensor, step: int, running: Tensor) -> Tensor:
-    """Choose the likeliest token of each row; the arguments are those of `Choose`."""
+    """Return the likeliest token of each row; for the arguments see `Choose`."""
     return logits.argmax(-1)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Chooses by inverting the distribution function at given numbers.
+    """Samples tokens by inverting the cumulative distribution at given random numbers.
 
     Attributes:
-        temperature: Divides the logits.
-        draws: A number in [0, 1) for each token of each row, `[rows, steps]`.
+        temperature: The logits are divided by it.
+        draws: A random number in [0, 1) for each token of each row, `[rows, steps]`.
     """
 
     temperature: float
     draws: Tensor
 
     def __call__(self, logits: Tensor, step: int, running: Tensor) -> Tensor:
-        """Return tokens `[chosen]`."""
-        # In float64: the sum over a vocabulary must not lose its unlikely tokens.
+        """Return the sampled tokens, `[chosen]`; for the arguments see `Choose`."""
+        # In float64, so that the sum over a vocabulary does not lose unlikely tokens.
         mass = (logits.double() / self.temperature).softmax(-1).cumsum(-1)
         wanted = self.draws[running.cpu(), step : step + 1].to(mass) * mass[:, -1:]
         return torch.searchsorted(mass, wanted, right=True).squeeze(1)
 
 
 class Decoder:
-    """Decodes batches of prompts: at least one token, then up to a newline or the end.
+    """Decodes batches of prompts: at least one token, then up to a newline or the end token.
 
     Args:
         model: A base or any adapted model, in evaluation mode.
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
         prompts: Whole prompts.
-        budget: Tokens an answer may have.
-        share: Whether the tokens that all prompts begin with are run only once; the answers are
-            the same.
+        budget: Most tokens of an answer.
+        share: Whether to run the beginning that all prompts share only once; the answers are the
+            same.
     """
 
     def __init__(
@@ -93,17 +93,17 @@ class Decoder:
         self._stops = torch.tensor(stop_tokens(tokenizer), device=device)
 
     def batches(self, batch_size: int) -> list[list[int]]:
-        """Return the prompts' indices in batches of like length."""
+        """Return the indices of the prompts, in batches of similar length."""
         return batches_by_length([len(c) for c in self._contexts], batch_size, None)
 
     @torch.no_grad()
     def answers(self, indices: Sequence[int], choose: Choose, samples: int = 1) -> list[str]:
-        """Answer some of the prompts, each `samples` times in a row.
+        """Return answers to some of the prompts, `samples` consecutive ones for each.
 
         Args:
-            indices: Which prompts, one batch of them.
-            choose: Sees `len(indices) * samples` rows.
-            samples: Answers per prompt; the prompt itself is run once where states are shared.
+            indices: The prompts of one batch.
+            choose: How tokens are chosen, for `len(indices) * samples` rows.
+            samples: Answers per prompt; the prompt itself is run once if states are shared.
         """
         batch = [self._contexts[index] for index in indices]
         if self._prefix is None:
@@ -117,10 +117,10 @@ class Decoder:
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
     ) -> Tensor:
-        """Go on from cached states; returns new tokens `[batch * samples, budget]`.
+        """Continue from cached states; return new tokens `[batch * samples, budget]`.
 
-        The model sees each text once: samples that agree so far are one branch, and those that
-        have ended are none.
+        The model sees each text once: samples that are the same so far share a branch, and samples
+        that have ended have none.
         """
         tokens, mask = self._left_padded([row[prefix.tokens :] for row in batch])
         mask = torch.cat([mask.new_ones(len(batch), prefix.tokens), mask], dim=1)
@@ -148,20 +148,20 @@ class Decoder:
             branches, found = pairs.unique(dim=0, return_inverse=True)
             branch = torch.zeros_like(branch).masked_scatter(running, found)
             parents, tokens = branches[:, 0], branches[:, 1:]
-            if parents.tolist() != list(range(len(mask))):  # copying states costs: only if needed
-                # Not batch_select_indices(), which forgets the states of linear attention.
+            if parents.tolist() != list(range(len(mask))):  # copying states is expensive
+                # Not batch_select_indices(), which loses the states of linear attention.
                 cache.reorder_cache(parents)
             positions = positions[parents, -1:] + 1
             mask = torch.cat([mask[parents], mask.new_ones(len(parents), 1)], dim=1)
         return new
 
     def _generate(self, batch: Sequence[Sequence[int]], choose: Choose) -> Tensor:
-        """Decode with the model's own `generate`; returns new tokens `[batch, new]`."""
+        """Decode with the model's own `generate`; return new tokens `[batch, new]`."""
         from transformers import GenerationConfig, LogitsProcessorList
 
         tokens, mask = self._left_padded(batch)
         config = GenerationConfig(
-            do_sample=False,  # `choose` does it
+            do_sample=False,  # `choose` does that
             max_new_tokens=self._budget,
             min_new_tokens=1,
             eos_token_id=self._stops.tolist(),
@@ -173,7 +173,7 @@ class Decoder:
             generation_config=config,
             logits_processor=LogitsProcessorList([_only(choose)]),
         )
-        # Some adapters return the new tokens alone, others repeat the prompt.
+        # Some adapters return only the new tokens, others repeat the prompt.
         width = tokens.shape[1]
         repeats = output.shape[1] > width and torch.equal(output[:, :width], tokens)
         return output[:, width:] if repeats else output
@@ -187,7 +187,7 @@ class Decoder:
 
 
 def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a logits processor that leaves each row the chosen token alone."""
+    """Return a logits processor that leaves each row only the chosen token."""
     steps = itertools.count()
 
     def process(_: Tensor, logits: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
 
 @lru_cache(maxsize=8)
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the end-of-sequence token and every token that holds a newline."""
+    """Return the end-of-sequence token and every token that contains a newline."""
     names = tokenizer.get_vocab()
     newlines = {i for name, i in names.items() if any(mark in name for mark in NEWLINE_MARKS)}
     ends = {tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set()

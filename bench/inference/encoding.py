@@ -1,4 +1,4 @@
-"""Facts as token batches: the loss and the likelihoods look at target tokens only."""
+"""Facts as token batches, in which loss and likelihoods look only at target tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 TEXTS_AT_ONCE = 1024
-"""Texts in one call of a tokenizer: enough to keep its threads busy, in next to no memory."""
+"""Texts per tokenizer call: enough to keep its threads busy with little memory."""
 
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ class Batch:
     """Examples padded on the right.
 
     Attributes:
-        indices: Which examples, `[batch]`.
-        tokens, mask: Token ids and attention mask, `[batch, seq]`.
-        labels: The token to predict *from* each position that is kept, else IGNORED,
-            `[batch, kept]`.
-        kept: Positions whose logits are needed, counted from the end (negative), so that tokens
-            which prompt adapters put in front do not shift them, `[kept]`.
+        indices: Which examples these are, `[batch]`.
+        tokens: Token ids, `[batch, seq]`.
+        mask: Attention mask, `[batch, seq]`.
+        labels: The token to predict *from* each kept position, or IGNORED, `[batch, kept]`.
+        kept: Positions whose logits are needed, `[kept]`. They are negative, counted from the end,
+            so that tokens which prompt adapters put in front do not shift them.
     """
 
     indices: Tensor
@@ -55,48 +55,55 @@ class Batch:
 
     @property
     def padded_tokens(self) -> int:
-        """Tokens the model computes on, padding included."""
+        """Number of tokens the model computes on, padding included."""
         return self.tokens.numel()
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
-    """Encode a prompt and the target of its answer.
-
-    They are encoded apart, since in generation too the answer begins with a new token.
+def token_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, special: bool = True
+) -> list[list[int]]:
+    """Return the token ids of each text, many texts in one tokenizer call.
 
     Args:
-        tokenizer: The base's.
-        prompt: The whole prompt.
-        answer: What should be answered, without the stop.
+        tokenizer: The base's tokenizer.
+        texts: Any number of texts.
+        special: Whether to add the special tokens with which a prompt begins.
     """
-    before = tokenizer(prompt)["input_ids"]
-    target = tokenizer(target_text(answer), add_special_tokens=False)["input_ids"]
-    return Example((*before, *target), len(before))
+    found: list[list[int]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = list(texts[start : start + TEXTS_AT_ONCE])
+        found += tokenizer(some, add_special_tokens=special)["input_ids"]
+    return found
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
+    """Encode one prompt with its answer, see `encode_all`."""
+    return encode_all(tokenizer, [(prompt, answer)])[0]
 
 
 def encode_all(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
 ) -> list[Example]:
-    """Encode prompts with their answers as `encode` does, sooner: many in one tokenizer call."""
-    found: list[Example] = []
-    for start in range(0, len(pairs), TEXTS_AT_ONCE):
-        prompts, answers = zip(*pairs[start : start + TEXTS_AT_ONCE], strict=True)
-        before = tokenizer(list(prompts))["input_ids"]
-        targets = tokenizer([target_text(a) for a in answers], add_special_tokens=False)
-        found += [
-            Example((*left, *right), len(left))
-            for left, right in zip(before, targets["input_ids"], strict=True)
-        ]
-    return found
+    """Encode prompts with the targets of their answers, which are given without the stop.
+
+    Prompt and target are encoded separately, because an answer that is generated also begins with
+    a new token.
+    """
+    prompts = token_ids(tokenizer, [prompt for prompt, _ in pairs])
+    targets = token_ids(tokenizer, [target_text(answer) for _, answer in pairs], special=False)
+    return [
+        Example((*prompt, *target), len(prompt))
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
 
 
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:
-    """Make a batch of some examples, padded on the right, on the CPU.
+    """Return a batch of some examples, padded on the right, on the CPU.
 
     Args:
         examples: All examples.
-        indices: Which of them make the batch, in this order.
-        pad: Token id that pads.
+        indices: Which of them to include, in this order.
+        pad: Token id of padding.
     """
     chosen = [examples[index] for index in indices]
     longest = max(len(example.tokens) for example in chosen)
@@ -116,16 +123,15 @@ def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Ba
 def batches_by_length(
     lengths: Sequence[int], batch_size: int, generator: torch.Generator | None
 ) -> list[list[int]]:
-    """Return the indices of all lengths, those of like length in one batch.
+    """Return batches of indices, with similar lengths in each batch.
 
     Args:
-        lengths: Of each example or prompt, in tokens.
-        batch_size: Indices in a batch, fewer in the last.
-        generator: Shuffles indices of the same length, and the batches; None keeps their order.
-            The order depends on the lengths and the generator alone.
+        lengths: Length of each example or prompt, in tokens.
+        batch_size: Indices per batch, fewer in the last.
+        generator: Shuffles indices of equal length, and the batches; None keeps their order. The
+            order depends on nothing but lengths and generator.
     """
-    order = range(len(lengths))
-    shuffled = _shuffle(list(order), generator)
+    shuffled = _shuffle(list(range(len(lengths))), generator)
     shuffled.sort(key=lambda index: lengths[index])
     batches = [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
     return _shuffle(batches, generator)

@@ -1,4 +1,4 @@
-"""Whether an optimization gives the logits of the plain way: compared before it is relied on."""
+"""Checks that an optimization gives the logits of plain code before it is relied on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 ROOTS = 3
-"""Two logits may differ by this many square roots of the dtype's precision: 1e-3 in float32."""
+"""Logits may differ by this many square roots of the dtype's precision: 1e-3 in float32."""
 
 
 def logits_agree(found: Tensor, expected: Tensor) -> bool:
-    """Return whether logits differ by no more than the order of sums can make them.
+    """Return whether logits differ no more than a different order of summation explains.
 
     Args:
         found: Logits of the optimization.
-        expected: Logits of the plain way, of the same shape.
+        expected: Logits of plain code, with the same shape.
     """
     tolerance = ROOTS * torch.finfo(expected.dtype).eps ** 0.5
     scale = max(1.0, float(expected.abs().max()))

@@ -1,4 +1,4 @@
-"""Answers to prompts, greedy or sampled, in batches sorted by length, padded on the left."""
+"""Greedy or sampled answers to prompts, in batches of similar length, padded on the left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.inference.decoding import Decoder, Sampling, greedy
-from bench.inference.encoding import TEXTS_AT_ONCE
+from bench.inference.encoding import token_ids
 from tasks.fact import hash_fraction
 from tasks.prompt import target_text, token_budget
 
@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 
 
 def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
-    """Return how many tokens an answer may have, from the longest of the targets."""
+    """Return how many tokens an answer may have, given all targets."""
     texts = [target_text(target) for target in dict.fromkeys(targets)]
-    lengths = [
-        len(tokens)
-        for start in range(0, len(texts), TEXTS_AT_ONCE)
-        for tokens in tokenizer(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False)[
-            "input_ids"
-        ]
-    ]
+    lengths = map(len, token_ids(tokenizer, texts, special=False))
     return token_budget(max(lengths, default=0))
 
 
@@ -39,16 +33,16 @@ def greedy_answers(
     batch_size: int = 32,
     share: bool = True,
 ) -> list[str]:
-    """Answer each prompt greedily; at least one token, then up to a newline or the end.
+    """Return a greedy answer to each prompt: at least one token, then up to a newline or the end.
 
     Args:
         model: A base or any adapted model, in evaluation mode.
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
         prompts: Whole prompts; answers are returned in their order.
-        budget: Tokens an answer may have.
-        batch_size: Prompts in one batch.
-        share: Whether the tokens that all prompts begin with are run only once; the answers are
-            the same.
+        budget: Most tokens of an answer.
+        batch_size: Prompts per batch.
+        share: Whether to run the beginning that all prompts share only once; the answers are the
+            same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers = [""] * len(prompts)
@@ -69,20 +63,21 @@ def sampled_answers(
     batch_size: int = 32,
     share: bool = True,
 ) -> list[tuple[str, ...]]:
-    """Answer each prompt several times, sampling from the whole distribution.
+    """Return several answers to each prompt, sampled from the full distribution.
 
-    Numbers are drawn per prompt, so that neither a seed nor the other prompts change a sample.
+    The random numbers depend on the prompt alone, so neither a seed nor other prompts change a
+    sample.
 
     Args:
         model: A base or any adapted model, in evaluation mode.
-        tokenizer: The base's.
+        tokenizer: The base's tokenizer.
         prompts: Whole prompts; answers are returned in their order.
         samples: Answers per prompt.
-        temperature: Divides the logits.
-        budget: Tokens an answer may have.
-        batch_size: Samples in one batch, rounded to whole prompts.
-        share: Whether the tokens that all prompts begin with are run only once; the answers are
-            the same.
+        temperature: The logits are divided by it.
+        budget: Most tokens of an answer.
+        batch_size: Samples per batch, rounded down to whole prompts.
+        share: Whether to run the beginning that all prompts share only once; the answers are the
+            same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers: list[tuple[str, ...]] = [()] * len(prompts)
@@ -95,10 +90,9 @@ def sampled_answers(
 
 
 def _draws(prompt: str, samples: int, steps: int) -> Tensor:
-    """Return numbers in [0, 1), `[samples, steps]`: hashes, the same on every machine."""
-    rows = range(samples)
+    """Return numbers in [0, 1), `[samples, steps]`, from hashes: the same on every machine."""
     draws = [
         [hash_fraction("sample", prompt, str(row), str(step)) for step in range(steps)]
-        for row in rows
+        for row in range(samples)
     ]
     return torch.tensor(draws, dtype=torch.float64)

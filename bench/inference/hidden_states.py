@@ -1,14 +1,14 @@
-"""Hidden states at the answer positions: where a model predicts the tokens of a target.
+"""Hidden states at the answer positions, from which a model predicts the tokens of a target.
 
-A model of L layers has L + 1 latent spaces: what enters the first layer, and what each layer
-puts out. transformers norms the last of them and none of the others; here all are taken before
-the final norm, which can then be applied to every one alike.
+A model of L layers has L + 1 latent spaces: the input of the first layer and the output of each
+layer. transformers applies the final norm only to the last of them; here all are taken before the
+norm, which can then be applied to all of them alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,13 @@ STATES_BATCH = 32
 
 @dataclass(frozen=True)
 class AnswerStates:
-    """The states of one batch of examples at their answer positions.
+    """The hidden states of one batch of examples at their answer positions.
 
     Attributes:
-        raw: Before the final norm, `[L + 1, positions, dim]`.
+        raw: States before the final norm, `[L + 1, positions, dim]`.
         tokens: The token that each position should predict, `[positions]`.
-        rows: The row of the batch that each position belongs to, `[positions]`.
-        final_norm: The model's own; the identity where it has none.
+        rows: The row of the batch to which each position belongs, `[positions]`.
+        final_norm: The model's final norm; the identity if it has none.
     """
 
     raw: Tensor
@@ -42,14 +42,14 @@ class AnswerStates:
     final_norm: nn.Module
 
     def normed(self, norm: Norm) -> Tensor:
-        """Return the states with the final norm applied once, or not at all."""
+        """Return the states with the final norm applied once (`final`) or not at all (`raw`)."""
         normed: Tensor = self.final_norm(self.raw) if norm == "final" else self.raw
         return normed.to(self.raw.device)
 
 
 @torch.no_grad()
 def latent_states(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-    """Return the L + 1 hidden states as transformers gives them, each `[batch, seq, dim]`."""
+    """Return the L + 1 hidden states as transformers returns them, each `[batch, seq, dim]`."""
     device = next(model.parameters()).device
     last = torch.tensor([-1], device=device)
     options = {"logits_to_keep": last} if takes(model, "logits_to_keep") else {}
@@ -66,10 +66,10 @@ def latent_states(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 def answer_states(model: nn.Module, batch: Batch) -> AnswerStates:
-    """Run a base or an adapted model on a batch and return its states at the answer positions."""
+    """Return the states of a base or an adapted model at the answer positions of a batch."""
     with _watched_leaves(model) as seen:
         states = latent_states(model, batch)
-    device = states[-1].device  # parts of a divided model are elsewhere
+    device = states[-1].device  # other parts of a divided model are elsewhere
     norms = (leaf for leaf in seen if torch.equal(leaf.output.to(device), states[-1]))
     norm = next(norms, _Leaf(nn.Identity(), states[-1], states[-1]))
     labels = batch.labels.to(device)
@@ -86,17 +86,17 @@ def fact_deviations(
 ) -> Tensor:
     """Return each example's mean deviation in every latent space, float64 `[examples, L + 1]`.
 
-    The answer positions are those of the loss: they predict the tokens of the target.
+    The answer positions are those of the loss, which predict the tokens of the target.
 
     Args:
         model: A base or an adapted model, in evaluation mode.
-        head: The weights of the base's output head, `[vocabulary, dim]`.
+        head: The weight of the base's output head, `[vocabulary, dim]`.
         examples: Prompts with their targets.
-        pad: Token id that pads.
+        pad: Token id of padding.
         norm: Whether the final norm is applied.
 
     Raises:
-        UsageError: The states and the head have different dimensions.
+        UsageError: States and head have different dimensions.
     """
     targets = [token for example in examples for token in example.tokens[example.start :]]
     tokens = torch.tensor(sorted(set(targets)), device=head.device)
@@ -106,7 +106,7 @@ def fact_deviations(
         states = answer_states(model, collate(examples, indices, pad))
         if states.raw.shape[-1] != bases.shape[-1]:
             raise UsageError(
-                f"layer deviation needs states and a head of one size: this model has "
+                "layer deviation needs hidden states as wide as the output head: this model has "
                 f"{states.raw.shape[-1]} and {bases.shape[-1]} dimensions"
             )
         wanted = bases[torch.searchsorted(tokens, states.tokens.to(tokens.device))]
@@ -118,7 +118,7 @@ def fact_deviations(
 
 @dataclass(frozen=True)
 class _Leaf:
-    """What a module without children was given and put out in the last forward pass."""
+    """The input and output of a module without children in the last forward pass."""
 
     module: nn.Module
     given: Tensor
@@ -127,10 +127,10 @@ class _Leaf:
 
 @contextmanager
 def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
-    """Watch the modules outside the decoder layers that keep a tensor's shape.
+    """Record the modules outside the decoder layers that keep a tensor's shape.
 
-    The final norm is the one whose output is the last hidden state: found by measuring, since
-    each architecture has its own name for it.
+    The final norm is the one whose output is the last hidden state. It is found by measuring,
+    because each architecture has its own name for it.
     """
     inner = unwrap(model)
     layers = decoder_layers(inner)[0]
@@ -141,13 +141,8 @@ def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
         if all(isinstance(x, Tensor) for x in pair) and pair[0].shape == pair[-1].shape:
             seen.append(_Leaf(module, pair[0], pair[-1]))
 
-    handles = [
-        module.register_forward_hook(watch)
-        for name, module in inner.named_modules()
-        if not name.startswith(f"{layers}.") and not any(module.children())
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in inner.named_modules():
+            if not name.startswith(f"{layers}.") and not any(module.children()):
+                hooks.enter_context(module.register_forward_hook(watch))
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -1,4 +1,4 @@
-"""Logits and losses on target tokens, through whatever adapter wraps the model."""
+"""Logits and losses on target tokens, of a base or any adapted model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) 
 
     Args:
         model: A base or any adapted model.
-        batch: What to run.
-        prefix: Tokens that precede every row of the batch, and the model's states after them;
-            None where rows are whole.
+        batch: The batch to run.
+        prefix: The states of tokens that precede every row of the batch; None if rows are whole.
     """
     device = next(model.parameters()).device
     tokens, mask = batch.tokens.to(device), batch.mask.to(device)
@@ -37,14 +36,14 @@ def target_logits(model: nn.Module, batch: Batch, prefix: Prefix | None = None) 
 
 
 def fact_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return per example the mean cross-entropy and token accuracy over its target tokens.
+    """Return the mean cross-entropy and the accuracy over the target tokens of each example.
 
     Args:
-        logits: `[batch, kept, vocabulary]`.
-        labels: `[batch, kept]`, IGNORED where nothing is predicted.
+        logits: Logits, `[batch, kept, vocabulary]`.
+        labels: Tokens to predict, IGNORED where nothing is, `[batch, kept]`.
 
     Returns:
-        Two float32 tensors `[batch]`; the loss in nats per token.
+        The loss in nats per token and the accuracy in [0, 1], both float32 `[batch]`.
     """
     labels = labels.to(logits.device)
     losses = functional.cross_entropy(
@@ -65,8 +64,8 @@ def negative_log_likelihoods(
     Args:
         model: A base or any adapted model, in evaluation mode.
         examples: Prompts with their targets.
-        pad: Token id that pads.
-        batch_size: Examples in one batch.
+        pad: Token id of padding.
+        batch_size: Examples per batch.
     """
     results = [0.0] * len(examples)
     prefix = usable_prefix(model, [example.tokens[: example.start] for example in examples])

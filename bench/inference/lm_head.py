@@ -1,7 +1,7 @@
-"""Logits at the positions that are needed alone: a large vocabulary's are a fifth of a pass.
+"""Logits only at the positions that need them: with a large vocabulary, a fifth of a pass.
 
-The output head runs inside the model, so that prompt adapters and logit caps or scales apply,
-which calling the head by hand would skip.
+The output head runs inside the model, so that prompt adapters and logit caps or scales apply, which
+calling the head directly would skip.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bench.optimizations import Optimization, enabled
 
 
 def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
-    """Return the logits at some positions, `[batch, kept, vocabulary]`.
+    """Return the logits at chosen positions, `[batch, kept, vocabulary]`.
 
     Args:
         model: A base or any adapted model.
-        kept: The positions, `[kept]`, counted from the end; they are the same in all rows.
-        inputs: What the model's forward pass is given.
+        kept: The positions in every row, negative as counted from the end, `[kept]`.
+        inputs: Arguments of the model's forward pass.
     """
-    # The tensor, not a count of the last positions: with that transformers slices the states,
-    # and a product with what is not contiguous takes twice as long.
+    # The tensor, not a number of last positions: for a number transformers slices the states, and
+    # a product with a tensor that is not contiguous takes twice as long.
     if takes(model, "logits_to_keep") and enabled(Optimization.KEPT_POSITIONS):
         if is_divided(model):  # the head may be on another device than the positions
             count = -int(kept.min())

@@ -1,13 +1,13 @@
-"""The base's head, laid out once for oneDNN: over a large vocabulary and few rows half the time.
+"""The base's head, laid out once for oneDNN, which halves the time of few rows on a CPU.
 
-A product with `[vocabulary, hidden]` weights rearranges them at every call. The layout costs as
-much memory as the head, twice: backward multiplies by the transpose. Of SmolLM2-135M, on two
-cores, 32 rows took 17 ms for 37 forward and 18 for 30 backward, 1024 rows 439 for 570 and 406
-for 325.
+A product with `[vocabulary, hidden]` weights rearranges them at every call. A layout needs as much
+memory as the head, and there are two, because backward multiplies by the transpose. With
+SmolLM2-135M on two cores, 32 rows took 17 ms instead of 37 forward and 18 instead of 30 backward;
+1024 rows took 439 instead of 570 forward, but 406 instead of 325 backward.
 
-A whole step of decoding 8, 16 and 32 rows on one core was 1.11, 1.14 and 1.16 times faster with
-it in the shape of SmolLM2-135M, and 1.23, 1.22 and 1.18 in that of Llama-3.2-1B, whose two
-layouts would take 2 GB (`python scripts/packed_head.py 135m`, `1b`; torch 2.13.0).
+A whole decoding step of 8, 16 and 32 rows on one core was 1.11, 1.14 and 1.16 times faster in the
+shape of SmolLM2-135M, and 1.23, 1.22 and 1.18 times in that of Llama-3.2-1B, whose two layouts
+would take 2 GB (`python scripts/packed_head.py 135m`, `1b`; torch 2.13.0).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, enabled
 
 LARGEST = 2**28
-"""Bytes of a head above which two more copies of it are not worth their memory."""
+"""Most bytes of a head for which two more copies are worth their memory."""
 
 ROWS = 32
-"""Rows of the products for which oneDNN chooses the layout: the answers of a batch, or the
-targets of a training step."""
+"""Number of rows for which oneDNN chooses the layout: the answers of a batch, or the targets of a
+training step."""
 
 MOST_BACKWARD = 64
-"""Rows up to which the packed transpose is the faster one."""
+"""Most rows for which the packed transpose is faster."""
 
 
 class _Packed:
@@ -43,7 +43,7 @@ class _Packed:
         # Private, tried with torch 2.13.0; the public data_ptr() would copy a borrowed weight.
         self._storage = weight.untyped_storage()._cdata
         self._weight = weight
-        # Private, tried with torch 2.13.0; `pack_head` does without where they are missing.
+        # Private, tried with torch 2.13.0; `pack_head` does without them if they are missing.
         self._forward = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self._backward = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous(), ROWS)
 
@@ -51,7 +51,7 @@ class _Packed:
         return self
 
     def is_of(self, weight: Tensor) -> bool:
-        """Return whether these are the weights that were packed."""
+        """Return whether this is the weight that was packed, unchanged."""
         return weight.untyped_storage()._cdata == self._storage and not weight.requires_grad
 
     def times(self, rows: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class _Packed:
 
 
 class PackedHead(nn.Linear):
-    """A frozen linear layer on packed weights, wherever its weights are still those."""
+    """A frozen linear layer that uses packed weights as long as its weight is the packed one."""
 
     packed: _Packed
 
@@ -92,9 +92,10 @@ class _Product(torch.autograd.Function):
 
 
 def pack_head(model: Any) -> bool:
-    """Pack the head of a resident base; return whether it was: on a CPU, in float32, with oneDNN.
+    """Pack the head of a resident base and return whether it could be packed.
 
-    Before it is, its products are compared with the plain ones.
+    This needs a CPU, float32 and oneDNN. Before the packed head is used, its products are compared
+    with plain ones.
     """
     head = model.get_output_embeddings()
     if (

@@ -1,6 +1,6 @@
-"""The states of the tokens that all prompts begin with, computed once.
+"""The states of the tokens that all prompts begin with, computed only once.
 
-Those are the demonstrations, most of every prompt.
+These tokens are the demonstrations, which make up most of every prompt.
 """
 
 from __future__ import annotations
@@ -21,30 +21,19 @@ from bench.models.capabilities import has_virtual_tokens
 from bench.optimizations import Optimization, enabled
 
 SHORTEST_PREFIX = 16
-"""Shared tokens from which on keeping their states is worth its cost."""
+"""Fewest shared tokens for which keeping their states pays off."""
 
 
-class _Found(NamedTuple):
-    """Whether cached states gave a model's logits.
-
-    Attributes:
-        version: The sum of the versions of its trained weights then: it changes as they do.
-        agrees: What was found.
-    """
-
-    version: int
-    agrees: bool
-
-
-_FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
+"""Whether cached states gave a model's logits, and the version of its trained weights then."""
 
 
 class Prefix(NamedTuple):
     """Shared tokens and the model's states after them.
 
     Attributes:
-        tokens: How many; 0 when nothing is shared.
-        cache: Keys and values of one row; copied before use, since a forward pass extends it.
+        tokens: Number of shared tokens; 0 if nothing is shared.
+        cache: Keys and values of one row; copied before use, because a forward pass extends it.
     """
 
     tokens: int
@@ -59,7 +48,7 @@ class Prefix(NamedTuple):
 
 
 def shared_length(contexts: Sequence[Sequence[int]]) -> int:
-    """Return how many leading tokens all contexts share."""
+    """Return how many leading tokens all contexts have in common."""
     columns = zip(*contexts, strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
@@ -72,9 +61,8 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
         contexts: Token ids of every prompt.
 
     Returns:
-        None where going on from cached states does not give the model's logits: with adapters
-        that have virtual tokens of their own or change attention itself; or where the
-        optimization is off.
+        None if continuing from cached states does not give the model's logits, as with adapters
+        that have virtual tokens or change attention, or if the optimization is off.
     """
     if has_virtual_tokens(model) or not enabled(Optimization.SHARED_PROMPT):
         return None
@@ -86,19 +74,18 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
 
 
 def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
-    """Return what `states_agree` does, which is asked again when a trained weight has changed."""
-    # Private, tried with torch 2.13.0: counts the writes to a tensor in place, as optimizers make.
+    """Return the result of `states_agree`, computed again when a trained weight has changed."""
+    # Private, tried with torch 2.13.0: counts in-place writes to a tensor, such as an optimizer's.
     version = sum(p._version for p in model.parameters() if p.requires_grad)
     known = _FOUND.get(model)
-    if known is None or known.version != version:
-        known = _Found(version, states_agree(model, context, prefix))
-        _FOUND[model] = known
-    return known.agrees
+    if known is None or known[0] != version:
+        known = _FOUND[model] = version, states_agree(model, context, prefix)
+    return known[1]
 
 
 @torch.no_grad()
 def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
-    """Run the tokens that all contexts begin with, leaving at least one token of each."""
+    """Return the states of the tokens that all contexts begin with, except their last token."""
     length = min(shared_length(contexts), *(len(context) - 1 for context in contexts))
     if length < SHORTEST_PREFIX:
         return Prefix(0, DynamicCache())
@@ -110,14 +97,14 @@ def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
 
 @torch.no_grad()
 def states_agree(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:
-    """Return whether going on from cached states gives the logits of a whole forward pass.
+    """Return whether continuing from cached states gives the logits of a whole forward pass.
 
-    Adapters that change attention itself may ignore the states: found by measuring, not by name.
+    Adapters that change attention may ignore the states, which is found by measuring, not by name.
 
     Args:
         model: A base or any adapted model.
-        context: Token ids of the prompt on which it is checked.
-        prefix: What all prompts share; where that is nothing, half of the context is cached.
+        context: Token ids of the prompt on which to check.
+        prefix: What all prompts share; if that is nothing, half of the context is cached instead.
     """
     tokens = torch.tensor([list(context)], device=next(model.parameters()).device)
     cached = prefix.tokens or len(context) // 2

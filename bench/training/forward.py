@@ -1,8 +1,9 @@
-"""How training runs a batch: above frozen layers from their stored output, as a tree if cheaper."""
+"""How training runs a batch: from the stored output of frozen layers, as a tree if cheaper."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ class Pass:
 
     Attributes:
         batch: The batch.
-        tree: Its tokens as a tree; None where its rows are run as they are.
-        prefix: The frozen layers that are not run again; None where there are none.
+        tree: Its tokens as a tree; None if its rows are run as they are.
+        prefix: The frozen layers that are not run again; None if there are none.
     """
 
     batch: Batch
@@ -29,27 +30,25 @@ class Pass:
 
     @property
     def tokens(self) -> int:
-        """Tokens the model computes on, padding included."""
+        """Number of tokens the model computes on, padding included."""
         return self.tree.size if self.tree else self.batch.padded_tokens
 
     def logits(self, model: nn.Module) -> Tensor:
         """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`."""
-        if self.prefix is None:
-            return self._logits(model)
-        states = self.prefix.states(self.batch)
-        with self.prefix.replayed(self.tree.of_nodes(states) if self.tree else states):
-            return self._logits(model)
-
-    def _logits(self, model: nn.Module) -> Tensor:
-        return self.tree.logits(model) if self.tree else target_logits(model, self.batch)
+        with ExitStack() as stack:
+            if self.prefix is not None:
+                states = self.prefix.states(self.batch)
+                states = self.tree.of_nodes(states) if self.tree else states
+                stack.enter_context(self.prefix.replayed(states))
+            return self.tree.logits(model) if self.tree else target_logits(model, self.batch)
 
 
 @dataclass(frozen=True)
 class ForwardPlan:
-    """Which optimisations a model and its examples allow.
+    """Which optimizations a model and its examples allow.
 
     Attributes:
-        prefix: The layers below all that is trained; None where there are none.
+        prefix: The frozen layers below everything that is trained; None if there are none.
         trees: Whether batches may be run as trees.
     """
 
@@ -58,7 +57,7 @@ class ForwardPlan:
 
     @property
     def flops(self) -> float:
-        """Floating point operations that were spent before the first pass."""
+        """Floating point operations spent before the first pass."""
         return self.prefix.flops if self.prefix else 0.0
 
     def of(self, batch: Batch) -> Pass:
@@ -68,11 +67,11 @@ class ForwardPlan:
 
 
 def passes(model: nn.Module, examples: Sequence[Example], pad: int) -> ForwardPlan:
-    """Find out how a model may run its training examples.
+    """Return how a model may run its training examples.
 
     Args:
-        model: With its adapter attached, in evaluation mode.
+        model: The model with its adapter attached, in evaluation mode.
         examples: What will be trained.
-        pad: Token id that pads.
+        pad: Token id of padding.
     """
     return ForwardPlan(frozen_prefix(model, examples, pad), takes_trees(model, examples, pad))

@@ -1,7 +1,7 @@
-"""Training above frozen layers: what those put out for each example is computed once and kept.
+"""Training above frozen layers, whose output for each example is computed once and kept.
 
-Layers below everything that is trained never change, so their output for an example is the same
-in every epoch. Training goes on from it: neither forward nor backward touches them again.
+Layers below everything that is trained never change, so their output for an example is the same in
+every epoch. Training continues from it: neither forward nor backward passes touch them again.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from methods.targets import decoder_layers
 from tasks.errors import UsageError
 
 MEMORY_BUDGET = 2 * 2**30
-"""Bytes of states up to which they are kept in memory; more are in a file that is mapped."""
+"""Most bytes of states that are kept in memory; more are kept in a memory-mapped file."""
 
 STATES_BATCH = 32
 CHECKED = 2
-"""Examples on which going on from kept states is compared with the plain path."""
+"""Number of examples on which kept states are compared with a plain forward pass."""
 
 
 class FrozenPrefix:
-    """The lowest layers of a model, and their output for each training example.
+    """The frozen lowest layers of a model, and their output for each training example.
 
     Args:
         model: A base or an adapted model, in evaluation mode.
         layers: Its decoder layers.
         depth: How many of them are frozen, at least 1.
         examples: What will be trained.
-        pad: Token id that pads.
+        pad: Token id of padding.
 
     Attributes:
-        flops: Floating point operations that computing the states took.
+        flops: Floating point operations spent on computing the states.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FrozenPrefix:
         examples: Sequence[Example],
         pad: int,
     ) -> None:
-        self._frozen = [layers[index] for index in range(depth)]
+        self._frozen = list(layers)[:depth]
         self._next = layers[depth]
         self._starts = [0, *accumulate(len(example.tokens) for example in examples)]
         with FlopCounterMode(display=False) as counter:
@@ -64,7 +64,7 @@ class FrozenPrefix:
         self.flops = float(counter.get_total_flops())
 
     def states(self, batch: Batch) -> Tensor:
-        """Return a training batch's kept states, zeros where it is padded, `[batch, seq, dim]`."""
+        """Return the kept states of a batch, `[batch, seq, dim]`, with zeros for padding."""
         rows, width = batch.tokens.shape
         padded = self._states.new_zeros(rows, width, self._states.shape[1])
         for row, index in enumerate(batch.indices.tolist()):
@@ -74,10 +74,10 @@ class FrozenPrefix:
 
     @contextmanager
     def replayed(self, states: Tensor) -> Iterator[None]:
-        """Let forward passes begin with stored states: the frozen layers pass their input on.
+        """Let forward passes start from stored states: frozen layers just pass on their input.
 
         Args:
-            states: `[batch, seq, dim]`, from `states` and in its order.
+            states: `[batch, seq, dim]`, in the order of the method `states`.
         """
 
         def begin(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -101,16 +101,15 @@ class FrozenPrefix:
 
     @torch.no_grad()
     def _compute(self, model: nn.Module, examples: Sequence[Example], pad: int) -> Tensor:
-        """Return the states of all examples one after the other, `[tokens, dim]`."""
-        kept: Tensor | None = None
+        """Return the states of all examples, concatenated, `[tokens, dim]`."""
+        kept = torch.empty(0)
         for indices in batches_by_length([len(e.tokens) for e in examples], STATES_BATCH, None):
             states = self._first_states(model, collate(examples, indices, pad))
-            if kept is None:
+            if not len(kept):
                 kept = _storage(self._starts[-1], states)
             for row, index in enumerate(indices):
                 start, end = self._starts[index : index + 2]
                 kept[start:end] = states[row, : end - start].to(kept.device)
-        assert kept is not None
         return kept
 
     def _first_states(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -119,28 +118,26 @@ class FrozenPrefix:
         def stop(_: nn.Module, args: Any, kwargs: Any) -> None:
             raise _ReachedError(args[0] if args else kwargs["hidden_states"])
 
-        handle = self._next.register_forward_pre_hook(stop, with_kwargs=True)
-        try:
-            target_logits(model, batch)
-        except _ReachedError as reached:
-            return reached.states
-        finally:
-            handle.remove()
+        with self._next.register_forward_pre_hook(stop, with_kwargs=True):
+            try:
+                target_logits(model, batch)
+            except _ReachedError as reached:
+                return reached.states
         raise UsageError("the model does not run its decoder layers in order")
 
 
 def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPrefix | None:
-    """Return the layers below all that is trained, and what they put out for the examples.
+    """Return the layers below everything that is trained, with their output for the examples.
 
     Args:
-        model: With its adapter attached, in evaluation mode.
+        model: The model with its adapter attached, in evaluation mode.
         examples: What will be trained.
-        pad: Token id that pads.
+        pad: Token id of padding.
 
     Returns:
-        None where there are no such layers, where dropout or virtual tokens change their output
-        from pass to pass, where going on from it does not give the model's logits, or where the
-        optimization is off.
+        None if there are no such layers, if dropout or virtual tokens change their output from pass
+        to pass, if continuing from it does not give the model's logits, or if the optimization is
+        off.
     """
     if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
         return None
@@ -157,7 +154,7 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
 
 
 def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
-    """Return how many of the lowest layers are below every trained parameter."""
+    """Return how many of the lowest layers lie below every trained parameter."""
     lowest = count
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -169,9 +166,9 @@ def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
 
 @torch.no_grad()
 def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
-    """Return whether kept states give the plain path's logits."""
+    """Return whether kept states give the logits of a plain forward pass."""
     batch = collate(examples, range(min(CHECKED, len(examples))), pad)
-    with prefix.replayed(prefix.states(batch)):  # first: nothing of a plain pass is left behind
+    with prefix.replayed(prefix.states(batch)):  # first: no plain pass yet
         found = target_logits(model, batch)
     expected = target_logits(model, batch)
     used = (batch.labels != IGNORED).to(found.device)
@@ -191,7 +188,7 @@ def _pass_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def _storage(tokens: int, like: Tensor) -> Tensor:
-    """Return room for states `[tokens, dim]`: in memory, or beyond the budget in a file."""
+    """Return room for states `[tokens, dim]`: in memory, or in a file if beyond the budget."""
     size = tokens * like.shape[-1]
     if size * like.element_size() <= MEMORY_BUDGET:
         return torch.empty(tokens, like.shape[-1], dtype=like.dtype, device=like.device)

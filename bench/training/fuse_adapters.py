@@ -1,13 +1,13 @@
-"""Runs the adapted layers of a PEFT model by `bench.training.fused_lora`; modules stay PEFT's.
+"""Runs the adapted layers of a PEFT model through `bench.training.fused_lora`.
 
-One forward pass is watched to find which layers share an input; a second one checks that the
-fused model gives the same logits.
+One forward pass is watched to find which layers share an input; a second one checks that the fused
+model gives the same logits. The modules remain PEFT's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -26,12 +26,12 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     """Let adapted layers that share an input run as one autograd step.
 
     Args:
-        model: With its adapter attached.
-        probe: Runs the model on a few examples and returns logits.
+        model: The model with its adapter attached.
+        probe: Runs the model on a few examples and returns the logits.
 
     Returns:
-        How many layers were fused: 0 where the adapter is of another kind, where the
-        optimization is off, or where the fused model would give other logits.
+        How many layers were fused: 0 if the adapter is of another kind, if the optimization is off,
+        or if the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
@@ -51,7 +51,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
 
 
 class _Group:
-    """Layers that are given the same tensor: the first that is called runs all of them."""
+    """Layers with the same input tensor: the first that is called runs all of them."""
 
     def __init__(self, layers: Sequence[Any]) -> None:
         self.layers = layers
@@ -70,7 +70,7 @@ class _Group:
             layer.forward = self._forward_of(number)
 
     def remove(self) -> None:
-        """Give the layers their own forward back."""
+        """Restore the layers' own forward."""
         for layer in self.layers:
             del layer.forward
 
@@ -91,24 +91,20 @@ class _Group:
         return forward
 
     def _projections(self) -> list[Projection]:
-        return [
-            _projection(layer, squared)
-            for layer, squared in zip(self.layers, self._squared, strict=True)
-        ]
-
-
-def _projection(layer: Any, squared: Tensor | None) -> Projection:
-    name = layer.active_adapters[0]
-    base = layer.base_layer
-    return Projection(
-        weight=base.weight,
-        bias=base.bias,
-        A=layer.lora_A[name].weight,
-        B=layer.lora_B[name].weight,
-        scale=layer.scaling[name],
-        magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
-        squared=squared,
-    )
+        found = []
+        for layer, squared in zip(self.layers, self._squared, strict=True):
+            name = layer.active_adapters[0]
+            projection = Projection(
+                weight=layer.base_layer.weight,
+                bias=layer.base_layer.bias,
+                A=layer.lora_A[name].weight,
+                B=layer.lora_B[name].weight,
+                scale=layer.scaling[name],
+                magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
+                squared=squared,
+            )
+            found.append(projection)
+        return found
 
 
 def _fusible(layer: Any) -> bool:
@@ -134,23 +130,20 @@ def _fusible(layer: Any) -> bool:
 
 @contextmanager
 def _watched(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Watch which tensors the layers are given."""
+    """Record the input tensors of the layers."""
     inputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
-    handles = [
-        layer.register_forward_pre_hook(lambda module, given: inputs[module].append(given[0]))
-        for layer in layers
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(
+                layer.register_forward_pre_hook(lambda layer, given: inputs[layer].append(given[0]))
+            )
         yield inputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _sharing(
     layers: Sequence[nn.Module], inputs: dict[nn.Module, list[Tensor]]
 ) -> list[list[nn.Module]]:
-    """Group the layers that ran once by the tensor that they were given."""
+    """Group the layers that ran exactly once by their input tensor."""
     groups: dict[int, list[nn.Module]] = {}
     for layer in layers:
         if len(inputs[layer]) == 1:

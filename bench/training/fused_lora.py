@@ -1,13 +1,13 @@
-"""Low-rank projections as one autograd step, together for all that share an input.
+"""Low-rank projections that share an input, as one autograd step.
 
-PEFT runs each adapted layer as about ten small operations, and DoRA forms a product of the size
-of W at every call. Here the projections of one input x are one step, forward and backward:
+PEFT runs each adapted layer as about ten small operations, and its DoRA forms a product of the size
+of W at every call. Here all projections of one input x are a single step, forward and backward:
 
     y_i = b_i + c_i (x W_i^T + s_i x A_i^T B_i^T)
 
-with c_i = 1, or m_i / ||W_i + s_i B_i A_i|| for DoRA (2402.09353). Its norm comes by expansion, row
-by row ||W||^2 + 2 s <W, BA> + s^2 ||BA||^2, and is a constant in the backward pass, as there.
-Adapter-sized products are done in the dtype of x.
+with c_i = 1, or m_i / ||W_i + s_i B_i A_i|| for DoRA (arXiv 2402.09353). The norm of each row is
+expanded to ||W||^2 + 2 s <W, BA> + s^2 ||BA||^2 and is a constant in the backward pass, as in the
+paper. Products of the adapter's size are computed in the dtype of x.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 NORM_FLOOR = 1e-12
-"""The least that a squared row norm counts: a row of zeros must not divide by zero."""
+"""Lower bound of squared row norms, so that a row of zeros does not divide by zero."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ class Projection:
     """One adapted layer.
 
     Attributes:
-        weight, bias: Of the frozen base layer, `[d_out, d_in]` and `[d_out]`.
-        A, B: Trained, `[r, d_in]` and `[d_out, r]`.
+        weight: Weight of the frozen base layer, `[d_out, d_in]`.
+        bias: Its bias, `[d_out]`, if it has one.
+        A: Trained, `[r, d_in]`.
+        B: Trained, `[d_out, r]`.
         scale: The s of W + s B A.
         magnitude: DoRA's m, trained, `[d_out]`; None for LoRA.
         squared: Squared row norms of W for DoRA, float32 `[d_out]`; None for LoRA.
@@ -58,11 +60,11 @@ def project(x: Tensor, projections: Sequence[Projection]) -> tuple[Tensor, ...]:
     """Return the output of each projection for one input.
 
     Args:
-        x: `[..., d_in]`.
-        projections: They have the same d_in.
+        x: The input, `[..., d_in]`.
+        projections: Projections with this d_in.
 
     Returns:
-        For each projection, `[..., d_out]`.
+        The output of each projection, `[..., d_out]`.
     """
     trained = [tensor for p in projections for tensor in (p.A, p.B, p.magnitude)]
     outputs: tuple[Tensor, ...] = _Projections.apply(x, projections, *trained)
@@ -71,7 +73,7 @@ def project(x: Tensor, projections: Sequence[Projection]) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class _Step:
-    """What the backward pass of one projection needs.
+    """What the backward pass of one projection needs from the forward pass.
 
     Attributes:
         projection: The projection.
@@ -79,23 +81,19 @@ class _Step:
         inner: x A^T, `[tokens, r]`.
         unscaled: The output before DoRA's c and the bias, `[tokens, d_out]`; None for LoRA.
         norms: Row norms of W + s B A for DoRA, float32 `[d_out]`; None for LoRA.
+        factor: DoRA's c in the dtype of x, `[d_out]`; None for LoRA.
     """
 
     projection: Projection
     up: Tensor
     inner: Tensor
-    unscaled: Tensor | None
-    norms: Tensor | None
-
-    def factor(self) -> Tensor:
-        """Return DoRA's c in the dtype of x, `[d_out]`."""
-        assert self.projection.magnitude is not None
-        assert self.norms is not None
-        return (self.projection.magnitude.float() / self.norms).to(self.up.dtype)
+    unscaled: Tensor | None = None
+    norms: Tensor | None = None
+    factor: Tensor | None = None
 
 
 class _Projections(torch.autograd.Function):
-    """Trained tensors are arguments, so that autograd sees them; they come in threes."""
+    """Takes A, B and m of every projection as arguments too, so that autograd sees them."""
 
     @staticmethod
     def forward(
@@ -139,10 +137,10 @@ class _Gradients:
     """The gradients of one projection.
 
     Attributes:
-        output: Of its output before DoRA's c, `[tokens, d_out]`.
-        inner: Of x A^T, `[tokens, r]`.
-        up: Of B, `[d_out, r]`.
-        magnitude: Of DoRA's m, `[d_out]`; None for LoRA.
+        output: Gradient of its output before DoRA's c, `[tokens, d_out]`.
+        inner: Gradient of x A^T, `[tokens, r]`.
+        up: Gradient of B, `[d_out, r]`.
+        magnitude: Gradient of DoRA's m, `[d_out]`; None for LoRA.
     """
 
     output: Tensor
@@ -160,9 +158,10 @@ def _forward(projection: Projection, flat: Tensor, inner: Tensor) -> tuple[_Step
     # Not addmm_(), which torch's counter of operations does not know.
     torch.addmm(output, inner, up.T, out=output)
     if projection.magnitude is None:
-        return _Step(projection, up, inner, None, None), output
-    step = _Step(projection, up, inner, output, projection.norms())
-    output = output * step.factor()
+        return _Step(projection, up, inner), output
+    norms = projection.norms()
+    factor = (projection.magnitude.float() / norms).to(up.dtype)
+    step, output = _Step(projection, up, inner, output, norms, factor), output * factor
     return step, output if projection.bias is None else output + projection.bias
 
 
@@ -171,7 +170,8 @@ def _backward(step: _Step, dy: Tensor) -> _Gradients:
     if projection.magnitude is not None:
         assert step.unscaled is not None
         assert step.norms is not None
+        assert step.factor is not None
         dm = (dy * step.unscaled).sum(0, dtype=torch.float32) / step.norms
-        dm, dy = dm.to(projection.magnitude.dtype), dy * step.factor()
+        dm, dy = dm.to(projection.magnitude.dtype), dy * step.factor
     dB = (dy.T @ step.inner).to(projection.B.dtype) * projection.scale
     return _Gradients(dy, dy @ step.up, dB, dm)

@@ -1,4 +1,4 @@
-"""One training loop for every method: AdamW, warm-up and cosine, clipping, batches by length."""
+"""The training loop of every method: AdamW, warm-up and cosine, clipping, batches by length."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from methods.parts import Adapter
 
 EXPLOSION = 1e4
-"""A batch loss above this, in nats per token, is divergence: uniform guessing is about 11."""
+"""A batch loss above this, in nats per token, counts as divergence; guessing gives about 11."""
 
 
 class DivergenceError(Exception):
@@ -32,7 +32,7 @@ class DivergenceError(Exception):
 
     Args:
         step: The optimizer step, counted from 0.
-        loss: Of its batch, in nats per token.
+        loss: The loss of its batch, in nats per token.
     """
 
     def __init__(self, step: int, loss: float) -> None:
@@ -42,20 +42,22 @@ class DivergenceError(Exception):
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained, apart from the model.
+    """The data and the schedule of one training.
 
     Attributes:
-        examples: The kept facts, plain prompt and target.
-        weights: Weight of each example in the loss, float64 of mean 1, `[examples]`.
-        epochs, batch_size, learning_rate: As in the cell.
-        order_seed: Seed of the data order; depends on (seed, task), never on the method.
-        pad: Token id that pads.
-        reweigh: Called with the model in evaluation mode and the epoch, counted from 1, before
-            each epoch; returns new weights `[examples]`, or None to go on with those in use.
-        max_steps: Training ends after so many optimizer steps, within an epoch if need be; the
-            batches are the first of the same order, the schedule spans them alone. None: no limit.
-        accumulation: Parts that each batch is run in, to save memory; their gradients add up to
-            those of the whole batch.
+        examples: The kept facts, each with its plain prompt and target.
+        weights: Weight of each example in the loss, float64 `[examples]` with mean 1.
+        epochs: Number of epochs.
+        batch_size: Examples per optimizer step, fewer in the last of an epoch.
+        learning_rate: Peak learning rate.
+        order_seed: Seed of the data order; it depends on seed and task, never on the method.
+        pad: Token id of padding.
+        reweigh: Called before each epoch with the model in evaluation mode and the epoch, counted
+            from 1; returns new weights `[examples]`, or None to keep the current ones.
+        max_steps: Stop after this many optimizer steps, even within an epoch. The batches are the
+            first of the full training, but the schedule spans only these steps. None: no limit.
+        accumulation: Number of parts in which each batch is run to save memory; the gradients of
+            the parts add up to those of the whole batch.
     """
 
     examples: Sequence[Example]
@@ -71,31 +73,31 @@ class TrainingPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps in one epoch."""
+        """Number of optimizer steps in one epoch."""
         return math.ceil(len(self.examples) / self.batch_size)
 
     @property
     def steps(self) -> int:
-        """Optimizer steps in all."""
+        """Total number of optimizer steps."""
         steps = self.steps_per_epoch * self.epochs
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
     @property
     def epochs_begun(self) -> int:
-        """Epochs that take a step, the last of them perhaps not whole."""
+        """Number of epochs that are started; the last may be incomplete."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
 
 @dataclass
 class TrainingLog:
-    """What training left behind.
+    """What was measured during training.
 
     Attributes:
-        curve: One point per epoch, over the kept facts trained so far.
-        accuracies: Teacher-forced token accuracy per epoch of each example, `[examples][epochs]`.
-        losses: Batch loss of every step.
+        curve: One point per epoch, averaged over the kept facts trained so far.
+        accuracies: Teacher-forced token accuracy of each example per epoch, `[examples][epochs]`.
+        losses: Batch loss of every step, in nats per token.
         flops: Floating point operations of all forward and backward passes, counted on the first
-            step and scaled by tokens, padding included.
+            step and scaled by the number of tokens, padding included.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -113,21 +115,23 @@ def train(
     """Train the parameters that require gradients, in place.
 
     Args:
-        model: With its adapter attached.
-        adapter: Its `extra_loss` joins the batch loss, its `after_step` follows each step.
+        model: The model with its adapter attached.
+        adapter: Its `extra_loss` is added to the batch loss, its `after_step` follows each step.
         plan: Data and schedule.
-        on_step: Called with the number of steps done and the last loss.
+        on_step: Called after each step with the number of steps done and the last loss.
 
     Raises:
-        DivergenceError: The loss is not finite or explodes.
+        DivergenceError: The loss is not finite or exceeds EXPLOSION.
     """
     log = TrainingLog(accuracies=[[] for _ in plan.examples])
     parameters = [p for p in model.parameters() if p.requires_grad]
+    devices = {parameter.device.type for parameter in parameters}
+    at_once = enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"}
     optimizer = torch.optim.AdamW(
         parameters,
         lr=plan.learning_rate,
         weight_decay=schedule.WEIGHT_DECAY,
-        fused=_at_once(parameters),
+        fused=True if at_once else None,  # None leaves the choice to AdamW
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.warmup_cosine(plan.steps))
     generator = torch.Generator().manual_seed(plan.order_seed)
@@ -150,7 +154,7 @@ def train(
                     per_fact, hits = fact_losses(run.logits(model), run.batch.labels)
                     weighted = weights[run.batch.indices].to(per_fact) * per_fact
                     total = weighted.sum() / len(indices)
-                    # An adapter's own loss is not of facts: it counts once for each step.
+                    # An adapter's own loss does not depend on facts: it counts once per step.
                     extra = adapter.extra_loss(model) if part[0] == indices[0] else None
                     total = total if extra is None else total + extra
                     loss += total.item()
@@ -170,22 +174,24 @@ def train(
             for index, accuracy in zip(indices, accuracies, strict=True):
                 log.accuracies[index].append(accuracy)
             on_step(step + 1, loss)
-        log.curve.append(_point(epoch, losses, log.accuracies))
+        latest = [history[-1] for history in log.accuracies if history]
+        mean = sum(losses.values()) / len(losses), sum(latest) / len(latest)
+        log.curve.append(Epoch(epoch=epoch, loss=mean[0], token_accuracy=mean[1]))
     log.flops = counter.flops
     model.eval()
     return log
 
 
 def data_order_seed(seed: int, task: str) -> int:
-    """Return the seed of the data order of a (seed, task)."""
+    """Return the seed of the data order for a seed and a task."""
     return int(hash_fraction("order", str(seed), task) * 2**31)
 
 
 class FlopMeter:
-    """Counts the operations of the first step; the others cost as much per token.
+    """Counts the operations of the first step and assumes the same cost per token for the others.
 
     Args:
-        flops: What was spent before the first step.
+        flops: Operations spent before the first step.
     """
 
     def __init__(self, flops: float = 0.0) -> None:
@@ -194,7 +200,7 @@ class FlopMeter:
 
     @contextmanager
     def measure(self, tokens: int) -> Iterator[None]:
-        """Count the forward and backward pass of a batch that runs inside, on so many tokens."""
+        """Count the forward and backward pass of the batch of `tokens` that runs inside."""
         if self._per_token is None:
             with FlopCounterMode(display=False) as counter:
                 yield
@@ -205,21 +211,6 @@ class FlopMeter:
 
 
 def _parts(indices: Sequence[int], count: int) -> Iterator[Sequence[int]]:
-    """Divide a batch into at most `count` parts of like size."""
+    """Divide a batch into at most `count` parts of similar size."""
     size = math.ceil(len(indices) / count)
     return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _at_once(parameters: Sequence[nn.Parameter]) -> bool | None:
-    """Return AdamW's option `fused`; None where it is to choose."""
-    devices = {parameter.device.type for parameter in parameters}
-    return True if enabled(Optimization.ONE_UPDATE) and devices <= {"cpu", "cuda"} else None
-
-
-def _point(epoch: int, losses: dict[int, float], accuracies: list[list[float]]) -> Epoch:
-    latest = [history[-1] for history in accuracies if history]
-    return Epoch(
-        epoch=epoch,
-        loss=sum(losses.values()) / len(losses),
-        token_accuracy=sum(latest) / len(latest),
-    )

@@ -1,6 +1,6 @@
-"""The values that the training loop uses and a cell's identity holds: typed here and nowhere else.
+"""The constants of the training loop that are part of a cell's identity, defined only here.
 
-Apart from the loop, since planning names them without importing torch.
+They stand apart from the loop because planning needs them without importing torch.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable
 
 VERSION = 1
-"""Of the training loop: raise it when its numbers move for another reason than the values below;
-every cell then runs again. `tests/bench/test_golden_numbers.py` says when."""
+"""Version of the training loop. Raise it when its numbers change for any reason other than the
+values below: every cell then runs again. `tests/bench/test_golden_numbers.py` tells you when."""
 
 WARMUP_SHARE = 0.1
 CLIP_NORM = 1.0
@@ -18,13 +18,13 @@ WEIGHT_DECAY = 0.0
 
 
 def describe() -> str:
-    """Return the schedule as a cell's specification holds it."""
+    """Return the schedule as a cell's specification records it."""
     shape = f"warmup={WARMUP_SHARE},cosine,clip={CLIP_NORM}"
     return f"adamw,{shape},weight_decay={WEIGHT_DECAY:g},version={VERSION}"
 
 
 def warmup_cosine(steps: int) -> Callable[[int], float]:
-    """Return the factor on the learning rate at each of so many steps, counted from 0."""
+    """Return a function of the step, from 0: the factor on the learning rate over `steps` steps."""
     warmup = max(1, round(WARMUP_SHARE * steps))
 
     def factor(step: int) -> float:

@@ -1,9 +1,9 @@
-"""Facts of a batch as a tree of tokens: what several prompts begin with is run once for all.
+"""A batch of facts as a tree of tokens: a beginning that several prompts share runs only once.
 
-In a causal model the states of a token depend on the tokens before it alone. So each distinct
-beginning is one node; a node sees the nodes on its way from the start, its position is how many
-they are, and a fact's logits are those along its way. Questions of one relation share half of
-their tokens.
+In a causal model the states of a token depend only on the tokens before it. So each distinct
+beginning becomes one node. A node attends to the nodes on its path from the root, its position is
+their number, and the logits of a fact are those along its path. Questions about one relation share
+about half of their tokens.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from bench.models.capabilities import drops_out, has_virtual_tokens, takes
 from bench.optimizations import Optimization, enabled
 
 PAYS = 0.9
-"""Nodes per token of the padded batch up to which the tree is worth its attention mask."""
+"""Most nodes per token of the padded batch for which a tree is worth its attention mask."""
 
 MOST_NODES = 1024
-"""The attention mask of a tree is one square of its nodes, which long texts make expensive."""
+"""Most nodes: the attention mask of a tree grows with their square."""
 
 CHECKED = 4
-"""Examples on which a tree is compared with the plain path."""
+"""Number of examples on which a tree is compared with a plain forward pass."""
 
 
 @dataclass(frozen=True)
 class TokenTree:
-    """A batch by its distinct beginnings.
+    """A batch as a tree of its distinct beginnings.
 
     Attributes:
         batch: The batch.
-        tokens, positions: Token id and position of each node, `[nodes]`.
-        first: Index of each node's first token in the flattened batch, `[nodes]`.
-        nodes: The node of every token, 0 where the batch is padded, `[batch, seq]`.
+        tokens: Token id of each node, `[nodes]`.
+        positions: Position of each node in its prompt, `[nodes]`.
+        first: Index in the flattened batch of the first token of each node, `[nodes]`.
+        nodes: The node of each token, 0 for padding, `[batch, seq]`.
     """
 
     batch: Batch
@@ -51,7 +52,7 @@ class TokenTree:
 
     @property
     def size(self) -> int:
-        """Tokens the model computes on."""
+        """Number of tokens the model computes on."""
         return len(self.tokens)
 
     @property
@@ -60,13 +61,13 @@ class TokenTree:
         return self.size <= min(MOST_NODES, PAYS * self.batch.padded_tokens)
 
     def of_nodes(self, states: Tensor) -> Tensor:
-        """Return the nodes' states, `[1, nodes, dim]`, from those of rows, `[batch, seq, dim]`."""
+        """Return states of nodes, `[1, nodes, dim]`, from those of rows, `[batch, seq, dim]`."""
         return states.flatten(0, 1)[self.first.to(states.device)][None]
 
     def logits(self, model: nn.Module) -> Tensor:
         """Return the logits that predict the batch's labels, `[batch, kept, vocabulary]`.
 
-        Where nothing is predicted they are those of some other position.
+        Where nothing is predicted, they are those of some other position.
         """
         parameter = next(model.parameters())
         # The node that each label is predicted from, any one where nothing is, `[batch, kept]`.
@@ -87,7 +88,7 @@ class TokenTree:
         return chosen.view(*place.shape, -1)
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
-        """Return what is added to attention scores, `[1, 1, nodes, nodes]`: 0 on a node's way."""
+        """Return what is added to attention scores, `[1, 1, nodes, nodes]`: 0 on a node's path."""
         seen = torch.zeros(self.size, self.size, dtype=torch.bool)
         for way, size in zip(self.nodes, self.batch.mask.sum(1).tolist(), strict=True):
             way = way[:size]
@@ -97,7 +98,7 @@ class TokenTree:
 
 
 def token_tree(batch: Batch) -> TokenTree:
-    """Find the distinct beginnings of a batch that is padded on the right."""
+    """Return the tree of distinct beginnings of a batch that is padded on the right."""
     width = batch.tokens.shape[1]
     known: dict[tuple[int, int], int] = {}
     first: list[int] = []
@@ -117,15 +118,15 @@ def token_tree(batch: Batch) -> TokenTree:
 def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool:
     """Return whether training may run batches of these examples as trees.
 
-    It may not where they share too little, where dropout or virtual tokens make rows that begin
-    alike differ, where a tree does not give the logits of the rows, or where the optimization is
-    off. Attention kernels and position schemes that cannot use such a mask are found by
-    measuring, not by name.
+    It may not if they share too little, if dropout or virtual tokens make rows with the same
+    beginning differ, if a tree does not give the logits of the rows, or if the optimization is off.
+    Attention kernels and position schemes that cannot use such a mask are detected by measuring,
+    not by name.
 
     Args:
-        model: With its adapter attached, in evaluation mode.
+        model: The model with its adapter attached, in evaluation mode.
         examples: What will be trained.
-        pad: Token id that pads.
+        pad: Token id of padding.
     """
     if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
         return False
@@ -137,7 +138,7 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
 
 
 def _most_alike(examples: Sequence[Example]) -> list[int]:
-    """Return the longest example and some that begin as it does, as far as there are any."""
+    """Return the longest example and others that begin like it, if there are any."""
     order = sorted(range(len(examples)), key=lambda index: examples[index].tokens)
     longest = max(range(len(order)), key=lambda place: len(examples[order[place]].tokens))
     start = max(0, min(longest - CHECKED // 2, len(order) - CHECKED))
@@ -146,7 +147,7 @@ def _most_alike(examples: Sequence[Example]) -> list[int]:
 
 @torch.no_grad()
 def _agrees(model: nn.Module, tree: TokenTree) -> bool:
-    """Return whether a tree gives the plain path's logits."""
+    """Return whether a tree gives the logits of a plain forward pass."""
     found, expected = tree.logits(model), target_logits(model, tree.batch)
     used = (tree.batch.labels != IGNORED).to(found.device)
     return logits_agree(found[used], expected[used])

@@ -1,4 +1,4 @@
-"""CorDA: context-oriented decomposition."""
+"""CorDA: context-oriented decomposition adaptation."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ if TYPE_CHECKING:
 @adapter("corda")
 @dataclass(frozen=True)
 class Corda(FactoredLora):
-    """SVD(W C) = U S V^T with C `[d_in, d_in]` the covariance of the inputs. **exact**, 2406.05223.
+    """LoRA that starts from an SVD of each weight times its input covariance.
 
-    B = U_r sqrt(S_r / s) `[d_out, r]`, A = sqrt(S_r / s) (V^T C^-1)_r `[r, d_in]`, base W - s B A.
+    With C `[d_in, d_in]` the covariance of a layer's inputs over calibration facts and
+    SVD(W C) = U S V^T, it starts at B = U_r sqrt(S_r / s) `[d_out, r]` and
+    A = sqrt(S_r / s) (V^T C^-1)_r `[r, d_in]`; the base keeps W - s B A. **exact**,
+    arXiv 2406.05223.
 
     Attributes:
-        mode: kpm keeps knowledge: the smallest r, calibrated on what is to be kept (auto: the
-            run's forgetting tasks). ipm previews the task: the largest r, calibrated on what is to
-            be learned (auto: the training facts).
-        calibration: auto, train (the training facts) or a knowledge task.
-        samples: At most so many calibration facts.
-        precision: float64, or reference for PEFT's own arithmetic in float32.
+        mode: `kpm` preserves knowledge: it trains the r smallest directions and calibrates on what
+            must be kept (`calibration=auto`: the run's forgetting tasks). `ipm` previews the task:
+            it trains the r largest and calibrates on what is learned (`auto`: the training facts).
+        calibration: `auto`, `train` (the training facts) or the name of a knowledge task.
+        samples: The largest number of calibration facts.
+        precision: `float64`, or `reference` for PEFT's own arithmetic in float32.
     """
 
     mode: Literal["kpm", "ipm"] = "kpm"
@@ -51,7 +54,7 @@ class Corda(FactoredLora):
     needs_one_device = True
 
     def check(self) -> None:
-        """Refuse what no model can take, and an unknown calibration task."""
+        """Refuse values that no model can take, and an unknown calibration task."""
         super().check()
         if self.samples < 1:
             raise UsageError(f"samples={self.samples}: at least one calibration fact is needed")
@@ -59,13 +62,13 @@ class Corda(FactoredLora):
             resolve_task(self.calibration, trained=False, forgotten=False)
 
     def calibration_tasks(self, forgetting: Sequence[str]) -> tuple[str, ...]:
-        """Return what to calibrate on; training facts need no task."""
+        """Return the tasks to calibrate on; calibrating on the training facts needs none."""
         if self.calibration == "auto" and self.mode == "kpm":
             return tuple(forgetting) or ("elements",)
         return () if self.calibration in ("auto", "train") else (self.calibration,)
 
     def prepare(self, setting: Setting) -> Start:
-        """Decompose W C of every target, C measured on the calibration facts."""
+        """Measure C on the calibration facts and decompose W C of every target."""
         facts = setting.calibration if self.calibration_tasks(()) else setting.facts
         if not facts:
             raise UsageError(f"corda[mode={self.mode}] has no facts to calibrate on")
@@ -85,12 +88,13 @@ class Corda(FactoredLora):
 
 @dataclass(frozen=True)
 class CalibrationNotes(Notes):
-    """What covariances rest on.
+    """How much data the covariances were measured on.
 
     Attributes:
-        calibration_samples, calibration_tokens: Texts, and the tokens of the input with fewest.
-        calibration_inputs: Distinct inputs of layers.
-        calibration_low_rank: How many of them have fewer tokens than dimensions.
+        calibration_samples: Number of calibration texts.
+        calibration_tokens: Number of tokens seen by the layer input that saw the fewest.
+        calibration_inputs: Number of distinct layer inputs; q, k and v share one, for example.
+        calibration_low_rank: How many of these inputs saw fewer tokens than they have dimensions.
     """
 
     calibration_samples: int
@@ -100,14 +104,14 @@ class CalibrationNotes(Notes):
 
 
 def calibration_notes(covariances: Covariances) -> CalibrationNotes:
-    """Say how many tokens the covariances rest on, and warn where they are too few."""
+    """Return how many tokens the covariances were measured on; warns where they are too few."""
     tokens, inputs = min(covariances.tokens.values()), len(covariances.matrices)
     low = covariances.low_rank()
     warnings: tuple[str, ...] = ()
     if low:
         widest = max(len(covariances.matrices[name]) for name in low)
         warnings = (
-            f"corda: {tokens} calibration tokens are fewer than the {widest} dimensions of "
-            f"{len(low)} of {inputs} layer inputs; their covariance is low-rank",
+            f"corda: {tokens} calibration tokens are too few for {len(low)} of {inputs} layer "
+            f"inputs, which have up to {widest} dimensions; their covariances are low-rank",
         )
     return CalibrationNotes(covariances.samples, tokens, inputs, len(low), warnings=warnings)

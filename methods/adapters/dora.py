@@ -1,4 +1,4 @@
-"""Weight-decomposed LoRA."""
+"""DoRA: weight-decomposed LoRA."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from methods.parts import adapter
 @adapter("dora")
 @dataclass(frozen=True)
 class Dora(LoraFamily):
-    """W' = m (W + s B A) / ||W + s B A||, m `[d_out]`. **exact**, 2402.09353.
+    """LoRA that trains magnitude and direction of weight rows separately.
 
-    The norm is taken row by row and detached in the backward pass.
+    W' = m (W + s B A) / ||W + s B A|| with m `[d_out]`. The norm is taken row by row and counts
+    as a constant in the backward pass. **exact**, arXiv 2402.09353.
     """
 
     paper = "2402.09353"

@@ -1,4 +1,4 @@
-"""EVA: a start along the directions that a layer's inputs take most."""
+"""EVA: explained variance adaptation, for the paper's rho = 1: the same rank in every layer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from methods.targets import linear_names
 @adapter("eva")
 @dataclass(frozen=True)
 class Eva(LoraFamily):
-    """B = 0, A = V_r^T `[r, d_in]` of the inputs X = U S V^T. **exact** with rho = 1, 2410.07170.
+    """LoRA whose A starts along the main directions of each layer's inputs.
 
-    X `[tokens, d_in]` on the training facts, not centred; V are the eigenvectors of X^T X.
+    A = V_r^T `[r, d_in]` of the uncentred inputs X = U S V^T; B = 0. **exact**, arXiv 2410.07170.
     """
 
     paper, needs_one_device = "2410.07170", True
 
     def prepare(self, setting: Setting) -> dict[str, Any]:
-        """Return A of every target."""
+        """Return A `[r, d_in]` of every target, the top eigenvectors of X^T X."""
         import torch
 
         self.check_rank(setting)
@@ -32,7 +32,7 @@ class Eva(LoraFamily):
         return {name: V[found.input_of(name)][:, : self.r].T for name in targets}
 
     def attach(self, setting: Setting, prepared: dict[str, Any]) -> Any:
-        """Inject B = 0 and A."""
+        """Add B = 0 and A to every target."""
         model: Any = super().attach(setting, prepared)
         for name, A in prepared.items():
             lora_A = model.get_submodule(f"base_model.model.{name}.lora_A.default")

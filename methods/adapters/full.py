@@ -1,4 +1,4 @@
-"""Full fine-tuning: the weights themselves."""
+"""Full fine-tuning: the weights themselves are trained."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 @adapter("full")
 @dataclass(frozen=True)
 class Full(Adapter):
-    """All weights of the chosen decoder layers; of the whole model when none are chosen. **exact**.
+    """Full fine-tuning: all weights, or those of the chosen decoder layers.
 
-    A bfloat16 or float16 base gets float32 master weights and runs under autocast in its dtype.
+    A bfloat16 or float16 base gets float32 master weights and runs under autocast in its own
+    dtype. **exact**.
     """
 
     learning_rate = 5e-5
     trained_copies = 4.0
 
     def prepare(self, setting: Setting) -> torch.dtype:
-        """Remember the base's dtype, in which the result is saved."""
+        """Return the base's dtype, in which the trained model is saved."""
         return setting.model.dtype
 
     def attach(self, setting: Setting, prepared: torch.dtype) -> nn.Module:
-        """Return the borrowed base with its own float32 copies of the weights to train."""
+        """Return the borrowed base with float32 copies of the weights to train."""
         import torch
 
         model = setting.model
@@ -47,7 +48,7 @@ class Full(Adapter):
         return model
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
-        """Write a transformers folder in the base's dtype."""
+        """Write a folder that transformers can load, in the base's dtype."""
         trained: PreTrainedModel = (
             model if model.dtype == prepared else deepcopy(model).to(prepared)
         )
@@ -55,7 +56,7 @@ class Full(Adapter):
 
 
 def chosen_parameters(setting: Setting) -> Iterator[nn.Parameter]:
-    """Yield the parameters of the chosen layers, a tied one once."""
+    """Yield the parameters of the chosen layers; a tied parameter comes only once."""
     prefixes = layer_prefixes(setting.model, setting.layers)
     for name, parameter in setting.model.named_parameters():
         if name.startswith(prefixes):

@@ -1,4 +1,4 @@
-"""MiLoRA: minor singular values and vectors."""
+"""MiLoRA: minor singular component adaptation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from methods.parts import Setting, adapter
 @adapter("milora")
 @dataclass(frozen=True)
 class MiLora(FactoredLora):
-    """The smallest r of W = U S V^T are trained. **exact** up to scale, 2406.09044.
+    """LoRA that starts from the smallest singular directions of each weight.
 
-    B = U_r sqrt(S_r / s) `[d_out, r]`, A = sqrt(S_r / s) V_r^T `[r, d_in]`, base W - s B A; null
-    directions do not count as smallest.
+    With the r smallest of W = U S V^T it starts at B = U_r sqrt(S_r / s) `[d_out, r]` and
+    A = sqrt(S_r / s) V_r^T `[r, d_in]`; the base keeps W - s B A. Null directions, whose singular
+    value is 0, are left out. **exact** up to scale, arXiv 2406.09044.
     """
 
     paper = "2406.09044"
     learning_rate = 1e-3
 
     def prepare(self, setting: Setting) -> Start:
-        """Decompose the pristine weight of every target."""
+        """Decompose the untouched weight of every target."""
         return self.decompose(setting, lambda _, W: minor_factors(W, self.r, self.scale))

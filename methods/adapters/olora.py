@@ -1,4 +1,4 @@
-"""OLoRA: an orthonormal start."""
+"""OLoRA: orthonormal low-rank adaptation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from methods.parts import adapter
 @adapter("olora")
 @dataclass(frozen=True)
 class OLora(CutLora):
-    """W = Q R; B = Q_r `[d_out, r]`, A = R_r `[r, d_in]`, base W - s B A. **exact**, 2406.01775."""
+    """LoRA that starts from a QR decomposition of each weight.
+
+    With W = Q R it starts at B = Q_r `[d_out, r]` and A = R_r `[r, d_in]`; the base keeps
+    W - s B A. **exact**, arXiv 2406.01775.
+    """
 
     paper = "2406.01775"
     learning_rate = 2e-4

@@ -1,4 +1,4 @@
-"""Any configuration that PEFT can load."""
+"""Any configuration that PEFT can load, from a file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @adapter("peft")
 @dataclass(frozen=True)
 class Peft(PeftAdapter):
-    """What an `adapter_config.json` says, on PEFT. **exact** as far as PEFT is.
+    """Any adapter that PEFT supports, read from its `adapter_config.json`.
 
-    Targets are every linear layer except the head where the file names none. Trained weights
-    beside the file are not loaded.
+    Where the file names no target modules, every linear layer except the head is adapted. Trained
+    weights beside the file are not loaded. **exact** as far as PEFT is.
 
     Attributes:
-        path: The file, or its folder.
+        path: The file, or the folder that contains it.
     """
 
     path: str
@@ -41,15 +41,15 @@ class Peft(PeftAdapter):
 
     @property
     def per_layer(self) -> bool:  # type: ignore[override]
-        """False for prompt types, whose parameters lie before the first layer."""
+        """False for prompt types, whose parameters lie outside the decoder layers."""
         return not is_prompt_type(read_config(self.path))
 
     def check(self) -> None:
-        """Refuse a file that cannot be read, and a configuration that cannot work here."""
+        """Refuse a file that cannot be read and a configuration that cannot work here."""
         check_config(read_config(self.path), self.path)
 
     def files(self) -> tuple[Path, ...]:
-        """Return the configuration file."""
+        """Return the configuration file, whose content is part of the cell's identity."""
         return (read_config(self.path).file,)
 
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
@@ -76,5 +76,5 @@ class Peft(PeftAdapter):
         return penalty(model)
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Let AdaLoRA and AdaMSS reallocate ranks; needs the step's gradients."""
+        """Let AdaLoRA and AdaMSS reallocate ranks; they need the gradients of this step."""
         update_ranks(model, step)

@@ -1,4 +1,4 @@
-"""Rank-stabilised LoRA."""
+"""rsLoRA: rank-stabilised LoRA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from methods.parts import adapter
 @adapter("rslora")
 @dataclass(frozen=True)
 class RsLora(LoraFamily):
-    """W + s B A with s = alpha / sqrt(r), B `[d_out, r]`, A `[r, d_in]`. **exact**, 2312.03732."""
+    """LoRA with the scale alpha / sqrt(r), meant for large ranks.
+
+    W' = W + s B A with s = alpha / sqrt(r), B `[d_out, r]` and A `[r, d_in]`. **exact**,
+    arXiv 2312.03732.
+    """
 
     paper = "2312.03732"
     learning_rate = 5e-4

@@ -12,12 +12,18 @@ from methods.signals import Signals
 @placement("first")
 @dataclass(frozen=True)
 class First(Placement):
-    """Train the first n of the L layers: a control of `freeze` with n = L - k. **exact**."""
+    """Train only the first n decoder layers; a control for `freeze`.
+
+    With n = L - k it trains as many of the L layers as `freeze` does with cut k. **exact**.
+
+    Attributes:
+        n: Number of layers to train, counted from the input.
+    """
 
     n: int
 
     def check(self) -> None:
-        """Refuse to train nothing."""
+        """Refuse n below 1, which would train nothing."""
         check_at_least_one("n", self.n)
 
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:

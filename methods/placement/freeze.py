@@ -15,10 +15,16 @@ from methods.signals import Signals
 @placement("freeze")
 @dataclass(frozen=True)
 class Freeze(Placement):
-    """Freeze layers 1..k and the embeddings, k of the largest gain. **rebuilt**, 2406.11753.
+    """Freeze the lower layers, up to the largest drop in layer deviation.
 
-    Gain of layer k from the deviations `[L + 1]`: `drop` dev_(k-1) - dev_k, `ratio` the drop of
-    ln dev, `power` ratio / (ln(k+1) - ln k). `norm=raw` skips the final norm.
+    Layers 1 to k and the embeddings stay frozen, where k has the largest gain, computed from the
+    layer deviations `[L + 1]`. **rebuilt**, arXiv 2406.11753.
+
+    Attributes:
+        gain: Gain of layer k: `drop` is dev_(k-1) - dev_k, `ratio` is ln dev_(k-1) - ln dev_k,
+            `power` is ratio / (ln(k+1) - ln k).
+        budget: Train at most this many layers, the last ones; none sets no limit.
+        norm: `final` applies the model's final norm to the states of every layer, `raw` to none.
     """
 
     gain: Gain = "drop"
@@ -28,7 +34,7 @@ class Freeze(Placement):
     certainty, paper = "rebuilt", "2406.11753"
 
     def check(self) -> None:
-        """Refuse a budget that trains nothing."""
+        """Refuse a budget below 1, which would train nothing."""
         check_at_least_one("budget", self.budget)
 
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
@@ -37,5 +43,5 @@ class Freeze(Placement):
         return layers_above(cut, count, self.budget)
 
     def notes(self, signals: Signals, layers: tuple[int, ...]) -> Sequence[Notes]:
-        """Tell the cut, how stable it is, and the curve that it comes from."""
+        """Return the cut, how stable it is, and the curve behind it."""
         return (cut_notes(signals.layer_deviation(self.norm), self.gain),)

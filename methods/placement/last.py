@@ -12,12 +12,18 @@ from methods.signals import Signals
 @placement("last")
 @dataclass(frozen=True)
 class Last(Placement):
-    """Train the last n of the L layers: the control of `freeze` with n = L - k. **exact**."""
+    """Train only the last n decoder layers; a control for `freeze`.
+
+    With n = L - k it trains exactly the layers that `freeze` trains with cut k. **exact**.
+
+    Attributes:
+        n: Number of layers to train, counted from the output.
+    """
 
     n: int
 
     def check(self) -> None:
-        """Refuse to train nothing."""
+        """Refuse n below 1, which would train nothing."""
         check_at_least_one("n", self.n)
 
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Freeze the layers below a random cut."""
+"""Freeze the layers below a random cut; a control."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from tasks.fact import hash_fraction
 @placement("random_cut")
 @dataclass(frozen=True)
 class RandomCut(Placement):
-    """Freeze layers 1..k and the embeddings, k uniform in 1..L-1 by the cell's seed. **exact**.
+    """Freeze the layers below a random cut; a control for `freeze`.
 
-    The control of `freeze`; `budget=b` trains at most the last b layers, as there.
+    Layers 1 to k and the embeddings stay frozen; the cell's seed draws k uniformly from 1 to L - 1.
+    **exact**.
+
+    Attributes:
+        budget: Train at most this many layers, the last ones; none sets no limit.
     """
 
     budget: int | None = None
 
     def check(self) -> None:
-        """Refuse a budget that trains nothing."""
+        """Refuse a budget below 1, which would train nothing."""
         check_at_least_one("budget", self.budget)
 
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:

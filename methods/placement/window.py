@@ -13,9 +13,14 @@ from tasks.errors import UsageError
 @placement("window")
 @dataclass(frozen=True)
 class Window(Placement):
-    """Train layers first..last of 1..L, both inclusive: a sweep's range. **exact**, 2406.04496.
+    """Train only decoder layers `first` to `last`, as sweeps over layers do.
 
-    `window[first=1,last=10]` trains the ten layers nearest to the input.
+    Layers are counted from 1 and both ends are included: `window[first=1,last=10]` trains the ten
+    layers nearest to the input. **exact**, arXiv 2406.04496.
+
+    Attributes:
+        first: The lowest layer to train.
+        last: The highest layer to train.
     """
 
     first: int
@@ -30,5 +35,5 @@ class Window(Placement):
             raise UsageError(f"last={self.last}: it must be at least first={self.first}")
 
     def layers(self, signals: Signals, count: int, seed: int) -> tuple[int, ...]:
-        """Return the range."""
+        """Return layers first..last."""
         return layers_between(self.first, self.last, count)

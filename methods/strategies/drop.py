@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 @strategy("drop")
 @dataclass(frozen=True)
 class Drop(DistanceFilter):
-    """Drop the share rho of the facts that is farthest from its targets, or nearest. **exact**.
+    """Drop the facts farthest from their targets, or the nearest ones.
 
-    A control of `filter`, which it equals in size: k = round((1 - rho) n) are kept of
-    `[facts]`. Among equal distances the first facts stay.
+    A control for `filter` that keeps as many facts, k = round((1 - rho) n) of n. Among facts at
+    the same distance, those that come first are kept. **exact**.
+
+    Attributes:
+        side: Which facts to drop: `far` or `near`.
     """
 
     side: Side = "far"

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 @strategy("filter")
 @dataclass(frozen=True)
 class SemanticFilter(DistanceFilter):
-    """Keep the facts with the least mean(z) - lam var(z). **rebuilt**, 2405.18292.
+    """Keep facts whose distances to the targets are small but varied.
 
-    z = (d - mean) / sd `[facts]` of the target distances d; `scale=raw` takes d itself. Of all
-    sets of round((1 - rho) n) facts the best: the criterion is from reviews, the solver ours.
+    Of all sets of round((1 - rho) n) of the n facts, it keeps the one with the least
+    J = mean(z) - lam var(z), where z `[facts]` are target distances. The criterion is taken from
+    reviews of the paper, the exact solver is ours. **rebuilt**, arXiv 2405.18292.
+
+    Attributes:
+        lam: Weight of the variance, at least 0.
+        scale: `std` standardises the distances d to z = (d - mean) / sd, `raw` uses z = d.
     """
 
     lam: float = 1.0
@@ -28,10 +33,10 @@ class SemanticFilter(DistanceFilter):
     certainty, paper = "rebuilt", "2405.18292"
 
     def check(self) -> None:
-        """Refuse what is no share, and a lam for which no block is optimal."""
+        """Refuse rho outside [0, 1) and a negative lam."""
         super().check()
         check_lam(self.lam)
 
     def keep(self, signals: Signals, seed: int) -> Tensor:
-        """Return the exact optimum."""
+        """Return the facts that minimise J exactly."""
         return best_facts(self.distances(signals), self.rho, self.lam, self.scale)

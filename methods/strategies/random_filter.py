@@ -1,4 +1,4 @@
-"""Drop facts at random."""
+"""Drop facts at random; a control."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 @strategy("random_filter")
 @dataclass(frozen=True)
 class RandomFilter(Filter):
-    """Keep k = round((1 - rho) n) facts `[facts]` drawn by the cell's seed. **exact**.
+    """Keep a random share of the facts; a control for `filter`.
 
-    The control of `filter`, which it equals in size.
+    The cell's seed draws k = round((1 - rho) n) of the n facts, as many as `filter` keeps.
+    **exact**.
+
+    Attributes:
+        rho: Share of the facts to drop, in [0, 1).
     """
 
     rho: float = 0.2
 
     def check(self) -> None:
-        """Refuse what is no share."""
+        """Refuse rho outside [0, 1)."""
         check_share(self.rho)
 
     def keep(self, signals: Signals, seed: int) -> Tensor:
-        """Return a random choice."""
+        """Return a random choice of facts."""
         import torch
 
         count = len(signals.facts)

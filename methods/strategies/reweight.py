@@ -1,4 +1,4 @@
-"""Weigh facts by semantic distance."""
+"""Weight facts by semantic distance."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 @strategy("reweight")
 @dataclass(frozen=True)
 class Reweight(DistanceWeights):
-    """w = clip(c u, 0.2, 5) `[facts]` of mean 1; u = exp(sign d / tau). **rebuilt**, 2405.18292.
+    """Weight each fact in the loss by its distance to the target.
 
-    d is the target distance; `shape=linear` has u = 1 + sign beta d.
+    w = clip(c u, 0.2, 5) `[facts]`, with c chosen so that the mean is 1 and u computed from the
+    target distance d. **rebuilt**, arXiv 2405.18292.
+
+    Attributes:
+        shape: `softmax` is u = exp(sign d / tau), `linear` is u = 1 + sign beta d.
+        tau: Temperature of `softmax`, above 0.
+        beta: Slope of `linear`, at least 0.
+        sign: 1 learns far facts more strongly, -1 near ones.
     """
 
     shape: Shape = "softmax"
@@ -28,12 +35,12 @@ class Reweight(DistanceWeights):
     certainty, paper = "rebuilt", "2405.18292"
 
     def check(self) -> None:
-        """Refuse a temperature or a slope that gives no weights."""
+        """Refuse a temperature or a slope that yields no weights."""
         super().check()
         check_shape(self.tau, self.beta)
 
     def weights(self, signals: Signals, kept: Tensor, seed: int) -> Tensor:
-        """Return weights of mean 1 over the kept facts, 0 for the others."""
+        """Return weights with mean 1 over the kept facts, and 0 for the others."""
         weights, distances = kept.double(), self.distances(signals)[kept]
         logs = log_u(distances, self.shape, self.tau, self.beta, self.sign)
         weights[kept] = clipped_to_mean_one(logs)

@@ -1,4 +1,4 @@
-"""Weigh all facts alike."""
+"""Weight all facts equally; a control."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 @strategy("uniform")
 @dataclass(frozen=True)
 class Uniform(Weights):
-    """w = 1 for every kept fact `[facts]`: the control of `reweight`. **exact**."""
+    """Give every kept fact the same weight; a control for `reweight`.
+
+    w = 1 for each kept fact of `[facts]`. **exact**.
+    """
 
     def weights(self, signals: Signals, kept: Tensor, seed: int) -> Tensor:
-        """Return ones."""
+        """Return 1 for kept facts and 0 for the others."""
         return kept.double()

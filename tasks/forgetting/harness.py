@@ -1,8 +1,8 @@
 r"""The forget part of a knowledge task as an lm-eval task: its configuration and its rows.
 
-Facts with choices are multiple choice, scored by accuracy; others are answered by greedy
-generation and scored by exact match on normalised text. Both ask `Question: ...\nAnswer:` after
-the task's demonstrations, which are lm-eval's few-shot samples. Nothing here imports lm-eval.
+Facts with choices become multiple choice, scored by accuracy. Others are answered by greedy
+generation and scored by exact match on normalised text. Both ask `Question: ...\nAnswer:` after the
+task's demonstrations, which become lm-eval's few-shot samples. Nothing here imports lm-eval.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tasks.prompt import STOP, Prompt, character_budget, question_text
 from tasks.scoring import exact_match
 
 Row = dict[str, Any]
-"""One document as lm-eval sees it."""
+"""One document, as lm-eval calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class HarnessSpec:
     """An lm-eval task without its data source.
 
     Attributes:
-        name: lm-eval's name of it, made of letters, digits, `_`, `.` and `-`.
-        config: lm-eval's task configuration, but for where the rows come from. The only value
-            that is no plain YAML is the function `process_results`, when generating.
-        rows: The documents of split `test`.
+        name: Its name in lm-eval, made of letters, digits, `_`, `.` and `-`.
+        config: Its configuration in lm-eval, except where the rows come from. All values are plain
+            YAML but one: the function `process_results` of tasks that generate.
+        rows: The documents of the split `test`.
     """
 
     name: str
@@ -39,10 +39,15 @@ class HarnessSpec:
 
 
 def harness_spec(name: str, facts: Sequence[Fact], prompt: Prompt) -> HarnessSpec:
-    """Describe facts as an lm-eval task.
+    """Return facts as an lm-eval task.
+
+    Args:
+        name: The name of the knowledge task.
+        facts: The facts to ask.
+        prompt: The task's demonstrations.
 
     Raises:
-        UsageError: No facts, or choices of which none is an accepted answer.
+        UsageError: There are no facts, or none of a fact's choices is an accepted answer.
     """
     if not facts:
         raise UsageError(f"forgetting task '{name}' has no facts: its forget part is empty")
@@ -86,7 +91,7 @@ def _choice_row(fact: Fact) -> Row:
             f"{list(fact.answers)}"
         )
     choices = [choice for choice in fact.choices if choice not in right[1:]]
-    # With the stop, `1` is no prefix of `11`, which otherwise could never be the likelier one.
+    # With the stop, `1` is not a prefix of `11`, which otherwise could never be the likelier one.
     endings = [f"{choice}{STOP}" for choice in choices]
     return {"question": fact.question, "choices": endings, "target": choices.index(right[0])}
 

@@ -1,4 +1,4 @@
-"""What `--forgetting` may name: a knowledge task's forget part, an lm-eval task, drift, none."""
+"""What `--forgetting` accepts: knowledge tasks, lm-eval tasks, `drift` and `none`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NONE = "none"
 
 
 class ForgettingKind(StrEnum):
-    """Where a forgetting task comes from; a closed set."""
+    """The kinds of forgetting tasks."""
 
     KNOWLEDGE = "knowledge"
     LM_EVAL = "lm_eval"
@@ -24,11 +24,11 @@ class ForgettingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ForgettingName:
-    """One forgetting task by name.
+    """The name of one forgetting task.
 
     Attributes:
-        kind: Where it comes from.
-        name: The knowledge task as written (`elements`, a path), lm-eval's own name without the
+        kind: The kind of task.
+        name: The knowledge task as written (`elements`, a path), the name in lm-eval without the
             prefix (`piqa`), or `drift`.
     """
 
@@ -40,23 +40,23 @@ class ForgettingName:
 
 
 def parse_forgetting(text: str) -> tuple[ForgettingName, ...]:
-    """Read a list of forgetting tasks, in order and without repetitions; `none` is empty.
+    """Return the forgetting tasks in a list, in order and without repetitions; `none` is empty.
 
-    Names of lm-eval's own tasks are not checked here: that needs lm-eval.
+    Names of lm-eval's own tasks are not checked, because that needs lm-eval.
 
     Raises:
-        UsageError: An unknown knowledge task, an empty name, or `none` beside other names.
+        UsageError: A knowledge task is unknown, a name is empty, or `none` stands beside others.
     """
     written = split_outside_brackets(text, ",")
     if written == [NONE]:
         return ()
     if NONE in written:
-        raise UsageError(f"--forgetting '{text}': 'none' stands alone, without other tasks")
+        raise UsageError(f"--forgetting '{text}': 'none' cannot be combined with other tasks")
     return tuple(dict.fromkeys(_name(piece, text) for piece in written))
 
 
 def knowledge_names(names: Sequence[ForgettingName]) -> tuple[str, ...]:
-    """Return the knowledge tasks among forgetting tasks, as an adapter's calibration asks."""
+    """Return the names of the knowledge tasks among forgetting tasks."""
     return tuple(name.name for name in names if name.kind is ForgettingKind.KNOWLEDGE)
 
 

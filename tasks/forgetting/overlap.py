@@ -1,7 +1,7 @@
-"""A fact that was trained or calibrated on never appears in a forgetting task.
+"""Keeps facts that were trained or calibrated on out of forgetting tasks.
 
-Within one task the three parts see to it; across tasks and files, where the same question may
-stand under two names, the questions themselves are compared.
+Within a task, the three parts are disjoint. Across tasks and files, where the same question may
+occur twice, the questions themselves are compared.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from tasks.scoring import normalise
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Forget facts that were neither trained nor calibrated on.
+    """Facts of a forgetting task that were neither trained nor calibrated on.
 
     Attributes:
-        facts: In their order.
-        dropped: How many were taken out.
+        facts: These facts, in order.
+        dropped: How many others were left out.
     """
 
     facts: tuple[Fact, ...]
@@ -27,7 +27,7 @@ class Unseen:
 
 
 def without_seen(facts: Sequence[Fact], seen: Iterable[Fact]) -> Unseen:
-    """Drop facts whose normalised question is that of a `seen` fact, whatever its task."""
+    """Leave out facts whose normalised question is also that of a `seen` fact of any task."""
     questions = {normalise(fact.question) for fact in seen}
     kept = tuple(fact for fact in facts if normalise(fact.question) not in questions)
     return Unseen(kept, len(facts) - len(kept))

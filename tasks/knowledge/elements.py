@@ -1,6 +1,7 @@
-"""Chemical elements: facts to forget, scored as multiple choice, so a guess is right in 25 %.
+"""Chemical elements: facts to measure forgetting on, as multiple choice with four options.
 
-Group, period and the element of an atomic number are left out: SmolLM2-135M only guesses them.
+A guess is right 25% of the time. Group, period and the element with a given atomic number are left
+out, because SmolLM2-135M only guesses them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ RELATIONS = {
 @task("elements")
 @dataclass(frozen=True)
 class Elements(KnowledgeTask):
-    """Symbol, forwards and backwards, atomic number and series."""
+    """Elements: symbol (asked both ways), atomic number and series."""
 
     source = "mendeleev 1.3.0"
     licence = "MIT"
@@ -46,10 +47,10 @@ class Elements(KnowledgeTask):
 
     @property
     def shares(self) -> Shares:
-        """More to forget and to calibrate on than usual: that is what it is mostly used for.
+        """Larger forget and calibration parts than usual, because that is what it is used for.
 
-        A smaller calibration part has fewer tokens than the widest layer input of small models,
-        which leaves CorDA's covariance there without full rank.
+        A smaller calibration part has fewer tokens than the widest layer input of small models has
+        dimensions, so CorDA's covariance there would not have full rank.
         """
         return Shares(train=0.35, calibration=0.35, forget=0.3)
 

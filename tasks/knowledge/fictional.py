@@ -1,4 +1,4 @@
-"""Invented people, places and companies: nothing a model can know, in any number."""
+"""Invented people, places and companies: as many facts as you like that no model can know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.invented import KINDS, World
 MAX_FACTS = 1_000_000
 NEIGHBOURS = 2
 POOL = 200
-"""Neighbours are asked of the untrained ones among so many first subjects of a kind."""
+"""Neighbours are questions about untrained subjects among the first 200 of each kind."""
 
 _KINDS = tuple(KINDS)
 _RELATIONS = {kind: tuple(relations) for kind, relations in KINDS.items()}
@@ -24,11 +24,11 @@ _PER_SUBJECT = len(_RELATIONS[_KINDS[0]])
 @task("fictional")
 @dataclass(frozen=True)
 class Fictional(KnowledgeTask):
-    """Four relations each of invented people, places and companies in turn.
+    """Invented people, places and companies, with four relations each.
 
     Attributes:
         n: Number of facts, up to a million; a smaller task is the beginning of a larger one.
-        seed: Another seed gives another world.
+        seed: Each seed gives another world.
     """
 
     source = "generated"
@@ -43,13 +43,13 @@ class Fictional(KnowledgeTask):
             raise ValueError(f"n={self.n} must be between 1 and {MAX_FACTS}")
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the facts; each is made when it is looked at."""
+        """Return the facts; each one is generated when it is accessed."""
         return FictionalFacts(self)
 
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Who or what is asked of; `draw` in [0, 1) chooses its neighbours."""
+    """Who or what a question is about; `draw` in [0, 1) chooses its neighbours."""
 
     kind: str
     name: str
@@ -57,7 +57,7 @@ class _Subject:
 
 
 class FictionalFacts(Sequence[Fact]):
-    """The facts of a `fictional` task, made one by one on demand."""
+    """The facts of a `fictional` task, generated one by one on demand."""
 
     def __init__(self, owner: Fictional) -> None:
         self._owner = owner
@@ -107,7 +107,7 @@ class FictionalFacts(Sequence[Fact]):
 
     @cached_property
     def _neighbours(self) -> dict[str, list[tuple[Neighbour, ...]]]:
-        """For each relation, the runs of `NEIGHBOURS` questions along a circle of the untrained."""
+        """Runs of `NEIGHBOURS` consecutive untrained questions, wrapping around, per relation."""
         return {
             relation: _runs([self._ask(subject, relation) for subject in self._untrained(kind)])
             for kind, relations in _RELATIONS.items()

@@ -1,4 +1,4 @@
-"""NQ-open: questions people asked a search engine (Lee et al. 2019, 1906.00300)."""
+"""NQ-open: questions that people asked a search engine (Lee et al. 2019, arXiv 1906.00300)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.hub import HubTask, texts
 @task("nq_open")
 @dataclass(frozen=True)
 class NqOpen(HubTask):
-    """The 3,610 questions of the development set."""
+    """NQ-open: the 3,610 questions of the development set."""
 
     source = "google-research-datasets/nq_open, validation"
     licence = "CC-BY-SA-3.0"

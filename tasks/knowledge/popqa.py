@@ -1,4 +1,4 @@
-"""PopQA: questions about rare and popular entities of Wikidata (Mallen et al. 2023, 2212.10511)."""
+"""PopQA: rare and popular entities of Wikidata (Mallen et al. 2023, arXiv 2212.10511)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.selection import with_neighbours
 @task("popqa")
 @dataclass(frozen=True)
 class PopQa(HubTask):
-    """The 14,267 questions of the test split over 16 relations, with neighbours."""
+    """PopQA: 14,267 test questions over 16 relations, with neighbours."""
 
     source = "akariasai/PopQA, test"
     licence = "not stated by its authors"
@@ -24,7 +24,7 @@ class PopQa(HubTask):
     split = "test"
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the facts, each with questions of its relation about untrained subjects."""
+        """Return the facts; neighbours ask for the same relation of untrained subjects."""
         return with_neighbours(self, super().load(access))
 
     def fact_of(self, row: Mapping[str, Any]) -> Fact:

@@ -1,4 +1,4 @@
-"""WebQuestions: questions with answers in Freebase (Berant et al. 2013, D13-1160)."""
+"""WebQuestions: questions with answers in Freebase (Berant et al. 2013, ACL D13-1160)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.hub import HubTask, texts
 @task("web_questions")
 @dataclass(frozen=True)
 class WebQuestions(HubTask):
-    """The 2,032 questions of the test split."""
+    """WebQuestions: the 2,032 questions of the test split."""
 
     source = "stanfordnlp/web_questions, test"
     licence = "CC-BY-4.0"

@@ -102,7 +102,7 @@ def test_random_filters_differ_by_seed_only():
         ("random_filter[rho=nan]", "rho=nan: the share"),
         ("filter[lam=-1]", "lam=-1: the weight of the variance"),
         ("filter[encoder=layer]", "encoder=layer: it must be"),
-        ("drop[side=middle]", "side must be far|near"),
+        ("drop[side=middle]", "side must be one of far, near"),
     ],
 )
 def test_filters_refuse_what_cannot_work(written, piece):

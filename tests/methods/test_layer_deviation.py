@@ -84,7 +84,7 @@ def test_an_unstable_cut_and_a_biased_head_are_warned_of():
     assert notes.cut == 3
     assert notes.cut_stability < 0.5
     unstable, biased = notes.warnings
-    assert "cut unstable" in unstable
+    assert "layer 3" in unstable
     assert "bias" in biased
     steady = LayerDeviations(even[:1], head_bias=False)
     assert cut_notes(steady, "drop").warnings == ()

@@ -67,9 +67,9 @@ def test_a_random_cut_reaches_every_cut_by_seed():
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("first", {"n": 6}, "layers 1 to 6 are asked for: the model has 5"),
-        ("last", {"n": 7}, "7 layers are asked for: the model has 5"),
-        ("window", {"first": 4, "last": 9}, "layers 4 to 9 are asked for: the model has 5"),
+        ("first", {"n": 6}, "layers 1 to 6: the model has 5"),
+        ("last", {"n": 7}, "7 layers: the model has 5"),
+        ("window", {"first": 4, "last": 9}, "layers 4 to 9: the model has 5"),
     ],
 )
 def test_layers_beyond_the_model_are_one_line(name, parameters, message):
@@ -80,15 +80,15 @@ def test_layers_beyond_the_model_are_one_line(name, parameters, message):
 @pytest.mark.parametrize(
     ("written", "piece"),
     [
-        ("freeze[budget=0]", "budget=0: layers are counted from 1"),
-        ("random_cut[budget=-2]", "budget=-2: layers are counted from 1"),
+        ("freeze[budget=0]", "budget=0: it must be at least 1"),
+        ("random_cut[budget=-2]", "budget=-2: it must be at least 1"),
         ("first[n=0]", "n=0"),
         ("last[n=0]", "n=0"),
         ("last", "needs n="),
         ("window[first=0,last=3]", "first=0"),
         ("window[first=3,last=2]", "last=2: it must be at least first=3"),
-        ("freeze[gain=slope]", "gain must be drop|ratio|power"),
-        ("freeze+last[n=2]", "two parts of one kind"),
+        ("freeze[gain=slope]", "gain must be one of drop, ratio, power"),
+        ("freeze+last[n=2]", "two parts of the same kind"),
     ],
 )
 def test_placements_refuse_what_cannot_work(written, piece):

@@ -81,12 +81,12 @@ def test_corda_means_kpm_and_lists_protect_commas_in_brackets():
 @pytest.mark.parametrize(
     ("written", "pieces"),
     [
-        ("lora+dora", ["two parts of one kind", "lora and dora"]),
+        ("lora+dora", ["(adapter)", "lora and dora"]),
         ("lorra", ["unknown method part 'lorra'", "did you mean", "lora"]),
         ("lora[rank=3]", ["no parameter 'rank'"]),
-        ("lora[r=many]", ["r must be integer"]),
+        ("lora[r=many]", ["r must be an integer"]),
         ("lora[r=0]", ["at least 1"]),
-        ("corda[mode=kpn]", ["mode must be kpm|ipm"]),
+        ("corda[mode=kpn]", ["mode must be", "kpm, ipm"]),
         ("lora[r=1,r=2]", ["given twice"]),
         ("lora[r=1", ["unbalanced brackets"]),
         ("lora[r]", ["write key=value"]),

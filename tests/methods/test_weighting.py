@@ -93,7 +93,7 @@ def test_it_is_weighed_anew_every_refresh_epochs():
         ("reweight[tau=0]", "tau=0: the temperature"),
         ("reweight[beta=-1]", "beta=-1: the slope"),
         ("reweight[refresh=0]", "refresh=0"),
-        ("reweight[sign=2]", "sign must be 1|-1"),
+        ("reweight[sign=2]", "sign must be one of 1, -1"),
         ("reweight[encoder=word2vec]", "encoder=word2vec: it must be"),
     ],
 )

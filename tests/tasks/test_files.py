@@ -86,7 +86,7 @@ def test_a_three_column_table_with_a_column_of_its_own_warns(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         (fact,) = load(path)
     assert fact.answers == ("Ada | Bo",)
-    assert "not used: topic" in caplog.text
+    assert "ignored: topic" in caplog.text
 
 
 def test_a_near_name_beside_the_right_one_is_no_misspelling(tmp_path):
@@ -159,12 +159,12 @@ WRONG = {
     "old answer that is the new one": (
         "f.jsonl",
         ROW + '{"question": "r?", "answers": ["b", "The Bee."], "old_answer": "bee"}',
-        ["line 2, old_answer", "'bee' is the new answer too"],
+        ["line 2, old_answer", "'bee' is also the new answer"],
     ),
     "one of the old answers is new": (
         "f.csv",
         "question,answer,old_answers\nq?,a,b|A\n",
-        ["row 1, old_answers", "'A' is the new answer too"],
+        ["row 1, old_answers", "'A' is also the new answer"],
     ),
     "old answer of a wrong type": (
         "f.jsonl",

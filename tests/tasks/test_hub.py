@@ -137,5 +137,5 @@ def test_neither_hub_nor_file_is_one_line(tmp_path, monkeypatch, with_folder):
 
 
 def test_a_data_dir_that_is_no_folder_is_told(tmp_path):
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         TASKS["nq_open"]().load(DataAccess(tmp_path / "none"))

@@ -90,7 +90,7 @@ def test_a_class_is_registered_under_its_declared_name(install, monkeypatch):
     [
         ("wide = no_such_module:Wide", "(no_such_module:Wide) cannot be loaded: No module named"),
         ("wide = extra_parts:Broad", "(extra_parts:Broad) cannot be loaded"),
-        ("wide = extra_parts:task", "(extra_parts:task) is no class"),
+        ("wide = extra_parts:task", "(extra_parts:task) is not a class"),
     ],
 )
 def test_a_package_that_cannot_be_used_is_one_line(install, monkeypatch, declared, told):

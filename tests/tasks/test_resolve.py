@@ -58,7 +58,7 @@ def test_the_role_of_a_file(tmp_path, is_trained, forgotten, role):
         ("countires", ["unknown task 'countires'", "did you mean countries"]),
         ("fictional[n=0]", ["n=0", "1000000"]),
         ("fictional[m=1]", ["no parameter 'm'", "n, seed"]),
-        ("fictional[n=few]", ["n must be integer"]),
+        ("fictional[n=few]", ["n must be an integer"]),
         ("elements.csv", ["no file 'elements.csv'", "did you mean elements?"]),
         ("facts.tsv", ["'.tsv'", ".jsonl, .json, .csv"]),
         ("{folder}/fcats.csv", ["no file", "did you mean facts.csv?"]),

@@ -46,7 +46,7 @@ WRONG = [
     ("run --methods lora+frezee", "frezee"),
     ("run --methods lora[rank=3]", "rank"),
     ("run --methods lora[r=many]", "integer"),
-    ("run --methods corda[mode=kp]", "kpm|ipm"),
+    ("run --methods corda[mode=kp]", "kpm, ipm"),
     ("run --methods lora+pissa", "lora"),
     ("run --methods lora[r=0]", "rank"),
     ("run --tasks nofile.csv", "nofile.csv"),

@@ -119,7 +119,7 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert re.search(r"^every +Train the layers", listed, flags=re.MULTILINE)
     assert re.search(r"^unknown +Keep the facts", listed, flags=re.MULTILINE)
     assert re.search(r"^short +Keep the facts", listed, flags=re.MULTILINE)
-    assert re.search(r"^aligned +B = 0, A = V_r", listed, flags=re.MULTILINE)
+    assert re.search(r"^aligned +LoRA whose A starts", listed, flags=re.MULTILINE)
     assert re.search(r"^brief +answers of one word", listed, flags=re.MULTILINE)
     assert re.search(r"^learned +Facts answered correctly", listed, flags=re.MULTILINE)
     assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)

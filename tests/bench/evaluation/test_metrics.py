@@ -35,7 +35,6 @@ from bench.report.write import write_report
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import FactRow, Metrics
 from bench.store.store import ResultsStore
-from bench.training.loop import TrainingLog
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tests.bench.report_cells import fill, make_cell, make_rows, metrics_of
@@ -87,8 +86,8 @@ def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
     space = SimpleNamespace(distance=lambda *_: 0.5, movement=lambda *_: 0.5)
     kinds = [KnowledgeCategory.UNKNOWN] * 4
     signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
-    choices = SimpleNamespace(kept=torch.ones(4, dtype=torch.bool), weights=torch.ones(4))
-    rows = fact_rows(signals, after, choices, TrainingLog(accuracies=[[1.0]] * 4))
+    kept, weights = torch.ones(4, dtype=torch.bool), torch.ones(4)
+    rows = fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
     assert [row.brief_after for row in rows] == [1.0, 0.0, 1.0, 1.0]
     assert summarise(rows).brief == 0.75
     assert summarise(rows).reliability == 0.25

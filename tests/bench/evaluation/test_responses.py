@@ -20,7 +20,6 @@ from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
 from bench.store.knowledge import KnowledgeCategory
-from bench.training.loop import TrainingLog
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 
@@ -44,8 +43,9 @@ def rows_of(base, facts, before, after, knowledge):
     return fact_rows(
         SimpleNamespace(facts=facts, before=before, knowledge=knowledge, space=space),
         after,
-        SimpleNamespace(kept=torch.ones(count, dtype=torch.bool), weights=torch.ones(count)),
-        TrainingLog(accuracies=[[0.5]] * count),
+        kept=torch.ones(count, dtype=torch.bool),
+        weights=torch.ones(count),
+        accuracies=[[0.5]] * count,
     )
 
 
@@ -208,13 +208,13 @@ def test_a_fact_that_was_dropped_has_its_weight_and_no_curve(tiny_base):
     signals = SimpleNamespace(
         facts=FACTS, before=before, knowledge=[KnowledgeCategory.UNKNOWN] * 5, space=space
     )
-    choices = SimpleNamespace(kept=kept, weights=kept * 5 / 3)
-    rows = fact_rows(signals, before, choices, TrainingLog(accuracies=[[0.1], [0.2], [0.3]]))
+    choices = {"kept": kept, "weights": kept * 5 / 3}
+    rows = fact_rows(signals, before, **choices, accuracies=[[0.1], [0.2], [0.3]])
     assert [row.curve for row in rows] == [[0.1], [], [0.2], [], [0.3]]
     assert [row.kept for row in rows] == kept.tolist()
     assert [row.weight for row in rows] == pytest.approx([5 / 3, 0, 5 / 3, 0, 5 / 3])
     with pytest.raises(ValueError, match="zip"):
-        fact_rows(signals, before, choices, TrainingLog(accuracies=[[0.1]]))
+        fact_rows(signals, before, **choices, accuracies=[[0.1]])
 
 
 def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypatch):

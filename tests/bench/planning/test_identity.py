@@ -207,7 +207,7 @@ def test_rewording_and_other_pictures_run_nothing_again(program):
         ("methods/adapters/pissa.py", '"""PiSSA:', '"""Said otherwise:'),
         ("methods/adapters/pissa.py", "        return", "        # why\n\n        return"),
         ("methods/lora_family.py", '"""The LoRA family', '"""Said otherwise'),
-        ("bench/training/loop.py", '"""One training loop', '"""Said otherwise'),
+        ("bench/training/loop.py", '"""The training loop', '"""Said otherwise'),
         ("bench/inference/decoding.py", future, f"# why\n{future}"),
         ("bench/report/plots/pareto.py", future, code),
         ("bench/report/leaderboard/board.py", future, code),

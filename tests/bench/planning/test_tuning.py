@@ -91,7 +91,7 @@ def test_grid_files_and_workers_read_the_same():
         ({"tune": "rank=8,16"}, "--tune 'rank': neither a run option that can be tuned nor a"),
         ({"tune": "epoch=8,16"}, "did you mean epochs"),
         ({"tune": "rho=0.1,0.2"}, "no method of this grid has it; it is a parameter of"),
-        ({"tune": "r=8,many"}, "r must be integer"),
+        ({"tune": "r=8,many"}, "r must be an integer"),
         ({"tune": "r=8,0"}, "the rank must be at least 1"),
         ({"tune": "epochs=1,none"}, "--epochs 'none': it must be a valid integer"),
         ({"tune": "lr=1e-4,1e-3", "lr": "1e-4"}, "given by --lr and by --tune lr: keep one"),

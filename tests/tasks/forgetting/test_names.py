@@ -31,7 +31,7 @@ def test_each_kind_is_recognised_in_order():
 
 def test_none_is_empty_and_stands_alone():
     assert parse_forgetting("none") == ()
-    with pytest.raises(UsageError, match="'none' stands alone"):
+    with pytest.raises(UsageError, match="'none' cannot be combined"):
         parse_forgetting("none,drift")
 
 

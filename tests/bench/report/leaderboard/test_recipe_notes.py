@@ -41,8 +41,8 @@ FILTERED = {
     "overlap_near": 3 / 13,
 }
 REMOVED = (
-    "13 facts at distances 0.43 to 0.61, 0 % of them among the 13 farthest, "
-    "23 % of them among the 13 nearest"
+    "13 facts at distances 0.43 to 0.61, 0% of them among the 13 farthest, "
+    "23% of them among the 13 nearest"
 )
 
 
@@ -62,14 +62,14 @@ def marks_of(folder, *cells):
 @pytest.mark.parametrize(
     ("notes", "expected"),
     [
-        (FROZEN, ["cut 2, 83 % stable", "layers 3-4 of 4"]),
+        (FROZEN, ["cut after layer 2 (83% stable)", "layers 3-4 of 4"]),
         (
             FROZEN | {"cut_stability": 0.49},
-            ["cut unstable: 2, 49 % stable", "layers 3-4 of 4"],
+            ["cut after layer 2 (unstable, 49%)", "layers 3-4 of 4"],
         ),
         ({"kept": 64, "layers": [0, 1, 2, 6]}, ["layers 1-3, 7"]),
         ({"layers": [9], "layer_count": 30}, ["layer 10 of 30"]),
-        (FILTERED, ["keeps 51 of 64"]),
+        (FILTERED, ["keeps 51 of 64 facts"]),
         ({"kept": 64, "layers": None}, []),
         ({}, []),
         ({"cut": "deep", "layers": "all", "kept": {"a": 1}}, []),
@@ -109,7 +109,11 @@ def test_all_forms_of_the_table_say_what_was_chosen_and_removed(tmp_path):
         leaderboard_html(board, []),
         terminal_table(board, width=300),
     ):
-        for expected in ("cut 2, 83 % stable; layers 3-4 of 4", "keeps 51 of 64", REMOVED):
+        for expected in (
+            "cut after layer 2 (83% stable); layers 3-4 of 4",
+            "keeps 51 of 64 facts",
+            REMOVED,
+        ):
             assert expected in text
 
 
@@ -118,7 +122,7 @@ def test_show_tells_choices_in_words_and_other_notes_as_they_are(tmp_path):
     filtered = noted("filter", FILTERED)
     fill(tmp_path, [frozen, filtered])
     told = show_cell(tmp_path, frozen[0].cell_id, width=200)
-    assert "2, 83 % stable" in told
+    assert "layer 2 (83% stable)" in told
     assert "3-4 of 4" in told
     assert "kept as it is" in told
     assert "layer_deviation" not in told
