@@ -1,7 +1,7 @@
-"""The story of a cell: from a recipe to a record.
+"""Run one cell, from its recipe to its record.
 
-facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
-      -> train -> evaluate -> forget -> record
+facts -> signals -> which facts, their weights, which layers -> prepare and attach
+      -> train -> evaluate -> measure forgetting -> record
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IDENTITY_TOLERANCE = 1e-3
 
 @dataclass
 class CellResult:
-    """What a cell has found so far; whole when it is done, partial when it stopped early."""
+    """The results of a cell so far; complete only if the cell is done."""
 
     record: CellRecord
     rows: list[FactRow] = field(default_factory=list)
@@ -56,9 +56,9 @@ class CellResult:
 
 
 def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> CellResult:
-    """Run one cell to a record; whatever goes wrong in it ends in its record.
+    """Run one cell; what goes wrong in it is written to its record.
 
-    Where memory runs out it is run once more, each batch in two halves.
+    If memory runs out, the cell is run once more with each batch in two halves.
 
     Raises:
         NoSpaceError: The disk is full, which ends the run.
@@ -68,7 +68,7 @@ def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> Cel
         with time_limit(context.options.timeout):
             _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
-                progress.note(f"{result.record.reason}: once more with batches in halves")
+                progress.note(f"{result.record.reason}: retrying with half-size micro-batches")
                 context.free_memory()
                 result.record, result.rows = _fresh(cell, accumulation=2), []
                 _attempt(cell, context, result, progress)
@@ -147,7 +147,7 @@ def _measure_cell(
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
 
-    # Here, and not first: by now other workers have done some of it, or will while this one does.
+    # Here and not first: by now other workers have done some of it, or will do it meanwhile.
     context.measure_base(cell, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
@@ -175,7 +175,7 @@ def _measure_cell(
 
 
 def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
-    """Return what an earlier run of this very cell measured on other forgetting tasks."""
+    """Return what an earlier run of this cell measured on other forgetting tasks."""
     if cell.state is not CellState.LACKS:
         return []
     now = {found.task for found in measured}

@@ -1,4 +1,4 @@
-"""What can be named: methods with their parameters, tasks, models; and a grid's cells."""
+"""`python -m bench list`: everything that can be named; and the tables that `plan` shares."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from tasks.notation import format_value, parameters_of, type_name
 from tasks.registry import Registry, declared
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
-"""What a docstring says beside `certainty` and `paper`."""
+"""The mark in a docstring that `certainty` and `paper` repeat."""
 
 FORGETTING = (
     ("TASK", "the forget part of any task above"),
-    ("lm_eval:NAME", "lm-eval's own task, from the hub or --data-dir"),
+    ("lm_eval:NAME", "an lm-eval task, with data from the hub or --data-dir"),
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
-    ("none", "measure no forgetting"),
+    ("none", "do not measure forgetting"),
 )
 
 
 @click.command(name="list")
 def list_parts() -> None:
-    """List methods, tasks, models and what may be forgotten."""
+    """List methods, tasks, studies, plots, models, forgetting tasks and metrics."""
     print_parts()
 
 
@@ -45,8 +45,8 @@ def print_parts(console: Console | None = None) -> None:
     console = console or Console()
     for title, registry in (
         ("Adapters: how weights are changed", ADAPTERS),
-        ("Placements: where", PLACEMENTS),
-        ("Strategies: what is learned, how strongly", STRATEGIES),
+        ("Placements: which layers are trained", PLACEMENTS),
+        ("Strategies: which facts are learned, and how strongly", STRATEGIES),
     ):
         print_rows(console, title, ("name", "about"), _parts(registry))
     tasks = "Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file"
@@ -54,9 +54,9 @@ def print_parts(console: Console | None = None) -> None:
     studies = [(name, found.about) for name, found in found_studies().items()]
     print_rows(console, "Studies: python -m bench study NAME", ("name", "about"), studies)
     plots = [(found.name, found.about) for found in declared("bench.report.plots", "plot")]
-    print_rows(console, "Plots of the report", ("name", "about"), plots)
+    print_rows(console, "Plots: in the report", ("name", "about"), plots)
     models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
-    models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
+    models.append(("ORGANISATION/NAME", "any causal language model on the hub, or a local folder"))
     print_rows(console, "Models: --models", ("name", "licence"), models)
     print_rows(console, "Forgetting: --forgetting", ("name", "about"), FORGETTING)
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
@@ -95,7 +95,14 @@ def _about(part: type[Any], origin: str) -> str:
 def print_rows(
     console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
-    """Print rows of texts below a title, in the width of the console."""
+    """Print a table under a title, as wide as the console.
+
+    Args:
+        console: Where to print.
+        title: Printed in bold.
+        columns: Their names; two columns are printed without a header.
+        rows: One text for each column.
+    """
     console.print(title, style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=len(columns) > 2, show_edge=False, pad_edge=False)
     for column in columns:

@@ -1,4 +1,4 @@
-"""The command line of studies: `python -m bench study NAME`, for every study that is registered."""
+"""`python -m bench study NAME`, for every registered study."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Studies(click.Group):
-    """One command per study; help reads their files, only the one that is called is imported."""
+    """A group with one command per study, imported only when it is called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help where no study is named."""
+        """Show the help if no study is named."""
         return super().parse_args(ctx, args or ["--help"])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the studies' names."""
+        """Return the names of the studies."""
         return list(found_studies())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -39,10 +39,10 @@ class Studies(click.Group):
             formatter.write_dl([(name, found.about) for name, found in found_studies().items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command of a study, its options made from the fields of its class.
+        """Return the command of a study; its options are the fields of its class.
 
         Raises:
-            UsageError: There is no such study.
+            UsageError: No study has this name.
         """
         kind = load_study(cmd_name)
         from bench.cli.flags import options_of, typed_values
@@ -57,11 +57,11 @@ class Studies(click.Group):
 
 @click.group(cls=Studies)
 def study() -> None:
-    """Answer one question with a table and a picture."""
+    """Run a study: one question, answered with a table and a figure."""
 
 
 def _answer(options: StudyOptions) -> int:
-    """Check a study's names, run what is missing of it, and write and print its answer."""
+    """Check a study's names, run its missing cells, and write and print its answer."""
     from bench.execution.checks import check_names
     from bench.libraries import quiet_libraries
 
@@ -80,9 +80,9 @@ def _answer(options: StudyOptions) -> int:
         click.echo(study_text(report, **terminal()).rstrip())
         click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     except KeyboardInterrupt as stop:
-        finished = str(stop) or "what is finished"
+        finished = str(stop) or "finished cells"
         click.echo(
-            f"interrupted: {finished} is kept in {options.folder}\ngo on with: {this_command()}",
+            f"interrupted: {finished} saved in {options.folder}\nresume with: {this_command()}",
             err=True,
         )
         return INTERRUPTED

