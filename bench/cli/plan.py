@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -37,16 +37,26 @@ def print_plan(
     models = list(dict.fromkeys(cell.spec.model for cell in cells))
     alone = f" of {models[0]}" if len(models) == 1 else ""
     title = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}{alone}"
-    if len(cells) <= LISTED_CELLS:
-        names = [name for name in _CELL_COLUMNS if not (alone and name == "model")]
-        print_rows(console, title, names, [_cell_row(cell, names) for cell in cells])
+    columns = [name for name in _CELL_COLUMNS if not (alone and name == "model")]
+    tuned = any(cell.spec.tuned for cell in cells)  # only then can a candidate be open
+    states = [state for state in CellState if tuned or state is not CellState.OPEN]
+    if len(cells) > LISTED_CELLS:
+        columns = [name for name in columns if name in ("method", "model", "task")]
+        groups: dict[tuple[str, ...], Counter[CellState]] = {}
+        for cell in cells:
+            groups.setdefault(_cell_row(cell, columns), Counter())[cell.state] += 1
+        rows = [
+            (*key, str(found.total()), *(str(found[state]) for state in states))
+            for key, found in groups.items()
+        ]
+        print_rows(console, title, (*columns, "cells", *states), rows)
     else:
-        columns = ("method", "model", "task", "cells", *_states(cells))
-        print_rows(console, title, columns, _group_rows(cells))
-    states = Counter(cell.state for cell in cells)
-    told = ", ".join(f"{states[state]} {state}" for state in _states(cells))
-    for line in _facts_lines(cells):
-        console.print(line, highlight=False)
+        print_rows(console, title, columns, [_cell_row(cell, columns) for cell in cells])
+    facts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
+    for name, (used, available) in facts.items():
+        console.print(f"{name}: {used} of {available} facts", highlight=False)
+    counts = Counter(cell.state for cell in cells)
+    told = ", ".join(f"{counts[state]} {state}" for state in states)
     console.print(told, highlight=False)
     console.print(cost_line(cost, workers), highlight=False)
 
@@ -55,7 +65,9 @@ def cost_line(cost: GridCost, workers: int) -> str:
     """Write how many cells are left to run, how long they take and how much memory they need."""
     if not cost.cells:
         return "nothing left to run"
-    source = "from finished cells" if cost.measured else "roughly, from the model's size"
+    basis = (
+        "estimate from finished cells" if cost.measured else "rough estimate from the model's size"
+    )
     workers = min(workers, cost.cells)
     time = "time unknown"
     if cost.seconds is not None:
@@ -64,18 +76,12 @@ def cost_line(cost: GridCost, workers: int) -> str:
     with_workers = f" with {workers} workers" if workers > 1 else ""
     peak = "" if cost.peak_bytes is None else f", {cost.peak_bytes / 2**30:.1f} GiB"
     each = " each" if workers > 1 and peak else ""
-    return f"to run: {cost.cells}, {time}{with_workers}{peak}{each} (estimated {source})"
-
-
-def _states(cells: Sequence[PlannedCell]) -> list[CellState]:
-    """Return the states to show; cells can only be open in a tuned grid."""
-    tuned = any(cell.spec.tuned for cell in cells)
-    return [state for state in CellState if tuned or state is not CellState.OPEN]
+    return f"to run: {cost.cells}, {time}{with_workers}{peak}{each} ({basis})"
 
 
 def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
     values = {
-        "state": ": ".join(filter(None, (cell.state, cell.why))),
+        "state": f"{cell.state}: {cell.why}" if cell.why else cell.state,
         "cell": cell.cell_id[:SHOWN_ID] if cell.chosen else "-",
         "method": cell.spec.asked,
         "model": cell.spec.model,
@@ -91,24 +97,9 @@ def _facts(cell: PlannedCell) -> str:
     return f"{cell.spec.task}, {cell.spec.fact_set}" if cell.spec.fact_set else cell.spec.task
 
 
-def _facts_lines(cells: Sequence[PlannedCell]) -> Iterable[str]:
-    """Write for each task and set how many of its facts are trained on."""
-    counts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
-    return (f"{name}: {facts} of {available} facts" for name, (facts, available) in counts.items())
-
-
 def _trained(cell: PlannedCell) -> str:
     """Write a cell's learning rate and its other tuned values."""
     if not cell.chosen:
         return "-"
     others = [name for name in cell.spec.tuned.over if name != RATE] if cell.spec.tuned else []
     return ", ".join(filter(None, (f"{cell.spec.learning_rate:g}", shown(cell.spec, others))))
-
-
-def _group_rows(cells: Sequence[PlannedCell]) -> Iterable[tuple[str, ...]]:
-    groups: dict[tuple[str, str, str], Counter[CellState]] = {}
-    for cell in cells:
-        key = (cell.spec.asked, cell.spec.model, _facts(cell))
-        groups.setdefault(key, Counter())[cell.state] += 1
-    for key, states in groups.items():
-        yield (*key, str(states.total()), *(str(states[state]) for state in _states(cells)))

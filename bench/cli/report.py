@@ -23,7 +23,7 @@ from bench.cli.flags import out_option
     show_default=True,
     metavar="WHICH",
     help="Plots to draw: auto (all for up to 12 pairs of model and task, else none), all, none, "
-    "or TEXT for those with it in their title, such as 'smollm2-135m on countries'.",
+    "or part of a title, such as 'smollm2-135m on countries'.",
 )
 def report(out: Path, reference: str | None, plots: str) -> None:
     """Rebuild tables and plots from the stored cells."""

@@ -115,7 +115,7 @@ def _reference(options: RunOptions) -> str | None:
 
 def _tell_how_to_resume(outcome: GridOutcome, options: RunOptions) -> int:
     click.echo(
-        f"interrupted: ran {outcome.ran} cells now and {outcome.reused} earlier, all saved in "
+        f"interrupted: {outcome.ran} finished now and {outcome.reused} before, all saved in "
         f"{options.out}\nresume with: {this_command()}",
         err=True,
     )

@@ -66,14 +66,14 @@ class RunOptions(BaseModel):
         ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),
         ForgettingName(ForgettingKind.DRIFT, "drift"),
     )
-    """Where to measure forgetting: a knowledge task (its forget part), lm_eval:NAME, drift, or
+    """What to measure forgetting on: a knowledge task (its forget part), lm_eval:NAME, drift, or
     none."""
     models: Names = ("smollm2-135m",)
     """Base models: registry names, hub ids (with a /) or local folders."""
     seeds: WholeNumbers = (0,)
     """Random seeds; 0-4 means 0,1,2,3,4."""
     lr: Rates | None = None
-    """Learning rates. Several are tuned: each method is reported with the one that works best for
+    """Learning rate; several are tuned: each method is reported with the one that works best for
     it on separate facts."""
     tune: Tunes = ()
     """NAME=V1,V2 tunes a run option or a parameter of the methods, such as r=8,16; repeatable."""
