@@ -7,14 +7,13 @@ facts -> signals -> which facts, their weights, which layers -> prepare and atta
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from bench.cell.attach import Attached, attach
+from bench.cell.attach import attach
 from bench.cell.context import CellContext
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
@@ -32,9 +31,9 @@ from bench.failures import (
 from bench.models.loading import Base
 from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
-from bench.planning.planned_cell import CellState, PlannedCell
+from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
+from bench.store.records import CellRecord, FactRow, PhaseName, Status
 from bench.training.loop import DivergenceError, train
 from methods.notes import stored
 from tasks.errors import UsageError
@@ -99,22 +98,18 @@ def _attempt(
     except UsageError as error:
         result.update(reason=str(error))
     except Exception as error:  # a part that raises harms its own cell only
-        _tell_failure(result, error)
+        if disk_is_full(error):
+            raise no_space(error) from error
+        if is_out_of_memory(error):
+            result.update(status=Status.OUT_OF_MEMORY, reason=first_line(error))
+        else:
+            result.update(reason=first_line(error), traceback=traceback.format_exc())
     finally:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(
             phases=clock.phases if clock else {},
             provenance={**provenance(context.compute), **context.placed(), "finished": finished},
         )
-
-
-def _tell_failure(result: CellResult, error: Exception) -> None:
-    if disk_is_full(error):
-        raise no_space(error) from error
-    if is_out_of_memory(error):
-        result.update(status=Status.OUT_OF_MEMORY, reason=first_line(error))
-    else:
-        result.update(reason=first_line(error), traceback=traceback.format_exc())
 
 
 def _measure_cell(
@@ -169,20 +164,11 @@ def _measure_cell(
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
         measured = context.suite(cell).measure(model)
-        result.update(forgetting=[*measured, *_measured_before(cell, measured)])
+        now = {found.task for found in measured}
+        # `earlier` is what a previous run of an incomplete cell measured.
+        earlier = [found for found in cell.earlier if found.task not in now]
+        result.update(forgetting=[*measured, *earlier])
     if context.options.save_adapters:
-        result.update(adapter_path=_save(cell, attached, context.options.out))
-
-
-def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
-    """Return what an earlier run of this cell measured on other forgetting tasks."""
-    if cell.state is not CellState.LACKS:
-        return []
-    now = {found.task for found in measured}
-    return [found for found in cell.earlier if found.task not in now]
-
-
-def _save(cell: PlannedCell, attached: Attached, out: Path) -> str:
-    folder = out / "adapters" / cell.cell_id
-    cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, folder)
-    return str(folder.relative_to(out))
+        folder = Path("adapters", cell.cell_id)
+        adapter.save(model, attached.prepared, attached.setting, context.options.out / folder)
+        result.update(adapter_path=str(folder))

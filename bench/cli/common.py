@@ -31,22 +31,26 @@ class Commands(click.Group):
             line of its docstring, which is read from the file.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lazy = lazy
+        self.lazy = lazy or {}
+
+    def described(self) -> dict[str, str]:
+        """Return what each command does, by its name."""
+        return {name: first_line(place) for name, place in self.lazy.items()}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Show the help if no command is named."""
         return super().parse_args(ctx, args or ["--help"])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of `lazy`."""
-        return list(self.lazy)
+        """Return the names in the order of `described`."""
+        return list(self.described())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command and what it does, without importing it."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, first_line(place)) for name, place in self.lazy.items()])
+            formatter.write_dl(list(self.described().items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Import a command.

@@ -26,15 +26,10 @@ _config = click.option(
 )
 
 
-_dry_run = click.option(
-    "--dry-run", is_flag=True, help="Only show what would run, as the command plan does."
-)
-
-
 @click.command(cls=OptionsOnly)
 @options_of(RunOptions)
 @_config
-@_dry_run
+@click.option("--dry-run", is_flag=True, help="Only show what would run, as the command plan does.")
 def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     """Run the missing cells of a grid and show the leaderboard."""
     options = build_options(typed_values(given), config)
@@ -81,7 +76,12 @@ def _plan(options: RunOptions) -> None:
 
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
     if outcome.interrupted:
-        return _tell_how_to_resume(outcome, options)
+        click.echo(
+            f"interrupted: {outcome.ran} finished now and {outcome.reused} before, all saved in "
+            f"{options.out}\nresume with: {this_command()}",
+            err=True,
+        )
+        return INTERRUPTED
     if options.shard and not (outcome.records or outcome.lost):
         click.echo(f"shard {options.shard} has no cells of this grid")
         return DONE
@@ -111,12 +111,3 @@ def _reference(options: RunOptions) -> str | None:
         return reference
     click.echo(f"shard {options.shard} has no cells of the reference {reference}")
     return None
-
-
-def _tell_how_to_resume(outcome: GridOutcome, options: RunOptions) -> int:
-    click.echo(
-        f"interrupted: {outcome.ran} finished now and {outcome.reused} before, all saved in "
-        f"{options.out}\nresume with: {this_command()}",
-        err=True,
-    )
-    return INTERRUPTED

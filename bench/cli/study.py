@@ -11,6 +11,7 @@ from bench.cli.common import (
     DONE,
     FAILED,
     INTERRUPTED,
+    Commands,
     OptionsOnly,
     interrupt_once,
     terminal,
@@ -22,21 +23,12 @@ if TYPE_CHECKING:
     from bench.studies.options import StudyOptions
 
 
-class Studies(click.Group):
+class Studies(Commands):
     """A group with one command per study, imported only when it is called."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help if no study is named."""
-        return super().parse_args(ctx, args or ["--help"])
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the studies."""
-        return list(found_studies())
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each study's name and what it does."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, found.about) for name, found in found_studies().items()])
+    def described(self) -> dict[str, str]:
+        """Return what each study does, by its name."""
+        return {name: found.about for name, found in found_studies().items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of a study; its options are the fields of its class.

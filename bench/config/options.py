@@ -154,7 +154,12 @@ def load_config(path: Path) -> dict[str, Any]:
     for key, value in loaded.items():
         name = str(key).replace("-", "_")
         if name not in RunOptions.model_fields:
-            raise UsageError(f"{path}: unknown option '{key}': {_hint(name)}")
+            close = nearest(name, RunOptions.model_fields)
+            names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
+            hint = (
+                f"did you mean {' or '.join(names)}?" if close else f"use one of {', '.join(names)}"
+            )
+            raise UsageError(f"{path}: unknown option '{key}': {hint}")
         if name in options:
             raise UsageError(
                 f"{path}: option '{key}' is given twice, with a dash and with an underscore"
@@ -177,12 +182,6 @@ def _read_yaml(path: Path) -> Any:
         raise UsageError(f"{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _hint(name: str) -> str:
-    close = nearest(name, RunOptions.model_fields)
-    names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
-    return f"did you mean {' or '.join(names)}?" if close else f"use one of {', '.join(names)}"
 
 
 def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
@@ -213,13 +212,9 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
     typed = ",".join(map(str, given if isinstance(given, list | tuple) else [given]))
-    return f"{where} '{typed}': {expected}{_near_choice(kind, option, given)}"
-
-
-def _near_choice(kind: type[BaseModel], option: str, given: Any) -> str:
     field = kind.model_fields.get(option)
     choices = field.annotation if field else None
-    if not (isinstance(choices, type) and issubclass(choices, StrEnum)):
-        return ""
-    close = nearest(str(given), list(choices))
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    if isinstance(choices, type) and issubclass(choices, StrEnum):
+        close = nearest(str(given), list(choices))
+        expected += f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"{where} '{typed}': {expected}"

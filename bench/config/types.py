@@ -49,14 +49,11 @@ def spread_ranges(given: Any) -> tuple[Any, ...]:
     spread: list[Any] = []
     for piece in pieces(given):
         written = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
-        spread += _range(int(written[1]), int(written[2])) if written else [piece]
+        first, last = map(int, written.groups()) if written else (0, 0)
+        if not first <= last < first + _LONGEST_RANGE:
+            raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
+        spread += range(first, last + 1) if written else [piece]
     return tuple(spread)
-
-
-def _range(first: int, last: int) -> range:
-    if not first <= last < first + _LONGEST_RANGE:
-        raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
-    return range(first, last + 1)
 
 
 def once(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -29,11 +29,9 @@ class WorkerHandle(Protocol):
 
     def stop(self) -> None:
         """Ask it to store a note of its running cell, release its claim and end; do not wait."""
-        ...
 
     def end(self, seconds: float) -> None:
         """Wait up to `seconds` for it to end, then kill it."""
-        ...
 
 
 class Backend(Protocol):
@@ -42,17 +40,13 @@ class Backend(Protocol):
     @property
     def count(self) -> int:
         """How many workers run at the same time."""
-        ...
 
     @property
     def threads(self) -> int:
         """How many threads each worker computes with."""
-        ...
 
     def options(self, number: int) -> dict[str, object]:
         """Return the run's options with the device of worker `number`, from 1."""
-        ...
 
     def start(self, job: Job, hear: OnMessage) -> WorkerHandle:
         """Start a worker; return at once."""
-        ...

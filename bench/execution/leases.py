@@ -12,11 +12,10 @@ import os
 import socket
 import threading
 import uuid
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 from filelock import FileLock
@@ -71,7 +70,7 @@ class Owner(Process):
     token: str
 
 
-class Claims:
+class Claims(AbstractContextManager["Claims"]):
     """The claims of one process in a results folder; a context manager that releases them.
 
     Args:
@@ -95,15 +94,7 @@ class Claims:
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def __enter__(self) -> Claims:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def take(self, cell_id: str) -> bool:
@@ -151,11 +142,12 @@ class Claims:
         return FileLock(self._folder / ".lock")
 
     def _create(self, cell_id: str) -> bool:
-        path, content = self._path(cell_id), _owner(self._token).model_dump_json()
+        path, now = self._path(cell_id), datetime.now(UTC).isoformat(timespec="seconds")
+        owner = Owner(**this_process().model_dump(), time=now, token=self._token)
         self._held.add(cell_id)  # not after: Ctrl-C may come as soon as the file is there
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(content)
+                file.write(owner.model_dump_json())
         except FileExistsError:
             if not self._is_ours(cell_id):
                 self._held.discard(cell_id)
@@ -215,11 +207,6 @@ class Claims:
 def this_process() -> Process:
     """Return the calling process."""
     return _process(os.getpid())
-
-
-def _owner(token: str) -> Owner:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Owner(**this_process().model_dump(), time=now, token=token)
 
 
 @lru_cache(maxsize=4)

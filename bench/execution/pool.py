@@ -157,20 +157,20 @@ class WorkerPool:
 
     def _ended(self, worker: Worker, ended: WorkerExit) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
-        died = bool(ended.death) and not worker.dismissed
+        died = f"worker {worker.number} died ({ended.death})"
+        counts = bool(ended.death) and not worker.dismissed
         if self._unfinished():
-            if died:
-                self._died(worker, ended)
+            if counts:
+                self._restart(worker, ended, died)
             return
-        if died:
-            self.progress.note(f"{_told_death(worker, ended)}, but no cells are left to run")
+        if counts:
+            self.progress.note(f"{died}, but no cells are left to run")
         # Nothing is left: do not wait for workers that have not even begun.
         for waiting in self._workers:
             if not waiting.began:
                 waiting.dismiss()
 
-    def _died(self, worker: Worker, ended: WorkerExit) -> None:
-        died = _told_death(worker, ended)
+    def _restart(self, worker: Worker, ended: WorkerExit, died: str) -> None:
         self._early_deaths += not (worker.began or ended.lost)
         if self._early_deaths >= DEATHS:
             raise UsageError(f"{died} before its first cell; its output is above")
@@ -212,7 +212,3 @@ class WorkerPool:
             if worker.running is not None:
                 worker.running.end(max(0.0, until - time.monotonic()))
         self._workers.clear()
-
-
-def _told_death(worker: Worker, ended: WorkerExit) -> str:
-    return f"worker {worker.number} died ({ended.death})"

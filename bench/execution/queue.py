@@ -6,7 +6,7 @@ Every process works through all cells; claims keep two processes from running th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.cell.context import CellContext
@@ -53,32 +53,31 @@ class Work:
             KeyboardInterrupt: Ctrl-C was pressed; a note of the running cell has been stored.
             NoSpaceError: The disk is full; finished cells are intact.
         """
+        self._left = {cell.cell_id: cell for cell in todo}
+        told = False
         try:
-            self._run(todo, wait)
+            while self._left:
+                cell = self._claimed()
+                if cell is not None:
+                    self._run_claimed(cell, len(todo))
+                elif self._left and not wait:
+                    return
+                elif self._left:
+                    if not told:
+                        owner = self.claims.owner(next(iter(self._left)))
+                        who = f", one of them {owner}" if owner else ""
+                        count = f"{len(self._left)} {'cell' if len(self._left) == 1 else 'cells'}"
+                        self.progress.note(f"waiting for {count} run by other processes{who}")
+                        told = True
+                    time.sleep(POLL_SECONDS)
         except OSError as error:
             raise (no_space(error) if disk_is_full(error) else error) from None
 
-    def _run(self, todo: Sequence[PlannedCell], wait: bool) -> None:
-        self._left = {cell.cell_id: cell for cell in todo}
-        told = False
-        while self._left:
-            cell = self._claimed()
-            if cell is not None:
-                self._run_claimed(cell, len(todo))
-            elif self._left and not wait:
-                return
-            elif self._left:
-                if not told:
-                    owner = self.claims.owner(next(iter(self._left)))
-                    where = f", such as {owner}" if owner else ""
-                    count = f"{len(self._left)} {'cell' if len(self._left) == 1 else 'cells'}"
-                    self.progress.note(f"waiting for {count} of other processes{where}")
-                    told = True
-                time.sleep(POLL_SECONDS)
-
     def _claimed(self) -> PlannedCell | None:
         """Claim a cell; return None if other processes have all that are left."""
-        for cell in self._in_order():
+        # Sorting is stable: cells of the resident model come first, otherwise the order stays.
+        resident = self.bench.resident
+        for cell in sorted(self._left.values(), key=lambda cell: cell.spec.model != resident):
             if not self.claims.take(cell.cell_id):
                 continue
             current = self._current(cell)
@@ -87,11 +86,6 @@ class Work:
             self.claims.release(cell.cell_id)
             del self._left[cell.cell_id]
         return None
-
-    def _in_order(self) -> Iterator[PlannedCell]:
-        resident, left = self.bench.resident, list(self._left.values())
-        yield from (cell for cell in left if cell.spec.model == resident)
-        yield from (cell for cell in left if cell.spec.model != resident)
 
     def _current(self, cell: PlannedCell) -> PlannedCell | None:
         """Return the cell in its present state; None if another process has run it."""
@@ -108,19 +102,16 @@ class Work:
                 self.progress.note(f"{cell.why}; renamed to .damaged, running this cell again")
             self.progress.cell(total - len(self._left) + 1, total, cell.label)
             result = run_cell(cell, self.bench, self.progress)
-            self._keep(result)
+            interrupted = result.record.status is Status.INTERRUPTED
+            if not interrupted or self.store.read(cell.cell_id) is None:
+                self._write(result)
+            if interrupted:
+                raise KeyboardInterrupt
         finally:
             self.claims.release(cell.cell_id)
         del self._left[cell.cell_id]
         self.ran += 1
         self.progress.end_cell(result.record.status, outcome_line(result.record))
-
-    def _keep(self, result: CellResult) -> None:
-        interrupted = result.record.status is Status.INTERRUPTED
-        if not interrupted or self.store.read(result.record.cell_id) is None:
-            self._write(result)
-        if interrupted:
-            raise KeyboardInterrupt
 
     def _write(self, result: CellResult) -> None:
         """Store a cell, as failed if a number in it is not finite."""

@@ -194,16 +194,12 @@ class RayWorker:
         import ray
 
         if not self._node:
-            return WorkerExit(f"Ray could not start it: {_last_line(error)}")
+            # Ray puts what a constructor raised into the last line.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return WorkerExit(f"Ray could not start it: {lines[-1].strip()}")
         if self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}:
             return WorkerExit("its node was lost", lost=True)
         return WorkerExit(f"its Ray actor ended: {first_line(error)}")
-
-
-def _last_line(error: Exception) -> str:
-    """Return the last line of a message, where Ray puts what a constructor raised."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,14 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
 
     # A folder of its own: nobody else's Ray is found, and nothing stays. Short: it is the start of
     # the paths of sockets, which may have 107 characters.
-    folder = None if address else Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
+    short = "/tmp" if Path("/tmp").is_dir() else None
+    folder = None if address else Path(tempfile.mkdtemp(prefix="ray-", dir=short))
     try:
         with _own_sigterm():
             _connect(address, folder)
-        yield Cluster(tuple(_node(found) for found in ray.nodes() if found["Alive"]))
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = (Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in resources)
+        yield Cluster(tuple(nodes))
     finally:
         ray.shutdown()
         if folder:
@@ -143,7 +146,8 @@ def _connect(address: str | None, folder: Path | None) -> None:
     }
     try:
         if address and address != "auto":
-            _reach(address)
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
         # Ray puts the folder that it is called in first on its workers' path. That of the user may
         # hold modules with the names of ours; this program's own is right.
         with chdir(ROOT):
@@ -158,15 +162,6 @@ def _connect(address: str | None, folder: Path | None) -> None:
         raise UsageError(f"{tried} Ray: {first_line(error)}") from error
 
 
-def _reach(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
-
-
-def _short_folder() -> str | None:
-    return "/tmp" if Path("/tmp").is_dir() else None
-
-
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
     """Restore the SIGTERM handler: Ray's own would exit without ending cells in order."""
@@ -178,8 +173,3 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
-
-
-def _node(found: dict[str, Any]) -> Node:
-    resources = found["Resources"]
-    return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))

@@ -129,7 +129,8 @@ class _Stages:
         runs: WorkerPool | Work
         if place:
             # What the report imports takes seconds; this process has time for that now.
-            Thread(target=_import_for_report, daemon=True).start()
+            for name in ("bench.report.plots", "scipy.stats"):
+                Thread(target=import_module, args=(name,), daemon=True).start()
             runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
         else:
             from bench.execution.queue import Work  # takes seconds, which workers spend instead
@@ -168,18 +169,10 @@ class _Stages:
         """Return how the run ended."""
         found = [self.store.read(cell.cell_id) for cell in self.cells if cell.chosen]
         records = [record for record in found if record]
-        failed = sum(_without_result(record) for record in records)
+        tried = (FactSet.TUNING, Status.DIVERGED)  # has a result where another was chosen
+        ended = [(record.spec.fact_set, record.status) for record in records]
+        failed = sum(end[1] is not Status.DONE and end != tried for end in ended)
         failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
         handed = () if interrupted else self.handed.values()
         lost = [c.label for c in handed if self.store.stamp(c.cell_id) in (None, c.stamp)]
         return GridOutcome(records, interrupted, self.ran, self.reused, failed, tuple(lost))
-
-
-def _import_for_report() -> None:
-    for name in ("bench.report.plots", "scipy.stats"):
-        import_module(name)
-
-
-def _without_result(record: CellRecord) -> bool:
-    tried = record.spec.fact_set is FactSet.TUNING and record.status is Status.DIVERGED
-    return record.status is not Status.DONE and not tried

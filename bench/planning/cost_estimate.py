@@ -75,7 +75,12 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
         if key not in known:
             related = groups.get((cell.spec.model, cell.spec.dtype))
             near = groups.get(_alike(cell.spec), related)
-            known[key] = (_measured(cell, near) if near else _from_size(cell), bool(near))
+            if near:
+                scaled = fmean(_scaled_seconds(cell, summary) for summary in near)
+                peak = max(float(summary.peak_bytes) for summary in near)
+                known[key] = (Cost(scaled, peak), True)
+            else:
+                known[key] = (_from_size(cell), False)
         costs.append(known[key])
     seconds = [cost.seconds for cost, _ in costs]
     peaks = [cost.peak_bytes for cost, _ in costs if cost.peak_bytes is not None]
@@ -92,15 +97,8 @@ def _alike(spec: CellSpec) -> Hashable:
     return (spec.model, spec.dtype, spec.task, spec.recipe, *size)
 
 
-def _measured(cell: PlannedCell, near: Sequence[CellSummary]) -> Cost:
-    """Return the mean of finished cells, each scaled to the size of `cell`."""
-    return Cost(
-        fmean(_scaled_seconds(cell, summary) for summary in near),
-        max(float(summary.peak_bytes) for summary in near),
-    )
-
-
 def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:
+    """Return the seconds of a finished cell, scaled to the size of `cell`."""
     facts = cell.spec.facts / summary.spec.facts
     scales = {
         PhaseName.TRAIN: facts * cell.spec.epochs / summary.spec.epochs,
@@ -127,19 +125,15 @@ def weights_of(source: ModelSource) -> float | None:
     """Return a model's number of weights from the size of its files; None if they are not here."""
     if source.kind == "embedded":
         return float(EMBEDDED[source.name].weights)
-    folder = _folder(source)
-    if folder is None:
-        return None
+    folder = Path(source.name)
+    if source.kind == "hub":
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(source.name, "config.json")
+        if not isinstance(found, str):
+            return None
+        folder = Path(found).parent
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     return size / (4 if dtype == "float32" else 2) or None
-
-
-def _folder(source: ModelSource) -> Path | None:
-    if source.kind == "folder":
-        return Path(source.name)
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(source.name, "config.json")
-    return Path(config).parent if isinstance(config, str) else None

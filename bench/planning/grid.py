@@ -51,25 +51,18 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
     """Return the cells of the best candidate; open ones if it is not known yet."""
     if not group.tuning:
         return group.reporting[0]
-    trials = [
-        replace(trial_of(summary), spec=cell.spec)
-        for cell in group.tuning
-        if (summary := _ended(store, cell.cell_id)) is not None
-    ]
+    trials = []
+    for cell in group.tuning:
+        found = store.summary(cell.cell_id)
+        if isinstance(found, CellSummary) and found.status is not Status.INTERRUPTED:
+            trials.append(replace(trial_of(found), spec=cell.spec))
+    tried = f"{len(trials)} of {len(group.tuning)} candidates tried"
     if len(trials) < len(group.tuning):
-        tried = f"{len(trials)} of {len(group.tuning)} candidates tried"
         return _open(group, CellState.OPEN, tried)
     best = best_trial(trials)
     if best is None:
         return _open(group, CellState.FAILED, f"none of {len(trials)} candidates has a result")
     return group.reporting[[trial.spec for trial in trials].index(best.spec)]
-
-
-def _ended(store: ResultsStore, cell_id: str) -> CellSummary | None:
-    found = store.summary(cell_id)
-    if not isinstance(found, CellSummary) or found.status is Status.INTERRUPTED:
-        return None
-    return found
 
 
 def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:

@@ -16,26 +16,20 @@ ENOUGH_STEPS = 40
 
 def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
     """Describe a stage of a tuned grid; for the second one, what was chosen."""
-    tuned = {_place(cell): cell for cell in cells if cell.spec.tuned}
-    if not tuned:
+    if not cells or cells[0].spec.tuned is None:
         return []
     if cells[0].spec.fact_set is FactSet.TUNING:
         return [
             "stage 1 of 2: training and scoring every candidate on the tuning facts, with seed "
             f"{cells[0].spec.seed} only"
         ]
-    chosen = [f"{place}: {_choice(cell)}" for place, cell in tuned.items() if _choice(cell)]
-    return ["stage 2 of 2: training the best candidates on the reporting facts", *chosen]
-
-
-def _place(cell: PlannedCell) -> str:
-    return f"{cell.spec.asked} · {cell.spec.model} · {cell.spec.task}"
-
-
-def _choice(cell: PlannedCell) -> str:
-    if not cell.chosen:
-        return cell.why
-    return shown(cell.spec, cell.spec.tuned.over) if cell.spec.tuned else ""
+    chosen: dict[str, str] = {}
+    for cell in cells:
+        spec, over = cell.spec, cell.spec.tuned.over if cell.spec.tuned else ()
+        choice = shown(spec, over) if cell.chosen else cell.why
+        chosen[f"{spec.asked} · {spec.model} · {spec.task}"] = choice
+    lines = [f"{place}: {choice}" for place, choice in chosen.items() if choice]
+    return ["stage 2 of 2: training the best candidates on the reporting facts", *lines]
 
 
 def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> list[str]:

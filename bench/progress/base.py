@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 
 class Progress:
@@ -83,15 +84,12 @@ class TimeLeft:
         """Return the seconds left of the cell; None before any has finished."""
         if not self._durations:
             return None
-        mean = sum(self._durations) / len(self._durations)
-        return max(mean - (self.now() - self._cell_start), 0.0)
+        return max(fmean(self._durations) - (self.now() - self._cell_start), 0.0)
 
     def in_grid(self) -> float | None:
         """Return the seconds left of the grid; None before any cell has finished."""
         left = self.in_cell()
-        if left is None:
-            return None
-        return left + self._waiting * sum(self._durations) / len(self._durations)
+        return None if left is None else left + self._waiting * fmean(self._durations)
 
 
 def grid_line(total: int, reused: int) -> str:

@@ -34,7 +34,7 @@ class LiveProgress(Progress):
 
     def grid(self, total: int, reused: int) -> None:
         """Show the bars if there is something to run."""
-        self._print(grid_line(total, reused))
+        print_line(self._console, grid_line(total, reused))
         if total:
             self._grid = self._bars.add_task("grid", total=total, detail="")
             self._bars.start()
@@ -58,7 +58,7 @@ class LiveProgress(Progress):
 
     def note(self, line: str) -> None:
         """Print the line above the bars."""
-        self._print(line)
+        print_line(self._console, line)
 
     def end_cell(self, status: str, line: str) -> None:
         """Print how the cell ended above the bars."""
@@ -89,9 +89,6 @@ class LiveProgress(Progress):
     def _set_grid(self, **shown: object) -> None:
         if self._grid is not None:
             self._bars.update(self._grid, **shown)  # type: ignore[arg-type]
-
-    def _print(self, line: str) -> None:
-        self._console.print(safe_text(line, breaks=True), highlight=False, markup=False)
 
 
 class LiveWorker(Progress):
@@ -126,9 +123,7 @@ class LiveWorker(Progress):
 
     def note(self, line: str) -> None:
         """Print the line above the bars."""
-        self._console.print(
-            safe_text(f"{self._name}: {line}", breaks=True), highlight=False, markup=False
-        )
+        print_line(self._console, f"{self._name}: {line}")
 
     def end_cell(self, status: str, line: str) -> None:
         """Print how the cell ended above the bars."""
@@ -164,6 +159,11 @@ class _PhaseBar:
     def hide(self) -> None:
         if self._task is not None:
             self._bars.update(self._task, visible=False)
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(safe_text(line, breaks=True), highlight=False, markup=False)
 
 
 def print_end(console: Console, status: str, label: str, seconds: float, line: str) -> None:

@@ -166,7 +166,7 @@ def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
 
 def empty_table(columns: Sequence[str] | None = None) -> pa.Table:
     """Return a table without rows; `columns` selects columns, None means all."""
-    return _schema_of(columns).empty_table()
+    return _schema(None if columns is None else tuple(columns)).empty_table()
 
 
 def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
@@ -209,7 +209,7 @@ def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     """
     import pyarrow as pa
 
-    wanted = _schema_of(columns)
+    wanted = _schema(None if columns is None else tuple(columns))
     if table.schema.equals(wanted):
         return table
     if columns is None:
@@ -227,13 +227,11 @@ def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     return pa.table(found, schema=wanted)
 
 
-def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
-    return arrow_schema() if columns is None else _some(tuple(columns))
-
-
 @lru_cache(maxsize=16)
-def _some(columns: tuple[str, ...]) -> pa.Schema:
+def _schema(columns: tuple[str, ...] | None) -> pa.Schema:
     import pyarrow as pa
 
+    if columns is None:
+        return arrow_schema()
     others = tuple(name for name in columns if name not in FactRow.model_fields)
     return pa.schema([arrow_schema(others).field(name) for name in columns])

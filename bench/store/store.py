@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -219,26 +219,21 @@ class ResultsStore:
         """
         ids = self._ids()
         found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
-        if len(found) != 1:
-            self._refuse(prefix, ids, found)
+        if not ids:
+            raise UsageError(f"no cells in '{self.folder}': run a grid first, or give --out")
+        if len(found) > 1:
+            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
+            raise UsageError(f"'{prefix}' matches {len(found)} cells: {some}; type more characters")
+        if not found:
+            short = [cell_id[:ID_SHOWN] for cell_id in ids]
+            close = ", ".join(nearest(prefix[:ID_SHOWN], short) or short[:3])
+            raise UsageError(
+                f"no cell '{prefix}' in '{self.folder}'; it has {len(ids)}, such as {close}"
+            )
         loaded = self._load(found[0], CellRecord)
         if isinstance(loaded, str):
             raise UsageError(loaded)
         return loaded
-
-    def _refuse(self, prefix: str, ids: list[str], found: list[str]) -> NoReturn:
-        if not ids:
-            raise UsageError(
-                f"no cells in '{self.folder}': run a grid first, or choose another --out"
-            )
-        if found:
-            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
-            raise UsageError(f"'{prefix}' matches {len(found)} cells: {some}; type more characters")
-        short = [cell_id[:ID_SHOWN] for cell_id in ids]
-        close = nearest(prefix[:ID_SHOWN], short) or short[:3]
-        raise UsageError(
-            f"no cell '{prefix}' in '{self.folder}'; it has {len(ids)}, such as {', '.join(close)}"
-        )
 
     def _ids(self) -> list[str]:
         """Return the ids of all cells, sorted."""

@@ -135,7 +135,7 @@ def test_a_cell_in_which_worker_after_worker_is_killed_is_run_again_and_then_fai
     status, err = run("--epochs", "40")
     assert status == 1
     assert len(set(killed)) == 2
-    assert "died (SIGKILL): started again" in err
+    assert "died (SIGKILL); restarting it" in err
     assert "2 workers died in this cell (SIGKILL)" in err
     assert stored(tmp_path) == {"lora[r=4]": Status.DONE, "dora[r=4]": Status.FAILED}
 
