@@ -37,12 +37,7 @@ FORGETTING = (
 @click.command(name="list")
 def list_parts() -> None:
     """List methods, tasks, studies, plots, models, forgetting tasks and metrics."""
-    print_parts()
-
-
-def print_parts(console: Console | None = None) -> None:
-    """Print every registered name, in the width of the terminal."""
-    console = console or Console()
+    console = Console()
     studies, plots = found_studies().items(), declared("bench.report.plots", "plot")
     hub = ("ORGANISATION/NAME", "any causal language model on the hub, or a local folder")
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]

@@ -76,12 +76,13 @@ def cost_line(cost: GridCost, workers: int) -> str:
     with_workers = f" with {workers} workers" if workers > 1 else ""
     peak = "" if cost.peak_bytes is None else f", {cost.peak_bytes / 2**30:.1f} GiB"
     each = " each" if workers > 1 and peak else ""
-    return f"to run: {cost.cells}, {time}{with_workers}{peak}{each} ({basis})"
+    count = f"{cost.cells} {'cell' if cost.cells == 1 else 'cells'}"
+    return f"to run: {count}, {time}{with_workers}{peak}{each} ({basis})"
 
 
 def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
     values = {
-        "state": f"{cell.state}: {cell.why}" if cell.why else cell.state,
+        "state": f"{cell.state}: {cell.why}" if cell.why and cell.chosen else cell.state,
         "cell": cell.cell_id[:SHOWN_ID] if cell.chosen else "-",
         "method": cell.spec.asked,
         "model": cell.spec.model,

@@ -64,13 +64,13 @@ class LocalBackend:
     def start(self, job: Job, hear: OnMessage) -> WorkerProcess:
         """Give the job to a waiting process, or to a new one."""
         process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
-        threading.Thread(target=_give_and_hear, args=(process, job, hear), daemon=True).start()
+
+        def give_and_hear() -> None:
+            # Giving a job that is longer than a pipe's buffer blocks until the process has imported.
+            process.give(job)
+            for message in process.messages():
+                hear(message)
+            hear(WorkerExit(process.death()))
+
+        threading.Thread(target=give_and_hear, daemon=True).start()
         return process
-
-
-def _give_and_hear(process: WorkerProcess, job: Job, hear: OnMessage) -> None:
-    # In a thread: writing a job longer than a pipe's buffer blocks until the process has imported.
-    process.give(job)
-    for message in process.messages():
-        hear(message)
-    hear(WorkerExit(process.death()))

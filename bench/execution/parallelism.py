@@ -37,7 +37,14 @@ def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
         import torch
 
         return max(1, min(torch.cuda.device_count(), len(cells)))
-    return _on_cores(cells) if device == "cpu" else 1
+    if device != "cpu":
+        return 1
+    weights = [weights_of(source) for source in {cell.source for cell in cells}]
+    largest = max((count or math.inf for count in weights), default=math.inf)
+    if largest < WORTH_A_PROCESS:
+        return 1
+    fit = _free_memory() / (COPIES * 4 * largest + SPARE_BYTES)
+    return max(1, min(len(cells), cores() // (threads_asked() or 1), int(fit)))
 
 
 def threads_each(workers: int) -> int:
@@ -49,15 +56,6 @@ def threads_asked() -> int:
     """Return the value of OMP_NUM_THREADS; 0 if it is not set to a number."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() else 0
-
-
-def _on_cores(cells: Sequence[PlannedCell]) -> int:
-    weights = [weights_of(source) for source in {cell.source for cell in cells}]
-    largest = max((count or math.inf for count in weights), default=math.inf)
-    if largest < WORTH_A_PROCESS:
-        return 1
-    fit = _free_memory() / (COPIES * 4 * largest + SPARE_BYTES)
-    return max(1, min(len(cells), cores() // (threads_asked() or 1), int(fit)))
 
 
 def _free_memory() -> int:

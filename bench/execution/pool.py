@@ -98,7 +98,14 @@ class WorkerPool:
                 self._start(1, wait=True)
                 self._listen()
         finally:
-            self._end()
+            # Each worker stores a note of its running cell and releases its claim.
+            for worker in self._workers:
+                worker.dismiss()
+            until = time.monotonic() + GRACE_SECONDS
+            for worker in self._workers:
+                if worker.running is not None:
+                    worker.running.end(max(0.0, until - time.monotonic()))
+            self._workers.clear()
 
     def _start(self, number: int, *, wait: bool) -> None:
         job = Job(
@@ -202,13 +209,3 @@ class WorkerPool:
     def _unfinished(self) -> bool:
         cells = self._todo.items()
         return any(self.store.stamp(cell_id) == cell.stamp for cell_id, cell in cells)
-
-    def _end(self) -> None:
-        """End every worker: each stores a note of its cell in flight and gives its claim back."""
-        for worker in self._workers:
-            worker.dismiss()
-        until = time.monotonic() + GRACE_SECONDS
-        for worker in self._workers:
-            if worker.running is not None:
-                worker.running.end(max(0.0, until - time.monotonic()))
-        self._workers.clear()

@@ -84,14 +84,13 @@ class Cluster:
 
     def share(self, workers: int, *, on_gpu: bool) -> Share:
         """Return what each of `workers` workers gets; OMP_NUM_THREADS takes precedence."""
-        share = self._of_gpus(workers) if on_gpu else self._of_cores(workers)
-        return Share(share.cpus, share.gpus, threads_asked() or share.threads)
-
-    def _of_gpus(self, workers: int) -> Share:
-        """One GPU, or an equal part of one; Ray places by GPUs alone."""
+        if not on_gpu:
+            share = self._of_cores(workers)
+            return Share(share.cpus, 0, threads_asked() or share.threads)
+        # One GPU, or an equal part of one; Ray places by GPUs alone.
         on_each = math.ceil(workers / self.gpus)
         threads = min(node.cpus // (node.gpus * on_each) for node in self.nodes if node.gpus)
-        return Share(0, _part(on_each), max(1, threads))
+        return Share(0, _part(on_each), threads_asked() or max(1, threads))
 
     def _of_cores(self, workers: int) -> Share:
         """As many cores as each worker can have on one machine, or an equal part of a core."""

@@ -49,7 +49,17 @@ def task_config(name: str) -> Config:
     """
     path = _yaml_file(name)
     # Resolving functions imports the task's Python, which may run code or want the hub.
-    _refuse_unsupported(name, _read_yaml(path, functions=False))
+    config = _read_yaml(path, functions=False)
+    reasons = {
+        "is a group of tasks: choose one of its tasks": not isinstance(config.get("task"), str),
+        "runs code that the model writes: not supported": config.get("unsafe_code"),
+        "shows images or sounds: only text is supported": config.get("doc_to_image")
+        or config.get("doc_to_audio"),
+        "is a Python class: only YAML tasks are supported": "class" in config,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        raise UsageError(f"lm_eval:{name} {reason}")
     config = _read_yaml(path, functions=True)
     return {key: value for key, value in config.items() if key not in _STRUCTURE}
 
@@ -95,19 +105,6 @@ def _read_yaml(path: Path, *, functions: bool) -> Config:
 
         return dict(load_yaml_config(yaml_path=path, mode="full" if functions else "simple"))
     return dict(load_yaml(path, resolve_func=functions))
-
-
-def _refuse_unsupported(name: str, config: Config) -> None:
-    reasons = {
-        "is a group of tasks: choose one of its tasks": not isinstance(config.get("task"), str),
-        "runs code that the model writes: not supported": config.get("unsafe_code"),
-        "shows images or sounds: only text is supported": config.get("doc_to_image")
-        or config.get("doc_to_audio"),
-        "is a Python class: only YAML tasks are supported": "class" in config,
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise UsageError(f"lm_eval:{name} {reason}")
 
 
 def _data_names(name: str, config: Config) -> list[str]:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from filelock import FileLock
 
@@ -128,15 +127,12 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
     # transformers before GgufConfig always dequantised.
     config = getattr(transformers, "GgufConfig", None)
     packing = {"quantization_config": config(dequantize=True)} if config else {}
-    where: dict[str, Any] = {
-        "pretrained_model_name_or_path": str(gguf.parent),
-        "gguf_file": gguf.name,
-    }
+    where = str(gguf.parent)
     with _read_once():
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            dtype=torch.float32, **where, **packing
+            where, gguf_file=gguf.name, dtype=torch.float32, **packing
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, gguf_file=gguf.name)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder, safe_serialization=True)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
 from itertools import product
-from typing import Any
 
 from bench.config.options import RunOptions, validated
 from bench.config.tune import Tune
 from bench.planning.tuning import RATE, RUN_PARAMETERS
-from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Part
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from methods.recipe import Recipe, parse_recipes, part_name
 from tasks.errors import UsageError, nearest
 from tasks.notation import canonical, format_value, parameters_of
@@ -41,7 +40,7 @@ class Candidate:
             return f"{self.learning_rate:g}"
         if name in RUN_PARAMETERS:
             return str(getattr(self, name))
-        part = next(part for part in self.recipe.parts if name in _parameters(part))
+        part = next(part for part in self.recipe.parts if name in parameters_of(type(part)))
         return format_value(getattr(part, name))
 
 
@@ -77,7 +76,9 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
     """
     recipes = parse_recipes(options.methods)
     tunes = _tunes(options)
-    held = {name for recipe in recipes for part in recipe.parts for name in _parameters(part)}
+    held = {
+        name for recipe in recipes for part in recipe.parts for name in parameters_of(type(part))
+    }
     for tune in tunes:
         if tune.name not in {*RUN_PARAMETERS, *held}:
             raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
@@ -116,7 +117,7 @@ def _hint(name: str, held: Iterable[str]) -> str:
 
 
 def _method(recipe: Recipe, tunes: Sequence[Tune], options: RunOptions) -> Method:
-    parameters = {name for part in recipe.parts for name in _parameters(part)}
+    parameters = {name for part in recipe.parts for name in parameters_of(type(part))}
     own = [tune for tune in tunes if tune.name in {*RUN_PARAMETERS, *parameters}]
     within = {tune.name for tune in own} - set(RUN_PARAMETERS)
     _refuse_fixed(recipe, within)
@@ -144,14 +145,10 @@ def _candidate(recipe: Recipe, written: Mapping[str, str], options: RunOptions) 
 def _refuse_fixed(recipe: Recipe, tuned: Collection[str]) -> None:
     """Refuse to override what a recipe sets, except parameters that every recipe must set."""
     for part in recipe.parts:
-        for name, (_, default) in _parameters(part).items():
+        for name, (_, default) in parameters_of(type(part)).items():
             value = getattr(part, name)
             if name in tuned and default is not MISSING and value != default:
                 raise UsageError(
                     f"'{recipe.name}' sets {name}={format_value(value)} and --tune {name} tries "
                     "other values: leave one out"
                 )
-
-
-def _parameters(part: Part) -> dict[str, tuple[Any, Any]]:
-    return parameters_of(type(part))

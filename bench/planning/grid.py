@@ -95,7 +95,7 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
 def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
     """Name what a done cell lacks of what the run asks for; empty if nothing."""
     if options.save_adapters and not record.adapter_path:
-        return "its adapter"
+        return "adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
     return ", ".join(missing)

@@ -155,23 +155,21 @@ def resolve(assignments: Iterable[Assignment], options: RunOptions) -> list[Plan
     Raises:
         UsageError: Something that a cell is made of has changed or is gone.
     """
-    resolver = Resolver(options)
-    return [_resolve(assignment, resolver) for assignment in assignments]
-
-
-def _resolve(given: Assignment, resolver: Resolver) -> PlannedCell:
-    spec, tuned = given.spec, given.spec.tuned
-    sets = resolver.sets(spec.task, divided=tuned is not None)
-    recipe = resolver.recipe(spec.method)
-    candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
-    role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
-    cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
-    if cell.cell_id != given.cell_id:
-        raise UsageError(
-            f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished cells "
-            "are saved: run the same command again"
-        )
-    return replace(cell, stamp=given.stamp)
+    resolver, cells = Resolver(options), []
+    for given in assignments:
+        spec, tuned = given.spec, given.spec.tuned
+        sets = resolver.sets(spec.task, divided=tuned is not None)
+        recipe = resolver.recipe(spec.method)
+        candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
+        role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
+        cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
+        if cell.cell_id != given.cell_id:
+            raise UsageError(
+                f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished "
+                "cells are saved: run the same command again"
+            )
+        cells.append(replace(cell, stamp=given.stamp))
+    return cells
 
 
 def _what_changed(planned: CellSpec, found: CellSpec) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 from bench.config.options import RunOptions
 from tasks.base import DataAccess, KnowledgeTask
@@ -74,11 +74,16 @@ class TaskCatalog:
     """The knowledge tasks of a run, each read only once."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._options = options
-        self._trained = set(options.tasks)
+        self._limit = options.limit
         self.forgotten = knowledge_names(options.forgetting)
-        self._access = DataAccess(options.data_dir)
-        self._rows = lru_cache(maxsize=None)(self._load)
+
+        @cache
+        def rows(name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
+            trained, forgotten = name in options.tasks, name in self.forgotten
+            task = resolve_task(name, trained=trained, forgotten=forgotten)
+            return task, task.load(DataAccess(options.data_dir))
+
+        self._rows = rows
 
     def sets(self, name: str, *, divided: bool) -> TaskSets:
         """Select the facts of a task, dividing those to tune on from those to report on.
@@ -93,7 +98,7 @@ class TaskCatalog:
         if not available:
             raise UsageError(f"task '{name}' has no facts to train on")
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
-        tried, reported = (first_facts(part, self._options.limit) for part in (tuning, reporting))
+        tried, reported = (first_facts(part, self._limit) for part in (tuning, reporting))
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         spare = part_facts(task, rows, FactPart.CALIBRATION) or tuning or reporting
         prompt = choose_demonstrations(spare, tried or reported)
@@ -106,7 +111,3 @@ class TaskCatalog:
         """Return the facts of a task's calibration part."""
         task, rows = self._rows(name)
         return select_facts(task, rows, FactPart.CALIBRATION, None)
-
-    def _load(self, name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
-        task = resolve_task(name, trained=name in self._trained, forgotten=name in self.forgotten)
-        return task, task.load(self._access)

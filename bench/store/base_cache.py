@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,11 +53,7 @@ class KeptValues:
 
     def __init__(self, folder: Path, setting: Callable[[], Mapping[str, object]]) -> None:
         self._folder = folder / FOLDER
-        self._asked = setting
-
-    @cached_property
-    def _setting(self) -> Mapping[str, object]:
-        return self._asked()
+        self._setting = cache(setting)
 
     def read(self, key: Sequence[str], kind: Any) -> Kept | None:
         """Return a value; None if it is absent or unreadable.
@@ -85,7 +81,7 @@ class KeptValues:
             OSError: It cannot be written.
         """
         value = TypeAdapter(kind).dump_python(kept.value, mode="json")
-        content = {"of": list(key), "setting": self._setting, "seconds": kept.seconds}
+        content = {"of": list(key), "setting": self._setting(), "seconds": kept.seconds}
         atomic.write(self._path(key), json.dumps({**content, "value": value}))
 
     def lock(self, key: Sequence[str]) -> FileLock:
@@ -106,7 +102,7 @@ class KeptValues:
             lock.release()
 
     def _path(self, key: Sequence[str]) -> Path:
-        content = json.dumps([list(key), self._setting], sort_keys=True)
+        content = json.dumps([list(key), self._setting()], sort_keys=True)
         return self._folder / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
 
 

@@ -31,19 +31,14 @@ class Shared(Generic[T]):
 
 @dataclass
 class _Entry:
-    """A value, the keys of values that it needed, and the seconds that it took without these."""
+    """A value, the keys of values that it needed, and the seconds that it took without these.
 
-    value: Any
-    seconds: float
-    needs: set[Hashable] = field(default_factory=set)
+    While it is being computed, `seconds` is what the values that it needed have taken so far.
+    """
 
-
-@dataclass
-class _Open:
-    """A value that is being computed: what it has needed so far, and the seconds that took."""
-
-    needs: set[Hashable] = field(default_factory=set)
+    value: Any = None
     seconds: float = 0.0
+    needs: set[Hashable] = field(default_factory=set)
 
 
 class CostCache:
@@ -59,7 +54,7 @@ class CostCache:
     def __init__(self, kept: KeptValues | None = None) -> None:
         self._kept = kept
         self._entries: dict[Hashable, _Entry] = {}
-        self._open: list[_Open] = []
+        self._open: list[_Entry] = []
         self._charged: set[Hashable] = set()
         self.saved = 0.0
 
@@ -120,13 +115,14 @@ class CostCache:
             self._charge(needed)
 
     def _computed(self, compute: Callable[[], Any]) -> _Entry:
-        opened, started = _Open(), time.perf_counter()
-        self._open.append(opened)
+        entry, started = _Entry(), time.perf_counter()
+        self._open.append(entry)
         try:
-            value = compute()
+            entry.value = compute()
         finally:
             self._open.pop()
-        return _Entry(value, time.perf_counter() - started - opened.seconds, opened.needs)
+        entry.seconds = time.perf_counter() - started - entry.seconds
+        return entry
 
     def _found_or_computed(self, wanted: Shared[Any]) -> _Entry:
         kept = self._kept_values()

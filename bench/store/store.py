@@ -228,7 +228,7 @@ class ResultsStore:
             short = [cell_id[:ID_SHOWN] for cell_id in ids]
             close = ", ".join(nearest(prefix[:ID_SHOWN], short) or short[:3])
             raise UsageError(
-                f"no cell '{prefix}' in '{self.folder}'; it has {len(ids)}, such as {close}"
+                f"no cell '{prefix}' in '{self.folder}'; it has {len(ids)} cells, such as {close}"
             )
         loaded = self._load(found[0], CellRecord)
         if isinstance(loaded, str):
