@@ -66,7 +66,7 @@ class LocalBackend:
         process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
 
         def give_and_hear() -> None:
-            # Giving a job that is longer than a pipe's buffer blocks until the process has imported.
+            # Giving a job longer than a pipe's buffer blocks until the process has imported.
             process.give(job)
             for message in process.messages():
                 hear(message)
