@@ -103,7 +103,7 @@ def test_a_worker_that_loses_a_specification_is_noticed(run, before_start, tmp_p
     status, err = run()
     [line] = errors(err)
     assert status == 1
-    assert line.startswith(f"error: 1 cell was handed out and did not come back: {lost[0]} · ")
+    assert line.startswith(f"error: 1 cell was lost by the workers: {lost[0]} · ")
     assert "run the same command again" in line
     assert lost[0] not in stored(tmp_path)
     assert list(stored(tmp_path).values()) == [Status.DONE]
@@ -115,7 +115,7 @@ def test_where_every_specification_is_lost_there_is_no_table_to_show(run, before
     status, err = run()
     [line] = errors(err)
     assert status == 1
-    assert line.startswith("error: 2 cells were handed out and did not come back: ")
+    assert line.startswith("error: 2 cells were lost by the workers: ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
