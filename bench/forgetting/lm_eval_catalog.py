@@ -169,7 +169,7 @@ def _from_hub(name: str, config: Config, access: DataAccess) -> ConfigurableTask
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         where = f"in {access.data_dir}" if access.data_dir else "here (no --data-dir)"
         raise UsageError(
-            f"lm_eval:{name} has no data: there is no {' or '.join(names)} "
-            f"({' '.join(SUFFIXES)}) {where}, and the hub gave none "
+            f"lm_eval:{name} has no data: found none of {', '.join(names)} "
+            f"({' '.join(SUFFIXES)}) {where}, and the hub failed "
             f"({type(error).__name__}: {reason[:200]})"
         ) from error
