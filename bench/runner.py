@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from bench import failures
 from bench.cell.attach import attach
 from bench.cell.context import CellContext
 from bench.cell.phases import PhaseClock
@@ -20,14 +21,6 @@ from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
 from bench.evaluation.signals import BaseSignals
-from bench.failures import (
-    CellTimeoutError,
-    disk_is_full,
-    first_line,
-    is_out_of_memory,
-    no_space,
-    time_limit,
-)
 from bench.models.loading import Base
 from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
@@ -64,14 +57,14 @@ def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> Cel
     """
     result = CellResult(_fresh(cell, accumulation=1))
     try:
-        with time_limit(context.options.timeout):
+        with failures.time_limit(context.options.timeout):
             _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
                 progress.note(f"{result.record.reason}: retrying with half-size micro-batches")
                 context.free_memory()
                 result.record, result.rows = _fresh(cell, accumulation=2), []
                 _attempt(cell, context, result, progress)
-    except CellTimeoutError as error:
+    except failures.CellTimeoutError as error:
         result.update(status=Status.FAILED, reason=str(error))
     except KeyboardInterrupt:
         result.update(status=Status.INTERRUPTED, reason="stopped by Ctrl-C")
@@ -98,12 +91,12 @@ def _attempt(
     except UsageError as error:
         result.update(reason=str(error))
     except Exception as error:  # a part that raises harms its own cell only
-        if disk_is_full(error):
-            raise no_space(error) from error
-        if is_out_of_memory(error):
-            result.update(status=Status.OUT_OF_MEMORY, reason=first_line(error))
+        if failures.disk_is_full(error):
+            raise failures.no_space(error) from error
+        if failures.is_out_of_memory(error):
+            result.update(status=Status.OUT_OF_MEMORY, reason=failures.first_line(error))
         else:
-            result.update(reason=first_line(error), traceback=traceback.format_exc())
+            result.update(reason=failures.first_line(error), traceback=traceback.format_exc())
     finally:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(

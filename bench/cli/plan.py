@@ -65,9 +65,7 @@ def cost_line(cost: GridCost, workers: int) -> str:
     """Write how many cells are left to run, how long they take and how much memory they need."""
     if not cost.cells:
         return "nothing left to run"
-    basis = (
-        "estimate from finished cells" if cost.measured else "rough estimate from the model's size"
-    )
+    basis = "estimate from finished cells" if cost.measured else "rough estimate from model size"
     workers = min(workers, cost.cells)
     time = "time unknown"
     if cost.seconds is not None:

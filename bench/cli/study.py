@@ -7,23 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.common import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    Commands,
-    OptionsOnly,
-    interrupt_once,
-    terminal,
-    this_command,
-)
+from bench.cli import common
 from bench.studies.registry import found_studies, load_study
 
 if TYPE_CHECKING:
     from bench.studies.options import StudyOptions
 
 
-class Studies(Commands):
+class Studies(common.Commands):
     """A group with one command per study, imported only when it is called."""
 
     def described(self) -> dict[str, str]:
@@ -43,7 +34,7 @@ class Studies(Commands):
         def answer(**given: Any) -> int:
             return _answer(validated(kind, typed_values(given)))
 
-        command = click.command(cmd_name, cls=OptionsOnly, help=kind.__doc__)
+        command = click.command(cmd_name, cls=common.OptionsOnly, help=kind.__doc__)
         return command(options_of(kind)(answer))
 
 
@@ -58,7 +49,7 @@ def _answer(options: StudyOptions) -> int:
     from bench.libraries import quiet_libraries
 
     check_names(options.grid(options.named()))
-    interrupt_once()
+    common.interrupt_once()
     try:
         quiet_libraries()
         # Not above: these import torch and pandas, which takes seconds; names are checked before.
@@ -69,13 +60,11 @@ def _answer(options: StudyOptions) -> int:
         with closing(open_progress()) as progress:
             report = options.run(progress)
         files = write_study(options.out, report)
-        click.echo(study_text(report, **terminal()).rstrip())
+        click.echo(study_text(report, **common.terminal()).rstrip())
         click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     except KeyboardInterrupt as stop:
         finished = str(stop) or "finished cells"
-        click.echo(
-            f"interrupted: {finished} saved in {options.folder}\nresume with: {this_command()}",
-            err=True,
-        )
-        return INTERRUPTED
-    return FAILED if report.failures else DONE
+        click.echo(f"interrupted: {finished} saved in {options.folder}", err=True)
+        click.echo(f"resume with: {common.this_command()}", err=True)
+        return common.INTERRUPTED
+    return common.FAILED if report.failures else common.DONE

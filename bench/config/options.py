@@ -161,9 +161,7 @@ def load_config(path: Path) -> dict[str, Any]:
             )
             raise UsageError(f"{path}: unknown option '{key}': {hint}")
         if name in options:
-            raise UsageError(
-                f"{path}: option '{key}' is given twice, with a dash and with an underscore"
-            )
+            raise UsageError(f"{path}: option '{key}' is given twice, with dash and underscore")
         options[name] = value
     return options
 

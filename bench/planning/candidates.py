@@ -76,9 +76,8 @@ def methods_of(options: RunOptions) -> tuple[Method, ...]:
     """
     recipes = parse_recipes(options.methods)
     tunes = _tunes(options)
-    held = {
-        name for recipe in recipes for part in recipe.parts for name in parameters_of(type(part))
-    }
+    parts = [part for recipe in recipes for part in recipe.parts]
+    held = {name for part in parts for name in parameters_of(type(part))}
     for tune in tunes:
         if tune.name not in {*RUN_PARAMETERS, *held}:
             raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
