@@ -14,7 +14,7 @@ first when a new version of a library breaks something.
 | `GGUFReader`, replaced | gguf | 0.19.0, transformers 5.23.0 | an error on first use of a model |
 | `get_tensor_name_map`, replaced | gguf | 0.19.0, transformers 5.23.0 | the same |
 | `np`, replaced in its reader | gguf | 0.19.0 | the same |
-| `tqdm`, replaced | tqdm 4, lm_eval | 0.4.13 | progress bars are shown |
+| `__init__` of `tqdm`, replaced | tqdm | 4.70.1 | progress bars are shown |
 | `_yaml_loader` | lm_eval | 0.4.13 | the loader of older versions |
 | `_filters` | lm_eval, of a task | 0.4.13 | an error in forgetting tasks |
 | `_get_kasa_loss` | peft | 0.21.2 | the term is left out |

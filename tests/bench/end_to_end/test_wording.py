@@ -116,14 +116,14 @@ def test_a_cell_that_is_shown(said, results, snapshot):
 
 
 def test_a_plan(tiny_folder, facts_file, tmp_path, capsys, monkeypatch, snapshot):
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "400")
     grid = ["--methods", "lora,pissa[r=4]", "--seeds", "0,1", "--workers", "1", "--device", "cpu"]
     files = ["--tasks", str(facts_file), "--models", str(tiny_folder), "--out", str(tmp_path)]
     assert main(["plan", *grid, *files]) == 0
     out = capsys.readouterr().out
     for found, written in ((str(facts_file), "FACTS"), (str(tiny_folder), "MODEL")):
         out = out.replace(found, written)
-    # The width of columns depends on the paths, the ids on the digests of both.
+    # Wide enough for any path; the width of columns and the ids depend on the paths.
     rows = (" ".join(line.split()) for line in out.splitlines() if "───" not in line)
     snapshot("plan", "a small grid", re.sub(r"\b[0-9a-f]{8}\b", "CELL", "\n".join(rows)))
 

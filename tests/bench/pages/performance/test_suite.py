@@ -118,7 +118,7 @@ def test_the_page_says_what_was_reached_and_on_what(row, verdict):
     outcome = Outcome([row], [training], ["A note."])
     text = page({"steps": Measured("nox -s perf -- --full", MACHINE, 61.0, outcome)})
     assert verdict in text
-    assert "`nox -s perf -- --full`, at commit abc: steps 1 min 01 s" in text
+    assert "`nox -s perf -- --full`, at commit abc: steps 1 min 1 s" in text
     assert "- Not trained in bfloat16: this machine has no units for it" in text
     assert "Nothing here was measured on a GPU." in text
     assert "| 40%" in text, "0.2 s of products in a step of 0.5 s"
