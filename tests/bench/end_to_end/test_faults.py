@@ -91,7 +91,7 @@ def test_out_of_memory_is_tried_once_more_in_halves_with_the_numbers_of_whole_ba
     notes = Notes()
     [halved] = run_grid(options(methods="troubled[r=4]"), notes).records
     assert (halved.status, halved.accumulation) == (Status.DONE, 2)
-    assert any("2 parts" in line for line in halved.warnings)
+    assert any("2 micro-batches" in line for line in halved.warnings)
     snapshot("failures", "out of memory", "\n".join((*notes.lines, *halved.warnings)))
     assert len(calls) == 2 + 4, "the adapter's own loss counts once a step"
     whole_folder = tmp_path / "whole"
