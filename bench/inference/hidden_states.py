@@ -106,7 +106,7 @@ def fact_deviations(
         states = answer_states(model, collate(examples, indices, pad))
         if states.raw.shape[-1] != bases.shape[-1]:
             raise UsageError(
-                f"layer deviation needs states and a head of one size: this model has "
+                f"layer deviation needs hidden states and a head of the same size: this model has "
                 f"{states.raw.shape[-1]} and {bases.shape[-1]} dimensions"
             )
         wanted = bases[torch.searchsorted(tokens, states.tokens.to(tokens.device))]
