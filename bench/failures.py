@@ -1,4 +1,4 @@
-"""What goes wrong in a cell or in a run, told apart: memory, disk, time."""
+"""Kinds of failures of a cell or a run: memory, disk, time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 AGAIN_SECONDS = 5.0
-"""A time limit that something swallowed strikes again after so long."""
+"""If something swallows the error of a time limit, it is raised again after this long."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXT = "no space left on device"  # what libraries with errors of their own keep of ENOSPC
@@ -18,15 +18,15 @@ _NO_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "cannot alloca
 
 
 class NoSpaceError(Exception):
-    """The disk is full: the run ends with this one line, finished cells stay as they are."""
+    """The disk is full: the run ends with this one line; finished cells are intact."""
 
 
 class CellTimeoutError(BaseException):
-    """A cell took longer than it may; no `except Exception` of a library swallows it."""
+    """A cell took too long. Not an `Exception`, which a library might swallow."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out; on a CPU torch says so in a RuntimeError."""
+    """Return whether memory ran out; on a CPU torch raises a RuntimeError for that."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -36,30 +36,30 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Return whether a disk or a quota is full."""
+    """Return whether the disk is full or a quota exceeded."""
     full = isinstance(error, OSError) and error.errno in _FULL
     return full or _FULL_TEXT in str(error).casefold()
 
 
 def no_space(error: BaseException) -> NoSpaceError:
-    """Return the error that ends a run for want of space, with what to do."""
+    """Return the error that ends a run because the disk is full, with what to do."""
     return NoSpaceError(
-        f"the disk is full ({first_line(error)}): finished cells are kept; make room and run the "
-        "same command again"
+        f"the disk is full ({first_line(error)}); finished cells are saved: free some space and "
+        "run the same command again"
     )
 
 
 def first_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its text."""
+    """Return the name of an error's class and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `CellTimeoutError` in what runs inside once it has run for `seconds`.
+    """Raise `CellTimeoutError` in the block once it has run for `seconds`.
 
-    Only a main thread can be interrupted; elsewhere there is no limit.
+    Only the main thread can be interrupted; in others there is no limit.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield

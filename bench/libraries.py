@@ -1,4 +1,4 @@
-"""Libraries that talk while a run shows its own progress."""
+"""Silence libraries while a run shows its own progress."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _LOGGERS = (
 
 
 def quiet_libraries() -> None:
-    """Silence the bars, warnings and logs of libraries; call it before they are imported.
+    """Silence progress bars, warnings and logs of libraries; call it before importing them.
 
-    What a person asked for in the environment (`TRANSFORMERS_VERBOSITY=info`) wins.
+    Variables that the user has set (`TRANSFORMERS_VERBOSITY=info`) take precedence.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Text that may reach a record, a log or a terminal: no hub tokens, no control characters."""
+"""Make text safe for records, logs and terminals: no hub tokens, no control characters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
 _PLACES = ("HF_TOKEN_PATH", "HF_HOME", "HOME")
-"""Variables that say where the hub's client keeps a token."""
+"""Variables that say where the hub's client stores a token."""
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _SHORTEST = 8
 """A value shorter than this is no token, and would blot out ordinary words."""
 
 _STEERING = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-"""Unicode categories of what can move a cursor, reorder a line or end it."""
+"""Unicode categories of characters that can move the cursor, reorder a line or end it."""
 
 _JOINERS = "\u200c\u200d"  # Written in Persian and Indic words and in emoji; harmless.
 
@@ -26,7 +26,7 @@ HIDDEN = "[hub token]"
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with hub tokens replaced, those of the environment and any that look so."""
+    """Replace hub tokens in a text: those of the environment, and whatever looks like one."""
     for secret in _secrets(*map(os.environ.get, (*_VARIABLES, *_PLACES))):
         text = text.replace(secret, HIDDEN)
     return _TOKEN.sub(HIDDEN, text) if "hf_" in text else text
@@ -42,11 +42,11 @@ def _secrets(*environment: str | None) -> tuple[str, ...]:
 
 
 def safe_text(text: str, *, breaks: bool = False) -> str:
-    """Return a text that may be shown: no token in it, nothing that could steer a terminal.
+    """Return a text that is safe to show: without tokens and characters that steer a terminal.
 
     Args:
-        text: Anything: what a model answered, what an exception said.
-        breaks: Whether line breaks stay; they are escaped like the rest where not.
+        text: Any text, such as a model's answer or an error message.
+        breaks: Whether to keep line breaks; by default they are escaped, too.
     """
     text = without_secrets(text)
     if text.isprintable():  # as nearly every text

@@ -1,40 +1,32 @@
-"""The story of a cell: from a recipe to a record.
+"""Run one cell, from its recipe to its record.
 
-facts -> signals -> what is kept, how it weighs, which layers -> prepare and attach
-      -> train -> evaluate -> forget -> record
+facts -> signals -> which facts, their weights, which layers -> prepare and attach
+      -> train -> evaluate -> measure forgetting -> record
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from bench.cell.attach import Attached, attach
+from bench import failures
+from bench.cell.attach import attach
 from bench.cell.context import CellContext
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
 from bench.evaluation.signals import BaseSignals
-from bench.failures import (
-    CellTimeoutError,
-    disk_is_full,
-    first_line,
-    is_out_of_memory,
-    no_space,
-    time_limit,
-)
 from bench.models.loading import Base
 from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
-from bench.planning.planned_cell import CellState, PlannedCell
+from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, Forgetting, PhaseName, Status
+from bench.store.records import CellRecord, FactRow, PhaseName, Status
 from bench.training.loop import DivergenceError, train
 from methods.notes import stored
 from tasks.errors import UsageError
@@ -45,7 +37,7 @@ IDENTITY_TOLERANCE = 1e-3
 
 @dataclass
 class CellResult:
-    """What a cell has found so far; whole when it is done, partial when it stopped early."""
+    """The results of a cell so far; complete only if the cell is done."""
 
     record: CellRecord
     rows: list[FactRow] = field(default_factory=list)
@@ -56,23 +48,23 @@ class CellResult:
 
 
 def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> CellResult:
-    """Run one cell to a record; whatever goes wrong in it ends in its record.
+    """Run one cell; what goes wrong in it is written to its record.
 
-    Where memory runs out it is run once more, each batch in two halves.
+    If memory runs out, the cell is run once more with each batch in two halves.
 
     Raises:
         NoSpaceError: The disk is full, which ends the run.
     """
     result = CellResult(_fresh(cell, accumulation=1))
     try:
-        with time_limit(context.options.timeout):
+        with failures.time_limit(context.options.timeout):
             _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
-                progress.note(f"{result.record.reason}: once more with batches in halves")
+                progress.note(f"{result.record.reason}: retrying with half-size micro-batches")
                 context.free_memory()
                 result.record, result.rows = _fresh(cell, accumulation=2), []
                 _attempt(cell, context, result, progress)
-    except CellTimeoutError as error:
+    except failures.CellTimeoutError as error:
         result.update(status=Status.FAILED, reason=str(error))
     except KeyboardInterrupt:
         result.update(status=Status.INTERRUPTED, reason="stopped by Ctrl-C")
@@ -99,22 +91,18 @@ def _attempt(
     except UsageError as error:
         result.update(reason=str(error))
     except Exception as error:  # a part that raises harms its own cell only
-        _tell_failure(result, error)
+        if failures.disk_is_full(error):
+            raise failures.no_space(error) from error
+        if failures.is_out_of_memory(error):
+            result.update(status=Status.OUT_OF_MEMORY, reason=failures.first_line(error))
+        else:
+            result.update(reason=failures.first_line(error), traceback=traceback.format_exc())
     finally:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         result.update(
             phases=clock.phases if clock else {},
             provenance={**provenance(context.compute), **context.placed(), "finished": finished},
         )
-
-
-def _tell_failure(result: CellResult, error: Exception) -> None:
-    if disk_is_full(error):
-        raise no_space(error) from error
-    if is_out_of_memory(error):
-        result.update(status=Status.OUT_OF_MEMORY, reason=first_line(error))
-    else:
-        result.update(reason=first_line(error), traceback=traceback.format_exc())
 
 
 def _measure_cell(
@@ -147,7 +135,7 @@ def _measure_cell(
         log = train(model, adapter, plan, progress.step)
     result.update(curve=log.curve, flops=log.flops)
 
-    # Here, and not first: by now other workers have done some of it, or will while this one does.
+    # Here and not first: by now other workers have done some of it, or will do it meanwhile.
     context.measure_base(cell, signals, progress)
 
     progress.phase(PhaseName.EVALUATE)
@@ -169,20 +157,11 @@ def _measure_cell(
     progress.phase(PhaseName.FORGET)
     with clock.phase(PhaseName.FORGET):
         measured = context.suite(cell).measure(model)
-        result.update(forgetting=[*measured, *_measured_before(cell, measured)])
+        now = {found.task for found in measured}
+        # `earlier` is what a previous run of an incomplete cell measured.
+        earlier = [found for found in cell.earlier if found.task not in now]
+        result.update(forgetting=[*measured, *earlier])
     if context.options.save_adapters:
-        result.update(adapter_path=_save(cell, attached, context.options.out))
-
-
-def _measured_before(cell: PlannedCell, measured: Sequence[Forgetting]) -> list[Forgetting]:
-    """Return what an earlier run of this very cell measured on other forgetting tasks."""
-    if cell.state is not CellState.LACKS:
-        return []
-    now = {found.task for found in measured}
-    return [found for found in cell.earlier if found.task not in now]
-
-
-def _save(cell: PlannedCell, attached: Attached, out: Path) -> str:
-    folder = out / "adapters" / cell.cell_id
-    cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, folder)
-    return str(folder.relative_to(out))
+        folder = Path("adapters", cell.cell_id)
+        adapter.save(model, attached.prepared, attached.setting, context.options.out / folder)
+        result.update(adapter_path=str(folder))

@@ -34,10 +34,10 @@ class Attached:
     """A borrowed base with its adapter, and how it will be trained.
 
     Attributes:
-        model: In evaluation mode.
-        setting, prepared: What the adapter was given and what its `prepare` made of it.
-        decisions: Which facts and layers, and how strongly.
-        plan: The training, of the kept facts alone.
+        model: The model with its adapter, in evaluation mode.
+        setting, prepared: What the adapter was given, and what its `prepare` returned.
+        decisions: Which facts and layers are trained, and the weights of the facts.
+        plan: The training plan, of the kept facts only.
         difference: Largest |logit difference| to the base before training.
     """
 
@@ -60,19 +60,19 @@ def attach(
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
     Args:
-        base: The resident base; it is borrowed, never changed.
+        base: The resident base, which is borrowed and never changed.
         signals: What the base knows about the facts to train.
         recipe: The method.
         spec: Seed, schedule and names.
         calibration: Facts that the adapter may calibrate on.
-        max_steps: Of the training plan.
+        max_steps: Stops training after this many steps; None: train all epochs.
 
     Raises:
-        UsageError: The recipe does not go with the model or the facts.
+        UsageError: The recipe does not fit the model or the facts.
     """
     if recipe.adapter.needs_one_device and is_divided(base.model):
         name = part_name(recipe.adapter)
-        raise UsageError(f"{name} needs a model on one device: leave it out, or --device-map")
+        raise UsageError(f"{name} needs a model on one device: leave out {name} or --device-map")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
     kept = [facts[index] for index in decisions.chosen]

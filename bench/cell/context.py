@@ -24,12 +24,12 @@ from tasks.base import DataAccess
 
 
 class CellContext:
-    """Everything that outlives a cell.
+    """Everything that a process keeps from one cell to the next.
 
     Args:
         options: The run's options.
         compute: Device and dtype.
-        say: Receives lines for people.
+        say: Receives lines to show to the user.
     """
 
     def __init__(self, options: RunOptions, compute: Compute, say: Callable[[str], None]) -> None:
@@ -45,7 +45,7 @@ class CellContext:
         self._base: Base | None = None
 
     def base(self, cell: PlannedCell) -> Base:
-        """Return the cell's base, loading it when another model was resident."""
+        """Return the cell's base; load it unless it is resident."""
         if self._base is None or self._base.name != cell.spec.model:
             self._base = None
             self.cache.clear()  # its values belong to the previous base
@@ -64,14 +64,14 @@ class CellContext:
 
     @property
     def resident(self) -> str:
-        """The name of the model whose base is loaded, empty where none is."""
+        """The name of the loaded model; empty if none is loaded."""
         return self._base.name if self._base else ""
 
     def start_cell(self, cell: PlannedCell) -> Base:
-        """Return the cell's base, with all that outlives the cell set aside.
+        """Return the cell's base, and exempt all present objects from garbage collection.
 
-        What lives now is not searched for garbage any more: among half a million objects of
-        libraries, giving back what a cell borrowed would take a quarter of a second each time.
+        Libraries have created half a million objects by now; searching them would add a quarter of
+        a second each time a cell gives back what it borrowed.
         """
         self.cache.start_cell()
         base = self.base(cell)
@@ -80,23 +80,23 @@ class CellContext:
         return base
 
     def placed(self) -> dict[str, dict[str, str]]:
-        """Return for a record which device holds which part of a divided base; else nothing."""
+        """Return, for the record, which device holds which part of a divided base; else nothing."""
         if self._base is None or not self._base.is_divided:
             return {}
         parts = self._base.model.hf_device_map
         return {"device_map": {name: str(device) for name, device in parts.items()}}
 
     def free_memory(self) -> None:
-        """Give memory back that nothing uses any more."""
+        """Release memory that is no longer used."""
         gc.collect()
         if self.compute.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
     def forgetting_tasks(self, cell: PlannedCell) -> tuple[ForgettingTask, ...]:
-        """Return a cell's forgetting tasks, without what it trains or calibrates on.
+        """Return a cell's forgetting tasks, without facts that it trains or calibrates on.
 
         Raises:
-            UsageError: Data that cannot be had, or a task that cannot be measured.
+            UsageError: Data is not available, or a task cannot be measured.
         """
         key = (cell.spec.facts_digest, cell.spec.calibration_digest, cell.forgetting)
         if key not in self._tasks:
@@ -105,33 +105,33 @@ class CellContext:
         return self._tasks[key]
 
     def forgetting_notes(self, cells: Sequence[PlannedCell]) -> list[str]:
-        """Say how forgetting is measured, before a model is loaded.
+        """Return lines about how forgetting is measured, before any model is loaded.
 
-        All that the run asks for is built, also what its first stage does not measure: hours of
-        tuning must not end at a task that cannot be had.
+        This builds every task of the run, including those that its first stage does not measure:
+        hours of tuning must not end at a task without data.
 
         Raises:
-            UsageError: It cannot be.
+            UsageError: Data is not available, or a task cannot be measured.
         """
         whole = self.options.forgetting
         built = (self.forgetting_tasks(replace(cell, forgetting=whole)) for cell in cells)
         return list({note: None for tasks in built for task in tasks for note in task.notes})
 
     def suite(self, cell: PlannedCell) -> ForgettingSuite:
-        """Return what measures a cell's forgetting on its base.
+        """Return the forgetting tasks of a cell, bound to its base.
 
         Raises:
-            UsageError: Data that cannot be had, or a task that cannot be measured.
+            UsageError: Data is not available, or a task cannot be measured.
         """
         return self._forgetting.on(self.base(cell), self.forgetting_tasks(cell))
 
     def measure_base(self, cell: PlannedCell, signals: BaseSignals, progress: Progress) -> None:
-        """Ask the base what every cell of its facts needs and no other process has or does.
+        """Measure on the base what cells share, unless another process has done so or is doing it.
 
         Args:
-            cell: Whose forgetting tasks are asked.
+            cell: The cell whose forgetting tasks are measured.
             signals: What the base knows of the cell's facts.
-            progress: Is told when there is something to ask.
+            progress: Shows that the base is measured, if there is something to measure.
         """
         # The last needs the first.
         needed = [signals.responses, *self.suite(cell).shared, signals.sampled_knowledge]

@@ -23,7 +23,7 @@ class Decisions:
         weights: Weight of each fact in the loss, float64 `[facts]`, of mean 1 over the kept.
         layers: Decoder layers to train, from 0; None for all.
         notes: What the parts recorded about their choices.
-        reweigh: What `TrainingPlan.reweigh` is to be.
+        reweigh: The value of `TrainingPlan.reweigh`.
     """
 
     kept: Tensor
@@ -39,16 +39,22 @@ class Decisions:
 
 
 def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) -> Decisions:
-    """Let the parts of a recipe choose, on what the pristine base knows.
+    """Let the parts of a recipe decide, based on what the pristine base knows.
+
+    Args:
+        recipe: The method.
+        signals: What the base knows of the facts.
+        layer_count: How many decoder layers the model has.
+        seed: The cell's seed, for parts that draw.
 
     Raises:
-        UsageError: A filter keeps nothing, a placement names layers that the model lacks.
+        UsageError: A filter keeps no facts, or a placement names layers that the model lacks.
     """
     kept = torch.ones(len(signals.facts), dtype=torch.bool)
     if recipe.filter is not None:
         kept = recipe.filter.keep(signals, seed)
         if not kept.any():
-            raise UsageError(f"the filter of {recipe.name} keeps none of {len(kept)} facts")
+            raise UsageError(f"the filter of {recipe.name} keeps none of the {len(kept)} facts")
     weights, part = kept.double(), recipe.weights
     if part is not None:
         weights = part.weights(signals, kept, seed)

@@ -1,4 +1,4 @@
-"""Time and peak memory of each phase, apart; and what a cached artefact would have cost."""
+"""Measure the time and peak memory of each phase, as if nothing had been cached."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PhaseClock:
     """Measures the phases of one cell.
 
     Args:
-        devices: Where the model is.
-        cache: Whose savings are charged to the running phase.
+        devices: The devices that hold the model.
+        cache: The cache; the time that it saves is charged to the running phase.
     """
 
     def __init__(self, devices: Sequence[torch.device], cache: CostCache) -> None:
@@ -31,7 +31,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: PhaseName) -> Iterator[None]:
-        """Measure what runs inside, also when it raises."""
+        """Measure the block, even if it raises."""
         gc.collect()
         _reset_peak(self._gpus)
         saved, started = self._cache.saved, time.perf_counter()
@@ -59,7 +59,7 @@ def _reset_peak(gpus: Sequence[torch.device]) -> None:
 
 
 def peak_bytes(gpus: Sequence[torch.device] = ()) -> int:
-    """Return the most memory in use since it was last reset: on GPUs, else of the process."""
+    """Return the peak memory since the last reset: of the GPUs, else of the process."""
     if gpus:
         return sum(torch.cuda.max_memory_allocated(device) for device in gpus)
     status = Path("/proc/self/status")

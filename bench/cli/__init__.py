@@ -1,8 +1,8 @@
-"""The command line: `python -m bench run | study | list | plan | report | show | export-task`.
+"""The command line: `python -m bench run | plan | report | recommend | show | study | list | ...`.
 
-Everything that is named is checked before torch is imported, which takes seconds; of the commands
-only the one that is called is imported. Exit status: 0 all cells done, 1 some failed, 2 wrong
-arguments, 130 interrupted.
+Names are checked before torch is imported, which takes seconds, and only the command that is
+called is imported. Exit status: 0 all cells done, 1 some failed, 2 wrong arguments,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tasks.errors import UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status; wrong input is told in one line."""
+    """Run the command line and return its exit status; an error is one line on standard error."""
     try:
         typed = sys.argv[1:] if arguments is None else list(arguments)
         status = commands.main(typed, prog_name=program(), standalone_mode=False, obj=tuple(typed))
@@ -56,4 +56,4 @@ def _refuse(line: str) -> int:
     },
 )
 def commands() -> None:
-    """Compare fine-tuning methods on facts a language model should learn."""
+    """Compare fine-tuning methods on facts that a language model should learn."""

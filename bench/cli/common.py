@@ -1,4 +1,4 @@
-"""What commands are made of: hints, interruptions, exit statuses; nothing slow to import."""
+"""What all commands share: hints, interruptions, exit statuses. Nothing here imports slowly."""
 
 from __future__ import annotations
 
@@ -24,42 +24,46 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are called; a word that is none gets a hint.
+    """A group that imports a command only when it is called; an unknown name gets a hint.
 
     Args:
-        lazy: Where each command stands, by its name: `bench.cli.run:run`. Help shows the first
-            line of its docstring, read from the file.
+        lazy: The place of each command by its name: `bench.cli.run:run`. The help shows the first
+            line of its docstring, which is read from the file.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lazy = lazy
+        self.lazy = lazy or {}
+
+    def described(self) -> dict[str, str]:
+        """Return what each command does, by its name."""
+        return {name: first_line(place) for name, place in self.lazy.items()}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help where no command is named."""
+        """Show the help if no command is named."""
         return super().parse_args(ctx, args or ["--help"])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they were written down."""
-        return list(self.lazy)
+        """Return the names in the order of `described`."""
+        return list(self.described())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with what it does, without importing it."""
+        """Write each command and what it does, without importing it."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, first_line(place)) for name, place in self.lazy.items()])
+            formatter.write_dl(list(self.described().items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Import a command.
 
         Raises:
-            UsageError: There is none of this name.
+            UsageError: No command has this name.
         """
         if cmd_name not in self.lazy:
             close = nearest(cmd_name, self.lazy)
-            hint = f"did you mean {' or '.join(close)}?" if close else ", ".join(self.lazy)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"use {', '.join(self.lazy)}"
             raise UsageError(
                 f"unknown command '{cmd_name}': {hint} "
-                f"(a method is given as run --methods {cmd_name})"
+                f"(to run a method, write run --methods {cmd_name})"
             )
         module, _, function = self.lazy[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
@@ -80,15 +84,15 @@ def first_line(place: str) -> str:
 
 
 class OptionsOnly(click.Command):
-    """A command of options; a stray word gets a hint at the option it may belong to."""
+    """A command that takes only options; a stray word is an error with a hint."""
 
     allow_extra_args = True
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command unless a word is left over, which is a `UsageError`."""
+        """Run the command; a word that belongs to no option is a `UsageError`."""
         if ctx.args:
             raise UsageError(
-                f"'{ctx.args[0]}' belongs to no option: write values with commas and no spaces, "
+                f"'{ctx.args[0]}' belongs to no option: separate values by commas without spaces, "
                 "as in --methods lora,corda"
             )
         return super().invoke(ctx)
@@ -116,7 +120,7 @@ def this_command() -> str:
 
 
 def program() -> str:
-    """Return what this program is called by: as installed, or as a module."""
+    """Return the name that this program was called by: the installed one, or `python -m bench`."""
     installed = Path(sys.argv[0]).stem == "semantic-peft-bench"
     return "semantic-peft-bench" if installed else "python -m bench"
 
@@ -129,6 +133,6 @@ class Terminal(TypedDict):
 
 
 def terminal() -> Terminal:
-    """Return how wide the output is (100 columns where it is no terminal), and its colours."""
+    """Return the width of the output (100 columns unless it is a terminal) and its colours."""
     width = shutil.get_terminal_size((100, 24)).columns
     return Terminal(width=width, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)

@@ -1,4 +1,4 @@
-"""`python -m bench export-task`: a task's forget part as files for lm-eval."""
+"""`python -m bench export-task`: the forget part of a task as files for lm-eval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.config.options import RunOptions
     help=RunOptions.model_fields["data_dir"].description,
 )
 def export_task(task: str, folder: Path, data_dir: Path | None) -> None:
-    """Write a task's forget part as files that lm-eval reads."""
+    """Export the forget part of a task as files for lm-eval."""
     from bench.forgetting.export import export_task as export
 
     click.echo(export(task, folder, data_dir))

@@ -1,4 +1,4 @@
-"""Options of the command line from a model's fields; and what was typed."""
+"""Command-line options made from the fields of a pydantic model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.config.options import RunOptions, flag, holds_several
 _UNSET = {
     "lr": "the adapter's own",
     "cuts": "spread over the layers",
-    "ray_address": "one that is started here and ended afterwards",
-    "reference": "lora, where it is present",
+    "ray_address": "start one here, stop it afterwards",
+    "reference": "lora, if present",
 }
-"""What options without a default mean where they are not given."""
+"""What the help says of options that have no default value."""
 
 out_option = click.option(
     "--out",
@@ -31,7 +31,7 @@ out_option = click.option(
 
 
 def options_of(kind: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds an option for each field of `kind`, in their order."""
+    """Return a decorator that adds one option for each field of `kind`, in order."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for name in reversed(kind.model_fields):

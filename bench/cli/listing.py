@@ -1,4 +1,4 @@
-"""What can be named: methods with their parameters, tasks, models; and a grid's cells."""
+"""`python -m bench list`: everything that can be named; and the tables that `plan` shares."""
 
 from __future__ import annotations
 
@@ -24,43 +24,35 @@ from tasks.notation import format_value, parameters_of, type_name
 from tasks.registry import Registry, declared
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
-"""What a docstring says beside `certainty` and `paper`."""
+"""The mark in a docstring that `certainty` and `paper` repeat."""
 
 FORGETTING = (
     ("TASK", "the forget part of any task above"),
-    ("lm_eval:NAME", "lm-eval's own task, from the hub or --data-dir"),
+    ("lm_eval:NAME", "an lm-eval task, with data from the hub or --data-dir"),
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
-    ("none", "measure no forgetting"),
+    ("none", "do not measure forgetting"),
 )
 
 
 @click.command(name="list")
 def list_parts() -> None:
-    """List methods, tasks, models and what may be forgotten."""
-    print_parts()
-
-
-def print_parts(console: Console | None = None) -> None:
-    """Print every registered name, in the width of the terminal."""
-    console = console or Console()
-    for title, registry in (
-        ("Adapters: how weights are changed", ADAPTERS),
-        ("Placements: where", PLACEMENTS),
-        ("Strategies: what is learned, how strongly", STRATEGIES),
-    ):
-        print_rows(console, title, ("name", "about"), _parts(registry))
-    tasks = "Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file"
-    print_rows(console, tasks, ("name", "about"), _tasks())
-    studies = [(name, found.about) for name, found in found_studies().items()]
-    print_rows(console, "Studies: python -m bench study NAME", ("name", "about"), studies)
-    plots = [(found.name, found.about) for found in declared("bench.report.plots", "plot")]
-    print_rows(console, "Plots of the report", ("name", "about"), plots)
-    models = [(name, wheel.licence) for name, wheel in EMBEDDED.items()]
-    models.append(("ORGANISATION/NAME", "any causal language model of the hub, or a local folder"))
-    print_rows(console, "Models: --models", ("name", "licence"), models)
-    print_rows(console, "Forgetting: --forgetting", ("name", "about"), FORGETTING)
+    """List methods, tasks, studies, plots, models, forgetting tasks and metrics."""
+    console = Console()
+    studies, plots = found_studies().items(), declared("bench.report.plots", "plot")
+    hub = ("ORGANISATION/NAME", "any causal language model on the hub, or a local folder")
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
-    print_rows(console, "Metrics: columns of leaderboard.csv", ("name", "about"), metrics)
+    for title, rows in (
+        ("Adapters: how weights are changed", _parts(ADAPTERS)),
+        ("Placements: which layers are trained", _parts(PLACEMENTS)),
+        ("Strategies: which facts are learned, and how strongly", _parts(STRATEGIES)),
+        ("Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file", _parts(TASKS)),
+        ("Studies: python -m bench study NAME", [(name, found.about) for name, found in studies]),
+        ("Plots: in the report", [(found.name, found.about) for found in plots]),
+        ("Models: --models", [*((name, wheel.licence) for name, wheel in EMBEDDED.items()), hub]),
+        ("Forgetting: --forgetting", FORGETTING),
+        ("Metrics: columns of leaderboard.csv", metrics),
+    ):
+        print_rows(console, title, ("name", "about"), rows)
 
 
 def parameters_text(part: type[Any]) -> str:
@@ -74,28 +66,29 @@ def parameters_text(part: type[Any]) -> str:
 
 
 def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
+    """Yield each part's name, and the first line of its docstring, its origin and parameters."""
     for name in registry.names():
         part = registry[name]
-        paper = f", arXiv {part.paper}" if part.paper else ""
-        yield name, _about(part, f"{part.certainty}{paper}")
-
-
-def _tasks() -> Iterable[tuple[str, str]]:
-    for name in TASKS.names():
-        task = TASKS[name]
-        yield name, _about(task, f"source: {task.source}; licence: {task.licence}")
-
-
-def _about(part: type[Any], origin: str) -> str:
-    """Return the first line of the docstring, where it comes from, and its parameters."""
-    first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
-    return "\n".join(filter(None, (_CERTAINTY.sub("", first), origin, parameters_text(part))))
+        if registry is TASKS:
+            origin = f"source: {part.source}; licence: {part.licence}"
+        else:
+            origin = f"{part.certainty}, arXiv {part.paper}" if part.paper else part.certainty
+        first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
+        about = _CERTAINTY.sub("", first), origin, parameters_text(part)
+        yield name, "\n".join(filter(None, about))
 
 
 def print_rows(
     console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
-    """Print rows of texts below a title, in the width of the console."""
+    """Print a table under a title, as wide as the console.
+
+    Args:
+        console: Where to print.
+        title: Printed in bold.
+        columns: Their names; two columns are printed without a header.
+        rows: One text for each column.
+    """
     console.print(title, style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=len(columns) > 2, show_edge=False, pad_edge=False)
     for column in columns:

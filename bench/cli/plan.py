@@ -1,9 +1,9 @@
-"""A grid as `plan` shows it: its cells with their states, and what is left of it."""
+"""What `plan` prints: the cells of a grid with their states, and what is left to run."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -14,10 +14,10 @@ from bench.planning.tuning import RATE, shown
 from bench.progress.base import duration
 
 LISTED_CELLS = 60
-"""Plans of more cells are shown by method, model and task."""
+"""Larger plans are grouped by method, model and task."""
 
 SHOWN_ID = 8
-"""Digits of a cell's id; `show` takes the start of one."""
+"""Digits of a cell's id; `show` accepts the first digits of one."""
 
 _CELL_COLUMNS = ("state", "cell", "method", "model", "task", "lr", "seed")
 
@@ -25,47 +25,62 @@ _CELL_COLUMNS = ("state", "cell", "method", "model", "task", "lr", "seed")
 def print_plan(
     cells: Sequence[PlannedCell], cost: GridCost, workers: int, console: Console | None = None
 ) -> None:
-    """Print the cells of a grid with their states, many of them in groups, and what is left."""
+    """Print the cells of a grid with their states, or groups of them, and what is left to run.
+
+    Args:
+        cells: The planned cells.
+        cost: What the cells that will run take.
+        workers: How many processes will run them.
+        console: Where to print; the terminal by default.
+    """
     console = console or Console()
     models = list(dict.fromkeys(cell.spec.model for cell in cells))
     alone = f" of {models[0]}" if len(models) == 1 else ""
     title = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}{alone}"
-    if len(cells) <= LISTED_CELLS:
-        names = [name for name in _CELL_COLUMNS if not (alone and name == "model")]
-        print_rows(console, title, names, [_cell_row(cell, names) for cell in cells])
+    columns = [name for name in _CELL_COLUMNS if not (alone and name == "model")]
+    tuned = any(cell.spec.tuned for cell in cells)  # only then can a candidate be open
+    states = [state for state in CellState if tuned or state is not CellState.OPEN]
+    if len(cells) > LISTED_CELLS:
+        columns = [name for name in columns if name in ("method", "model", "task")]
+        groups: dict[tuple[str, ...], Counter[CellState]] = {}
+        for cell in cells:
+            groups.setdefault(_cell_row(cell, columns), Counter())[cell.state] += 1
+        rows = [
+            (*key, str(found.total()), *(str(found[state]) for state in states))
+            for key, found in groups.items()
+        ]
+        print_rows(console, title, (*columns, "cells", *states), rows)
     else:
-        columns = ("method", "model", "task", "cells", *_states(cells))
-        print_rows(console, title, columns, _group_rows(cells))
-    states = Counter(cell.state for cell in cells)
-    told = ", ".join(f"{states[state]} {state}" for state in _states(cells))
-    for line in _facts_lines(cells):
-        console.print(line, highlight=False)
+        print_rows(console, title, columns, [_cell_row(cell, columns) for cell in cells])
+    facts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
+    for name, (used, available) in facts.items():
+        console.print(f"{name}: {used} of {available} facts", highlight=False)
+    counts = Counter(cell.state for cell in cells)
+    told = ", ".join(f"{counts[state]} {state}" for state in states)
     console.print(told, highlight=False)
     console.print(cost_line(cost, workers), highlight=False)
 
 
 def cost_line(cost: GridCost, workers: int) -> str:
-    """Say what is left to run, how long it takes and how much memory it needs."""
+    """Write how many cells are left to run, how long they take and how much memory they need."""
     if not cost.cells:
-        return "nothing is left to run"
-    source = "from finished cells" if cost.measured else "rough, from the model's size"
+        return "nothing left to run"
+    basis = "estimate from finished cells" if cost.measured else "rough estimate from model size"
     workers = min(workers, cost.cells)
-    time = "an unknown time" if cost.seconds is None else duration(cost.seconds / workers)
+    time = "time unknown"
+    if cost.seconds is not None:
+        seconds = cost.seconds / workers
+        time = f"about {duration(seconds)}" if seconds >= 1 else "less than 1 s"
     with_workers = f" with {workers} workers" if workers > 1 else ""
     peak = "" if cost.peak_bytes is None else f", {cost.peak_bytes / 2**30:.1f} GiB"
     each = " each" if workers > 1 and peak else ""
-    return f"to run: {cost.cells}, about {time}{with_workers}{peak}{each} ({source})"
-
-
-def _states(cells: Sequence[PlannedCell]) -> list[CellState]:
-    """Return the states to show: that of open cells in a tuned grid alone."""
-    tuned = any(cell.spec.tuned for cell in cells)
-    return [state for state in CellState if tuned or state is not CellState.OPEN]
+    count = f"{cost.cells} {'cell' if cost.cells == 1 else 'cells'}"
+    return f"to run: {count}, {time}{with_workers}{peak}{each} ({basis})"
 
 
 def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
     values = {
-        "state": cell.state if cell.state is CellState.OPEN else f"{cell.state} {cell.why}".strip(),
+        "state": f"{cell.state}: {cell.why}" if cell.why and cell.chosen else cell.state,
         "cell": cell.cell_id[:SHOWN_ID] if cell.chosen else "-",
         "method": cell.spec.asked,
         "model": cell.spec.model,
@@ -77,28 +92,13 @@ def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _facts(cell: PlannedCell) -> str:
-    """Name the facts of a cell: the task, and which of its sets."""
+    """Name the facts of a cell: the task, and in a tuned grid which set of it."""
     return f"{cell.spec.task}, {cell.spec.fact_set}" if cell.spec.fact_set else cell.spec.task
 
 
-def _facts_lines(cells: Sequence[PlannedCell]) -> Iterable[str]:
-    """Say once for each task and set how many facts its cells train."""
-    counts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
-    return (f"{name}: {facts} of {available} facts" for name, (facts, available) in counts.items())
-
-
 def _trained(cell: PlannedCell) -> str:
-    """Write a cell's learning rate, and what else is tuned."""
+    """Write a cell's learning rate and its other tuned values."""
     if not cell.chosen:
         return "-"
     others = [name for name in cell.spec.tuned.over if name != RATE] if cell.spec.tuned else []
     return ", ".join(filter(None, (f"{cell.spec.learning_rate:g}", shown(cell.spec, others))))
-
-
-def _group_rows(cells: Sequence[PlannedCell]) -> Iterable[tuple[str, ...]]:
-    groups: dict[tuple[str, str, str], Counter[CellState]] = {}
-    for cell in cells:
-        key = (cell.spec.asked, cell.spec.model, _facts(cell))
-        groups.setdefault(key, Counter())[cell.state] += 1
-    for key, states in groups.items():
-        yield (*key, str(states.total()), *(str(states[state]) for state in _states(cells)))

@@ -22,16 +22,16 @@ UNITS = {
 @click.option(
     "--budget-memory",
     metavar="AMOUNT",
-    help="The most memory any phase may need, such as 8GiB.",
+    help="Maximum memory of any phase, such as 8GiB.",
 )
 @click.option(
     "--max-forgetting",
     metavar="SHARE",
-    help="The largest share that may be lost on any forgetting task, such as 0.02.",
+    help="Maximum share that may be lost on any forgetting task, such as 0.02.",
 )
 @out_option
 def recommend(budget_memory: str | None, max_forgetting: str | None, out: Path) -> None:
-    """Say which method to use, and why, in three lines."""
+    """Recommend a method, with reasons, in three lines."""
     memory = None if budget_memory is None else parse_memory(budget_memory, "--budget-memory")
     share = None if max_forgetting is None else parse_share(max_forgetting, "--max-forgetting")
 
@@ -43,14 +43,14 @@ def recommend(budget_memory: str | None, max_forgetting: str | None, out: Path) 
     for line in recommendations(board, Limits(memory, share)):
         click.echo(safe_text(line))
     for problem in board.problems:
-        click.echo(safe_text(f"not counted: {problem}"), err=True)
+        click.echo(safe_text(f"skipped: {problem}"), err=True)
 
 
 def parse_memory(text: str, option: str) -> int:
     """Return the bytes of `8GiB`, `8 GB` or `500mb`.
 
     Raises:
-        UsageError: No number, no unit, or an unknown one; names the nearest.
+        UsageError: The number or the unit is missing, or the unit is unknown.
     """
     # pydantic's ByteSize reads 8 as 8 bytes, and bits: a unit must be given here, of bytes.
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([^\d\s.]*)\s*", text, re.ASCII)
@@ -58,7 +58,7 @@ def parse_memory(text: str, option: str) -> int:
         raise UsageError(f"{option} '{text}': write a number and a unit, as in 8GiB")
     number, unit = found.groups()
     if not unit:
-        raise UsageError(f"{option} '{text}': its unit is missing; write {number}GiB or {number}MB")
+        raise UsageError(f"{option} '{text}': the unit is missing; write {number}GiB or {number}MB")
     size = {name.casefold(): size for name, size in UNITS.items()}.get(unit.casefold())
     if size is None:
         close = nearest(unit, UNITS) or list(UNITS)
@@ -70,7 +70,7 @@ def parse_share(text: str, option: str) -> float:
     """Return a share between 0 and 1.
 
     Raises:
-        UsageError: Something else; says what a percentage is as a share.
+        UsageError: It is not one; the error of a percentage says what share it is.
     """
     expected = f"{option} '{text}': write a share between 0 and 1, as in 0.02"
     try:
@@ -78,7 +78,7 @@ def parse_share(text: str, option: str) -> float:
     except ValueError:
         raise UsageError(expected) from None
     if "%" in text or 1 < share <= 100:
-        raise UsageError(f"{option} '{text}' is no share: {share:g} % is {share / 100:g}")
+        raise UsageError(f"{option} '{text}' is not a share: {share:g}% is {share / 100:g}")
     if not 0 <= share <= 1:
         raise UsageError(expected)
     return share

@@ -15,28 +15,28 @@ from bench.cli.flags import out_option
 @click.option(
     "--reference",
     metavar="METHOD",
-    help="The method that others are compared with.  [default: lora, where it is present]",
+    help="Method that the others are compared with.  [default: lora, if present]",
 )
 @click.option(
     "--plots",
     default="auto",
     show_default=True,
     metavar="WHICH",
-    help="auto: all of up to 12 tasks and models, beyond that none; all; none; or a part of a "
-    "title, such as 'smollm2-135m on countries'.",
+    help="Plots to draw: auto (all for up to 12 pairs of model and task, else none), all, none, "
+    "or part of a title, such as 'smollm2-135m on countries'.",
 )
 def report(out: Path, reference: str | None, plots: str) -> None:
-    """Write tables and plots again from the stored cells."""
+    """Rebuild tables and plots from the stored cells."""
     print_report(out, reference, plots)
 
 
 def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
-    """Write the report, print its table and where its files are.
+    """Write the report; print its table and the paths of its files.
 
     Args:
         out: The results folder.
-        reference: The method that others are compared with; None takes the usual one.
-        plots: What `--plots` says.
+        reference: The method that the others are compared with; None: lora, if present.
+        plots: The value of `--plots`.
     """
     from bench.report.parallel import report_processes
 

@@ -22,21 +22,16 @@ _config = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="GRID.YAML",
-    help="The same options from a file; flags win.",
-)
-
-
-_dry_run = click.option(
-    "--dry-run", is_flag=True, help="Only say what would run, as the command plan does."
+    help="Read options from a YAML file; options on the command line win.",
 )
 
 
 @click.command(cls=OptionsOnly)
 @options_of(RunOptions)
 @_config
-@_dry_run
+@click.option("--dry-run", is_flag=True, help="Only show what would run, as the command plan does.")
 def run(config: Path | None, dry_run: bool, **given: Any) -> int:
-    """Run what is missing of a grid; show the leaderboard."""
+    """Run the missing cells of a grid and show the leaderboard."""
     options = build_options(typed_values(given), config)
     check_names(options)
     if dry_run:
@@ -58,7 +53,7 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
 @options_of(RunOptions)
 @_config
 def plan(config: Path | None, **given: Any) -> None:
-    """Say what is done of a grid, what would run, how long it takes; change nothing."""
+    """Show which cells are done, which would run and for how long; change nothing."""
     options = build_options(typed_values(given), config)
     check_names(options)
     _plan(options)
@@ -81,18 +76,23 @@ def _plan(options: RunOptions) -> None:
 
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
     if outcome.interrupted:
-        return _say_how_to_go_on(outcome, options)
+        click.echo(
+            f"interrupted: {outcome.ran} finished now and {outcome.reused} before, all saved in "
+            f"{options.out}\nresume with: {this_command()}",
+            err=True,
+        )
+        return INTERRUPTED
     if options.shard and not (outcome.records or outcome.lost):
         click.echo(f"shard {options.shard} has no cells of this grid")
         return DONE
     if not (outcome.ran or outcome.lost):
-        click.echo("nothing is missing: every cell of this grid is in the results folder")
+        click.echo(f"nothing to do: all cells of this grid are already in {options.out}")
     if outcome.records or not outcome.lost:
         print_report(options.out, _reference(options))
     if outcome.failed:
         click.echo(
-            f"{outcome.failed} of {len(outcome.records)} cells did not end well; "
-            f"run them again with --rerun failed",
+            f"{outcome.failed} of {len(outcome.records)} cells failed; "
+            "run them again with --rerun failed",
             err=True,
         )
     if outcome.lost:
@@ -101,7 +101,7 @@ def _conclude(outcome: GridOutcome, options: RunOptions) -> int:
 
 
 def _reference(options: RunOptions) -> str | None:
-    """Return the run's reference, None where a shard has no cell of it."""
+    """Return the run's reference; None if the results have no cells of it because of --shard."""
     from bench.planning.reference import run_reference, stored_methods
 
     reference = run_reference(options)
@@ -109,14 +109,5 @@ def _reference(options: RunOptions) -> str | None:
         return reference
     if reference.partition(" (")[0] in stored_methods(options.out):
         return reference
-    click.echo(f"shard {options.shard} has no cell of the reference {reference}")
+    click.echo(f"shard {options.shard} has no cells of the reference {reference}")
     return None
-
-
-def _say_how_to_go_on(outcome: GridOutcome, options: RunOptions) -> int:
-    click.echo(
-        f"interrupted: {outcome.ran} finished now, {outcome.reused} were done before, all kept in "
-        f"{options.out}\ngo on with: {this_command()}",
-        err=True,
-    )
-    return INTERRUPTED

@@ -1,4 +1,4 @@
-"""`python -m bench show`: one stored cell in words."""
+"""`python -m bench show`: one stored cell."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bench.cli.flags import out_option
 @click.argument("cell")
 @out_option
 def show(cell: str, out: Path) -> None:
-    """Print one cell with answers before and after.
+    """Show one cell with its answers before and after training.
 
-    CELL is its id or the start of it.
+    CELL is the cell's id or its first characters.
     """
     from bench.report.show import show_cell
 

@@ -1,4 +1,4 @@
-"""The command line of studies: `python -m bench study NAME`, for every study that is registered."""
+"""`python -m bench study NAME`, for every registered study."""
 
 from __future__ import annotations
 
@@ -7,42 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.common import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    OptionsOnly,
-    interrupt_once,
-    terminal,
-    this_command,
-)
+from bench.cli import common
 from bench.studies.registry import found_studies, load_study
 
 if TYPE_CHECKING:
     from bench.studies.options import StudyOptions
 
 
-class Studies(click.Group):
-    """One command per study; help reads their files, only the one that is called is imported."""
+class Studies(common.Commands):
+    """A group with one command per study, imported only when it is called."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help where no study is named."""
-        return super().parse_args(ctx, args or ["--help"])
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the studies' names."""
-        return list(found_studies())
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each study's name and what it does."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, found.about) for name, found in found_studies().items()])
+    def described(self) -> dict[str, str]:
+        """Return what each study does, by its name."""
+        return {name: found.about for name, found in found_studies().items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command of a study, its options made from the fields of its class.
+        """Return the command of a study; its options are the fields of its class.
 
         Raises:
-            UsageError: There is no such study.
+            UsageError: No study has this name.
         """
         kind = load_study(cmd_name)
         from bench.cli.flags import options_of, typed_values
@@ -51,22 +34,22 @@ class Studies(click.Group):
         def answer(**given: Any) -> int:
             return _answer(validated(kind, typed_values(given)))
 
-        command = click.command(cmd_name, cls=OptionsOnly, help=kind.__doc__)
+        command = click.command(cmd_name, cls=common.OptionsOnly, help=kind.__doc__)
         return command(options_of(kind)(answer))
 
 
 @click.group(cls=Studies)
 def study() -> None:
-    """Answer one question with a table and a picture."""
+    """Run a study: one question, answered with a table and a figure."""
 
 
 def _answer(options: StudyOptions) -> int:
-    """Check a study's names, run what is missing of it, and write and print its answer."""
+    """Check a study's names, run its missing cells, and write and print its answer."""
     from bench.execution.checks import check_names
     from bench.libraries import quiet_libraries
 
     check_names(options.grid(options.named()))
-    interrupt_once()
+    common.interrupt_once()
     try:
         quiet_libraries()
         # Not above: these import torch and pandas, which takes seconds; names are checked before.
@@ -77,13 +60,11 @@ def _answer(options: StudyOptions) -> int:
         with closing(open_progress()) as progress:
             report = options.run(progress)
         files = write_study(options.out, report)
-        click.echo(study_text(report, **terminal()).rstrip())
+        click.echo(study_text(report, **common.terminal()).rstrip())
         click.echo(f"{files.markdown} (and .csv, .png, .svg)")
     except KeyboardInterrupt as stop:
-        finished = str(stop) or "what is finished"
-        click.echo(
-            f"interrupted: {finished} is kept in {options.folder}\ngo on with: {this_command()}",
-            err=True,
-        )
-        return INTERRUPTED
-    return FAILED if report.failures else DONE
+        finished = str(stop) or "finished cells"
+        click.echo(f"interrupted: {finished} saved in {options.folder}", err=True)
+        click.echo(f"resume with: {common.this_command()}", err=True)
+        return common.INTERRUPTED
+    return common.FAILED if report.failures else common.DONE

@@ -1,1 +1,1 @@
-"""What a user asks for: the options of a run, their types, and what is tuned."""
+"""What a user asks for: the options of a run, their types, and what to tune."""

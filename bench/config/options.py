@@ -1,4 +1,4 @@
-"""What a run is asked to do: one table of options for the command line and for grid files."""
+"""The options of a run: one definition for the command line and for grid files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Options = TypeVar("_Options", bound=BaseModel)
 
 
 class Rerun(StrEnum):
-    """Which cells of the grid run although the results folder knows them."""
+    """Which cells run."""
 
     MISSING = "missing"
     FAILED = "failed"
@@ -36,7 +36,7 @@ class Rerun(StrEnum):
 
 
 class DeviceMap(StrEnum):
-    """Whether a model is on one device, or its layers are divided over all GPUs."""
+    """Whether a model is on one device, or divided over all GPUs."""
 
     NONE = "none"
     AUTO = "auto"
@@ -50,73 +50,74 @@ class Executor(StrEnum):
 
 
 class RunOptions(BaseModel):
-    """The options of `run` and `plan`; each field is the option of its name.
+    """The options of `run` and `plan`, one field each.
 
-    A field that holds several values takes them separated by commas, as a list, or repeated.
-    The descriptions are the help texts of the command line.
+    Several values are separated by commas, given as a list, or the option is repeated. The
+    descriptions are the help texts of the command line.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     methods: Names = ("lora", "dora", "pissa", "corda")
-    """Recipes, for example "lora,corda[mode=ipm],lora+freeze"."""
+    """Methods to compare, such as "lora,corda[mode=ipm],lora+freeze"."""
     tasks: Names = ("countries",)
-    """Knowledge tasks by name, or paths to facts files (.jsonl, .json, .csv)."""
+    """Knowledge tasks to train on: names, or paths of facts files (.jsonl, .json, .csv)."""
     forgetting: ForgettingNames = (
         ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),
         ForgettingName(ForgettingKind.DRIFT, "drift"),
     )
-    """What may be forgotten: a knowledge task's forget part, lm_eval:NAME, drift, or none."""
+    """What to measure forgetting on: a knowledge task (its forget part), lm_eval:NAME, drift, or
+    none."""
     models: Names = ("smollm2-135m",)
-    """Registry names, hub ids (with a /) or local folders."""
+    """Base models: registry names, hub ids (with a /) or local folders."""
     seeds: WholeNumbers = (0,)
-    """Seeds; 0-4 means 0,1,2,3,4."""
+    """Random seeds; 0-4 means 0,1,2,3,4."""
     lr: Rates | None = None
-    """Learning rates; without it each adapter uses its own. Several are tuned: each method is
-    reported with the one that is best for it on other facts."""
+    """Learning rate; several are tuned: each method is reported with the one that works best for
+    it on separate facts."""
     tune: Tunes = ()
-    """NAME=V1,V2 tunes a run option or a parameter of the methods, as in r=8,16; repeatable."""
+    """NAME=V1,V2 tunes a run option or a parameter of the methods, such as r=8,16; repeatable."""
     epochs: PositiveInt = 10
-    """Times each fact is trained."""
+    """How many times each fact is trained on."""
     batch_size: PositiveInt = 8
-    """Facts in an optimizer step."""
+    """Facts per optimizer step."""
     limit: PositiveInt = 64
-    """At most so many facts of each task are trained."""
+    """Maximum number of facts to train on per task."""
     forgetting_limit: PositiveInt = 200
-    """At most so many items of each forgetting task are asked; `drift` has 32 texts at most."""
+    """Maximum number of items per forgetting task; `drift` uses at most 32 texts."""
     device: Device = "auto"
-    """auto, cpu, mps, cuda or cuda:N."""
+    """Device: auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE
-    """auto: divide models larger than one GPU over all of them."""
+    """auto: divide models that are larger than one GPU over all GPUs."""
     dtype: DType = DType.AUTO
-    """Number format of the base: auto, float32, bfloat16 or float16."""
+    """Number format of the base model: auto, float32, bfloat16 or float16."""
     data_dir: Path | None = None
-    """Folder with local copies of data sets, tried before the hub."""
+    """Folder with local copies of data sets, searched before the hub."""
     out: Path = Path("results")
     """Results folder."""
     reference: str | None = None
-    """The method that others are compared with in the tables."""
+    """Method that the tables compare the others with."""
     rerun: Rerun = Rerun.MISSING
-    """Cells to run: missing ones, also failed ones, or all."""
+    """Cells to run: missing (those without a result), failed (failed ones too), or all."""
     executor: Executor = Executor.LOCAL
-    """Where cells run: local, in processes of this machine; ray, on a Ray cluster."""
+    """Where cells run: local (processes on this machine) or ray (a Ray cluster)."""
     ray_address: RayAddress | None = None
-    """Ray cluster to run on: HOST:PORT, or auto for the one of this machine."""
+    """Ray cluster to run on: HOST:PORT, or auto for the one on this machine."""
     workers: Workers = "auto"
-    """Processes that run cells at the same time; auto: one per GPU, or per core where memory
-    allows."""
+    """How many processes run cells at the same time; auto: one per GPU, or one per core as far as
+    memory allows."""
     shard: Shard | None = None
-    """Run only part I of N of the cells, written I/N with I from 1: for job arrays."""
+    """Run only part I of N of the cells, written I/N with I starting at 1; for job arrays."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Seconds after which a cell is stopped and counts as failed."""
+    """Seconds after which a cell is stopped and counted as failed."""
     trust_remote_code: bool = False
-    """Let Python code run that comes with a model."""
+    """Allow Python code that comes with a model to run."""
     save_adapters: bool = False
-    """Keep each cell's adapter in PEFT's format."""
+    """Save each cell's adapter in PEFT's format."""
 
 
 def flag(option: str) -> str:
-    """Write a field's name as it is typed: `--batch-size`."""
+    """Write a field's name as it is typed on the command line: `--batch-size`."""
     return "--" + option.replace("_", "-")
 
 
@@ -126,10 +127,10 @@ def holds_several(kind: type[BaseModel], option: str) -> bool:
 
 
 def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOptions:
-    """Make the options of a run from the flags that were given and from a grid file; flags win.
+    """Make the options of a run from the flags and from a grid file; flags win.
 
     Raises:
-        UsageError: An unknown option, a value that cannot be, or an unreadable file.
+        UsageError: An unknown option, an invalid value, or an unreadable file.
     """
     from_file = load_config(config) if config else {}
     if from_file:
@@ -138,23 +139,29 @@ def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOp
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """Read a grid file: YAML with the options by name, dashes or underscores.
+    """Read a grid file: a YAML mapping of option names, with dashes or underscores, to values.
 
     Raises:
-        UsageError: Unreadable, no YAML (with its line), not a mapping, or an unknown option.
+        UsageError: It cannot be read, is not valid YAML (with the line) or not a mapping, or has
+            an unknown option.
     """
     loaded = _read_yaml(path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise UsageError(f"{path}: write options by name, one a line, as in 'methods: lora,corda'")
+        raise UsageError(f"{path}: write one option per line, as in 'methods: lora,corda'")
     options: dict[str, Any] = {}
     for key, value in loaded.items():
         name = str(key).replace("-", "_")
         if name not in RunOptions.model_fields:
-            raise UsageError(f"{path}: unknown option '{key}': {_hint(name)}")
+            close = nearest(name, RunOptions.model_fields)
+            names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
+            hint = (
+                f"did you mean {' or '.join(names)}?" if close else f"use one of {', '.join(names)}"
+            )
+            raise UsageError(f"{path}: unknown option '{key}': {hint}")
         if name in options:
-            raise UsageError(f"{path}: option '{key}' is given twice, with a dash and without")
+            raise UsageError(f"{path}: option '{key}' is given twice, with dash and underscore")
         options[name] = value
     return options
 
@@ -170,22 +177,21 @@ def _read_yaml(path: Path) -> Any:
         raise UsageError(f"cannot read --config {path}: save it as UTF-8 text") from error
     except yaml.MarkedYAMLError as error:
         line = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise UsageError(f"{line}: no valid YAML: {error.problem}") from error
+        raise UsageError(f"{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _hint(name: str) -> str:
-    close = nearest(name, RunOptions.model_fields)
-    names = [each.replace("_", "-") for each in close or RunOptions.model_fields]
-    return f"did you mean {' or '.join(names)}?" if close else f"it is one of {', '.join(names)}"
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
-    """Make options of a kind from values by name; `origin` is the file they come from.
+    """Make options of a kind from values.
+
+    Args:
+        kind: The class of the options.
+        values: The values by the name of the option.
+        origin: The file that they come from; empty for the command line.
 
     Raises:
-        UsageError: The first value that cannot be, in the words of the command line.
+        UsageError: The first invalid value, in the words of the command line.
     """
     try:
         return kind.model_validate(values)
@@ -194,7 +200,7 @@ def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "")
 
 
 def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
-    """Tell the first of pydantic's problems in one line, in the words of the command line."""
+    """Describe the first of pydantic's problems in one line, in the words of the command line."""
     problem = error.errors(include_url=False)[0]
     option = str(problem["loc"][0])
     where = f"{origin}: {option.replace('_', '-')}" if origin else flag(option)
@@ -204,13 +210,9 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
     typed = ",".join(map(str, given if isinstance(given, list | tuple) else [given]))
-    return f"{where} '{typed}': {expected}{_near_choice(kind, option, given)}"
-
-
-def _near_choice(kind: type[BaseModel], option: str, given: Any) -> str:
     field = kind.model_fields.get(option)
     choices = field.annotation if field else None
-    if not (isinstance(choices, type) and issubclass(choices, StrEnum)):
-        return ""
-    close = nearest(str(given), list(choices))
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    if isinstance(choices, type) and issubclass(choices, StrEnum):
+        close = nearest(str(given), list(choices))
+        expected += f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"{where} '{typed}': {expected}"

@@ -1,4 +1,4 @@
-"""`--tune NAME=V1,V2`: how what is tuned is written, on the command line and in grid files."""
+"""`--tune NAME=V1,V2` on the command line, and its form in grid files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORM = "write NAME=V1,V2 with two or more values, as in r=8,16"
 
 
 class Tune(BaseModel):
-    """A name and the values that are tried for it, as written."""
+    """A name and the values to try for it, as written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,10 +23,10 @@ class Tune(BaseModel):
 
 
 def read_tunes(given: Any) -> tuple[Tune, ...]:
-    """Read `r=8,16`, several of them, or a mapping of names to values.
+    """Read `r=8,16`, a list of such texts, or a mapping of names to values.
 
     Raises:
-        ValueError: Another form, fewer than two values, or a name that is given twice.
+        ValueError: The form is wrong, there are fewer than two values, or a name is repeated.
     """
     if isinstance(given, Mapping):
         found = [_tune(str(name), values) for name, values in given.items()]
@@ -36,7 +36,7 @@ def read_tunes(given: Any) -> tuple[Tune, ...]:
     names = [tune.name for tune in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} is given twice: write all its values at one place")
+        raise ValueError(f"{twice} is given twice: write all its values in one place")
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Types of options: values with commas, ranges, devices; how each is read and checked."""
+"""Types of options (lists, ranges, devices): how each is read and checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DType(StrEnum):
 
 
 def pieces(given: Any) -> tuple[Any, ...]:
-    """Split comma-separated text, alone or in a list."""
+    """Split comma-separated text, given alone or in a list."""
     listed = given if isinstance(given, list | tuple) else [given]
     found: list[Any] = []
     for item in listed:
@@ -45,31 +45,28 @@ def pieces(given: Any) -> tuple[Any, ...]:
 
 
 def spread_ranges(given: Any) -> tuple[Any, ...]:
-    """Split like `pieces` and turn `0-4` into the five whole numbers it stands for."""
+    """Split like `pieces`, and expand `0-4` to 0, 1, 2, 3, 4."""
     spread: list[Any] = []
     for piece in pieces(given):
         written = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
-        spread += _range(int(written[1]), int(written[2])) if written else [piece]
+        first, last = map(int, written.groups()) if written else (0, 0)
+        if not first <= last < first + _LONGEST_RANGE:
+            raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
+        spread += range(first, last + 1) if written else [piece]
     return tuple(spread)
 
 
-def _range(first: int, last: int) -> range:
-    if not first <= last < first + _LONGEST_RANGE:
-        raise ValueError(f"write a range as FIRST-LAST, of at most {_LONGEST_RANGE} numbers")
-    return range(first, last + 1)
-
-
 def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Drop repetitions, keep the order."""
+    """Drop repeated values; keep the order."""
     return tuple(dict.fromkeys(values))
 
 
 def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
-    """Read the forgetting tasks of `--forgetting`; `none` is empty.
+    """Read the tasks of `--forgetting`; `none` gives an empty tuple.
 
     Raises:
-        ValueError: No name at all.
-        UsageError: A name that is unknown.
+        ValueError: No name is given.
+        UsageError: A name is unknown.
     """
     names = pieces(given)
     if not names:
@@ -77,12 +74,12 @@ def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
     return parse_forgetting(",".join(map(str, names)))
 
 
-def _form(pattern: str, told: str) -> AfterValidator:
-    """Return a check that a value has a form, which is told where it has not."""
+def _form(pattern: str, right: str) -> AfterValidator:
+    """Return a check that a value matches a pattern; the error says what to write instead."""
 
     def check(given: str) -> str:
         if not re.fullmatch(pattern, given):
-            raise ValueError(f"write {told}")
+            raise ValueError(f"write {right}")
         return given
 
     return AfterValidator(check)
@@ -120,7 +117,7 @@ ForgettingNames = Annotated[
 ]
 Device = Annotated[str, _form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")]
 Workers = Annotated[
-    str, BeforeValidator(str), _form(r"auto|0*[1-9]\d*", "a number from 1 on, or auto")
+    str, BeforeValidator(str), _form(r"auto|0*[1-9]\d*", "a number of at least 1, or auto")
 ]
 RayAddress = Annotated[
     str,

@@ -1,1 +1,1 @@
-"""A run: workers on this machine or on a cluster, the queue of cells and its leases."""
+"""Running a grid: workers on this machine or on a cluster, the queue of cells, their leases."""

@@ -1,4 +1,4 @@
-"""Where workers run: on this machine, or on a cluster."""
+"""The interface of places where workers run: this machine, or a cluster."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bench.execution.messages import Job, Message
 
 
 class WorkerExit(NamedTuple):
-    """The last that is heard of a worker.
+    """The last report about a worker.
 
     Attributes:
-        death: What it died of, empty when it ended well.
+        death: Why it died; empty if it ended normally.
         lost: Whether its whole machine was lost, which is not the worker's fault.
     """
 
@@ -21,38 +21,32 @@ class WorkerExit(NamedTuple):
 
 
 OnMessage = Callable[[Message | WorkerExit], None]
-"""Receives, from any thread, what a worker tells, and at last that it has ended."""
+"""Receives a worker's messages, from any thread, and finally its exit."""
 
 
 class WorkerHandle(Protocol):
-    """A worker that was started."""
+    """A started worker."""
 
     def stop(self) -> None:
-        """Ask it to note its cell in flight, to give its claim back and to end; do not wait."""
-        ...
+        """Ask it to store a note of its running cell, release its claim and end; do not wait."""
 
     def end(self, seconds: float) -> None:
-        """Wait so long for it to end, then kill it."""
-        ...
+        """Wait up to `seconds` for it to end, then kill it."""
 
 
 class Backend(Protocol):
-    """Where workers run."""
+    """A place where workers run."""
 
     @property
     def count(self) -> int:
-        """How many run at a time."""
-        ...
+        """How many workers run at the same time."""
 
     @property
     def threads(self) -> int:
-        """How many threads each computes with."""
-        ...
+        """How many threads each worker computes with."""
 
     def options(self, number: int) -> dict[str, object]:
         """Return the run's options with the device of worker `number`, from 1."""
-        ...
 
     def start(self, job: Job, hear: OnMessage) -> WorkerHandle:
         """Start a worker; return at once."""
-        ...

@@ -1,4 +1,4 @@
-"""What a run asks for, checked before anything else happens and without importing torch."""
+"""Check the options of a run before anything else happens, without importing torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check_names(options: RunOptions) -> None:
     """Check every name and folder of a run.
 
     Raises:
-        UsageError: An unknown method, part, parameter, task, model or reference, a missing
-            folder, or an executor that is not installed.
+        UsageError: A method, part, parameter, task, model or reference is unknown, a folder is
+            missing, or an executor is not installed.
     """
     methods_of(options)
     forgotten = knowledge_names(options.forgetting)
@@ -30,16 +30,16 @@ def check_names(options: RunOptions) -> None:
         resolve_model(name)
     run_reference(options)
     if options.data_dir is not None and not options.data_dir.is_dir():
-        raise UsageError(f"--data-dir '{options.data_dir}' is no folder")
+        raise UsageError(f"--data-dir '{options.data_dir}' is not a folder")
     check_executor(options)
 
 
 def check_machine(options: RunOptions, compute: Compute) -> None:
-    """Check that this machine can run as the options ask.
+    """Check that this machine supports the options.
 
     Raises:
-        UsageError: A time limit without a timer that interrupts, or a device map that does not
-            go with the other options.
+        UsageError: --timeout needs a timer that the system lacks, or --device-map does not fit
+            the other options.
     """
     if options.timeout is not None and not hasattr(signal, "setitimer"):
         raise UsageError("--timeout needs a system with interval timers (Linux, macOS)")
@@ -47,14 +47,14 @@ def check_machine(options: RunOptions, compute: Compute) -> None:
 
 
 def check_executor(options: RunOptions) -> None:
-    """Check that the options of an executor fit it, and that it is installed.
+    """Check that the executor is installed and that the other options fit it.
 
     Raises:
-        UsageError: They do not, or it is not.
+        UsageError: It is not, or they do not.
     """
     if options.executor is not Executor.RAY:
         if options.ray_address is not None:
-            raise UsageError(f"--ray-address '{options.ray_address}' goes with --executor ray")
+            raise UsageError(f"--ray-address '{options.ray_address}' needs --executor ray")
         return
     if ":" in options.device:
         raise UsageError(
@@ -63,7 +63,7 @@ def check_executor(options: RunOptions) -> None:
     if options.device_map is not DeviceMap.NONE:
         raise UsageError(
             f"--device-map {options.device_map}: with --executor ray each worker has one GPU; "
-            "leave out --executor, or --device-map"
+            "leave out --executor or --device-map"
         )
     if find_spec("ray") is None:
         raise UsageError(
@@ -73,10 +73,10 @@ def check_executor(options: RunOptions) -> None:
 
 
 def check_device_map(options: RunOptions, compute: Compute) -> None:
-    """Refuse options that do not go with a model over all GPUs.
+    """Refuse options that do not fit a model that is divided over all GPUs.
 
     Raises:
-        UsageError: One GPU or none was chosen, or several workers.
+        UsageError: They choose one GPU, no GPU or several workers.
     """
     if options.device_map is DeviceMap.NONE:
         return
@@ -84,12 +84,12 @@ def check_device_map(options: RunOptions, compute: Compute) -> None:
     if options.device not in ("auto", "cuda"):
         raise UsageError(
             f"{asked} --device {options.device}: a model is divided over all GPUs; leave out "
-            "--device (CUDA_VISIBLE_DEVICES chooses GPUs), or --device-map"
+            "--device (CUDA_VISIBLE_DEVICES chooses GPUs) or --device-map"
         )
     if options.workers not in ("auto", "1"):
         raise UsageError(
-            f"{asked} --workers {options.workers}: one worker takes all GPUs; leave out --workers, "
-            "or start a run for each set of CUDA_VISIBLE_DEVICES on one results folder"
+            f"{asked} --workers {options.workers}: one worker uses all GPUs; leave out --workers, "
+            "or start one run per set of CUDA_VISIBLE_DEVICES, with the same --out"
         )
     if not compute.device.startswith("cuda"):
         raise UsageError(f"{asked}: torch sees no CUDA device here; leave it out")

@@ -1,9 +1,9 @@
-"""Claims on cells: processes that share a results folder run each cell once.
+"""Claims on cells: processes that share a results folder run each cell only once.
 
-`claims/<cell_id>.json` exists while a process runs the cell; it is created exclusively, so that
-of several processes one wins. Its owner touches it every few seconds. It has expired when its
-owner is dead, which is known at once on the same machine; of another machine it is assumed when
-the file was not touched for `STALE_SECONDS`.
+`claims/<cell_id>.json` exists while a process runs the cell. It is created exclusively, so that
+only one of several processes succeeds, and its owner touches it every few seconds. It expires when
+its owner dies. On the same machine that is known at once; an owner on another machine is assumed
+dead if the file was not touched for `STALE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import os
 import socket
 import threading
 import uuid
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 from filelock import FileLock
@@ -24,19 +23,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
-"""A claim that was not touched for so long has no owner any more."""
+"""A claim that was not touched for this long has lost its owner."""
 
 _SAME_START = 2.0
-"""Seconds by which two readings of one process's start may differ; other processes' differ more."""
+"""By how many seconds two readings of the start of one process may differ."""
 
 
 class Process(BaseModel):
-    """A process of any machine.
+    """A process on any machine.
 
     Attributes:
-        host, space: The machine, and the pid namespace where the system has them: containers may
-            share a host's name.
-        pid, started: The process, and when it started (Unix seconds): pids are used again.
+        host, space: The machine and, if the system has them, the pid namespace: containers may
+            share the name of a host.
+        pid, started: The process id and the start (Unix seconds): ids are reused.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,23 +59,24 @@ class Process(BaseModel):
 
 
 class Owner(Process):
-    """Who runs a cell.
+    """The process that runs a cell.
 
     Attributes:
         time: When the cell was claimed.
-        token: Tells the `Claims` that made it from any other.
+        token: Identifies the `Claims` object that claimed it.
     """
 
     time: str
     token: str
 
 
-class Claims:
-    """The claims of one process in a results folder; a context manager that gives them back.
+class Claims(AbstractContextManager["Claims"]):
+    """The claims of one process in a results folder; a context manager that releases them.
 
     Args:
         folder: The results folder.
-        stale_seconds, beat_seconds: When others' claims expire, how often own ones are touched.
+        stale_seconds: When the claims of other machines expire.
+        beat_seconds: How often its own claims are touched.
     """
 
     def __init__(
@@ -94,38 +94,30 @@ class Claims:
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def __enter__(self) -> Claims:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def take(self, cell_id: str) -> bool:
-        """Claim a cell; False where another process that lives has it."""
+        """Claim a cell; return False if another living process has it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._create(cell_id) or (self._remove_expired(cell_id) and self._create(cell_id))
 
     def release(self, cell_id: str) -> None:
-        """Give a cell back, unless the claim is not ours any more."""
+        """Release a cell, unless the claim is no longer ours."""
         with self._removing():
             if self._is_ours(cell_id):
                 self._path(cell_id).unlink(missing_ok=True)
         self._held.discard(cell_id)  # not before: Ctrl-C may come while it waits for the lock
 
     def owner(self, cell_id: str) -> Owner | None:
-        """Return who has a cell; None where its claim is gone, or just being written."""
+        """Return who has claimed a cell; None if the claim is gone, or is being written."""
         try:
             return Owner.model_validate_json(self._path(cell_id).read_bytes())
         except (OSError, ValidationError):
             return None
 
     def remove_of(self, process: Process) -> list[str]:
-        """Remove the claims of a process that is known to be dead; return their cells."""
+        """Remove the claims of a dead process; return the ids of their cells."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             with self._removing():
@@ -136,7 +128,7 @@ class Claims:
         return found
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all claims."""
         self._stop.set()
         for cell_id in list(self._held):
             self.release(cell_id)
@@ -150,11 +142,12 @@ class Claims:
         return FileLock(self._folder / ".lock")
 
     def _create(self, cell_id: str) -> bool:
-        path, content = self._path(cell_id), _owner(self._token).model_dump_json()
+        path, now = self._path(cell_id), datetime.now(UTC).isoformat(timespec="seconds")
+        owner = Owner(**this_process().model_dump(), time=now, token=self._token)
         self._held.add(cell_id)  # not after: Ctrl-C may come as soon as the file is there
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(content)
+                file.write(owner.model_dump_json())
         except FileExistsError:
             if not self._is_ours(cell_id):
                 self._held.discard(cell_id)
@@ -166,7 +159,7 @@ class Claims:
         return True
 
     def _remove_expired(self, cell_id: str) -> bool:
-        """Remove a claim without a living owner; return whether the cell may be free now."""
+        """Remove an expired claim; return whether the cell may be free now."""
         if not self._expired(cell_id):
             return False
         with self._removing():
@@ -186,7 +179,7 @@ class Claims:
         return self._folder_time() - touched > self._stale_seconds
 
     def _folder_time(self) -> float:
-        """Return the time by the clock that stamps the folder's files: machines' clocks differ."""
+        """Return the time of the clock that stamps the folder's files: machines' clocks differ."""
         probe = self._folder / f".time-{socket.gethostname()}-{os.getpid()}"
         probe.touch()
         try:
@@ -212,13 +205,8 @@ class Claims:
 
 
 def this_process() -> Process:
-    """Return the process that asks."""
+    """Return the calling process."""
     return _process(os.getpid())
-
-
-def _owner(token: str) -> Owner:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Owner(**this_process().model_dump(), time=now, token=token)
 
 
 @lru_cache(maxsize=4)

@@ -15,12 +15,12 @@ from bench.execution.worker_process import WorkerProcess
 from bench.models.device import Compute
 
 END_SECONDS = 5.0
-"""So long a process without a job may take to end."""
+"""How long a process without a job may take to end."""
 
 
 @contextmanager
 def this_machine(run: RunOptions, compute: Compute, count: int) -> Iterator[LocalBackend]:
-    """Start processes that wait for a job each; end those that get none."""
+    """Start processes that each wait for a job; end those that get none."""
     idle = [WorkerProcess(threads_each(count)) for _ in range(count)]
     try:
         yield LocalBackend(run, compute, count, idle)
@@ -37,7 +37,7 @@ class LocalBackend:
 
     Attributes:
         run: The options of the run.
-        compute: What the run computes on.
+        compute: The device and dtype of the run.
         count: How many workers.
         idle: Processes that have no job yet.
     """
@@ -49,7 +49,7 @@ class LocalBackend:
 
     @property
     def threads(self) -> int:
-        """An equal share of the cores."""
+        """How many threads each worker computes with: an equal share of the cores."""
         return threads_each(self.count)
 
     def options(self, number: int) -> dict[str, object]:
@@ -62,15 +62,15 @@ class LocalBackend:
         return options
 
     def start(self, job: Job, hear: OnMessage) -> WorkerProcess:
-        """Give a waiting process the job, else a new one."""
+        """Give the job to a waiting process, or to a new one."""
         process = self.idle.pop() if self.idle else WorkerProcess(self.threads)
-        threading.Thread(target=_give_and_hear, args=(process, job, hear), daemon=True).start()
+
+        def give_and_hear() -> None:
+            # Giving a job longer than a pipe's buffer blocks until the process has imported.
+            process.give(job)
+            for message in process.messages():
+                hear(message)
+            hear(WorkerExit(process.death()))
+
+        threading.Thread(target=give_and_hear, daemon=True).start()
         return process
-
-
-def _give_and_hear(process: WorkerProcess, job: Job, hear: OnMessage) -> None:
-    # Not by the caller: a job longer than a pipe's buffer waits until the process has imported.
-    process.give(job)
-    for message in process.messages():
-        hear(message)
-    hear(WorkerExit(process.death()))

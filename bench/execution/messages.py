@@ -1,4 +1,4 @@
-"""What a worker is told and what it tells: one JSON object a line."""
+"""The job that a worker receives and the messages that it sends, one line of JSON each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bench.planning.resolver import Assignment
 
 
 class Job(BaseModel):
-    """What a worker is to do.
+    """What a worker has to do.
 
     Attributes:
         options: The run's `RunOptions`, with the worker's own device.
-        cells: What to run.
-        number: The worker's, from 1.
-        threads: It computes with.
+        cells: The cells to run.
+        number: The worker's number, from 1.
+        threads: How many threads it computes with.
         wait: Whether to wait for cells that run elsewhere.
     """
 
@@ -32,7 +32,7 @@ class Job(BaseModel):
 
 
 class Kind(StrEnum):
-    """What a message says."""
+    """What a message reports."""
 
     STARTED = "started"
     CAUTION = "caution"
@@ -46,14 +46,14 @@ class Kind(StrEnum):
 
 
 class Message(BaseModel):
-    """One line of a worker to the process that started it.
+    """One line from a worker to the process that started it.
 
     Attributes:
-        kind, text: What it says; with `ENDED` the cell's status.
-        detail: With `ENDED`: one line about the cell.
-        steps: With `PHASE`: how many it has; with `STEP`: how many are over.
-        loss: With `STEP`: the latest.
-        process: With `STARTED`: who will claim cells.
+        kind, text: What it reports; for `ENDED`, the cell's status.
+        detail: For `ENDED`: one line about the cell.
+        steps: For `PHASE`: how many steps it has; for `STEP`: how many are finished.
+        loss: For `STEP`: the latest loss.
+        process: For `STARTED`: the process that will claim cells.
     """
 
     model_config = ConfigDict(frozen=True)

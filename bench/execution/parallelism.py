@@ -1,4 +1,4 @@
-"""How many processes run cells, and with how many threads each."""
+"""How many processes run cells, and how many threads each of them uses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bench.planning.cost_estimate import weights_of
 from bench.planning.planned_cell import PlannedCell
 
 WORTH_A_PROCESS = 50e6
-"""Weights of a model whose cells take longer than starting a process for them, about 8 s."""
+"""With this many weights, a cell takes longer than starting a process for it, about 8 s."""
 
 COPIES, SPARE_BYTES = 4, 2**30
-"""Memory of a worker on the CPU: a base with a trained copy and its Adam moments in float32, and
-what the libraries and a batch take: 3.0 GiB for SmolLM2-135M, where CorDA has used 3.1."""
+"""Memory of a worker on the CPU: a base, a trained copy and its two Adam moments in float32, plus
+libraries and a batch: 3.0 GiB for SmolLM2-135M, for which CorDA has used 3.1."""
 
 
 def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
-    """Return how many processes run cells, at most one for each.
+    """Return how many processes run cells, at most one per cell.
 
-    `auto` is one for each GPU. On the CPU it is one for each core as far as memory allows: two
-    cells of one thread each are done sooner than one after the other with two threads each.
+    `auto` means one per GPU. On the CPU it means one per core as far as memory allows: two cells
+    at once with one thread each finish sooner than one after the other with two threads.
     """
     if options.workers != "auto":
         return min(int(options.workers), len(cells))
@@ -37,27 +37,25 @@ def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
         import torch
 
         return max(1, min(torch.cuda.device_count(), len(cells)))
-    return _on_cores(cells) if device == "cpu" else 1
-
-
-def threads_each(workers: int) -> int:
-    """Return how many threads each of several workers computes with; OMP_NUM_THREADS wins."""
-    return threads_asked() or max(1, cores() // workers)
-
-
-def threads_asked() -> int:
-    """Return what OMP_NUM_THREADS asks for, 0 where it does not."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() else 0
-
-
-def _on_cores(cells: Sequence[PlannedCell]) -> int:
+    if device != "cpu":
+        return 1
     weights = [weights_of(source) for source in {cell.source for cell in cells}]
     largest = max((count or math.inf for count in weights), default=math.inf)
     if largest < WORTH_A_PROCESS:
         return 1
     fit = _free_memory() / (COPIES * 4 * largest + SPARE_BYTES)
     return max(1, min(len(cells), cores() // (threads_asked() or 1), int(fit)))
+
+
+def threads_each(workers: int) -> int:
+    """Return how many threads each of several workers uses; OMP_NUM_THREADS takes precedence."""
+    return threads_asked() or max(1, cores() // workers)
+
+
+def threads_asked() -> int:
+    """Return the value of OMP_NUM_THREADS; 0 if it is not set to a number."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 def _free_memory() -> int:

@@ -1,9 +1,9 @@
-"""Workers on one grid: started, listened to, started again where they die, ended.
+"""The workers of a run: started, watched, restarted if they die, and ended.
 
-Each is `python -m bench.execution.worker`: it is handed the specifications of the cells, plans
-nothing, and claims cells as any process does. A `bench.execution.backend.Backend` says where they
-run. This side only shows what they tell, and imports no torch. A worker that dies loses its cell in
-flight, which is run again; a cell in which two workers died is recorded as failed.
+Each is `python -m bench.execution.worker`: it receives the specifications of the cells and claims
+cells as any process does. A `bench.execution.backend.Backend` decides where they run. This process
+only shows what they report, and does not import torch. If a worker dies, its cell is run again; a
+cell in which two workers died is recorded as failed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 
 GRACE_SECONDS = 30.0
-"""So long a worker may take to store the cell in flight when a run is interrupted."""
+"""How long a worker may take to store its running cell when a run is interrupted."""
 
 DEATHS = 2
-"""So many workers may die in one cell, or before a first cell."""
+"""After this many deaths in one cell, or before any first cell, the pool gives up."""
 
 
 @dataclass(eq=False)
@@ -40,11 +40,11 @@ class Worker:
     """A worker of the run.
 
     Attributes:
-        number: From 1; one that is started again keeps it.
-        running: Set as soon as it was started.
-        process: Which process it is, once it has told.
+        number: From 1; a restarted worker keeps it.
+        running: Its handle, set as soon as it was started.
+        process: Which process it is, once it has reported that.
         began: Whether it has begun a cell.
-        dismissed: Whether it is not needed any more: it need not end well.
+        dismissed: Whether it was told to stop, so that its death does not count.
     """
 
     number: int
@@ -65,11 +65,11 @@ class WorkerPool:
     """Runs cells in several processes.
 
     Attributes:
-        compute: On what the run computes; no model is loaded in this process.
-        store, claims: Of the results folder.
-        progress: Receives what workers tell.
+        compute: The device and dtype of the run; no model is loaded in this process.
+        store, claims: Those of the results folder.
+        progress: Shows what workers report.
         place: Where they run.
-        ran: Cells that ran.
+        ran: How many cells have run.
     """
 
     compute: Compute
@@ -88,7 +88,7 @@ class WorkerPool:
     _since: float = field(default_factory=time.monotonic)
 
     def run(self, todo: Sequence[PlannedCell], *, wait: bool) -> None:
-        """Run cells as `Work.run` does; the last worker waits for what runs elsewhere."""
+        """Run cells as `Work.run` does; the last worker waits for cells that run elsewhere."""
         self._todo = {cell.cell_id: cell for cell in todo}
         try:
             for number in range(1, self.place.count + 1):
@@ -98,7 +98,14 @@ class WorkerPool:
                 self._start(1, wait=True)
                 self._listen()
         finally:
-            self._end()
+            # Each worker stores a note of its running cell and releases its claim.
+            for worker in self._workers:
+                worker.dismiss()
+            until = time.monotonic() + GRACE_SECONDS
+            for worker in self._workers:
+                if worker.running is not None:
+                    worker.running.end(max(0.0, until - time.monotonic()))
+            self._workers.clear()
 
     def _start(self, number: int, *, wait: bool) -> None:
         job = Job(
@@ -129,7 +136,7 @@ class WorkerPool:
             worker.process = message.process
             return
         if message.kind is Kind.CAUTION:
-            if message.text not in self._cautions:  # said once of what every worker finds
+            if message.text not in self._cautions:  # every worker reports it; shown once
                 self._cautions.add(message.text)
                 self.progress.note(message.text)
             return
@@ -157,35 +164,35 @@ class WorkerPool:
 
     def _ended(self, worker: Worker, ended: WorkerExit) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list
-        died = bool(ended.death) and not worker.dismissed
+        died = f"worker {worker.number} died ({ended.death})"
+        counts = bool(ended.death) and not worker.dismissed
         if self._unfinished():
-            if died:
-                self._died(worker, ended)
+            if counts:
+                self._restart(worker, ended, died)
             return
-        if died:
-            self.progress.note(f"{_told_death(worker, ended)}, but nothing is left to run")
+        if counts:
+            self.progress.note(f"{died}, but no cells are left to run")
         # Nothing is left: do not wait for workers that have not even begun.
         for waiting in self._workers:
             if not waiting.began:
                 waiting.dismiss()
 
-    def _died(self, worker: Worker, ended: WorkerExit) -> None:
-        died = _told_death(worker, ended)
+    def _restart(self, worker: Worker, ended: WorkerExit, died: str) -> None:
         self._early_deaths += not (worker.began or ended.lost)
         if self._early_deaths >= DEATHS:
-            raise UsageError(f"{died} before its first cell; what it said is above")
+            raise UsageError(f"{died} before its first cell; its output is above")
         for cell_id in self.claims.remove_of(worker.process) if worker.process else []:
             self._deaths[cell_id] += 1
             if self._deaths[cell_id] >= DEATHS and cell_id in self._todo:
                 self._give_up(self._todo[cell_id], ended)
-        self.progress.note(f"{died}: started again")
+        self.progress.note(f"{died}; restarting it")
         self._start(worker.number, wait=False)
 
     def _give_up(self, cell: PlannedCell, ended: WorkerExit) -> None:
-        """Record a cell as failed in which worker after worker died."""
+        """Record a cell as failed because several workers died in it."""
         if not self.claims.take(cell.cell_id):
-            return  # another worker was faster, and will tell
-        reason = f"{DEATHS} workers died in this cell ({ended.death}): is memory short?"
+            return  # another worker was faster, and will report it
+        reason = f"{DEATHS} workers died in this cell ({ended.death}); memory may have run out"
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         record = CellRecord(
             cell_id=cell.cell_id,
@@ -202,17 +209,3 @@ class WorkerPool:
     def _unfinished(self) -> bool:
         cells = self._todo.items()
         return any(self.store.stamp(cell_id) == cell.stamp for cell_id, cell in cells)
-
-    def _end(self) -> None:
-        """End every worker: each stores a note of its cell in flight and gives its claim back."""
-        for worker in self._workers:
-            worker.dismiss()
-        until = time.monotonic() + GRACE_SECONDS
-        for worker in self._workers:
-            if worker.running is not None:
-                worker.running.end(max(0.0, until - time.monotonic()))
-        self._workers.clear()
-
-
-def _told_death(worker: Worker, ended: WorkerExit) -> str:
-    return f"worker {worker.number} died ({ended.death})"

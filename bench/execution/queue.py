@@ -1,12 +1,12 @@
-"""One process's share of a grid: claim a cell, run it, store it, take the next.
+"""One process's share of a grid: claim a cell, run it, store it, claim the next.
 
-Every process works through all cells; the claims keep two from running the same one.
+Every process works through all cells; claims keep two processes from running the same cell.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.cell.context import CellContext
@@ -29,9 +29,9 @@ class Work:
 
     Attributes:
         bench: What cells share in this process.
-        store, claims: Of the results folder.
-        progress: Receives what happens.
-        ran: Cells that ran here.
+        store, claims: Those of the results folder.
+        progress: Shows what happens.
+        ran: How many cells have run here.
     """
 
     bench: CellContext
@@ -42,43 +42,42 @@ class Work:
     _left: dict[str, PlannedCell] = field(default_factory=dict)
 
     def run(self, todo: Sequence[PlannedCell], *, wait: bool) -> None:
-        """Run what no other process runs; those of the resident model first.
+        """Run the cells that no other process runs, those of the resident model first.
 
         Args:
             todo: The cells.
-            wait: Whether to stay until cells that run elsewhere are finished: where their
-                process dies they are run here.
+            wait: Whether to wait until cells that run elsewhere have finished; if their process
+                dies, they are run here.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C, after a note of the cell in flight was stored.
+            KeyboardInterrupt: Ctrl-C was pressed; a note of the running cell has been stored.
             NoSpaceError: The disk is full; finished cells are intact.
         """
+        self._left = {cell.cell_id: cell for cell in todo}
+        told = False
         try:
-            self._run(todo, wait)
+            while self._left:
+                cell = self._claimed()
+                if cell is not None:
+                    self._run_claimed(cell, len(todo))
+                elif self._left and not wait:
+                    return
+                elif self._left:
+                    if not told:
+                        owner = self.claims.owner(next(iter(self._left)))
+                        who = f", one of them {owner}" if owner else ""
+                        count = f"{len(self._left)} {'cell' if len(self._left) == 1 else 'cells'}"
+                        self.progress.note(f"waiting for {count} run by other processes{who}")
+                        told = True
+                    time.sleep(POLL_SECONDS)
         except OSError as error:
             raise (no_space(error) if disk_is_full(error) else error) from None
 
-    def _run(self, todo: Sequence[PlannedCell], wait: bool) -> None:
-        self._left = {cell.cell_id: cell for cell in todo}
-        told = False
-        while self._left:
-            cell = self._claimed()
-            if cell is not None:
-                self._run_claimed(cell, len(todo))
-            elif self._left and not wait:
-                return
-            elif self._left:
-                if not told:
-                    owner = self.claims.owner(next(iter(self._left)))
-                    where = f", one by {owner}" if owner else ""
-                    count = len(self._left)
-                    self.progress.note(f"{count} cells run in another process{where}: waiting")
-                    told = True
-                time.sleep(POLL_SECONDS)
-
     def _claimed(self) -> PlannedCell | None:
-        """Claim a cell; None where others have all that are left."""
-        for cell in self._in_order():
+        """Claim a cell; return None if other processes have all that are left."""
+        # Sorting is stable: cells of the resident model come first, otherwise the order stays.
+        resident = self.bench.resident
+        for cell in sorted(self._left.values(), key=lambda cell: cell.spec.model != resident):
             if not self.claims.take(cell.cell_id):
                 continue
             current = self._current(cell)
@@ -88,13 +87,8 @@ class Work:
             del self._left[cell.cell_id]
         return None
 
-    def _in_order(self) -> Iterator[PlannedCell]:
-        resident, left = self.bench.resident, list(self._left.values())
-        yield from (cell for cell in left if cell.spec.model == resident)
-        yield from (cell for cell in left if cell.spec.model != resident)
-
     def _current(self, cell: PlannedCell) -> PlannedCell | None:
-        """Return the cell with what the store has of it; None where another process ran it."""
+        """Return the cell in its present state; None if another process has run it."""
         options = self.bench.options
         if self.store.stamp(cell.cell_id) != cell.stamp:  # written since the grid was planned
             options = options.model_copy(update={"rerun": Rerun.MISSING})
@@ -105,25 +99,22 @@ class Work:
         try:
             if cell.damaged:
                 self.store.set_aside(cell.cell_id)
-                self.progress.note(f"{cell.why}: set aside as .damaged, its cell is run again")
+                self.progress.note(f"{cell.why}; renamed to .damaged, running this cell again")
             self.progress.cell(total - len(self._left) + 1, total, cell.label)
             result = run_cell(cell, self.bench, self.progress)
-            self._keep(result)
+            interrupted = result.record.status is Status.INTERRUPTED
+            if not interrupted or self.store.read(cell.cell_id) is None:
+                self._write(result)
+            if interrupted:
+                raise KeyboardInterrupt
         finally:
             self.claims.release(cell.cell_id)
         del self._left[cell.cell_id]
         self.ran += 1
         self.progress.end_cell(result.record.status, outcome_line(result.record))
 
-    def _keep(self, result: CellResult) -> None:
-        interrupted = result.record.status is Status.INTERRUPTED
-        if not interrupted or self.store.read(result.record.cell_id) is None:
-            self._write(result)
-        if interrupted:
-            raise KeyboardInterrupt
-
     def _write(self, result: CellResult) -> None:
-        """Write a cell; numbers that are not finite make it a failed one."""
+        """Store a cell, as failed if a number in it is not finite."""
         try:
             self.store.write(result.record, result.rows)
         except ValueError as error:
@@ -134,7 +125,7 @@ class Work:
 
 
 def outcome_line(record: CellRecord) -> str:
-    """Say in one line how a cell ended."""
+    """Describe in one line how a cell ended."""
     if record.metrics is None or record.metrics.reliability is None:
         return record.reason
     lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]

@@ -1,8 +1,8 @@
-"""Workers on a Ray cluster: each is a process held by an actor, which Ray places.
+"""Workers on a Ray cluster: each is a process that belongs to an actor, which Ray places.
 
-The actor holds a GPU, or some cores, of a machine and runs there the same
-`python -m bench.execution.worker` as on one machine. Where a machine is lost the actor is,
-and the worker is started again elsewhere.
+The actor reserves a GPU or some cores of a machine and runs the same
+`python -m bench.execution.worker` there as on one machine. If the machine is lost, so is the actor,
+and the worker is restarted elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.failures import first_line
 from bench.models.device import Compute
 
 PLACED_SECONDS = 60.0
-"""People are told that a worker waits for a free machine after so long."""
+"""After this long, a message says that a worker is waiting for a free machine."""
 
 RETRY_SECONDS = 1.0
 
@@ -45,19 +45,19 @@ class SharedFolder:
     marker: Path
 
     def problem(self) -> str:
-        """Say what this machine does not see, empty where it sees all."""
+        """Describe what this machine cannot see; empty if it sees the folder."""
         if (self.start / self.marker).is_file():
             return ""
         out = self.start / self.marker.parent
         return (
-            f"node {platform.node()} does not see the results folder '{out}' of this run: start "
-            "it in a folder that all nodes share, under the same path"
+            f"node {platform.node()} cannot see the results folder '{out}': start the run in a "
+            "folder that all nodes share under the same path"
         )
 
 
 @contextmanager
 def shared_folder(out: Path) -> Iterator[SharedFolder]:
-    """Mark a results folder so that other machines can tell that they see the same one."""
+    """Mark a results folder so that other machines can check that they see the same one."""
     shared = SharedFolder(Path.cwd(), out / f".shared-{uuid.uuid4().hex}")
     shared.marker.touch()
     try:
@@ -69,7 +69,7 @@ def shared_folder(out: Path) -> Iterator[SharedFolder]:
 class NodeWorker:
     """A worker process on a node; Ray makes an actor of this class.
 
-    When the actor ends, whatever the reason, the worker's input does, and the worker ends too.
+    When the actor ends, for whatever reason, the worker's input ends, and so does the worker.
     """
 
     def __init__(self, job: Job, shared: SharedFolder) -> None:
@@ -84,13 +84,13 @@ class NodeWorker:
         threading.Thread(target=self._listen, args=(self._process, job), daemon=True).start()
 
     def node(self) -> str:
-        """Return the id of the node that it runs on."""
+        """Return the id of the node that the worker runs on."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
 
     def hear(self) -> list[Message | WorkerExit]:
-        """Wait for what the worker tells next, or that it has ended."""
+        """Wait for the worker's next messages, or its exit."""
         told = [self._told.get()]
         with suppress(queue.Empty):
             while True:
@@ -119,12 +119,12 @@ class NodeWorker:
 
 @dataclass(eq=False)
 class RayWorker:
-    """A worker of the cluster, `bench.execution.pool.WorkerHandle`.
+    """A worker on the cluster, see `bench.execution.backend.WorkerHandle`.
 
     Attributes:
         actor: Ray's handle of its `NodeWorker`.
-        hear: Receives what it tells.
-        needs: What it waits for where it is not placed at once.
+        hear: Receives its messages.
+        needs: What it needs of a machine, such as `1 GPU`.
     """
 
     actor: Any
@@ -138,7 +138,7 @@ class RayWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; one that runs nowhere yet is gone at once."""
+        """Ask it to end; kill it if it has not been placed yet."""
         import ray
 
         if self._node:
@@ -147,7 +147,7 @@ class RayWorker:
             ray.kill(self.actor)
 
     def end(self, seconds: float) -> None:
-        """Wait so long for it to end, then kill it."""
+        """Wait up to `seconds` for it to end, then kill it."""
         import ray
 
         self._thread.join(seconds)
@@ -171,12 +171,12 @@ class RayWorker:
         node = self.actor.node.remote()
         placed, _ = ray.wait([node], timeout=PLACED_SECONDS)
         if not placed:
-            text = f"waits until {self.needs} of the cluster is free"
+            text = f"waiting for a machine of the cluster with {self.needs} free"
             self.hear(Message(kind=Kind.LINE, text=text))
         self._node = ray.get(node)
 
     def _listen(self) -> WorkerExit:
-        """Pass on what the worker tells until it has ended."""
+        """Pass on the worker's messages until it has ended."""
         import ray
 
         while True:
@@ -194,27 +194,23 @@ class RayWorker:
         import ray
 
         if not self._node:
-            return WorkerExit(f"Ray could not start it: {_last_line(error)}")
+            # Ray puts what a constructor raised into the last line.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return WorkerExit(f"Ray could not start it: {lines[-1].strip()}")
         if self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}:
             return WorkerExit("its node was lost", lost=True)
         return WorkerExit(f"its Ray actor ended: {first_line(error)}")
 
 
-def _last_line(error: Exception) -> str:
-    """Return where Ray puts what a constructor raised."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
-
-
 @dataclass(frozen=True)
 class RayPlace:
-    """A `bench.execution.pool.Backend`: the machines of a Ray cluster.
+    """A `bench.execution.backend.Backend`: the machines of a Ray cluster.
 
     Attributes:
         run: The options of the run.
         compute: Its device and dtype.
         count: How many workers.
-        share: What each is given of a machine.
+        share: What each worker gets of a machine.
         shared: The results folder.
     """
 
@@ -226,17 +222,17 @@ class RayPlace:
 
     @property
     def threads(self) -> int:
-        """Equal for all workers, on whichever machine."""
+        """How many threads each worker computes with, the same on every machine."""
         return self.share.threads
 
     def options(self, number: int) -> dict[str, object]:
-        """Return the run's options; Ray lets a worker see its own GPU alone."""
+        """Return the run's options; Ray shows each worker only its own GPU."""
         device = self.compute.device.partition(":")[0]
         # Resolved here: on another machine `auto` might mean another dtype, hence other cells.
         return {**self.run.model_dump(mode="json"), "device": device, "dtype": self.compute.dtype}
 
     def start(self, job: Job, hear: OnMessage) -> RayWorker:
-        """Have Ray start a worker wherever there is room for it."""
+        """Let Ray start a worker wherever there is room for it."""
         import ray
 
         actor = ray.remote(NodeWorker).options(
@@ -261,10 +257,16 @@ class RayPlace:
 def ray_place(
     run: RunOptions, compute: Compute, say: Callable[[str], None], cells: int
 ) -> Iterator[RayPlace]:
-    """Connect to the cluster of a run, or start one here, for so many cells.
+    """Connect to the Ray cluster of a run, or start one here.
+
+    Args:
+        run: The options of the run.
+        compute: Its device and dtype.
+        say: Receives lines to show to the user.
+        cells: How many cells will run; there are no more workers than that.
 
     Raises:
-        UsageError: There is no such cluster, or it has no GPU where the run needs one.
+        UsageError: There is no such cluster, or the run needs a GPU and it has none.
     """
     on_gpu = compute.device.startswith("cuda")
     with ray_cluster(run.ray_address) as cluster, shared_folder(run.out) as shared:
@@ -273,5 +275,5 @@ def ray_place(
         place = RayPlace(run, compute, count, share, shared)
         say(str(place))
         if cluster.gpus and run.device == "auto" and not on_gpu:
-            say("Ray has GPUs, but auto looks at this machine: --device cuda uses them")
+            say("the Ray cluster has GPUs that --device auto does not see; --device cuda uses them")
         yield place

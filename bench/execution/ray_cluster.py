@@ -1,4 +1,4 @@
-"""A Ray cluster: connected to by its address, or started on this machine and ended afterwards."""
+"""Connect to a Ray cluster, or start one on this machine and stop it afterwards."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from bench.models.device import cores
 from tasks.errors import UsageError
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Nothing but messages passes through Ray; it refuses less than 75 MiB."""
+"""Only messages pass through Ray, but it refuses less than 75 MiB."""
 
 ANSWER_SECONDS = 10.0
-"""A cluster must answer within so long; Ray itself would try for minutes."""
+"""How long to wait for a cluster's answer; Ray itself would try for minutes."""
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,7 +35,7 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Node:
-    """What Ray may use of a machine."""
+    """The cores and GPUs of a machine that Ray may use."""
 
     cpus: int
     gpus: int
@@ -43,11 +43,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """What each of several equal workers is given.
+    """What each of several equal workers gets.
 
     Attributes:
-        cpus, gpus: As Ray counts them, parts of one included.
-        threads: It computes with.
+        cpus, gpus: As Ray counts them, which may be parts of one.
+        threads: How many threads it computes with.
     """
 
     cpus: float
@@ -67,14 +67,14 @@ class Cluster:
 
     @property
     def gpus(self) -> int:
-        """GPUs of all machines."""
+        """How many GPUs all machines have."""
         return sum(node.gpus for node in self.nodes)
 
     def worker_count(self, asked: str, *, on_gpu: bool) -> int:
-        """Return how many workers run; `auto` is one for each GPU, else one for each machine.
+        """Return how many workers run; `auto` means one per GPU, or one per machine without GPUs.
 
         Raises:
-            UsageError: They need GPUs, and there is none.
+            UsageError: Workers need GPUs, and there are none.
         """
         if on_gpu and not self.gpus:
             raise UsageError("--device cuda: the Ray cluster has no GPU; use --device cpu")
@@ -83,18 +83,17 @@ class Cluster:
         return self.gpus if on_gpu else len(self.nodes)
 
     def share(self, workers: int, *, on_gpu: bool) -> Share:
-        """Return what each of so many workers is given; OMP_NUM_THREADS wins."""
-        share = self._of_gpus(workers) if on_gpu else self._of_cores(workers)
-        return Share(share.cpus, share.gpus, threads_asked() or share.threads)
-
-    def _of_gpus(self, workers: int) -> Share:
-        """One GPU, or an equal part of one; Ray places by GPUs alone."""
+        """Return what each of `workers` workers gets; OMP_NUM_THREADS takes precedence."""
+        if not on_gpu:
+            share = self._of_cores(workers)
+            return Share(share.cpus, 0, threads_asked() or share.threads)
+        # One GPU, or an equal part of one; Ray places by GPUs alone.
         on_each = math.ceil(workers / self.gpus)
         threads = min(node.cpus // (node.gpus * on_each) for node in self.nodes if node.gpus)
-        return Share(0, _part(on_each), max(1, threads))
+        return Share(0, _part(on_each), threads_asked() or max(1, threads))
 
     def _of_cores(self, workers: int) -> Share:
-        """As many cores as all can have where each is on one machine, or an equal part of one."""
+        """As many cores as each worker can have on one machine, or an equal part of a core."""
         most = max((node.cpus for node in self.nodes), default=0)
         for threads in range(most, 0, -1):
             if sum(node.cpus // threads for node in self.nodes) >= workers:
@@ -109,10 +108,10 @@ def _part(of: int) -> float:
 
 @contextmanager
 def ray_cluster(address: str | None) -> Iterator[Cluster]:
-    """Connect to the cluster at an address (`auto`: this machine's), or start one here.
+    """Connect to the cluster at an address (`auto`: that of this machine), or start one here.
 
     Raises:
-        UsageError: There is none, or it cannot be used; one line says why.
+        UsageError: There is none, or it cannot be used.
     """
     os.environ.update(_ENVIRONMENT)
     if address is None:
@@ -121,11 +120,14 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
 
     # A folder of its own: nobody else's Ray is found, and nothing stays. Short: it is the start of
     # the paths of sockets, which may have 107 characters.
-    folder = None if address else Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
+    short = "/tmp" if Path("/tmp").is_dir() else None
+    folder = None if address else Path(tempfile.mkdtemp(prefix="ray-", dir=short))
     try:
         with _own_sigterm():
             _connect(address, folder)
-        yield Cluster(tuple(_node(found) for found in ray.nodes() if found["Alive"]))
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = (Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in resources)
+        yield Cluster(tuple(nodes))
     finally:
         ray.shutdown()
         if folder:
@@ -143,7 +145,8 @@ def _connect(address: str | None, folder: Path | None) -> None:
     }
     try:
         if address and address != "auto":
-            _reach(address)
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
         # Ray puts the folder that it is called in first on its workers' path. That of the user may
         # hold modules with the names of ours; this program's own is right.
         with chdir(ROOT):
@@ -154,22 +157,13 @@ def _connect(address: str | None, folder: Path | None) -> None:
                 **(started_here if folder else {}),
             )
     except Exception as error:  # Ray raises plain ones, too
-        tried = f"--ray-address '{address}': cannot use" if address else "cannot start"
+        tried = f"--ray-address '{address}': cannot connect to" if address else "cannot start"
         raise UsageError(f"{tried} Ray: {first_line(error)}") from error
-
-
-def _reach(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
-
-
-def _short_folder() -> str | None:
-    return "/tmp" if Path("/tmp").is_dir() else None
 
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep what this process does at SIGTERM: Ray would have it exit without ending its cells."""
+    """Restore the SIGTERM handler: Ray's own would exit without ending cells in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -178,8 +172,3 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
-
-
-def _node(found: dict[str, Any]) -> Node:
-    resources = found["Resources"]
-    return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))

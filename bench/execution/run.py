@@ -1,4 +1,4 @@
-"""A run: from options to the records of a grid, in this process or in several."""
+"""Run a grid, from its options to its records, in this process or in several."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class GridOutcome:
     """How a run ended.
 
     Attributes:
-        records: The records of the grid's cells that exist, old and new.
+        records: The existing records of the grid's cells, old and new.
         interrupted: Whether Ctrl-C ended it.
-        ran, reused: Cells that ran now, and that were done before.
-        failed: Cells without a result. A candidate that diverged has one where another was
-            chosen: it was tried.
-        lost: Names of cells that were handed out and of which nothing came back.
+        ran, reused: How many cells ran now, and how many had run before.
+        failed: How many cells have no result. A candidate that diverged counts as tried, not as
+            failed.
+        lost: Names of cells that were given to workers and have no record.
     """
 
     records: list[CellRecord]
@@ -56,25 +56,25 @@ class GridOutcome:
 
     @property
     def loss(self) -> str:
-        """One line on cells that were lost and what to do, empty where none was."""
+        """One line about lost cells and what to do; empty if none were lost."""
         if not self.lost:
             return ""
         count = f"{len(self.lost)} {'cell was' if len(self.lost) == 1 else 'cells were'}"
         return (
-            f"{count} handed out and did not come back: {'; '.join(self.lost[:3])}"
+            f"{count} lost by the workers: {'; '.join(self.lost[:3])}"
             f"{'; ...' if len(self.lost) > 3 else ''}; run the same command again"
         )
 
 
 def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
-    """Run what is missing of a grid; finished cells are stored as they finish.
+    """Run the missing cells of a grid; each is stored as soon as it finishes.
 
-    The grid is planned once, here: workers are handed specifications of its cells. A tuned one
+    The grid is planned once, here; workers receive the specifications of its cells. A tuned grid
     runs in two stages: every candidate on the tuning set, then the best on the reporting set.
 
     Raises:
-        UsageError: Wrong names, unreadable facts, a results folder that cannot be written or is
-            of a newer program: before any cell.
+        UsageError: Before any cell: names are wrong, facts cannot be read, or the results folder
+            cannot be written or belongs to a newer program.
         NoSpaceError: The disk is full; finished cells are intact.
     """
     compute = compute_of(options)
@@ -92,7 +92,7 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
 
 @dataclass
 class _Stages:
-    """A grid in its stages: one where nothing is tuned, else two."""
+    """The stages of a grid: one, or two if something is tuned."""
 
     options: RunOptions
     compute: Compute
@@ -128,8 +128,9 @@ class _Stages:
         self.handed |= {cell.cell_id: cell for cell in todo}
         runs: WorkerPool | Work
         if place:
-            # What the report imports takes seconds, for which this process has time now.
-            Thread(target=_import_for_report, daemon=True).start()
+            # What the report imports takes seconds; this process has time for that now.
+            for name in ("bench.report.plots", "scipy.stats"):
+                Thread(target=import_module, args=(name,), daemon=True).start()
             runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
         else:
             from bench.execution.queue import Work  # takes seconds, which workers spend instead
@@ -147,7 +148,7 @@ class _Stages:
 
     @contextmanager
     def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Backend | None]:
-        """Say where workers run; None where this process runs the cells."""
+        """Yield where workers run; None if this process runs the cells itself."""
         options, count = self.options, worker_count(self.options, todo)
         if options.executor is Executor.RAY and todo:
             with ray_place(options, self.compute, self.progress.note, len(todo)) as cluster:
@@ -168,18 +169,10 @@ class _Stages:
         """Return how the run ended."""
         found = [self.store.read(cell.cell_id) for cell in self.cells if cell.chosen]
         records = [record for record in found if record]
-        failed = sum(_without_result(record) for record in records)
+        tried = (FactSet.TUNING, Status.DIVERGED)  # has a result where another was chosen
+        ended = [(record.spec.fact_set, record.status) for record in records]
+        failed = sum(end[1] is not Status.DONE and end != tried for end in ended)
         failed += sum(cell.state is CellState.FAILED for cell in self.cells if not cell.chosen)
         handed = () if interrupted else self.handed.values()
         lost = [c.label for c in handed if self.store.stamp(c.cell_id) in (None, c.stamp)]
         return GridOutcome(records, interrupted, self.ran, self.reused, failed, tuple(lost))
-
-
-def _import_for_report() -> None:
-    for name in ("bench.report.plots", "scipy.stats"):
-        import_module(name)
-
-
-def _without_result(record: CellRecord) -> bool:
-    tried = record.spec.fact_set is FactSet.TUNING and record.status is Status.DIVERGED
-    return record.status is not Status.DONE and not tried

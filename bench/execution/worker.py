@@ -1,7 +1,7 @@
 """`python -m bench.execution.worker`: a process that runs cells of a grid for another one.
 
-It reads one job, a line of JSON, from standard input and tells what happens as lines of JSON on
-standard output. When its input ends, the process that started it is gone, and it ends too.
+It reads one job, a line of JSON, from standard input and reports what happens as lines of JSON on
+standard output. When its input ends, the process that started it is gone, and it ends, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 from bench.config.options import Executor, RunOptions
@@ -20,18 +20,17 @@ from bench.execution.leases import Claims, this_process
 from bench.execution.messages import Job, Kind, Message
 from bench.failures import NoSpaceError
 from bench.libraries import quiet_libraries
-from bench.planning.planned_cell import PlannedCell
 from bench.planning.resolver import resolve
 from bench.progress.base import Silent
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 
 STEP_SECONDS = 0.5
-"""Least time between two messages on the steps of a phase."""
+"""Minimum time between two messages about the steps of a phase."""
 
 
 class TellingProgress(Silent):
-    """Tells what happens to the process that started this one.
+    """Reports what happens to the process that started this one.
 
     Args:
         tell: Receives messages.
@@ -42,26 +41,26 @@ class TellingProgress(Silent):
         self._told_step = 0.0
 
     def cell(self, index: int, total: int, label: str) -> None:
-        """Tell which cell starts; how many are over is known there."""
+        """Report which cell starts; the other process counts them."""
         self._tell(Message(kind=Kind.CELL, text=label))
 
     def phase(self, name: str, steps: int | None = None) -> None:
-        """Tell which phase starts."""
+        """Report which phase starts."""
         self._tell(Message(kind=Kind.PHASE, text=name, steps=steps))
 
     def step(self, done: int, loss: float | None = None) -> None:
-        """Tell where the phase is, once in a while."""
+        """Report how far the phase is, once in a while."""
         now = time.monotonic()
         if now - self._told_step >= STEP_SECONDS:
             self._told_step = now
             self._tell(Message(kind=Kind.STEP, steps=done, loss=loss))
 
     def note(self, line: str) -> None:
-        """Tell the line."""
+        """Report the line."""
         self._tell(Message(kind=Kind.LINE, text=line))
 
     def end_cell(self, status: str, line: str) -> None:
-        """Tell how the cell ended."""
+        """Report how the cell ended."""
         self._tell(Message(kind=Kind.ENDED, text=status, detail=line))
 
 
@@ -115,14 +114,10 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
         cells = resolve(job.cells, options)
         for line in bench.forgetting_notes(cells):
             tell(Message(kind=Kind.CAUTION, text=line))
-        work.run(_in_turn(cells, job.number), wait=job.wait)
-
-
-def _in_turn(cells: Sequence[PlannedCell], number: int) -> list[PlannedCell]:
-    """Begin with another model than the worker before, so that few load the same one."""
-    models = list(dict.fromkeys(cell.spec.model for cell in cells))
-    turned = [models[(place + number - 1) % len(models)] for place in range(len(models))]
-    return [cell for model in turned for cell in cells if cell.spec.model == model]
+        # Start with another model than the previous worker, so that few load the same one.
+        models = list(dict.fromkeys(cell.spec.model for cell in cells))
+        place = {model: (at - job.number + 1) % len(models) for at, model in enumerate(models)}
+        work.run(sorted(cells, key=lambda cell: place[cell.spec.model]), wait=job.wait)
 
 
 def _messages() -> Callable[[Message], None]:
@@ -134,17 +129,17 @@ def _messages() -> Callable[[Message], None]:
         try:
             print(message.model_dump_json(), file=messages, flush=True)
         except BrokenPipeError:
-            os.kill(os.getpid(), signal.SIGTERM)  # nobody listens any more
+            os.kill(os.getpid(), signal.SIGTERM)  # nobody is listening any more
 
     return tell
 
 
 def _end_when_asked() -> Callable[[], None]:
-    """End at SIGTERM and when standard input ends: the cell in flight is noted.
+    """End at SIGTERM and when standard input ends, after storing a note of the running cell.
 
     Returns:
-        What to call when this process ends without being asked: from then on SIGTERM does nothing,
-        whenever it comes, so that no traceback is written on the way out.
+        A function to call when this process ends on its own: from then on it ignores SIGTERM, so
+        that no traceback is written on the way out.
     """
     heeded = True
 

@@ -1,4 +1,4 @@
-"""A worker as a child process, `python -m bench.execution.worker`: started, heard, ended."""
+"""A worker as a child process: `python -m bench.execution.worker`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, AnyStr
 
@@ -16,12 +17,13 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 
 class WorkerProcess:
-    """Does one job; what that takes is imported from the start, before it is given.
+    """A process that does one job; it starts its imports before it gets the job.
 
     Args:
-        threads: It computes with.
-        folder: Where it runs, which paths in the job are relative to; this process's by default.
-        capture: Whether its standard error is read from `errors` instead of shown as it comes.
+        threads: How many threads it computes with.
+        folder: Its working folder, which paths in the job are relative to; by default that of this
+            process.
+        capture: Whether `errors` yields its standard error; else it is shown directly.
     """
 
     def __init__(self, threads: int, *, folder: Path | None = None, capture: bool = False) -> None:
@@ -39,27 +41,27 @@ class WorkerProcess:
         )
 
     def give(self, job: Job) -> None:
-        """Give it the job."""
+        """Send it the job."""
         try:
             opened(self._process.stdin).write(job.model_dump_json() + "\n")
             opened(self._process.stdin).flush()
         except BrokenPipeError:
-            pass  # it died at once, which is noticed where it is heard
+            pass  # it died at once, which its reader notices
 
     def messages(self) -> Iterator[Message]:
-        """Return what it tells until it has ended."""
+        """Yield its messages until it has ended."""
         return (Message.model_validate_json(line) for line in opened(self._process.stdout))
 
     def errors(self) -> Iterator[str]:
-        """Return the lines of its standard error until it has ended."""
+        """Yield the lines of its standard error until it has ended."""
         return (line.rstrip() for line in opened(self._process.stderr))
 
     def stop(self) -> None:
-        """Ask it to note its cell in flight, to give its claim back and to end."""
+        """Ask it to store a note of its running cell, release its claim and end."""
         self._process.terminate()
 
     def end(self, seconds: float) -> None:
-        """Wait so long for it to end, then kill it."""
+        """Wait up to `seconds` for it to end, then kill it."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -67,19 +69,16 @@ class WorkerProcess:
             self._process.wait()
 
     def death(self) -> str:
-        """Wait until it has ended; return what it died of, empty when it ended well."""
+        """Wait until it has ended; return why it died, empty if it ended normally."""
         code = self._process.wait()
-        return _told_code(code) if code else ""
+        if code >= 0:
+            return f"exit status {code}" if code else ""
+        with suppress(ValueError):  # a signal without a name
+            return signal.Signals(-code).name
+        return f"signal {-code}"
 
 
 def opened(pipe: IO[AnyStr] | None) -> IO[AnyStr]:
-    """Return a pipe that a child was started with."""
+    """Return a pipe that a child process was started with."""
     assert pipe is not None, "this pipe was not asked for"
     return pipe
-
-
-def _told_code(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    except ValueError:
-        return f"signal {-code}"

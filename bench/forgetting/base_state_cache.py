@@ -1,8 +1,8 @@
-"""What the base's head is given on fixed texts, kept over the cells and workers of a model.
+"""The input of the base's head on fixed texts, stored for all cells and workers of a model.
 
-The head runs again for each cell, the layers below it do not. Of SmolLM2-135M that is a fifth of
-a pass, and 4.7 MB for the texts of `drift`; their logits would be 403 MB, and log-probabilities
-in half precision would not give the same divergence.
+The head runs again for each cell, the layers below it do not. For SmolLM2-135M the head is a fifth
+of a pass, and its input takes 4.7 MB for the texts of `drift`; the logits would take 403 MB, and
+log-probabilities in half precision would not give the same divergence.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from bench.optimizations import Optimization, enabled
 
 
 class BaseStates:
-    """States `[batch, seq, dim]` of each batch of texts, where the head alone gives its logits."""
+    """States `[batch, seq, dim]` of each batch of texts from which the head gives the logits."""
 
     def __init__(self, states: Mapping[int, Tensor] | None = None) -> None:
         self._states = dict(states or {})
 
     @classmethod
     def unpacked(cls, packed: str, device: torch.device) -> BaseStates:
-        """Return what another process has packed."""
+        """Return the states that another process has packed."""
         if not packed:
             return cls()
         tensors = safetensors.torch.load(base64.b64decode(packed))
         return cls({int(number): states.to(device) for number, states in tensors.items()})
 
     def packed(self) -> str:
-        """Return all states as text, empty where there are none."""
+        """Return all states as text; empty if there are none."""
         tensors = {str(number): states.cpu() for number, states in self._states.items()}
         return base64.b64encode(safetensors.torch.save(tensors)).decode() if tensors else ""
 
     def prepare(self, number: int, base: Base, run: Callable[[], Tensor]) -> None:
-        """Run a pristine base where that spares running it later."""
+        """Run a pristine base if that saves running it later."""
         if _applies(base):
             self.logits(number, base, run)
 
@@ -46,7 +46,7 @@ class BaseStates:
         """Return a pristine base's logits on a batch of texts, bit for bit those of `run`.
 
         Args:
-            number: The batch's, under which its states are kept.
+            number: The number of the batch, under which its states are stored.
             base: The base, always the same one.
             run: Runs the base on the batch.
         """

@@ -1,4 +1,4 @@
-"""Endings of one context scored side by side: the context is run once for all of them.
+"""Score the endings of a context side by side: the context is run once for all of them.
 
 A row holds a context and, behind it, all its endings; the attention mask lets an ending see the
 shared prefix, its context and itself, and its positions go on where the context ends. So one
@@ -18,10 +18,10 @@ from bench.inference.lm_head import logits_at
 from bench.inference.prefix_cache import Prefix
 
 Request = tuple[tuple[str, str], list[int], list[int]]
-"""As lm-eval passes it: the texts, the context's tokens, the continuation's tokens."""
+"""A request of lm-eval: the texts, the tokens of the context, those of the continuation."""
 
 Score = tuple[float, bool]
-"""Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
+"""Log-likelihood of a continuation in nats, and whether greedy decoding would produce it."""
 
 LOGITS_AT_ONCE = 2**26
 """Bounds [batch, kept, vocabulary] of a forward pass: 256 MB in float32."""
@@ -29,7 +29,7 @@ LOGITS_AT_ONCE = 2**26
 
 @dataclass(frozen=True)
 class ContextChoices:
-    """A context with the endings that are tried after it.
+    """A context with all endings to score after it.
 
     Attributes:
         context: Its tokens after the shared prefix, at least one.
@@ -43,17 +43,17 @@ class ContextChoices:
 
     @property
     def run_tokens(self) -> int:
-        """Tokens of endings that are run; the last of each is only predicted."""
+        """How many tokens of endings are run; the last token of each is only predicted."""
         return sum(len(ending) - 1 for ending in self.endings)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """A batch with its contexts padded on the left and its endings on the right.
+    """A batch, padded left of its contexts and right of its endings.
 
     Attributes:
         tokens, positions: `[batch, width]`; positions are counted after the prefix.
-        seen: Whether a column may look at another one of its row, bool `[batch, width, width]`.
+        seen: Whether a column may attend to another one of its row, bool `[batch, width, width]`.
         kept: Columns whose logits are needed, counted from the end: the context's last and on.
     """
 
@@ -64,7 +64,7 @@ class _Layout:
 
 
 def grouped(requests: Sequence[Request], shared: int) -> list[ContextChoices]:
-    """Group requests by context, the first `shared` tokens of which are left out."""
+    """Group requests by context, leaving out the first `shared` tokens of each."""
     found: dict[tuple[int, ...], dict[tuple[int, ...], list[int]]] = {}
     for number, (_, context, ending) in enumerate(requests):
         endings = found.setdefault(tuple(context[shared:]), {})
@@ -89,11 +89,11 @@ def branch_scores(
         model: A base or an adapted model, in evaluation mode.
         prefix: States of the tokens that precede every context.
         branches: From `grouped`.
-        batch_size: At most so many contexts at once.
-        dtype: In which log-likelihoods are computed; None: that of the logits.
+        batch_size: The maximum number of contexts to run at once.
+        dtype: The number format of log-likelihoods; None: that of the logits.
 
     Returns:
-        By the number of the request.
+        The score of each request, by its number.
     """
     scores: dict[int, Score] = {}
     vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
@@ -105,10 +105,10 @@ def branch_scores(
 
 @torch.no_grad()
 def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[ContextChoices]) -> bool:
-    """Check on the context with most to run that its last ending scores as it does alone.
+    """Check on the largest context that its last ending scores the same as alone.
 
-    Some attention kernels and position schemes do not take such a mask: found by measuring, not
-    by name.
+    Some attention kernels and position schemes do not support such a mask: this is found by
+    measuring, not by name.
     """
     widest = max(branches, key=lambda branched: branched.run_tokens)
     ending = max(reversed(widest.endings), key=len)
@@ -126,7 +126,7 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[ContextC
 def _batches(
     branches: Sequence[ContextChoices], batch_size: int, vocabulary: int
 ) -> Iterator[list[ContextChoices]]:
-    """Group contexts with a like number of tokens to run, within the bound on logits."""
+    """Group contexts with similar numbers of tokens to run, within the bound on logits."""
     waiting = sorted(branches, key=lambda b: (b.run_tokens, len(b.context)))
     while waiting:
         widest = waiting[-1].run_tokens + 1
@@ -190,7 +190,7 @@ def _columns(branched: ContextChoices, number: int) -> list[int]:
 
 
 def _branch_scores(branched: ContextChoices, likelihoods: Tensor) -> dict[int, Score]:
-    """Read off the scores of one context from log-likelihoods `[kept, vocabulary]`."""
+    """Read the scores of one context from log-likelihoods `[kept, vocabulary]`."""
     scores: dict[int, Score] = {}
     for number, ending in enumerate(branched.endings):
         predicted = likelihoods[_columns(branched, number)]

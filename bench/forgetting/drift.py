@@ -1,7 +1,7 @@
-"""Drift: mean per-token KL(base || tuned) on text that the pristine base itself wrote.
+"""Drift: mean KL(base || tuned) per token, on text that the pristine base itself wrote.
 
-It needs no data set and no scoring rule: it says how far the tuned model's predictions moved
-where the base was at home. Zero for an identity, in nats per token.
+It needs no data set and no scoring rule: it measures how far the predictions of the tuned model
+moved on text that is typical of the base. In nats per token; zero for an identity.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 
 SEQUENCES = 32
-"""The most sequences; fewer where fewer items of each forgetting task are asked."""
+"""The maximum number of sequences; `--forgetting-limit` can lower it."""
 
 TOKENS = 64
-"""Sampled tokens of each sequence, at temperature 1; the end of text is never drawn."""
+"""How many tokens are sampled per sequence, at temperature 1; never the end of text."""
 
 SEED = 20240619
-"""Seed of the sampling, whatever the cell's seed is."""
+"""Seed of the sampling, independent of the cell's seed."""
 
 STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
 """Each sequence begins with the first token of one of these, in turn: models that saw no
@@ -39,7 +39,7 @@ LOGITS_AT_ONCE = 2**25
 
 @dataclass(frozen=True)
 class OwnTexts:
-    """What a base wrote, and what it makes of that.
+    """Texts that a base wrote, and its states on them.
 
     Attributes:
         tokens: Token ids of each sequence.
@@ -55,8 +55,8 @@ class Drift:
     """The forgetting task `drift`.
 
     Args:
-        sequences: How many texts there are.
-        cache: Keeps what each base wrote, and what it makes of that.
+        sequences: How many texts to sample.
+        cache: Stores the texts of each base and its states on them.
     """
 
     sequences: int = SEQUENCES
@@ -65,7 +65,7 @@ class Drift:
     notes: tuple[str, ...] = ()
 
     def shared(self, base: Base) -> Shared[OwnTexts]:
-        """Return the base's texts and states, which take the time: its own score is 0."""
+        """Return the base's texts and states, which take time to compute; its own score is 0."""
         key = ("drift texts", str(self.sequences), *_key(base))
         return Shared(key, partial(self._write, base), OwnTexts)
 
@@ -117,7 +117,11 @@ def _key(base: Base) -> tuple[str, ...]:
 
 def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
-    starts = _starts(base, sequences)
+    # The special tokens that the model expects, then the first token of a word.
+    special = base.tokenizer("")["input_ids"]
+    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
+    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
+    starts = torch.tensor(rows, dtype=torch.long, device=base.device)
     with undisturbed(base.model):
         torch.manual_seed(SEED)
         return base.model.generate(
@@ -132,14 +136,6 @@ def sample_texts(base: Base, sequences: int) -> Tensor:
             max_new_tokens=TOKENS,
             pad_token_id=base.tokenizer.pad_token_id,
         )
-
-
-def _starts(base: Base, sequences: int) -> Tensor:
-    """Return `[sequences, start]`: special tokens the model expects, then one of a word."""
-    special = base.tokenizer("")["input_ids"]
-    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
-    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
-    return torch.tensor(rows, dtype=torch.long, device=base.device)
 
 
 def _run(model: nn.Module, texts: Tensor) -> Tensor:

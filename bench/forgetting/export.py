@@ -1,6 +1,6 @@
-"""`export-task`: a knowledge task's forget part as files that lm-eval's command line runs.
+"""`export-task`: write a knowledge task's forget part as files for lm-eval's command line.
 
-What a cell runs and what is written come from one `HarnessSpec`, so they cannot differ.
+What a cell runs and what is exported come from one `HarnessSpec`, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Export:
 
     @property
     def command(self) -> str:
-        """The command that gives a cell's score, for people."""
+        """The command that reproduces a cell's score."""
         return (
             f"lm_eval run --include_path {self.folder} --tasks {self.name} --model hf "
             "--model_args pretrained=BASE,peft=ADAPTER,dtype=float32"
@@ -53,10 +53,10 @@ def write_task(name: str, facts: Sequence[Fact], prompt: Prompt, folder: Path) -
         name: The task as written on the command line.
         facts: Its forget facts, as a cell is scored on.
         prompt: Its demonstrations.
-        folder: Made when missing; other files in it are left alone.
+        folder: Created if missing; other files in it are left alone.
 
     Raises:
-        UsageError: Nothing to write, or the folder cannot be written.
+        UsageError: There are no facts, or the folder cannot be written.
     """
     spec = harness_spec(name, facts, prompt)
     # lm-eval finds a function by the file's name, in which a dot would start a folder.
@@ -78,9 +78,9 @@ def write_task(name: str, facts: Sequence[Fact], prompt: Prompt, folder: Path) -
 
 
 def export_task(task: str, folder: Path, data_dir: Path | None) -> str:
-    """Write the whole forget part of a knowledge task; return for people how to run it.
+    """Write the whole forget part of a knowledge task; return a message on how to run it.
 
-    A cell's score equals that of the first `--forgetting-limit` documents: lm-eval's `--limit`.
+    A cell scores the first `--forgetting-limit` documents, which is lm-eval's `--limit`.
 
     Args:
         task: The knowledge task as written on the command line.
@@ -88,7 +88,7 @@ def export_task(task: str, folder: Path, data_dir: Path | None) -> str:
         data_dir: Local copies of data sets, if there are any.
 
     Raises:
-        UsageError: No such task, no data, or a folder that cannot be written.
+        UsageError: The task is unknown, its data is missing, or the folder cannot be written.
     """
     from bench.forgetting.suite import forget_facts
 

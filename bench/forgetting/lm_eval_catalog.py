@@ -1,4 +1,4 @@
-"""`lm_eval:NAME`: lm-eval's own task, on a local copy of its data or on the hub's."""
+"""`lm_eval:NAME`: a task of lm-eval, with data from a local copy or from the hub."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def lm_eval_harness_task(name: str, access: DataAccess, limit: int | None) -> Ha
     """Build lm-eval's task `name`; a file in `access.data_dir` is tried before the hub.
 
     Args:
-        name: As lm-eval calls it: `piqa`.
+        name: Its name in lm-eval: `piqa`.
         access: Where data may be read from.
-        limit: At most so many documents; None: all.
+        limit: The maximum number of documents; None: all.
 
     Raises:
-        UsageError: No such task, one that cannot be run or paired, or no data; one line.
+        UsageError: The task is unknown, cannot be run or paired, or has no data.
     """
     config = task_config(name)
     local = _local(name, config, access)
@@ -45,11 +45,21 @@ def task_config(name: str) -> Config:
     """Return the configuration of one of lm-eval's tasks, with functions resolved.
 
     Raises:
-        UsageError: An unknown name, with near ones, a group, or a task that is not supported.
+        UsageError: The name is unknown, or a group, or the task is not supported.
     """
     path = _yaml_file(name)
     # Resolving functions imports the task's Python, which may run code or want the hub.
-    _refuse_unsupported(name, _read_yaml(path, functions=False))
+    config = _read_yaml(path, functions=False)
+    reasons = {
+        "is a group of tasks: choose one of its tasks": not isinstance(config.get("task"), str),
+        "runs code that the model writes: not supported": config.get("unsafe_code"),
+        "shows images or sounds: only text is supported": config.get("doc_to_image")
+        or config.get("doc_to_audio"),
+        "is a Python class: only YAML tasks are supported": "class" in config,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        raise UsageError(f"lm_eval:{name} {reason}")
     config = _read_yaml(path, functions=True)
     return {key: value for key, value in config.items() if key not in _STRUCTURE}
 
@@ -67,7 +77,7 @@ def _yaml_file(name: str) -> Path:
     Its folder usually carries its name. lm-eval's TaskManager would parse all 14,000 files.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"'lm_eval:{name}' is no task's name: letters, digits, '_', '.', '+', '-'")
+        raise UsageError(f"'lm_eval:{name}' is not a task name: use letters, digits and _.+-")
     root = Path(lm_eval.tasks.__file__).parent
     for folder in (root / name, root / name.split("_")[0]):
         found = _declared(folder).get(name)
@@ -97,21 +107,8 @@ def _read_yaml(path: Path, *, functions: bool) -> Config:
     return dict(load_yaml(path, resolve_func=functions))
 
 
-def _refuse_unsupported(name: str, config: Config) -> None:
-    reasons = {
-        "is a group of tasks: name one of its tasks": not isinstance(config.get("task"), str),
-        "runs code that the model writes: not supported": config.get("unsafe_code"),
-        "shows images or sounds: only text is supported": config.get("doc_to_image")
-        or config.get("doc_to_audio"),
-        "is a Python class: only YAML tasks are supported": "class" in config,
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise UsageError(f"lm_eval:{name} {reason}")
-
-
 def _data_names(name: str, config: Config) -> list[str]:
-    """Return what a task's data may be called: `webqs`, `web_questions`."""
+    """Return the possible names of a task's data: `webqs`, `web_questions`."""
     data_set = str(config.get("dataset_path") or "").rpartition("/")[2]
     return list(dict.fromkeys(filter(None, (name, data_set, config.get("dataset_name")))))
 
@@ -123,7 +120,7 @@ def _evaluated_split(config: Config) -> str:
 def _local(
     name: str, config: Config, access: DataAccess
 ) -> tuple[ConfigurableTask, tuple[str, ...]] | None:
-    """Build a task on local files, with notes; None where the evaluated split has no file."""
+    """Build a task from local files, with notes; None if the evaluated split has no file."""
     from datasets import Dataset
 
     split = _evaluated_split(config)
@@ -140,33 +137,25 @@ def _local(
     samples = few_shot.get("samples") if isinstance(few_shot, dict) else None
     notes: tuple[str, ...] = ()
     if config.get("num_fewshot") and not shots and samples is None:
-        notes = (f"lm_eval:{name}: examples in its prompt come from {path.name} itself",)
+        notes = (f"lm_eval:{name}: the examples in its prompt come from {path.name}, too",)
     rows = {split: Dataset.from_list(read_rows(file)) for split, file in files.items()}
-    data = {"custom_dataset": lambda **_: rows, "dataset_kwargs": None}
-    splits = _splits(config, split, training if shots else None)
-    return _build(path, {**config, **splits, **data}), notes
-
-
-def _splits(config: Config, split: str, training: str | None) -> Config:
-    """Name only splits that there is a file for.
-
-    Without one for the examples lm-eval draws them from the evaluated split, leaving out the
-    document that is asked; it does so when the few-shot split equals the *test* split.
-    """
-    return {
-        "training_split": training,
-        "fewshot_split": training or (config.get("test_split") and split),
+    # Only splits that have a file are named. Without a file for the examples, lm-eval draws them
+    # from the evaluated split, leaving out the document at hand; it does so when the few-shot
+    # split equals the *test* split.
+    examples = training if shots else None
+    changes = {
+        "training_split": examples,
+        "fewshot_split": examples or (config.get("test_split") and split),
         "validation_split": None if config.get("test_split") else split,
+        "custom_dataset": lambda **_: rows,
+        "dataset_kwargs": None,
     }
-
-
-def _build(path: Path, config: Config) -> ConfigurableTask:
     try:
-        return ConfigurableTask(config=config)
+        return ConfigurableTask(config={**config, **changes}), notes
     except (KeyError, jinja2.UndefinedError) as error:
         reason = str(error).strip("'\"")
         raise UsageError(
-            f"{path} has not the fields that lm-eval's '{config['task']}' reads: {reason}"
+            f"{path} lacks fields that lm-eval's '{config['task']}' reads: {reason}"
         ) from error
 
 
@@ -178,9 +167,9 @@ def _from_hub(name: str, config: Config, access: DataAccess) -> ConfigurableTask
     except Exception as error:
         names = candidates(_data_names(name, config), _evaluated_split(config))
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        where = f"in {access.data_dir}" if access.data_dir else "without --data-dir"
+        where = f"in {access.data_dir}" if access.data_dir else "here (no --data-dir)"
         raise UsageError(
-            f"lm_eval:{name} has no data: none of {', '.join(names)} "
-            f"({' '.join(SUFFIXES)}) {where}, and not from the hub "
+            f"lm_eval:{name} has no data: found none of {', '.join(names)} "
+            f"({' '.join(SUFFIXES)}) {where}, and the hub failed "
             f"({type(error).__name__}: {reason[:200]})"
         ) from error

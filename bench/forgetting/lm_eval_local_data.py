@@ -1,7 +1,7 @@
-"""Local copies of the data of lm-eval's own tasks, in place of the hub.
+"""Local copies of the data of lm-eval's own tasks, instead of the hub.
 
-Any file with the hub's field names works. Where the published raw files differ, a small reader
-below says how.
+Any file with the hub's field names works. For published raw files that differ there are small
+readers below.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tasks.errors import UsageError
 Row = dict[str, Any]
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
-"""Not .csv, in which a label would be a text."""
+"""Without .csv, which would turn labels into text."""
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read a file's rows, with the hub's field names.
 
     Raises:
-        UsageError: The file cannot be read; names file and line.
+        UsageError: The file cannot be read; the error names file and line.
     """
     rows = [dict(row.values) for row in tasks.rows.read_rows(path)]
     for fits, read in READERS:
@@ -33,7 +33,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _piqa(rows: list[Row], path: Path) -> list[Row]:
-    """PIQA publishes its labels in a file of their own, one a line."""
+    """PIQA publishes its labels in a separate file, one per line."""
     labels = path.with_name(f"{path.stem}-labels.lst")
     beside = [labels, path.with_name(f"{path.stem}_labels.lst")]
     found = next((candidate for candidate in beside if candidate.is_file()), None)

@@ -1,4 +1,4 @@
-"""lm-eval's view of a model: what requests share, demonstrations and questions, is run once.
+"""lm-eval's view of a model: what requests share, demonstrations and questions, runs only once.
 
 Source of the interface: lm-eval's `HFLM`, which runs the whole context again for each choice of
 more than one token.
@@ -17,7 +17,7 @@ from bench.models.loading import Base
 
 
 class SharedPrefixLM(HFLM):
-    """`HFLM` around a base, whose model can be swapped for one that was tuned from it."""
+    """`HFLM` around a base, whose model can be replaced by one that was tuned from it."""
 
     def __init__(self, base: Base, batch_size: int) -> None:
         super().__init__(pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch_size)
@@ -34,8 +34,8 @@ class SharedPrefixLM(HFLM):
     def _loglikelihood_tokens(
         self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[Score]:
-        # Shared contexts are run once, unless the longest request would have to be cut, or the
-        # model cannot go on from states that are kept.
+        # Shared contexts are run once, unless the longest request would be truncated, or the model
+        # cannot continue from cached states.
         longest = max(len(context) + len(ending) for _, context, ending in requests)
         fits = longest <= self.max_length
         prefix = usable_prefix(self.model, [c for _, c, _ in requests]) if fits else None

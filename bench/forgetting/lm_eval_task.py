@@ -1,4 +1,4 @@
-"""An lm-eval task, run through lm-eval's own API and scored per item."""
+"""A task of lm-eval, run through its API and scored per item."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
@@ -24,10 +23,10 @@ from tasks.forgetting.harness import harness_spec
 from tasks.prompt import Prompt
 
 BATCH_SIZE = {"cpu": 16, "cuda": 64}
-"""Requests run together, by device; beyond these a larger batch saves nothing measurable."""
+"""Requests per batch, by device; larger batches save nothing measurable."""
 
 FEW_SHOT_SEED = 1234
-"""lm-eval's own default, so that scores are those of its command line."""
+"""lm-eval's default, so that scores equal those of its command line."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,11 @@ class HarnessTask:
     """A task of lm-eval, built once and run on any number of models.
 
     Attributes:
-        name: As recorded: `elements`, `lm_eval:piqa`.
+        name: The recorded name: `elements`, `lm_eval:piqa`.
         task: lm-eval's object.
-        limit: At most so many documents; None runs all.
-        notes: Lines for people about how it is measured.
-        content: What pins its items, so that a base's scores can be kept; empty where nothing does.
+        limit: The maximum number of documents; None: all.
+        notes: Lines for the user about how it is measured.
+        content: Identifies its items, so that a base's scores can be stored; empty if unknown.
     """
 
     name: str
@@ -49,7 +48,7 @@ class HarnessTask:
     content: str = ""
 
     def shared(self, base: Base) -> Shared[ItemScores] | None:
-        """Return the base's scores, where what pins the items is known."""
+        """Return the base's scores, if its items are identified."""
         if not self.content:
             return None
         dtype = str(base.model.dtype)
@@ -65,21 +64,25 @@ class HarnessTask:
             found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
         first = str(self.task._filters[0].name)
         samples = [sample for sample in found["samples"][label] if sample["filter"] == first]
+        digest = hashlib.sha256()
+        for sample in samples:
+            for part in ("doc_hash", "prompt_hash", "target_hash"):
+                digest.update(sample[part].encode())
         return ItemScores(
             task=self.name,
             metric=self.metric,
             items=tuple(float(sample[self.metric]) for sample in samples),
             floor=self._chance(),
-            digest=_digest(samples),
+            digest=digest.hexdigest(),
         )
 
     @property
     def metric(self) -> str:
-        """The metric that is recorded: the task's first."""
+        """The recorded metric: the task's first."""
         return str(next(iter(self.task.aggregation())))
 
     def _chance(self) -> float:
-        """Return the accuracy of guessing; 0 where an answer must be produced."""
+        """Return the accuracy of guessing; 0 if an answer must be generated."""
         if self.task.OUTPUT_TYPE != "multiple_choice" or not self.metric.startswith("acc"):
             return 0.0
         chances = []
@@ -93,16 +96,16 @@ class HarnessTask:
 def knowledge_harness_task(
     name: str, facts: Sequence[Fact], prompt: Prompt, notes: tuple[str, ...] = ()
 ) -> HarnessTask:
-    """Make facts a forgetting task: multiple choice where all have choices, else generation.
+    """Turn facts into a forgetting task: multiple choice if all have choices, else generation.
 
     Args:
-        name: The task as recorded.
-        facts: What is asked.
+        name: The recorded name of the task.
+        facts: The facts to ask about.
         prompt: Its demonstrations.
-        notes: Lines for people about how it is measured.
+        notes: Lines for the user about how it is measured.
 
     Raises:
-        UsageError: No facts, or choices without the answer.
+        UsageError: There are no facts, or choices lack the answer.
     """
     from datasets import Dataset
 
@@ -118,7 +121,7 @@ def knowledge_harness_task(
 
 
 def documents_digest(task: ConfigurableTask, limit: int | None) -> str:
-    """Return a digest of the documents that are asked; empty where prompts show others as well."""
+    """Return a digest of the documents; empty if prompts show other documents, too."""
     if task.config.num_fewshot:
         return ""
     digest = hashlib.sha256()
@@ -128,23 +131,15 @@ def documents_digest(task: ConfigurableTask, limit: int | None) -> str:
 
 
 def check_runnable(name: str, task: ConfigurableTask) -> None:
-    """Refuse a task whose first metric is no per-item score where higher is better.
+    """Refuse a task unless its first metric is a score per item, with higher values better.
 
     Raises:
-        UsageError: Perplexities, corpus metrics and the like.
+        UsageError: The metric is a perplexity, a corpus metric or the like.
     """
     metric = next(iter(task.aggregation()))
     mean = getattr(task.aggregation()[metric], "__name__", "") == "mean"
     if not mean or not task.higher_is_better().get(metric, True):
         raise UsageError(
-            f"lm_eval:{name} is scored by '{metric}', which is no mean of scores per item; "
-            "forgetting needs one, such as acc or exact_match"
+            f"lm_eval:{name} is scored by '{metric}', which is not a mean of scores per item; "
+            "forgetting needs such a mean, for example acc or exact_match"
         )
-
-
-def _digest(samples: Sequence[dict[str, Any]]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        for part in ("doc_hash", "prompt_hash", "target_hash"):
-            digest.update(sample[part].encode())
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Measuring leaves no trace in random states and training modes."""
+"""Measure a model without changing random states and training modes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Run without gradients and in evaluation mode; restore modes and random states after."""
+    """Run without gradients and in evaluation mode; restore modes and random states afterwards."""
     modes = {module: module.training for module in model.modules()}
     python, numpy_state = random.getstate(), np.random.get_state()
     model.eval()

@@ -1,4 +1,4 @@
-"""Scores per item, and what the difference between two of them means."""
+"""Scores per item, and the comparison of a tuned model with its base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.store.records import Forgetting
 
 DRIFT_METRIC = "kl"
 ABOVE_CHANCE = 0.05
-"""One-sided error at which a base score counts as above chance."""
+"""One-sided error level at which a base score counts as above chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class ItemScores:
     Attributes:
         task: `elements`, `lm_eval:piqa`, `drift`.
         metric: `acc`, `exact_match`, ..., or `kl` in nats per token.
-        items: One score per item, higher is better; for `kl` lower is.
-        floor: The score that chance gives, 0 for generated answers; None where there is none.
-        digest: Digest of the items and their prompts, equal for scores that may be paired.
+        items: One score per item; higher is better, except for `kl`.
+        floor: The score of guessing, 0 for generated answers; None if there is none.
+        digest: Digest of the items and their prompts, equal for scores that can be paired.
     """
 
     task: str
@@ -47,30 +47,26 @@ class ForgettingTask(Protocol):
 
     @property
     def name(self) -> str:
-        """The task as recorded."""
-        ...
+        """The recorded name of the task."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines for people about how it is measured; usually none."""
-        ...
+        """Lines for the user about how it is measured; usually none."""
 
     def shared(self, base: Base) -> Shared[Any] | None:
-        """Return what it asks a base for that one process can compute for all.
+        """Return what one process can compute on a base for all others, if anything.
 
-        The base's `ItemScores` where its items are pinned; of drift, the texts that are its items.
+        That is the base's `ItemScores` if its items are fixed; for drift, its texts.
         """
-        ...
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
-        """Score a `model` that came from `base`, or its own, without changing anything."""
-        ...
+        """Score `base`'s own model, or one tuned from it, without changing anything."""
 
 
 def at_floor(scores: ItemScores) -> bool:
-    """Return whether scores of 0 and 1 are not above chance, so that nothing could be lost.
+    """Return whether scores of 0 and 1 are not above chance, so that nothing can be lost.
 
-    One-sided binomial test; where chance gives 0, a single right answer is above it.
+    A one-sided binomial test; if chance gives 0, a single right answer is above it.
     """
     if scores.floor is None:
         return False
@@ -84,10 +80,10 @@ def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
     Args:
         base: The scores of the pristine base.
         tuned: Those of the tuned model on the same items.
-        limit: The most items that were asked for; recorded.
+        limit: The requested maximum number of items, for the record.
 
     Raises:
-        ValueError: The scores are of different items.
+        ValueError: The scores belong to different items.
     """
     if (base.task, base.metric, base.digest) != (tuned.task, tuned.metric, tuned.digest):
         raise ValueError(f"cannot pair {base.task} with {tuned.task}: their items differ")

@@ -1,4 +1,4 @@
-"""The forgetting tasks of a run: the base is scored once, every cell is paired with it."""
+"""The forgetting tasks of a run: the base is scored once and paired with every cell."""
 
 from __future__ import annotations
 
@@ -36,14 +36,13 @@ class Seen(NamedTuple):
 class ForgettingTasks:
     """Builds forgetting tasks, before any model is loaded.
 
-    Cells that ask the same questions get the same task, whatever else they learn from: its base
-    scores are found again.
+    Cells with the same questions share a task, and with it the scores of the base.
 
     Args:
         access: Where data may be read from.
-        limit: At most so many items of each task, and texts of drift.
-        trained_tasks: Tasks the run trains on, as written; a file's parts depend on its roles.
-        cache: Keeps what tasks ask a base for.
+        limit: The maximum number of items per task, and of texts for drift.
+        trained_tasks: Tasks that the run trains on, as written; a file's parts depend on its roles.
+        cache: Stores what tasks measure on a base.
     """
 
     def __init__(
@@ -62,19 +61,19 @@ class ForgettingTasks:
     def build(
         self, names: Sequence[ForgettingName], seen: Seen | None = None
     ) -> tuple[ForgettingTask, ...]:
-        """Build tasks in the order to measure them.
+        """Build tasks, in the order in which to measure them.
 
         Args:
-            names: What was asked for.
-            seen: Facts that are trained or calibrated on; they are not measured.
+            names: The requested tasks.
+            seen: Facts that are trained or calibrated on, which are not measured.
 
         Raises:
-            UsageError: Data that cannot be had, or a task that cannot be measured; one line.
+            UsageError: Data is not available, or a task cannot be measured.
         """
         return tuple(self._task(name, seen or Seen()) for name in names)
 
     def on(self, base: Base, tasks: Sequence[ForgettingTask]) -> ForgettingSuite:
-        """Return the measurements of tasks on models that are tuned from a base."""
+        """Return tasks bound to a base, for models that are tuned from it."""
         return ForgettingSuite(tasks, base, self._limit, self._cache)
 
     def _task(self, asked: ForgettingName, seen: Seen) -> ForgettingTask:
@@ -88,7 +87,7 @@ class ForgettingTasks:
         facts, prompt, dropped = forget_facts(
             name, self._access, self._limit, seen, trained=name in self._trained_tasks
         )
-        note = f"{name}: {dropped} forget facts are trained on elsewhere: dropped"
+        note = f"{name}: dropped {dropped} forget facts that are used for training or calibration"
         content = (name, facts, prompt, (note,) if dropped else ())
         return self._once(content, partial(knowledge_harness_task, *content))
 
@@ -103,10 +102,10 @@ class ForgettingSuite:
     """Forgetting tasks on one base, with which every tuned model is paired.
 
     Args:
-        tasks: In the order to measure them.
+        tasks: The tasks, in the order in which to measure them.
         base: The pristine base.
-        limit: The most items of each that were asked for; recorded.
-        cache: Keeps the base's scores, with what they cost.
+        limit: The requested maximum number of items per task, for the record.
+        cache: Stores the base's scores with their cost.
     """
 
     tasks: Sequence[ForgettingTask]
@@ -116,7 +115,7 @@ class ForgettingSuite:
 
     @property
     def shared(self) -> list[Shared[Any]]:
-        """What the tasks ask the base for that one process can compute for all."""
+        """What one process can compute on the base for all others."""
         return [value for task in self.tasks if (value := task.shared(self.base))]
 
     def base_scores(self, task: ForgettingTask) -> ItemScores:
@@ -125,14 +124,14 @@ class ForgettingSuite:
         if wanted is not None and wanted.kind is ItemScores:
             scores: ItemScores = self.cache.get_shared(wanted)
             return scores
-        # Nothing pins the items for other processes, or the base wrote them itself.
+        # The items have no digest that other processes know, or the base wrote them itself.
         return self.cache.get(
             ("base score", self.base.name, id(task)),
             lambda: task.score(self.base, self.base.model),
         )
 
     def measure(self, model: nn.Module) -> list[Forgetting]:
-        """Score a model tuned from the base on every task, paired per item with the base."""
+        """Score a tuned model on every task, paired per item with the base."""
         return [
             compare(self.base_scores(task), task.score(self.base, model), self.limit)
             for task in self.tasks
@@ -149,18 +148,18 @@ def forget_facts(
 ) -> tuple[tuple[Fact, ...], Prompt, int]:
     """Return a knowledge task's forget facts, their prompt, and how many were dropped as seen.
 
-    Demonstrations come from its other parts and are neither scored nor trained. What a method
-    calibrates on does not change them, so that all methods are asked the same.
+    Demonstrations come from its other parts and are neither scored nor trained on. They do not
+    depend on what a method calibrates on, so that all methods get the same questions.
 
     Args:
         name: The task as written.
         access: Where its data may be read from.
-        limit: At most so many facts; None: all.
+        limit: The maximum number of facts; None: all.
         seen: Facts that are trained or calibrated on; they are left out.
         trained: Whether the run trains on the task too.
 
     Raises:
-        UsageError: Nothing is left to measure.
+        UsageError: No facts are left to measure.
     """
     task = resolve_task(name, trained=trained, forgotten=True)
     rows = task.load(access)
@@ -168,8 +167,8 @@ def forget_facts(
     unseen = without_seen(part, [*seen.trained, *seen.calibrated])
     if not unseen.facts:
         raise UsageError(
-            f"--forgetting {name}: no facts left: its forget part has {len(part)} facts, "
-            f"{unseen.dropped} of which are trained or calibrated on"
+            f"--forgetting {name}: no facts left to measure: its forget part has {len(part)}, and "
+            f"{unseen.dropped} of them are used for training or calibration"
         )
     prompt = choose_demonstrations(rows, [*part, *seen.trained])
     return unseen.facts[:limit], prompt, unseen.dropped

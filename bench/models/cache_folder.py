@@ -1,4 +1,4 @@
-"""The folder of models that were fetched and dequantised; deleting it loses nothing but time."""
+"""The folder of downloaded, dequantised models; deleting it costs only time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ VARIABLE = "SEMANTIC_PEFT_BENCH_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `$SEMANTIC_PEFT_BENCH_CACHE`, else the user's cache."""
+    """Return the cache folder: `$SEMANTIC_PEFT_BENCH_CACHE`, or a folder in the user's cache."""
     chosen = os.environ.get(VARIABLE)
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("semantic-peft-bench"))

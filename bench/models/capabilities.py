@@ -1,4 +1,4 @@
-"""What a model can do or does: found by looking at it, not by the name of its architecture."""
+"""What a model can do, found by inspecting it, not by the name of its architecture."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import nn
 from bench.models.unwrap import unwrap
 
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "dropout")
-"""How configurations of transformers call their dropouts."""
+"""The names of dropouts in configurations of transformers."""
 
 
 def takes(model: nn.Module, option: str) -> bool:
-    """Return whether a model's own forward pass, below any adapter, has a parameter so named."""
+    """Return whether a model's own forward pass, below any adapter, has a parameter `option`."""
     return option in inspect.signature(unwrap(model).forward).parameters
 
 
 def has_virtual_tokens(model: nn.Module) -> bool:
-    """Return whether an adapter puts tokens of its own in front of every prompt."""
+    """Return whether an adapter puts virtual tokens in front of every prompt."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 

@@ -1,9 +1,9 @@
-"""How a cell borrows the resident base and leaves it bit-identical.
+"""Let a cell borrow the resident base and leave it bit-identical.
 
 The borrowed model is a copy of the module tree whose parameters share the pristine storage
-copy-on-write: whatever an adapter rebinds or writes while it attaches itself lands in memory of
-its own, found by looking at the tensors, not by knowing the method. Dropping the copy gives the
-base back; nothing is unloaded or restored.
+copy-on-write: whatever an adapter rebinds or writes while it attaches itself gets its own memory.
+That is found by comparing tensors, not by knowing the method. Dropping the copy returns the base;
+nothing has to be unloaded or restored.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class BorrowedModel:
 
     Attributes:
         model: The copy to attach an adapter to.
-        pairs: Each parameter of the base with that of the copy, `(pristine, borrowed)`.
+        pairs: Each parameter of the base with its copy, `(pristine, borrowed)`.
     """
 
     model: PreTrainedModel
     pairs: tuple[tuple[nn.Parameter, nn.Parameter], ...]
 
     def settle(self) -> None:
-        """Share again what attaching did not touch, and separate what will be trained.
+        """Share again what attaching left unchanged, and copy what will be trained.
 
         Call it after attaching and before training.
         """
@@ -52,7 +52,7 @@ def borrow(base: Base) -> BorrowedModel:
 
 
 def _copy_on_write(tensor: Tensor) -> Tensor:
-    """Share storage until one side writes; a plain copy where torch cannot."""
+    """Share storage until one side writes; return a plain copy if torch cannot do that."""
     # Private, tried with torch 2.13.0: torch has no public way to share storage so.
     lazy_clone = getattr(torch, "_lazy_clone", None)
     if lazy_clone is None:

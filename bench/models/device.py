@@ -1,4 +1,4 @@
-"""Where a run computes, in which number format, and with how many cores."""
+"""The device, number format and cores that a run computes with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.config.types import DType
 from tasks.errors import UsageError
 
 CONTAINER = Path("/sys/fs/cgroup")
-"""Where Linux says what a container may use."""
+"""Where Linux keeps the limits of a container."""
 
 
 class Compute(NamedTuple):
@@ -23,7 +23,7 @@ class Compute(NamedTuple):
     Attributes:
         device: Such as `cpu` or `cuda:0`.
         dtype: Number format of the base's weights.
-        host: Name of the machine, where a run uses several; else empty.
+        host: Name of the machine if a run uses several; else empty.
     """
 
     device: str
@@ -32,15 +32,15 @@ class Compute(NamedTuple):
 
 
 def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Compute:
-    """Resolve `auto`: CUDA with a bfloat16 base where there is one, else the CPU in float32.
+    """Resolve `auto`: CUDA with a bfloat16 base if there is a GPU, else the CPU with float32.
 
     Args:
         device: As in `RunOptions`.
         dtype: As in `RunOptions`.
-        elsewhere: Whether other machines compute: they may have CUDA where this one has none.
+        elsewhere: Whether other machines compute, which may have CUDA if this one has not.
 
     Raises:
-        UsageError: A device that this machine does not have.
+        UsageError: This machine does not have the device.
     """
     if device == "auto":
         device = "cuda" if _may_have_cuda() and _has_cuda() else "cpu"
@@ -66,13 +66,13 @@ def _has_cuda() -> bool:
 
 
 def _may_have_cuda() -> bool:
-    """Return False where no driver of a GPU is there: torch takes seconds to import."""
+    """Return False if there is no GPU driver, without importing torch, which takes seconds."""
     drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     return not sys.platform.startswith("linux") or any(Path(path).exists() for path in drivers)
 
 
 def cores() -> int:
-    """Return how many cores this process may use; a container may be given less than it sees."""
+    """Return how many cores this process may use; a container may see more than it may use."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with suppress(OSError, ValueError):  # without a limit the file says "max"
         quota, period = (CONTAINER / "cpu.max").read_text().split()

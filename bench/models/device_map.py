@@ -1,7 +1,7 @@
-"""Models larger than one GPU: their layers divided over all GPUs, in order, by accelerate.
+"""Models larger than one GPU: accelerate divides their layers over all GPUs, in order.
 
-accelerate moves what a layer is given to where the layer is, and what the model returns back to
-where its input was. This has not run on two GPUs yet: tests put accelerate's hooks on a model
+It moves the input of each layer to the layer's device, and the output of the model back to the
+device of its input. This has not run on two GPUs yet: tests put accelerate's hooks on a model
 whose parts are all on the CPU.
 """
 
@@ -23,21 +23,21 @@ DevicesOfParts = Mapping[str, int | str]
 def check_placed(name: str, placed: DevicesOfParts) -> None:
     """Refuse a model that does not fit on the GPUs.
 
-    accelerate would keep the rest in memory or on disk and bring it over for each forward pass;
-    those weights cannot be trained.
+    accelerate would keep the rest in memory or on disk and load it for each forward pass; such
+    weights cannot be trained.
 
     Args:
-        name: Of the model, for the error.
-        placed: Where accelerate put its parts; empty where it was not asked to.
+        name: The model's name, for the error.
+        placed: Where accelerate put its parts; empty without a device map.
 
     Raises:
-        UsageError: A part is on the CPU beside others on GPUs, or on disk.
+        UsageError: Some parts are on the CPU and others on GPUs, or a part is on disk.
     """
     away = sorted({str(device) for device in placed.values()} & {"cpu", "disk", "meta"})
     if (away and len(set(placed.values())) > 1) or {"disk", "meta"} & set(away):
         raise UsageError(
-            f"model '{name}' does not fit on the GPUs: {' and '.join(away)} would hold a part of "
-            "it; give it more or larger GPUs, or --dtype bfloat16"
+            f"model '{name}' does not fit on the GPUs: part of it would be on "
+            f"{' and '.join(away)}; use more or larger GPUs, or --dtype bfloat16"
         )
 
 

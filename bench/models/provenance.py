@@ -1,4 +1,4 @@
-"""What a number was measured with: commit, versions, device and threads, kept in every record."""
+"""What a cell was measured with: commit, versions, device and threads, stored in its record."""
 
 from __future__ import annotations
 
@@ -14,32 +14,26 @@ from bench.models.device import Compute, cores
 PACKAGES = ("torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "tokenizers")
 
 WRITTEN = ("results", "docs/performance*", "docs/findings*", "README.md")
-"""What commands write, as git's path patterns: whether it is committed changes no number."""
+"""What commands write, as path patterns of git: it does not count as an uncommitted change."""
 
 
 def provenance(compute: Compute) -> dict[str, Any]:
-    """Return what a cell ran on: commit, versions, device, threads."""
+    """Return what a cell runs with: commit, versions, device, threads."""
     import torch
 
+    on_gpu = compute.device.startswith("cuda")
+    gpu = torch.cuda.get_device_name(compute.device) if on_gpu and torch.cuda.is_available() else ""
     return {
         **_git_state(ROOT),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "packages": {name: _version(name) for name in PACKAGES},
         "device": compute.device,
-        "device_name": _device_name(compute.device),
+        "device_name": gpu if on_gpu else _cpu_name(),
         "dtype": compute.dtype,
         "threads": torch.get_num_threads(),
         **({"host": compute.host} if compute.host else {}),
     }
-
-
-def _device_name(device: str) -> str:
-    if not device.startswith("cuda"):
-        return _cpu_name()
-    import torch
-
-    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else ""
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

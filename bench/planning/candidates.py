@@ -1,7 +1,7 @@
-"""What is tuned: the candidates of each method, every combination of the values to try.
+"""The candidates of each tuned method: every combination of the values to try.
 
 All methods get the same values for what they share: the learning rate, run options, and parameters
-of the same name. A method without a parameter that is tuned has fewer candidates.
+of the same name. A method that lacks a tuned parameter has fewer candidates.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
 from itertools import product
-from typing import Any
 
 from bench.config.options import RunOptions, validated
 from bench.config.tune import Tune
 from bench.planning.tuning import RATE, RUN_PARAMETERS
-from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES, Part
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from methods.recipe import Recipe, parse_recipes, part_name
 from tasks.errors import UsageError, nearest
 from tasks.notation import canonical, format_value, parameters_of
@@ -25,9 +24,8 @@ class Candidate:
     """One way to train a method.
 
     Attributes:
-        recipe, learning_rate, epochs, batch_size: How.
-        values: Its own value of everything that is tuned, as written; empty where it is the only
-            candidate.
+        recipe, learning_rate, epochs, batch_size: How it trains.
+        values: Its value of everything that is tuned, as written; empty for an only candidate.
     """
 
     recipe: Recipe
@@ -37,21 +35,21 @@ class Candidate:
     values: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def value(self, name: str) -> str:
-        """Return its value of a run option, or of a parameter of its recipe, as people write it."""
+        """Return its value of a run option or of a parameter of its recipe, as users write it."""
         if name == RATE:
             return f"{self.learning_rate:g}"
         if name in RUN_PARAMETERS:
             return str(getattr(self, name))
-        part = next(part for part in self.recipe.parts if name in _parameters(part))
+        part = next(part for part in self.recipe.parts if name in parameters_of(type(part)))
         return format_value(getattr(part, name))
 
 
 @dataclass(frozen=True)
 class Method:
-    """A recipe as it was asked for, and what is tried for it.
+    """A requested recipe and its candidates.
 
     Attributes:
-        name: The recipe without the parameters that are tuned.
+        name: The recipe without its tuned parameters.
         candidates: At least one.
     """
 
@@ -60,7 +58,7 @@ class Method:
 
     @property
     def over(self) -> tuple[str, ...]:
-        """What is tuned, empty where there is one candidate."""
+        """What is tuned; empty if there is only one candidate."""
         return tuple(self.candidates[0].values)
 
 
@@ -70,20 +68,24 @@ def is_tuned(options: RunOptions) -> bool:
 
 
 def methods_of(options: RunOptions) -> tuple[Method, ...]:
-    """Return the methods of a run with their candidates, one each where nothing is tuned.
+    """Return the methods of a run with their candidates; one each if nothing is tuned.
 
     Raises:
-        UsageError: A recipe that cannot be, a tuned name that no method has, a value of the
-            wrong type, or a recipe that fixes what is tuned.
+        UsageError: A recipe is invalid, no method has a tuned name, a value has the wrong type,
+            or a recipe sets what is tuned.
     """
     recipes = parse_recipes(options.methods)
     tunes = _tunes(options)
-    _check_names(tunes, recipes)
+    parts = [part for recipe in recipes for part in recipe.parts]
+    held = {name for part in parts for name in parameters_of(type(part))}
+    for tune in tunes:
+        if tune.name not in {*RUN_PARAMETERS, *held}:
+            raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
     return tuple(_method(recipe, tunes, options) for recipe in recipes)
 
 
 def _tunes(options: RunOptions) -> list[Tune]:
-    """Return what is tuned, several learning rates among it, run options by their fields' names."""
+    """Return what is tuned, including learning rates; run options by the names of their fields."""
     tunes = []
     for tune in options.tune:
         name = tune.name.replace("-", "_")
@@ -91,17 +93,10 @@ def _tunes(options: RunOptions) -> list[Tune]:
     if options.lr is None:
         return tunes
     if any(tune.name == RATE for tune in tunes):
-        raise UsageError("learning rates are given by --lr and by --tune lr: keep one")
+        raise UsageError("learning rates are given by both --lr and --tune lr: keep one")
     if len(options.lr) == 1:
         return tunes
     return [Tune(name=RATE, values=tuple(map(repr, options.lr))), *tunes]
-
-
-def _check_names(tunes: Iterable[Tune], recipes: Sequence[Recipe]) -> None:
-    held = {name for recipe in recipes for part in recipe.parts for name in _parameters(part)}
-    for tune in tunes:
-        if tune.name not in {*RUN_PARAMETERS, *held}:
-            raise UsageError(f"--tune '{tune.name}': {_hint(tune.name, held)}")
 
 
 def _hint(name: str, held: Iterable[str]) -> str:
@@ -121,7 +116,7 @@ def _hint(name: str, held: Iterable[str]) -> str:
 
 
 def _method(recipe: Recipe, tunes: Sequence[Tune], options: RunOptions) -> Method:
-    parameters = {name for part in recipe.parts for name in _parameters(part)}
+    parameters = {name for part in recipe.parts for name in parameters_of(type(part))}
     own = [tune for tune in tunes if tune.name in {*RUN_PARAMETERS, *parameters}]
     within = {tune.name for tune in own} - set(RUN_PARAMETERS)
     _refuse_fixed(recipe, within)
@@ -147,16 +142,12 @@ def _candidate(recipe: Recipe, written: Mapping[str, str], options: RunOptions) 
 
 
 def _refuse_fixed(recipe: Recipe, tuned: Collection[str]) -> None:
-    """Refuse to override what a recipe says; what must be said in a recipe is no decision."""
+    """Refuse to override what a recipe sets, except parameters that every recipe must set."""
     for part in recipe.parts:
-        for name, (_, default) in _parameters(part).items():
+        for name, (_, default) in parameters_of(type(part)).items():
             value = getattr(part, name)
             if name in tuned and default is not MISSING and value != default:
                 raise UsageError(
-                    f"'{recipe.name}' says {name}={format_value(value)}, and --tune {name} tries "
-                    "others: leave one out"
+                    f"'{recipe.name}' sets {name}={format_value(value)} and --tune {name} tries "
+                    "other values: leave one out"
                 )
-
-
-def _parameters(part: Part) -> dict[str, tuple[Any, Any]]:
-    return parameters_of(type(part))

@@ -1,4 +1,4 @@
-"""The cells that a run may have: per method, model and task, for every candidate of the method."""
+"""All cells that a run may need: for each method, model and task, and for every candidate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tasks.division import FactSet
 
 @dataclass(frozen=True)
 class Group:
-    """One method on one model and task: its candidates, and what they train.
+    """One method on one model and task, with the cells of its candidates.
 
     Attributes:
-        tuning: For each candidate its cell on the tuning set; none where there is no choice.
+        tuning: For each candidate its cell on the tuning set; empty if there is only one.
         reporting: For each candidate its cells for the leaderboard, one per seed.
     """
 
@@ -33,8 +33,8 @@ def groups_of(options: RunOptions) -> Iterator[Group]:
     """Yield the groups of a run, those of one model and task together.
 
     Raises:
-        UsageError: A name that is unknown, facts that cannot be read or are too few to tune on,
-            a model without a revision.
+        UsageError: A name is unknown, facts cannot be read or are too few to tune on, or a model
+            has no revision.
     """
     methods = methods_of(options)
     sources = [resolve_model(name) for name in options.models]
@@ -52,7 +52,7 @@ def groups_of(options: RunOptions) -> Iterator[Group]:
 
 
 def in_shard(key: str, shard: str | None) -> bool:
-    """Return whether what a hexadecimal key names belongs to a shard; the key alone decides."""
+    """Return whether a hexadecimal key belongs to a shard (`2/8`); the key alone decides."""
     if shard is None:
         return True
     part, parts = shard_numbers(shard)
@@ -71,7 +71,7 @@ def _tuned(
         reporting.append(
             tuple(resolver.cell(source, sets, candidate, seed, chosen) for seed in options.seeds)
         )
-    # A choice must not be divided, so that all its cells are in one shard.
+    # All candidates of a group must be in one shard, which then chooses among them.
     spec = tuning[0].spec
     key = (spec.model, spec.model_revision, spec.dtype, spec.task, method.name)
     if not in_shard(hashlib.sha256("\x1f".join(key).encode()).hexdigest(), options.shard):

@@ -1,4 +1,4 @@
-"""What a grid will take: from finished cells like its own, else roughly from the model's size."""
+"""How long a grid will take: from similar finished cells, else roughly from the model's size."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bench.store.formats import CellSummary
 from bench.store.records import CellSpec, PhaseName, Status
 
 TOKENS_OF_FACT = 24
-"""Tokens of a question with its answer, about; measured on the embedded tasks."""
+"""About how many tokens a question and its answer have; measured on the embedded tasks."""
 
 FLOP_OF_TOKEN = 4
-"""Operations for each weight and trained token: forward, and backward to the inputs alone."""
+"""Operations per weight and trained token: forward, and backward to the inputs only."""
 
 TRAIN_SHARE = 0.4
-"""Part of a cell that is training at 10 epochs, where forgetting is measured too."""
+"""Share of a cell's time that training takes at 10 epochs if forgetting is measured, too."""
 
 CORE_FLOPS, GPU_FLOPS = 24e9, 3e13
-"""Operations a second that a core and a GPU reach on short questions, to an order of magnitude."""
+"""Operations per second of a core and of a GPU on short questions, to an order of magnitude."""
 
 OVERHEAD_BYTES = 0.6 * 2**30
 """Memory of Python, torch and activations of a small batch."""
@@ -33,7 +33,7 @@ OVERHEAD_BYTES = 0.6 * 2**30
 
 @dataclass(frozen=True)
 class Cost:
-    """What one cell takes: seconds, and the most memory in bytes; None where nobody can say."""
+    """What one cell takes: seconds, and peak memory in bytes; None if unknown."""
 
     seconds: float | None
     peak_bytes: float | None
@@ -44,9 +44,9 @@ class GridCost:
     """What the cells that will run take.
 
     Attributes:
-        seconds: In all, one after the other.
-        peak_bytes: The most of any.
-        measured: Whether all of it is from finished cells; else some is from the model's size.
+        seconds: The sum over all cells; None if unknown.
+        peak_bytes: The maximum over all cells; None if unknown.
+        measured: Whether every cell was estimated from finished ones.
         cells: How many will run.
     """
 
@@ -60,8 +60,8 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
     """Estimate the cells of a grid that will run.
 
     Args:
-        cells: Planned ones; those whose candidate is to be chosen count as well.
-        finished: Summaries of the results folder.
+        cells: The planned cells, including those whose candidate is not chosen yet.
+        finished: The summaries of the results folder.
     """
     done = [summary for summary in finished if summary.status is Status.DONE and summary.phases]
     groups: dict[Hashable, list[CellSummary]] = {}  # of cells alike, and of one model's
@@ -75,7 +75,12 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
         if key not in known:
             related = groups.get((cell.spec.model, cell.spec.dtype))
             near = groups.get(_alike(cell.spec), related)
-            known[key] = (_measured(cell, near) if near else _from_size(cell), bool(near))
+            if near:
+                scaled = fmean(_scaled_seconds(cell, summary) for summary in near)
+                peak = max(float(summary.peak_bytes) for summary in near)
+                known[key] = (Cost(scaled, peak), True)
+            else:
+                known[key] = (_from_size(cell), False)
         costs.append(known[key])
     seconds = [cost.seconds for cost, _ in costs]
     peaks = [cost.peak_bytes for cost, _ in costs if cost.peak_bytes is not None]
@@ -92,15 +97,8 @@ def _alike(spec: CellSpec) -> Hashable:
     return (spec.model, spec.dtype, spec.task, spec.recipe, *size)
 
 
-def _measured(cell: PlannedCell, near: Sequence[CellSummary]) -> Cost:
-    """Return the mean of finished cells, each scaled to what `cell` trains and measures."""
-    return Cost(
-        fmean(_scaled_seconds(cell, summary) for summary in near),
-        max(float(summary.peak_bytes) for summary in near),
-    )
-
-
 def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:
+    """Return the seconds of a finished cell, scaled to the size of `cell`."""
     facts = cell.spec.facts / summary.spec.facts
     scales = {
         PhaseName.TRAIN: facts * cell.spec.epochs / summary.spec.epochs,
@@ -124,22 +122,18 @@ def _from_size(cell: PlannedCell) -> Cost:
 
 
 def weights_of(source: ModelSource) -> float | None:
-    """Return a model's number of weights by the size of its files, None where they are not here."""
+    """Return a model's number of weights from the size of its files; None if they are not here."""
     if source.kind == "embedded":
         return float(EMBEDDED[source.name].weights)
-    folder = _folder(source)
-    if folder is None:
-        return None
+    folder = Path(source.name)
+    if source.kind == "hub":
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(source.name, "config.json")
+        if not isinstance(found, str):
+            return None
+        folder = Path(found).parent
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     return size / (4 if dtype == "float32" else 2) or None
-
-
-def _folder(source: ModelSource) -> Path | None:
-    if source.kind == "folder":
-        return Path(source.name)
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(source.name, "config.json")
-    return Path(config).parent if isinstance(config, str) else None

@@ -1,8 +1,8 @@
-"""The grid: which cells a run asks for, what identifies each, and which are done already.
+"""The grid: which cells a run needs and which of them are done already.
 
 A tuned grid has two sets of cells. Every candidate of a method trains on the tuning set, with the
-first seed alone; when all of them have ended, the best one trains on the reporting set, with every
-seed. Until then the cells of the second set are planned as to be chosen.
+first seed only; when all of them have ended, the best one trains on the reporting set, with every
+seed. Until then the cells of the second set have the state "to be chosen".
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
 
 def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
-    """Return the cells of a run, those of one model and task together.
+    """Return the cells of a run, those of one model and task together; load no model.
 
     Raises:
-        UsageError: A name that is unknown, a facts file that cannot be read, a model without
-            a revision; all before a model is loaded.
+        UsageError: A name is unknown, a facts file cannot be read, or a model has no revision.
     """
     return current_cells(groups_of(options), options, store)
 
@@ -35,7 +34,7 @@ def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
 def current_cells(
     groups: Iterable[Group], options: RunOptions, store: ResultsStore
 ) -> list[PlannedCell]:
-    """Return the cells of planned groups as they are now, with the candidates chosen by now."""
+    """Return the cells of groups in their present state, for the candidates chosen so far."""
 
     def current(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         return [planned(cell, options, store) for cell in cells]
@@ -49,38 +48,31 @@ def current_cells(
 
 
 def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
-    """Return the cells of the best candidate; open ones where it is not known."""
+    """Return the cells of the best candidate; open ones if it is not known yet."""
     if not group.tuning:
         return group.reporting[0]
-    trials = [
-        replace(trial_of(summary), spec=cell.spec)
-        for cell in group.tuning
-        if (summary := _ended(store, cell.cell_id)) is not None
-    ]
+    trials = []
+    for cell in group.tuning:
+        found = store.summary(cell.cell_id)
+        if isinstance(found, CellSummary) and found.status is not Status.INTERRUPTED:
+            trials.append(replace(trial_of(found), spec=cell.spec))
+    tried = f"{len(trials)} of {len(group.tuning)} candidates tried"
     if len(trials) < len(group.tuning):
-        tried = f"{len(trials)} of {len(group.tuning)} tried"
         return _open(group, CellState.OPEN, tried)
     best = best_trial(trials)
     if best is None:
-        return _open(group, CellState.FAILED, f"0 of {len(trials)} candidates ended well")
+        return _open(group, CellState.FAILED, f"none of {len(trials)} candidates has a result")
     return group.reporting[[trial.spec for trial in trials].index(best.spec)]
 
 
-def _ended(store: ResultsStore, cell_id: str) -> CellSummary | None:
-    found = store.summary(cell_id)
-    if not isinstance(found, CellSummary) or found.status is Status.INTERRUPTED:
-        return None
-    return found
-
-
 def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:
-    """Return cells of an unknown candidate, which may be the one that takes longest."""
+    """Return the cells of the candidate with the most epochs, which stand for the unknown ones."""
     longest = max(group.reporting, key=lambda cells: cells[0].spec.epochs)
     return tuple(replace(cell, state=state, why=why, chosen=False) for cell in longest)
 
 
 def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> PlannedCell:
-    """Return the cell with what the store says of it now."""
+    """Return the cell with its present state in the store."""
     stamp = store.stamp(cell.cell_id)  # before its record is read
     if stamp is None:
         return cell
@@ -101,9 +93,9 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
 
 
 def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
-    """Return what a done cell lacks of what is asked for, empty when nothing."""
+    """Name what a done cell lacks of what the run asks for; empty if nothing."""
     if options.save_adapters and not record.adapter_path:
-        return "its adapter"
+        return "adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
     return ", ".join(missing)

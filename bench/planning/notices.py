@@ -1,4 +1,4 @@
-"""What people are told before a run and beside its numbers: what is used, what may mislead."""
+"""Lines shown before a run and beside its numbers: which facts are used, what may mislead."""
 
 from __future__ import annotations
 
@@ -11,61 +11,55 @@ from bench.store.records import CellRecord, CellSpec
 from tasks.division import FactSet
 
 ENOUGH_STEPS = 40
-"""Fewer optimizer steps than this leave most facts unlearned at any default learning rate."""
+"""With fewer optimizer steps, most facts stay unlearned at any default learning rate."""
 
 
 def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
-    """Say what a stage of a tuned grid does, and what was chosen for the second one."""
-    tuned = {_place(cell): cell for cell in cells if cell.spec.tuned}
-    if not tuned:
+    """Describe a stage of a tuned grid; for the second one, what was chosen."""
+    if not cells or cells[0].spec.tuned is None:
         return []
     if cells[0].spec.fact_set is FactSet.TUNING:
         return [
-            "stage 1 of 2: every candidate is trained on the tuning facts and scored there, with "
-            f"seed {cells[0].spec.seed} alone"
+            "stage 1 of 2: training and scoring every candidate on the tuning facts, with seed "
+            f"{cells[0].spec.seed} only"
         ]
-    chosen = [f"{place}: {_choice(cell)}" for place, cell in tuned.items() if _choice(cell)]
-    return ["stage 2 of 2: the best candidates are trained on the reporting facts", *chosen]
-
-
-def _place(cell: PlannedCell) -> str:
-    return f"{cell.spec.asked} · {cell.spec.model} · {cell.spec.task}"
-
-
-def _choice(cell: PlannedCell) -> str:
-    if not cell.chosen:
-        return cell.why
-    return shown(cell.spec, cell.spec.tuned.over) if cell.spec.tuned else ""
+    chosen: dict[str, str] = {}
+    for cell in cells:
+        spec, over = cell.spec, cell.spec.tuned.over if cell.spec.tuned else ()
+        choice = shown(spec, over) if cell.chosen else cell.why
+        chosen[f"{spec.asked} · {spec.model} · {spec.task}"] = choice
+    lines = [f"{place}: {choice}" for place, choice in chosen.items() if choice]
+    return ["stage 2 of 2: training the best candidates on the reporting facts", *lines]
 
 
 def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> list[str]:
-    """Say what of each task is used, and where that is little."""
+    """Write how many facts of each task are used, and warn if there are too few steps."""
     used: dict[str, None] = {}
     for cell in cells:
         spec, available = cell.spec, cell.data.available
         kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
         if spec.facts < available:
-            used[f"{spec.task}: {spec.facts} of {available} {kind} (--limit)"] = None
+            used[f"{spec.task}: using {spec.facts} of {available} {kind} (--limit)"] = None
     remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
 
 
 def few_steps(spec: CellSpec) -> list[str]:
-    """Warn where a small task at the default epochs is hardly trained at all."""
+    """Warn if a cell trains for too few steps to learn its facts."""
     steps = math.ceil(spec.facts / spec.batch_size) * spec.epochs
     if steps >= ENOUGH_STEPS:
         return []
     return [
-        f"{spec.task}: {steps} optimizer steps are few for learning facts; "
+        f"{spec.task}: {steps} optimizer steps are too few to learn most facts; "
         "raise --epochs or lower --batch-size"
     ]
 
 
 def halved_batches(record: CellRecord) -> list[str]:
-    """Say that a cell's batches did not fit into memory as a whole."""
+    """Warn if a cell's batches did not fit into memory and were split."""
     if record.accumulation == 1:
         return []
     return [
         f"{record.spec.method}: memory ran out with batches of {record.spec.batch_size} facts; "
-        f"each was run in {record.accumulation} parts with their gradients added up"
+        f"each was split into {record.accumulation} micro-batches, whose gradients were summed"
     ]

@@ -1,4 +1,4 @@
-"""One cell of a grid: what identifies it, what it needs, and what is known of it."""
+"""One cell of a grid: what identifies it, what it needs, and its state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CellState(StrEnum):
 
     DONE = "done"
     MISSING = "missing"
-    LACKS = "lacks"
+    LACKS = "incomplete"
     FAILED = "failed"
     OPEN = "to be chosen"
 
@@ -34,18 +34,19 @@ class PlannedCell:
     """One cell of the grid.
 
     Attributes:
-        spec: Its identity.
-        state: What is to be done with it.
-        why: What a cell lacks, why its record is damaged, or why it has no candidate.
+        spec: What identifies it.
+        state: What a run will do with it.
+        why: What it lacks, why its record is damaged, or why no candidate is chosen.
         source: Its model.
         recipe: Its method.
-        data: Its task.
-        calibration: What its adapter calibrates on.
-        forgetting: What may be forgotten and is measured.
-        earlier: What an earlier run of it measured, where it lacks something else.
-        stamp: Of its record when it was planned: another one since was written by another process.
-        damaged: Whether its record is there and cannot be read.
-        chosen: Whether it is known which candidate it trains; else `spec` is that of the longest.
+        data: The facts of its task.
+        calibration: The facts that its adapter calibrates on.
+        forgetting: The forgetting tasks to measure.
+        earlier: What an earlier run of an incomplete cell measured.
+        stamp: The stamp of its record when it was planned; if that has changed since, another
+            process has written the record.
+        damaged: Whether its record exists but cannot be read.
+        chosen: Whether its candidate is known; if not, `spec` is that of the longest candidate.
     """
 
     spec: CellSpec
@@ -68,7 +69,7 @@ class PlannedCell:
 
     @property
     def label(self) -> str:
-        """The cell's name for people."""
+        """The cell's name in messages."""
         spec = self.spec
         stage = [spec.fact_set.value] if spec.fact_set else []
         rate = f"lr {spec.learning_rate:g}"
@@ -76,7 +77,7 @@ class PlannedCell:
 
     @cached_property
     def cell_id(self) -> str:
-        """The id under which the cell is stored."""
+        """The id that the cell is stored under."""
         return cell_id(self.spec)
 
 

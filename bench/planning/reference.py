@@ -1,4 +1,4 @@
-"""`run --reference METHOD`: what the other methods are compared with, checked before any cell."""
+"""`run --reference METHOD`: the method to compare with, checked before any cell runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tasks.errors import UsageError, unknown_name
 
 
 def run_reference(options: RunOptions) -> str | None:
-    """Return the reference of a run as the report knows it; None where none was asked for.
+    """Return the reference of a run as the report names it; None if none was given.
 
-    It is a method of the run, or one whose cells are in the results folder already. With a
-    setting behind it, as in `lora (lr 0.001)`, only the method is checked: which settings a table
-    tells apart is known when its cells are.
+    It must be a method of the run, or one whose cells are in the results folder already. If a
+    setting follows, as in `lora (lr 0.001)`, only the method is checked: which settings a table
+    distinguishes is known once its cells are.
 
     Raises:
-        UsageError: It is neither; names near ones.
+        UsageError: It is neither; the error suggests similar names.
     """
     if options.reference is None:
         return None
@@ -34,12 +34,12 @@ def run_reference(options: RunOptions) -> str | None:
 
 
 def stored_methods(folder: Path) -> set[str]:
-    """Return the methods whose cells a results folder holds, as they were asked for."""
+    """Return the methods that have cells in a results folder, as they were requested."""
     return {summary.spec.asked for summary in ResultsStore(folder).summaries()}
 
 
 def _canonical(method: str) -> str:
-    """Write a method as tables do, without parameters that are the default."""
+    """Write a method as tables do, without parameters that have their default values."""
     try:
         return parse_recipe(method).name
     except UsageError:  # of a part that is no longer installed, say: its cells may be here

@@ -1,7 +1,7 @@
-"""From names to what cells are made of, in the process that plans and in those that run cells.
+"""Turn names into models, facts and recipes, both when planning and in worker processes.
 
-A grid is planned once. Other processes are handed the specifications of its cells (`Assignment`),
-resolve what these name by the same code as the plan, and refuse a cell that has become another one.
+A grid is planned once. Workers receive the specifications of its cells (`Assignment`), resolve
+them with the same code as the plan, and refuse a cell that is no longer the planned one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tasks.forgetting.names import ForgettingKind
 
 
 class Assignment(BaseModel):
-    """A planned cell as it is handed to another process.
+    """A planned cell as it is sent to another process.
 
     Attributes:
-        cell_id: Under which it is stored.
+        cell_id: The id that it is stored under.
         spec: What identifies it.
-        stamp: Of its record when it was planned.
+        stamp: The stamp of its record when it was planned.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,22 +45,22 @@ class Assignment(BaseModel):
 
     @classmethod
     def of(cls, cell: PlannedCell) -> Assignment:
-        """Hand a cell out."""
+        """Return the assignment of a planned cell."""
         return cls(cell_id=cell.cell_id, spec=cell.spec, stamp=cell.stamp)
 
 
 class Resolver:
-    """Looks up what cells are made of, each thing once: a grid has thousands of cells.
+    """Looks up models, facts and recipes, each only once: a grid has thousands of cells.
 
     Args:
-        options: Of the run.
+        options: The options of the run.
     """
 
     def __init__(self, options: RunOptions) -> None:
         self._dtype = compute_of(options).dtype
         self._tasks = TaskCatalog(options)
         self._forgetting = options.forgetting
-        # Drift alone decides between equal candidates: where it is measured, nothing else need be.
+        # If drift is measured, it alone decides between equal candidates: no other task is needed.
         drift = tuple(n for n in options.forgetting if n.kind is ForgettingKind.DRIFT)
         self._deciding = drift or options.forgetting
         self.recipe = lru_cache(maxsize=None)(parse_recipe)
@@ -76,17 +76,17 @@ class Resolver:
         seed: int,
         tuned: Tuned | None,
     ) -> PlannedCell:
-        """Make a cell of what was looked up; what the store knows of it is not asked.
+        """Make a cell; its state in the store is not looked up.
 
         Args:
             source: Its model.
             sets: The facts of its task, from `sets`.
             candidate: How it trains.
             seed: Its seed.
-            tuned: What it is in a tuned grid, from `tuned_as`.
+            tuned: Its part in a tuned grid, from `tuned_as`; None if nothing is tuned.
 
         Raises:
-            UsageError: A model without a revision, or facts to calibrate on that cannot be read.
+            UsageError: The model has no revision, or calibration facts cannot be read.
         """
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
@@ -130,12 +130,12 @@ class Resolver:
 
 
 def tuned_as(sets: TaskSets, fact_set: FactSet, method: str, values: Mapping[str, str]) -> Tuned:
-    """Return what a cell is in a tuned grid.
+    """Return the part that a cell has in a tuned grid.
 
     Args:
         sets: The facts of its task, divided.
         fact_set: The set that it trains.
-        method: The recipe as it was asked for.
+        method: The recipe as it was requested.
         values: What is tuned, with the cell's own values.
     """
     other = sets.of(FactSet.REPORTING if fact_set is FactSet.TUNING else FactSet.TUNING)
@@ -150,32 +150,30 @@ def tuned_as(sets: TaskSets, fact_set: FactSet, method: str, values: Mapping[str
 
 
 def resolve(assignments: Iterable[Assignment], options: RunOptions) -> list[PlannedCell]:
-    """Return the cells that were handed out, each checked to be the one that was planned.
+    """Return the assigned cells, after checking that each is still the planned one.
 
     Raises:
-        UsageError: What a cell is made of changed since it was planned, or is gone.
+        UsageError: Something that a cell is made of has changed or is gone.
     """
-    resolver = Resolver(options)
-    return [_resolve(assignment, resolver) for assignment in assignments]
-
-
-def _resolve(given: Assignment, resolver: Resolver) -> PlannedCell:
-    spec, tuned = given.spec, given.spec.tuned
-    sets = resolver.sets(spec.task, divided=tuned is not None)
-    recipe = resolver.recipe(spec.method)
-    candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
-    role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
-    cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
-    if cell.cell_id != given.cell_id:
-        raise UsageError(
-            f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished cells "
-            "are kept: run the same command again"
-        )
-    return replace(cell, stamp=given.stamp)
+    resolver, cells = Resolver(options), []
+    for given in assignments:
+        spec, tuned = given.spec, given.spec.tuned
+        sets = resolver.sets(spec.task, divided=tuned is not None)
+        recipe = resolver.recipe(spec.method)
+        candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
+        role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
+        cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
+        if cell.cell_id != given.cell_id:
+            raise UsageError(
+                f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished "
+                "cells are saved: run the same command again"
+            )
+        cells.append(replace(cell, stamp=given.stamp))
+    return cells
 
 
 def _what_changed(planned: CellSpec, found: CellSpec) -> str:
-    """Name the first of the things a cell is made of that is not what was planned."""
+    """Name the first part of a cell that differs from the plan."""
     method = found.method
     named = {
         "facts_digest": f"task '{planned.task}'",

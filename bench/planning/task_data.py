@@ -1,10 +1,10 @@
-"""The facts of a run: each knowledge task read once, selected, divided where something is tuned."""
+"""The facts of a run: each knowledge task is read once, limited, and divided for tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 from bench.config.options import RunOptions
 from tasks.base import DataAccess, KnowledgeTask
@@ -23,8 +23,8 @@ class TaskData:
 
     Attributes:
         task: The task.
-        available: Facts in its train part, or in that set of it.
-        facts: The selected ones.
+        available: How many facts its train part has, or one set of it in a tuned grid.
+        facts: The selected facts.
         prompt: Its demonstrations.
     """
 
@@ -35,35 +35,35 @@ class TaskData:
 
     @cached_property
     def name(self) -> str:
-        """The task's, found once: it is read off annotations, and a grid has thousands of cells."""
+        """The task's name, found only once: a grid has thousands of cells."""
         return self.task.name
 
     @cached_property
     def digest(self) -> str:
-        """Of the selected facts."""
+        """The digest of the selected facts."""
         return facts_digest(self.facts)
 
     @cached_property
     def prompt_digest(self) -> str:
-        """Of the demonstrations."""
+        """The digest of the demonstrations."""
         return self.prompt.digest
 
 
 @dataclass(frozen=True)
 class TaskSets:
-    """What a run does with a task's facts.
+    """The facts of a task that a run uses.
 
     Attributes:
-        reporting: What the leaderboard is about.
-        tuning: What candidates are chosen on: other subjects, with the same prompt, in which no
-            subject of either set is; None where nothing is tuned.
+        reporting: The facts that the leaderboard is about.
+        tuning: The facts that candidates are chosen on: other subjects, with the same prompt;
+            None if nothing is tuned.
     """
 
     reporting: TaskData
     tuning: TaskData | None = None
 
     def of(self, fact_set: FactSet | None) -> TaskData:
-        """Return a set of facts; None is all of an undivided task."""
+        """Return one set of facts; None means all of an undivided task."""
         if fact_set is not FactSet.TUNING:
             return self.reporting
         assert self.tuning is not None, "this task was not divided"
@@ -71,30 +71,34 @@ class TaskSets:
 
 
 class TaskCatalog:
-    """The knowledge tasks of a run, each read once."""
+    """The knowledge tasks of a run, each read only once."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._options = options
-        self._trained = set(options.tasks)
+        self._limit = options.limit
         self.forgotten = knowledge_names(options.forgetting)
-        self._access = DataAccess(options.data_dir)
-        self._rows = lru_cache(maxsize=None)(self._load)
+
+        @cache
+        def rows(name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
+            trained, forgotten = name in options.tasks, name in self.forgotten
+            task = resolve_task(name, trained=trained, forgotten=forgotten)
+            return task, task.load(DataAccess(options.data_dir))
+
+        self._rows = rows
 
     def sets(self, name: str, *, divided: bool) -> TaskSets:
-        """Select the facts of a task, those to tune on apart from those to report on.
+        """Select the facts of a task, dividing those to tune on from those to report on.
 
-        Where demonstrations are drawn from a divided train part, they are of the tuning set's
-        subjects.
+        Demonstrations that come from a divided train part are about subjects of the tuning set.
 
         Raises:
-            UsageError: There are none to train, or too few subjects to divide.
+            UsageError: There are no facts to train on, or too few subjects to divide.
         """
         task, rows = self._rows(name)
         available = part_facts(task, rows, FactPart.TRAIN)
         if not available:
-            raise UsageError(f"task '{name}' has no facts to train")
+            raise UsageError(f"task '{name}' has no facts to train on")
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
-        tried, reported = (first_facts(part, self._options.limit) for part in (tuning, reporting))
+        tried, reported = (first_facts(part, self._limit) for part in (tuning, reporting))
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         spare = part_facts(task, rows, FactPart.CALIBRATION) or tuning or reporting
         prompt = choose_demonstrations(spare, tried or reported)
@@ -104,10 +108,6 @@ class TaskCatalog:
         )
 
     def calibration(self, name: str) -> tuple[Fact, ...]:
-        """Return the calibration part of a task."""
+        """Return the facts of a task's calibration part."""
         task, rows = self._rows(name)
         return select_facts(task, rows, FactPart.CALIBRATION, None)
-
-    def _load(self, name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
-        task = resolve_task(name, trained=name in self._trained, forgotten=name in self.forgotten)
-        return task, task.load(self._access)

@@ -1,10 +1,10 @@
-"""Which candidate of a method is best on the tuning set, by one rule for every method.
+"""Choose the best candidate of a method on the tuning set, by one rule for all methods.
 
-Most generality, or reliability where the task has no paraphrases. Of equal ones the one that
-drifts least, so that in a grid that measures drift no candidate needs another forgetting task.
-Where drift is not measured, candidates are ranked in each forgetting task that is not at floor, and
-the lowest mean rank wins, so that tasks weigh alike. Then the lowest learning rate, the fewest
-epochs, the smallest batch, the smallest parameters.
+The candidate with the highest generality wins, or reliability if the task has no paraphrases.
+Among equals it is the one with the least drift, so in a grid that measures drift, candidates need
+no other forgetting task. If drift is not measured, candidates are ranked in each forgetting task
+that is not at floor, and the lowest mean rank wins, so that tasks have equal weight. Then the
+lowest learning rate, the fewest epochs, the smallest batch and the smallest parameters decide.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 RATE = "lr"
 FIELDS = {RATE: "learning_rate", "epochs": "epochs", "batch_size": "batch_size"}
-"""The run options that can be tuned, with their fields of a spec."""
+"""The run options that can be tuned, with the names of their fields in a spec."""
 
 RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
-"""The fields of a spec that say what its recipe does."""
+"""The fields of a spec that its recipe determines."""
 
 RUN_PARAMETERS = tuple(FIELDS)
-"""Their names; other names are parameters of a recipe's parts."""
+"""The run options that can be tuned; other tuned names are parameters of a recipe's parts."""
 
 SAME = 9
-"""Digits within which scores are equal: means of the same answers in another order."""
+"""Scores are equal if they agree to this many digits: means depend on the order of summation."""
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one candidate.
+    """The result of one candidate.
 
     Attributes:
-        spec: Of its cell on the tuning set.
-        status: How that ended.
-        score: Its share of paraphrases answered, or of facts where there are none; None where it
-            did not end well, so that it is never chosen.
-        measure: The metric that its score is.
-        lost: What was forgotten by task, drift among them, without tasks at floor.
+        spec: The spec of its cell on the tuning set.
+        status: How that cell ended.
+        score: The share of paraphrases answered, or of facts if there are no paraphrases; None if
+            the cell is not done: such a candidate is never chosen.
+        measure: Which metric the score is.
+        lost: Forgetting by task, including drift, without tasks at floor.
     """
 
     spec: CellSpec
@@ -57,7 +57,7 @@ class Trial:
 
 
 def trial_of(cell: CellRecord | CellSummary) -> Trial:
-    """Return what a candidate's record says of it."""
+    """Read the result of a candidate from its record."""
     metrics = cell.metrics if cell.status is Status.DONE else None
     measure = "generality" if metrics and metrics.generality is not None else "reliability"
     score = getattr(metrics, measure) if metrics else None
@@ -66,7 +66,7 @@ def trial_of(cell: CellRecord | CellSummary) -> Trial:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Choose among the candidates of one method; None where none ended well."""
+    """Return the best candidate of one method; None if none has a score."""
     scores = [trial.score for trial in trials if trial.score is not None]
     if not scores:
         return None
@@ -76,32 +76,32 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _forgetting_rank(trial: Trial, rivals: Sequence[Trial]) -> float:
-    """Return a trial's rank in drift, or the sum of its ranks in the tasks that all rivals have."""
+    """Return a trial's rank by drift, or the sum of its ranks in all tasks that rivals share."""
     shared = set.intersection(*(set(rival.lost) for rival in rivals))
     shared = shared & {ForgettingKind.DRIFT} or shared
     return sum(_rank(trial.lost[task], [r.lost[task] for r in rivals]) for task in shared)
 
 
 def _rank(value: float, values: Sequence[float]) -> float:
-    """Return the rank of a value from the lowest; equal ones share the mean of their ranks."""
+    """Return the rank of a value, counted from the lowest; ties share the mean of their ranks."""
     below = sum(other < value for other in values)
     return below + sum(other == value for other in values) / 2
 
 
 def order(spec: CellSpec) -> tuple[object, ...]:
-    """Return a key that sorts candidates of one method: numbers in a recipe by their size."""
+    """Return a key that sorts candidates of one method, with numbers in recipes by value."""
     pieces = _NUMBER.split(spec.recipe)
     recipe = [float(piece) if place % 2 else piece for place, piece in enumerate(pieces)]
     return (spec.learning_rate, spec.epochs, spec.batch_size, recipe)
 
 
 def candidate_of(spec: CellSpec) -> Hashable:
-    """Return what the cells of one candidate of a method share, on either set of facts."""
+    """Return a key that all cells of one candidate share, on both sets of facts."""
     return tuple(getattr(spec, name) for name in (*FIELDS.values(), *RECIPE_FIELDS))
 
 
 def edges(trials: Sequence[Trial], chosen: Trial) -> list[str]:
-    """Say where the best value of what was tuned is the smallest or the largest tried."""
+    """Write which of the best values is the smallest or the largest that was tried."""
     said = []
     for name in chosen.spec.tuned.over if chosen.spec.tuned else ():
         found = [number(trial.spec, name) for trial in trials]
@@ -125,7 +125,7 @@ def tuned_fields(spec: CellSpec) -> tuple[str, ...]:
 
 
 def value(spec: CellSpec, name: str) -> str:
-    """Return a candidate's value of what is tuned, as people write it; empty where it has none."""
+    """Return a candidate's value of a tuned name, as users write it; empty if it has none."""
     if spec.tuned and name in spec.tuned.values:
         return spec.tuned.values[name]
     if name == RATE:
@@ -139,7 +139,7 @@ def value(spec: CellSpec, name: str) -> str:
 
 
 def number(spec: CellSpec, name: str) -> float | None:
-    """Return the same as a number; None where it is none."""
+    """Return that value as a number; None if it is not one."""
     try:
         return float(value(spec, name))
     except ValueError:
@@ -147,10 +147,10 @@ def number(spec: CellSpec, name: str) -> float | None:
 
 
 def shown_name(name: str) -> str:
-    """Write the name of what is tuned for people."""
+    """Write the name of something tuned as it is shown: `batch size`."""
     return name.replace("_", " ")
 
 
 def shown(spec: CellSpec, over: Sequence[str]) -> str:
-    """Write a candidate by what is tuned: `lr 0.0003, r 8`."""
+    """Write a candidate's tuned values: `lr 0.0003, r 8`."""
     return ", ".join(f"{shown_name(name)} {value(spec, name)}" for name in over)

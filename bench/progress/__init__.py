@@ -1,4 +1,4 @@
-"""What a run shows while it works: a live display on a terminal, plain lines elsewhere."""
+"""The progress of a run: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.progress.plain import PlainProgress
 
 
 def open_progress(stream: TextIO | None = None) -> Progress:
-    """Return the live display where `stream` (standard error) is a terminal, else plain lines."""
+    """Return the live display if `stream` (standard error) is a terminal, else plain lines."""
     # Rich takes a tenth of a second to import: not for those that only import this package.
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""The live display of a run: one bar for the grid, one for each running cell's phase."""
+"""The live display of a run: a bar for the grid, and one for the phase of each running cell."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.redaction import safe_text
 
 
 class LiveProgress(Progress):
-    """Bars that stay at the bottom; finished cells and notes are printed above them.
+    """Bars at the bottom of the terminal; finished cells and notes are printed above them.
 
     Args:
-        console: A terminal. What other code prints while the bars are up appears above them.
+        console: A terminal. Anything else that is printed appears above the bars, too.
     """
 
     def __init__(self, console: Console) -> None:
@@ -33,8 +33,8 @@ class LiveProgress(Progress):
         self._label = ""
 
     def grid(self, total: int, reused: int) -> None:
-        """Put up the bars when there is something to run."""
-        self._print(grid_line(total, reused))
+        """Show the bars if there is something to run."""
+        print_line(self._console, grid_line(total, reused))
         if total:
             self._grid = self._bars.add_task("grid", total=total, detail="")
             self._bars.start()
@@ -47,7 +47,7 @@ class LiveProgress(Progress):
         self._tell_grid()
 
     def phase(self, name: str, steps: int | None = None) -> None:
-        """Start the phase's bar; it pulses where the number of steps is not known."""
+        """Start the phase's bar; it pulses if the number of steps is unknown."""
         self._phase.start(name, steps)
         self._tell_grid()
 
@@ -58,7 +58,7 @@ class LiveProgress(Progress):
 
     def note(self, line: str) -> None:
         """Print the line above the bars."""
-        self._print(line)
+        print_line(self._console, line)
 
     def end_cell(self, status: str, line: str) -> None:
         """Print how the cell ended above the bars."""
@@ -72,35 +72,32 @@ class LiveProgress(Progress):
         self._set_grid(completed=done, description=f"{done} of {total} cells", detail=left)
 
     def of_worker(self, number: int) -> LiveWorker:
-        """Put up a bar for a worker."""
+        """Add a bar for a worker."""
         return LiveWorker(self._console, self._bars, number)
 
     def close(self) -> None:
-        """Take the bars down."""
+        """Remove the bars."""
         self._bars.stop()
 
     def _tell_grid(self) -> None:
         cell, grid = self._left.in_cell(), self._left.in_grid()
         detail = self._label
         if cell is not None and grid is not None:
-            detail += f" · {duration(cell)} left, {duration(grid)} for the grid"
+            detail += f" · {duration(cell)} left, {duration(grid)} overall"
         self._set_grid(detail=detail)
 
     def _set_grid(self, **shown: object) -> None:
         if self._grid is not None:
             self._bars.update(self._grid, **shown)  # type: ignore[arg-type]
 
-    def _print(self, line: str) -> None:
-        self._console.print(safe_text(line, breaks=True), highlight=False, markup=False)
-
 
 class LiveWorker(Progress):
-    """A worker's bar: its phase, and the cell it is of; grid and terminal are the run's.
+    """The bar of one worker: the phase of its cell.
 
     Args:
         console: The terminal.
-        bars: Those of the run.
-        number: The worker's.
+        bars: The bars of the run, to which this one is added.
+        number: The worker's number.
     """
 
     def __init__(self, console: Console, bars: Bars, number: int) -> None:
@@ -117,7 +114,7 @@ class LiveWorker(Progress):
         self._phase.start(self._name, None, self._label)
 
     def phase(self, name: str, steps: int | None = None) -> None:
-        """Start the phase's bar; it pulses where the number of steps is not known."""
+        """Start the phase's bar; it pulses if the number of steps is unknown."""
         self._phase.start(f"{self._name} · {name}", steps, self._label)
 
     def step(self, done: int, loss: float | None = None) -> None:
@@ -126,9 +123,7 @@ class LiveWorker(Progress):
 
     def note(self, line: str) -> None:
         """Print the line above the bars."""
-        self._console.print(
-            safe_text(f"{self._name}: {line}", breaks=True), highlight=False, markup=False
-        )
+        print_line(self._console, f"{self._name}: {line}")
 
     def end_cell(self, status: str, line: str) -> None:
         """Print how the cell ended above the bars."""
@@ -137,7 +132,7 @@ class LiveWorker(Progress):
 
 
 class _PhaseBar:
-    """The bar of one phase after another."""
+    """A bar that shows one phase after another."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -164,6 +159,11 @@ class _PhaseBar:
     def hide(self) -> None:
         if self._task is not None:
             self._bars.update(self._task, visible=False)
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(safe_text(line, breaks=True), highlight=False, markup=False)
 
 
 def print_end(console: Console, status: str, label: str, seconds: float, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole on the disk before they get the name that readers look for."""
+"""Write files that are complete on disk before they get the name that readers look for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tasks.errors import UsageError
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Write a file so that neither a reader nor a crash leaves half of it; return its path.
+    """Write a file and return its path; no reader and no crash ever leaves half of it.
 
     Raises:
-        OSError: It cannot be written; what was there before is unchanged.
+        OSError: It cannot be written; the previous content is unchanged.
     """
     with draft(path) as staged:
         staged.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -25,10 +25,10 @@ def write(path: Path, content: str | bytes) -> Path:
 
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Name a file beside `path` that no reader looks at; it is removed unless it was renamed.
+    """Yield a path beside `path` that no reader looks at; the file is removed unless renamed.
 
-    For content that a library writes itself. Call `flush` on it before `os.replace`: a rename
-    may reach the disk before what it renames.
+    For content that a library writes. Call `flush` on it before `os.replace`: a rename may reach
+    the disk before the content.
     """
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -38,7 +38,7 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content, or the renames in a folder, are on the disk."""
+    """Wait until a file's content, or the renames in a folder, are on disk."""
     if path.is_dir() and os.name != "posix":
         return  # Windows opens no folders, and makes renames durable by itself
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -49,10 +49,14 @@ def flush(path: Path) -> None:
 
 
 def ensure_writable(results: Path, *folders: Path) -> None:
-    """Create folders of a results folder, and prove that files can be written there.
+    """Create folders in a results folder, and check that files can be written there.
+
+    Args:
+        results: The results folder, for the error.
+        folders: The folders to create and check.
 
     Raises:
-        UsageError: They cannot; one line says why.
+        UsageError: They cannot be written to.
     """
     try:
         for folder in folders:

@@ -1,10 +1,10 @@
-"""What was measured of pristine bases, kept in the results folder: processes and runs share it.
+"""Measurements of pristine bases, stored in the results folder: processes and runs share them.
 
-base/<digest>.json    a value, what it is of, and what it cost
+base/<digest>.json    a value, what it belongs to, and what it cost
 
-The digest is of everything that could change the value by a bit: model, facts and prompt, the
-code that measures, the versions of what it uses, the kind of device. A file that cannot be
-read counts as absent and is written again; deleting the folder loses nothing but time.
+The digest covers everything that could change a bit of the value: model, facts and prompt, the
+code that measures, the versions of its libraries, the kind of device. A file that cannot be read
+counts as absent and is written again; deleting the folder costs only time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,41 +29,37 @@ from methods.identity import syntax_digest
 FOLDER = "base"
 _SETTING = ("python", "platform", "packages", "device_name", "dtype")
 _MEASURING = ("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks")
-"""Folders whose code decides what a base is asked, and how."""
+"""Folders with the code that decides what is measured on a base, and how."""
 
 _NOT_MEASURING = ("tasks/knowledge", "bench/evaluation/fact_rows.py", "bench/evaluation/metrics")
-"""What in them decides nothing: facts and their digests are in the keys of values, and rows and
-metrics are made of answers that were kept."""
+"""Exceptions in these folders: facts are covered by the keys of values, and rows and metrics are
+computed from stored answers."""
 
 
 class Kept(NamedTuple):
-    """A value, and the seconds it cost."""
+    """A stored value, and the seconds that it took to compute."""
 
     value: Any
     seconds: float
 
 
 class KeptValues:
-    """The kept values of a results folder.
+    """The stored values of a results folder.
 
     Args:
         folder: The results folder.
-        setting: Says what values depend on besides their keys; asked when one is needed.
+        setting: Returns what values depend on besides their keys; called on first use.
     """
 
     def __init__(self, folder: Path, setting: Callable[[], Mapping[str, object]]) -> None:
         self._folder = folder / FOLDER
-        self._asked = setting
-
-    @cached_property
-    def _setting(self) -> Mapping[str, object]:
-        return self._asked()
+        self._setting = cache(setting)
 
     def read(self, key: Sequence[str], kind: Any) -> Kept | None:
-        """Return a value; None where it is absent or unreadable.
+        """Return a value; None if it is absent or unreadable.
 
         Args:
-            key: What it is and what it is of.
+            key: What the value is and what it belongs to.
             kind: Its type, as pydantic reads it.
         """
         try:
@@ -74,10 +70,10 @@ class KeptValues:
             return None
 
     def write(self, key: Sequence[str], kind: Any, kept: Kept) -> None:
-        """Keep a value.
+        """Store a value.
 
         Args:
-            key: What it is and what it is of.
+            key: What the value is and what it belongs to.
             kind: Its type, as pydantic writes it.
             kept: The value with its cost.
 
@@ -85,7 +81,7 @@ class KeptValues:
             OSError: It cannot be written.
         """
         value = TypeAdapter(kind).dump_python(kept.value, mode="json")
-        content = {"of": list(key), "setting": self._setting, "seconds": kept.seconds}
+        content = {"of": list(key), "setting": self._setting(), "seconds": kept.seconds}
         atomic.write(self._path(key), json.dumps({**content, "value": value}))
 
     def lock(self, key: Sequence[str]) -> FileLock:
@@ -96,7 +92,7 @@ class KeptValues:
 
     @contextmanager
     def lock_if_free(self, key: Sequence[str]) -> Iterator[bool]:
-        """Hold the lock where no other process does; say whether it is held."""
+        """Hold the lock unless another process does; yield whether it is held."""
         lock = self.lock(key)
         with suppress(Timeout):
             lock.acquire(timeout=0)
@@ -106,16 +102,16 @@ class KeptValues:
             lock.release()
 
     def _path(self, key: Sequence[str]) -> Path:
-        content = json.dumps([list(key), self._setting], sort_keys=True)
+        content = json.dumps([list(key), self._setting()], sort_keys=True)
         return self._folder / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
 
 
 def measured_with(compute: Compute) -> dict[str, object]:
-    """Return what a value measured in this process depends on besides what it is of."""
+    """Return what values that are measured in this process depend on besides their keys."""
     found = provenance(compute)
     device = compute.device.partition(":")[0]
     setting = {"program": _program_digest(), "device": device}
-    # A CPU adds up in another order on other threads; a GPU does not, and any of a kind will do.
+    # With other threads a CPU sums in another order. A GPU does not, and all of one kind are alike.
     names = (*_SETTING, "threads") if device == "cpu" else _SETTING
     return {**setting, **{name: found[name] for name in names}}
 

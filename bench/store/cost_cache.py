@@ -1,4 +1,4 @@
-"""What cells share, in one process and among several, with what it cost to compute."""
+"""Values that cells share, within a process and between processes, with their cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Shared(Generic[T]):
     """A value that every process of a run needs and one of them can compute for all.
 
     Attributes:
-        key: What it is and what it is of: the same in every process, another for another value.
+        key: What the value is and what it belongs to, the same in every process.
         compute: Computes it.
         kind: Its type, as pydantic reads and writes it.
     """
@@ -31,35 +31,30 @@ class Shared(Generic[T]):
 
 @dataclass
 class _Entry:
-    """A value, the keys of the values it is made of, and the seconds it cost without these."""
+    """A value, the keys of values that it needed, and the seconds that it took without these.
 
-    value: Any
-    seconds: float
-    needs: set[Hashable] = field(default_factory=set)
+    While it is being computed, `seconds` is what the values that it needed have taken so far.
+    """
 
-
-@dataclass
-class _Open:
-    """A value that is being computed: what it needed so far, and the seconds that took."""
-
-    needs: set[Hashable] = field(default_factory=set)
+    value: Any = None
     seconds: float = 0.0
+    needs: set[Hashable] = field(default_factory=set)
 
 
 class CostCache:
-    """Values that cells share, each with the seconds it cost to compute.
+    """Values that cells share, each with the seconds that it took to compute.
 
     A cell that finds a value is charged its cost once, in `seconds_cold`, so that tables show
-    what the cell costs on its own, whatever ran before it and elsewhere.
+    what the cell costs on its own, whatever ran before it or elsewhere.
 
     Args:
-        kept: Where values lie that processes share; none are kept without it.
+        kept: The stored values that processes share; None: share nothing.
     """
 
     def __init__(self, kept: KeptValues | None = None) -> None:
         self._kept = kept
         self._entries: dict[Hashable, _Entry] = {}
-        self._open: list[_Open] = []
+        self._open: list[_Entry] = []
         self._charged: set[Hashable] = set()
         self.saved = 0.0
 
@@ -73,7 +68,7 @@ class CostCache:
         self.saved = 0.0
 
     def clear(self) -> None:
-        """Forget all values, as where they belong to a base that is no longer there."""
+        """Forget all values, because they belong to a base that is no longer loaded."""
         self._entries.clear()
         self.start_cell()
 
@@ -82,11 +77,11 @@ class CostCache:
         return self._get(key, lambda: self._computed(compute))
 
     def get_shared(self, wanted: Shared[T]) -> T:
-        """Return a value that processes share: computed here, or read once another has it."""
+        """Return a value that processes share: compute it, or read it if another has done so."""
         return self._get(wanted.key, lambda: self._found_or_computed(wanted))
 
     def prepare(self, wanted: Shared[Any]) -> None:
-        """Compute a shared value unless another process has or does; it is charged when used."""
+        """Compute a shared value unless another process has it or is at it; charge it when used."""
         if wanted.key in self:
             return
         charged, saved = set(self._charged), self.saved
@@ -120,13 +115,14 @@ class CostCache:
             self._charge(needed)
 
     def _computed(self, compute: Callable[[], Any]) -> _Entry:
-        opened, started = _Open(), time.perf_counter()
-        self._open.append(opened)
+        entry, started = _Entry(), time.perf_counter()
+        self._open.append(entry)
         try:
-            value = compute()
+            entry.value = compute()
         finally:
             self._open.pop()
-        return _Entry(value, time.perf_counter() - started - opened.seconds, opened.needs)
+        entry.seconds = time.perf_counter() - started - entry.seconds
+        return entry
 
     def _found_or_computed(self, wanted: Shared[Any]) -> _Entry:
         kept = self._kept_values()
@@ -137,7 +133,7 @@ class CostCache:
             found = kept.read(wanted.key, wanted.kind)
             if found is None:
                 return self._computed_and_kept(wanted, kept)
-        # What waiting for the other process took is no part of the value's cost.
+        # The time spent waiting for the other process is not part of the cost.
         self.saved += found.seconds - (time.perf_counter() - started)
         return _Entry(found.value, found.seconds)
 

@@ -1,4 +1,4 @@
-"""How a cell lies on disk: strict JSON for the record, Parquet for the fact rows."""
+"""The formats of a stored cell: strict JSON for the record, Parquet for the fact rows."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(rb'"schema_version"\s*:\s*(\d+)')
 VERSION_WITHIN = 512
-"""Bytes at the start of a record that hold its schema version."""
+"""The schema version is within this many bytes at the start of a record."""
 
 _MAGIC = b"PAR1"
 
 PARQUET: dict[str, Any] = {"write_statistics": False, "store_schema": False}
-"""Nobody searches within a cell, and its types are known: without these it is read in half."""
+"""Nobody searches within a cell, and its types are known; without these reading takes half."""
 
 ROWS_AT_ONCE = 2**15
 """Fact rows in one group of a Parquet file."""
 
 
 class Asked(BaseModel):
-    """A forgetting task as it was asked, its name and the most items, and what was forgotten."""
+    """A forgetting task as it was measured: its name, its limit on items, and the result."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,7 +61,7 @@ class Scores(BaseModel):
 
 
 class CellSummary(BaseModel):
-    """What a grid needs to know of a stored cell, read in a tenth of a record's time."""
+    """What a grid needs to know of a stored cell; reading it takes a tenth of a record's time."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,33 +76,33 @@ class CellSummary(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """What the cell took, as if nothing had been cached."""
+        """The time the cell took, as if nothing had been cached."""
         return sum(phase.seconds_cold for phase in self.phases.values())
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory it had in use."""
+        """The peak memory over all phases."""
         return max((phase.peak_bytes for phase in self.phases.values()), default=0)
 
 
 def schema_version(content: bytes) -> int | None:
-    """Return the schema version that a record's first bytes name, None where they name none."""
+    """Return the schema version in the first bytes of a record; None if there is none."""
     found = _VERSION.search(content[:VERSION_WITHIN])
     return int(found[1]) if found else None
 
 
 def other_schema(version: object) -> str:
-    """Say what to do about a record of another schema version than this program's."""
-    told = f"schema version {version}, this program reads {SCHEMA_VERSION}"
+    """Describe a record of another schema version, and what to do about it."""
+    told = f"schema version {version}, but this program reads {SCHEMA_VERSION}"
     if isinstance(version, int) and version < SCHEMA_VERSION:
         return f"{told}: written by an older program; run its cell again"
     if isinstance(version, int):
-        return f"{told}: written by a newer program; update it"
+        return f"{told}: written by a newer program; update this one"
     return told
 
 
 def is_whole_parquet(path: str) -> bool:
-    """Return whether a Parquet file has both its ends: what was cut short lacks the last.
+    """Return whether a Parquet file is complete: a truncated one lacks its footer.
 
     Raises:
         OSError: It cannot be read.
@@ -116,7 +116,7 @@ def is_whole_parquet(path: str) -> bool:
 
 
 def strict_json(record: CellRecord) -> bytes:
-    """Return the record as JSON without NaN or infinity, which become null where one may stand."""
+    """Return the record as JSON; NaN and infinity become null in fields that allow it."""
     content = _finite(record.model_dump(mode="json"))
     CellRecord.model_validate(content)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -136,7 +136,7 @@ def arrow_schema(others: tuple[str, ...] = ()) -> pa.Schema:
     """Return the columns of fact rows; their types do not depend on the rows.
 
     Args:
-        others: Further metrics, which are numbers.
+        others: Names of further metrics, which are numbers.
     """
     import pyarrow as pa
 
@@ -155,7 +155,7 @@ def arrow_schema(others: tuple[str, ...] = ()) -> pa.Schema:
 
 
 def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
-    """Return fact rows of a cell as a table; all have the further metrics of the first."""
+    """Return the fact rows of a cell as a table; all have the same metrics as the first row."""
     import pyarrow as pa
 
     lines = [row.model_dump(mode="json") for row in rows]
@@ -165,12 +165,12 @@ def arrow_table(rows: Sequence[FactRow]) -> pa.Table:
 
 
 def empty_table(columns: Sequence[str] | None = None) -> pa.Table:
-    """Return no rows of some columns, without `columns` of all."""
-    return _schema_of(columns).empty_table()
+    """Return a table without rows; `columns` selects columns, None means all."""
+    return _schema(None if columns is None else tuple(columns)).empty_table()
 
 
 def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
-    """Write fact rows as Parquet, many in groups: as Python objects each takes 3 kB."""
+    """Write fact rows as Parquet, in groups: each row takes 3 kB as Python objects."""
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, arrow_table(rows[:1]).schema, **PARQUET) as file:
@@ -179,18 +179,18 @@ def write_parquet(rows: Sequence[FactRow], path: Path) -> None:
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of fact rows, without `columns` all, those of gone plug-ins included.
+    """Read fact rows; `columns` selects columns, None means all, even those of removed plug-ins.
 
-    A metric that the file lacks, since nothing measured it, is a column without values.
+    A metric that was not measured is a column of nulls.
 
     Raises:
         OSError: The file cannot be read, or its columns are damaged.
-        ValueError: It is no Parquet, or lacks a column that every fact has.
+        ValueError: It is not a Parquet file, or lacks a required column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # For one small file a third of the time that `pq.read_table` takes.
+    # For a small file this takes a third of the time of `pq.read_table`.
     with open(path, "rb") as source:
         content = pa.BufferReader(source.read())
     try:
@@ -202,14 +202,14 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-    """Return some columns of a table of fact rows, as `read_parquet` does.
+    """Select columns from a table of fact rows, as `read_parquet` does.
 
     Raises:
-        ValueError: It lacks a column that every fact has.
+        ValueError: The table lacks a required column.
     """
     import pyarrow as pa
 
-    wanted = _schema_of(columns)
+    wanted = _schema(None if columns is None else tuple(columns))
     if table.schema.equals(wanted):
         return table
     if columns is None:
@@ -227,13 +227,11 @@ def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     return pa.table(found, schema=wanted)
 
 
-def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
-    return arrow_schema() if columns is None else _some(tuple(columns))
-
-
 @lru_cache(maxsize=16)
-def _some(columns: tuple[str, ...]) -> pa.Schema:
+def _schema(columns: tuple[str, ...] | None) -> pa.Schema:
     import pyarrow as pa
 
+    if columns is None:
+        return arrow_schema()
     others = tuple(name for name in columns if name not in FactRow.model_fields)
     return pa.schema([arrow_schema(others).field(name) for name in columns])

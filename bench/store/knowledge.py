@@ -1,4 +1,4 @@
-"""What the base knew of a fact, without the libraries that records need: `list` imports it."""
+"""What the base knew of a fact. Its own module, so that `list` imports quickly."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A set of cells packed into two Parquet files, as finished sets are committed.
+"""Read a set of cells that is packed into two Parquet files, as finished sets are committed.
 
-cells.parquet   one row a cell: `cell_id`, and `record`, the JSON of `cells/<cell_id>.json`
-facts.parquet   the fact rows of all cells, with `cell_id` as a further column
+cells.parquet   one row per cell: `cell_id`, and `record`, the JSON of `cells/<cell_id>.json`
+facts.parquet   the fact rows of all cells, with a further column `cell_id`
 
-A `ResultsStore` reads them as it reads loose files, which win over them; no run writes them.
+A `ResultsStore` reads them like loose files, which take precedence; no run writes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CELLS, FACTS = "cells.parquet", "facts.parquet"
 
 
 class PackedCells:
-    """Reads the packed cells of a results folder; each file once, so they are to be hundreds."""
+    """The packed cells of a results folder; reads whole files, so it suits hundreds of cells."""
 
     def __init__(self, folder: Path) -> None:
         self.cells = folder / CELLS
@@ -33,7 +33,7 @@ class PackedCells:
 
     @cached_property
     def records(self) -> dict[str, bytes]:
-        """By cell id the JSON of the record; empty where nothing is packed.
+        """The JSON of each record, by cell id; empty if nothing is packed.
 
         Raises:
             UsageError: The file is damaged.
@@ -52,20 +52,20 @@ class PackedCells:
         return dict(zip(columns["cell_id"], contents, strict=True))
 
     def has_facts(self, cell_id: str) -> bool:
-        """Return whether there are fact rows of a cell.
+        """Return whether a cell has fact rows.
 
         Raises:
             OSError: The file is missing or damaged.
-            ValueError: It is no Parquet.
+            ValueError: It is not a Parquet file.
         """
         return cell_id in self._places
 
     def fact_table(self, cell_id: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return some columns of a cell's fact rows, without `columns` all.
+        """Return the fact rows of a cell; `columns` selects columns, None means all.
 
         Raises:
             OSError: The file is missing or damaged.
-            ValueError: It is no Parquet, or lacks a column.
+            ValueError: It is not a Parquet file, or lacks a column.
         """
         if cell_id not in self._places:
             return empty_table(columns)
@@ -78,7 +78,7 @@ class PackedCells:
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
-        """By cell id where its rows begin, and how many they are."""
+        """The first row and the number of rows of each cell, by its id."""
         import pyarrow.parquet as pq
 
         places: dict[str, tuple[int, int]] = {}

@@ -1,6 +1,6 @@
 """The results schema: one record per cell and one row per fact.
 
-Everything in a table or a plot is recomputed from these two alone.
+Everything in tables and plots is recomputed from these two.
 """
 
 from __future__ import annotations
@@ -8,13 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from bench.config.types import DType
 from bench.store.knowledge import KnowledgeCategory
@@ -35,7 +29,7 @@ class Status(StrEnum):
 
 
 class PhaseName(StrEnum):
-    """The phases of a cell; time and memory are never mixed between them."""
+    """The phases of a cell, whose time and memory are measured separately."""
 
     PREPARE = "prepare"
     TRAIN = "train"
@@ -50,16 +44,16 @@ class Model(BaseModel):
 
 
 class Tuned(Model):
-    """What a cell of a tuned grid is part of.
+    """The part that a cell has in a tuned grid.
 
     Attributes:
         fact_set: Whether the cell tries a candidate on the tuning set, or trains the chosen one
-            on the reporting set: only the latter is on the leaderboard.
-        method: The recipe as it was asked for, without the parameters that are tuned.
+            on the reporting set; only the latter is on the leaderboard.
+        method: The recipe as it was requested, without its tuned parameters.
         other_digest, other_facts: The digest and number of the facts of the other set.
         over: What was tuned when the cell was planned: `lr`, `epochs`, `batch_size`, parameters.
-            Not part of the id, so that tuning more later uses the cells that are there.
-        values: The cell's own value of each, as written; absent in older records, not in the id.
+            Not part of the id, so that tuning more later reuses existing cells.
+        values: The cell's value of each, as written; absent in older records, not part of the id.
     """
 
     fact_set: FactSet
@@ -74,18 +68,18 @@ class CellSpec(Model):
     """What identifies a cell; the cell id is a digest of all of it.
 
     Attributes:
-        model, model_revision, dtype: The base.
+        model, model_revision, dtype: The base model.
         task, facts_digest, facts: The task's name, the digest and number of its selected facts.
         prompt_digest: Demonstrations and stop rule.
-        calibration_digest: Facts the adapter calibrates on, empty when none.
-        method: The recipe as people write it, without defaults: the leaderboard's name.
+        calibration_digest: The facts that the adapter calibrates on; empty if there are none.
+        method: The recipe as users write it, without defaults, as on the leaderboard.
         recipe: The recipe with every parameter.
-        source_digest: Code behind the recipe's parts, see `methods.identity`, and the content of
+        source_digest: The code of the recipe's parts, see `methods.identity`, and the content of
             files that they name.
         learning_rate, epochs, batch_size, seed: Training.
         schedule: `bench.training.schedule.describe()`: the values that training uses.
-        tuned: Of a cell of a tuned grid; not written where there is none, so that ids and records
-            of other cells are what they were before grids could be tuned.
+        tuned: The part in a tuned grid. Not written if there is none, so that ids and records of
+            other cells are the same as before grids could be tuned.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -109,12 +103,12 @@ class CellSpec(Model):
 
     @property
     def fact_set(self) -> FactSet | None:
-        """The set of facts it trains on; None where the grid is not tuned."""
+        """The set of facts that it trains on; None if the grid is not tuned."""
         return self.tuned.fact_set if self.tuned else None
 
     @property
     def asked(self) -> str:
-        """The recipe as it was asked for."""
+        """The recipe as it was requested."""
         return self.tuned.method if self.tuned else self.method
 
     @model_serializer(mode="wrap")
@@ -129,9 +123,9 @@ class Phase(Model):
     """Cost of one phase.
 
     Attributes:
-        seconds: Wall time spent now.
-        seconds_cold: As if nothing had been cached.
-        peak_bytes: Highest memory in use: resident set on a CPU, allocated on a GPU.
+        seconds: The wall time spent.
+        seconds_cold: The same as if nothing had been cached.
+        peak_bytes: Peak memory: resident set on a CPU, allocated on a GPU.
     """
 
     seconds: float
@@ -149,7 +143,7 @@ class Forgetting(Model):
         base_items, tuned_items: Scores per item, in the same order.
         forgetting: base - tuned for scores; the mean KL for drift.
         at_floor: The base is not above chance, so nothing could be forgotten.
-        limit: The most items that were asked for.
+        limit: The maximum number of items that was requested.
         digest: Digest of the items.
     """
 

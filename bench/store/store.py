@@ -1,9 +1,9 @@
-"""The results store: one record and one table of fact rows per cell, each absent or whole.
+"""The results store: one record and one table of fact rows per cell, each absent or complete.
 
 cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
-facts/<cell_id>.parquet    its `FactRow`s, in place before the record appears
+facts/<cell_id>.parquet    its `FactRow`s, written before the record
 
-Committed sets are packed, see `bench.store.packed`: that is read too, and never written here.
+Committed sets are packed, see `bench.store.packed`; they are read here, too, but never written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -44,19 +44,19 @@ STUDIES_FOLDER = "studies"
 """Inside a results folder; holds the tables and pictures of studies."""
 
 ID_SHOWN = 12
-"""Characters of a cell id that messages and tables show; any unique prefix names a cell."""
+"""How many characters of a cell id are shown; any unique prefix identifies a cell."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """What a folder holds: whole records in the order of their ids, and what was unreadable."""
+    """The readable records of a folder in the order of their ids, and a line for each other one."""
 
     records: tuple[CellRecord, ...]
     problems: tuple[str, ...]
 
 
 class Stamp(NamedTuple):
-    """Tells one writing of a record from the next: `st_mtime_ns`, `st_ino` and `st_size`."""
+    """Changes whenever a record is written: `st_mtime_ns`, `st_ino` and `st_size`."""
 
     written: int
     file: int
@@ -64,7 +64,7 @@ class Stamp(NamedTuple):
 
 
 class DamagedRowsError(UsageError):
-    """Fact rows that cannot be read, and the cell that they are of."""
+    """The fact rows of a cell cannot be read."""
 
     def __init__(self, cell_id: str, line: str) -> None:
         super().__init__(line)
@@ -81,34 +81,34 @@ class ResultsStore:
         self._summaries: dict[str, tuple[Stamp, CellSummary | str]] = {}
 
     def ensure_writable(self) -> None:
-        """Create the folders, and prove at start-up that a cell's result can be written.
+        """Create the folders, and check that results can be written to them.
 
         Raises:
-            UsageError: It cannot; one line says why.
+            UsageError: They cannot.
         """
         atomic.ensure_writable(self.folder, self.cells, self.facts)
 
     def refuse_newer(self) -> None:
-        """Leave a folder alone that a newer program wrote to.
+        """Refuse a folder that a newer program has written to.
 
         Raises:
-            UsageError: It did; one line names a record.
+            UsageError: It has; the error names a record.
         """
         for cell_id in self._ids():
             version = schema_version(self.content(cell_id, VERSION_WITHIN))
             if version is not None and version > SCHEMA_VERSION:
                 raise UsageError(
                     f"'{self.folder}': {self._name(cell_id)} has {other_schema(version)}, or "
-                    "give another folder with --out"
+                    "choose another folder with --out"
                 )
 
     def write(self, record: CellRecord, rows: Sequence[FactRow]) -> None:
-        """Write a cell atomically: facts first, then the record, both complete on disk before.
+        """Write a cell atomically: both files are flushed to disk, then renamed, the record last.
 
-        A cell that is written again is absent in between, never a mixture of old and new.
+        While a cell is rewritten it is absent for a moment, but never a mixture of old and new.
 
         Raises:
-            ValueError: A number that must be finite is not; names the field.
+            ValueError: A number that must be finite is not; the error names the field.
         """
         content = strict_json(record)
         cell_id = record.cell_id
@@ -127,13 +127,13 @@ class ResultsStore:
             atomic.flush(folder)
 
     def read(self, cell_id: str) -> CellRecord | None:
-        """Return a record, or None where it is absent or unreadable."""
+        """Return a record; None if it is absent or unreadable."""
         stored = self.stamp(cell_id) is not None
         record = self._load(cell_id, CellRecord) if stored else None
         return record if isinstance(record, CellRecord) else None
 
     def summary(self, cell_id: str) -> CellSummary | str | None:
-        """Return a cell's summary, one line on why its record does not count, or None: absent."""
+        """Return a cell's summary, a line on why it is unreadable, or None if it is absent."""
         stamp = self.stamp(cell_id)
         if stamp is None:
             return None
@@ -142,12 +142,12 @@ class ResultsStore:
         return self._summaries[cell_id][1]
 
     def summaries(self) -> tuple[CellSummary, ...]:
-        """Return the summaries of all cells that can be read."""
+        """Return the summaries of all readable cells."""
         found = map(self.summary, self._ids())
         return tuple(entry for entry in found if isinstance(entry, CellSummary))
 
     def stamp(self, cell_id: str) -> Stamp | None:
-        """Return what changes whenever a cell is written; None while it is absent."""
+        """Return what changes whenever a cell is written; None if it is absent."""
         try:
             packed = self._is_packed(cell_id)
             status = os.stat(self._packed.cells if packed else self._cell_path(cell_id))
@@ -156,7 +156,7 @@ class ResultsStore:
         return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
 
     def content(self, cell_id: str, size: int = -1) -> bytes:
-        """Return the JSON of a record as it is stored, or its first bytes.
+        """Return the stored JSON of a record, or its first `size` bytes.
 
         Raises:
             OSError: It cannot be read.
@@ -167,16 +167,16 @@ class ResultsStore:
             return file.read(size)
 
     def set_aside(self, cell_id: str) -> None:
-        """Rename what is there of a damaged cell to `.damaged`: it is absent, and not lost.
+        """Rename the files of a damaged cell to `.damaged`: it becomes absent, but is not lost.
 
-        A packed cell stays where it is: the cell that is written next wins over it.
+        A packed cell stays where it is; a newly written one takes precedence.
         """
         for path in map(Path, (self._cell_path(cell_id), self._facts_path(cell_id))):
             if path.exists():
                 os.replace(path, path.with_name(f"{path.name}.damaged"))
 
     def records(self) -> Records:
-        """Read every record; an unreadable one becomes a line in `problems` and is absent."""
+        """Read every record; for an unreadable one there is a line in `problems`."""
         loaded = [self._load(cell_id, CellRecord) for cell_id in self._ids()]
         return Records(
             records=tuple(entry for entry in loaded if isinstance(entry, CellRecord)),
@@ -184,7 +184,7 @@ class ResultsStore:
         )
 
     def rows(self, cell_id: str) -> pd.DataFrame:
-        """Return a cell's fact rows, one column per field of `FactRow`; none where none exist.
+        """Return a cell's fact rows, one column per field of `FactRow`; no rows if it has none.
 
         Raises:
             DamagedRowsError: The file is damaged.
@@ -193,7 +193,7 @@ class ResultsStore:
         return frame
 
     def fact_table(self, cell_id: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return some columns of a cell's fact rows in Arrow's form.
+        """Return a cell's fact rows as an Arrow table; `columns` selects columns, None means all.
 
         Raises:
             DamagedRowsError: The file is damaged.
@@ -215,31 +215,28 @@ class ResultsStore:
         """Return the one cell whose id starts with `prefix`.
 
         Raises:
-            UsageError: None does, or several do; names near ones.
+            UsageError: None does, or several do; the error suggests some.
         """
         ids = self._ids()
         found = [cell_id for cell_id in ids if cell_id.startswith(prefix)] if prefix else []
-        if len(found) != 1:
-            self._refuse(prefix, ids, found)
+        if not ids:
+            raise UsageError(f"no cells in '{self.folder}': run a grid first, or give --out")
+        if len(found) > 1:
+            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
+            raise UsageError(f"'{prefix}' matches {len(found)} cells: {some}; type more characters")
+        if not found:
+            short = [cell_id[:ID_SHOWN] for cell_id in ids]
+            close = ", ".join(nearest(prefix[:ID_SHOWN], short) or short[:3])
+            raise UsageError(
+                f"no cell '{prefix}' in '{self.folder}'; it has {len(ids)} cells, such as {close}"
+            )
         loaded = self._load(found[0], CellRecord)
         if isinstance(loaded, str):
             raise UsageError(loaded)
         return loaded
 
-    def _refuse(self, prefix: str, ids: list[str], found: list[str]) -> NoReturn:
-        if not ids:
-            raise UsageError(f"no cells in '{self.folder}': run some first, or give --out")
-        if found:
-            some = ", ".join(cell_id[:ID_SHOWN] for cell_id in found[:4])
-            raise UsageError(f"'{prefix}' names {len(found)} cells: {some}; give more characters")
-        short = [cell_id[:ID_SHOWN] for cell_id in ids]
-        close = nearest(prefix[:ID_SHOWN], short) or short[:3]
-        raise UsageError(
-            f"no cell '{prefix}' in '{self.folder}': it has {len(ids)}, such as {', '.join(close)}"
-        )
-
     def _ids(self) -> list[str]:
-        """Return the ids of the cells that are there, in order."""
+        """Return the ids of all cells, sorted."""
         names = os.listdir(self.cells) if self.cells.is_dir() else ()
         loose = (name.removesuffix(".json") for name in names if name.endswith(".json"))
         return sorted({*loose, *self._packed.records})
@@ -249,17 +246,17 @@ class ResultsStore:
         return PackedCells(self.folder)
 
     def _is_packed(self, cell_id: str) -> bool:
-        """Return whether the record that counts is a packed one, and with it the fact rows."""
+        """Return whether the cell is read from the packed files."""
         return cell_id in self._packed.records and not os.path.exists(self._cell_path(cell_id))
 
     def _name(self, cell_id: str) -> str:
-        """Return where a record is, inside the folder."""
+        """Name the place of a record inside the folder."""
         if self._is_packed(cell_id):
             return f"{self._packed.cells.name}, cell {cell_id}"
         return f"cells/{cell_id}.json"
 
     def _load(self, cell_id: str, kind: type[_Stored]) -> _Stored | str:
-        """Return a cell's record, or one line on why it does not count."""
+        """Return a cell's record, or a line on why it is unreadable."""
         try:
             return self._whole(cell_id, kind)
         except ValidationError as error:
@@ -270,7 +267,7 @@ class ResultsStore:
         return f"{self._name(cell_id)}: {problem}"
 
     def _whole(self, cell_id: str, kind: type[_Stored]) -> _Stored:
-        """Return a cell's record after checking that its fact rows are there."""
+        """Return a cell's record after checking that its fact rows exist."""
         content = self.content(cell_id)
         try:
             record = kind.model_validate_json(content)
@@ -294,9 +291,9 @@ class ResultsStore:
         except FileNotFoundError:
             raise ValueError("its fact rows are missing") from None
         if not whole:
-            raise ValueError("its fact rows are damaged: the file is cut short")
+            raise ValueError("its fact rows are damaged: the file is truncated")
 
-    # Text, not `Path`: making ten thousand of those takes longer than looking at the files.
+    # Text, not `Path`: creating ten thousand paths takes longer than looking at the files.
     def _cell_path(self, cell_id: str) -> str:
         return os.path.join(self.cells, f"{cell_id}.json")
 

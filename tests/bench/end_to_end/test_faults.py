@@ -91,7 +91,7 @@ def test_out_of_memory_is_tried_once_more_in_halves_with_the_numbers_of_whole_ba
     notes = Notes()
     [halved] = run_grid(options(methods="troubled[r=4]"), notes).records
     assert (halved.status, halved.accumulation) == (Status.DONE, 2)
-    assert any("2 parts" in line for line in halved.warnings)
+    assert any("2 micro-batches" in line for line in halved.warnings)
     snapshot("failures", "out of memory", "\n".join((*notes.lines, *halved.warnings)))
     assert len(calls) == 2 + 4, "the adapter's own loss counts once a step"
     whole_folder = tmp_path / "whole"
@@ -177,7 +177,7 @@ def test_a_truncated_file_is_told_set_aside_and_its_cell_runs_again(options, kin
     notes = Notes()
     outcome = run_grid(chosen, notes)
     assert outcome.ran == 1
-    [line] = [line for line in notes.lines if "set aside as .damaged" in line]
+    [line] = [line for line in notes.lines if ".damaged" in line]
     assert line.startswith(f"cells/{cell_id}.json: ")
     assert path.with_name(f"{path.name}.damaged").read_bytes() == half
     assert comparable(store.read(cell_id)) == comparable(damaged)

@@ -48,7 +48,7 @@ def with_code(tiny_folder, tmp_path):
 
 def test_code_of_a_model_runs_only_when_asked(with_code, tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked at the terminal"))
-    with pytest.raises(UsageError, match="give --trust-remote-code"):
+    with pytest.raises(UsageError, match="add --trust-remote-code"):
         load_base(str(with_code))
     assert not (tmp_path / "ran").exists()
     load_base(str(with_code), trust_remote_code=True)

@@ -103,7 +103,7 @@ def test_a_worker_that_loses_a_specification_is_noticed(run, before_start, tmp_p
     status, err = run()
     [line] = errors(err)
     assert status == 1
-    assert line.startswith(f"error: 1 cell was handed out and did not come back: {lost[0]} · ")
+    assert line.startswith(f"error: 1 cell was lost by the workers: {lost[0]} · ")
     assert "run the same command again" in line
     assert lost[0] not in stored(tmp_path)
     assert list(stored(tmp_path).values()) == [Status.DONE]
@@ -115,7 +115,7 @@ def test_where_every_specification_is_lost_there_is_no_table_to_show(run, before
     status, err = run()
     [line] = errors(err)
     assert status == 1
-    assert line.startswith("error: 2 cells were handed out and did not come back: ")
+    assert line.startswith("error: 2 cells were lost by the workers: ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -135,7 +135,7 @@ def test_a_cell_in_which_worker_after_worker_is_killed_is_run_again_and_then_fai
     status, err = run("--epochs", "40")
     assert status == 1
     assert len(set(killed)) == 2
-    assert "died (SIGKILL): started again" in err
+    assert "died (SIGKILL); restarting it" in err
     assert "2 workers died in this cell (SIGKILL)" in err
     assert stored(tmp_path) == {"lora[r=4]": Status.DONE, "dora[r=4]": Status.FAILED}
 

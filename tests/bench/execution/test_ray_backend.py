@@ -174,7 +174,7 @@ def test_a_lost_node_loses_nothing(on_ray, cluster, tmp_path, began, capfd):
     assert not claims_in(tmp_path)
     err = capfd.readouterr().err
     # Ray may notice only when the other node, which finds the claim expired, has run everything.
-    assert re.search(r"worker \d died \(.*\)(: started again|, but nothing is left to run)", err)
+    assert re.search(r"worker \d died \(.*\)(; restarting it|, but no cells are left to run)", err)
     runs = Counter(re.findall(r"worker \d: (\S+) · .* · seed (\d)", err))
     [again] = [record.spec for record in records if record.cell_id in lost]
     assert runs.pop((again.method, str(again.seed))) == 2

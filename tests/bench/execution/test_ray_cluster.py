@@ -84,13 +84,13 @@ def test_a_node_without_the_folder_starts_no_worker(tmp_path):
     told = NodeWorker(job, SharedFolder(tmp_path, Path("results/.shared"))).hear()
     assert [type(each) for each in told] == [type(told[0]), WorkerExit]
     assert told[0].kind is Kind.USAGE
-    assert f"does not see the results folder '{tmp_path}/results'" in told[0].text
+    assert f"cannot see the results folder '{tmp_path}/results'" in told[0].text
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["--ray-address", "auto"], "--ray-address 'auto' goes with --executor ray"),
+        (["--ray-address", "auto"], "--ray-address 'auto' needs --executor ray"),
         (["--executor", "ray", "--ray-address", "ray://head:1"], "write auto, or HOST:PORT"),
         (["--executor", "ray", "--device", "cuda:1"], "Ray chooses the GPUs; write cuda"),
         (["--executor", "ray", "--device-map", "auto"], "each worker has one GPU"),

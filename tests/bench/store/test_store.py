@@ -152,7 +152,7 @@ def test_a_kill_while_writing_leaves_only_whole_cells(tmp_path):
         (lambda text: with_schema(text, 1), "written by an older program; run its cell again"),
         (
             lambda text: with_schema(text, 99),
-            "version 99, this program reads 2: written by a newer program; update it",
+            "version 99, but this program reads 2: written by a newer program",
         ),
         (lambda text: text.replace('"done"', '"finished"'), "not a cell record: status"),
         (lambda text: text.replace('"cell_id": "', '"cell_id": "x'), "named after"),
@@ -220,7 +220,7 @@ def test_find_takes_a_unique_prefix_and_names_candidates(tmp_path):
     two, _ = make_cell(n=1, cell_id="aaaa2222")
     store = ResultsStore(fill(tmp_path, [(one, rows), (two, rows)]))
     assert store.find("aaaa1") == one
-    with pytest.raises(UsageError, match=r"'aaaa' names 2 cells: aaaa1111, aaaa2222"):
+    with pytest.raises(UsageError, match=r"'aaaa' matches 2 cells: aaaa1111, aaaa2222"):
         store.find("aaaa")
     with pytest.raises(UsageError, match=r"no cell 'aaab1111'.*aaaa1111"):
         store.find("aaab1111")
