@@ -13,6 +13,7 @@ from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.standings import HEADLINES
 from bench.report.tables import remarks
+from bench.report.tables.columns import forgetting_header
 from bench.report.tables.csv import leaderboard_frame
 from bench.store.records import PhaseName
 from bench.store.store import ResultsStore
@@ -62,9 +63,11 @@ def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
         if metric.studies and (name in HEADLINES or any(row.metrics[name] for row in section.rows))
     ]
     lost = [
-        StudyColumn(DRIFT, "drift (nats) ↓", Form.NATS)
-        if task == DRIFT
-        else StudyColumn(f"forgetting.{task}", f"forgets {task} (points) ↓", Form.POINTS)
+        StudyColumn(
+            DRIFT if task == DRIFT else f"forgetting.{task}",
+            f"{forgetting_header(task)} ↓",
+            Form.NATS if task == DRIFT else Form.POINTS,
+        )
         for task in section.forgetting_tasks
     ]
     return (*shown, *lost)

@@ -1,4 +1,4 @@
-"""Stored trainings of the interference study, `trainings/<digest>.parquet`.
+"""Stored trainings of the interference study: `trainings/<digest>.parquet`, or one packed file.
 
 A file has one row per measured fact; the record of the training is in the file's metadata.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ _SCHEMA = pa.schema(
         ("distance", pa.float64()),
         ("nll", pa.float64()),
         ("state", pa.list_(pa.float32())),
+    ]
+)
+_PACKED = pa.schema(
+    [
+        ("digest", pa.string()),
+        ("record", pa.string()),
+        ("outcomes", pa.list_(pa.struct(list(_SCHEMA)))),
     ]
 )
 
@@ -89,15 +97,51 @@ class Trained:
 
 
 class TrainingStore:
-    """Reads and writes the trainings of a folder."""
+    """Reads and writes the trainings of a folder, and reads those packed into one file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "trainings"
 
     def read(self, spec: TrainingSpec) -> Trained | None:
         """Return a stored training; None if it is absent or unreadable."""
-        found = _read(self._path(spec))
+        found = _read(self._path(spec)) or self.packed.get(spec.digest)
         return found if found is not None and found.record.spec == spec else None
+
+    @cached_property
+    def packed(self) -> dict[str, Trained]:
+        """The trainings of `trainings.parquet`, as committed, by digest; empty if unreadable."""
+        try:
+            rows = pq.read_table(self.folder.with_suffix(".parquet")).to_pylist()
+            found = {
+                row["digest"]: Trained(
+                    TrainingRecord.model_validate_json(row["record"]),
+                    tuple(map(_outcome, row["outcomes"])),
+                )
+                for row in rows
+            }
+        except (OSError, pa.ArrowException, KeyError, ValidationError):
+            return {}
+        return found
+
+    def pack(self) -> int:
+        """Put every training into `trainings.parquet` and remove its own file; return how many."""
+        paths = sorted(self.folder.glob("*.parquet"))
+        loose = {path.stem: found for path in paths if (found := _read(path)) is not None}
+        whole = {**self.packed, **loose}
+        rows = [
+            {
+                "digest": digest,
+                "record": trained.record.model_dump_json(),
+                "outcomes": [vars(outcome) for outcome in trained.outcomes],
+            }
+            for digest, trained in sorted(whole.items())
+        ]
+        content = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_PACKED), content, compression="zstd")
+        atomic.write(self.folder.with_suffix(".parquet"), content.getvalue())
+        for digest in loose:
+            (self.folder / f"{digest}.parquet").unlink()
+        return len(whole)
 
     def write(self, trained: Trained) -> None:
         """Write a training; its file appears complete or not at all.
