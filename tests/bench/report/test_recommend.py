@@ -109,7 +109,7 @@ def test_wrong_memory_names_what_is_right(text, hint):
 def test_shares_and_percentages():
     assert parse_share("0.02", "--max-forgetting") == 0.02
     for text in ("2", "2%"):
-        with pytest.raises(UsageError, match=r"2 % is 0\.02"):
+        with pytest.raises(UsageError, match=r"2% is 0\.02"):
             parse_share(text, "--max-forgetting")
     for text in ("much", "-1", "nan"):
         with pytest.raises(UsageError, match="between 0 and 1"):
