@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.leaderboard.load import BoardSource
+from bench.report.leaderboard.load import BoardSource, refuse_unreadable
 from bench.report.leaderboard.study_links import found_studies
 from bench.report.parallel import bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
@@ -57,7 +57,7 @@ def write_report(
         processes: Workers of `report_processes`; None renders everything in this process.
 
     Raises:
-        UsageError: The folder holds no cells or none of the reference, no title has the text of
+        UsageError: No cell can be read or none is of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
     source = BoardSource(folder, reference)
@@ -96,6 +96,7 @@ def _rendered(
 ) -> _Report:
     studies = found_studies(source.folder)
     board, ready = load_rendered(source, processes)
+    refuse_unreadable(board, source.folder)
     lacking = left_out(board, wanted_plots)
     plots = _drawn(board, wanted_plots)
     drawn = {plot.section.title for plot in plots if plot.section}

@@ -130,6 +130,23 @@ def test_damage_is_told_and_never_taken_for_no_cells(tmp_path):
         ResultsStore(tmp_path).records()
 
 
+@pytest.mark.parametrize("spoilt", [lambda path: path.write_bytes(b"PAR1"), Path.unlink])
+@pytest.mark.parametrize("command", ["report", "recommend"])
+def test_where_no_cell_can_be_read_the_report_before_stays(tmp_path, capsys, command, spoilt):
+    pack(fill(tmp_path, [make_cell(n=4)]))
+    (tmp_path / "leaderboard.md").write_text("a good one")
+    spoilt(tmp_path / "facts.parquet")
+    assert main([command, "--out", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "no cell in" in err
+    assert "cells.parquet, cell" in err
+    written = {path.name for path in tmp_path.iterdir()} - {"cells.parquet", "facts.parquet"}
+    assert written == {"leaderboard.md"}
+    assert (tmp_path / "leaderboard.md").read_text() == "a good one"
+
+
 def test_a_folder_packed_by_a_newer_program_is_left_alone(tmp_path):
     record, rows = make_cell(n=4)
     store = ResultsStore(pack(fill(tmp_path, [(record, rows)])))
