@@ -113,6 +113,29 @@ def test_a_loose_cell_wins_and_packing_again_keeps_it(tmp_path):
     assert not again.rows(record.cell_id)["correct_after"].any()
 
 
+def test_packing_removes_what_it_packed_and_nothing_else(tmp_path):
+    store = ResultsStore(fill(tmp_path, [make_cell(n=4), failed_cell(method="corda")]))
+    ids = [record.cell_id for record in store.records().records]
+    others = [store.cells / f"{'0' * 16}.json.damaged", store.facts / "my notes.txt"]
+    for path in others:
+        path.write_text("kept")
+    pack(tmp_path)
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
+    assert sorted(left) == others
+    assert {record.cell_id for record in ResultsStore(tmp_path).records().records} == set(ids)
+
+
+def test_damaged_packed_cells_are_one_line_of_the_script(tmp_path):
+    fill(tmp_path, [make_cell(n=4)])
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        pack(tmp_path)
+    [line] = caught.value.stderr.decode().splitlines()
+    assert "cells.parquet' is damaged" in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_damage_is_told_and_never_taken_for_no_cells(tmp_path):
     record, rows = make_cell(n=4)
     pack(fill(tmp_path, [(record, rows)]))
