@@ -80,4 +80,7 @@ def load_study(name: str) -> type[StudyOptions]:
             f"study '{name}' ({place}) is not a class of options: let its class "
             "inherit from StudyOptions, see bench/studies/options.py"
         )
+    if kind.__abstractmethods__:
+        lacking = ", ".join(sorted(kind.__abstractmethods__))
+        raise UsageError(f"study '{name}' ({place}) lacks {lacking}: define it in the class")
     return kind
