@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from methods.calibration import calibration_facts, text_batches
 from methods.notes import Notes
 from methods.signals import Signals
+from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import fact_text
 from tasks.registry import Registry
@@ -161,8 +162,14 @@ class Adapter(Part, ABC):
             prepared: What `prepare` returned.
             setting: The cell that was trained.
             folder: Where to write; it may not exist yet.
+
+        Raises:
+            UsageError: The adapter cannot be saved, which fails its cell.
         """
-        raise NotImplementedError
+        raise UsageError(
+            f"{ADAPTERS.name_of(type(self))} cannot be saved: give {type(self).__name__} a method "
+            "'save', or leave out --save-adapters"
+        )
 
 
 class Placement(Part, ABC):

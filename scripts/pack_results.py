@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from bench.store.formats import arrow_table
 from bench.store.packed import CELLS, FACTS, PackedCells
 from bench.store.store import ResultsStore
+from tasks.errors import UsageError
 
 
 def pack(folder: Path) -> int:
@@ -30,7 +31,10 @@ def pack(folder: Path) -> int:
         SystemExit: It has no cells, or files that cannot be read: nothing is removed.
     """
     store = ResultsStore(folder)
-    found = store.records()
+    try:
+        found = store.records()
+    except UsageError as error:
+        raise SystemExit(str(error)) from None
     if found.problems or not found.records:
         raise SystemExit("\n".join(found.problems) or f"no cells in '{folder}'")
     ids = [record.cell_id for record in found.records]
@@ -41,8 +45,12 @@ def pack(folder: Path) -> int:
     packed = PackedCells(folder)
     if packed.records != records or any(packed.fact_table(i) != facts[i] for i in ids):
         raise SystemExit(f"'{folder}': what was packed is not what was there; nothing is removed")
+    for cell_id in ids:
+        (store.cells / f"{cell_id}.json").unlink(missing_ok=True)
+        (store.facts / f"{cell_id}.parquet").unlink(missing_ok=True)
     for loose in (store.cells, store.facts):
-        shutil.rmtree(loose, ignore_errors=True)
+        with suppress(OSError):  # something else lies there, such as a damaged cell set aside
+            loose.rmdir()
     return len(ids)
 
 

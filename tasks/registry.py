@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -85,25 +86,71 @@ class Registry(Generic[P]):
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{module.name}")
+                imported(f"{self.package}.{module.name}")
         for entry in installed(self.group):
             member = self._load(entry)
             if member not in self._members.values():
                 self.register(entry.name)(member)
+        for name, member in self._members.items():
+            if "__dataclass_fields__" not in vars(member):  # a base's fields would hide its own
+                raise UsageError(
+                    f"{self.kind} '{name}' ({_place(member)}) is not a dataclass: "
+                    "write @dataclass(frozen=True) above its class"
+                )
 
     def _load(self, entry: EntryPoint) -> type[P]:
         try:
             member = entry.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:
             raise UsageError(
                 f"{self.kind} '{entry.name}' of an installed package ({entry.value}) cannot be "
-                f"loaded: {error}; repair or remove the package"
+                f"loaded: {_why(error)}; repair or remove the package"
             ) from error
         if not isinstance(member, type):
             raise UsageError(
                 f"{self.kind} '{entry.name}' of an installed package ({entry.value}) is not a class"
             )
         return member
+
+
+def imported(module: str) -> None:
+    """Import a module that plug-ins lie in.
+
+    Raises:
+        UsageError: It cannot be imported, or a name in it is taken.
+    """
+    try:
+        importlib.import_module(module)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(told(error, module, "cannot be loaded")) from error
+
+
+def told(error: Exception, module: str, outcome: str) -> str:
+    """Return `FILE (line N) OUTCOME: why` for an error in the code of a plug-in.
+
+    Args:
+        error: What was raised.
+        module: The module of the plug-in; the line is the last one of its file that ran.
+        outcome: What the error means for the plug-in, such as `cannot be loaded`.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno
+    else:
+        try:
+            spec = importlib.util.find_spec(module)
+        except Exception:  # not even the package that should hold it can be imported
+            spec = None
+        file = (spec and spec.origin) or module
+        calls = traceback.extract_tb(error.__traceback__)
+        line = next((call.lineno for call in reversed(calls) if call.filename == file), None)
+    return f"{file}{f' (line {line})' if line else ''} {outcome}: {_why(error)}"
+
+
+def _why(error: Exception) -> str:
+    text = " ".join((getattr(error, "msg", None) or str(error)).split())
+    return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True)
@@ -130,15 +177,21 @@ def declared(package: str, decorator: str, pattern: str = "*.py") -> Iterator[De
         package: The package; its parents are imported, it is not.
         decorator: The name of the decorator.
         pattern: Which files of its folder to read, in the order of their names.
+
+    Raises:
+        UsageError: A file is not Python.
     """
     spec = importlib.util.find_spec(package)
     for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
         for path in sorted(folder.glob(pattern)):
-            source = path.read_text(encoding="utf-8")
-            if f"@{decorator}(" in source:
-                module = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
-                for name, about in _decorated(ast.parse(source), decorator):
-                    yield Declared(name, module, about)
+            module = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
+            try:
+                source = path.read_text(encoding="utf-8")
+                tree = ast.parse(source if f"@{decorator}(" in source else "", str(path))
+            except (SyntaxError, ValueError) as error:
+                raise UsageError(told(error, module, "cannot be loaded")) from error
+            for name, about in _decorated(tree, decorator):
+                yield Declared(name, module, about)
 
 
 def _decorated(tree: ast.Module, decorator: str) -> Iterator[tuple[str, str]]:

@@ -36,10 +36,11 @@ def recommend(budget_memory: str | None, max_forgetting: str | None, out: Path) 
     share = None if max_forgetting is None else parse_share(max_forgetting, "--max-forgetting")
 
     from bench.redaction import safe_text
-    from bench.report.leaderboard.load import load_leaderboard
+    from bench.report.leaderboard.load import load_leaderboard, refuse_unreadable
     from bench.report.recommend import Limits, recommendations
 
     board = load_leaderboard(out)
+    refuse_unreadable(board, out)
     for line in recommendations(board, Limits(memory, share)):
         click.echo(safe_text(line))
     for problem in board.problems:

@@ -8,6 +8,7 @@ import click
 
 from bench.cli.common import terminal
 from bench.cli.flags import out_option
+from bench.redaction import safe_text
 
 
 @click.command()
@@ -49,3 +50,5 @@ def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
     if files.left_out:
         click.echo(files.left_out)
+    for problem in files.problems:
+        click.echo(safe_text(f"skipped: {problem}"), err=True)

@@ -209,6 +209,8 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
         return f"{where} is empty: give at least one value"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
     expected = expected.replace("Input should be", "it must be")
+    if problem["type"] == "too_short":  # of a list: nothing was given, or only commas
+        expected = "give at least one value"
     typed = ",".join(map(str, given if isinstance(given, list | tuple) else [given]))
     field = kind.model_fields.get(option)
     choices = field.annotation if field else None

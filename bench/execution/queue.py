@@ -126,7 +126,8 @@ class Work:
 
 def outcome_line(record: CellRecord) -> str:
     """Describe in one line how a cell ended."""
-    if record.metrics is None or record.metrics.reliability is None:
-        return record.reason
+    metrics = record.metrics
+    if record.status is not Status.DONE or metrics is None or metrics.reliability is None:
+        return record.reason  # a cell that failed late has metrics, too
     lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
-    return ", ".join([f"reliability {record.metrics.reliability:.2f}", *lost])
+    return ", ".join([f"reliability {metrics.reliability:.2f}", *lost])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.leaderboard.load import BoardSource
+from bench.report.leaderboard.load import BoardSource, refuse_unreadable
 from bench.report.leaderboard.study_links import found_studies
 from bench.report.parallel import bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written, the leaderboard behind it, and a line on plots that were left out."""
+    """What was written, the leaderboard behind it, and lines on plots that were not drawn.
+
+    Attributes:
+        left_out: Says which were not asked for; empty if all were.
+        problems: Says which could not be drawn, and why.
+    """
 
     board: Leaderboard
     csv: Path
@@ -38,6 +43,7 @@ class ReportFiles:
     html: Path
     plots: tuple[Path, ...]
     left_out: str
+    problems: tuple[str, ...]
 
 
 def write_report(
@@ -57,7 +63,7 @@ def write_report(
         processes: Workers of `report_processes`; None renders everything in this process.
 
     Raises:
-        UsageError: The folder holds no cells or none of the reference, no title has the text of
+        UsageError: No cell can be read or none is of the reference, no title has the text of
             `wanted_plots`, or the folder cannot be written.
     """
     source = BoardSource(folder, reference)
@@ -78,7 +84,9 @@ def write_report(
         raise UsageError(
             f"cannot write the report to '{folder}': {error.strerror}; give a writable folder"
         ) from error
-    return ReportFiles(report.board, csv, markdown, tex, html, plots, report.left_out)
+    return ReportFiles(
+        report.board, csv, markdown, tex, html, plots, report.left_out, tuple(report.problems)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class _Report:
     texts: dict[str, str]
     plots: list[Plot]
     left_out: str
+    problems: dict[str, None]
 
 
 def _rendered(
@@ -96,8 +105,10 @@ def _rendered(
 ) -> _Report:
     studies = found_studies(source.folder)
     board, ready = load_rendered(source, processes)
+    refuse_unreadable(board, source.folder)
     lacking = left_out(board, wanted_plots)
-    plots = _drawn(board, wanted_plots)
+    problems: dict[str, None] = {}
+    plots = _drawn(board, wanted_plots, problems)
     drawn = {plot.section.title for plot in plots if plot.section}
     plain = {title: texts.html for title, texts in ready.items() if title not in drawn}
     texts = {
@@ -106,16 +117,16 @@ def _rendered(
         "tex": leaderboard_tex(board, {t: ready[t].tex for t in ready}),
         "html": leaderboard_html(board, plots, studies, lacking, plain),
     }
-    return _Report(board, texts, plots, lacking)
+    return _Report(board, texts, plots, lacking, problems)
 
 
-def _drawn(board: Leaderboard, wanted: str) -> list[Plot]:
+def _drawn(board: Leaderboard, wanted: str, problems: dict[str, None]) -> list[Plot]:
     """Draw plots; where none are wanted, matplotlib is not even loaded, which takes a second."""
     if Drawing(wanted, len(board.sections)).is_empty:
         return []
     from bench.report.plots import draw_plots
 
-    return list(draw_plots(board, wanted))
+    return list(draw_plots(board, wanted, problems))
 
 
 def _write_plots(folder: Path, plots: Sequence[Plot]) -> tuple[Path, ...]:

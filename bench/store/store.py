@@ -89,11 +89,17 @@ class ResultsStore:
         atomic.ensure_writable(self.folder, self.cells, self.facts)
 
     def refuse_newer(self) -> None:
-        """Refuse a folder that a newer program has written to.
+        """Refuse a folder that a newer program has written to, and a path that leads to a file.
 
         Raises:
-            UsageError: It has; the error names a record.
+            UsageError: It is one; the error names a record or the file.
         """
+        nearest_there = next(filter(os.path.exists, (self.folder, *self.folder.parents)))
+        if not nearest_there.is_dir():
+            raise UsageError(
+                f"cannot write results to '{self.folder}': '{nearest_there}' is not a folder; "
+                "choose another one with --out"
+            )
         for cell_id in self._ids():
             version = schema_version(self.content(cell_id, VERSION_WITHIN))
             if version is not None and version > SCHEMA_VERSION:

@@ -35,7 +35,7 @@ def run_cells(options: RunOptions, progress: Progress) -> Section:
     if outcome.interrupted:
         finished = outcome.ran + outcome.reused
         cells = "cell" if finished == 1 else "cells"
-        raise KeyboardInterrupt(f"{finished} finished {cells} ({outcome.ran} from this call)")
+        raise KeyboardInterrupt(f"{finished} finished {cells} ({outcome.ran} in this run)")
     if outcome.lost:
         raise UsageError(outcome.loss)
     store = ResultsStore(options.out)

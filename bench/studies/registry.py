@@ -9,11 +9,10 @@ Installed packages add studies with the entry-point group `semantic_peft_bench.s
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from tasks.errors import UsageError, unknown_name
-from tasks.registry import Declared, declared, installed
+from tasks.registry import Declared, declared, imported, installed
 
 if TYPE_CHECKING:
     from bench.studies.options import StudyOptions
@@ -59,14 +58,29 @@ def load_study(name: str) -> type[StudyOptions]:
     """Import a study and return its class of options.
 
     Raises:
-        UsageError: There is no such study, or its package cannot be imported.
+        UsageError: There is no such study, it cannot be imported, or its class is not a study.
     """
     studies = found_studies()
     if name not in studies:
         raise unknown_name("study", name, studies)
-    module = studies[name].module.partition(":")[0]
+    place = studies[name].module
     try:
-        import_module(module)
-    except ImportError as error:
-        raise UsageError(f"study '{name}' ({module}) cannot be loaded: {error}") from error
-    return _loaded[name]
+        imported(place.partition(":")[0])
+    except UsageError as error:
+        raise UsageError(f"study '{name}' from {error}") from error
+    from bench.studies.options import StudyOptions
+
+    kind = _loaded.get(name)
+    if kind is None:
+        raise UsageError(
+            f"study '{name}' ({place}) is not registered: write @study(\"{name}\") above its class"
+        )
+    if not (isinstance(kind, type) and issubclass(kind, StudyOptions)):
+        raise UsageError(
+            f"study '{name}' ({place}) is not a class of options: let its class "
+            "inherit from StudyOptions, see bench/studies/options.py"
+        )
+    if kind.__abstractmethods__:
+        lacking = ", ".join(sorted(kind.__abstractmethods__))
+        raise UsageError(f"study '{name}' ({place}) lacks {lacking}: define it in the class")
+    return kind

@@ -11,7 +11,7 @@ import pytest
 
 from methods.parts import Adapter, Part
 from tasks.errors import UsageError
-from tasks.registry import Registry
+from tasks.registry import Registry, declared
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +100,59 @@ def test_a_package_that_cannot_be_used_is_one_line(install, monkeypatch, declare
     assert "adapter 'wide' of an installed package" in str(caught.value)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def lay_file(tmp_path, monkeypatch):
+    """Save a file into a package of parts, and return the file."""
+
+    def lay(content):
+        path = tmp_path / "own_parts" / "mine.py"
+        path.parent.mkdir()
+        (path.parent / "__init__.py").touch()
+        path.write_text(content)
+        return path
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield lay
+    for name in ("own_parts", "own_parts.mine"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("\nimport nothing_of_that_name\n", "No module named 'nothing_of_that_name'"),
+        ("\nint('many')\n", "ValueError: invalid literal"),
+        ("\ndef broken(:\n", "SyntaxError: invalid syntax"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["adapter", "placement", "strategy", "task"])
+def test_a_file_that_cannot_be_imported_is_one_line(lay_file, kind, content, told):
+    path = lay_file(content)
+    with pytest.raises(UsageError) as caught:
+        Registry(kind, "own_parts", "none").names()
+    assert str(caught.value).startswith(f"{path} (line 2) cannot be loaded: {told}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["Part", "LoraFamily"])
+def test_a_part_that_is_no_dataclass_is_told(lay_file, monkeypatch, base):
+    registry: Registry[Part] = Registry("adapter", "own_parts", "none")
+    monkeypatch.setattr("methods.parts.adapter", registry.register)
+    lay_file(
+        "from methods.lora_family import LoraFamily\nfrom methods.parts import Part, adapter\n"
+        f"@adapter('mine')\nclass Mine({base}):\n    own: int = 1\n"
+    )
+    with pytest.raises(UsageError, match=r"adapter 'mine' \(own_parts.mine.Mine\).*@dataclass"):
+        registry.names()
+
+
+def test_a_syntax_error_is_told_where_files_are_only_read(lay_file):
+    path = lay_file('@study("mine")\nclass Mine(:\n    pass\n')
+    with pytest.raises(UsageError) as caught:
+        list(declared("own_parts", "study"))
+    assert str(caught.value).startswith(f"{path} (line 2) cannot be loaded: SyntaxError")
 
 
 def test_a_name_belongs_to_one_class():

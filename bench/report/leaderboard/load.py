@@ -64,6 +64,17 @@ def load_leaderboard(
     return joined(source, found.problems, [read_section(source, group) for group in groups])
 
 
+def refuse_unreadable(board: Leaderboard, folder: Path) -> None:
+    """Refuse a board without a single readable cell, which would replace a good report.
+
+    Raises:
+        UsageError: It is one; the error gives the first reason.
+    """
+    if not board.sections:
+        more = f" (and {len(board.problems) - 1} more)" if board.problems[1:] else ""
+        raise UsageError(f"no cell in '{folder}' can be read: {board.problems[0]}{more}")
+
+
 def stored_records(folder: Path) -> Records:
     """Return the records of a results folder.
 

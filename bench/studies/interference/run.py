@@ -95,8 +95,9 @@ def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> R
             progress.end_cell(trained.record.status, outcome_line(trained))
     except KeyboardInterrupt:
         now = len(results) - reused
+        trainings = "training" if len(results) == 1 else "trainings"
         raise KeyboardInterrupt(
-            f"{len(results)} finished trainings ({now} from this call)"
+            f"{len(results)} finished {trainings} ({now} in this run)"
         ) from None
     finally:
         progress.close()

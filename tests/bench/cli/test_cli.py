@@ -101,6 +101,18 @@ def test_what_is_said_of_wrong_arguments(capsys, snapshot):
     snapshot("errors", "what is typed wrongly", "".join(lines))
 
 
+@pytest.mark.parametrize("typed", ["plan", "run", "run --dry-run"])
+@pytest.mark.parametrize("below", ["", "x/y"])
+def test_a_file_as_the_results_folder_is_one_line(capsys, tmp_path, typed, below):
+    file = tmp_path / "afile"
+    file.write_text("mine")
+    status, out, err = said(capsys, *typed.split(), "--methods", "lora", "--out", str(file / below))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert str(file) in err
+    assert "--out" in err
+    assert file.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [

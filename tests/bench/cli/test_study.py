@@ -63,7 +63,7 @@ def test_parts_without_a_result_are_listed_and_status_1(study, capsys):
 
 def test_an_interrupted_study_says_how_to_go_on(study, capsys, tmp_path, snapshot):
     run, _ = study
-    stop = KeyboardInterrupt("3 finished cells (1 from this call)")
+    stop = KeyboardInterrupt("3 finished cells (1 in this run)")
     assert run(stop, "--method", "lora[r=4]") == 130
     out, err = capsys.readouterr()
     assert out == ""

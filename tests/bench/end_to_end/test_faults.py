@@ -21,7 +21,7 @@ from bench.store import store as store_module
 from bench.store.records import SCHEMA_VERSION, Status
 from bench.store.store import ResultsStore
 from methods.adapters.lora import Lora
-from methods.parts import ADAPTERS
+from methods.parts import ADAPTERS, Adapter
 from tasks.errors import UsageError
 
 
@@ -67,6 +67,23 @@ def troubled(monkeypatch):
             return trouble[0](model)
 
     return trouble.append
+
+
+def test_a_cell_that_fails_late_says_why(options, troubled):
+    lines = []
+
+    class Shown(Silent):
+        def end_cell(self, status, line):
+            lines.append((status, line))
+
+    troubled(lambda model: None)
+    ADAPTERS["troubled"].save = Adapter.save  # as of an adapter that does not define it
+    run_grid(options(methods="troubled[r=4]", save_adapters=True, workers="1"), Shown())
+    [(status, line)] = lines
+    assert status is Status.FAILED
+    assert "troubled cannot be saved" in line
+    assert "--save-adapters" in line
+    assert "reliability" not in line
 
 
 def files_of(folder):

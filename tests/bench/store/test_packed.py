@@ -113,6 +113,29 @@ def test_a_loose_cell_wins_and_packing_again_keeps_it(tmp_path):
     assert not again.rows(record.cell_id)["correct_after"].any()
 
 
+def test_packing_removes_what_it_packed_and_nothing_else(tmp_path):
+    store = ResultsStore(fill(tmp_path, [make_cell(n=4), failed_cell(method="corda")]))
+    ids = [record.cell_id for record in store.records().records]
+    others = [store.cells / f"{'0' * 16}.json.damaged", store.facts / "my notes.txt"]
+    for path in others:
+        path.write_text("kept")
+    pack(tmp_path)
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
+    assert sorted(left) == others
+    assert {record.cell_id for record in ResultsStore(tmp_path).records().records} == set(ids)
+
+
+def test_damaged_packed_cells_are_one_line_of_the_script(tmp_path):
+    fill(tmp_path, [make_cell(n=4)])
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        pack(tmp_path)
+    [line] = caught.value.stderr.decode().splitlines()
+    assert "cells.parquet' is damaged" in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_damage_is_told_and_never_taken_for_no_cells(tmp_path):
     record, rows = make_cell(n=4)
     pack(fill(tmp_path, [(record, rows)]))
@@ -128,6 +151,23 @@ def test_damage_is_told_and_never_taken_for_no_cells(tmp_path):
     cells.write_bytes(cells.read_bytes()[:-20])
     with pytest.raises(UsageError, match=r"cells\.parquet' is damaged"):
         ResultsStore(tmp_path).records()
+
+
+@pytest.mark.parametrize("spoilt", [lambda path: path.write_bytes(b"PAR1"), Path.unlink])
+@pytest.mark.parametrize("command", ["report", "recommend"])
+def test_where_no_cell_can_be_read_the_report_before_stays(tmp_path, capsys, command, spoilt):
+    pack(fill(tmp_path, [make_cell(n=4)]))
+    (tmp_path / "leaderboard.md").write_text("a good one")
+    spoilt(tmp_path / "facts.parquet")
+    assert main([command, "--out", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "no cell in" in err
+    assert "cells.parquet, cell" in err
+    written = {path.name for path in tmp_path.iterdir()} - {"cells.parquet", "facts.parquet"}
+    assert written == {"leaderboard.md"}
+    assert (tmp_path / "leaderboard.md").read_text() == "a good one"
 
 
 def test_a_folder_packed_by_a_newer_program_is_left_alone(tmp_path):

@@ -109,7 +109,7 @@ def placement(tiny_folder, facts_file, tmp_path_factory):
 
 
 def test_a_study_goes_on_after_an_interruption_and_then_has_nothing_to_do(placement, tmp_path):
-    assert placement.stop == "1 finished cell (1 from this call)"
+    assert placement.stop == "1 finished cell (1 in this run)"
     assert placement.counts == [1, (6, 1), (0, 7)]
     pd.testing.assert_frame_equal(placement.report.table, placement.again.table)
     first = write_study(tmp_path, placement.report)

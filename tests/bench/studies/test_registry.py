@@ -58,6 +58,35 @@ def test_a_file_and_a_folder_are_found_by_name(package):
     assert package.name not in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("import nothing_of_that_name\n", r"mine\.py \(line 2\) cannot be loaded: No module"),
+        ("int('many')\n", r"mine\.py \(line 2\) cannot be loaded: ValueError"),
+        ("", "StudyOptions"),
+        ("from bench.studies.options import StudyOptions as Base\n", "lacks named, run"),
+    ],
+)
+def test_a_study_that_cannot_be_used_is_one_line(package, monkeypatch, content, told):
+    monkeypatch.setattr(registry, "_loaded", {})
+    head = "from bench.studies.registry import study\n"
+    base = "(Base)" if "Base" in content else ""
+    (package / "mine.py").write_text(
+        f"{head}{content}@study('mine')\nclass Mine{base}:\n    pass\n"
+    )
+    with pytest.raises(UsageError, match=f"study 'mine' .*{told}") as caught:
+        registry.load_study("mine")
+    assert "\n" not in str(caught.value)
+    sys.modules.pop(f"{package.name}.mine", None)
+
+
+def test_an_installed_class_that_is_not_registered_is_one_line(monkeypatch):
+    entry = EntryPoint("theirs", "bench.studies.options:StudyOptions", registry.GROUP)
+    monkeypatch.setattr(registry, "installed", lambda group: [entry])
+    with pytest.raises(UsageError, match=r'study \'theirs\' .*@study\("theirs"\)'):
+        registry.load_study("theirs")
+
+
 def test_two_studies_of_one_name_are_one_line(package):
     add(package / "one.py", "a")
     add(package / "other.py", "a")

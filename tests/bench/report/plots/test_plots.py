@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.plots import PLOTS, pareto
 from bench.report.plots._labels import Named, label_points
@@ -52,6 +54,34 @@ def test_a_folder_of_failures_has_tables_and_no_plots(tmp_path):
     written = write_report(tmp_path)
     assert written.plots == ()
     assert "boom" in written.markdown.read_text()
+
+
+def test_a_plot_that_raises_costs_its_own_picture_only(tmp_path, monkeypatch, capsys):
+    def broken(section, styles):
+        raise ValueError("no such column")
+
+    def broken_across(board, drawing):
+        raise KeyError("gone")
+        yield
+
+    whole = next(kind for kind in PLOTS if kind.name == "distance-buckets")
+    fill(tmp_path, [make_cell(n=8), make_cell(n=8, spec={"task": "elements"})])
+    broken_kinds = [replace(whole, name="broken", draw=broken), whole]
+    monkeypatch.setattr("bench.report.plots.PLOTS", broken_kinds)
+    across = [replace(whole, name="wrong", across=True, draw=broken_across)]
+    monkeypatch.setattr("bench.report.plots.BOARD_PLOTS", across)
+    monkeypatch.setattr("bench.report.plots.NOT_LOADED", ["mine.py (line 1) cannot be loaded"])
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    names = {path.name.partition("-smollm2")[0] for path in (tmp_path / "plots").iterdir()}
+    assert names == {"distance-buckets"}
+    unloaded, first, second = capsys.readouterr().err.splitlines()
+    assert "mine.py" in unloaded
+    for line, name, why in (
+        (first, "broken", "ValueError: no such column"),
+        (second, "wrong", "KeyError: 'gone'"),
+    ):
+        assert f"cannot draw '{name}': {why}" in line
+        assert "test_plots.py (line " in line
 
 
 def test_styles_do_not_depend_on_the_order_of_rows_and_differ(tmp_path):

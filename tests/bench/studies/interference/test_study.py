@@ -101,7 +101,7 @@ def test_an_interrupted_study_goes_on_where_it_was(finished, kept, asked):
     for training in plan.trainings[4:]:
         (kept / f"{training.spec.digest}.parquet").unlink()
     stopped = Listening(stop_at=2)
-    with pytest.raises(KeyboardInterrupt, match=r"5 finished trainings \(1 from"):
+    with pytest.raises(KeyboardInterrupt, match=r"5 finished trainings \(1 in this run"):
         run_interference(asked(), stopped)
     assert stopped.ran == [plan.trainings[4].label]
     rest = Listening()
