@@ -77,7 +77,8 @@ def cells_of(methods, column=None):
     return made
 
 
-def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
+def measured_rows():
+    """Rows and warnings of four facts, answered `Ann` (which is right), `Bo Bo`, `Cy` and `Dan`."""
     facts = tuple(Fact(str(i), "Who?", ("Ann",)) for i in range(4))
     before, after = (
         Responses(answers, ((),) * 4, ((),) * 4, (False,) * 4, (1.0,) * 4, (None,) * 4)
@@ -87,10 +88,43 @@ def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
     kinds = [KnowledgeCategory.UNKNOWN] * 4
     signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
     kept, weights = torch.ones(4, dtype=torch.bool), torch.ones(4)
-    rows = fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
+    return fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
+
+
+def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
+    rows, warnings = measured_rows()
+    assert not warnings
     assert [row.brief_after for row in rows] == [1.0, 0.0, 1.0, 1.0]
     assert summarise(rows).brief == 0.75
     assert summarise(rows).reliability == 0.25
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: "three", "str"),
+        (lambda: float("nan"), "nan"),
+        (lambda: np.float32("inf"), "inf"),
+        (lambda: 3, "3"),
+        (lambda: torch.ones(2), "2"),
+    ],
+)
+def test_a_metric_without_a_usable_value_costs_that_value_and_says_so_once(table, wrong, said):
+    def zz_after(measured):
+        return np.bool_(True) if measured.fact.id in "03" else wrong()
+
+    plain, _ = measured_rows()
+    register(Metric("zz", zz_after, "what is wrong", header="zz"))
+    register(Metric("zz_unknown", zz_after, "the same of unknown facts"))
+    rows, [warning] = measured_rows()
+    assert [row.zz_after for row in rows] == [1.0, None, None, 1.0]
+    assert summarise(rows).zz == 1.0
+    assert "'zz'" in warning
+    assert "2 facts, first '1'" in warning
+    assert said in warning
+    rest = [row.model_dump(exclude={"zz_after"}) for row in rows]
+    assert rest == [row.model_dump() for row in plain]
 
 
 def test_a_run_measures_a_new_metric_and_its_cells_from_before_are_done(
