@@ -10,7 +10,8 @@ reference and the legend all follow this table. To add a metric, write its funct
 
     register(Metric("brief", brief, "answers of at most three words", header="brief"))
 
-Installed packages name such a module under the entry-point group `semantic_peft_bench.metrics`.
+Installed packages name such a module, or a `Metric`, under the entry-point group
+`semantic_peft_bench.metrics`.
 Cells that were measured before a metric existed stay valid; they have no value for it.
 """
 
@@ -19,7 +20,8 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -27,6 +29,7 @@ from importlib.metadata import entry_points
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bench.failures import first_line
 from bench.store.knowledge import KnowledgeCategory
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -182,15 +185,25 @@ def compared_metrics() -> list[str]:
 @cache
 def _discover() -> None:
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        if not module.name.startswith("_"):
+            path = getattr(module.module_finder, "path", "")
+            with _loading(f"the metric file {path}/{module.name}.py"):
+                importlib.import_module(f"{__name__}.{module.name}")
     for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"metric '{entry.name}' of an installed package ({entry.value}) cannot be "
-                f"loaded: {error}; repair or remove the package"
-            ) from error
+        with _loading(f"metric '{entry.name}' of an installed package ({entry.value})"):
+            found = entry.load()
+            if isinstance(found, Metric):
+                register(found)
+
+
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Turn whatever is raised while loading metrics into one line that says where they are."""
+    try:
+        yield
+    except Exception as error:
+        why = str(error) if isinstance(error, UsageError) else first_line(error)
+        raise UsageError(f"{what} cannot be loaded: {why}; repair or remove it") from error
 
 
 def summarise(rows: Sequence[FactRow]) -> Metrics:

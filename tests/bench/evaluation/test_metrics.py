@@ -19,6 +19,7 @@ from bench.evaluation import metrics
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import Metric, metric_table, register, summarise
 from bench.evaluation.responses import Responses
+from bench.execution.checks import check_names
 from bench.execution.run import run_grid
 from bench.progress.base import Silent
 from bench.report.leaderboard.load import load_leaderboard
@@ -332,11 +333,42 @@ def test_an_installed_package_adds_a_metric(table, tmp_path, monkeypatch, guide_
     metrics._discover.cache_clear()
     assert metric_table()["brief"].column == "brief_after"
 
+    del metrics._METRICS["brief"]
+    declared.write_text("[semantic_peft_bench.metrics]\nword = one_word:WORD\n")
+    (tmp_path / "one_word.py").write_text(
+        "from bench.evaluation.metrics import Metric\ndef one_word(measured): return 1.0\n"
+        "WORD = Metric('word', one_word, 'one word')\n"
+    )
+    metrics._discover.cache_clear()
+    assert metric_table()["word"].column == "one_word"
+
     declared.write_text("[semantic_peft_bench.metrics]\nbrief = long_answers\n")
     metrics._discover.cache_clear()
     with pytest.raises(UsageError, match=r"'brief'.*long_answers"):
         metric_table()
     declared.unlink()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("def wrong(:", "SyntaxError"),
+        ("import no_such_package", "no_such_package"),
+        ("raise ValueError('no luck\\nat all')", "no luck"),
+    ],
+)
+def test_a_metric_file_that_cannot_be_loaded_is_one_line_before_anything_is_trained(
+    table, source, why, tmp_path, facts_file, tiny_folder, monkeypatch
+):
+    (tmp_path / "zz.py").write_text(source)
+    monkeypatch.setattr(metrics, "__path__", [str(tmp_path)])
+    options = build_options({"models": str(tiny_folder), "tasks": str(facts_file)})
+    metrics._discover.cache_clear()
+    with pytest.raises(UsageError) as error:
+        check_names(options)
+    assert str(tmp_path / "zz.py") in str(error.value)
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_metrics_of_a_record_are_numbers_and_what_is_lacking_is_none():
