@@ -29,6 +29,7 @@ from importlib.metadata import entry_points
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bench.evaluation.metrics._reserved import refusal
 from bench.failures import first_line
 from bench.store.knowledge import KnowledgeCategory
 from tasks.errors import UsageError
@@ -153,14 +154,31 @@ def register(metric: Metric) -> None:
     """Add a metric to the table.
 
     Raises:
-        UsageError: Its name, or its column with another function, is taken.
+        UsageError: Its name, its column or its header is taken or means something else, or its
+            function has no name.
     """
+    column = getattr(metric.compute, "__name__", "<unnamed>")
+    if column.startswith("<"):
+        raise UsageError(
+            f"metric '{metric.name}': what computes it has no name of its own, as a lambda or a "
+            "partial has none; write it as a function with def"
+        )
+    for name in (metric.name, column):
+        if why := refusal(name):
+            raise UsageError(
+                f"metric '{metric.name}', computed by '{column}': {name} {why}; rename it"
+            )
     for other in _METRICS.values():
-        taken = other.name == metric.name or other.column == metric.column
+        taken = other.name == metric.name or other.column == column
         if taken and other.compute is not metric.compute:
             raise UsageError(
-                f"metric '{metric.name}', computed by '{metric.column}': metric '{other.name}' of "
+                f"metric '{metric.name}', computed by '{column}': metric '{other.name}' of "
                 f"{other.compute.__module__} has this name or its function has; rename one"
+            )
+        if metric.header and other.header == metric.header and other.name != metric.name:
+            raise UsageError(
+                f"metric '{metric.name}': metric '{other.name}' of {other.compute.__module__} has "
+                f"the header '{metric.header}' too; change one"
             )
     _METRICS[metric.name] = metric
 

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +14,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import BaseModel
 
 from bench.config.options import Rerun, build_options
 from bench.evaluation import metrics
 from bench.evaluation.fact_rows import fact_rows
-from bench.evaluation.metrics import Metric, metric_table, register, summarise
+from bench.evaluation.metrics import Metric, _reserved, metric_table, register, summarise
 from bench.evaluation.responses import Responses
 from bench.execution.checks import check_names
 from bench.execution.run import run_grid
@@ -34,7 +36,7 @@ from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
 from bench.report.write import write_report
 from bench.store.knowledge import KnowledgeCategory
-from bench.store.records import FactRow, Metrics
+from bench.store.records import CellRecord, FactRow, Metrics
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -319,6 +321,54 @@ def test_a_name_or_a_column_that_is_taken_is_an_error(table):
         register(Metric("other", generality, "other facts"))
     register(metric_table()["updated"])
     assert "other" not in metric_table()
+
+
+TAKEN_NAMES = {
+    "_hidden": "plain",
+    "two words": "plain",
+    "2nd": "plain",
+    "weight": "field",
+    "status": "field",
+    "model_dump": "pydantic",
+    "seeds": "leaderboard.csv",
+    "brief_low": "leaderboard.csv",
+    "brief_p_holm": "leaderboard.csv",
+}
+
+
+@pytest.mark.parametrize(("name", "why"), TAKEN_NAMES.items())
+def test_a_name_or_a_column_that_means_something_else_is_an_error(table, name, why):
+    def compute(measured):
+        return 1.0
+
+    with pytest.raises(UsageError, match=why):
+        register(Metric(name, compute, "other facts"))
+    compute.__name__ = name
+    with pytest.raises(UsageError, match=f"'other'.*{why}"):
+        register(Metric("other", compute, "other facts"))
+    assert {name, "other"}.isdisjoint(metric_table())
+
+
+@pytest.mark.parametrize("compute", [lambda measured: 1.0, partial(short_after), 3])
+def test_what_computes_a_metric_has_a_name(table, compute):
+    with pytest.raises(UsageError, match=r"'other'.*no name"):
+        register(Metric("other", compute, "other facts"))
+
+
+def test_a_header_that_is_taken_is_an_error(table):
+    with pytest.raises(UsageError, match=r"'short'.*'locality'"):
+        register(Metric("short", short_after, "short answers", header="locality"))
+
+
+def test_the_reserved_names_are_those_in_use(tmp_path):
+    measured = {name for m in metric_table().values() for name in (m.name, m.column)}
+    assert set(FactRow.model_fields) - measured == _reserved.FACT_FIELDS
+    assert set(CellRecord.model_fields) == _reserved.RECORD_FIELDS
+    assert {name for name in dir(BaseModel) if name[0] != "_"} <= _reserved.PYDANTIC
+    frame = leaderboard_frame(load_leaderboard(ROOT / "results/example"))
+    names = {name for name in frame.columns if "." not in name} - measured
+    assert {n for n in names if not n.endswith(_reserved.CSV_ENDINGS)} <= _reserved.CSV_COLUMNS
+    assert set(frame.columns) >= _reserved.CSV_COLUMNS
 
 
 def test_an_installed_package_adds_a_metric(table, tmp_path, monkeypatch, guide_examples):
