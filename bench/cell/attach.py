@@ -105,6 +105,11 @@ def attach(
     prepared = recipe.adapter.prepare(setting)
     torch.manual_seed(spec.seed)
     model = recipe.adapter.attach(setting, prepared).eval()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UsageError(
+            f"adapter '{part_name(recipe.adapter)}' leaves nothing to train: in the model that "
+            "attach returns, no parameter requires gradients"
+        )
     loan.settle()
     difference = init_difference(base, model, plan)
     fuse_projections(model, partial(_probe_logits, model, plan))
