@@ -106,10 +106,8 @@ def attach(
     torch.manual_seed(spec.seed)
     model = recipe.adapter.attach(setting, prepared).eval()
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UsageError(
-            f"adapter '{part_name(recipe.adapter)}' leaves nothing to train: in the model that "
-            "attach returns, no parameter requires gradients"
-        )
+        name = part_name(recipe.adapter)
+        raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
     loan.settle()
     difference = init_difference(base, model, plan)
     fuse_projections(model, partial(_probe_logits, model, plan))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.evaluation.signals import BaseSignals
+from bench.failures import shortened
 from methods.notes import KeptFactsNotes, Notes, TrainedNotes
-from methods.parts import Filter, Placement, Weights
+from methods.parts import Part, Weights
 from methods.recipe import Recipe, part_name
+from methods.signals import Signals
 from tasks.errors import UsageError
 
 MEAN_TOLERANCE = 1e-6
@@ -55,18 +57,23 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         UsageError: A part returns what its contract does not allow, or a placement names layers
             that the model lacks.
     """
-    kept = torch.ones(len(signals.facts), dtype=torch.bool)
+    count = len(signals.facts)
+    kept = torch.ones(count, dtype=torch.bool)
     if recipe.filter is not None:
         kept = recipe.filter.keep(signals, seed)
-        _check_kept(recipe.filter, kept, len(signals.facts))
+        mask = isinstance(kept, Tensor) and kept.dtype == torch.bool and kept.shape == (count,)
+        contract = f"keep returns a bool tensor [{count}] with at least one fact to train"
+        _check(recipe.filter, kept, mask and bool(kept.any()), contract)
     weights, part = kept.double(), recipe.weights
     if part is not None:
-        weights = part.weights(signals, kept, seed)
-        _check_weights(part, weights, kept)
+        weights = _weights(part, signals, kept, seed)
     layers = None
     if recipe.placement is not None:
         layers = recipe.placement.layers(signals, layer_count, seed)
-        _check_layers(recipe.placement, layers, layer_count)
+        whole = isinstance(layers, tuple) and all(type(layer) is int for layer in layers)
+        distinct = whole and 0 < len({*layers} & {*range(layer_count)}) == len(layers)
+        contract = f"layers returns a tuple of distinct integers from 0 to {layer_count - 1}"
+        _check(recipe.placement, layers, distinct, f"{contract}, at least one")
 
     notes: list[Notes] = [TrainedNotes(int(kept.sum()), layers, layer_count)]
     if recipe.placement is not None and layers is not None:
@@ -80,56 +87,21 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     def reweigh(model: nn.Module, epoch: int) -> Tensor | None:
         if part is None or not part.refreshed(epoch):
             return None
-        renewed = part.weights(signals.now(model, kept), kept, seed)
-        _check_weights(part, renewed, kept)
-        return renewed[kept]
+        return _weights(part, signals.now(model, kept), kept, seed)[kept]
 
     return Decisions(kept, weights, layers, tuple(notes), reweigh if part else None)
 
 
-def _check_kept(part: Filter, kept: object, facts: int) -> None:
-    if not isinstance(kept, Tensor) or kept.dtype != torch.bool or kept.shape != (facts,):
-        raise UsageError(
-            f"filter '{part_name(part)}' returned {_described(kept)}: keep must return a bool "
-            f"tensor [{facts}], one value per fact"
-        )
-    if not kept.any():
-        raise UsageError(
-            f"filter '{part_name(part)}' keeps none of the {facts} facts: it must keep at least one"
-        )
+def _weights(part: Weights, signals: Signals, kept: Tensor, seed: int) -> Tensor:
+    weights = part.weights(signals, kept, seed)
+    fit = isinstance(weights, Tensor) and weights.is_floating_point()
+    fit = fit and weights.shape == kept.shape and bool((weights.isfinite() & (weights >= 0)).all())
+    fit = fit and abs(float(weights[kept].double().mean()) - 1) <= MEAN_TOLERANCE
+    contract = f"weights returns a float tensor [{len(kept)}], finite and not negative"
+    _check(part, weights, fit, f"{contract}, of mean 1 over the facts that are trained")
+    return weights
 
 
-def _check_weights(part: Weights, weights: object, kept: Tensor) -> None:
-    floating = isinstance(weights, Tensor) and weights.is_floating_point()
-    if not isinstance(weights, Tensor) or not floating or weights.shape != kept.shape:
-        wrong = _described(weights)
-    elif not weights.isfinite().all() or (weights < 0).any():
-        wrong = "weights that are negative, NaN or infinite"
-    elif abs((mean := float(weights[kept].double().mean())) - 1) > MEAN_TOLERANCE:
-        wrong = f"weights of mean {mean:.6g}"
-    else:
-        return
-    raise UsageError(
-        f"weights '{part_name(part)}' returned {wrong}: they must be a float tensor "
-        f"[{len(kept)}], finite and not negative, of mean 1 over the facts that are trained"
-    )
-
-
-def _check_layers(part: Placement, layers: object, count: int) -> None:
-    right = isinstance(layers, tuple) and all(type(layer) is int for layer in layers)
-    if not isinstance(layers, tuple) or not right:
-        wrong = _described(layers)
-    elif not layers or len({*layers}) < len(layers) or not {*layers} <= {*range(count)}:
-        wrong = str(layers)
-    else:
-        return
-    raise UsageError(
-        f"placement '{part_name(part)}' returned {wrong}: layers must return a tuple of integers, "
-        f"at least one index from 0 to {count - 1}, each once"
-    )
-
-
-def _described(value: object) -> str:
-    if not isinstance(value, Tensor):
-        return f"a {type(value).__name__}"
-    return f"a {str(value.dtype).removeprefix('torch.')} tensor {[*value.shape]}"
+def _check(part: Part, returned: object, right: bool, contract: str) -> None:
+    if not right:
+        raise UsageError(f"'{part_name(part)}' returned {shortened(returned)}: {contract}")

@@ -59,40 +59,34 @@ def fact_rows(
     warnings = []
     # Some metrics share a function: what it returns is judged by the first of them.
     for metric in {m.column: m for m in reversed(metric_table().values())}.values():
-        reasons = {}
+        wrong = []
         for fact, row in zip(facts, values, strict=True):
-            row[metric.column], reason = _value(metric, fact)
-            if reason:
-                reasons[fact.fact.id] = reason
-        if reasons:
-            first, why = next(iter(reasons.items()))
-            warnings.append(
-                f"metric '{metric.name}' gave no usable value for {len(reasons)} "
-                f"fact{'s' if len(reasons) > 1 else ''}, first '{first}': {why}"
-            )
+            row[metric.column], why = _value(metric, fact)
+            wrong += [f"'{fact.fact.id}': {why}"] if why else []
+        if wrong:
+            count = f"{len(wrong)} fact{'s' if len(wrong) > 1 else ''}"
+            said = f"metric '{metric.name}' gave no usable value for {count}, first {wrong[0]}"
+            warnings.append(said)
     return [_row(fact, row) for fact, row in zip(facts, values, strict=True)], warnings
 
 
 def _value(metric: Metric, fact: MeasuredFact) -> tuple[float | None, str]:
     """Compute a metric of a fact; if it has no usable value, return None and the reason."""
+    low, high = metric.bounds
     try:
         found: Any = metric.compute(fact)
         if hasattr(found, "item"):  # a number of numpy or torch
             found = found.item()
+        if found is None:
+            return None, ""
+        number = isinstance(found, int | float) and math.isfinite(found)
+        if number and low - ROUNDING <= found <= high + ROUNDING:
+            return found, ""
+        return None, f"{failures.shortened(found)} is not a number from {low:g} to {high:g}"
     except Exception as error:  # a metric that raises must not cost the cell
         if failures.is_out_of_memory(error) or failures.disk_is_full(error):
             raise
         return None, failures.first_line(error)
-    if found is None:
-        return None, ""
-    if not isinstance(found, int | float):
-        return None, f"it returned a {type(found).__name__}, not a number"
-    if not math.isfinite(found):
-        return None, f"it returned {found}"
-    low, high = metric.bounds
-    if not low - ROUNDING <= found <= high + ROUNDING:
-        return None, f"it returned {found:g}, which is not between {low:g} and {high:g}"
-    return found, ""
 
 
 def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:

@@ -158,27 +158,17 @@ def register(metric: Metric) -> None:
             function has no name.
     """
     column = getattr(metric.compute, "__name__", "<unnamed>")
-    if column.startswith("<"):
-        raise UsageError(
-            f"metric '{metric.name}': what computes it has no name of its own, as a lambda or a "
-            "partial has none; write it as a function with def"
-        )
+    who = f"metric '{metric.name}', computed by '{column}'"
     for name in (metric.name, column):
         if why := refusal(name):
-            raise UsageError(
-                f"metric '{metric.name}', computed by '{column}': {name} {why}; rename it"
-            )
+            raise UsageError(f"{who}: '{name}' {why}; rename it")
     for other in _METRICS.values():
         taken = other.name == metric.name or other.column == column
-        if taken and other.compute is not metric.compute:
+        headed = other.name != metric.name and metric.header and other.header == metric.header
+        if headed or (taken and other.compute is not metric.compute):
             raise UsageError(
-                f"metric '{metric.name}', computed by '{column}': metric '{other.name}' of "
-                f"{other.compute.__module__} has this name or its function has; rename one"
-            )
-        if metric.header and other.header == metric.header and other.name != metric.name:
-            raise UsageError(
-                f"metric '{metric.name}': metric '{other.name}' of {other.compute.__module__} has "
-                f"the header '{metric.header}' too; change one"
+                f"{who}, with the header '{metric.header}': metric '{other.name}' of "
+                f"{other.compute.__module__} has this name, function or header; rename one"
             )
     _METRICS[metric.name] = metric
 
@@ -203,10 +193,9 @@ def compared_metrics() -> list[str]:
 @cache
 def _discover() -> None:
     for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
-            path = getattr(module.module_finder, "path", "")
-            with _loading(f"the metric file {path}/{module.name}.py"):
-                importlib.import_module(f"{__name__}.{module.name}")
+        path = getattr(module.module_finder, "path", "")
+        with _loading(f"the metric file {path}/{module.name}.py"):
+            importlib.import_module(f"{__name__}.{module.name}")
     for entry in entry_points(group=ENTRY_POINTS):
         with _loading(f"metric '{entry.name}' of an installed package ({entry.value})"):
             found = entry.load()
