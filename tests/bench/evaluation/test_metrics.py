@@ -36,7 +36,7 @@ from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
 from bench.report.write import write_report
 from bench.store.knowledge import KnowledgeCategory
-from bench.store.records import CellRecord, FactRow, Metrics
+from bench.store.records import CellRecord, FactRow, Metrics, Status
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -148,12 +148,17 @@ def test_a_run_measures_a_new_metric_and_its_cells_from_before_are_done(
     assert before.metrics.short is None
 
     register(Metric("short", short_after, "short answers", header="short"))
+    register(Metric("zz", zz_after, "what raises"))
     assert run_grid(options, Silent()).ran == 0, "a metric does not run cells again"
     [after] = run_grid(options.model_copy(update={"rerun": Rerun.ALL}), Silent()).records
     answers = ResultsStore(options.out).rows(after.cell_id)["answer_after"]
     assert after.metrics.short == (answers.str.len() < 9).mean()
+    assert (after.status, after.metrics.zz) == (Status.DONE, None)
+    assert [line.split(" for ")[0] for line in after.warnings if "metric" in line] == [
+        "metric 'zz' gave no usable value"
+    ]
     rest = after.metrics.model_dump()
-    del rest["short"]
+    del rest["short"], rest["zz"]
     assert rest == before.metrics.model_dump()
 
 
@@ -187,6 +192,10 @@ def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
     assert dora.standing.comparisons["brief"].verdict.value == "worse"
     [column] = [c for c in quality_columns(board.sections[0]) if c.header == "brief (%)"]
     assert column.show(dora).text.endswith("▼")
+
+
+def zz_after(measured):
+    return 1 / 0
 
 
 def short_after(measured):
