@@ -55,6 +55,11 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
+def shortened(value: object) -> str:
+    """Write a value in one short line, for a message."""
+    return " ".join(f"{value!r:.60}".split())
+
+
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """Raise `CellTimeoutError` in the block once it has run for `seconds`.

@@ -141,12 +141,15 @@ def _measure_cell(
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
         after = respond(model, base.tokenizer, facts, prompt, signals.before)
-        result.rows = fact_rows(signals, after, decisions.kept, decisions.weights, log.accuracies)
+        result.rows, unmeasured = fact_rows(
+            signals, after, decisions.kept, decisions.weights, log.accuracies
+        )
     notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
         metrics=summarise(result.rows),
         warnings=[
             *(line for one in notes for line in one.warnings),
+            *unmeasured,
             *few_steps(cell.spec),
             *halved_batches(result.record),
             *(note for task in context.forgetting_tasks(cell) for note in task.notes),

@@ -74,9 +74,24 @@ class Setting:
             samples: The largest number of facts, chosen by a fixed hash; None takes all.
 
         Raises:
-            UsageError: There are no such facts. `calibration` is empty unless
-                `Adapter.calibration_tasks` asks for some.
+            UsageError: There are no such facts, or an argument is wrong. `calibration` is empty
+                unless `Adapter.calibration_tasks` asks for some.
         """
+        if source not in ("task", "knowledge"):
+            raise UsageError(
+                f"calibration_batches('{source}'): the source must be 'task' or 'knowledge'; tasks "
+                "to calibrate on are named by the adapter's calibration_tasks"
+            )
+        if (pack or 0) < 0 or (samples is not None and samples < 1):
+            raise UsageError(
+                f"calibration_batches(pack={pack}, samples={samples}): both must be at least 1, "
+                "or None"
+            )
+        if not (self.facts if source == "task" else self.calibration):
+            raise UsageError(
+                f"calibration_batches('{source}'): there are no facts to calibrate on; 'knowledge' "
+                "needs an adapter whose calibration_tasks names tasks to calibrate on"
+            )
         facts = calibration_facts(self.facts if source == "task" else self.calibration, samples)
         config = self.model.config.get_text_config()
         window = pack and min(pack, getattr(config, "max_position_embeddings", pack))

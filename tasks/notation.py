@@ -7,6 +7,7 @@ dataclass and nowhere else.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Collection, Mapping
@@ -157,7 +158,10 @@ def _convert(written: str, kind: Any, name: str, key: str) -> Any:
             return {str(choice): choice for choice in typing.get_args(kind)}[written]
         if kind is bool:
             return {"true": True, "false": False}[written.lower()]
-        return kind(written)
+        value = kind(written)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"'{name}[{key}={written}]': {key} must be a finite number")
+        return value
     except (KeyError, ValueError):
         choices = type_name(kind).split("|")
         kinds = {int: "an integer", float: "a number", bool: "true or false"}

@@ -105,6 +105,9 @@ def attach(
     prepared = recipe.adapter.prepare(setting)
     torch.manual_seed(spec.seed)
     model = recipe.adapter.attach(setting, prepared).eval()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        name = part_name(recipe.adapter)
+        raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
     loan.settle()
     difference = init_difference(base, model, plan)
     fuse_projections(model, partial(_probe_logits, model, plan))

@@ -9,9 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.evaluation.signals import BaseSignals
+from bench.failures import shortened
 from methods.notes import KeptFactsNotes, Notes, TrainedNotes
-from methods.recipe import Recipe
+from methods.parts import Part, Weights
+from methods.recipe import Recipe, part_name
+from methods.signals import Signals
 from tasks.errors import UsageError
+
+MEAN_TOLERANCE = 1e-6
+"""How far the mean of the weights may be from 1."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,26 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         seed: The cell's seed, for parts that draw.
 
     Raises:
-        UsageError: A filter keeps no facts, or a placement names layers that the model lacks.
+        UsageError: A part returns what its contract does not allow, or a placement names layers
+            that the model lacks.
     """
-    kept = torch.ones(len(signals.facts), dtype=torch.bool)
+    count = len(signals.facts)
+    kept = torch.ones(count, dtype=torch.bool)
     if recipe.filter is not None:
         kept = recipe.filter.keep(signals, seed)
-        if not kept.any():
-            raise UsageError(f"the filter of {recipe.name} keeps none of the {len(kept)} facts")
+        mask = isinstance(kept, Tensor) and kept.dtype == torch.bool and kept.shape == (count,)
+        contract = f"keep returns a bool tensor [{count}] with at least one fact to train"
+        _check(recipe.filter, kept, mask and bool(kept.any()), contract)
     weights, part = kept.double(), recipe.weights
     if part is not None:
-        weights = part.weights(signals, kept, seed)
-    layers = recipe.placement.layers(signals, layer_count, seed) if recipe.placement else None
+        weights = _weights(part, signals, kept, seed)
+    layers = None
+    if recipe.placement is not None:
+        layers = recipe.placement.layers(signals, layer_count, seed)
+        whole = isinstance(layers, tuple) and all(type(layer) is int for layer in layers)
+        distinct = whole and 0 < len({*layers} & {*range(layer_count)}) == len(layers)
+        contract = f"layers returns a tuple of distinct integers from 0 to {layer_count - 1}"
+        _check(recipe.placement, layers, distinct, f"{contract}, at least one")
 
     notes: list[Notes] = [TrainedNotes(int(kept.sum()), layers, layer_count)]
     if recipe.placement is not None and layers is not None:
@@ -72,6 +87,21 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     def reweigh(model: nn.Module, epoch: int) -> Tensor | None:
         if part is None or not part.refreshed(epoch):
             return None
-        return part.weights(signals.now(model, kept), kept, seed)[kept]
+        return _weights(part, signals.now(model, kept), kept, seed)[kept]
 
     return Decisions(kept, weights, layers, tuple(notes), reweigh if part else None)
+
+
+def _weights(part: Weights, signals: Signals, kept: Tensor, seed: int) -> Tensor:
+    weights = part.weights(signals, kept, seed)
+    fit = isinstance(weights, Tensor) and weights.is_floating_point()
+    fit = fit and weights.shape == kept.shape and bool((weights.isfinite() & (weights >= 0)).all())
+    fit = fit and abs(float(weights[kept].double().mean()) - 1) <= MEAN_TOLERANCE
+    contract = f"weights returns a float tensor [{len(kept)}], finite and not negative"
+    _check(part, weights, fit, f"{contract}, of mean 1 over the facts that are trained")
+    return weights
+
+
+def _check(part: Part, returned: object, right: bool, contract: str) -> None:
+    if not right:
+        raise UsageError(f"'{part_name(part)}' returned {shortened(returned)}: {contract}")

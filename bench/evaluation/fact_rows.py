@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from bench.evaluation.metrics import MeasuredFact, fact_columns, mean_or_none
+from bench import failures
+from bench.evaluation.metrics import MeasuredFact, Metric, mean_or_none, metric_table
 from bench.evaluation.responses import Responses
 from bench.evaluation.signals import BaseSignals
 from bench.store.records import FactRow
 from tasks.scoring import token_f1
+
+ROUNDING = 1e-6
+"""How far a value may lie outside a metric's bounds: float32 likelihoods and cosines do, barely."""
 
 
 def fact_rows(
@@ -20,8 +25,11 @@ def fact_rows(
     kept: Tensor,
     weights: Tensor,
     accuracies: Sequence[Sequence[float]],
-) -> list[FactRow]:
+) -> tuple[list[FactRow], list[str]]:
     """Put what was measured before and after training side by side, one row per fact.
+
+    Returns the rows, and one warning for each metric that could not be computed for some facts;
+    those facts have no value for it.
 
     Args:
         signals: All selected facts, including those that a filter dropped, and what the base
@@ -43,15 +51,46 @@ def fact_rows(
         [tuple(curves.get(index, ())) for index in range(len(kept))],
         strict=True,
     )
-    return [
-        _row(MeasuredFact(fact, first, last, known, signals.space, weight, keep, curve))
+    facts = [
+        MeasuredFact(fact, first, last, known, signals.space, weight, keep, curve)
         for fact, first, last, known, weight, keep, curve in measured
     ]
+    values: list[dict[str, Any]] = [{} for _ in facts]
+    warnings = []
+    # Some metrics share a function: what it returns is judged by the first of them.
+    for metric in {m.column: m for m in reversed(metric_table().values())}.values():
+        wrong = []
+        for fact, row in zip(facts, values, strict=True):
+            row[metric.column], why = _value(metric, fact)
+            wrong += [f"'{fact.fact.id}': {why}"] if why else []
+        if wrong:
+            count = f"{len(wrong)} fact{'s' if len(wrong) > 1 else ''}"
+            said = f"metric '{metric.name}' gave no usable value for {count}, first {wrong[0]}"
+            warnings.append(said)
+    return [_row(fact, row) for fact, row in zip(facts, values, strict=True)], warnings
 
 
-def _row(measured: MeasuredFact) -> FactRow:
+def _value(metric: Metric, fact: MeasuredFact) -> tuple[float | None, str]:
+    """Compute a metric of a fact; if it has no usable value, return None and the reason."""
+    low, high = metric.bounds
+    try:
+        found: Any = metric.compute(fact)
+        if hasattr(found, "item"):  # a number of numpy or torch
+            found = found.item()
+        if found is None:
+            return None, ""
+        number = isinstance(found, int | float) and math.isfinite(found)
+        if number and low - ROUNDING <= found <= high + ROUNDING:
+            return found, ""
+        return None, f"{failures.shortened(found)} is not a number from {low:g} to {high:g}"
+    except Exception as error:  # a metric that raises must not cost the cell
+        if failures.is_out_of_memory(error) or failures.disk_is_full(error):
+            raise
+        return None, failures.first_line(error)
+
+
+def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:
     fact, before, after = measured.fact, measured.before, measured.after
-    metrics: dict[str, Any] = {name: compute(measured) for name, compute in fact_columns().items()}
     return FactRow(
         fact_id=fact.id,
         question=fact.question,

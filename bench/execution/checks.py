@@ -6,6 +6,7 @@ import signal
 from importlib.util import find_spec
 
 from bench.config.options import DeviceMap, Executor, RunOptions
+from bench.evaluation.metrics import metric_table
 from bench.models.device import Compute
 from bench.models.registry import resolve_model
 from bench.planning.candidates import methods_of
@@ -20,7 +21,7 @@ def check_names(options: RunOptions) -> None:
 
     Raises:
         UsageError: A method, part, parameter, task, model or reference is unknown, a folder is
-            missing, or an executor is not installed.
+            missing, an executor is not installed, or a metric cannot be loaded.
     """
     methods_of(options)
     forgotten = knowledge_names(options.forgetting)
@@ -32,6 +33,7 @@ def check_names(options: RunOptions) -> None:
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise UsageError(f"--data-dir '{options.data_dir}' is not a folder")
     check_executor(options)
+    metric_table()
 
 
 def check_machine(options: RunOptions, compute: Compute) -> None:

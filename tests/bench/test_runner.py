@@ -213,6 +213,26 @@ def test_a_part_that_raises_harms_only_its_cells(tiny_folder, facts_file, tmp_pa
     assert run_grid(again, Silent()).ran == 1
 
 
+def test_an_adapter_that_leaves_nothing_to_train_is_named(
+    tiny_folder, facts_file, tmp_path, monkeypatch
+):
+    ADAPTERS.names()
+    monkeypatch.setattr(ADAPTERS, "_members", dict(ADAPTERS._members))
+
+    @ADAPTERS.register("frozen")
+    @dataclass(frozen=True)
+    class Frozen(Adapter):
+        def attach(self, setting, prepared):
+            return setting.model.requires_grad_(False)
+
+    [record] = run_grid(
+        options(tiny_folder, facts_file, tmp_path, methods="frozen"), Silent()
+    ).records
+    assert record.status is Status.FAILED
+    assert "'frozen' leaves nothing to train" in record.reason
+    assert not record.traceback
+
+
 def test_divergence_is_recorded_with_its_step(tiny_folder, facts_file, tmp_path):
     chosen = options(tiny_folder, facts_file, tmp_path, lr="1e30", epochs=4)
     [record] = run_grid(chosen, Silent()).records

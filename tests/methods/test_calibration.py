@@ -61,3 +61,20 @@ def test_no_fact_is_one_line(cases, tiny_base):
     setting = cases.attach(tiny_base, Lora(), calibration=()).setting
     with pytest.raises(UsageError, match="no facts to calibrate on"):
         setting.calibration_batches("knowledge")
+
+
+@pytest.mark.parametrize(
+    ("asked", "right"),
+    [
+        ({"source": "countries"}, "'task' or 'knowledge'.*calibration_tasks"),
+        ({"source": "knowledge"}, "no facts to calibrate on.*calibration_tasks"),
+        ({"pack": -8}, "pack=-8.*at least 1"),
+        ({"samples": -1}, "samples=-1.*at least 1"),
+    ],
+)
+def test_what_cannot_be_calibrated_on_is_one_line_that_says_what_is_right(
+    cases, tiny_base, asked, right
+):
+    setting = cases.attach(tiny_base, Lora(), calibration=()).setting
+    with pytest.raises(UsageError, match=right):
+        setting.calibration_batches(**asked)

@@ -85,6 +85,8 @@ def test_corda_means_kpm_and_lists_protect_commas_in_brackets():
         ("lorra", ["unknown method part 'lorra'", "did you mean", "lora"]),
         ("lora[rank=3]", ["no parameter 'rank'"]),
         ("lora[r=many]", ["r must be an integer"]),
+        ("lora[alpha=nan]", ["alpha must be a finite number"]),
+        ("lora[alpha=-inf]", ["alpha must be a finite number"]),
         ("lora[r=0]", ["at least 1"]),
         ("corda[mode=kpn]", ["mode must be", "kpm, ipm"]),
         ("lora[r=1,r=2]", ["given twice"]),

@@ -10,7 +10,8 @@ reference and the legend all follow this table. To add a metric, write its funct
 
     register(Metric("brief", brief, "answers of at most three words", header="brief"))
 
-Installed packages name such a module under the entry-point group `semantic_peft_bench.metrics`.
+Installed packages name such a module, or a `Metric`, under the entry-point group
+`semantic_peft_bench.metrics`.
 Cells that were measured before a metric existed stay valid; they have no value for it.
 """
 
@@ -19,7 +20,8 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -27,6 +29,8 @@ from importlib.metadata import entry_points
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bench.evaluation.metrics._reserved import refusal
+from bench.failures import first_line
 from bench.store.knowledge import KnowledgeCategory
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -150,14 +154,21 @@ def register(metric: Metric) -> None:
     """Add a metric to the table.
 
     Raises:
-        UsageError: Its name, or its column with another function, is taken.
+        UsageError: Its name, its column or its header is taken or means something else, or its
+            function has no name.
     """
+    column = getattr(metric.compute, "__name__", "<unnamed>")
+    who = f"metric '{metric.name}', computed by '{column}'"
+    for name in (metric.name, column):
+        if why := refusal(name):
+            raise UsageError(f"{who}: '{name}' {why}; rename it")
     for other in _METRICS.values():
-        taken = other.name == metric.name or other.column == metric.column
-        if taken and other.compute is not metric.compute:
+        taken = other.name == metric.name or other.column == column
+        headed = other.name != metric.name and metric.header and other.header == metric.header
+        if headed or (taken and other.compute is not metric.compute):
             raise UsageError(
-                f"metric '{metric.name}', computed by '{metric.column}': metric '{other.name}' of "
-                f"{other.compute.__module__} has this name or its function has; rename one"
+                f"{who}, with the header '{metric.header}': metric '{other.name}' of "
+                f"{other.compute.__module__} has this name, function or header; rename one"
             )
     _METRICS[metric.name] = metric
 
@@ -182,15 +193,24 @@ def compared_metrics() -> list[str]:
 @cache
 def _discover() -> None:
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        path = getattr(module.module_finder, "path", "")
+        with _loading(f"the metric file {path}/{module.name}.py"):
+            importlib.import_module(f"{__name__}.{module.name}")
     for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"metric '{entry.name}' of an installed package ({entry.value}) cannot be "
-                f"loaded: {error}; repair or remove the package"
-            ) from error
+        with _loading(f"metric '{entry.name}' of an installed package ({entry.value})"):
+            found = entry.load()
+            if isinstance(found, Metric):
+                register(found)
+
+
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Turn whatever is raised while loading metrics into one line that says where they are."""
+    try:
+        yield
+    except Exception as error:
+        why = str(error) if isinstance(error, UsageError) else first_line(error)
+        raise UsageError(f"{what} cannot be loaded: {why}; repair or remove it") from error
 
 
 def summarise(rows: Sequence[FactRow]) -> Metrics:

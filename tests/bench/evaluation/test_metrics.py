@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import BaseModel
 
 from bench.config.options import Rerun, build_options
 from bench.evaluation import metrics
 from bench.evaluation.fact_rows import fact_rows
-from bench.evaluation.metrics import Metric, metric_table, register, summarise
+from bench.evaluation.metrics import Metric, _reserved, metric_table, register, summarise
 from bench.evaluation.responses import Responses
+from bench.execution.checks import check_names
 from bench.execution.run import run_grid
 from bench.progress.base import Silent
 from bench.report.leaderboard.load import load_leaderboard
@@ -33,7 +36,7 @@ from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
 from bench.report.write import write_report
 from bench.store.knowledge import KnowledgeCategory
-from bench.store.records import FactRow, Metrics
+from bench.store.records import CellRecord, FactRow, Metrics, Status
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
 from tasks.fact import Fact
@@ -77,7 +80,8 @@ def cells_of(methods, column=None):
     return made
 
 
-def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
+def measured_rows():
+    """Rows and warnings of four facts, answered `Ann` (which is right), `Bo Bo`, `Cy` and `Dan`."""
     facts = tuple(Fact(str(i), "Who?", ("Ann",)) for i in range(4))
     before, after = (
         Responses(answers, ((),) * 4, ((),) * 4, (False,) * 4, (1.0,) * 4, (None,) * 4)
@@ -87,10 +91,43 @@ def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
     kinds = [KnowledgeCategory.UNKNOWN] * 4
     signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
     kept, weights = torch.ones(4, dtype=torch.bool), torch.ones(4)
-    rows = fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
+    return fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
+
+
+def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
+    rows, warnings = measured_rows()
+    assert not warnings
     assert [row.brief_after for row in rows] == [1.0, 0.0, 1.0, 1.0]
     assert summarise(rows).brief == 0.75
     assert summarise(rows).reliability == 0.25
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: "three", "'three'"),
+        (lambda: float("nan"), "nan"),
+        (lambda: np.float32("inf"), "inf"),
+        (lambda: 3, "3"),
+        (lambda: torch.ones(2), "2"),
+    ],
+)
+def test_a_metric_without_a_usable_value_costs_that_value_and_says_so_once(table, wrong, said):
+    def zz_after(measured):
+        return np.bool_(True) if measured.fact.id in "03" else wrong()
+
+    plain, _ = measured_rows()
+    register(Metric("zz", zz_after, "what is wrong", header="zz"))
+    register(Metric("zz_unknown", zz_after, "the same of unknown facts"))
+    rows, [warning] = measured_rows()
+    assert [row.zz_after for row in rows] == [1.0, None, None, 1.0]
+    assert summarise(rows).zz == 1.0
+    assert "'zz'" in warning
+    assert "2 facts, first '1'" in warning
+    assert said in warning
+    rest = [row.model_dump(exclude={"zz_after"}) for row in rows]
+    assert rest == [row.model_dump() for row in plain]
 
 
 def test_a_run_measures_a_new_metric_and_its_cells_from_before_are_done(
@@ -111,12 +148,17 @@ def test_a_run_measures_a_new_metric_and_its_cells_from_before_are_done(
     assert before.metrics.short is None
 
     register(Metric("short", short_after, "short answers", header="short"))
+    register(Metric("zz", zz_after, "what raises"))
     assert run_grid(options, Silent()).ran == 0, "a metric does not run cells again"
     [after] = run_grid(options.model_copy(update={"rerun": Rerun.ALL}), Silent()).records
     answers = ResultsStore(options.out).rows(after.cell_id)["answer_after"]
     assert after.metrics.short == (answers.str.len() < 9).mean()
+    assert (after.status, after.metrics.zz) == (Status.DONE, None)
+    assert [line.split(" for ")[0] for line in after.warnings if "metric" in line] == [
+        "metric 'zz' gave no usable value"
+    ]
     rest = after.metrics.model_dump()
-    del rest["short"]
+    del rest["short"], rest["zz"]
     assert rest == before.metrics.model_dump()
 
 
@@ -150,6 +192,10 @@ def test_a_new_metric_is_in_record_and_rows_and_in_every_table(brief, tmp_path):
     assert dora.standing.comparisons["brief"].verdict.value == "worse"
     [column] = [c for c in quality_columns(board.sections[0]) if c.header == "brief (%)"]
     assert column.show(dora).text.endswith("▼")
+
+
+def zz_after(measured):
+    return 1 / 0
 
 
 def short_after(measured):
@@ -286,6 +332,47 @@ def test_a_name_or_a_column_that_is_taken_is_an_error(table):
     assert "other" not in metric_table()
 
 
+TAKEN_NAMES = {
+    **dict.fromkeys(("_hidden", "two words", "2nd"), "plain"),
+    **dict.fromkeys(("weight", "status", "model_dump", "json"), "something else"),
+    **dict.fromkeys(("seeds", "brief_low", "brief_p_holm"), "something else"),
+}
+
+
+@pytest.mark.parametrize(("name", "why"), TAKEN_NAMES.items())
+def test_a_name_or_a_column_that_means_something_else_is_an_error(table, name, why):
+    def compute(measured):
+        return 1.0
+
+    with pytest.raises(UsageError, match=why):
+        register(Metric(name, compute, "other facts"))
+    compute.__name__ = name
+    with pytest.raises(UsageError, match=f"'other'.*{why}"):
+        register(Metric("other", compute, "other facts"))
+    assert {name, "other"}.isdisjoint(metric_table())
+
+
+@pytest.mark.parametrize("compute", [lambda measured: 1.0, partial(short_after), 3])
+def test_what_computes_a_metric_has_a_name(table, compute):
+    with pytest.raises(UsageError, match=r"'other'.*no plain name"):
+        register(Metric("other", compute, "other facts"))
+
+
+def test_a_header_that_is_taken_is_an_error(table):
+    with pytest.raises(UsageError, match=r"'short'.*'locality'"):
+        register(Metric("short", short_after, "short answers", header="locality"))
+
+
+def test_the_reserved_names_are_those_in_use():
+    measured = {name for m in metric_table().values() for name in (m.name, m.column)}
+    columns = leaderboard_frame(load_leaderboard(ROOT / "results/example")).columns
+    names = {*FactRow.model_fields, *CellRecord.model_fields, *dir(BaseModel), *columns} - measured
+    names = {name for name in names if name.isidentifier()}
+    assert all(map(_reserved.refusal, names))
+    assert not any(map(_reserved.refusal, measured))
+    assert names >= _reserved.RESERVED
+
+
 def test_an_installed_package_adds_a_metric(table, tmp_path, monkeypatch, guide_examples):
     (tmp_path / "brief_answers.py").write_text(guide_examples["brief"])
     package = tmp_path / "brief_answers-1.dist-info"
@@ -298,11 +385,42 @@ def test_an_installed_package_adds_a_metric(table, tmp_path, monkeypatch, guide_
     metrics._discover.cache_clear()
     assert metric_table()["brief"].column == "brief_after"
 
+    del metrics._METRICS["brief"]
+    declared.write_text("[semantic_peft_bench.metrics]\nword = one_word:WORD\n")
+    (tmp_path / "one_word.py").write_text(
+        "from bench.evaluation.metrics import Metric\ndef one_word(measured): return 1.0\n"
+        "WORD = Metric('word', one_word, 'one word')\n"
+    )
+    metrics._discover.cache_clear()
+    assert metric_table()["word"].column == "one_word"
+
     declared.write_text("[semantic_peft_bench.metrics]\nbrief = long_answers\n")
     metrics._discover.cache_clear()
     with pytest.raises(UsageError, match=r"'brief'.*long_answers"):
         metric_table()
     declared.unlink()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("def wrong(:", "SyntaxError"),
+        ("import no_such_package", "no_such_package"),
+        ("raise ValueError('no luck\\nat all')", "no luck"),
+    ],
+)
+def test_a_metric_file_that_cannot_be_loaded_is_one_line_before_anything_is_trained(
+    table, source, why, tmp_path, facts_file, tiny_folder, monkeypatch
+):
+    (tmp_path / "zz.py").write_text(source)
+    monkeypatch.setattr(metrics, "__path__", [str(tmp_path)])
+    options = build_options({"models": str(tiny_folder), "tasks": str(facts_file)})
+    metrics._discover.cache_clear()
+    with pytest.raises(UsageError) as error:
+        check_names(options)
+    assert str(tmp_path / "zz.py") in str(error.value)
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_metrics_of_a_record_are_numbers_and_what_is_lacking_is_none():

@@ -40,13 +40,15 @@ def rows_of(base, facts, before, after, knowledge):
     """The rows of facts that are all learned, in one epoch."""
     space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
     count = len(facts)
-    return fact_rows(
+    rows, warnings = fact_rows(
         SimpleNamespace(facts=facts, before=before, knowledge=knowledge, space=space),
         after,
         kept=torch.ones(count, dtype=torch.bool),
         weights=torch.ones(count),
         accuracies=[[0.5]] * count,
     )
+    assert not warnings
+    return rows
 
 
 def prompts():
@@ -209,7 +211,7 @@ def test_a_fact_that_was_dropped_has_its_weight_and_no_curve(tiny_base):
         facts=FACTS, before=before, knowledge=[KnowledgeCategory.UNKNOWN] * 5, space=space
     )
     choices = {"kept": kept, "weights": kept * 5 / 3}
-    rows = fact_rows(signals, before, **choices, accuracies=[[0.1], [0.2], [0.3]])
+    rows, _ = fact_rows(signals, before, **choices, accuracies=[[0.1], [0.2], [0.3]])
     assert [row.curve for row in rows] == [[0.1], [], [0.2], [], [0.3]]
     assert [row.kept for row in rows] == kept.tolist()
     assert [row.weight for row in rows] == pytest.approx([5 / 3, 0, 5 / 3, 0, 5 / 3])

@@ -1,0 +1,31 @@
+"""Names that a metric cannot have, for they mean something else in records, rows or tables.
+
+Written out, so that `list` imports no pydantic; the tests compare them with where they come from:
+the fields of `FactRow` and `CellRecord`, pydantic's models, the columns of `leaderboard.csv`.
+"""
+
+from __future__ import annotations
+
+_NAMES = """
+accumulation adapter_path answer_after answer_before answers batch_size cell_id construct copy curve
+dict drift dtype empty_after empty_before epochs f1_before fact_id facts failed_cells failures flops
+forgetting from_orm generality_before headline identity improvement init_difference interval json
+kept knowledge label learning_rate method metrics model movement notes old_answers old_nll_after
+old_nll_before parameters parameters_total parse_file parse_obj parse_raw phases provenance question
+reason recipe reference relation schema schema_json schema_version seed_list seeds spec status step
+subject target task traceback update_forward_refs validate warnings weight
+"""
+RESERVED = frozenset(_NAMES.split())
+ENDINGS = ("_low", "_high", "_p", "_p_holm", "_difference")
+
+
+def refusal(name: str) -> str:
+    """Return why a metric or its column cannot have this name; empty if it can."""
+    if not name.isidentifier() or name.startswith("_"):
+        return "is no plain name (a lambda or a partial has none: write a function with def)"
+    if name in RESERVED or name.startswith("model_") or name.endswith(ENDINGS):
+        return (
+            "means something else in records, fact rows or leaderboard.csv, as do all names that "
+            f"begin with model_ or end in {', '.join(ENDINGS)}"
+        )
+    return ""
