@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import UsageError
 from tasks.fact import Fact, hash_fraction
+from tasks.prompt import fact_text
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
+
+    from methods.parts import Setting
 
 BATCH = 16
 
@@ -19,6 +22,24 @@ BATCH = 16
 def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list[Fact]:
     """Return at most `samples` facts, in an order that a fixed hash decides."""
     return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
+
+
+def setting_batches(
+    setting: Setting, source: str, pack: int | None, samples: int | None
+) -> Iterator[dict[str, Tensor]]:
+    """Return the batches of `Setting.calibration_batches`, which says what the arguments are.
+
+    Args:
+        setting: The cell.
+        source: `task` or `knowledge`.
+        pack: Tokens per window, if texts are packed.
+        samples: The largest number of facts.
+    """
+    facts = setting.facts if source == "task" else setting.calibration
+    config = setting.model.config.get_text_config()
+    window = pack and min(pack, getattr(config, "max_position_embeddings", pack))
+    texts = [fact_text(fact) for fact in calibration_facts(facts, samples)]
+    return text_batches(setting.tokenizer, texts, setting.model.device, window)
 
 
 def text_batches(

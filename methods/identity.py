@@ -26,6 +26,9 @@ _CONTRACTS = frozenset(f"methods.{name}" for name in _NAMES)
 """Modules that say what parts look like, and compute nothing of theirs."""
 
 
+_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
 class _File(NamedTuple):
     """What identity needs to know of a Python file.
 
@@ -108,6 +111,9 @@ def _read(source: bytes, package: str) -> _File:
             module = resolve_name("." * node.level + (node.module or ""), package)
             # A name may itself be a module: `from methods import gram`.
             imports |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            named = [getattr(argument, "value", None) for argument in node.args[:1]]
+            imports |= {resolve_name(name, package) for name in named if isinstance(name, str)}
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     return _File(syntax_digest(source), frozenset(imports), frozenset(attributes))
 
@@ -115,7 +121,7 @@ def _read(source: bytes, package: str) -> _File:
 def _that_run(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a tree but for what is imported for type checking alone."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _CHECKING:
             node = ast.Module(node.orelse, [])
         yield node
         yield from _that_run(node)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from methods.calibration import calibration_facts, text_batches
+from methods.calibration import setting_batches
 from methods.notes import Notes
 from methods.signals import Signals
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.prompt import fact_text
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -92,11 +91,8 @@ class Setting:
                 f"calibration_batches('{source}'): there are no facts to calibrate on; 'knowledge' "
                 "needs an adapter whose calibration_tasks names tasks to calibrate on"
             )
-        facts = calibration_facts(self.facts if source == "task" else self.calibration, samples)
-        config = self.model.config.get_text_config()
-        window = pack and min(pack, getattr(config, "max_position_embeddings", pack))
-        texts = [fact_text(fact) for fact in facts]
-        return text_batches(self.tokenizer, texts, self.model.device, window)
+        # There and not here: identity does not count the code of this module.
+        return setting_batches(self, source, pack, samples)
 
 
 class Part:

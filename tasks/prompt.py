@@ -81,9 +81,10 @@ class Prompt:
 
     @property
     def digest(self) -> str:
-        """Digest of the demonstrations, the form of a question and the stop."""
-        content = json.dumps([self.demonstrations, question_text("?"), STOP])
-        return hashlib.sha256(content.encode()).hexdigest()
+        """Digest of all that is asked and trained: both prompts, the target and the budgets."""
+        texts = [self.few_shot("?"), question_text("?"), target_text("?"), STOP]
+        budgets = [budget(size) for budget in (token_budget, character_budget) for size in (1, 999)]
+        return hashlib.sha256(json.dumps([texts, budgets]).encode()).hexdigest()
 
 
 def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Prompt:

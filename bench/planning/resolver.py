@@ -13,6 +13,7 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict
 
 from bench.config.options import RunOptions
+from bench.evaluation.version import EVALUATION
 from bench.models.device import compute_of
 from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Candidate
@@ -110,6 +111,7 @@ class Resolver:
             batch_size=candidate.batch_size,
             schedule=schedule.describe(),
             seed=seed,
+            evaluation=EVALUATION,
             tuned=tuned,
         )
         return PlannedCell(

@@ -70,7 +70,7 @@ class CellSpec(Model):
     Attributes:
         model, model_revision, dtype: The base model.
         task, facts_digest, facts: The task's name, the digest and number of its selected facts.
-        prompt_digest: Demonstrations and stop rule.
+        prompt_digest: Demonstrations, the form of prompts and targets, and the budgets of answers.
         calibration_digest: The facts that the adapter calibrates on; empty if there are none.
         method: The recipe as users write it, without defaults, as on the leaderboard.
         recipe: The recipe with every parameter.
@@ -78,6 +78,7 @@ class CellSpec(Model):
             files that they name.
         learning_rate, epochs, batch_size, seed: Training.
         schedule: `bench.training.schedule.describe()`: the values that training uses.
+        evaluation: `bench.evaluation.version.EVALUATION`; 0, and not written, in older records.
         tuned: The part in a tuned grid. Not written if there is none, so that ids and records of
             other cells are the same as before grids could be tuned.
     """
@@ -99,6 +100,7 @@ class CellSpec(Model):
     batch_size: int
     schedule: str
     seed: int
+    evaluation: int = 0
     tuned: Tuned | None = None
 
     @property
@@ -114,9 +116,8 @@ class CellSpec(Model):
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        if content.get("tuned", ...) is None:
-            del content["tuned"]
-        return content
+        absent = {"tuned": None, "evaluation": 0}
+        return {k: v for k, v in content.items() if k not in absent or v != absent[k]}
 
 
 class Phase(Model):

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+import torch
 
-from bench.evaluation import embedding_space
+from bench.cell import attach
+from bench.cell.decisions import decide
+from bench.evaluation import embedding_space, knowledge_category, signals
+from bench.forgetting import drift
+from bench.inference import generation, likelihood
+from bench.inference.likelihood import target_logits
 from bench.training import loop, schedule
-from methods import layer_deviation
+from methods import calibration, covariance, layer_deviation, lora_family
+from methods.adapters.peft import Peft
+from methods.encoder import Encoded
 from methods.versions import MACHINERY
+from methods.weighting import DistanceWeights
+from tasks import prompt, scoring
+from tasks.prompt import Prompt
 from tests.bench import golden_numbers
-from tests.bench.golden_numbers import MEASURES, TRAINING, measured, problem, stored
+from tests.bench.golden_numbers import EVALUATED, MEASURES, TRAINING, measured, problem, stored
 
 
 def test_every_piece_of_machinery_has_numbers():
-    assert {*MEASURES} == {*stored()} == {TRAINING, *MACHINERY}
+    assert {*MEASURES} == {*stored()} == {TRAINING, EVALUATED, *MACHINERY}
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -43,9 +55,64 @@ def test_numbers_that_move_without_a_version_fail(monkeypatch, name, module, con
     found = problem(name, before, now)
     assert "raise its version" in found
     assert golden_numbers.COMMAND in found
-    raised = replace(now, version="a new one")
+    raised = replace(now, version=golden_numbers.count_of(before.version) + 1)
     assert "run" in problem(name, before, raised), "a new version needs new numbers"
     assert problem(name, raised, raised) == ""
+
+
+def of_the_next_seed(recipe, signals, layer_count, seed):
+    return decide(recipe, signals, layer_count, seed + 1)
+
+
+EDITS = [
+    (TRAINING, schedule, "warmup_cosine", lambda steps: lambda step: 1 - step / steps),
+    (TRAINING, loop, "hash_fraction", lambda *_: 0.5),
+    (TRAINING, loop, "_parts", lambda indices, _: [indices[::-1]]),
+    (TRAINING, attach, "data_order_seed", lambda *_: 1),
+    (TRAINING, attach, "decide", of_the_next_seed),
+    (TRAINING, DistanceWeights, "refreshed", lambda *_: False),
+    (TRAINING, Peft, "extra_loss", lambda *_: None),
+    (TRAINING, Peft, "after_step", lambda *_: None),
+    (EVALUATED, prompt, "STOP", "."),
+    (EVALUATED, prompt, "LONGEST_ANSWER", 32),
+    (EVALUATED, Prompt, "few_shot", lambda _, question: prompt.question_text(question)),
+    (EVALUATED, scoring, "_ARTICLES", re.compile("the")),
+    (EVALUATED, scoring, "_f1", lambda one, other: float(one == other)),
+    (EVALUATED, scoring, "_PUNCTUATION", {}),
+    (EVALUATED, generation, "greedy", lambda logits, *_: logits.argmin(-1)),
+    (EVALUATED, generation, "hash_fraction", lambda *_: 0.5),
+    (EVALUATED, likelihood, "target_logits", lambda *given: 2 * target_logits(*given)),
+    (EVALUATED, signals, "_correct", lambda _, facts: torch.ones(len(facts))),
+    (EVALUATED, knowledge_category, "TEMPERATURE", 5.0),
+    (EVALUATED, drift, "_mean_divergence", lambda p, q: float((p - q).abs().mean())),
+    (EVALUATED, drift, "SEED", 1),
+    (EVALUATED, drift, "TOKENS", 63),
+    (EVALUATED, drift, "STARTS", ("The",) * 8),
+    ("distance", embedding_space.AnswerSpace, "movement", lambda *_: 0.0),
+    ("distance", embedding_space, "answer_distance", lambda table, one, many: float(len(many))),
+    ("distance", Encoded, "distances", lambda _, signals: signals.distance),
+    ("weights", DistanceWeights, "refreshed", lambda _, epoch: epoch > 1),
+    ("calibration", calibration, "fact_text", lambda fact: fact.question),
+    ("calibration", calibration, "calibration_facts", lambda facts, samples: facts[:samples]),
+    ("covariance", covariance, "_Accumulator", lambda _, kind=covariance._Accumulator: kind(True)),
+    ("low-rank adapters", lora_family, "set_weight", lambda *_: None),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "formula", "value"), EDITS)
+def test_an_edited_formula_moves_its_numbers(monkeypatch, name, place, formula, value):
+    monkeypatch.setattr(place, formula, value)
+    assert "raise its version" in problem(name, stored()[name], measured(name))
+
+
+def test_every_number_is_judged_by_its_own_size():
+    kept = golden_numbers.Golden(1, {"one": [100.0, 20.0, 0.0]})
+
+    def moved(*numbers):
+        return problem("weights", kept, replace(kept, numbers={"one": [*numbers]}))
+
+    assert moved(100.009, 20.0019, 0.0009) == ""
+    assert all([moved(100.011, 20, 0), moved(100, 20.0021, 0), moved(100, 20, 0.0011)])
 
 
 def test_rounding_does_not_count_and_little_more_does():
@@ -79,6 +146,11 @@ def test_the_table_is_not_written_over_numbers_that_moved(monkeypatch, tmp_path,
     monkeypatch.setattr(layer_deviation, "_SMALLEST", 0.5)
     assert golden_numbers.write() == 1
     assert "raise its version" in capsys.readouterr().err
+    assert table.read_bytes() == written
+    written = table.read_bytes()
+    monkeypatch.setitem(MACHINERY, "cuts", replace(MACHINERY["cuts"], version=0))
+    assert golden_numbers.write() == 1, "the version was lowered"
+    assert "less than" in capsys.readouterr().err
     assert table.read_bytes() == written
     monkeypatch.setitem(MACHINERY, "cuts", replace(MACHINERY["cuts"], version=2))
     assert golden_numbers.write() == 0

@@ -164,6 +164,11 @@ def test_machinery_that_is_not_listed_counts_with_its_code(monkeypatch):
         "from methods import weighting",
         "from ..weighting import log_u",
         "def later():\n    from methods.weighting import log_u",
+        "import importlib\nimportlib.import_module('methods.weighting')",
+        "from importlib import import_module\nimport_module('..weighting', __package__)",
+        "if not TYPE_CHECKING:\n    from methods.weighting import log_u",
+        "if MY_TYPE_CHECKING:\n    from methods.weighting import log_u",
+        "if mine.TYPE_CHECKING:\n    from methods.weighting import log_u",
         "if TYPE_CHECKING:\n    pass\nelse:\n    from methods.weighting import log_u",
     ],
 )
@@ -172,9 +177,10 @@ def test_an_import_is_found_however_it_is_written(imported):
     assert "methods.weighting" in read.imports
 
 
-def test_what_is_imported_for_type_checking_does_not_count():
-    source = b"if TYPE_CHECKING:\n    from methods.weighting import log_u"
-    assert not identity._read(source, "methods.strategies").imports
+@pytest.mark.parametrize("condition", ["TYPE_CHECKING", "typing.TYPE_CHECKING"])
+def test_what_is_imported_for_type_checking_does_not_count(condition):
+    source = f"if {condition}:\n    from methods.weighting import log_u"
+    assert not identity._read(source.encode(), "methods.strategies").imports
 
 
 def test_every_module_that_is_listed_is_there():

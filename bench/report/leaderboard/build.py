@@ -135,6 +135,7 @@ def _section_key(spec: CellSpec) -> tuple[str, ...]:
         f"{spec.facts:09d}",
         spec.facts_digest,
         spec.prompt_digest,
+        str(spec.evaluation),
     )
 
 

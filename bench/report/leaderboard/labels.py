@@ -21,6 +21,7 @@ _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("model_revision", lambda spec: f"revision {spec.model_revision[:8]}"),
     ("facts_digest", lambda spec: f"fact set {spec.facts_digest[:8]}"),
     ("prompt_digest", lambda spec: f"prompt {spec.prompt_digest[:8]}"),
+    ("evaluation", lambda spec: f"evaluation {spec.evaluation}"),
 )
 _METHODS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("calibration_digest", lambda spec: f"calibration {spec.calibration_digest[:8] or 'none'}"),

@@ -14,10 +14,15 @@ import pytest
 from bench.config.options import RunOptions, build_options
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
+from bench.planning.planned_cell import cell_id
+from bench.report.leaderboard.build import by_section
 from bench.store import base_cache
 from bench.store.base_cache import measured_with
+from bench.store.records import CellSpec
 from bench.store.store import ResultsStore
 from bench.training import schedule
+from tasks.prompt import Prompt
+from tests.bench.report_cells import make_spec
 
 ROOT = Path(__file__).parents[3]
 METHODS = ("lora", "dora", "pissa", "corda", "lora+filter", "lora+freeze")
@@ -129,6 +134,38 @@ def test_the_values_that_training_uses_count(ids, monkeypatch, value):
     before = ids()
     monkeypatch.setattr(schedule, value, getattr(schedule, value) + 1)
     assert not ids() & before
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("bench.planning.resolver.EVALUATION", 99),
+        ("tasks.prompt.target_text", " {}.\n".format),
+        ("tasks.prompt.question_text", "{}?".format),
+        ("tasks.prompt.LONGEST_ANSWER", 32),
+        ("tasks.prompt.token_budget", lambda longest: min(64, longest + 2)),
+    ],
+)
+def test_what_is_asked_and_how_it_is_measured_count(ids, monkeypatch, place, value):
+    before = ids()
+    monkeypatch.setattr(place, value)
+    assert not ids() & before
+
+
+def test_how_demonstrations_are_joined_counts(ids, monkeypatch):
+    before = ids()
+    monkeypatch.setattr(Prompt, "prefix", property(lambda self: str(self.demonstrations)))
+    assert not ids() & before
+
+
+def test_a_record_without_a_version_of_evaluation_stays_as_it_was():
+    spec = make_spec()
+    assert "evaluation" not in spec.model_dump()
+    assert CellSpec(**spec.model_dump()).evaluation == 0
+    now = make_spec(evaluation=2)
+    assert CellSpec(**now.model_dump()).evaluation == 2
+    assert cell_id(now) != cell_id(spec)
+    assert len(by_section([spec, now], lambda one: one)) == 2, "they measured different things"
 
 
 def test_what_a_base_said_is_kept_by_the_kind_of_device(monkeypatch):
