@@ -5,7 +5,7 @@
 In each folder, `cells/*.json` becomes `cells.parquet` and `facts/*.parquet` becomes
 `facts.parquet`. Cells that were packed before stay, unless a loose cell has the same id. Loose
 files are removed only after every packed cell was read back and found equal. `report`, `show` and
-`recommend` read both forms.
+`recommend` read both forms. The trainings of an interference study become `trainings.parquet`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ import pyarrow.parquet as pq
 from bench.store.formats import arrow_table
 from bench.store.packed import CELLS, FACTS, PackedCells
 from bench.store.store import ResultsStore
+from bench.studies.interference.store import TrainingStore
 from tasks.errors import UsageError
 
 
 def pack(folder: Path) -> int:
-    """Pack a results folder and return how many cells it holds.
+    """Pack a results folder and return how many cells, or trainings of a study, it holds.
 
     Raises:
         SystemExit: It has no cells, or files that cannot be read: nothing is removed.
     """
+    if (folder / "trainings").is_dir():  # of the interference study
+        return TrainingStore(folder).pack()
     store = ResultsStore(folder)
     try:
         found = store.records()
@@ -85,4 +88,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     for given in parser.parse_args().folders:
-        print(f"{given}: {pack(given)} cells")
+        print(f"{given}: {pack(given)} packed")
