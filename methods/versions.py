@@ -3,7 +3,8 @@
 Raise a version when the piece computes other numbers: the cells of all parts that use it run again,
 and no others. `tests/bench/test_golden_numbers.py` fails if numbers change and the version does
 not. A module that is not listed here counts with its whole syntax tree, so every edit of its code
-runs cells again. The version of the training loop is in `bench/training/schedule.py`.
+runs cells again. The version of the training loop is in `bench/training/schedule.py`, that of
+evaluation in `bench/evaluation/version.py`.
 """
 
 from __future__ import annotations
