@@ -79,7 +79,7 @@ def test_the_report_has_update_columns_buckets_and_plots(reported):
     options, record, files = reported
     text = files.markdown.read_text(encoding="utf-8")
     assert "updated" in text
-    assert "100.0 %" in text, "the base knew none"
+    assert "100.0%" in text, "the base knew none"
     [board] = pd.read_csv(files.csv).to_dict("records")
     assert board["updated_low"] <= board["updated"] == record.metrics.updated
     assert board["reliability_never"] == record.metrics.reliability_never
