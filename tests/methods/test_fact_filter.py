@@ -99,7 +99,7 @@ def test_random_filters_differ_by_seed_only():
     [
         ("filter[rho=1]", "rho=1: the share"),
         ("drop[rho=-0.1]", "rho=-0.1: the share"),
-        ("random_filter[rho=nan]", "rho=nan: the share"),
+        ("random_filter[rho=nan]", "rho must be a finite number"),
         ("filter[lam=-1]", "lam=-1: the weight of the variance"),
         ("filter[encoder=layer]", "encoder=layer: it must be"),
         ("drop[side=middle]", "side must be one of far, near"),
