@@ -96,7 +96,8 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, typed, named):
     assert err.count("\n") == 1
 
 
-def test_what_is_said_of_wrong_arguments(capsys, snapshot):
+def test_what_is_said_of_wrong_arguments(capsys, snapshot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a results folder of the reader's names methods too
     lines = [f"$ {typed}\n{said(capsys, *typed.split())[2]}" for typed, _ in WRONG]
     snapshot("errors", "what is typed wrongly", "".join(lines))
 
