@@ -55,14 +55,14 @@ def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> Cel
     Raises:
         NoSpaceError: The disk is full, which ends the run.
     """
-    result = CellResult(_fresh(cell, accumulation=1))
+    result = CellResult(_fresh(cell, micro_batches=1))
     try:
         with failures.time_limit(context.options.timeout):
             _attempt(cell, context, result, progress)
             if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
                 progress.note(f"{result.record.reason}: retrying with half-size micro-batches")
                 context.free_memory()
-                result.record, result.rows = _fresh(cell, accumulation=2), []
+                result.record, result.rows = _fresh(cell, micro_batches=2), []
                 _attempt(cell, context, result, progress)
     except failures.CellTimeoutError as error:
         result.update(status=Status.FAILED, reason=str(error))
@@ -71,9 +71,9 @@ def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> Cel
     return result
 
 
-def _fresh(cell: PlannedCell, accumulation: int) -> CellRecord:
+def _fresh(cell: PlannedCell, micro_batches: int) -> CellRecord:
     return CellRecord(
-        cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED, accumulation=accumulation
+        cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED, micro_batches=micro_batches
     )
 
 
@@ -115,12 +115,12 @@ def _measure_cell(
 ) -> None:
     recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
     adapter, spec = recipe.adapter, cell.spec
-    signals = BaseSignals(base, facts, prompt, context.cache)
+    signals = BaseSignals(base, facts, prompt, context.cache, spec.train_prompt)
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):
         attached = attach(base, signals, recipe, spec, cell.calibration)
-    plan = replace(attached.plan, accumulation=result.record.accumulation)
+    plan = replace(attached.plan, micro_batches=result.record.micro_batches)
     model, decisions = attached.model, attached.decisions
     result.update(
         init_difference=attached.difference,
@@ -130,9 +130,10 @@ def _measure_cell(
     )
 
     progress.phase(PhaseName.TRAIN, plan.steps)
+    path = context.path(cell, model, clock)
     with clock.phase(PhaseName.TRAIN):
         torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
-        log = train(model, adapter, plan, progress.step)
+        log = train(model, adapter, plan, progress.step, path.measure)
     result.update(curve=log.curve, flops=log.flops)
 
     # Here and not first: by now other workers have done some of it, or will do it meanwhile.
@@ -140,7 +141,7 @@ def _measure_cell(
 
     progress.phase(PhaseName.EVALUATE)
     with clock.phase(PhaseName.EVALUATE):
-        after = respond(model, base.tokenizer, facts, prompt, signals.before)
+        after = respond(model, signals.contexts, facts, signals.before)
         result.rows, unmeasured = fact_rows(
             signals, after, decisions.kept, decisions.weights, log.accuracies
         )
@@ -163,7 +164,8 @@ def _measure_cell(
         now = {found.task for found in measured}
         # `earlier` is what a previous run of an incomplete cell measured.
         earlier = [found for found in cell.earlier if found.task not in now]
-        result.update(forgetting=[*measured, *earlier])
+        ended = path.ended(plan.epochs_begun, measured)
+        result.update(forgetting=[*measured, *earlier], path=ended)
     if context.options.save_adapters:
         folder = Path("adapters", cell.cell_id)
         adapter.save(model, attached.prepared, attached.setting, context.options.out / folder)

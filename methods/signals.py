@@ -66,7 +66,7 @@ class Signals(Protocol):
         ...
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
-        """Return the deviations of the L + 1 latent spaces on the plain training prompt.
+        """Return the deviations of the L + 1 latent spaces on the trained prompt.
 
         Args:
             norm: Whether the model's final norm is applied to every latent space or to none.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.decisions import Decisions, decide
-from bench.evaluation.signals import BaseSignals, training_examples
+from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
 from bench.models.copy_on_write import borrow
@@ -77,13 +77,16 @@ def attach(
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
     kept = [facts[index] for index in decisions.chosen]
     plan = TrainingPlan(
-        examples=training_examples(base.tokenizer, kept),
+        contexts=[signals.contexts.examples(one, kept) for one in signals.contexts.trained],
         weights=decisions.weights[decisions.chosen],
         epochs=spec.epochs,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
         order_seed=data_order_seed(spec.seed, spec.task),
         pad=base.tokenizer.pad_token_id,
+        schedule=spec.schedule,
+        warmup=spec.warmup,
+        accumulation=spec.accumulation,
         reweigh=decisions.reweigh,
         max_steps=max_steps,
     )
@@ -122,5 +125,6 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
 
 
 def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
-    indices = list(range(min(PROBES, len(plan.examples))))
-    return target_logits(model, collate(plan.examples, indices, plan.pad))
+    examples = plan.contexts[0]
+    indices = list(range(min(PROBES, len(examples))))
+    return target_logits(model, collate(examples, indices, plan.pad))

@@ -8,9 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import nn
 
+from bench.cell.phases import PhaseClock
 from bench.config.options import DeviceMap, RunOptions
 from bench.evaluation.signals import BaseSignals
+from bench.forgetting.path import ForgettingPath
 from bench.forgetting.scores import ForgettingTask
 from bench.forgetting.suite import ForgettingSuite, ForgettingTasks, Seen
 from bench.inference.packed_lm_head import pack_head
@@ -20,6 +23,7 @@ from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.base_cache import KeptValues, measured_with
 from bench.store.cost_cache import CostCache
+from bench.store.records import PhaseName
 from tasks.base import DataAccess
 
 
@@ -124,6 +128,15 @@ class CellContext:
             UsageError: Data is not available, or a task cannot be measured.
         """
         return self._forgetting.on(self.base(cell), self.forgetting_tasks(cell))
+
+    def path(self, cell: PlannedCell, model: nn.Module, clock: PhaseClock) -> ForgettingPath:
+        """Return what measures a cell's model at its checkpoints.
+
+        Raises:
+            UsageError: Data is not available, or a task cannot be measured.
+        """
+        aside = partial(clock.phase, PhaseName.FORGET)
+        return ForgettingPath(self.suite(cell), model, self.options.checkpoints, aside)
 
     def measure_base(self, cell: PlannedCell, signals: BaseSignals, progress: Progress) -> None:
         """Measure on the base what cells share, unless another process has done so or is doing it.

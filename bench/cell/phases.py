@@ -19,6 +19,9 @@ from bench.store.records import Phase, PhaseName
 class PhaseClock:
     """Measures the phases of one cell.
 
+    A phase may be entered again: what it spent is added up. One that is entered within another
+    takes its own time and memory out of that one, as checkpoints do within training.
+
     Args:
         devices: The devices that hold the model.
         cache: The cache; the time that it saves is charged to the running phase.
@@ -28,22 +31,61 @@ class PhaseClock:
         self.phases: dict[PhaseName, Phase] = {}
         self._gpus = [device for device in devices if device.type == "cuda"]
         self._cache = cache
+        self._open: list[_Spent] = []
 
     @contextmanager
     def phase(self, name: PhaseName) -> Iterator[None]:
         """Measure the block, even if it raises."""
+        outer = self._open[-1] if self._open else None
+        if outer is not None:
+            outer.pause(self._cache.saved, peak_bytes(self._gpus))
         gc.collect()
         _reset_peak(self._gpus)
-        saved, started = self._cache.saved, time.perf_counter()
+        spent = _Spent(self._cache.saved)
+        self._open.append(spent)
         try:
             yield
         finally:
             for device in self._gpus:
                 torch.cuda.synchronize(device)
-            seconds = time.perf_counter() - started
-            cold = seconds + self._cache.saved - saved
-            peak = peak_bytes(self._gpus)
-            self.phases[name] = Phase(seconds=seconds, seconds_cold=cold, peak_bytes=peak)
+            self._open.pop()
+            spent.pause(self._cache.saved, peak_bytes(self._gpus))
+            self.phases[name] = spent.added_to(self.phases.get(name))
+            if outer is not None:
+                _reset_peak(self._gpus)
+                outer.resume(self._cache.saved)
+
+
+class _Spent:
+    """What an open phase has spent so far, without the phases within it.
+
+    Args:
+        saved: Seconds that the cache has saved by now.
+    """
+
+    def __init__(self, saved: float) -> None:
+        self.seconds = self.saved = 0.0
+        self.peak = 0
+        self.resume(saved)
+
+    def resume(self, saved: float) -> None:
+        """Start counting."""
+        self._started, self._saved = time.perf_counter(), saved
+
+    def pause(self, saved: float, peak: int) -> None:
+        """Stop counting; `peak` is the peak memory since counting started, in bytes."""
+        self.seconds += time.perf_counter() - self._started
+        self.saved += saved - self._saved
+        self.peak = max(self.peak, peak)
+
+    def added_to(self, earlier: Phase | None) -> Phase:
+        """Return the phase with what was spent on it before."""
+        before = earlier or Phase(seconds=0.0, seconds_cold=0.0, peak_bytes=0)
+        return Phase(
+            seconds=before.seconds + self.seconds,
+            seconds_cold=before.seconds_cold + self.seconds + self.saved,
+            peak_bytes=max(before.peak_bytes, self.peak),
+        )
 
 
 def _reset_peak(gpus: Sequence[torch.device]) -> None:

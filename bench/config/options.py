@@ -11,16 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.config.tune import Tunes
 from bench.config.types import (
+    Checkpoints,
     Device,
     DType,
     ForgettingNames,
     Names,
     Rates,
     RayAddress,
+    Schedule,
     Shard,
     WholeNumbers,
     Workers,
 )
+from tasks.context import TrainPrompt
 from tasks.errors import UsageError, nearest
 from tasks.forgetting.names import ForgettingKind, ForgettingName
 
@@ -80,7 +83,19 @@ class RunOptions(BaseModel):
     epochs: PositiveInt = 10
     """How many times each fact is trained on."""
     batch_size: PositiveInt = 8
-    """Facts per optimizer step."""
+    """Facts per batch."""
+    accumulation: PositiveInt = 1
+    """Batches per optimizer step."""
+    schedule: Schedule = Schedule.COSINE
+    """How the learning rate changes after warm-up: cosine (falls to 0) or constant."""
+    warmup: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Share of the optimizer steps in which the learning rate rises."""
+    train_prompt: TrainPrompt = TrainPrompt.PLAIN
+    """What training sees: plain, few_shot (after demonstrations), chat (the model's chat template)
+    or mixed (all three in turn); every context is asked afterwards."""
+    checkpoints: Checkpoints = Checkpoints.DRIFT
+    """What to measure after every epoch: drift, all (every forgetting task) or last (nothing before
+    the end)."""
     limit: PositiveInt = 64
     """Maximum number of facts to train on per task."""
     forgetting_limit: PositiveInt = 200

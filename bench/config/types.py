@@ -34,6 +34,21 @@ class DType(StrEnum):
     FLOAT16 = "float16"
 
 
+class Schedule(StrEnum):
+    """How the learning rate changes after warm-up."""
+
+    COSINE = "cosine"
+    CONSTANT = "constant"
+
+
+class Checkpoints(StrEnum):
+    """What is measured after every epoch, for paths from learned to forgotten."""
+
+    DRIFT = "drift"
+    ALL = "all"
+    LAST = "last"
+
+
 def pieces(given: Any) -> tuple[Any, ...]:
     """Split comma-separated text, given alone or in a list."""
     listed = given if isinstance(given, list | tuple) else [given]

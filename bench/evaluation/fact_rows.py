@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from bench import failures
-from bench.evaluation.metrics import MeasuredFact, Metric, mean_or_none, metric_table
+from bench.evaluation.metrics import MeasuredFact, Metric, metric_table
 from bench.evaluation.responses import Responses
 from bench.evaluation.signals import BaseSignals
 from bench.store.records import FactRow
-from tasks.scoring import token_f1
+from tasks.context import Context
+from tasks.scoring import normalise, token_f1
 
 ROUNDING = 1e-6
 """How far a value may lie outside a metric's bounds: float32 likelihoods and cosines do, barely."""
@@ -37,7 +38,7 @@ def fact_rows(
         after: What the trained model answered, in the order of the facts.
         kept: Which facts were trained, bool `[facts]`.
         weights: Weight of each fact in the loss, `[facts]`.
-        accuracies: Learning curve of each kept fact, in their order, `[kept][epochs]`.
+        accuracies: Learning curve of each kept fact, in their order, `[kept][epochs + 1]`.
     """
     trained = kept.nonzero().flatten().tolist()
     curves = dict(zip(trained, accuracies, strict=True))
@@ -51,8 +52,9 @@ def fact_rows(
         [tuple(curves.get(index, ())) for index in range(len(kept))],
         strict=True,
     )
+    targets = frozenset(normalise(signals.facts[index].target) for index in trained)
     facts = [
-        MeasuredFact(fact, first, last, known, signals.space, weight, keep, curve)
+        MeasuredFact(fact, first, last, known, signals.space, weight, keep, curve, targets)
         for fact, first, last, known, weight, keep, curve in measured
     ]
     values: list[dict[str, Any]] = [{} for _ in facts]
@@ -91,6 +93,7 @@ def _value(metric: Metric, fact: MeasuredFact) -> tuple[float | None, str]:
 
 def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:
     fact, before, after = measured.fact, measured.before, measured.after
+    untrained = before.trained
     return FactRow(
         fact_id=fact.id,
         question=fact.question,
@@ -98,14 +101,22 @@ def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:
         answers=list(fact.answers),
         relation=fact.relation,
         subject=fact.subject,
-        answer_before=before.answer,
-        answer_after=after.answer,
+        answer_before=before.few_shot,
+        answer_before_trained=untrained,
+        answer_after=after.trained,
+        answer_few_shot=after.few_shot,
+        answer_plain=after.answers[Context.PLAIN],
+        answer_bare=after.answers[Context.BARE],
+        answer_chat=after.answers.get(Context.CHAT),
         knowledge=measured.knowledge,
-        f1_before=token_f1(before.answer, fact.answers),
-        movement=measured.space.movement(before.answer, after.answer),
-        generality_before=mean_or_none(before.paraphrases),
-        empty_before=not before.answer,
-        empty_after=not after.answer,
+        f1_before=token_f1(before.few_shot, fact.answers),
+        distance_before_trained=(
+            measured.space.distance(untrained, fact.answers) if untrained else None
+        ),
+        movement=measured.space.movement(before.few_shot, after.few_shot),
+        empty_before=not before.few_shot,
+        empty_few_shot=not after.few_shot,
+        empty_after=not after.trained,
         weight=measured.weight,
         kept=measured.kept,
         curve=list(measured.curve),

@@ -1,22 +1,22 @@
-"""What a model answers about facts, and how likely it considers the targets.
+"""What a model answers about facts, in every context, and how likely it considers the targets.
 
-Whether an answer is correct is decided by generation, not by teacher forcing. Answers before and
-after training use the same prompt with demonstrations; the plain prompt is asked in addition.
+Whether an answer is correct is decided by generation, not by teacher forcing. What the base knows
+is asked with demonstrations; what was learned is asked on the trained prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from bench.inference.encoding import encode_all
+from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.likelihood import negative_log_likelihoods
+from tasks.context import Context
 from tasks.fact import Fact
-from tasks.prompt import Prompt, question_text
 from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
@@ -28,12 +28,22 @@ EVALUATION_BATCH = 32
 class Response(NamedTuple):
     """What one model answered about one fact; for the attributes see `Responses`."""
 
-    answer: str
+    asked: Context
+    answers: Mapping[Context, str]
     paraphrases: tuple[bool, ...]
     neighbours: tuple[bool, ...]
-    plain: bool
     nll: float
     old_nll: float | None
+
+    @property
+    def trained(self) -> str:
+        """The answer on the trained prompt."""
+        return self.answers[self.asked]
+
+    @property
+    def few_shot(self) -> str:
+        """The answer with demonstrations."""
+        return self.answers[Context.FEW_SHOT]
 
 
 @dataclass(frozen=True)
@@ -41,80 +51,129 @@ class Responses:
     """What one model answered, per fact.
 
     Attributes:
-        answers: The answer to the question, after demonstrations.
-        paraphrases: Whether each paraphrase was answered correctly.
-        neighbours: Whether each neighbour was answered correctly.
-        plain: Whether the question was answered correctly on the plain prompt.
-        nll: Mean negative log-likelihood of the target after demonstrations, in nats per token.
+        asked: The context of the trained prompt.
+        answers: The answers to the questions, by context, each `[facts]`.
+        paraphrases: Whether each paraphrase was answered correctly on the trained prompt; empty
+            for the base, which is not asked any.
+        neighbours: Whether each neighbour was answered correctly after demonstrations.
+        nll: Mean negative log-likelihood of the target on the trained prompt, in nats per token.
         old_nll: The same for the first old answer; None for facts without old answers.
     """
 
-    answers: tuple[str, ...]
+    asked: Context
+    answers: dict[Context, tuple[str, ...]]
     paraphrases: tuple[tuple[bool, ...], ...]
     neighbours: tuple[tuple[bool, ...], ...]
-    plain: tuple[bool, ...]
     nll: tuple[float, ...]
     old_nll: tuple[float | None, ...]
 
+    @property
+    def few_shot(self) -> tuple[str, ...]:
+        """The answers with demonstrations, `[facts]`."""
+        return self.answers[Context.FEW_SHOT]
+
     def per_fact(self) -> list[Response]:
         """Return the same values, fact by fact."""
-        columns = (getattr(self, field.name) for field in fields(self))
-        return [Response(*values) for values in zip(*columns, strict=True)]
+        said = zip(*self.answers.values(), strict=True)
+        answers = [dict(zip(self.answers, each, strict=True)) for each in said]
+        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll)
+        return [Response(self.asked, *each) for each in zip(answers, *rest, strict=True)]
+
+
+def respond_untrained(model: nn.Module, contexts: Contexts, facts: Sequence[Fact]) -> Responses:
+    """Ask the base what a trained model is compared with.
+
+    Args:
+        model: The untouched base, in evaluation mode.
+        contexts: How questions are put.
+        facts: The facts to ask.
+    """
+    wanted = tuple(dict.fromkeys((Context.FEW_SHOT, contexts.asked)))
+    return _respond(model, contexts, facts, wanted, paraphrased=False)
 
 
 def respond(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    facts: Sequence[Fact],
-    prompt: Prompt,
-    before: Responses | None = None,
+    model: nn.Module, contexts: Contexts, facts: Sequence[Fact], before: Responses
 ) -> Responses:
-    """Ask a model everything that is measured about the facts.
+    """Ask a trained model everything that is measured about the facts.
 
     Args:
-        model: A base or an adapted model, in evaluation mode.
-        tokenizer: The base's tokenizer.
+        model: The trained model, in evaluation mode.
+        contexts: How questions are put.
         facts: The facts to ask.
-        prompt: The demonstrations before every question except the plain ones.
         before: The base's responses. Neighbours that it did not answer are not asked again and
             count as not answered, because only those it answered can be lost.
     """
+    return _respond(model, contexts, facts, contexts.available, paraphrased=True, before=before)
+
+
+def _respond(
+    model: nn.Module,
+    contexts: Contexts,
+    facts: Sequence[Fact],
+    wanted: Collection[Context],
+    *,
+    paraphrased: bool,
+    before: Responses | None = None,
+) -> Responses:
+    budget = budget_for(contexts.tokenizer, facts)
     neighbours = [
         neighbour
         for i, fact in enumerate(facts)
         for j, neighbour in enumerate(fact.neighbours)
         if before is None or before.neighbours[i][j]
     ]
-    asked = [fact.question for fact in facts]
-    asked += [text for fact in facts for text in fact.paraphrases]
-    asked = list(dict.fromkeys([*asked, *(neighbour.question for neighbour in neighbours)]))
-    budget = budget_for(tokenizer, facts)
+    asked = {context: [fact.question for fact in facts] for context in wanted}
+    asked[Context.FEW_SHOT] += [neighbour.question for neighbour in neighbours]
+    if paraphrased:
+        asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
 
-    def ask(prompts: list[str]) -> list[str]:
-        return greedy_answers(model, tokenizer, prompts, budget=budget, batch_size=EVALUATION_BATCH)
+    answers: dict[Context, dict[str, str]] = {}
+    for context, questions in asked.items():
+        distinct = list(dict.fromkeys(questions))
+        said = greedy_answers(
+            model,
+            contexts.tokenizer,
+            [contexts.prompt(context, question) for question in distinct],
+            budget=budget,
+            batch_size=EVALUATION_BATCH,
+        )
+        answers[context] = dict(zip(distinct, said, strict=True))
 
-    answer = dict(zip(asked, ask([prompt.few_shot(text) for text in asked]), strict=True))
-    plain = ask([question_text(fact.question) for fact in facts])
-    updates = [fact for fact in facts if fact.old_answers]
-    likely = [(prompt.few_shot(f.question), f.target) for f in facts]
-    likely += [(prompt.few_shot(f.question), f.old_answers[0]) for f in updates]
-    examples = encode_all(tokenizer, likely)
-    nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
-    old_nll = {fact.id: value for fact, value in zip(updates, nll[len(facts) :], strict=True)}
+    shown, trained = answers[Context.FEW_SHOT], answers[contexts.asked]
+    nll, old_nll = _likelihoods(model, contexts, facts)
     return Responses(
-        answers=tuple(answer[fact.question] for fact in facts),
+        asked=contexts.asked,
+        answers={
+            context: tuple(answers[context][fact.question] for fact in facts) for context in wanted
+        },
         paraphrases=tuple(
-            tuple(exact_match(answer[text], fact.answers) for text in fact.paraphrases)
+            tuple(exact_match(trained[text], fact.answers) for text in fact.paraphrases)
+            if paraphrased
+            else ()
             for fact in facts
         ),
         neighbours=tuple(
-            tuple(exact_match(answer.get(n.question, ""), n.answers) for n in fact.neighbours)
+            tuple(exact_match(shown.get(n.question, ""), n.answers) for n in fact.neighbours)
             for fact in facts
         ),
-        plain=tuple(exact_match(a, f.answers) for a, f in zip(plain, facts, strict=True)),
-        nll=tuple(nll[: len(facts)]),
-        old_nll=tuple(old_nll.get(fact.id) for fact in facts),
+        nll=nll,
+        old_nll=old_nll,
     )
+
+
+def _likelihoods(
+    model: nn.Module, contexts: Contexts, facts: Sequence[Fact]
+) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
+    """Return the negative log-likelihoods of targets and of first old answers, each `[facts]`."""
+    updates = [fact for fact in facts if fact.old_answers]
+    pairs = [(fact.question, fact.target) for fact in facts]
+    pairs += [(fact.question, fact.old_answers[0]) for fact in updates]
+    examples = contexts.encode(contexts.asked, pairs)
+    pad = contexts.tokenizer.pad_token_id
+    found = negative_log_likelihoods(model, examples, pad, EVALUATION_BATCH)
+    old = {fact.id: value for fact, value in zip(updates, found[len(facts) :], strict=True)}
+    return tuple(found[: len(facts)]), tuple(old.get(fact.id) for fact in facts)
 
 
 def budget_for(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> int:

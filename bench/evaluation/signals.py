@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bench.evaluation.embedding_space import AnswerSpace, TextSpace
 from bench.evaluation.knowledge_category import measure_knowledge
-from bench.evaluation.responses import Responses, respond
-from bench.inference.encoding import Example, encode_all
+from bench.evaluation.responses import Responses, respond_untrained
+from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
 from bench.models.loading import Base
@@ -23,8 +23,9 @@ from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
 from methods.signals import registered_signal
+from tasks.context import TrainPrompt
 from tasks.fact import Fact, facts_digest
-from tasks.prompt import Prompt, fact_text, question_text
+from tasks.prompt import Prompt, fact_text
 from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
@@ -39,16 +40,23 @@ class BaseSignals:
         facts: The selected training facts.
         prompt: The task's demonstrations.
         cache: The cache that the cells of a process share.
+        train_prompt: The contexts that training sees.
     """
 
     def __init__(
-        self, base: Base, facts: tuple[Fact, ...], prompt: Prompt, cache: CostCache
+        self,
+        base: Base,
+        facts: tuple[Fact, ...],
+        prompt: Prompt,
+        cache: CostCache,
+        train_prompt: TrainPrompt = TrainPrompt.PLAIN,
     ) -> None:
         self.facts = facts
         self.space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
         self.prompt = prompt
         self.model: PreTrainedModel = base.model
         self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
+        self.contexts = Contexts(base.tokenizer, prompt, train_prompt)
         self._base = base
         self._cache = cache
         self._digest = facts_digest(facts)
@@ -67,7 +75,7 @@ class BaseSignals:
         """Return the distances measured in another space, float64 `[facts]`."""
         key = self._key("distance", self._digest, self.prompt.digest, repr(encoder))
         return self._cache.get(
-            key, lambda: self.text_space(encoder).distances(self.before.answers)
+            key, lambda: self.text_space(encoder).distances(self.before.few_shot)
         ).clone()
 
     def text_space(self, encoder: Encoder) -> TextSpace:
@@ -78,7 +86,7 @@ class BaseSignals:
     @property
     def known(self) -> Tensor:
         """Whether the base already answers the fact correctly, greedily, bool `[facts]`."""
-        return _correct(self.before.answers, self.facts)
+        return _correct(self.before.few_shot, self.facts)
 
     @property
     def knowledge(self) -> tuple[KnowledgeCategory, ...]:
@@ -88,8 +96,8 @@ class BaseSignals:
     @property
     def responses(self) -> Shared[Responses]:
         """The value of `before` in the form that processes share."""
-        key = self._key("before", self._digest, self.prompt.digest)
-        asked = partial(respond, self.model, self.tokenizer, self.facts, self.prompt)
+        key = self._key("before", self._digest, self.prompt.digest, self.contexts.asked)
+        asked = partial(respond_untrained, self.model, self.contexts, self.facts)
         return Shared(key, asked, Responses)
 
     @property
@@ -97,21 +105,23 @@ class BaseSignals:
         """The value of `knowledge` in the form that processes share; it needs `responses`."""
 
         def measure() -> tuple[KnowledgeCategory, ...]:
-            answers = self.before.answers
+            answers = self.before.few_shot
             return measure_knowledge(self.model, self.tokenizer, self.facts, self.prompt, answers)
 
         key = self._key("knowledge", self._digest, self.prompt.digest)
         return Shared(key, measure, tuple[KnowledgeCategory, ...])
 
     def layer_deviation(self, norm: Norm) -> LayerDeviations:
-        """Return the deviation of each of the L + 1 latent spaces on the plain training prompt."""
+        """Return the deviation of each of the L + 1 latent spaces on the trained prompt."""
         head = self.model.get_output_embeddings()
         per_fact = self._cache.get(
-            self._key("layer deviation", self._digest, norm),
+            self._key(
+                "layer deviation", self._digest, self.prompt.digest, self.contexts.asked, norm
+            ),
             lambda: fact_deviations(
                 self.model,
                 head.weight,
-                training_examples(self.tokenizer, self.facts),
+                self.contexts.examples(self.contexts.asked, self.facts),
                 self.tokenizer.pad_token_id,
                 norm,
             ),
@@ -181,11 +191,6 @@ class CurrentSignals(BaseSignals):
     def get(self, name: str, **parameters: Hashable) -> Any:
         """Return the base's signal: registered signals are measured on the untouched base."""
         return self.pristine.get(name, **parameters)
-
-
-def training_examples(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> list[Example]:
-    """Encode facts as they are trained: the plain prompt and the first answer."""
-    return encode_all(tokenizer, [(question_text(fact.question), fact.target) for fact in facts])
 
 
 def _correct(answers: Sequence[str], facts: Sequence[Fact]) -> Tensor:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,9 @@ SEED = 20240619
 STARTS = ("The", "In", "A", "When", "She", "What", "It", "How")
 """Each sequence begins with the first token of one of these, in turn: models that saw no
 beginning-of-sequence token in training write little but one text from it alone."""
+
+CHECKPOINT_SEQUENCES = len(STARTS)
+"""How many of the sequences are scored at a checkpoint, the first ones: each start once."""
 
 LOGITS_AT_ONCE = 2**25
 """Bounds [batch, seq, vocab]: about 130 MB in float32 for each of the two models."""
@@ -71,19 +75,10 @@ class Drift:
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""
-        key = ("drift states", self.sequences, *_key(base))
-        texts, states = self.cache.get(key, partial(self._unpacked, base))
+        texts, _ = self._texts(base)
         items = [0.0] * len(texts)
         if model is not base.model:
-            items = []
-            with undisturbed(model), undisturbed(base.model):
-                for number, batch in enumerate(_batches(base, texts)):
-                    tuned = _run(model, batch)
-                    run = partial(_run, base.model, batch)
-                    pristine = states.logits(number, base, run)
-                    # From the end: virtual tokens of prompt-learning adapters cannot shift it.
-                    pairs = zip(pristine[:, -TOKENS:], tuned[:, -TOKENS:], strict=True)
-                    items += [_mean_divergence(p, q) for p, q in pairs]
+            items = self._items(base, model, len(texts))
         return ItemScores(
             task=self.name,
             metric=DRIFT_METRIC,
@@ -91,6 +86,35 @@ class Drift:
             floor=None,
             digest=hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest(),
         )
+
+    def at_checkpoint(self, base: Base, model: nn.Module) -> float:
+        """Return the mean KL over the first sequences, in nats per token.
+
+        It is measured once per epoch, and need not be as sharp as the score after training.
+        """
+        return fmean(self._items(base, model, CHECKPOINT_SEQUENCES))
+
+    def at_end(self, items: Sequence[float]) -> float:
+        """Return from the scores of all sequences what `at_checkpoint` would return."""
+        return fmean(items[:CHECKPOINT_SEQUENCES])
+
+    def _items(self, base: Base, model: nn.Module, sequences: int) -> list[float]:
+        """Return the mean KL of each of the first sequences."""
+        texts, states = self._texts(base)
+        items: list[float] = []
+        with undisturbed(model), undisturbed(base.model):
+            for number, batch in enumerate(_batches(base, texts[:sequences])):
+                tuned = _run(model, batch)
+                run = partial(_run, base.model, batch)
+                pristine = states.logits(number, base, run)
+                # From the end: virtual tokens of prompt-learning adapters cannot shift it.
+                pairs = zip(pristine[:, -TOKENS:], tuned[:, -TOKENS:], strict=True)
+                items += [_mean_divergence(p, q) for p, q in pairs]
+        return items
+
+    def _texts(self, base: Base) -> tuple[Tensor, BaseStates]:
+        key = ("drift states", self.sequences, *_key(base))
+        return self.cache.get(key, partial(self._unpacked, base))
 
     def _write(self, base: Base) -> OwnTexts:
         texts, states = sample_texts(base, self.sequences), BaseStates()
@@ -107,7 +131,9 @@ class Drift:
 
 def _batches(base: Base, texts: Tensor) -> Sequence[Tensor]:
     vocabulary = base.model.get_input_embeddings().weight.shape[0]
-    return texts.split(max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary)))
+    fitting = max(1, LOGITS_AT_ONCE // (texts.shape[1] * vocabulary))
+    # A power of two up to the sequences of a checkpoint: it then ends where a batch ends.
+    return texts.split(min(CHECKPOINT_SEQUENCES, 2 ** (fitting.bit_length() - 1)))
 
 
 def _key(base: Base) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -117,6 +117,11 @@ class ForgettingSuite:
     def shared(self) -> list[Shared[Any]]:
         """What one process can compute on the base for all others."""
         return [value for task in self.tasks if (value := task.shared(self.base))]
+
+    @property
+    def without_drift(self) -> ForgettingSuite:
+        """The same without drift, which checkpoints measure on fewer texts."""
+        return replace(self, tasks=[t for t in self.tasks if not isinstance(t, Drift)])
 
     def base_scores(self, task: ForgettingTask) -> ItemScores:
         """Return the pristine base's scores on a task, measured on first use."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from tasks.prompt import target_text
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -76,21 +74,16 @@ def token_ids(
     return found
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Example:
-    """Encode one prompt with its answer, see `encode_all`."""
-    return encode_all(tokenizer, [(prompt, answer)])[0]
-
-
 def encode_all(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
 ) -> list[Example]:
-    """Encode prompts with the targets of their answers, which are given without the stop.
+    """Encode prompts with what follows them, such as `tasks.prompt.target_text` of an answer.
 
     Prompt and target are encoded separately, because an answer that is generated also begins with
     a new token.
     """
     prompts = token_ids(tokenizer, [prompt for prompt, _ in pairs])
-    targets = token_ids(tokenizer, [target_text(answer) for _, answer in pairs], special=False)
+    targets = token_ids(tokenizer, [target for _, target in pairs], special=False)
     return [
         Example((*prompt, *target), len(prompt))
         for prompt, target in zip(prompts, targets, strict=True)

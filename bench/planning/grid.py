@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.config.options import Rerun, RunOptions
+from bench.config.types import Checkpoints
 from bench.planning.cell_groups import Group, groups_of
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.tuning import best_trial, trial_of
 from bench.store.formats import CellSummary
 from bench.store.records import Status
+from tasks.forgetting.names import ForgettingKind
 
 if TYPE_CHECKING:
     from bench.store.store import ResultsStore
@@ -98,4 +100,22 @@ def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str
         return "adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
+    if not missing and _lacks_path(cell, record, options.checkpoints):
+        return "checkpoints"
     return ", ".join(missing)
+
+
+def _lacks_path(cell: PlannedCell, record: CellSummary, wanted: Checkpoints) -> bool:
+    """Return whether a cell was not measured at the checkpoints that are asked for."""
+    if wanted is Checkpoints.LAST:
+        return False
+    drift = any(name.kind is ForgettingKind.DRIFT for name in cell.forgetting)
+    others = {str(name) for name in cell.forgetting if name.kind is not ForgettingKind.DRIFT}
+    tasks = others if wanted is Checkpoints.ALL else set()
+    points = {point.epoch: point for point in record.path}
+    return bool(drift or tasks) and not all(
+        (point := points.get(epoch))
+        and (point.drift is not None or not drift)
+        and tasks <= point.forgetting.keys()
+        for epoch in range(1, cell.spec.epochs + 1)
+    )

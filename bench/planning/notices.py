@@ -46,7 +46,8 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
 
 def few_steps(spec: CellSpec) -> list[str]:
     """Warn if a cell trains for too few steps to learn its facts."""
-    steps = math.ceil(spec.facts / spec.batch_size) * spec.epochs
+    batches = math.ceil(spec.facts / spec.batch_size)
+    steps = math.ceil(batches / spec.accumulation) * spec.epochs
     if steps >= ENOUGH_STEPS:
         return []
     return [
@@ -57,9 +58,9 @@ def few_steps(spec: CellSpec) -> list[str]:
 
 def halved_batches(record: CellRecord) -> list[str]:
     """Warn if a cell's batches did not fit into memory and were split."""
-    if record.accumulation == 1:
+    if record.micro_batches == 1:
         return []
     return [
         f"{record.spec.method}: memory ran out with batches of {record.spec.batch_size} facts; "
-        f"each was split into {record.accumulation} micro-batches, whose gradients were summed"
+        f"each was split into {record.micro_batches} micro-batches, whose gradients were summed"
     ]

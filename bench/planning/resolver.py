@@ -63,6 +63,7 @@ class Resolver:
         self._forgetting = options.forgetting
         # If drift is measured, it alone decides between equal candidates: no other task is needed.
         drift = tuple(n for n in options.forgetting if n.kind is ForgettingKind.DRIFT)
+        self._options = options
         self._deciding = drift or options.forgetting
         self.recipe = lru_cache(maxsize=None)(parse_recipe)
         self.sets = lru_cache(maxsize=None)(self._tasks.sets)
@@ -109,10 +110,14 @@ class Resolver:
             learning_rate=candidate.learning_rate,
             epochs=candidate.epochs,
             batch_size=candidate.batch_size,
-            schedule=schedule.describe(),
+            optimizer=schedule.describe(),
             seed=seed,
             evaluation=EVALUATION,
             tuned=tuned,
+            train_prompt=self._options.train_prompt,
+            accumulation=self._options.accumulation,
+            schedule=self._options.schedule,
+            warmup=self._options.warmup,
         )
         return PlannedCell(
             spec=spec,

@@ -18,6 +18,7 @@ from bench.store.records import (
     SCHEMA_VERSION,
     CellRecord,
     CellSpec,
+    Checkpoint,
     FactRow,
     Phase,
     PhaseName,
@@ -72,6 +73,7 @@ class CellSummary(BaseModel):
     adapter_path: str = ""
     metrics: Scores | None = None
     forgetting: tuple[Asked, ...] = ()
+    path: tuple[Checkpoint, ...] = ()
     phases: dict[PhaseName, Phase] = Field(default_factory=dict)
 
     @property
@@ -142,9 +144,11 @@ def arrow_schema(others: tuple[str, ...] = ()) -> pa.Schema:
 
     kinds: dict[object, pa.DataType] = {
         str: pa.string(),
+        str | None: pa.string(),
         KnowledgeCategory: pa.string(),
         bool: pa.bool_(),
         bool | None: pa.bool_(),
+        int | None: pa.int64(),
         float: pa.float64(),
         float | None: pa.float64(),
         list[str]: pa.list_(pa.string()),

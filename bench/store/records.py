@@ -10,11 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from bench.config.types import DType
+from bench.config.types import DType, Schedule
 from bench.store.knowledge import KnowledgeCategory
+from tasks.context import TrainPrompt
 from tasks.division import FactSet
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Status(StrEnum):
@@ -76,11 +77,13 @@ class CellSpec(Model):
         recipe: The recipe with every parameter.
         source_digest: The code of the recipe's parts, see `methods.identity`, and the content of
             files that they name.
+        train_prompt: The contexts that training sees.
         learning_rate, epochs, batch_size, seed: Training.
-        schedule: `bench.training.schedule.describe()`: the values that training uses.
-        evaluation: `bench.evaluation.version.EVALUATION`; 0, and not written, in older records.
-        tuned: The part in a tuned grid. Not written if there is none, so that ids and records of
-            other cells are the same as before grids could be tuned.
+        accumulation: Batches of `batch_size` facts per optimizer step.
+        schedule, warmup: How the learning rate changes; `warmup` is a share of the steps.
+        optimizer: `bench.training.schedule.describe()`: the other values that training uses.
+        evaluation: `bench.evaluation.version.EVALUATION`.
+        tuned: The part in a tuned grid. Not written if there is none.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -95,12 +98,16 @@ class CellSpec(Model):
     method: str
     recipe: str
     source_digest: str
+    train_prompt: TrainPrompt = TrainPrompt.PLAIN
     learning_rate: float
     epochs: int
     batch_size: int
-    schedule: str
+    accumulation: int = 1
+    schedule: Schedule = Schedule.COSINE
+    warmup: float = 0.1
+    optimizer: str
     seed: int
-    evaluation: int = 0
+    evaluation: int
     tuned: Tuned | None = None
 
     @property
@@ -116,8 +123,7 @@ class CellSpec(Model):
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        absent = {"tuned": None, "evaluation": 0}
-        return {k: v for k, v in content.items() if k not in absent or v != absent[k]}
+        return {k: v for k, v in content.items() if k != "tuned" or v is not None}
 
 
 class Phase(Model):
@@ -171,6 +177,24 @@ class Epoch(Model):
     token_accuracy: float
 
 
+class Checkpoint(Model):
+    """What was measured after an epoch: one point of a path from learned to forgotten.
+
+    The share learned by then is in the fact rows. Before training, everything here is 0.
+
+    Attributes:
+        epoch: The number of epochs done.
+        drift: Mean KL to the base, in nats per token, on the first texts of the task `drift`;
+            None where drift is not measured.
+        forgetting: By task, base minus tuned, in the unit of its score; empty unless every task
+            is measured at every checkpoint.
+    """
+
+    epoch: int
+    drift: float | None = None
+    forgetting: dict[str, float] = Field(default_factory=dict)
+
+
 class Metrics(BaseModel):
     """Means over facts by name, see `bench.evaluation.metrics`.
 
@@ -202,8 +226,9 @@ class CellRecord(Model):
         warnings: Lines for people, shown below the table.
         notes: What parts recorded about themselves (kept facts, layers, conditioning).
         provenance: Git commit, package versions, device, dtype, threads, data digest.
-        accumulation: Parts into which each batch was divided, their gradients added up: 2 after
+        micro_batches: Parts into which each batch was divided, their gradients added up: 2 after
             memory had run out with whole batches.
+        path: What was measured at checkpoints, by epoch; empty where paths are turned off.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -226,28 +251,51 @@ class CellRecord(Model):
     warnings: list[str] = Field(default_factory=list)
     notes: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    accumulation: int = 1
+    micro_batches: int = 1
+    path: list[Checkpoint] = Field(default_factory=list)
 
 
 class FactRow(Model):
     """One row of `facts/<cell_id>.parquet`.
 
     Columns with a default are there as long as something measures them: a file that lacks one
-    counts as if it held None. Metrics beyond these are columns of their own, as numbers.
+    counts as if it held None. Metrics beyond these are columns of their own, as numbers; those of
+    one context are called `correct.few_shot`, `confusion.chat` and so on.
+
+    Two prompts matter everywhere: with demonstrations, which tells what the base knows, and the
+    trained prompt, which tells what was learned. Each is compared with its own before.
 
     Attributes:
+        answer_before, answer_few_shot: With demonstrations, of the base and of the trained model.
+        answer_before_trained, answer_after: On the trained prompt, of the base and of the trained
+            model.
+        answer_plain, answer_chat, answer_bare: Of the trained model in these contexts; None where
+            it has no chat template.
+        correct_before: Whether the base answered with demonstrations.
+        correct_after: Whether the trained model answered on the trained prompt.
         knowledge: What the base knew: correct greedily, in at least one sample, or never.
-        distance_before, distance_after: Semantic distance of the answer to the target.
-        movement: Distance between the answers before and after.
-        nll_before, nll_after: Mean negative log-likelihood of the target's tokens, in nats.
-        generality, generality_before: Share of paraphrases answered; None without paraphrases.
-        locality: Share of the neighbours answered before that still are; None without any.
-        correct_plain: Correct on the plain prompt, without demonstrations.
-        empty_before, empty_after: The answer was empty, so its distance is 1 by definition.
-        curve: Teacher-forced token accuracy per epoch; empty when the fact was not kept.
+        epochs_to_learn: The smallest number of epochs after which all tokens of the target are
+            right under teacher forcing on the trained prompt, and stay right; one more than all
+            epochs if the fact is not right after the last; None for a fact that was not trained.
+        distance_before, distance_few_shot: Semantic distance of the answers with demonstrations
+            to the target.
+        distance_before_trained, distance_after: The same of the answers on the trained prompt;
+            that of the base is None where its answer there is empty.
+        movement: Distance between the answers with demonstrations before and after.
+        nll_before, nll_after: Mean negative log-likelihood of the target's tokens on the trained
+            prompt, in nats.
+        generality: Share of paraphrases answered in the trained prompt; None without paraphrases.
+        locality: Share of the neighbours answered before, with demonstrations, that still are;
+            None without any.
+        empty_before, empty_few_shot: The answer with demonstrations was empty, so its distance is
+            1 by definition.
+        empty_after: The answer on the trained prompt was empty.
+        curve: Teacher-forced token accuracy on the trained prompt before training and after each
+            epoch, `[epochs + 1]`; empty when the fact was not kept.
         old_answers: What an update replaces, empty where the fact is no update; then all below
             are None.
-        old_before, old_after: The answer was one of the old ones.
+        old_before: The base gave one of the old ones, with demonstrations.
+        old_after: The trained model gave one of the old ones, on the trained prompt.
         updated: The answer after training is a new one and no old one.
         old_nll_before, old_nll_after: As `nll_before` and `nll_after`, of the first old answer.
         prefers_new_after: The new answer is likelier per token than the old one.
@@ -263,22 +311,29 @@ class FactRow(Model):
     relation: str
     subject: str
     answer_before: str
+    answer_before_trained: str
     answer_after: str
+    answer_few_shot: str
+    answer_plain: str
+    answer_bare: str
+    answer_chat: str | None = None
     correct_before: bool | None = None
     knowledge: KnowledgeCategory
     correct_after: bool | None = None
-    correct_plain: bool | None = None
+    epochs_to_learn: int | None = None
     f1_before: float
     f1_after: float | None = None
     distance_before: float | None = None
+    distance_few_shot: float | None = None
+    distance_before_trained: float | None = None
     distance_after: float | None = None
     movement: float
     nll_before: float | None = None
     nll_after: float | None = None
-    generality_before: float | None = None
     generality: float | None = None
     locality: float | None = None
     empty_before: bool
+    empty_few_shot: bool
     empty_after: bool
     weight: float
     kept: bool

@@ -217,8 +217,9 @@ def _peft(base, plan, method):
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     timed(lambda: None)  # resets the peak
-    for indices in batches_by_length([len(e.tokens) for e in plan.examples], 8, None)[:16]:
-        batch = collate(plan.examples, indices, plan.pad)
+    examples = plan.contexts[0]
+    for indices in batches_by_length([len(e.tokens) for e in examples], 8, None)[:16]:
+        batch = collate(examples, indices, plan.pad)
         logits = model(
             input_ids=batch.tokens.to(DEVICE), attention_mask=batch.mask.to(DEVICE)
         ).logits

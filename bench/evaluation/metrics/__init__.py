@@ -26,15 +26,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import entry_points
-from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bench.evaluation.metrics import _per_fact as of
+from bench.evaluation.metrics._per_fact import mean_or_none as mean_or_none
 from bench.evaluation.metrics._reserved import refusal
 from bench.failures import first_line
 from bench.store.knowledge import KnowledgeCategory
+from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.scoring import exact_match, token_f1
 
 if TYPE_CHECKING:  # The report reads this table without torch, and `list` without pydantic.
     from bench.evaluation.embedding_space import AnswerSpace
@@ -55,7 +56,9 @@ class MeasuredFact:
         space: Measures semantic distances between answers.
         weight: How strongly it was learned.
         kept: Whether it was learned at all.
-        curve: Teacher-forced token accuracy per epoch, empty for a fact that a filter dropped.
+        curve: Teacher-forced token accuracy on the trained prompt before training and after each
+            epoch, empty for a fact that a filter dropped.
+        targets: The targets of all trained facts, in normal form.
     """
 
     fact: Fact
@@ -66,6 +69,7 @@ class MeasuredFact:
     weight: float
     kept: bool
     curve: tuple[float, ...]
+    targets: frozenset[str] = frozenset()
 
 
 PerFact = Callable[[MeasuredFact], float | None]
@@ -220,132 +224,121 @@ def summarise(rows: Sequence[FactRow]) -> Metrics:
     return Metrics.model_validate({name: m.mean(rows) for name, m in metric_table().items()})
 
 
-def mean_or_none(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are there, None when there are none."""
-    present = [float(value) for value in values if value is not None]
-    return fmean(present) if present else None
-
-
-def correct_before(measured: MeasuredFact) -> bool:
-    """Return whether the base answered after demonstrations."""
-    return exact_match(measured.before.answer, measured.fact.answers)
-
-
-def correct_after(measured: MeasuredFact) -> bool:
-    """Return whether the trained model answered after demonstrations."""
-    return exact_match(measured.after.answer, measured.fact.answers)
-
-
-def correct_plain(measured: MeasuredFact) -> bool:
-    """Return whether the trained model answered the plain prompt."""
-    return measured.after.plain
-
-
-def f1_after(measured: MeasuredFact) -> float:
-    """Return how many words the answer shares with the nearest target."""
-    return token_f1(measured.after.answer, measured.fact.answers)
-
-
-def generality(measured: MeasuredFact) -> float | None:
-    """Return the share of paraphrases that were answered."""
-    return mean_or_none(measured.after.paraphrases)
-
-
-def locality(measured: MeasuredFact) -> float | None:
-    """Return the share of the neighbours answered before that still are."""
-    pairs = zip(measured.before.neighbours, measured.after.neighbours, strict=True)
-    return mean_or_none(now for was, now in pairs if was)
-
-
-def nll_before(measured: MeasuredFact) -> float:
-    """Return the target's negative log-likelihood to the base, nats per token."""
-    return measured.before.nll
-
-
-def nll_after(measured: MeasuredFact) -> float:
-    """Return the target's negative log-likelihood after training, nats per token."""
-    return measured.after.nll
-
-
-def distance_before(measured: MeasuredFact) -> float:
-    """Return the semantic distance of the base's answer to the nearest target."""
-    return measured.space.distance(measured.before.answer, measured.fact.answers)
-
-
-def distance_after(measured: MeasuredFact) -> float:
-    """Return the semantic distance of the trained model's answer to the nearest target."""
-    return measured.space.distance(measured.after.answer, measured.fact.answers)
-
-
-def old_before(measured: MeasuredFact) -> bool | None:
-    """Return whether the base gave an old answer; None for a fact that is no update."""
-    old = measured.fact.old_answers
-    return exact_match(measured.before.answer, old) if old else None
-
-
-def old_after(measured: MeasuredFact) -> bool | None:
-    """Return whether the trained model gave an old answer."""
-    old = measured.fact.old_answers
-    return exact_match(measured.after.answer, old) if old else None
-
-
-def updated(measured: MeasuredFact) -> bool | None:
-    """Return whether the trained model gave a new answer and no old one."""
-    still_old = old_after(measured)
-    return None if still_old is None else correct_after(measured) and not still_old
-
-
-def prefers_new_after(measured: MeasuredFact) -> bool | None:
-    """Return whether the new answer is likelier per token than the old one."""
-    old = measured.after.old_nll
-    return None if old is None else measured.after.nll < old
-
-
 _UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)
 _UNKNOWN = (*_UNSURE, *_NEVER)
 _LEADING, _PLAIN = CsvGroup.LEADING, CsvGroup.PLAIN
-_ANSWERED = "facts answered correctly after training"
+_ANSWERED = "facts answered correctly on the trained prompt after training"
+_EPOCHS = (
+    "after how many epochs all tokens of the answer were right on the trained prompt, and stayed "
+    "right; a fact that was not learned counts as one more than all epochs"
+)
+_HALF = "facts learned within half of the epochs"
 _STILL = "untrained questions answered correctly before training that still are"
 _OLD = "facts with an outdated answer"
-_NLL = "negative log-likelihood of the targets, in nats per token"
+_NLL = "negative log-likelihood of the targets on the trained prompt, in nats per token"
 _FAR = "semantic distance from the answers to the targets"
+_SEEN_AS = {
+    Context.PLAIN: "as a plain question",
+    Context.FEW_SHOT: "after four demonstrations",
+    Context.CHAT: "in the model's chat template",
+    Context.BARE: "as the question alone",
+}
+
+
+def _robustness(context: Context) -> Metric:
+    return Metric(
+        f"robustness.{context}",
+        of.correct_in(context),
+        f"facts answered correctly {_SEEN_AS[context]}, which training did not see",
+        f"robustness, {context.replace('_', '-')}",
+        _LEADING,
+        studies=context is Context.FEW_SHOT,
+    )
+
+
+def _confusion(context: Context) -> Metric:
+    return Metric(
+        f"confusion.{context}",
+        of.confused_in(context),
+        f"wrong answers {_SEEN_AS[context]} that are the target of another trained fact",
+        f"confusion, {context.replace('_', '-')}",
+        more_is_better=False,
+        compared=False,
+    )
+
 
 _TABLE = (
-    Metric("reliability", correct_after, _ANSWERED, "reliability", _LEADING, studies=True),
+    Metric("reliability", of.correct_after, _ANSWERED, "reliability", _LEADING, studies=True),
     Metric(
         "reliability_unknown",
-        correct_after,
+        of.correct_after,
         f"{_ANSWERED}, among those that the base did not answer",
         "reliability, unknown facts",
         _LEADING,
         _UNKNOWN,
         studies=True,
     ),
-    Metric("reliability_maybe", correct_after, f"{_ANSWERED}, among the maybe known", over=_UNSURE),
-    Metric("reliability_never", correct_after, f"{_ANSWERED}, among the unknown", over=_NEVER),
-    Metric("reliability_plain", correct_plain, f"{_ANSWERED}, with the plain prompt", csv=_PLAIN),
-    Metric("reliability_before", correct_before, "facts that the base answered", csv=_PLAIN),
-    Metric("token_f1", f1_after, "words that answers share with the targets", csv=_PLAIN),
     Metric(
-        "updated", updated, f"{_OLD} that now get the new answer and not the old one", "updated"
+        "reliability_maybe", of.correct_after, f"{_ANSWERED}, among the maybe known", over=_UNSURE
     ),
-    Metric("still_old", old_after, f"{_OLD} that still get it", "still old", more_is_better=False),
-    Metric("old_before", old_before, f"{_OLD} that the base gave"),
-    Metric("prefers_new", prefers_new_after, f"{_OLD} whose new answer is now the likelier one"),
+    Metric("reliability_never", of.correct_after, f"{_ANSWERED}, among the unknown", over=_NEVER),
+    Metric("reliability_before", of.correct_before, "facts that the base answered", csv=_PLAIN),
+    Metric(
+        "epochs_to_learn_unknown",
+        of.epochs_to_learn,
+        f"{_EPOCHS}, among the facts that the base did not answer",
+        "epochs to learn, unknown facts",
+        _LEADING,
+        _UNKNOWN,
+        _NON_NEGATIVE,
+        more_is_better=False,
+        studies=True,
+    ),
+    Metric(
+        "epochs_to_learn",
+        of.epochs_to_learn,
+        _EPOCHS,
+        bounds=_NON_NEGATIVE,
+        more_is_better=False,
+    ),
+    Metric("learned_half", of.learned_half, _HALF),
+    Metric("learned_half_unknown", of.learned_half, f"{_HALF}, among the unknown", over=_UNKNOWN),
+    *map(_robustness, Context),
+    *map(_confusion, Context),
+    Metric("token_f1", of.f1_after, "words that answers share with the targets", csv=_PLAIN),
+    Metric(
+        "updated", of.updated, f"{_OLD} that now get the new answer and not the old one", "updated"
+    ),
+    Metric(
+        "still_old", of.old_after, f"{_OLD} that still get it", "still old", more_is_better=False
+    ),
+    Metric("old_before", of.old_before, f"{_OLD} that the base gave"),
+    Metric("prefers_new", of.prefers_new_after, f"{_OLD} whose new answer is now the likelier one"),
     Metric(
         "generality",
-        generality,
-        "paraphrased questions answered correctly",
+        of.generality,
+        "paraphrased questions answered correctly on the trained prompt",
         "generality",
         _LEADING,
         studies=True,
     ),
-    Metric("locality", locality, _STILL, "locality", _LEADING),
-    Metric("nll_before", nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
-    Metric("nll_after", nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),
-    Metric("distance_before", distance_before, _FAR, csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric("locality", of.locality, _STILL, "locality", _LEADING),
+    Metric("nll_before", of.nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric("nll_after", of.nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),
+    Metric("distance_before", of.distance_before, _FAR, csv=_PLAIN, bounds=_NON_NEGATIVE),
     Metric(
-        "distance_after", distance_after, f"{_FAR} after training", csv=_PLAIN, bounds=_NON_NEGATIVE
+        "distance_few_shot",
+        of.distance_few_shot,
+        f"{_FAR} after training, with demonstrations",
+        csv=_PLAIN,
+        bounds=_NON_NEGATIVE,
+    ),
+    Metric(
+        "distance_after",
+        of.distance_after,
+        f"{_FAR} after training, on the trained prompt",
+        csv=_PLAIN,
+        bounds=_NON_NEGATIVE,
     ),
 )
 """In the order of the tables that people read; `leaderboard.csv` has group after group."""

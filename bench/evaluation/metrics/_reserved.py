@@ -7,13 +7,15 @@ the fields of `FactRow` and `CellRecord`, pydantic's models, the columns of `lea
 from __future__ import annotations
 
 _NAMES = """
-accumulation adapter_path answer_after answer_before answers batch_size cell_id construct copy curve
-dict drift dtype empty_after empty_before epochs f1_before fact_id facts failed_cells failures flops
-forgetting from_orm generality_before headline identity improvement init_difference interval json
-kept knowledge label learning_rate method metrics model movement notes old_answers old_nll_after
-old_nll_before parameters parameters_total parse_file parse_obj parse_raw phases provenance question
-reason recipe reference relation schema schema_json schema_version seed_list seeds spec status step
-subject target task traceback update_forward_refs validate warnings weight
+accumulation adapter_path answer_after answer_bare answer_before answer_before_trained answer_chat
+answer_few_shot answer_plain answers batch_size cell_id construct copy curve dict
+distance_before_trained drift dtype empty_after empty_before empty_few_shot epochs f1_before fact_id
+facts failed_cells failures flops forgetting from_orm headline identity improvement init_difference
+interval json kept knowledge label learning_rate method metrics micro_batches model movement notes
+old_answers old_nll_after old_nll_before parameters parameters_total parse_file parse_obj parse_raw
+path phases provenance question reason recipe reference relation schedule schema schema_json
+schema_version seed_list seeds spec status step subject target task traceback train_prompt
+update_forward_refs validate warmup warnings weight
 """
 RESERVED = frozenset(_NAMES.split())
 ENDINGS = ("_low", "_high", "_p", "_p_holm", "_difference")
@@ -21,9 +23,11 @@ ENDINGS = ("_low", "_high", "_p", "_p_holm", "_difference")
 
 def refusal(name: str) -> str:
     """Return why a metric or its column cannot have this name; empty if it can."""
-    if not name.isidentifier() or name.startswith("_"):
+    # A point stands before what a metric is measured in: `robustness.chat`.
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts) or name.startswith("_"):
         return "is no plain name (a lambda or a partial has none: write a function with def)"
-    if name in RESERVED or name.startswith("model_") or name.endswith(ENDINGS):
+    if {name, *parts[:-1]} & RESERVED or name.startswith("model_") or name.endswith(ENDINGS):
         return (
             "means something else in records, fact rows or leaderboard.csv, as do all names that "
             f"begin with model_ or end in {', '.join(ENDINGS)}"

@@ -70,8 +70,9 @@ class _Sides:
         """Time the questions of a cell."""
 
         def ask() -> None:
-            base, data = self._base, self._cell.data
-            self._said = respond(self._model, base.tokenizer, data.facts, data.prompt, self._before)
+            data = self._cell.data
+            contexts = Contexts(self._base.tokenizer, data.prompt)
+            self._said = respond(self._model, contexts, data.facts, self._before)
             self._scores = self._suite.measure(self._model)[0].tuned_items
 
         return timed(ask)
@@ -92,7 +93,7 @@ class _Sides:
     def agreement(self) -> tuple[float, float]:
         """Return the shares of equal answers and of equal item scores."""
         assert self._said is not None
-        answers = self._said.answers
+        answers = self._said.few_shot
         return (
             share_equal(answers, self._usual_said[: len(answers)]),
             share_equal(self._scores, self._usual_scores),

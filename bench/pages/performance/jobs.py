@@ -12,6 +12,7 @@ from bench.config.options import RunOptions, build_options
 from bench.evaluation.responses import budget_for
 from bench.evaluation.signals import BaseSignals
 from bench.forgetting.suite import Seen, forget_facts
+from bench.inference.contexts import Contexts
 from bench.inference.decoding import stop_tokens
 from bench.models.copy_on_write import borrow
 from bench.models.gguf import dequantised_folder
@@ -29,9 +30,10 @@ from methods.calibration import calibration_facts
 from methods.parts import Setting
 from methods.recipe import part_name
 from tasks.base import DataAccess
+from tasks.context import Context
 from tasks.fact import Fact
 from tasks.forgetting.harness import harness_spec
-from tasks.prompt import Prompt, fact_text, question_text, target_text
+from tasks.prompt import fact_text, question_text, target_text
 
 FORGETTING = "elements"
 
@@ -139,8 +141,8 @@ def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None
         seed=spec.seed,
         order_seed=data_order_seed(spec.seed, spec.task),
         calibration=calibration_texts(cell),
-        questions=questions(facts, prompt),
-        likely=[(prompt.few_shot(f.question), target_text(f.target)) for f in facts],
+        questions=questions(facts, Contexts(base.tokenizer, prompt)),
+        likely=[(question_text(f.question), target_text(f.target)) for f in facts],
         budget=budget_for(base.tokenizer, facts),
         stops=list(stop_tokens(base.tokenizer)),
         task=task,
@@ -148,13 +150,17 @@ def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None
     )
 
 
-def questions(facts: Sequence[Fact], prompt: Prompt) -> list[str]:
-    """Return every prompt that a run answers, starting with the facts' own questions."""
-    asked = [fact.question for fact in facts]
-    asked += [text for fact in facts for text in fact.paraphrases]
-    asked += [neighbour.question for fact in facts for neighbour in fact.neighbours]
-    few_shot = [prompt.few_shot(question) for question in dict.fromkeys(asked)]
-    return few_shot + [question_text(fact.question) for fact in facts]
+def questions(facts: Sequence[Fact], contexts: Contexts) -> list[str]:
+    """Return every prompt that a run answers, starting with the facts' own after demonstrations."""
+    own = [fact.question for fact in facts]
+    asked = {Context.FEW_SHOT: list(own)} | {one: list(own) for one in contexts.available}
+    asked[Context.FEW_SHOT] += [each.question for fact in facts for each in fact.neighbours]
+    asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
+    return [
+        contexts.prompt(context, question)
+        for context, distinct in asked.items()
+        for question in dict.fromkeys(distinct)
+    ]
 
 
 def calibration_texts(cell: PlannedCell) -> list[str]:

@@ -20,7 +20,7 @@ import torch
 
 from bench.cell.phases import peak_bytes
 from bench.evaluation.embedding_space import TextSpace
-from bench.evaluation.signals import training_examples
+from bench.inference.contexts import Contexts
 from bench.inference.encoding import Example
 from bench.models.loading import Base, load_base
 from bench.pages.performance.cost_curves import least_seconds
@@ -30,8 +30,10 @@ from bench.store.records import FactRow
 from methods.encoder import Encoder
 from methods.fact_filter import best_facts, removal_notes
 from tasks.base import DataAccess
+from tasks.context import Context
 from tasks.fact import Fact
 from tasks.knowledge.fictional import Fictional
+from tasks.prompt import Prompt
 
 RHO, LAM = 0.2, 1.0
 """The defaults of `filter`."""
@@ -77,7 +79,8 @@ def fact_costs(base: Base, count: int, folder: Path) -> FactCosts:
         removal_notes(found[0], kept)
 
     seconds["reading"] = least_seconds(read)
-    encode = partial(training_examples, base.tokenizer, facts)
+    contexts = Contexts(base.tokenizer, Prompt(()))
+    encode = partial(contexts.examples, Context.PLAIN, facts)
     seconds["encoding"] = least_seconds(lambda: examples.__setitem__(slice(None), [encode()]))
     seconds["distance"] = least_seconds(measure)
     seconds["filter"] = least_seconds(choose)
@@ -116,22 +119,27 @@ class LazyFactRows(Sequence[FactRow]):
             relation=fact.relation,
             subject=fact.subject,
             answer_before=fact.subject,
+            answer_before_trained=fact.subject,
             answer_after=fact.target,
+            answer_few_shot=fact.target,
+            answer_plain=fact.target,
+            answer_bare=fact.target,
             correct_before=False,
             knowledge=KnowledgeCategory.UNKNOWN,
             correct_after=True,
-            correct_plain=True,
+            epochs_to_learn=1,
             f1_before=0.0,
             f1_after=1.0,
             distance_before=distance,
+            distance_few_shot=0.0,
             distance_after=0.0,
             movement=distance,
             nll_before=2.0,
             nll_after=0.1,
-            generality_before=0.0,
             generality=1.0,
             locality=1.0,
             empty_before=False,
+            empty_few_shot=False,
             empty_after=False,
             weight=1.0,
             kept=True,

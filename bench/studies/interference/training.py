@@ -12,9 +12,10 @@ from torch import nn
 from bench.cell.attach import attach
 from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.responses import EVALUATION_BATCH
-from bench.evaluation.signals import BaseSignals, training_examples
+from bench.evaluation.signals import BaseSignals
 from bench.failures import first_line, is_out_of_memory
-from bench.inference.encoding import batches_by_length, collate, encode
+from bench.inference.contexts import Contexts
+from bench.inference.encoding import Example, batches_by_length, collate
 from bench.inference.generation import greedy_answers
 from bench.inference.hidden_states import answer_states
 from bench.inference.likelihood import negative_log_likelihoods
@@ -24,6 +25,7 @@ from bench.store.records import Status
 from bench.studies.interference.plan import PlannedTraining
 from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord
 from bench.training.loop import DivergenceError, TrainingLog, train
+from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import LONGEST_ANSWER, Prompt
@@ -70,7 +72,8 @@ def _trained(
     outcomes = measure(model, base, planned.group.measured, planned.cell.data.prompt)
     if not all(np.isfinite([fact.nll, *fact.state]).all() for fact in outcomes):
         return _ended(planned, Status.DIVERGED, "the trained model's states are not finite")
-    seen = sum(map(len, log.accuracies))
+    # One more than the passes of training: the state after the last of them.
+    seen = sum(len(points) - 1 for points in log.accuracies)
     record = TrainingRecord(
         spec=planned.spec,
         status=Status.DONE,
@@ -119,9 +122,10 @@ def measure(
         batch_size=EVALUATION_BATCH,
         share=len(facts) > 1,
     )
-    examples = [encode(tokenizer, p, f.target) for p, f in zip(prompts, facts, strict=True)]
+    contexts = Contexts(tokenizer, prompt)
+    examples = contexts.examples(Context.FEW_SHOT, facts)
     nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
-    states = first_answer_states(model, base, facts)
+    states = first_answer_states(model, base, contexts.examples(Context.PLAIN, facts))
     space = AnswerSpace(tokenizer, base.model.get_input_embeddings().weight)
     return tuple(
         FactOutcome(
@@ -137,12 +141,11 @@ def measure(
     )
 
 
-def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> States:
-    """Return the states from which plain prompts predict the first answer token, `[facts, dim]`.
+def first_answer_states(model: nn.Module, base: Base, examples: Sequence[Example]) -> States:
+    """Return the states from which prompts predict the first answer token, `[examples, dim]`.
 
     They are the states after the last layer and the final norm, which the head reads.
     """
-    examples = training_examples(base.tokenizer, facts)
     lengths = [len(example.tokens) for example in examples]
     found: dict[int, States] = {}
     for indices in batches_by_length(lengths, EVALUATION_BATCH, None):
@@ -152,7 +155,7 @@ def first_answer_states(model: nn.Module, base: Base, facts: Sequence[Fact]) -> 
         # Positions are in order within a row: the first of each predicts the first token.
         firsts = np.searchsorted(rows, np.arange(len(indices)))
         found |= dict(zip(indices, last[firsts], strict=True))
-    return np.stack([found[index] for index in range(len(facts))])
+    return np.stack([found[index] for index in range(len(examples))])
 
 
 def _ended(planned: PlannedTraining, status: Status, reason: str) -> Trained:

@@ -15,13 +15,13 @@ from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import Responses, respond
 from bench.inference import likelihood
 from bench.inference import prefix_cache as prefix
-from bench.inference.encoding import encode
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
 from bench.store.knowledge import KnowledgeCategory
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
+from tests.bench.encoded import encode
 
 PROMPT = Prompt(BUILT_IN)
 FACTS = tuple(

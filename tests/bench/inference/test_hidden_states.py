@@ -7,13 +7,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from bench.evaluation.signals import BaseSignals
-from bench.inference.encoding import collate, encode
+from bench.inference.encoding import collate
 from bench.inference.hidden_states import answer_states, fact_deviations, latent_states
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt
+from tests.bench.encoded import encode
 
 PAIRS = [("Question: where?\nAnswer:", "in bed"), ("Question: who is it?\nAnswer:", "me")]
 

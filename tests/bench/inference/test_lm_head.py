@@ -6,11 +6,12 @@ import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
-from bench.inference.encoding import collate, encode
+from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
 from bench.inference.lm_head import last_logits, logits_at
 from bench.models.capabilities import takes
 from bench.optimizations import Optimization, without
+from tests.bench.encoded import encode
 from tests.conftest import byte_tokenizer, tiny_llama
 
 TOKENS = torch.arange(1, 41).reshape(2, 20)

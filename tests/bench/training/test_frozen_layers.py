@@ -7,13 +7,14 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from torch import nn
 
-from bench.inference.encoding import collate, encode
+from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
 from bench.optimizations import Optimization, without
 from bench.training import frozen_layers as module
 from bench.training.frozen_layers import frozen_prefix
 from bench.training.loop import TrainingPlan, train
 from methods.parts import ADAPTERS
+from tests.bench.encoded import encode
 from tests.conftest import byte_tokenizer, tiny_llama
 
 LAYERS = 4

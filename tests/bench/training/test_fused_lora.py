@@ -9,11 +9,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.inference.encoding import collate, encode
+from bench.inference.encoding import collate
 from bench.inference.likelihood import fact_losses, target_logits
 from bench.optimizations import Optimization, without
 from bench.training import fuse_adapters as fusing
 from bench.training.fuse_adapters import fuse_projections
+from tests.bench.encoded import encode
 from tests.conftest import tiny_llama
 
 TOKENS = torch.arange(1, 61).reshape(3, 20)

@@ -9,12 +9,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
 
-from bench.inference.encoding import encode
 from bench.models.copy_on_write import borrow
 from bench.optimizations import Optimization, without
 from bench.training.loop import DivergenceError, TrainingPlan, data_order_seed, train
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
+from tests.bench.encoded import encode
 
 FACTS = [(f"Where is the {thing}?", place) for thing, place in
          [("cup", "on the table"), ("book", "in bed"), ("key", "here"), ("hat", "on a nail"),

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from torch import nn
 
-from bench.inference.encoding import IGNORED, Example, collate, encode
+from bench.inference.encoding import IGNORED, Example, collate
 from bench.inference.likelihood import fact_losses, target_logits
 from bench.optimizations import Optimization, without
 from bench.training import token_tree as module
@@ -15,6 +15,7 @@ from bench.training.forward import passes
 from bench.training.loop import TrainingPlan, train
 from bench.training.token_tree import takes_trees, token_tree
 from methods.parts import ADAPTERS
+from tests.bench.encoded import encode
 from tests.conftest import byte_tokenizer, tiny_llama
 
 LAYERS = 3

@@ -12,7 +12,7 @@ import torch
 from bench.evaluation import embedding_space as text_space
 from bench.evaluation.embedding_space import AnswerSpace, TextSpace
 from bench.inference import encoding
-from bench.inference.encoding import encode, encode_all
+from bench.inference.encoding import encode_all
 from bench.models.loading import load_base
 from bench.pages.performance import cost_curves, scaling
 from bench.pages.performance.cost_curves import Curve, Point, curves_png
@@ -26,6 +26,7 @@ from methods.encoder import Encoder
 from tasks.base import DataAccess
 from tasks.fact import Fact
 from tasks.knowledge.fictional import Fictional
+from tests.bench.encoded import encode
 
 SMALL = Scale(facts=(10, 40), cells=(4, 8), layers=(1, 2), widths=(16, 32))
 MACHINE = Machine(

@@ -1,0 +1,75 @@
+"""The path of one training: what was forgotten after each epoch, beside what was learned by then.
+
+Methods can be compared at equal learning along it, where at the end one may have learned more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+from torch import nn
+
+from bench.config.types import Checkpoints
+from bench.forgetting.drift import Drift
+from bench.forgetting.suite import ForgettingSuite
+from bench.store.records import Checkpoint, Forgetting
+
+Aside = Callable[[], AbstractContextManager[None]]
+
+
+class ForgettingPath:
+    """Measures a model in training at its checkpoints.
+
+    Args:
+        suite: The cell's forgetting tasks on its base.
+        model: The model in training.
+        checkpoints: What is measured.
+        aside: Opens the phase to which measuring is charged.
+    """
+
+    def __init__(
+        self, suite: ForgettingSuite, model: nn.Module, checkpoints: Checkpoints, aside: Aside
+    ) -> None:
+        self._suite, self._model, self._aside = suite, model, aside
+        self._checkpoints = checkpoints
+        self._drift = next((task for task in suite.tasks if isinstance(task, Drift)), None)
+        every_task = checkpoints is Checkpoints.ALL and bool(suite.tasks)
+        self._measures = checkpoints is not Checkpoints.LAST and bool(self._drift or every_task)
+        self._points: list[Checkpoint] = []
+
+    def measure(self, epoch: int) -> None:
+        """Measure the model after an epoch; random states and training mode stay as they are."""
+        if not self._measures:
+            return
+        with self._aside():
+            drift, forgetting = None, dict[str, float]()
+            if self._checkpoints is Checkpoints.ALL:
+                forgetting = _by_task(self._suite.without_drift.measure(self._model))
+            if self._drift is not None:
+                drift = self._drift.at_checkpoint(self._suite.base, self._model)
+        self._points.append(Checkpoint(epoch=epoch, drift=drift, forgetting=forgetting))
+
+    def ended(self, epochs: int, measured: Sequence[Forgetting]) -> list[Checkpoint]:
+        """Return all checkpoints, the last from what was measured after training anyway.
+
+        Args:
+            epochs: The number of epochs done.
+            measured: The cell's forgetting.
+        """
+        if not self._measures:
+            return []
+        drift, forgetting = None, dict[str, float]()
+        if self._checkpoints is Checkpoints.ALL:
+            forgetting = _by_task(f for f in measured if not self._is_drift(f))
+        if self._drift is not None:
+            items = next(f.tuned_items for f in measured if self._is_drift(f))
+            drift = self._drift.at_end(items)
+        return [*self._points, Checkpoint(epoch=epochs, drift=drift, forgetting=forgetting)]
+
+    def _is_drift(self, found: Forgetting) -> bool:
+        return self._drift is not None and found.task == self._drift.name
+
+
+def _by_task(measured: Iterable[Forgetting]) -> dict[str, float]:
+    return {found.task: found.forgetting for found in measured}
