@@ -208,9 +208,7 @@ class _Run:
         self._losses: dict[int, float] = {}
         self._hits: dict[int, float] = {}
 
-    def steps(
-        self, epoch: int, generator: torch.Generator
-    ) -> Iterator[Sequence[Sequence[int]]]:
+    def steps(self, epoch: int, generator: torch.Generator) -> Iterator[Sequence[Sequence[int]]]:
         """Yield the batches of facts of each optimizer step of an epoch."""
         plan = self.plan
         lengths = [len(self.examples[self._row(fact, epoch)].tokens) for fact in range(plan.facts)]

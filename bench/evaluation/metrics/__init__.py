@@ -6,7 +6,7 @@ reference and the legend all follow this table. To add a metric, write its funct
 `_TABLE`, or a file of its own in this folder that calls `register`:
 
     def brief(measured: MeasuredFact) -> bool:
-        return len(measured.after.answer.split()) <= 3
+        return len(measured.after.trained.split()) <= 3
 
     register(Metric("brief", brief, "answers of at most three words", header="brief"))
 

@@ -51,3 +51,31 @@ def test_a_phase_that_raises_is_still_measured():
     with pytest.raises(KeyError), clock.phase(PhaseName.TRAIN):
         raise KeyError("x")
     assert PhaseName.TRAIN in clock.phases
+
+
+def test_a_phase_within_another_takes_its_own_time_out_of_it(monkeypatch):
+    seconds = 10.0
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds)
+    cache = CostCache()
+    cache.start_cell()
+    clock = PhaseClock([torch.device("cpu")], cache)
+    with clock.phase(PhaseName.TRAIN):
+        for _ in range(3):
+            seconds += 2
+            with clock.phase(PhaseName.FORGET):
+                seconds += 5
+                cache.saved += 1
+    with clock.phase(PhaseName.FORGET):
+        seconds += 7
+    train, forget = clock.phases[PhaseName.TRAIN], clock.phases[PhaseName.FORGET]
+    assert (train.seconds, train.seconds_cold) == (6, 6)
+    assert (forget.seconds, forget.seconds_cold) == (22, 25)
+
+
+def test_the_peak_of_a_phase_is_not_that_of_one_within_it():
+    clock = PhaseClock([torch.device("cpu")], CostCache())
+    with clock.phase(PhaseName.TRAIN), clock.phase(PhaseName.FORGET):
+        block = torch.ones(64 * 2**20)  # 256 MiB
+        del block
+    train, forget = clock.phases[PhaseName.TRAIN], clock.phases[PhaseName.FORGET]
+    assert forget.peak_bytes - train.peak_bytes > 200 * 2**20

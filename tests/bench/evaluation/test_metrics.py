@@ -38,6 +38,7 @@ from bench.report.write import write_report
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import CellRecord, FactRow, Metrics, Status
 from bench.store.store import ResultsStore
+from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tests.bench.report_cells import fill, make_cell, make_rows, metrics_of
@@ -83,15 +84,18 @@ def cells_of(methods, column=None):
 def measured_rows():
     """Rows and warnings of four facts, answered `Ann` (which is right), `Bo Bo`, `Cy` and `Dan`."""
     facts = tuple(Fact(str(i), "Who?", ("Ann",)) for i in range(4))
+    nothing = ((),) * 4
     before, after = (
-        Responses(answers, ((),) * 4, ((),) * 4, (False,) * 4, (1.0,) * 4, (None,) * 4)
-        for answers in (("", "", "", ""), ("Ann", "Bo Bo", "Cy", "Dan"))
+        Responses(
+            Context.PLAIN, dict.fromkeys(Context, said), nothing, nothing, (1.0,) * 4, (None,) * 4
+        )
+        for said in (("", "", "", ""), ("Ann", "Bo Bo", "Cy", "Dan"))
     )
     space = SimpleNamespace(distance=lambda *_: 0.5, movement=lambda *_: 0.5)
     kinds = [KnowledgeCategory.UNKNOWN] * 4
     signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
     kept, weights = torch.ones(4, dtype=torch.bool), torch.ones(4)
-    return fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[1.0]] * 4)
+    return fact_rows(signals, after, kept=kept, weights=weights, accuracies=[[0.0, 1.0]] * 4)
 
 
 def test_a_new_metric_is_measured_of_every_fact_and_averaged(brief):
@@ -199,7 +203,7 @@ def zz_after(measured):
 
 
 def short_after(measured):
-    return len(measured.after.answer) < 9
+    return len(measured.after.trained) < 9
 
 
 def test_a_new_metric_moves_no_column_and_cells_without_it_stay_valid(table, tmp_path):

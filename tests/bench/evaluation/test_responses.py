@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,13 +13,16 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
-from bench.evaluation.responses import Responses, respond
+from bench.evaluation.responses import Responses, respond, respond_untrained
 from bench.inference import likelihood
 from bench.inference import prefix_cache as prefix
+from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
 from bench.store.knowledge import KnowledgeCategory
+from tasks.context import Context, TrainPrompt
+from tasks.errors import UsageError
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 from tests.bench.encoded import encode
@@ -45,10 +49,19 @@ def rows_of(base, facts, before, after, knowledge):
         after,
         kept=torch.ones(count, dtype=torch.bool),
         weights=torch.ones(count),
-        accuracies=[[0.5]] * count,
+        accuracies=[[0.5, 1.0]] * count,
     )
     assert not warnings
     return rows
+
+
+def untrained(base, facts=FACTS):
+    return respond_untrained(base.model, Contexts(base.tokenizer, PROMPT), facts)
+
+
+def in_all(said):
+    """The same answers in every context."""
+    return dict.fromkeys(Context, said)
 
 
 def prompts():
@@ -141,11 +154,16 @@ def test_distances_obey_their_laws(tiny_base):
 
 
 def test_rows_put_before_and_after_side_by_side(tiny_base):
-    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    contexts = Contexts(tiny_base.tokenizer, PROMPT)
+    before = untrained(tiny_base)
+    after = respond(tiny_base.model, contexts, FACTS, before)
     kinds = [KnowledgeCategory.MAYBE] * 2 + [KnowledgeCategory.UNKNOWN] * 3
-    rows = rows_of(tiny_base, FACTS, before, before, kinds)
+    rows = rows_of(tiny_base, FACTS, before, after, kinds)
     assert [row.movement for row in rows] == [0.0] * 5
-    assert all(row.distance_before == row.distance_after for row in rows)
+    assert all(row.distance_before == row.distance_few_shot for row in rows)
+    assert all(row.distance_before_trained == row.distance_after for row in rows)
+    assert all(row.answer_after == row.answer_plain != row.answer_few_shot for row in rows)
+    assert [row.answer_chat for row in rows] == [None] * 5, "it has no chat template"
     metrics = summarise(rows)
     assert metrics.reliability == 0.0
     assert metrics.locality is None, "no neighbour was known, so there is nothing to keep"
@@ -153,7 +171,7 @@ def test_rows_put_before_and_after_side_by_side(tiny_base):
 
 
 def responses(answer, nll, old_nll):
-    return Responses((answer,), ((),), ((),), (False,), (nll,), (old_nll,))
+    return Responses(Context.PLAIN, in_all((answer,)), ((),), ((),), (nll,), (old_nll,))
 
 
 @pytest.mark.parametrize(
@@ -186,15 +204,15 @@ def test_an_update_is_the_new_answer_and_not_the_old_one(tiny_base, said, update
 
 def test_the_likelihood_of_an_old_answer_is_that_of_a_target(tiny_base):
     facts = [*FACTS[:2], Fact("u", FACTS[0].question, ("new",), old_answers=("thing 0", "x"))]
-    found = respond(tiny_base.model, tiny_base.tokenizer, facts, PROMPT)
+    found = untrained(tiny_base, facts)
     assert found.old_nll[:2] == (None, None)
     assert found.old_nll[2] == pytest.approx(found.nll[0], abs=1e-5)
     assert len(found.nll) == 3
 
 
 def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
-    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
-    after = replace(before, answers=("dust", "dust", "no", "dust", "no"))
+    before = untrained(tiny_base)
+    after = replace(before, answers=in_all(("dust", "dust", "no", "dust", "no")))
     kinds = [KnowledgeCategory.MAYBE, *[KnowledgeCategory.UNKNOWN] * 4]
     rows = rows_of(tiny_base, FACTS, before, after, kinds)
     metrics = summarise(rows)
@@ -204,15 +222,22 @@ def test_reliability_is_divided_by_what_the_base_knew(tiny_base):
 
 
 def test_a_fact_that_was_dropped_has_its_weight_and_no_curve(tiny_base):
-    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    before = replace(
+        untrained(tiny_base), answers=in_all(("dust", "thing 2", "sand", "thing 1", "x"))
+    )
     space = AnswerSpace(tiny_base.tokenizer, tiny_base.model.get_input_embeddings().weight)
     kept = torch.tensor([True, False, True, False, True])
     signals = SimpleNamespace(
         facts=FACTS, before=before, knowledge=[KnowledgeCategory.UNKNOWN] * 5, space=space
     )
     choices = {"kept": kept, "weights": kept * 5 / 3}
-    rows, _ = fact_rows(signals, before, **choices, accuracies=[[0.1], [0.2], [0.3]])
-    assert [row.curve for row in rows] == [[0.1], [], [0.2], [], [0.3]]
+    curves = [[0.1, 1.0, 1.0], [1.0, 0.2, 1.0], [1.0, 1.0, 0.3]]
+    rows, _ = fact_rows(signals, before, **choices, accuracies=curves)
+    assert [row.curve for row in rows] == [curves[0], [], curves[1], [], curves[2]]
+    assert [row.epochs_to_learn for row in rows] == [1, None, 2, None, 3]
+    assert [row.learned_half for row in rows] == [1, None, 0, None, 0]
+    confused = [getattr(row, "confusion.plain") for row in rows]
+    assert confused == [None, 1, 0, 0, 0], "'thing 1' belongs to a fact that was not trained"
     assert [row.kept for row in rows] == kept.tolist()
     assert [row.weight for row in rows] == pytest.approx([5 / 3, 0, 5 / 3, 0, 5 / 3])
     with pytest.raises(ValueError, match="zip"):
@@ -220,7 +245,8 @@ def test_a_fact_that_was_dropped_has_its_weight_and_no_curve(tiny_base):
 
 
 def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypatch):
-    before = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT)
+    before = untrained(tiny_base)
+    contexts = Contexts(tiny_base.tokenizer, PROMPT)
     asked: list[str] = []
 
     def answer(model, tokenizer, prompts, **kwargs):
@@ -228,6 +254,78 @@ def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypa
         return ["a house"] * len(prompts)
 
     monkeypatch.setattr("bench.evaluation.responses.greedy_answers", answer)
-    after = respond(tiny_base.model, tiny_base.tokenizer, FACTS, PROMPT, before)
+    after = respond(tiny_base.model, contexts, FACTS, before)
     assert not any("large" in text for text in asked)
     assert after.neighbours == ((False,),) * 5
+
+
+CHAT = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<bot>{% endif %}"
+)
+
+
+@pytest.fixture
+def chatting(tiny_base):
+    """A tokenizer with a chat template, and one that begins every text by itself."""
+    tokenizer = copy.deepcopy(tiny_base.tokenizer)
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def test_every_context_is_put_as_it_says(chatting):
+    contexts = Contexts(chatting, PROMPT)
+    assert contexts.available == tuple(Context)
+    asked = {context: contexts.prompt(context, "Who?") for context in Context}
+    assert asked[Context.PLAIN] == "Question: Who?\nAnswer:"
+    assert asked[Context.FEW_SHOT].endswith("\n\nQuestion: Who?\nAnswer:")
+    assert asked[Context.CHAT] == "<user>Who?\n<bot>"
+    assert asked[Context.BARE] == "Who?"
+    targets = {context: contexts.target(context, "Ann") for context in Context}
+    assert targets == {**dict.fromkeys(Context, " Ann\n"), Context.CHAT: "Ann\n"}
+
+
+def test_a_chat_prompt_begins_once(chatting):
+    """The template writes the first token as text, and the tokenizer adds it too."""
+    begin = chatting.convert_ids_to_tokens(5)
+    chatting.chat_template = "{{ bos_token }}" + CHAT
+    chatting.bos_token = begin
+    plain = Contexts(chatting, PROMPT).prompt(Context.CHAT, "Who?")
+    assert plain.startswith(begin), "nobody else would add it"
+    chatting.__class__ = type("Begins", (chatting.__class__,), {"__call__": begins})
+    once = Contexts(chatting, PROMPT).prompt(Context.CHAT, "Who?")
+    assert once == "<user>Who?\n<bot>"
+
+
+def begins(self, text, **kwargs):
+    return {"input_ids": [self.bos_token_id]}
+
+
+def test_training_in_chat_needs_a_template(tiny_base):
+    contexts = Contexts(tiny_base.tokenizer, PROMPT, TrainPrompt.MIXED)
+    with pytest.raises(UsageError, match="no chat template"):
+        _ = contexts.trained
+
+
+@pytest.mark.parametrize("trained", list(TrainPrompt))
+def test_reliability_is_asked_as_it_was_trained(tiny_base, chatting, trained, monkeypatch):
+    """And the contexts that training did not see are the others."""
+    contexts = Contexts(chatting, PROMPT, trained)
+    monkeypatch.setattr(
+        "bench.evaluation.responses.greedy_answers",
+        lambda model, tokenizer, prompts, **_: [f"{hash(p)}" for p in prompts],
+    )
+    before = respond_untrained(tiny_base.model, contexts, FACTS)
+    assert [*before.answers] == list(dict.fromkeys((Context.FEW_SHOT, trained.asked)))
+    after = respond(tiny_base.model, contexts, FACTS, before)
+    assert [*after.answers] == list(Context)
+    first = after.per_fact()[0]
+    assert first.trained == f"{hash(contexts.prompt(trained.asked, FACTS[0].question))}"
+    right = replace(after, answers=in_all(tuple(fact.target for fact in FACTS)))
+    metrics = summarise(
+        rows_of(tiny_base, FACTS, before, right, [KnowledgeCategory.UNKNOWN] * len(FACTS))
+    )
+    assert metrics.reliability == 1.0
+    others = {context for context in Context if context is not trained.asked}
+    shown = {c for c in Context if getattr(metrics, f"robustness.{c}") is not None}
+    assert shown == others

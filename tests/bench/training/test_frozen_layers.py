@@ -39,7 +39,7 @@ def adapted(first=2, **options):
 
 def training(model, examples, epochs=3):
     plan = TrainingPlan(
-        examples=examples,
+        contexts=[examples],
         weights=torch.ones(len(examples), dtype=torch.float64),
         epochs=epochs,
         batch_size=4,

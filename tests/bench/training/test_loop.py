@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
 
+from bench.config.types import Schedule
 from bench.models.copy_on_write import borrow
 from bench.optimizations import Optimization, without
 from bench.training.loop import DivergenceError, TrainingPlan, data_order_seed, train
+from bench.training.schedule import rate_factor
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
 from tests.bench.encoded import encode
+
+COSINE, CONSTANT = Schedule.COSINE, Schedule.CONSTANT
 
 FACTS = [(f"Where is the {thing}?", place) for thing, place in
          [("cup", "on the table"), ("book", "in bed"), ("key", "here"), ("hat", "on a nail"),
           ("old lamp", "up"), ("pen", "under the sofa"), ("map", "gone")]]  # fmt: skip
 
 
-def make_plan(base, *, epochs=3, weights=None, rate=1e-2, seed=0, max_steps=None):
-    examples = [encode(base.tokenizer, question_text(q), a) for q, a in FACTS]
-    weights = torch.ones(len(examples), dtype=torch.float64) if weights is None else weights
+def make_plan(base, *, epochs=3, weights=None, rate=1e-2, seed=0, prompts=("",), **options):
+    contexts = [
+        [encode(base.tokenizer, f"{before}{question_text(q)}", a) for q, a in FACTS]
+        for before in prompts
+    ]
+    weights = torch.ones(len(FACTS), dtype=torch.float64) if weights is None else weights
     order = data_order_seed(seed, "rooms")
     pad = base.tokenizer.pad_token_id
-    return TrainingPlan(examples, weights, epochs, 3, rate, order, pad, max_steps=max_steps)
+    return TrainingPlan(contexts, weights, epochs, 3, rate, order, pad, **options)
 
 
 def lora(base, seed=0):
@@ -111,7 +119,7 @@ def test_the_curve_and_the_operations_are_recorded(tiny_base):
     log = train(lora(tiny_base), Lora(r=4), make_plan(tiny_base, epochs=4), lambda *_: None)
     assert [point.epoch for point in log.curve] == [1, 2, 3, 4]
     assert log.curve[-1].loss < log.curve[0].loss
-    assert all(len(history) == 4 for history in log.accuracies)
+    assert all(len(history) == 5 for history in log.accuracies), "before training and after each"
     tokens = sum(len(question_text(q)) + len(target_text(a)) for q, a in FACTS) * 4
     forward_only = 2 * 36_000 * tokens
     assert forward_only < log.flops < 6 * forward_only
@@ -126,6 +134,7 @@ def test_a_step_limit_takes_the_first_batches_of_the_same_order(tiny_base, limit
     assert [point.epoch for point in cut.curve] == list(range(1, epochs + 1))
     for history, short in zip(whole.accuracies, cut.accuracies, strict=True):
         assert short == history[: len(short)]
+        assert len(short) in {epochs, epochs + 1}, "one more than the passes of training"
 
 
 def test_the_schedule_spans_the_limited_steps(tiny_base):
@@ -140,6 +149,82 @@ def test_a_step_limit_beyond_the_training_changes_nothing(tiny_base):
     first, *others = (train(lora(tiny_base), Lora(r=4), p, lambda *_: None).losses for p in plans)
     assert [plan.steps for plan in plans] == [9, 9, 9]
     assert others == [first, first]
+
+
+def test_accumulated_batches_are_one_step_over_all_of_their_facts(tiny_base):
+    """Three batches of three, three and one fact: a step of seven facts, each counted alike."""
+    apart = make_plan(tiny_base, accumulation=3)
+    whole = replace(make_plan(tiny_base), batch_size=7)
+    assert apart.steps == whole.steps == 3
+    found, expected = (
+        train(lora(tiny_base), Lora(r=4), plan, lambda *_: None) for plan in (apart, whole)
+    )
+    assert found.losses == pytest.approx(expected.losses, abs=1e-5)
+
+
+def test_the_last_step_of_an_epoch_takes_the_batches_that_are_left(tiny_base):
+    plan = make_plan(tiny_base, epochs=2, accumulation=2)
+    log = train(lora(tiny_base), Lora(r=4), plan, lambda *_: None)
+    assert plan.steps == len(log.losses) == 4
+    assert all(len(history) == 3 for history in log.accuracies)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5, 1.0])
+def test_a_constant_rate_stays_where_warm_up_ends_and_a_cosine_falls_to_nothing(warmup):
+    constant, cosine = (rate_factor(shape, warmup, 20) for shape in (CONSTANT, COSINE))
+    rising = max(1, round(warmup * 20))
+    assert [constant(step) for step in range(rising)] == [
+        pytest.approx((step + 1) / rising) for step in range(rising)
+    ]
+    assert {constant(step) for step in range(rising, 20)} <= {1.0}
+    assert [cosine(step) for step in range(rising)] == [constant(step) for step in range(rising)]
+    if rising < 19:
+        assert cosine(19) < 0.05
+
+
+def test_what_a_pass_saw_is_the_state_before_its_step(tiny_base):
+    """Measured again by whole rows: before the first step, and after the last."""
+    plan = replace(make_plan(tiny_base, epochs=2), batch_size=len(FACTS))
+    model = lora(tiny_base)
+    before = teacher_forced(model, plan)
+    log = train(model, Lora(r=4), plan, lambda *_: None)
+    assert [history[0] for history in log.accuracies] == before
+    assert [history[-1] for history in log.accuracies] == teacher_forced(model, plan)
+
+
+def test_contexts_take_turns_and_the_dose_is_measured_on_the_first(tiny_base):
+    plan = make_plan(tiny_base, epochs=4, prompts=("", "Please. ", "Well then. "))
+    turns = [[plan.context_of(fact, epoch) for fact in range(3)] for epoch in (1, 2, 3)]
+    assert turns == [[1, 2, 0], [2, 0, 1], [0, 1, 2]]
+    model = lora(tiny_base)
+    log = train(model, Lora(r=4), plan, lambda *_: None)
+    assert all(len(history) == 5 for history in log.accuracies)
+    assert [history[-1] for history in log.accuracies] == teacher_forced(model, plan)
+
+
+def test_measuring_after_an_epoch_changes_nothing(tiny_base):
+    seen = []
+
+    def measure(epoch):
+        seen.append((epoch, model.training))
+
+    model = lora(tiny_base)
+    log = train(model, Lora(r=4), make_plan(tiny_base), lambda *_: None, measure)
+    again = train(lora(tiny_base), Lora(r=4), make_plan(tiny_base), lambda *_: None)
+    assert log.losses == again.losses
+    assert [epoch for epoch, _ in seen] == [1, 2], "the last is measured after training"
+
+
+def teacher_forced(model, plan):
+    """Token accuracy of each fact on the first context, one row at a time."""
+    found = []
+    for example in plan.contexts[0]:
+        tokens = torch.tensor([example.tokens])
+        with torch.no_grad():
+            logits = model(input_ids=tokens).logits[0, example.start - 1 : -1]
+        right = logits.argmax(-1) == tokens[0, example.start :]
+        found.append(pytest.approx(right.float().mean().item()))
+    return found
 
 
 def test_an_exploding_loss_stops_at_its_step(tiny_base):

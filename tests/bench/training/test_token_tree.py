@@ -40,7 +40,7 @@ def adapted(first=0, **options):
 
 def training(model, examples, epochs=3):
     plan = TrainingPlan(
-        examples=examples,
+        contexts=[examples],
         weights=torch.linspace(0.5, 1.5, len(examples), dtype=torch.float64),
         epochs=epochs,
         batch_size=4,
