@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -24,11 +25,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from bench.cell.attach import attach
+from bench.config.types import Schedule
 from bench.evaluation import version
 from bench.evaluation.embedding_space import TextSpace
-from bench.evaluation.responses import respond
+from bench.evaluation.responses import respond_untrained
 from bench.evaluation.signals import BaseSignals
 from bench.forgetting import drift
+from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers, sampled_answers
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
@@ -47,6 +50,7 @@ from methods.strategies.reweight import Reweight
 from methods.subspaces import End
 from methods.targets import layer_prefixes, linear_names
 from methods.versions import MACHINERY
+from tasks.context import Context
 from tasks.fact import Fact, hash_fraction
 from tasks.prompt import BUILT_IN, Prompt
 from tasks.scoring import exact_match, normalise, token_f1
@@ -154,10 +158,11 @@ def logits(model: torch.nn.Module) -> Tensor:
 
 def training() -> dict[str, Tensor]:
     """The schedule, orders of data, and three trainings, from their recipes to what was learned."""
-    factor = schedule.warmup_cosine(40)
+    cosine, constant = (schedule.rate_factor(shape, 0.1, 40) for shape in Schedule)
     seeds = [data_order_seed(seed, task) / 2**31 for seed, task in ((0, "a"), (1, "a"), (0, "b"))]
     found = {
-        "schedule": torch.tensor([factor(step) for step in range(40)], dtype=torch.float64),
+        "schedule": torch.tensor([cosine(step) for step in range(40)], dtype=torch.float64),
+        "constant": torch.tensor([constant(step) for step in range(40)], dtype=torch.float64),
         "orders": torch.tensor(seeds, dtype=torch.float64),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -169,16 +174,18 @@ def training() -> dict[str, Tensor]:
         for kind, (written, parts) in runs.items():
             trained = {f"{name}, {kind}": found for name, found in run(written, parts).items()}
             found |= trained
+    shaped = run("lora[r=4]", 1, schedule="constant", warmup=0.5, accumulation=2)
+    found |= {f"{name}, accumulated": values for name, values in shaped.items()}
     return found
 
 
-def run(written: str, accumulation: int) -> dict[str, Tensor]:
+def run(written: str, micro_batches: int, **shape: Any) -> dict[str, Tensor]:
     """Train a recipe for three epochs, as a cell does."""
     base, recipe = golden_base(), parse_recipe(written)
-    spec = make_spec(method="golden", epochs=3, batch_size=3, learning_rate=1e-2, seed=3)
+    spec = make_spec(method="golden", epochs=3, batch_size=3, learning_rate=1e-2, seed=3, **shape)
     ready = attach(base, signals_of(base), recipe, spec, FACTS)
     redrawn(ready.model, 0.1, within="lora_A")
-    plan = replace(ready.plan, accumulation=accumulation)
+    plan = replace(ready.plan, micro_batches=micro_batches)
     log = train(ready.model, recipe.adapter, plan, lambda *_: None)
     named = ready.model.named_parameters()
     learned = [p.detach().norm() for name, p in named if "lora_B" in name and p.requires_grad]
@@ -216,7 +223,7 @@ def evaluation() -> dict[str, Tensor]:
         for fact, answer in zip(FACTS, own, strict=True)
     )
     signals = BaseSignals(base, facts, prompt, CostCache())
-    found = respond(base.model, base.tokenizer, facts, prompt)
+    found = respond_untrained(base.model, Contexts(base.tokenizer, prompt), facts)
     words = [*KnowledgeCategory]
     return {
         "normalised": torch.tensor([number_of(normalise(text)) for text, _ in SCORED]),
@@ -227,7 +234,7 @@ def evaluation() -> dict[str, Tensor]:
         "sampled": torch.tensor([number_of(answers) for answers in drawn_answers]),
         "likelihoods": torch.tensor(found.nll),
         "likelihoods of old answers": torch.tensor(found.old_nll),
-        "plain": torch.tensor(found.plain),
+        "plain": torch.tensor([number_of(answer) for answer in found.answers[Context.PLAIN]]),
         "known": signals.known,
         "knowledge": torch.tensor([words.index(known) for known in signals.knowledge]),
         **drift_of(base),

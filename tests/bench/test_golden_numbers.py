@@ -65,7 +65,7 @@ def of_the_next_seed(recipe, signals, layer_count, seed):
 
 
 EDITS = [
-    (TRAINING, schedule, "warmup_cosine", lambda steps: lambda step: 1 - step / steps),
+    (TRAINING, schedule, "rate_factor", lambda *_: lambda step: 1 / (1 + step)),
     (TRAINING, loop, "hash_fraction", lambda *_: 0.5),
     (TRAINING, loop, "_parts", lambda indices, _: [indices[::-1]]),
     (TRAINING, attach, "data_order_seed", lambda *_: 1),

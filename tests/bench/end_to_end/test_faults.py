@@ -91,7 +91,7 @@ def files_of(folder):
 
 
 def comparable(record):
-    return record.model_dump(exclude={"phases", "provenance", "warnings", "accumulation", "flops"})
+    return record.model_dump(exclude={"phases", "provenance", "warnings", "micro_batches", "flops"})
 
 
 def test_out_of_memory_is_tried_once_more_in_halves_with_the_numbers_of_whole_batches(
@@ -107,13 +107,13 @@ def test_out_of_memory_is_tried_once_more_in_halves_with_the_numbers_of_whole_ba
     troubled(fail_first)
     notes = Notes()
     [halved] = run_grid(options(methods="troubled[r=4]"), notes).records
-    assert (halved.status, halved.accumulation) == (Status.DONE, 2)
+    assert (halved.status, halved.micro_batches) == (Status.DONE, 2)
     assert any("2 micro-batches" in line for line in halved.warnings)
     snapshot("failures", "out of memory", "\n".join((*notes.lines, *halved.warnings)))
     assert len(calls) == 2 + 4, "the adapter's own loss counts once a step"
     whole_folder = tmp_path / "whole"
     [whole] = run_grid(options(methods="troubled[r=4]", out=whole_folder), Silent()).records
-    assert whole.accumulation == 1
+    assert whole.micro_batches == 1
     for one, other in zip(whole.curve, halved.curve, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
         assert one.token_accuracy == other.token_accuracy
@@ -128,7 +128,7 @@ def test_out_of_memory_twice_is_the_cells_status(options, troubled):
 
     troubled(fail)
     failed, fine = run_grid(options(methods="troubled[r=4],lora[r=4]"), Silent()).records
-    assert (failed.status, failed.accumulation) == (Status.OUT_OF_MEMORY, 2)
+    assert (failed.status, failed.micro_batches) == (Status.OUT_OF_MEMORY, 2)
     assert fine.status is Status.DONE
     cpu = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
     assert is_out_of_memory(cpu)

@@ -123,11 +123,11 @@ def test_a_later_run_in_the_folder_does_not_ask_the_base_again(
     tiny_folder, facts_file, tmp_path, monkeypatch
 ):
     scored, asked = [], []
-    score, respond = harness.HarnessTask.score, signals.respond
+    score, respond = harness.HarnessTask.score, signals.respond_untrained
     monkeypatch.setattr(
         harness.HarnessTask, "score", lambda *a: scored.append(a[2] is a[1].model) or score(*a)
     )
-    monkeypatch.setattr(signals, "respond", lambda *a: asked.append(a) or respond(*a))
+    monkeypatch.setattr(signals, "respond_untrained", lambda *a: asked.append(a) or respond(*a))
 
     def run(method, out):
         chosen = options(tiny_folder, facts_file, tmp_path / out, methods=method)

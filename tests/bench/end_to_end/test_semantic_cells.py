@@ -9,7 +9,7 @@ import torch
 from bench.cell.context import CellContext
 from bench.cell.decisions import decide
 from bench.config.options import build_options
-from bench.evaluation.signals import BaseSignals, training_examples
+from bench.evaluation.signals import BaseSignals
 from bench.execution.run import run_grid
 from bench.models.copy_on_write import borrow
 from bench.models.device import Compute
@@ -23,6 +23,7 @@ from bench.training.loop import TrainingPlan, train
 from methods.notes import stored
 from methods.parts import Setting
 from methods.recipe import parse_recipe
+from tasks.context import Context
 
 RECIPES = (
     "lora,freeze,filter,lora+random_filter,lora+drop[side=far],reweight,lora+filter+reweight,"
@@ -156,8 +157,8 @@ def test_nothing_at_or_below_the_cut_gets_a_gradient_or_changes(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.register_hook(lambda grad, name=name: with_gradient.add(name))
-    examples = training_examples(base.tokenizer, facts)
-    plan = TrainingPlan(examples, torch.ones(len(facts)), 2, 4, 1e-2, 0, 0)
+    examples = signals.contexts.examples(Context.PLAIN, facts)
+    plan = TrainingPlan([examples], torch.ones(len(facts)), 2, 4, 1e-2, 0, 0)
     train(model, recipe.adapter, plan, lambda step, loss: None)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     above = tuple(f"layers.{index}." for index in decisions.layers)

@@ -129,11 +129,30 @@ def test_the_content_of_a_facts_file_counts(ids, facts_file, tmp_path):
     assert not ids(tasks=str(copy)) & before
 
 
-@pytest.mark.parametrize("value", ["VERSION", "WARMUP_SHARE", "CLIP_NORM", "WEIGHT_DECAY"])
+@pytest.mark.parametrize("value", ["VERSION", "CLIP_NORM", "WEIGHT_DECAY"])
 def test_the_values_that_training_uses_count(ids, monkeypatch, value):
     before = ids()
     monkeypatch.setattr(schedule, value, getattr(schedule, value) + 1)
     assert not ids() & before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"schedule": "constant"},
+        {"warmup": 0.2},
+        {"accumulation": 2},
+        {"train_prompt": "few_shot"},
+        {"train_prompt": "mixed"},
+    ],
+)
+def test_how_training_goes_and_what_it_sees_count(ids, option):
+    assert not ids(**option) & ids()
+
+
+@pytest.mark.parametrize("option", [{"checkpoints": "all"}, {"checkpoints": "last"}])
+def test_what_is_measured_on_the_way_does_not_count(ids, option):
+    assert ids(**option) == ids()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from bench.optimizations import Optimization, without
 from bench.store.base_cache import Kept, KeptValues, measured_with
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
+from tasks.context import Context
 
 SLOW = 0.25
 """Seconds by the clock of these tests, which passes while something is computed and only then."""
@@ -200,10 +201,10 @@ def test_without_the_shortcut_each_process_computes(kept, tmp_path):
 
 
 RESPONSES = Responses(
-    answers=("Paris", ""),
+    asked=Context.PLAIN,
+    answers={Context.FEW_SHOT: ("Paris", ""), Context.PLAIN: ("", "no")},
     paraphrases=((True, False), ()),
     neighbours=((), (True,)),
-    plain=(False, True),
     nll=(0.1 + 0.2, 1e-300),
     old_nll=(None, 2.5),
 )
