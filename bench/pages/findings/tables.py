@@ -113,9 +113,15 @@ def _why(claim: Claim, rival: Rival) -> Iterator[str]:
     if few:
         yield f"fewer than {claim.least_seeds} seeds for {_listed(few)}, so it decides nothing"
     if rival.opposed:
-        yield f"no yes, because the interval lies on the other side for {_listed(rival.opposed)}"
+        yield (
+            "the effect cannot be confirmed, because its interval lies on the other side for "
+            f"{_listed(rival.opposed)}"
+        )
     if rival.reaching and len(rival.reaching) < len(rival.settings):
-        yield f"no denial, because the estimate reaches the margin for {_listed(rival.reaching)}"
+        yield (
+            "the effect cannot be ruled out, because its estimate reaches the smallest effect of "
+            f"interest for {_listed(rival.reaching)}"
+        )
 
 
 def _listed(settings: Sequence[str]) -> str:
