@@ -16,6 +16,7 @@ import torch
 from bench import failures
 from bench.cell.attach import attach
 from bench.cell.context import CellContext
+from bench.cell.equal_learning import drift_at_shares
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
@@ -26,7 +27,7 @@ from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, PhaseName, Status
+from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
 from bench.training.loop import DivergenceError, train
 from methods.notes import stored
 from tasks.errors import UsageError
@@ -147,7 +148,6 @@ def _measure_cell(
         )
     notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
     result.update(
-        metrics=summarise(result.rows),
         warnings=[
             *(line for one in notes for line in one.warnings),
             *unmeasured,
@@ -165,7 +165,8 @@ def _measure_cell(
         # `earlier` is what a previous run of an incomplete cell measured.
         earlier = [found for found in cell.earlier if found.task not in now]
         ended = path.ended(plan.epochs_begun, measured)
-        result.update(forgetting=[*measured, *earlier], path=ended)
+        metrics = Metrics(**summarise(result.rows).model_dump(), **drift_at_shares(result.rows, ended))
+        result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
     if context.options.save_adapters:
         folder = Path("adapters", cell.cell_id)
         adapter.save(model, attached.prepared, attached.setting, context.options.out / folder)

@@ -80,6 +80,9 @@ class RunOptions(BaseModel):
     it on separate facts."""
     tune: Tunes = ()
     """NAME=V1,V2 tunes a run option or a parameter of the methods, such as r=8,16; repeatable."""
+    tune_seeds: PositiveInt = 2
+    """How many seeds try each value that is tuned: 1000, 1001 and so on, which --seeds must not
+    name."""
     epochs: PositiveInt = 10
     """How many times each fact is trained on."""
     batch_size: PositiveInt = 8

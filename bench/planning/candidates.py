@@ -12,7 +12,7 @@ from itertools import product
 
 from bench.config.options import RunOptions, validated
 from bench.config.tune import Tune
-from bench.planning.tuning import RATE, RUN_PARAMETERS
+from bench.planning.tuning import FIRST_TUNING_SEED, RATE, RUN_PARAMETERS
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from methods.recipe import Recipe, parse_recipes, part_name
 from tasks.errors import UsageError, nearest
@@ -65,6 +65,27 @@ class Method:
 def is_tuned(options: RunOptions) -> bool:
     """Return whether a run tunes anything."""
     return bool(options.tune) or len(options.lr or ()) > 1
+
+
+def tuning_seeds_of(options: RunOptions) -> tuple[int, ...]:
+    """Return the seeds that candidates are tried with; none if nothing is tuned.
+
+    They are the same whatever is reported, so that more reporting seeds need no new tuning, and
+    candidates that were tried earlier are still compared with the same seeds.
+
+    Raises:
+        UsageError: A reporting seed is one of them: what it reports would be what it was chosen by.
+    """
+    if not is_tuned(options):
+        return ()
+    seeds = tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + options.tune_seeds))
+    both = sorted(set(seeds).intersection(options.seeds))
+    if both:
+        raise UsageError(
+            f"--seeds {both[0]}: seeds from {seeds[0]} to {seeds[-1]} try what is tuned and must "
+            f"not report it; use seeds below {FIRST_TUNING_SEED}"
+        )
+    return seeds
 
 
 def methods_of(options: RunOptions) -> tuple[Method, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.config.options import RunOptions
 from bench.config.types import shard_numbers
 from bench.models.registry import ModelSource, resolve_model
-from bench.planning.candidates import Method, is_tuned, methods_of
+from bench.planning.candidates import Method, is_tuned, methods_of, tuning_seeds_of
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.resolver import Resolver, tuned_as
 from bench.planning.task_data import TaskSets
@@ -21,11 +21,12 @@ class Group:
     """One method on one model and task, with the cells of its candidates.
 
     Attributes:
-        tuning: For each candidate its cell on the tuning set; empty if there is only one.
+        tuning: For each candidate its cells on the tuning set, one per tuning seed; empty if there
+            is only one candidate.
         reporting: For each candidate its cells for the leaderboard, one per seed.
     """
 
-    tuning: tuple[PlannedCell, ...]
+    tuning: tuple[tuple[PlannedCell, ...], ...]
     reporting: tuple[tuple[PlannedCell, ...], ...]
 
 
@@ -34,9 +35,9 @@ def groups_of(options: RunOptions) -> Iterator[Group]:
 
     Raises:
         UsageError: A name is unknown, facts cannot be read or are too few to tune on, or a model
-            has no revision.
+            has no revision; or a reporting seed is a tuning seed.
     """
-    methods = methods_of(options)
+    methods, tuning_seeds = methods_of(options), tuning_seeds_of(options)
     sources = [resolve_model(name) for name in options.models]
     resolver = Resolver(options)
     tasks = [resolver.sets(name, divided=is_tuned(options)) for name in options.tasks]
@@ -44,7 +45,7 @@ def groups_of(options: RunOptions) -> Iterator[Group]:
         for sets in tasks:
             for method in methods:
                 if sets.tuning is not None:
-                    yield _tuned(resolver, source, sets, method, options)
+                    yield _tuned(resolver, source, sets, method, options, tuning_seeds)
                     continue
                 [only] = method.candidates
                 cells = [resolver.cell(source, sets, only, seed, None) for seed in options.seeds]
@@ -60,19 +61,26 @@ def in_shard(key: str, shard: str | None) -> bool:
 
 
 def _tuned(
-    resolver: Resolver, source: ModelSource, sets: TaskSets, method: Method, options: RunOptions
+    resolver: Resolver,
+    source: ModelSource,
+    sets: TaskSets,
+    method: Method,
+    options: RunOptions,
+    tuning_seeds: Sequence[int],
 ) -> Group:
     tuning, reporting = [], []
     for candidate in method.candidates:
         tried, chosen = (
             tuned_as(sets, fact_set, method.name, candidate.values) for fact_set in FactSet
         )
-        tuning.append(resolver.cell(source, sets, candidate, options.seeds[0], tried))
+        tuning.append(
+            tuple(resolver.cell(source, sets, candidate, seed, tried) for seed in tuning_seeds)
+        )
         reporting.append(
             tuple(resolver.cell(source, sets, candidate, seed, chosen) for seed in options.seeds)
         )
     # All candidates of a group must be in one shard, which then chooses among them.
-    spec = tuning[0].spec
+    spec = tuning[0][0].spec
     key = (spec.model, spec.model_revision, spec.dtype, spec.task, method.name)
     if not in_shard(hashlib.sha256("\x1f".join(key).encode()).hexdigest(), options.shard):
         return Group((), ((),))

@@ -1,8 +1,8 @@
 """The grid: which cells a run needs and which of them are done already.
 
-A tuned grid has two sets of cells. Every candidate of a method trains on the tuning set, with the
-first seed only; when all of them have ended, the best one trains on the reporting set, with every
-seed. Until then the cells of the second set have the state "to be chosen".
+A tuned grid has two sets of cells. Every candidate of a method trains on the tuning set, with seeds
+that report nothing; when all of them have ended, the best one trains on the reporting set, with
+every seed. Until then the cells of the second set have the state "to be chosen".
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def current_cells(
 
     found = []
     for group in groups:
-        found += current(group.tuning)
+        found += current([cell for cells in group.tuning for cell in cells])
         chosen = _chosen(group, store)
         found += current(chosen) if chosen and chosen[0].chosen else chosen
     return found
@@ -54,10 +54,11 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
     if not group.tuning:
         return group.reporting[0]
     trials = []
-    for cell in group.tuning:
-        found = store.summary(cell.cell_id)
-        if isinstance(found, CellSummary) and found.status is not Status.INTERRUPTED:
-            trials.append(replace(trial_of(found), spec=cell.spec))
+    for cells in group.tuning:
+        found = [_ended(store.summary(cell.cell_id)) for cell in cells]
+        ended = [summary for summary in found if summary is not None]
+        if len(ended) == len(cells):
+            trials.append(replace(trial_of(ended), spec=cells[0].spec))
     tried = f"{len(trials)} of {len(group.tuning)} candidates tried"
     if len(trials) < len(group.tuning):
         return _open(group, CellState.OPEN, tried)
@@ -65,6 +66,13 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
     if best is None:
         return _open(group, CellState.FAILED, f"none of {len(trials)} candidates has a result")
     return group.reporting[[trial.spec for trial in trials].index(best.spec)]
+
+
+def _ended(found: CellSummary | str | None) -> CellSummary | None:
+    """Return a summary of a cell that has ended."""
+    if not isinstance(found, CellSummary) or found.status is Status.INTERRUPTED:
+        return None
+    return found
 
 
 def _open(group: Group, state: CellState, why: str) -> tuple[PlannedCell, ...]:

@@ -19,9 +19,10 @@ def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
     if not cells or cells[0].spec.tuned is None:
         return []
     if cells[0].spec.fact_set is FactSet.TUNING:
+        seeds = sorted({cell.spec.seed for cell in cells})
         return [
-            "stage 1 of 2: training and scoring every candidate on the tuning facts, with seed "
-            f"{cells[0].spec.seed} only"
+            "stage 1 of 2: training and scoring every candidate on the tuning facts, with "
+            f"{'seed' if len(seeds) == 1 else 'seeds'} {' and '.join(map(str, seeds))}"
         ]
     chosen: dict[str, str] = {}
     for cell in cells:
@@ -39,7 +40,9 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
         spec, available = cell.spec, cell.data.available
         kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
         if spec.facts < available:
-            used[f"{spec.task}: using {spec.facts} of {available} {kind} (--limit)"] = None
+            # A tuning set has more facts than --limit where the task has them.
+            why = "" if spec.fact_set is FactSet.TUNING else " (--limit)"
+            used[f"{spec.task}: using {spec.facts} of {available} {kind}{why}"] = None
     remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
 

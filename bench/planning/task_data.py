@@ -16,6 +16,10 @@ from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
 from tasks.selection import first_facts, part_facts, select_facts
 
+TUNING_FACTS = 256
+"""A tuning set has at least so many facts where the task has them, whatever the limit: with fewer,
+chance decides between neighbouring learning rates."""
+
 
 @dataclass(frozen=True)
 class TaskData:
@@ -98,7 +102,8 @@ class TaskCatalog:
         if not available:
             raise UsageError(f"task '{name}' has no facts to train on")
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
-        tried, reported = (first_facts(part, self._limit) for part in (tuning, reporting))
+        tried = first_facts(tuning, max(self._limit, TUNING_FACTS))
+        reported = first_facts(reporting, self._limit)
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         spare = part_facts(task, rows, FactPart.CALIBRATION) or tuning or reporting
         prompt = choose_demonstrations(spare, tried or reported)

@@ -1,17 +1,23 @@
 """Choose the best candidate of a method on the tuning set, by one rule for all methods.
 
-The candidate with the highest generality wins, or reliability if the task has no paraphrases.
-Among equals it is the one with the least drift, so in a grid that measures drift, candidates need
-no other forgetting task. If drift is not measured, candidates are ranked in each forgetting task
-that is not at floor, and the lowest mean rank wins, so that tasks have equal weight. Then the
-lowest learning rate, the fewest epochs, the smallest batch and the smallest parameters decide.
+Every candidate is tried with the same tuning seeds and judged before the ceiling: by the mean share
+of facts that it has learned after half of its epochs. Candidates within two points of the best
+cannot be told apart by that. Of these the one with the least drift at equal learning is chosen:
+where the dose curve reaches 90 %, or 50 % if some of them do not get so far. Without a path it is
+the final drift, without drift the mean forgetting over the tasks that are not at floor. Then the
+highest generality, the lowest learning rate, the fewest epochs, the smallest batch and the smallest
+parameters decide.
+
+Where epochs are tuned, half of its own epochs counts for each candidate: what is compared are
+trainings of different lengths, and a shorter one is chosen where it is as good within two points.
+No standard error takes part: one of two seeds is of no use.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.store.records import CellRecord, CellSpec, Status
@@ -30,6 +36,18 @@ RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
 RUN_PARAMETERS = tuple(FIELDS)
 """The run options that can be tuned; other tuned names are parameters of a recipe's parts."""
 
+FIRST_TUNING_SEED = 1000
+"""Candidates are tried with this seed and those that follow, which no reporting cell may have."""
+
+CLOSE = 0.02
+"""Candidates whose score is that near to the best are as good, as far as learning goes."""
+
+LEARNED_HALF = "learned_half"
+"""The share of the kept facts that were learned within half the epochs."""
+
+AT_EQUAL_LEARNING = ("drift_at_90", "drift_at_50")
+"""Drift where a cell's dose curve reaches 90 % and 50 %, the better one first."""
+
 SAME = 9
 """Scores are equal if they agree to this many digits: means depend on the order of summation."""
 
@@ -38,54 +56,101 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 @dataclass(frozen=True)
 class Trial:
-    """The result of one candidate.
+    """The result of one candidate, as means over its seeds.
 
     Attributes:
-        spec: The spec of its cell on the tuning set.
-        status: How that cell ended.
-        score: The share of paraphrases answered, or of facts if there are no paraphrases; None if
-            the cell is not done: such a candidate is never chosen.
+        spec: The spec of its first cell on the tuning set.
+        status: How its cells ended: done, or how the first that is not ended.
+        score: The share learned at half the epochs, or at the end for cells without that metric;
+            None if some cell is not done: such a candidate is never chosen.
         measure: Which metric the score is.
-        lost: Forgetting by task, including drift, without tasks at floor.
+        lost: Drift at equal learning, and forgetting by task, including drift, without tasks at
+            floor; what every cell has measured.
+        generality: The share of paraphrases answered; None without paraphrases.
     """
 
     spec: CellSpec
     status: Status
     score: float | None
-    measure: str
-    lost: Mapping[str, float]
+    measure: str = LEARNED_HALF
+    lost: Mapping[str, float] = field(default_factory=dict)
+    generality: float | None = None
 
 
-def trial_of(cell: CellRecord | CellSummary) -> Trial:
-    """Read the result of a candidate from its record."""
-    metrics = cell.metrics if cell.status is Status.DONE else None
-    measure = "generality" if metrics and metrics.generality is not None else "reliability"
-    score = getattr(metrics, measure) if metrics else None
-    lost = {entry.task: entry.forgetting for entry in cell.forgetting if not entry.at_floor}
-    return Trial(cell.spec, cell.status, score, measure, lost)
+def trial_of(cells: Sequence[CellRecord | CellSummary]) -> Trial:
+    """Read the result of a candidate from its cells, one per seed; at least one."""
+    status = next((c.status for c in cells if c.status is not Status.DONE), Status.DONE)
+    if status is not Status.DONE:
+        return Trial(cells[0].spec, status, None)
+    measure = "reliability" if _mean(cells, LEARNED_HALF) is None else LEARNED_HALF
+    equal = {name: _mean(cells, name) for name in AT_EQUAL_LEARNING}
+    return Trial(
+        spec=cells[0].spec,
+        status=status,
+        score=_mean(cells, measure),
+        measure=measure,
+        lost={
+            **{name: value for name, value in equal.items() if value is not None},
+            **_forgotten(cells),
+        },
+        generality=_mean(cells, "generality"),
+    )
+
+
+def _mean(cells: Sequence[CellRecord | CellSummary], metric: str) -> float | None:
+    """Return the mean of a metric over cells; None if some cell lacks it."""
+    found = [getattr(cell.metrics, metric, None) for cell in cells]
+    values = [value for value in found if value is not None]
+    return sum(values) / len(values) if len(values) == len(found) else None
+
+
+def _forgotten(cells: Sequence[CellRecord | CellSummary]) -> dict[str, float]:
+    """Return the mean forgetting of the tasks that are at floor in no cell."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        for entry in cell.forgetting:
+            if not entry.at_floor:
+                found.setdefault(entry.task, []).append(entry.forgetting)
+    return {
+        task: sum(losses) / len(losses)
+        for task, losses in found.items()
+        if len(losses) == len(cells)
+    }
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the best candidate of one method; None if none has a score."""
-    scores = [trial.score for trial in trials if trial.score is not None]
-    if not scores:
+    scored = [trial for trial in trials if trial.score is not None]
+    scored = [trial for trial in scored if trial.measure == LEARNED_HALF] or scored
+    close = as_good(scored)
+    if not close:
         return None
-    best = round(max(scores), SAME)
-    equal = [t for t in trials if t.score is not None and round(t.score, SAME) == best]
-    return min(equal, key=lambda trial: (_forgetting_rank(trial, equal), order(trial.spec)))
+    compares = all(trial.generality is not None for trial in close)
+    return min(
+        close,
+        key=lambda trial: (
+            round(_loss(trial, close), SAME),
+            -round(trial.generality or 0.0, SAME) if compares else 0.0,
+            order(trial.spec),
+        ),
+    )
 
 
-def _forgetting_rank(trial: Trial, rivals: Sequence[Trial]) -> float:
-    """Return a trial's rank by drift, or the sum of its ranks in all tasks that rivals share."""
+def as_good(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the candidates that learned as much as the best, within `CLOSE`."""
+    scores = [trial.score for trial in trials if trial.score is not None]
+    least = round(max(scores, default=0.0) - CLOSE, SAME)
+    return [t for t in trials if t.score is not None and round(t.score, SAME) >= least]
+
+
+def _loss(trial: Trial, rivals: Sequence[Trial]) -> float:
+    """Return what a candidate lost, by the best measure that all rivals have."""
+    for name in (*AT_EQUAL_LEARNING, ForgettingKind.DRIFT.value):
+        if all(name in rival.lost for rival in rivals):
+            return trial.lost[name]
     shared = set.intersection(*(set(rival.lost) for rival in rivals))
-    shared = shared & {ForgettingKind.DRIFT} or shared
-    return sum(_rank(trial.lost[task], [r.lost[task] for r in rivals]) for task in shared)
-
-
-def _rank(value: float, values: Sequence[float]) -> float:
-    """Return the rank of a value, counted from the lowest; ties share the mean of their ranks."""
-    below = sum(other < value for other in values)
-    return below + sum(other == value for other in values) / 2
+    tasks = sorted(shared.difference(AT_EQUAL_LEARNING))
+    return sum(trial.lost[task] for task in tasks) / len(tasks) if tasks else 0.0
 
 
 def order(spec: CellSpec) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 Among the methods within the limits, the best learner leads. A method that is not significantly
 worse is preferred if it is cheaper. That test is not corrected for the number of methods, since
-Holm's correction would call more methods equal, not fewer.
+Holm's correction would call more methods equal, not fewer. One or two seeds separate no methods:
+with them the best estimate is named, and that it decides nothing is said.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from bench.report.leaderboard.standings import compare_rows
 from bench.report.statistics.comparison import LEVEL, Comparison
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
+
+LEAST_SEEDS = 3
+"""Methods that share fewer seeds are neither equal nor different: nothing is decided."""
 
 _NAMED = 3
 _ROUNDING = 1e-9
@@ -42,12 +46,14 @@ class Choice:
         best: The one that learned most, often the same.
         tied: Others that cannot be told apart from the best, with their differences to it.
         worse: The best of those that can.
+        open: The best of those that share too few seeds with the best to say either.
     """
 
     row: Row
     best: Row
     tied: tuple[tuple[Row, Comparison], ...]
     worse: tuple[Row, Comparison] | None
+    open: tuple[Row, Comparison] | None = None
 
 
 def recommendations(board: Leaderboard, limits: Limits) -> list[str]:
@@ -77,11 +83,14 @@ def choose(fit: Sequence[Row], metric: str) -> Choice:
     ordered = sorted(fit, key=lambda row: -learned[row.label])
     best = ordered[0]
     compared = zip(ordered, compare_rows(ordered, best, metric), strict=True)
-    found = [(row, c, c.p) for row, c in compared if c is not None and c.p is not None]
+    others = [(row, c) for row, c in compared if c is not None and row is not best]
+    enough = [(row, c, c.p) for row, c in others if len(c.seeds) >= LEAST_SEEDS]
+    found = [(row, c, p) for row, c, p in enough if p is not None]
     tied = tuple((row, c) for row, c, p in found if p > LEVEL)
     worse = next(((row, c) for row, c, p in found if p <= LEVEL), None)
+    few = next(((row, c) for row, c in others if len(c.seeds) < LEAST_SEEDS), None)
     row = min([best, *(row for row, _ in tied)], key=_seconds)
-    return Choice(row, best, tied, worse)
+    return Choice(row, best, tied, worse, few)
 
 
 def _seconds(row: Row) -> float:
@@ -145,6 +154,15 @@ def _against_others(choice: Choice, excluded: Sequence[str]) -> str:
         row, comparison = choice.worse
         difference = wording.points_interval(comparison.difference)
         said.append(f"{row.label} learned less than {choice.best.label}: {difference} points")
+    if choice.open is not None:
+        row, comparison = choice.open
+        seeds = len(comparison.seeds)
+        count = "one seed cannot" if seeds == 1 else f"{seeds} seeds cannot"
+        said.append(
+            f"{count} separate {choice.best.label} from {row.label} "
+            f"({row.label} - {choice.best.label}: "
+            f"{wording.points_interval(comparison.difference)} points); run {LEAST_SEEDS} or more"
+        )
     if excluded:
         more = f" and {len(excluded) - _NAMED} more" if len(excluded) > _NAMED else ""
         said.append(f"over the limits: {', '.join(excluded[:_NAMED])}{more}")

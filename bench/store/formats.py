@@ -53,12 +53,15 @@ class Asked(BaseModel):
 
 
 class Scores(BaseModel):
-    """The metrics that candidates are chosen by."""
+    """The metrics that candidates are chosen by, see `bench.planning.tuning`."""
 
     model_config = ConfigDict(frozen=True)
 
+    learned_half: float | None = None
     reliability: float | None = None
     generality: float | None = None
+    drift_at_90: float | None = None
+    drift_at_50: float | None = None
 
 
 class CellSummary(BaseModel):

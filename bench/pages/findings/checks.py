@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bench.pages.findings.answer import Answer
+from bench.pages.findings.claim import Rival
 from bench.pages.findings.evidence import Evidence, Setting
-from bench.pages.findings.tables import effect_text
-from bench.pages.findings.verdict import Answer, Effect
+from bench.pages.findings.tables import effect_text, places
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.tables.format import percent_interval
@@ -58,19 +59,19 @@ def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
 
 def _size(answer: Answer) -> Iterator[str]:
     """Say how many intervals are too wide to rule the smallest effect of interest out."""
-    effects = [(c.margin, e) for c in answer.claims for e in c.effects if e.estimate.interval]
-    wide = [effect for margin, effect in effects if _half(effect) > margin]
+    rivals = [(c.margin, r) for c in answer.claims for r in c.rivals if r.estimate.interval]
+    wide = [rival for margin, rival in rivals if _half(rival) > margin]
     yield (
-        f"Facts and seeds: {len(wide)} of {len(effects)} intervals are too wide to rule out the "
-        "smallest effect of interest."
+        f"Facts and seeds: {len(wide)} of {len(rivals)} pooled intervals are too wide to rule out "
+        "the smallest effect of interest."
     )
     if wide:
         widest = max(wide, key=_half)
-        yield f"The widest interval: {widest.name}, {widest.setting}: {effect_text(widest)}."
+        yield f"The widest interval: {widest.name}, {places(widest)}: {effect_text(widest)}."
 
 
-def _half(effect: Effect) -> float:
-    interval = effect.estimate.interval
+def _half(rival: Rival) -> float:
+    interval = rival.estimate.interval
     return (interval.high - interval.low) / 2 if interval else float("inf")
 
 

@@ -1,19 +1,22 @@
 """Effects from values per seed and fact: means, paired differences, groups of facts, spreads.
 
 Every comparison becomes a table `[seeds, facts]`. Its mean is the effect, and its spread over seeds
-and facts is the spread of the effect, so one interval and one test serve all comparisons.
+and facts is the spread of the effect, so one interval and one test serve all comparisons. A table
+holds what was measured, never draws of a bootstrap: more draws would narrow any interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
+from bench.pages.findings.claim import Effect
 from bench.pages.findings.evidence import Setting, shared_seeds, values_of
-from bench.pages.findings.verdict import Effect, Unit
+from bench.pages.findings.verdict import Unit
 from bench.report.leaderboard.board import Row
 from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.statistics.comparison import bonett_price, p_value
@@ -23,6 +26,7 @@ from bench.report.statistics.intervals import (
     SHARE,
     UNBOUNDED,
     Bounds,
+    Crossed,
     Estimate,
     Floats,
     Interval,
@@ -37,7 +41,8 @@ Measure = Callable[[Row, tuple[int, ...]], Floats]
 
 def share(name: str, setting: str, values: Floats, null: float) -> Effect:
     """Return the share of correct answers in `values`, `[seeds, facts]`, tested against `null`."""
-    return _effect(name, setting, values, bounds=SHARE, null=null, unit=Unit.PERCENT)
+    top = float(values.mean())
+    return _effect(name, setting, values, bounds=SHARE, null=null, unit=Unit.PERCENT, top_share=top)
 
 
 def paired(
@@ -57,7 +62,8 @@ def paired(
     bounded = np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()
     alike = bounded and not identical and np.ptp(differences) == 0
     floor = bonett_price(differences[0]) if alike else None
-    return _effect(name, setting, differences, bounds=DIFFERENCE, floor=floor)
+    top = float(max(first.mean(), second.mean())) if _are_shares(first, second) else 0.0
+    return _effect(name, setting, differences, bounds=DIFFERENCE, floor=floor, top_share=top)
 
 
 def paired_nats(name: str, setting: str, first: Floats, second: Floats) -> Effect:
@@ -84,7 +90,13 @@ def between(name: str, setting: str, values: Floats, first: Flags, second: Flags
     floor = None
     if np.ptp(table) == 0:
         floor = agresti_caffo(values[0][first], values[0][second])
-    return _effect(name, setting, table, bounds=DIFFERENCE, floor=floor)
+    means = [float(values[:, group].mean()) for group in (first, second)]
+    top = max(means) if _are_shares(values) else 0.0
+    return _effect(name, setting, table, bounds=DIFFERENCE, floor=floor, top_share=top)
+
+
+def _are_shares(*tables: Floats) -> bool:
+    return all(((table >= 0) & (table <= 1)).all() for table in tables)
 
 
 def group_difference(values: Floats, first: Flags, second: Flags) -> Floats:
@@ -109,7 +121,7 @@ def agresti_caffo(first: Floats, second: Floats) -> Interval:
     sizes = [len(group) + 2 for group in (first, second)]
     shares = [(group.sum() + 1) / n for group, n in zip((first, second), sizes, strict=True)]
     variance = sum(p * (1 - p) / n for p, n in zip(shares, sizes, strict=True))
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(variance)
+    half = special.ndtri((1 + CONFIDENCE) / 2) * np.sqrt(variance)
     centre = shares[0] - shares[1]
     low, high = np.clip([centre - half, centre + half], -1, 1)
     return Interval(float(low), float(high), IntervalKind.FACTS)
@@ -146,14 +158,36 @@ def _effect(
     null: float = 0.0,
     unit: Unit = Unit.POINTS,
     floor: Interval | None = None,
+    top_share: float = 0.0,
 ) -> Effect:
     found = estimate([float(seed.mean()) for seed in values], list(values), bounds)
     assert found is not None, "an effect has at least one seed"
     if floor is not None:
         found = Estimate(found.value, floor)
     seeds, facts = values.shape
-    p = p_value(values - null)
-    return Effect(name, setting, found, p, seeds, facts, null=null, unit=unit)
+    return Effect(
+        name,
+        setting,
+        found,
+        p_value(values - null),
+        seeds,
+        facts,
+        null=null,
+        unit=unit,
+        spread=_spread(values, floor),
+        top_share=top_share,
+    )
+
+
+def _spread(values: Floats, floor: Interval | None) -> Crossed | None:
+    """Return the mean squares of `values`; those of a floor where values never differ."""
+    if min(values.shape) < 2:
+        return None
+    found = Crossed.of(values)
+    if floor is None:
+        return found
+    error = (floor.high - floor.low) / 2 / special.ndtri((1 + CONFIDENCE) / 2)
+    return replace(found, over_facts=np.asarray(values.size * error**2))
 
 
 def against_reference(

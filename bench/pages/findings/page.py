@@ -10,9 +10,18 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.pages.findings import tables
+from bench.pages.findings.answer import Answer, Picture
 from bench.pages.findings.checks import checks
 from bench.pages.findings.evidence import Evidence
-from bench.pages.findings.verdict import LEAST_SEEDS, POINTS, WIDE_POINTS, Answer, Picture, Verdict
+from bench.pages.findings.verdict import (
+    DENIED,
+    DENIED_NEAR_ONE,
+    LEAST_SEEDS,
+    NEAR_ONE,
+    POINTS,
+    WIDE_POINTS,
+    Verdict,
+)
 from bench.report.tables.format import markdown
 from bench.store.records import Status
 
@@ -27,7 +36,8 @@ class SectionView:
     answer: Answer
     run: bool
     claims: str
-    verdicts: tuple[str, ...]
+    remarks: tuple[str, ...]
+    rivals: str
     effects: str
     measured: str
     details: str
@@ -92,6 +102,9 @@ def _template() -> Template:
         POINTS=POINTS,
         WIDE_POINTS=WIDE_POINTS,
         LEAST_SEEDS=LEAST_SEEDS,
+        DENIED=DENIED,
+        DENIED_NEAR_ONE=DENIED_NEAR_ONE,
+        NEAR_ONE=NEAR_ONE,
         points=lambda share: f"{100 * share:g}",
     )
     return environment.get_template("page.md.jinja")
@@ -107,8 +120,11 @@ def _section(
         answer=answer,
         run=run,
         claims=tables.claims_table(answer.claims),
-        verdicts=tuple(tables.said(claim) for claim in answer.claims if len(claim.settings) > 1),
-        effects=tables.effects_table(answer.claims),
+        remarks=tuple(line for claim in answer.claims for line in tables.said(claim)),
+        rivals=tables.rivals_table(answer.claims),
+        effects=tables.effects_table(answer.claims)
+        if any(len(claim.settings) > 1 for claim in answer.claims)
+        else "",
         measured=tables.details_table(answer.measured, tested=False),
         details=tables.details_table(answer.details, tested=True),
         checks=checks(answer, evidence) if run else (),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.pages.findings.tables import anchor, effect_text
-from bench.pages.findings.verdict import Answer, Claim, Verdict
+from bench.pages.findings.answer import Answer
+from bench.pages.findings.tables import anchor, effect_text, places
+from bench.pages.findings.verdict import Verdict
 from bench.report.tables.format import markdown
 
 BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
@@ -30,19 +31,17 @@ def with_findings(readme: str, answers: Sequence[Answer], page: str) -> str:
 def findings_block(answers: Sequence[Answer], page: str) -> str:
     """Return at most three findings with advice; empty if nothing is decided.
 
-    Each question is represented by one claim. Claims that hold come before claims that do not, both
-    in the order of the questions.
+    Only primary claims lead to advice. Those that hold come before those that do not, both in the
+    order of the questions.
     """
     advised = [
-        (number, answer, claims[0])
-        for number, answer in enumerate(answers, start=1)
-        if (claims := sorted(filter(_advises, answer.claims), key=_is_no))
+        (number, answer) for number, answer in enumerate(answers, start=1) if _advice(answer)
     ]
-    advised.sort(key=lambda found: _is_no(found[2]))
+    advised.sort(key=lambda found: found[1].verdict is Verdict.NO)
     lines = [
-        f"- **{claim.advice[claim.verdict]}.** {_ground(claim)} "
+        f"- **{_advice(answer)}.** {_ground(answer)} "
         f"([{markdown(answer.question.title)}]({page}#{anchor(number, answer)}))"
-        for number, answer, claim in advised[:MOST]
+        for number, answer in advised[:MOST]
     ]
     if not lines:
         return ""
@@ -50,21 +49,16 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
 
 
-def _advises(claim: Claim) -> bool:
-    """Return whether a claim supports advice: it is decided and not contested."""
-    if claim.contested:
-        return False
-    return claim.verdict in (Verdict.YES, Verdict.NO) and bool(claim.advice.get(claim.verdict))
+def _advice(answer: Answer) -> str:
+    """Return what a decided question advises; empty if it is open or there is no advice."""
+    decided = answer.verdict in (Verdict.YES, Verdict.NO)
+    return answer.primary.advice.get(answer.verdict, "") if decided else ""
 
 
-def _is_no(claim: Claim) -> bool:
-    return claim.verdict is Verdict.NO
-
-
-def _ground(claim: Claim) -> str:
-    effect = claim.headline
-    assert effect is not None, "a decided claim has an effect"
+def _ground(answer: Answer) -> str:
+    rival = answer.primary.headline
+    assert rival is not None, "a decided claim has an effect"
     return (
-        f"{markdown(effect.name)}: {effect_text(effect)}, {markdown(effect.setting)}, "
-        f"{effect.seeds} seeds."
+        f"{markdown(rival.name)}: {effect_text(rival)}, {markdown(places(rival))}, "
+        f"{rival.seeds} seeds."
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.pages.findings.verdict import Answer, Claim, Effect, Unit, Verdict
+from bench.pages.findings.answer import Answer
+from bench.pages.findings.claim import Claim, Effect, Rival
+from bench.pages.findings.verdict import Unit
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.format import markdown
@@ -18,11 +20,18 @@ _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
 }
 _UNITS = {Unit.POINTS: " points", Unit.PERCENT: "%", Unit.NATS: " nats"}
 _LEAST_P = 0.001
+_ABOUT = ["comparison", "setting", "effect", "seeds", "n"]
 
 
-def effect_text(effect: Effect) -> str:
+def effect_text(effect: Effect | Rival) -> str:
     """Write an effect with its interval and its unit: `+2.5 [-1, +6] points`."""
     return _FORMS[effect.unit](effect.estimate) + _UNITS[effect.unit]
+
+
+def places(rival: Rival) -> str:
+    """Say where an effect was measured: its setting, or how many it is pooled over."""
+    found = rival.settings
+    return found[0] if len(found) == 1 else f"{len(found)} settings, pooled"
 
 
 def p_text(p: float | None) -> str:
@@ -36,7 +45,7 @@ def summary_table(answers: Sequence[Answer]) -> str:
     """Return the table at the top of the page: one line per question."""
     lines = []
     for number, answer in enumerate(answers, start=1):
-        claim = answer.claims[0]
+        claim = answer.primary
         link = f"[{number}](#{anchor(number, answer)})"
         lines.append(
             [link, markdown(answer.question.asks), f"**{answer.verdict}**", *_headline(claim)]
@@ -49,22 +58,36 @@ def claims_table(claims: Sequence[Claim]) -> str:
     """Return one line per claim of a question."""
     lines = []
     for claim in claims:
-        effect = claim.headline
-        margin = f"{100 * claim.margin:g}{_UNITS[effect.unit if effect else Unit.POINTS]}"
+        rival = claim.headline
+        margin = f"{100 * claim.margin:g}{_UNITS[rival.unit if rival else Unit.POINTS]}"
         lines.append([markdown(claim.says), f"**{claim.verdict}**", margin, *_headline(claim)])
     headers = ["claim", "answer", "smallest effect of interest", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=5)
 
 
-def effects_table(claims: Sequence[Claim]) -> str:
-    """Return every deciding effect with its verdict on its claim."""
+def rivals_table(claims: Sequence[Claim]) -> str:
+    """Return the pooled effect against each rival, which decides, with the tests of the rule."""
     lines = [
-        [*_cells(effect), p_text(effect.p_holm), str(claim.verdict_of(effect))]
+        [
+            markdown(rival.name),
+            markdown(places(rival)),
+            effect_text(rival),
+            str(rival.seeds),
+            str(rival.facts),
+            p_text(rival.p),
+            p_text(rival.p_margin),
+            str(verdict),
+        ]
         for claim in claims
-        for effect in claim.effects
+        for rival, verdict in zip(claim.rivals, claim.verdicts, strict=True)
     ]
-    headers = ["comparison", "setting", "effect", "seeds", "n", "p", "p, Holm", "claim holds"]
-    return _table(lines, headers, left=3)
+    return _table(lines, [*_ABOUT, "p, no effect", "p, margin or more", "claim holds"], left=3)
+
+
+def effects_table(claims: Sequence[Claim]) -> str:
+    """Return the effects in each setting, which the pooled ones are the means of."""
+    lines = [_cells(effect) for claim in claims for effect in claim.effects]
+    return _table(lines, [*_ABOUT, "p"], left=3)
 
 
 def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
@@ -73,20 +96,36 @@ def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
         [*_cells(effect), p_text(effect.p_holm)] if tested else _cells(effect)[:-1]
         for effect in effects
     ]
-    headers = ["comparison", "setting", "effect", "seeds", "n", "p", "p, Holm"]
-    return _table(lines, headers if tested else headers[:-2], left=3)
+    return _table(lines, [*_ABOUT, "p", "p, Holm"] if tested else _ABOUT, left=3)
 
 
-def said(claim: Claim) -> str:
-    """Say in which settings a claim holds, does not hold, or is not decidable."""
-    places: dict[Verdict, list[str]] = {}
-    for setting in claim.settings:
-        places.setdefault(claim.verdict_in(setting), []).append(setting)
-    parts = [
-        f"{verdict} for {'; '.join(places[verdict])}" for verdict in Verdict if verdict in places
+def said(claim: Claim) -> list[str]:
+    """Say what keeps the effects of a claim from deciding it, one line for each."""
+    return [
+        f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(claim, rival)
     ]
-    disagree = " The settings disagree." if claim.disagree else ""
-    return f"{markdown(claim.says)}: {markdown('. '.join(parts))}.{disagree}"
+
+
+def _why(claim: Claim, rival: Rival) -> Iterator[str]:
+    if rival.missing:
+        yield f"not measured for {_listed(rival.missing)}, so it decides nothing"
+    few = [effect.setting for effect in rival.effects if effect.seeds < claim.least_seeds]
+    if few:
+        yield f"fewer than {claim.least_seeds} seeds for {_listed(few)}, so it decides nothing"
+    if rival.opposed:
+        yield (
+            "the effect cannot be confirmed, because its interval lies on the other side for "
+            f"{_listed(rival.opposed)}"
+        )
+    if rival.reaching and len(rival.reaching) < len(rival.settings):
+        yield (
+            "the effect cannot be ruled out, because its estimate reaches the smallest effect of "
+            f"interest for {_listed(rival.reaching)}"
+        )
+
+
+def _listed(settings: Sequence[str]) -> str:
+    return markdown("; ".join(settings))
 
 
 def anchor(number: int, answer: Answer) -> str:
@@ -96,11 +135,11 @@ def anchor(number: int, answer: Answer) -> str:
 
 
 def _headline(claim: Claim) -> list[str]:
-    effect = claim.headline
-    if effect is None:
+    rival = claim.headline
+    if rival is None:
         return [wording.MISSING] * 4
-    about = f"{effect_text(effect)}: {markdown(effect.name)}"
-    return [about, markdown(effect.setting), str(effect.seeds), str(effect.facts)]
+    about = f"{effect_text(rival)}: {markdown(rival.name)}"
+    return [about, markdown(places(rival)), str(rival.seeds), str(rival.facts)]
 
 
 def _cells(effect: Effect) -> list[str]:

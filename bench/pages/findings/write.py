@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.pages.findings.answer import Answer, Picture, corrected_answer
 from bench.pages.findings.effects_figure import of_effects
 from bench.pages.findings.evidence import Evidence, read_evidence
 from bench.pages.findings.page import findings_page
 from bench.pages.findings.readme import with_findings
-from bench.pages.findings.verdict import Answer, Picture, corrected_answer
 from bench.report.plots._style import image, settings
 from bench.store import atomic
 from tasks.errors import UsageError

@@ -84,16 +84,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate of a method: its cell on the tuning set, and what it scored there.
+    """A candidate of a method: its cells on the tuning set, and what it scored there.
 
     Attributes:
         trial: What it is chosen by.
-        score: The trial's score with its interval over facts.
+        cells: One for each tuning seed.
+        score: The trial's score, with an interval that decides nothing.
         forgetting: By task, `drift` among them.
     """
 
     trial: Trial
-    cell: Cell
+    cells: tuple[Cell, ...]
     score: Estimate | None
     forgetting: dict[str, Forgotten]
 

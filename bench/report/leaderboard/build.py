@@ -175,8 +175,12 @@ def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
     done, tuning = entry.done, entry.tuning
     failed = [(label, c.record) for c in entry.cells if c.record.status is not Status.DONE]
     if tuning and not entry.cells and tuning.best is None:  # none of its candidates ended well
-        names = [f"{label}, {shown(tried.trial.spec, tuning.over)}" for tried in tuning.tried]
-        failed = list(zip(names, (tried.cell.record for tried in tuning.tried), strict=True))
+        failed = [
+            (f"{label}, {shown(tried.trial.spec, tuning.over)}", cell.record)
+            for tried in tuning.tried
+            for cell in tried.cells
+            if cell.record.status is not Status.DONE
+        ]
     return Row(
         label=label,
         spec=entry.spec,

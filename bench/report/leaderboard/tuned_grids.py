@@ -1,30 +1,34 @@
 """From the cells of tuned grids to what the leaderboard shows of them: the best candidates' cells.
 
-The candidates of a method are all its cells on one tuning set that differ in nothing but what was
-tuned. They are compared anew, from the cells alone, so that grids which tried other values at other
-times count as one. Of a method's cells on the reporting set those of its best candidate are shown;
-others were trained when fewer candidates had been tried.
+The candidates of a method are all its cells on one tuning set that differ in nothing but their
+seeds and what was tuned. They are compared anew, from the cells alone, so that grids which tried
+other values at other times count as one. Of a method's cells on the reporting set those of its best
+candidate are shown; others were trained when fewer candidates had been tried.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import (
     FIELDS,
     RECIPE_FIELDS,
     RUN_PARAMETERS,
+    Trial,
     best_trial,
     candidate_of,
     order,
     shown,
     trial_of,
 )
-from bench.report.leaderboard.aggregates import aggregates
+from bench.report.leaderboard.aggregates import Aggregate, aggregates
 from bench.report.leaderboard.board import Cell, Tried, Tuning
+from bench.report.statistics.intervals import Estimate
 from bench.store.records import CellSpec
 from tasks.division import FactSet
 
@@ -105,8 +109,8 @@ def _fixed(over: Sequence[str], spec: CellSpec) -> Hashable:
 def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) -> None:
     by_set = _grouped(members, lambda spec: spec.fact_set)
     reporting = _grouped(by_set.get(FactSet.REPORTING, ()), candidate_of)
-    tried = _of_one_seed(by_set.get(FactSet.TUNING, ()))
-    trials = [trial_of(cell.record) for cell in tried]
+    tried = _with_the_same_seeds(by_set.get(FactSet.TUNING, ()))
+    trials = [trial_of([cell.record for cell in cells]) for cells in tried]
     best = best_trial(trials)
     trained = best_trial([trial for trial in trials if candidate_of(trial.spec) in reporting])
     wanted = reporting if trained is None else {candidate_of(trained.spec)}
@@ -114,13 +118,14 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     settled.cells += kept
     if not tried:
         return
-    means = aggregates([[cell] for cell in tried], sorted({trial.measure for trial in trials}))
+    measures = {trial.measure for trial in trials} & set(metric_table())
+    means = aggregates(tried, sorted(measures))
     others = [cells[0].record.spec for key, cells in reporting.items() if key not in wanted]
     tuning = Tuning(
         over=over,
         tried=tuple(
-            Tried(t, cell, t.score if t.score is None else m.metrics[t.measure], m.forgetting)
-            for cell, t, m in zip(tried, trials, means, strict=True)
+            Tried(trial, tuple(cells), _score(trial, mean), mean.forgetting)
+            for cells, trial, mean in zip(tried, trials, means, strict=True)
         ),
         best=best,
         trained=trained,
@@ -130,8 +135,27 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     settled.untrained += [] if kept else [tuning]
 
 
-def _of_one_seed(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the candidates of the seed that most were tried with, by their values."""
-    seeds = _grouped(cells, lambda spec: spec.seed)
-    found = max(seeds.items(), key=lambda entry: (len(entry[1]), -entry[0]), default=(0, []))
-    return sorted(found[1], key=lambda cell: order(cell.record.spec))
+def _score(trial: Trial, mean: Aggregate) -> Estimate | None:
+    """Return a trial's score with its interval, where its metric is still known here."""
+    if trial.score is None:
+        return None
+    return mean.metrics.get(trial.measure) or Estimate(trial.score)
+
+
+def _with_the_same_seeds(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Return the cells of each candidate, by their values, all with the same seeds.
+
+    These are the seeds that most candidates have. One that lacks some, because its grid was
+    interrupted, is not tried yet.
+    """
+    candidates = list(_grouped(cells, candidate_of).values())
+    have = Counter(frozenset(c.record.spec.seed for c in group) for group in candidates)
+    seeds = max(
+        have, key=lambda found: (have[found], len(found), sorted(found)), default=frozenset()
+    )
+    tried = []
+    for group in candidates:
+        chosen = {c.record.spec.seed: c for c in group if c.record.spec.seed in seeds}
+        if set(chosen) == seeds:
+            tried.append([chosen[seed] for seed in sorted(seeds)])
+    return sorted(tried, key=lambda group: order(group[0].record.spec))

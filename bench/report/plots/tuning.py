@@ -30,10 +30,17 @@ from bench.report.plots._style import (
 )
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables.columns import forgetting_header
-from bench.report.tables.tuning import score_measure, tuned_rows, tuning_of, tuning_tasks
+from bench.report.tables.tuning import (
+    EQUAL,
+    equal_learning,
+    score_name,
+    tuned_rows,
+    tuning_of,
+    tuning_tasks,
+)
 
 _HEADING = "Tuning: candidates on the tuning facts"
-_BARS = "Bars: 95% intervals over facts"
+_BARS = "Bars: 95% intervals, which decide nothing"
 _NO_BARS = "For intervals, see the Tuning table"
 _NOTE = "Ring: chosen. Cross at the bottom: no result"
 _LOG_FROM = 5.0
@@ -51,7 +58,7 @@ class Panel:
 
     Attributes:
         name: What was tuned.
-        task: A forgetting task; empty for the score.
+        task: A forgetting task, or drift at equal learning; empty for the score.
         places: Where each value lies across.
     """
 
@@ -63,6 +70,9 @@ class Panel:
         """Return what the panel shows of a candidate."""
         if not self.task:
             return entry.score
+        if self.task in EQUAL:
+            drift = entry.trial.lost.get(self.task)
+            return None if drift is None else Estimate(drift)
         forgotten = entry.forgetting.get(self.task)
         return forgotten.lost if forgotten else None
 
@@ -80,10 +90,15 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     tried = [entry for row in rows for entry in tuning_of(row).tried]
     names = in_order(name for row in rows for name in tuning_of(row).over)
     measured = {t for entry in tried for t, lost in entry.forgetting.items() if lost.lost}
-    tasks = ["", *(task for task in tuning_tasks(section) if task in measured)]
+    tasks = [
+        "",
+        *equal_learning(section),
+        *(task for task in tuning_tasks(section) if task in measured),
+    ]
     facts = " and ".join(map(str, sorted({entry.trial.spec.facts for entry in tried})))
-    seeds = ", ".join(map(str, sorted({entry.trial.spec.seed for entry in tried})))
-    where = f"{section.title}: {facts} tuning facts, seed {seeds}"
+    seeds = sorted({cell.record.spec.seed for entry in tried for cell in entry.cells})
+    word = "seed" if len(seeds) == 1 else "seeds"
+    where = f"{section.title}: {facts} tuning facts, {word} {', '.join(map(str, seeds))}"
     note = f"{_BARS if len(rows) <= MOST_WITH_BARS else _NO_BARS}. {_NOTE}"
     figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, where, note)
     grid = figure.subplots(len(names), len(tasks), squeeze=False)
@@ -91,8 +106,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         places = places_of([entry for row in rows for entry in curve(row, name)], name)
         for axes, task in zip(line, tasks, strict=True):
             _panel(axes, Panel(name, task, places), rows, styles)
-            lost = f"{safe_text(forgetting_header(task))}: less is better"
-            axes.set_title(lost if task else f"{score_measure(section)} (%): more is better")
+            lost = f"{EQUAL.get(task) or safe_text(forgetting_header(task))}: less is better"
+            axes.set_title(lost if task else f"{score_name(section)} (%): more is better")
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
 
@@ -140,7 +155,7 @@ def dodge_of(places: Sequence[float], count: int) -> float:
 def _line(
     axes: Axes, panel: Panel, row: Row, dodge: float, style: MethodStyle, *, bars: bool
 ) -> None:
-    scale = 1 if panel.task == DRIFT else 100
+    scale = 1 if panel.task == DRIFT or panel.task in EQUAL else 100
 
     def across(entry: Tried) -> float:
         return panel.places[value(entry.trial.spec, panel.name)] + dodge

@@ -5,14 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from bench.planning.tuning import edges, shown, shown_name, value
+from bench.planning.tuning import (
+    AT_EQUAL_LEARNING,
+    CLOSE,
+    LEARNED_HALF,
+    as_good,
+    edges,
+    shown,
+    shown_name,
+    value,
+)
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried, Tuning
+from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.columns import forgetting_header, forgotten_text
 from bench.report.tables.format import TextTable
 from bench.store.records import Status
 
 CHOSEN = "chosen"
+
+CEILING = 0.98
+"""From here on learning hardly tells candidates apart."""
+
+_SCORES = {LEARNED_HALF: "learned in half the epochs"}
+_SCORED = {LEARNED_HALF: "the share of facts that it had learned after half of its epochs"}
+EQUAL = dict(zip(AT_EQUAL_LEARNING, ("drift at 90% learned", "drift at 50% learned"), strict=True))
+"""Names of drift at equal learning as they are shown."""
 
 
 def tuned_rows(rows: Sequence[Row]) -> list[Row]:
@@ -41,23 +59,49 @@ def tuning_mark(row: Row) -> str:
 
 def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
     """Say how the settings of tuned rows were chosen."""
-    specs = [entry.trial.spec for row in rows for entry in tuning_of(row).tried]
-    facts = sorted({spec.facts for spec in specs})
-    seeds = sorted({spec.seed for spec in specs})
-    least = "drifts" if DRIFT in tuning_tasks(section) else "forgets"
+    cells = [cell for row in rows for entry in tuning_of(row).tried for cell in entry.cells]
+    facts = sorted({cell.record.spec.facts for cell in cells})
+    seeds = sorted({cell.record.spec.seed for cell in cells})
     return (
         f"Settings were chosen on {_listed(facts)} separate facts about other subjects. Every "
-        f"candidate was trained on them with seed {_listed(seeds)} only and scored by "
-        f"{score_measure(section)}; ties went to the candidate that {least} least, then to the "
-        "lowest learning rate. The tables above show the best candidate, trained from the base on "
-        "the facts reported here. Intervals are over facts."
+        f"candidate was trained on them with {'seed' if len(seeds) == 1 else 'seeds'} "
+        f"{_listed(seeds)}, which {'reports' if len(seeds) == 1 else 'report'} nothing, and scored "
+        f"by {_SCORED.get(score_measure(section), score_measure(section))}. Of the candidates "
+        f"within {100 * CLOSE:g} points of the best, the one that {_least(section)} was chosen, "
+        "then the one with the lowest learning rate. The tables above show it, trained "
+        "from the base on the facts reported here. Intervals decide nothing here."
     )
+
+
+def _least(section: Section) -> str:
+    if equal_learning(section):
+        return "drifts least at equal learning"
+    return "drifts least" if DRIFT in tuning_tasks(section) else "forgets least"
+
+
+def equal_learning(section: Section) -> list[str]:
+    """Return the measures of drift at equal learning, up to the first that all candidates have."""
+    tried = [entry.trial for row in tuned_rows(section.rows) for entry in tuning_of(row).tried]
+    done = [trial for trial in tried if trial.score is not None]
+    found = []
+    for name in AT_EQUAL_LEARNING:
+        have = [name in trial.lost for trial in done]
+        found += [name] if any(have) else []
+        if all(have):
+            break
+    return found
 
 
 def score_measure(section: Section) -> str:
     """Return the metric that candidates were scored by."""
     tried = [entry for row in tuned_rows(section.rows) for entry in tuning_of(row).tried]
-    return next((e.trial.measure for e in tried if e.trial.score is not None), "generality")
+    return next((e.trial.measure for e in tried if e.trial.score is not None), LEARNED_HALF)
+
+
+def score_name(section: Section) -> str:
+    """Return the name of that metric as it is shown."""
+    measure = score_measure(section)
+    return _SCORES.get(measure, measure)
 
 
 def tuning_table(section: Section) -> TextTable | None:
@@ -67,12 +111,15 @@ def tuning_table(section: Section) -> TextTable | None:
         return None
     tasks = tuning_tasks(section)
     forgotten = [f"{forgetting_header(task)} ↓" for task in tasks]
-    headers = ["method", "candidate", f"{score_measure(section)} (%) ↑", *forgotten, ""]
+    equal = equal_learning(section)
+    drifts = [f"{EQUAL[name]} (nats) ↓" for name in equal]
+    headers = ["method", "candidate", f"{score_name(section)} (%) ↑", *drifts, *forgotten, ""]
     lines = [
         [
             row.label,
             shown(entry.trial.spec, tuning_of(row).over),
             wording.percent_interval(entry.score),
+            *(_nats(entry.trial.lost.get(name)) for name in equal),
             *(forgotten_text(task, entry.forgetting.get(task)) for task in tasks),
             _fate(entry, tuning_of(row)),
         ]
@@ -98,6 +145,7 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
         tuning = tuning_of(row)
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
+            said += _at_the_ceiling(row)
             said += [
                 f"{row.label}: {edge}; try values beyond it" for edge in edges(trials, tuning.best)
             ]
@@ -107,7 +155,35 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
         if tuning.earlier:
             listed = "; ".join(tuning.earlier)
             said.append(f"{row.label}: not shown: {listed}, chosen from fewer candidates")
-    return [*said, *_unequal(tuned)]
+    return [*said, *_unequal(tuned), *_unequal_seeds(tuned)]
+
+
+def _at_the_ceiling(row: Row) -> list[str]:
+    """Warn where several candidates had learned nearly everything when they were scored."""
+    trials = [entry.trial for entry in tuning_of(row).tried]
+    good = [trial for trial in as_good(trials) if trial.measure == LEARNED_HALF]
+    if len(good) < 2 or min(trial.score or 0.0 for trial in good) < CEILING:
+        return []
+    return [
+        f"{row.label}: {len(good)} candidates learned {100 * CEILING:g}% or more in half the "
+        "epochs, so learning does not tell them apart; tune with fewer epochs"
+    ]
+
+
+def _unequal_seeds(rows: Sequence[Row]) -> list[str]:
+    """Warn where methods were tuned with different seeds."""
+    seeds: dict[tuple[int, ...], list[str]] = {}
+    for row in rows:
+        tried = tuple(cell.record.spec.seed for cell in tuning_of(row).tried[0].cells)
+        seeds.setdefault(tried, []).append(row.label)
+    if len(seeds) < 2:
+        return []
+    said = [f"{_listed(found)} for {', '.join(labels)}" for found, labels in seeds.items()]
+    return [f"tuning seeds differ: {'; '.join(said)}; run one grid with the same --tune-seeds"]
+
+
+def _nats(value: float | None) -> str:
+    return wording.nats_interval(None if value is None else Estimate(value))
 
 
 def _unequal(tuned: Sequence[Row]) -> list[str]:

@@ -75,6 +75,7 @@ DO_NOT_COUNT = {
     "data_dir": Path("elsewhere"),
     "out": Path("elsewhere"),
     "reference": "lora",
+    "tune_seeds": 3,
     "rerun": "all",
     "executor": "ray",
     "ray_address": "auto",

@@ -36,6 +36,7 @@ def options(tiny_folder, facts_file, tmp_path):
             "epochs": 3,
             "seeds": "3,1",
             "lr": "1e-3,1e-2",
+            "tune_seeds": 1,
             "device": "cpu",
             "out": tmp_path / "results",
         }
@@ -75,7 +76,7 @@ def test_a_plan_has_both_stages_and_no_subject_in_two_places(options, capsys):
     cells = planned(chosen)
     tuning, reporting = of(cells, TUNING), of(cells, REPORTING)
     assert [cell.state for cell in tuning] == [CellState.MISSING] * 4
-    assert {cell.spec.seed for cell in tuning} == {3}, "the first seed, the same budget for all"
+    assert {cell.spec.seed for cell in tuning} == {1000}, "none that reports, the same for all"
     assert len({(cell.spec.asked, cell.spec.learning_rate) for cell in tuning}) == 4
     assert [cell.state for cell in reporting] == [CellState.OPEN] * 4
     assert not any(cell.runs for cell in reporting)
@@ -94,9 +95,47 @@ def test_a_plan_has_both_stages_and_no_subject_in_two_places(options, capsys):
     assert tuning[0].spec.tuned.other_digest == reporting[0].spec.facts_digest
 
 
+def test_every_candidate_is_tried_with_every_tuning_seed(options):
+    chosen = options(methods="lora[r=4]", tune_seeds=2)
+    cells = planned(chosen)
+    tried = [(cell.spec.learning_rate, cell.spec.seed) for cell in of(cells, TUNING)]
+    assert tried == [(rate, seed) for rate in (1e-3, 1e-2) for seed in (1000, 1001)]
+    first = Counting(4)
+    run_grid(chosen, first)
+    states = {cell.state for cell in of(planned(chosen), REPORTING)}
+    assert states == {CellState.OPEN}, "one seed of the last candidate is missing"
+    [tuning] = [row.tuning for row in load_leaderboard(chosen.out).rows]
+    statuses = [entry.trial.status for entry in tuning.tried]
+    assert statuses == [Status.DONE, Status.INTERRUPTED], "and is not compared either"
+    run_grid(chosen, Silent())
+    assert {cell.state for cell in planned(chosen)} == {CellState.DONE}
+    [row] = load_leaderboard(chosen.out).rows
+    assert [len(entry.cells) for entry in row.tuning.tried] == [2, 2]
+    wider = planned(options(methods="lora[r=4]", tune_seeds=2, seeds="3,1,5"))
+    assert [cell.spec.seed for cell in wider if cell.runs] == [5], "more seeds, no new tuning"
+
+
+def test_a_reporting_seed_that_tunes_is_refused_before_anything_runs(options):
+    with pytest.raises(UsageError, match="--seeds 1000"):
+        planned(options(seeds="0,1000"))
+
+
+def test_a_tuning_set_has_more_facts_than_the_limit_where_there_are_some(options, tmp_path):
+    path = tmp_path / "many.csv"
+    path.write_text("question,answer\n" + "".join(f"What is {n}?,{n}\n" for n in range(700)))
+    cells = planned(options(tasks=str(path), limit=8, methods="lora"))
+    assert {cell.spec.facts for cell in of(cells, TUNING)} == {256}
+    assert {cell.spec.facts for cell in of(cells, REPORTING)} == {8}
+    more = planned(options(tasks=str(path), limit=300, methods="lora"))
+    assert {cell.spec.facts for cell in more} == {300}
+    few = planned(options(limit=2, methods="lora"))
+    available = of(few, TUNING)[0].data.available
+    assert {cell.spec.facts for cell in of(few, TUNING)} == {available}
+
+
 def test_demonstrations_are_never_of_a_subject_that_is_reported(options, tmp_path):
     path = tmp_path / "many.csv"
-    path.write_text("question,answer\n" + "".join(f"What is {n}?,{n}\n" for n in range(60)))
+    path.write_text("question,answer\n" + "".join(f"What is {n}?,{n}\n" for n in range(700)))
     cells = planned(options(tasks=str(path), limit=8))
     data = of(cells, REPORTING)[0].data
     questions = {question for question, _ in data.prompt.demonstrations}
@@ -105,7 +144,7 @@ def test_demonstrations_are_never_of_a_subject_that_is_reported(options, tmp_pat
     assert {fact_set_of(data.task, fact) for fact in asked} == {TUNING}
     trained = {fact.id for cell in cells for fact in cell.data.facts}
     assert not trained & {fact.id for fact in asked}
-    assert all(cell.spec.facts == 8 for cell in cells), "each set has its own limit"
+    assert {cell.spec.facts for cell in of(cells, REPORTING)} == {8}
 
 
 def test_a_tuned_grid_reports_the_best_candidate_of_each_method_alone(options):

@@ -11,13 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config.options import RunOptions, build_options
-from bench.planning.candidates import is_tuned, methods_of
+from bench.planning.candidates import is_tuned, methods_of, tuning_seeds_of
 from bench.planning.planned_cell import cell_id
-from bench.planning.tuning import Trial, best_trial, edges, shown, trial_of
+from bench.planning.tuning import (
+    CLOSE,
+    LEARNED_HALF,
+    Trial,
+    best_trial,
+    edges,
+    shown,
+    trial_of,
+)
 from bench.store.records import CellSpec, Status, Tuned
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
-from tests.bench.report_cells import make_cell, make_forgetting, make_spec
+from tests.bench.report_cells import make_cell, make_forgetting, make_rows, make_spec
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,18 +113,44 @@ def test_what_cannot_be_tuned_is_one_line(given, line):
     assert "\n" not in str(told.value)
 
 
-def trial(rate=1e-3, score=0.5, lost=(), over=("lr",), **spec):
+def trial(rate=1e-3, score=0.5, lost=(), over=("lr",), generality=None, **spec):
     tuned = Tuned(fact_set="tuning", method="lora", other_digest="r" * 64, other_facts=9, over=over)
     cell = make_spec(learning_rate=rate, tuned=tuned, **spec)
     status = Status.DIVERGED if score is None else Status.DONE
-    return Trial(cell, status, score, "generality", dict(lost))
+    return Trial(cell, status, score, lost=dict(lost), generality=generality)
 
 
 RULE = [
     ("most is learned", [trial(1e-2, 0.7), trial(1e-3, 0.6), trial(1e-4, 0.5)], 1e-2),
     ("a failure is never chosen", [trial(1e-2, None), trial(1e-3, 0.1)], 1e-3),
     (
-        "least drift, whatever else is measured",
+        "of those within two points the least drift at 90 %",
+        [
+            trial(1e-4, 0.77, {"drift_at_90": 0.1, "drift": 0.1}),
+            trial(1e-3, 0.78, {"drift_at_90": 0.2, "drift": 0.9}),
+            trial(1e-2, 0.80, {"drift_at_90": 0.3, "drift": 0.1}),
+        ],
+        1e-3,
+    ),
+    (
+        "at 50 % where some do not reach 90 %",
+        [
+            trial(1e-3, lost={"drift_at_90": 0.1, "drift_at_50": 0.09, "drift": 0.1}),
+            trial(1e-2, lost={"drift_at_50": 0.05, "drift": 0.9}),
+        ],
+        1e-2,
+    ),
+    (
+        "one that is no rival takes no part in that",
+        [
+            trial(1e-4, 0.2, {"drift": 0.0}),
+            trial(1e-3, lost={"drift_at_90": 0.2, "drift_at_50": 0.0, "drift": 0.0}),
+            trial(1e-2, lost={"drift_at_90": 0.1, "drift_at_50": 0.1, "drift": 0.5}),
+        ],
+        1e-2,
+    ),
+    (
+        "least drift at the end, whatever else is measured",
         [
             trial(1e-4, lost={"drift": 0.5, "x": 0.1, "y": 0.1}),
             trial(1e-3, lost={"drift": 0.4, "x": 0.2, "y": 0.2}),
@@ -125,16 +159,25 @@ RULE = [
         1e-3,
     ),
     (
-        "without drift the tasks weigh alike",
+        "without drift the mean forgetting of the tasks that all have",
         [
-            trial(1e-4, lost={"w": 9.0, "x": 0.02, "y": 0.02}),
-            trial(1e-3, lost={"w": 0.1, "x": 0.03, "y": 0.03}),
+            trial(1e-4, lost={"w": 9.0, "x": 0.02, "y": 0.06}),
+            trial(1e-3, lost={"x": 0.03, "y": 0.03}),
+        ],
+        1e-3,
+    ),
+    ("what only some measured decides nothing", [trial(1e-3, lost={"x": -1}), trial(1e-4)], 1e-4),
+    ("generality", [trial(1e-3, generality=0.9), trial(1e-4, generality=0.8)], 1e-3),
+    (
+        "loss before generality",
+        [
+            trial(1e-3, lost={"drift": 1}, generality=0.9),
+            trial(1e-4, lost={"drift": 0.5}, generality=0.8),
         ],
         1e-4,
     ),
-    ("what only some measured decides nothing", [trial(1e-3, lost={"x": -1}), trial(1e-4)], 1e-4),
     ("the lowest rate", [trial(1e-3), trial(1e-4), trial(1e-2)], 1e-4),
-    ("sums in another order are equal", [trial(1e-3, 0.1 + 0.2), trial(1e-4, 0.3)], 1e-4),
+    ("sums in another order are equal", [trial(1e-3, 0.1 + 0.2 + 0.02), trial(1e-4, 0.3)], 1e-4),
 ]
 
 
@@ -150,26 +193,76 @@ def test_of_equal_candidates_the_smaller_numbers_win():
     assert best_trial([trial(epochs=20), trial(epochs=3)]).spec.epochs == 3
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 5)), min_size=1, max_size=6),
+    st.floats(0, 0.02, exclude_max=True),
+)
+def test_the_chosen_one_is_near_the_best_and_none_as_near_drifts_less(found, less):
+    trials = [trial(10.0**-i, share, {"drift": drift}) for i, (share, drift) in enumerate(found)]
+    chosen, most = best_trial(trials), max(share for share, _ in found)
+    assert chosen.score >= most - CLOSE - 1e-8
+    near = [t for t in trials if t.score >= most - less]
+    assert all(chosen.lost["drift"] <= t.lost["drift"] + 1e-8 for t in near)
+
+
 def test_where_all_failed_nothing_is_chosen():
     assert best_trial([trial(score=None), trial(1e-4, None)]) is None
     assert best_trial([]) is None
 
 
-def test_a_trial_is_scored_by_generality_and_else_by_reliability():
+def dosed(seed, half, at_90=None, at_50=None, drift=0.1):
+    """A done cell with a share learned at half the epochs, and drift at equal learning."""
+    record, _ = make_cell(n=20, drift=drift, spec={"seed": seed})
+    dose = {"learned_half": half, "drift_at_90": at_90, "drift_at_50": at_50}
+    return record.model_copy(update={"metrics": record.metrics.model_copy(update=dose)})
+
+
+def test_a_trial_is_the_mean_over_its_seeds_before_the_ceiling():
+    cells = [dosed(1000, 0.6, 0.3, 0.1, drift=0.5), dosed(1001, 0.8, None, 0.2, drift=0.7)]
+    found = trial_of(cells)
+    assert (found.score, found.measure) == (pytest.approx(0.7), LEARNED_HALF)
+    assert found.score != cells[0].metrics.reliability
+    assert "drift_at_90" not in found.lost, "one seed did not reach it"
+    assert found.lost["drift_at_50"] == pytest.approx(0.15)
+    drifts = [f.forgetting for c in cells for f in c.forgetting if f.task == "drift"]
+    assert found.lost["drift"] == pytest.approx(sum(drifts) / 2)
+    failed = cells[1].model_copy(update={"status": Status.OUT_OF_MEMORY})
+    assert (trial_of([cells[0], failed]).score, trial_of([cells[0], failed]).status) == (
+        None,
+        Status.OUT_OF_MEMORY,
+    )
+
+
+def test_a_trial_without_a_dose_is_scored_by_reliability():
     record, _ = make_cell(n=20)
-    assert trial_of(record).score == record.metrics.generality
-    bare = record.model_copy(
-        update={"metrics": record.metrics.model_copy(update={"generality": None})}
-    )
-    assert (trial_of(bare).score, trial_of(bare).measure) == (
-        record.metrics.reliability,
-        "reliability",
-    )
-    assert set(trial_of(record).lost) == {"elements", "drift"}
+    found = trial_of([record])
+    assert (found.score, found.measure) == (record.metrics.reliability, "reliability")
+    assert set(found.lost) == {"elements", "drift"}
     floored, _ = make_cell(n=20, forgetting=[make_forgetting(at_floor=True)])
-    assert trial_of(floored).lost == {}, "at floor nothing can be forgotten"
-    failed = record.model_copy(update={"status": Status.OUT_OF_MEMORY})
-    assert trial_of(failed).score is None
+    assert trial_of([floored]).lost == {}, "at floor nothing can be forgotten"
+    dose = trial_of([dosed(0, 0.1)])
+    assert best_trial([found, dose]) == dose, "what was measured at the end is no rival"
+
+
+def test_a_summary_gives_the_same_trial_as_its_record(tmp_path):
+    record = dosed(1000, 0.6, 0.3, 0.1)
+    store = ResultsStore(tmp_path)
+    store.write(record, make_rows(20))
+    summary = store.summary(record.cell_id)
+    assert trial_of([summary]) == trial_of([store.read(record.cell_id)])
+
+
+def test_tuning_seeds_report_nothing_and_do_not_depend_on_the_reporting_ones():
+    def seeds(**given):
+        return tuning_seeds_of(build_options({"methods": "lora", "lr": "1e-4,1e-3", **given}))
+
+    assert seeds() == seeds(seeds="0-9") == (1000, 1001)
+    assert seeds(tune_seeds=3) == (1000, 1001, 1002)
+    assert seeds(lr="1e-4", seeds="1000") == (), "without tuning every seed reports"
+    with pytest.raises(UsageError) as told:
+        seeds(seeds="0,1001")
+    assert "--seeds 1001" in str(told.value)
+    assert seeds(seeds="1001", tune_seeds=1) == (1000,)
 
 
 def test_the_edge_of_the_values_is_told(snapshot):

@@ -29,13 +29,19 @@ def cell(method, accuracy, *, seconds=60.0, gib=2.0, lost=0.0, seed=0):
     )
 
 
+def seeded(*args, **given):
+    """The same cell with three seeds: fewer decide nothing."""
+    return [cell(*args, seed=seed, **given) for seed in range(3)]
+
+
 def told(folder, cells, memory=None, forgetting=None):
     board = load_leaderboard(fill(folder, cells))
     return recommendations(board, Limits(memory, forgetting))
 
 
 def test_the_clear_winner_is_named_with_what_it_beats(tmp_path, snapshot):
-    lines = told(tmp_path, [cell("lora", 0.2, seconds=9), cell("corda", 1.0, seconds=90)])
+    cells = [*seeded("lora", 0.2, seconds=9), *seeded("corda", 1.0, seconds=90)]
+    lines = told(tmp_path, cells)
     assert len(lines) == 3
     assert "use corda" in lines[0]
     assert "100.0 [" in lines[1]
@@ -44,7 +50,7 @@ def test_the_clear_winner_is_named_with_what_it_beats(tmp_path, snapshot):
 
 
 def test_methods_that_cannot_be_told_apart_leave_the_cheaper_one(tmp_path, snapshot):
-    cells = [cell("lora", 0.9, seconds=60), cell("dora", 0.9, seconds=160)]
+    cells = [*seeded("lora", 0.9, seconds=60), *seeded("dora", 0.9, seconds=160)]
     lines = told(tmp_path, cells)
     assert lines[0].endswith("use lora")
     assert "dora" in lines[2]
@@ -52,8 +58,33 @@ def test_methods_that_cannot_be_told_apart_leave_the_cheaper_one(tmp_path, snaps
 
 
 def test_a_cheap_method_that_learns_less_is_not_called_a_tie(tmp_path):
-    cells = [cell("cheap", 0.5, seconds=1), cell("dora", 1.0, seconds=160)]
+    cells = [*seeded("cheap", 0.5, seconds=1), *seeded("dora", 1.0, seconds=160)]
     assert told(tmp_path, cells)[0].endswith("use dora")
+
+
+@pytest.mark.parametrize(("seeds", "named"), [(1, "one seed"), (2, "two seeds")])
+def test_one_or_two_seeds_name_the_best_estimate_and_decide_nothing(
+    tmp_path, snapshot, seeds, named
+):
+    """However far methods are apart, and however much cheaper the other is."""
+    cells = [
+        cell(method, accuracy, seconds=seconds, seed=seed)
+        for method, accuracy, seconds in (("cheap", 0.2, 1), ("dora", 0.9, 90))
+        for seed in range(seeds)
+    ]
+    lines = told(tmp_path, cells)
+    assert lines[0].endswith("use dora")
+    assert "learned less" not in lines[2]
+    assert "significant" not in lines[2]
+    assert "cheap" in lines[2]
+    snapshot("recommend", f"{named} alone", "\n".join(lines))
+
+
+def test_methods_with_enough_seeds_are_judged_beside_one_without(tmp_path):
+    cells = [*seeded("lora", 0.2), *seeded("dora", 1.0), cell("pissa", 0.95)]
+    last = told(tmp_path, cells)[2]
+    assert "lora learned less than dora" in last
+    assert "dora from pissa" in last
 
 
 def test_limits_leave_out_and_say_so(tmp_path, snapshot):

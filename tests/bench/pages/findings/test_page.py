@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pytest
 
+from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import against_reference, paired
 from bench.pages.findings.evidence import read_evidence, shared_seeds, values_of
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
-from bench.pages.findings.verdict import Answer, Claim, Question, Verdict
+from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
 from tests.bench.findings_cells import Plan, record_and_rows
 from tests.bench.report_cells import fill
@@ -98,7 +100,7 @@ def docs(tmp_path):
 
 def test_cells_of_all_folders_count_once(folder):
     evidence = read_evidence(folder)
-    assert len(evidence.records) == 18
+    assert len(evidence.records) == 30
     [setting] = evidence.settings
     assert set(setting.adapters()) == {"lora", "pissa", "corda[calibration=elements]"}
     assert not evidence.problems

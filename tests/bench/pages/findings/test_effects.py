@@ -1,0 +1,85 @@
+"""How effects are computed from tables of seeds and facts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.pages.findings.effects import (
+    agresti_caffo,
+    between,
+    group_difference,
+    paired,
+    share,
+    spread_table,
+)
+
+
+def test_groups_differ_by_their_means_and_vary_by_both():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 50))
+    first, second = np.arange(50) < 12, np.arange(50) >= 30
+    table = group_difference(values, first, second)
+    assert table.shape == (3, 32)
+    one, other = values[:, first], values[:, second]
+    np.testing.assert_allclose(table.mean(axis=1), one.mean(axis=1) - other.mean(axis=1))
+    of_mean = table[0].var() / 32
+    assert of_mean == pytest.approx(one[0].var() / 12 + other[0].var() / 20)
+
+
+def test_group_differences_hold_their_coverage_and_groups_that_agree_have_a_width():
+    rng = np.random.default_rng(1)
+    first = np.arange(64) < 13
+    covered = 0
+    for _ in range(300):
+        chance = rng.beta(3, 1, 64) + rng.normal(0, 0.05, (3, 1))
+        found = between("", "", (rng.random((3, 64)) < chance).astype(float), first, ~first)
+        covered += found.estimate.interval.low <= 0 <= found.estimate.interval.high
+    assert covered / 300 >= 0.93
+    agree = between("", "", np.ones((3, 64)), first, ~first).estimate.interval
+    assert agree == agresti_caffo(np.ones(13), np.ones(51))
+    assert agree.low < -0.05 < 0.05 < agree.high
+    assert between("", "", np.ones((3, 64)), np.arange(64) == 0, first) is None
+
+
+def test_agresti_and_caffo_add_a_right_and_a_wrong_fact_to_each_group():
+    found = agresti_caffo(np.array([1.0] * 7 + [0.0]), np.array([1.0] * 1 + [0.0] * 7))
+    error = math.sqrt(0.8 * 0.2 / 10 + 0.2 * 0.8 / 10)
+    expected = (0.6 - 1.959964 * error, 0.6 + 1.959964 * error)
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_spread_table_has_the_standard_deviation_as_its_mean():
+    rng = np.random.default_rng(2)
+    methods = [(rng.random((3, 40)) < chance).astype(float) for chance in (0.5, 0.7, 0.9)]
+    table = spread_table(methods)
+    assert table.shape == (3, 40)
+    assert table.mean() == pytest.approx(np.std([m.mean() for m in methods], ddof=1))
+    assert not spread_table([methods[0], methods[0]]).any()
+
+
+def test_equal_answers_have_a_width_unless_they_are_one_training():
+    same = np.ones((3, 30))
+    assert paired("", "", same, same).estimate.interval.high > 0.05
+    exact = paired("", "", same, same, identical=True).estimate.interval
+    assert (exact.low, exact.high) == (0.0, 0.0)
+    assert share("", "", np.zeros((3, 30)), 0.05).estimate.interval.high > 0.05
+
+
+def test_an_effect_holds_what_pooling_needs():
+    rng = np.random.default_rng(3)
+    one, other = ((rng.random((5, 40)) < chance).astype(float) for chance in (0.9, 0.6))
+    found = paired("", "", one, other)
+    assert found.top_share == one.mean()
+    assert found.spread.mean == pytest.approx(found.value)
+    half = (found.estimate.interval.high - found.estimate.interval.low) / 2
+    assert found.spread.half_width() == pytest.approx(half)
+    same = paired("", "", one, one)
+    interval = same.estimate.interval
+    assert same.spread.half_width() == pytest.approx((interval.high - interval.low) / 2, rel=0.1)
+    assert paired("", "", one, one, identical=True).spread.half_width() == 0
+    assert paired("", "", one[:1], other[:1]).spread is None, "one seed has no mean squares"
+    nats = paired("", "", one * 7, other * 7)
+    assert nats.top_share == 0, "only shares can be near one"
