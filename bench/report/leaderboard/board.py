@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.planning.tuning import Trial
 from bench.report.leaderboard.fact_table import FactTable
-from bench.report.statistics.comparison import Comparison
-from bench.report.statistics.intervals import Estimate, Floats, IntervalKind
+from bench.report.statistics.comparison import Comparison, Measured
+from bench.report.statistics.intervals import Estimate, IntervalKind
 from bench.report.statistics.ranking import OverallRanks, RankInterval
 from bench.store.records import CellRecord, CellSpec, PhaseName, Status
 from tasks.forgetting.names import ForgettingKind
@@ -73,13 +73,11 @@ class Standing:
 
     Attributes:
         comparisons: Its differences to the reference by metric; empty for the reference itself.
-        rank: By the section's headline; None where nothing is ranked.
-        improvement: Share of the bootstrap draws in which it beats the reference, ties half.
+        rank: By the section's headline; None where it may be any, as with fewer than three seeds.
     """
 
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     rank: RankInterval | None = None
-    improvement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,7 @@ class Row:
     @property
     def interval_kind(self) -> IntervalKind:
         """What most of the row's intervals cover, by its number of seeds."""
-        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.TWO_SEEDS)
-        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS_AND_FACTS
+        return IntervalKind.of(len(self.cells))
 
     def first(self, field: str) -> float | None:
         """Return the first value that its done cells recorded for a field of the record."""
@@ -166,7 +163,7 @@ class Section:
     Attributes:
         headline: The metric that ranks are of.
         reference: Label of the row that the others are compared with; empty where there is none.
-        ranked: By label the headline `[seeds, facts]` of the rows that can be ranked.
+        ranked: By label the headline of the rows that can be ranked.
     """
 
     title: str
@@ -177,7 +174,7 @@ class Section:
     warnings: tuple[str, ...]
     headline: str = "reliability"
     reference: str = ""
-    ranked: Mapping[str, Floats] = field(default_factory=dict)
+    ranked: Mapping[str, Measured] = field(default_factory=dict)
 
     @property
     def done(self) -> tuple[Row, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from bench.evaluation.metrics import compared_metrics, metric_table
 from bench.report.leaderboard.aggregates import item_losses
 from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import UNBOUNDED, Floats
-from bench.report.statistics.ranking import bootstrap_means, improvement, rank_intervals
+from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED
+from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
@@ -51,7 +52,7 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def with_standings(
-    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Floats]
+    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Measured]
 ) -> tuple[Row, ...]:
     """Return the rows with their standings; without a reference they have ranks alone.
 
@@ -64,12 +65,11 @@ def with_standings(
     metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
     metrics += map(forgetting_metric, tasks)
     columns = compare_columns(rows, reference, metrics) if reference is not None else {}
-    ranked = _ranked(ranked_by, reference)
+    ranks = _ranks(ranked_by)
     found = []
     for index, row in enumerate(rows):
         compared = {name: c for name, column in columns.items() if (c := column[index]) is not None}
-        standing = replace(ranked.get(row.label, Standing()), comparisons=compared)
-        found.append(replace(row, standing=standing))
+        found.append(replace(row, standing=Standing(compared, ranks.get(row.label))))
     return tuple(found)
 
 
@@ -128,31 +128,33 @@ def _seed(cell: Cell) -> int:
     return cell.record.spec.seed
 
 
-def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, Standing]:
-    """Return by label the rank of each row that can be ranked, two or more, without comparisons."""
-    if len(values) < 2:
-        return {}
-    means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))
-    intervals = rank_intervals(np.stack(list(means.values())))
-    own = reference.label if reference else ""
-    beaten = {
-        label: improvement(found, means[own])
-        for label, found in means.items()
-        if own in means and label != own
-    }
-    return {
-        label: Standing(rank=interval, improvement=beaten.get(label))
-        for label, interval in zip(values, intervals, strict=True)
-    }
+def _ranks(by_label: Mapping[str, Measured]) -> dict[str, RankInterval | None]:
+    """Return by label the ranks that rows may have, from the comparisons of all pairs."""
+    rows = list(by_label.values())
+    ps, better = np.full((len(rows), len(rows)), np.nan), np.zeros((len(rows), len(rows)))
+    pairs = list(combinations(range(len(rows)), 2))
+    compared = compare_all([(rows[one], rows[other]) for one, other in pairs])
+    for (one, other), found in zip(pairs, compared, strict=True):
+        if found is None or found.p is None:
+            continue
+        sign = 1 if rows[one].more_is_better else -1
+        ps[one, other] = ps[other, one] = found.p
+        better[one, other] = sign * found.difference.value
+        better[other, one] = -better[one, other]
+    return dict(zip(by_label, rank_intervals(ps, better), strict=True))
 
 
-def ranked_values(rows: Sequence[Row]) -> dict[str, Floats]:
-    """Return by label the headline `[seeds, facts]` of the rows that have the section's facts."""
+def ranked_values(rows: Sequence[Row]) -> dict[str, Measured]:
+    """Return by label the headline of the rows that can be ranked.
+
+    These have three seeds or more, and in each of them all of the section's facts, five or more.
+    """
     name = headline(rows)
-    found = {row.label: list(measured(row, name).by_seed.values()) for row in rows if row.cells}
-    facts = max((len(values) for seeds in found.values() for values in seeds), default=0)
+    found = {row.label: measured(row, name) for row in rows if row.cells}
+    sizes = {label: {len(v) for v in one.by_seed.values()} for label, one in found.items()}
+    facts = max((size for of_row in sizes.values() for size in of_row), default=0)
     return {
-        label: np.stack(seeds)
-        for label, seeds in found.items()
-        if facts and all(len(values) == facts for values in seeds)
+        label: one
+        for label, one in found.items()
+        if len(one.by_seed) >= DECIDING_SEEDS and facts >= FEWEST_ITEMS and sizes[label] == {facts}
     }

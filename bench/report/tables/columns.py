@@ -17,7 +17,7 @@ from bench.store.records import PhaseName
 
 AT_FLOOR = "at floor"
 REFERENCE = "reference"
-MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈"}
+MARKS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.TIE: "≈", Verdict.UNTESTED: ""}
 """How a row compares with the reference; beside the values themselves, a tie is unmarked."""
 
 
@@ -137,9 +137,7 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
 
 def _rank(row: Row) -> Shown:
     rank = row.standing.rank
-    if rank is None:
-        return Shown(wording.MISSING)
-    return Shown(wording.rank(rank), (rank.low + rank.high) / 2)
+    return Shown(wording.rank(rank), None if rank is None else (rank.low + rank.high) / 2)
 
 
 def _versus(metric: str, reference: str, row: Row) -> Shown:
@@ -148,21 +146,29 @@ def _versus(metric: str, reference: str, row: Row) -> Shown:
     found = row.standing.comparisons.get(metric)
     if found is None:
         return Shown(wording.MISSING)
-    text = f"{MARKS[found.verdict]} {wording.points_interval(found.difference)}"
-    return Shown(text, found.difference.value, found.difference)
+    text = f"{MARKS[found.verdict]} {wording.points_interval(found.difference)}".strip()
+    return _shown(text, found.difference)
 
 
 def _marked(text: str, metric: str, row: Row) -> str:
     """Add the mark of a metric that differs from the reference's."""
     found = row.standing.comparisons.get(metric)
-    return f"{text} {MARKS[found.verdict]}" if found and found.verdict is not Verdict.TIE else text
+    differs = found is not None and found.verdict in (Verdict.BETTER, Verdict.WORSE)
+    return f"{text} {MARKS[found.verdict]}" if found is not None and differs else text
+
+
+def _shown(text: str, found: Estimate | None) -> Shown:
+    """Return a cell; one of too few items to be shown has no number to sort by either."""
+    if found is None or not found.is_of_enough:
+        return Shown(text)
+    return Shown(text, found.value, found)
 
 
 def _metric(metric: Metric, row: Row) -> Shown:
     found = row.metrics[metric.name]
     write = wording.percent_interval if metric.is_share else wording.nats_interval
     text = _marked(write(found), metric.name, row)
-    return Shown(text, found.value if found else None, found)
+    return _shown(text, found)
 
 
 def forgetting_header(task: str) -> str:
@@ -175,7 +181,7 @@ def _forgotten(task: str, row: Row) -> Shown:
     text = forgotten_text(task, found)
     if found is None or found.lost is None:
         return Shown(text)
-    return Shown(_marked(text, forgetting_metric(task), row), found.lost.value, found.lost)
+    return _shown(_marked(text, forgetting_metric(task), row), found.lost)
 
 
 def forgotten_text(task: str, found: Forgotten | None) -> str:

@@ -128,7 +128,6 @@ def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:
         "rank_low": _whole(_at(standing.rank, "low")),
         "rank_high": _whole(_at(standing.rank, "high")),
         "reference": section.reference or None,
-        "improvement": standing.improvement,
     }
     for name in metrics:
         compared = standing.comparisons.get(name)
