@@ -165,7 +165,9 @@ def _measure_cell(
         # `earlier` is what a previous run of an incomplete cell measured.
         earlier = [found for found in cell.earlier if found.task not in now]
         ended = path.ended(plan.epochs_begun, measured)
-        metrics = Metrics(**summarise(result.rows).model_dump(), **drift_at_shares(result.rows, ended))
+        metrics = Metrics(
+            **summarise(result.rows).model_dump(), **drift_at_shares(result.rows, ended)
+        )
         result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
     if context.options.save_adapters:
         folder = Path("adapters", cell.cell_id)

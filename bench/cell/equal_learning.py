@@ -13,9 +13,7 @@ from bench.store.records import Checkpoint, FactRow
 SHARES = {"drift_at_90": 0.9, "drift_at_50": 0.5}
 
 
-def drift_at_shares(
-    rows: Sequence[FactRow], path: Sequence[Checkpoint]
-) -> dict[str, float | None]:
+def drift_at_shares(rows: Sequence[FactRow], path: Sequence[Checkpoint]) -> dict[str, float | None]:
     """Return the drift, in nats, where 90% and 50% of the unknown facts are learned.
 
     None where drift was not measured, and where a share is never reached or was reached before

@@ -29,7 +29,9 @@ _MORE = (
 
 _KINDS = {
     IntervalKind.FACTS: "one seed: over facts only, so other seeds may differ",
-    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts, wide because two say little of other seeds",
+    IntervalKind.TWO_SEEDS: (
+        "two seeds: over seeds and facts, wide because two say little of other seeds"
+    ),
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
