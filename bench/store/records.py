@@ -277,6 +277,7 @@ class FactRow(Model):
         epochs_to_learn: The smallest number of epochs after which all tokens of the target are
             right under teacher forcing on the trained prompt, and stay right; one more than all
             epochs if the fact is not right after the last; None for a fact that was not trained.
+        learned_half: Whether that is at most half of the epochs.
         distance_before, distance_few_shot: Semantic distance of the answers with demonstrations
             to the target.
         distance_before_trained, distance_after: The same of the answers on the trained prompt;
@@ -321,6 +322,7 @@ class FactRow(Model):
     knowledge: KnowledgeCategory
     correct_after: bool | None = None
     epochs_to_learn: int | None = None
+    learned_half: bool | None = None
     f1_before: float
     f1_after: float | None = None
     distance_before: float | None = None

@@ -162,7 +162,8 @@ def test_rows_put_before_and_after_side_by_side(tiny_base):
     assert [row.movement for row in rows] == [0.0] * 5
     assert all(row.distance_before == row.distance_few_shot for row in rows)
     assert all(row.distance_before_trained == row.distance_after for row in rows)
-    assert all(row.answer_after == row.answer_plain != row.answer_few_shot for row in rows)
+    assert [row.answer_plain for row in rows] == [row.answer_after for row in rows]
+    assert [row.answer_few_shot for row in rows] == [row.answer_before for row in rows]
     assert [row.answer_chat for row in rows] == [None] * 5, "it has no chat template"
     metrics = summarise(rows)
     assert metrics.reliability == 0.0

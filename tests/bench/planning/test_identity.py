@@ -18,7 +18,6 @@ from bench.planning.planned_cell import cell_id
 from bench.report.leaderboard.build import by_section
 from bench.store import base_cache
 from bench.store.base_cache import measured_with
-from bench.store.records import CellSpec
 from bench.store.store import ResultsStore
 from bench.training import schedule
 from tasks.prompt import Prompt
@@ -64,6 +63,10 @@ COUNT = {
     "batch_size": 4,
     "limit": 5,
     "dtype": "bfloat16",
+    "schedule": "constant",
+    "warmup": 0.2,
+    "accumulation": 2,
+    "train_prompt": "few_shot",
 }
 """Options that decide what is trained, each with another value."""
 
@@ -76,6 +79,7 @@ DO_NOT_COUNT = {
     "out": Path("elsewhere"),
     "reference": "lora",
     "tune_seeds": 3,
+    "checkpoints": "all",
     "rerun": "all",
     "executor": "ray",
     "ray_address": "auto",
@@ -138,25 +142,6 @@ def test_the_values_that_training_uses_count(ids, monkeypatch, value):
 
 
 @pytest.mark.parametrize(
-    "option",
-    [
-        {"schedule": "constant"},
-        {"warmup": 0.2},
-        {"accumulation": 2},
-        {"train_prompt": "few_shot"},
-        {"train_prompt": "mixed"},
-    ],
-)
-def test_how_training_goes_and_what_it_sees_count(ids, option):
-    assert not ids(**option) & ids()
-
-
-@pytest.mark.parametrize("option", [{"checkpoints": "all"}, {"checkpoints": "last"}])
-def test_what_is_measured_on_the_way_does_not_count(ids, option):
-    assert ids(**option) == ids()
-
-
-@pytest.mark.parametrize(
     ("place", "value"),
     [
         ("bench.planning.resolver.EVALUATION", 99),
@@ -178,14 +163,10 @@ def test_how_demonstrations_are_joined_counts(ids, monkeypatch):
     assert not ids() & before
 
 
-def test_a_record_without_a_version_of_evaluation_stays_as_it_was():
-    spec = make_spec()
-    assert "evaluation" not in spec.model_dump()
-    assert CellSpec(**spec.model_dump()).evaluation == 0
-    now = make_spec(evaluation=2)
-    assert CellSpec(**now.model_dump()).evaluation == 2
-    assert cell_id(now) != cell_id(spec)
-    assert len(by_section([spec, now], lambda one: one)) == 2, "they measured different things"
+def test_what_measured_a_cell_counts():
+    one, other = make_spec(evaluation=2), make_spec(evaluation=3)
+    assert cell_id(one) != cell_id(other)
+    assert len(by_section([one, other], lambda spec: spec)) == 2, "they measured different things"
 
 
 def test_what_a_base_said_is_kept_by_the_kind_of_device(monkeypatch):

@@ -34,7 +34,7 @@ def test_a_cell_comes_back_as_it_was_written(tmp_path):
     store = ResultsStore(fill(tmp_path, [(record, rows)]))
     assert store.read(record.cell_id) == record
     frame = store.rows(record.cell_id)
-    assert list(frame.columns) == list(FactRow.model_fields)
+    assert list(frame.columns) == [*FactRow.model_fields, *rows[0].model_extra]
     assert frame["fact_id"].tolist() == [row.fact_id for row in rows]
     assert frame["answers"].iloc[0].tolist() == rows[0].answers
     assert frame["curve"].iloc[2].tolist() == rows[2].curve
@@ -152,7 +152,7 @@ def test_a_kill_while_writing_leaves_only_whole_cells(tmp_path):
         (lambda text: with_schema(text, 1), "written by an older program; run its cell again"),
         (
             lambda text: with_schema(text, 99),
-            "version 99, but this program reads 2: written by a newer program",
+            "version 99, but this program reads 3: written by a newer program",
         ),
         (lambda text: text.replace('"done"', '"finished"'), "not a cell record: status"),
         (lambda text: text.replace('"cell_id": "', '"cell_id": "x'), "named after"),
