@@ -17,7 +17,7 @@ from tasks.base import DataAccess, KnowledgeTask, Shares
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.file_facts import FileFacts
-from tasks.file_rows import ANSWER, FIELDS, OLD_ANSWER
+from tasks.file_rows import ANSWER, FIELDS, OLD_ANSWER, fact_of_row
 from tasks.rows import Row, read_rows
 
 _LOG = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class FileTask(KnowledgeTask):
         for row in read_rows(path):
             fields.note(row)
             try:
-                facts.add(row)
+                facts.add(row, fact_of_row(row))
             except UsageError:
                 fields.refuse_misspelt()  # says better why something is missing
                 raise
@@ -96,7 +96,7 @@ class FileTask(KnowledgeTask):
             raise UsageError(
                 f"{self.path}: contains no facts; write rows with 'question' and 'answer'"
             )
-        facts.check_neighbours()
+        facts.check_leaks()
         if fields.unused:
             named = ", ".join(fields.unused)[:400].encode("unicode_escape").decode("ascii")
             _LOG.warning("%s: these fields are ignored: %s", self.path, named)
