@@ -6,7 +6,7 @@ What a person can put right is an error that names both rows, and not left out i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks.errors import UsageError
@@ -29,6 +29,7 @@ class FileFacts:
     _places: list[str] = field(default_factory=list)
     _questions: set[int] = field(default_factory=set)
     _ids: set[str] = field(default_factory=set)
+    _subjects: dict[str, str] = field(default_factory=dict)
 
     def add(self, row: Row, fact: Fact) -> None:
         """Add a fact that was read from a row.
@@ -55,7 +56,7 @@ class FileFacts:
             raise row.error(f"{quoted(fact.id)} is also the id of {first}", "id")
         self._questions.add(hash(form))
         self._ids.add(fact.id)
-        self.facts.append(fact)
+        self.facts.append(self._with_subject(fact))
         self._places.append(row.place)
 
     def check_leaks(self) -> None:
@@ -81,6 +82,13 @@ class FileFacts:
         return Row(self.path, asking, {}).error(
             f"{quoted(leak.text)} is also {what} of {where}; {reason}", leak.kind
         )
+
+    def _with_subject(self, fact: Fact) -> Fact:
+        """Spell the subject as in the first row that has it: its facts stay in one part."""
+        if not fact.subject:
+            return fact
+        first = self._subjects.setdefault(normalise(fact.subject), fact.subject)
+        return fact if first == fact.subject else replace(fact, subject=first)
 
     def _refuse_unseen(self, row: Row, fact: Fact) -> None:
         for name, text in [("question", fact.question), *(("answer", a) for a in fact.answers)]:

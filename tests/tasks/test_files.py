@@ -317,6 +317,19 @@ def test_a_file_is_divided_by_what_the_run_does_with_it(tmp_path, role, parts):
     assert sum(sizes.values()) == 100
 
 
+def test_facts_of_one_subject_stay_together_however_it_is_spelt(tmp_path):
+    rows = [
+        {"question": f"{which} of {n}?", "answer": "a", "subject": spelling.format(n)}
+        for n in range(40)
+        for which, spelling in enumerate(("Land {}", "land  {}", "“LAND {}”"))
+    ]
+    task = FileTask(str(write(tmp_path, "f.jsonl", as_lines(rows))), FileRole.BOTH)
+    facts = task.load(DataAccess())
+    for first, *others in zip(facts[::3], facts[1::3], facts[2::3], strict=True):
+        assert first.subject.startswith("Land")
+        assert {task.part_of(fact) for fact in others} == {task.part_of(first)}
+
+
 def test_parts_do_not_hang_on_where_the_file_lies(tmp_path):
     rows = as_lines([{"question": f"q{n}?", "answer": f"a{n}"} for n in range(50)])
     (tmp_path / "other").mkdir()
