@@ -90,7 +90,8 @@ def _simplified(text: str) -> str:
     bare = _INITIAL.sub(_without_point, plain[start:end])
     if _THOUSANDS.fullmatch(bare):
         bare = bare.replace(",", "")
-    return _ARTICLE.sub("", bare, count=1) if _ARTICLE.match(bare) else bare
+    article = _ARTICLE.match(bare)
+    return bare[article.end() :] if article else bare
 
 
 def _plainly_written(text: str) -> str:
