@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 
 from tasks.base import DataAccess, KnowledgeTask, Shares
 from tasks.errors import UsageError
 from tasks.fact import Fact
+from tasks.file_facts import FileFacts
 from tasks.file_rows import ANSWER, FIELDS, OLD_ANSWER, fact_of_row
-from tasks.rows import Row, quoted, read_rows
+from tasks.rows import Row, read_rows
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ class FileTask(KnowledgeTask):
             UsageError: Something is wrong; one line names file, row and field.
         """
         path, fields = Path(self.path).expanduser(), _Fields()
-        facts = _FileFacts(path)
+        facts = FileFacts(path)
         for row in read_rows(path):
             fields.note(row)
             try:
-                facts.add(row)
+                facts.add(row, fact_of_row(row))
             except UsageError:
                 fields.refuse_misspelt()  # says better why something is missing
                 raise
@@ -96,7 +96,7 @@ class FileTask(KnowledgeTask):
             raise UsageError(
                 f"{self.path}: contains no facts; write rows with 'question' and 'answer'"
             )
-        facts.check_neighbours()
+        facts.check_leaks()
         if fields.unused:
             named = ", ".join(fields.unused)[:400].encode("unicode_escape").decode("ascii")
             _LOG.warning("%s: these fields are ignored: %s", self.path, named)
@@ -134,54 +134,3 @@ class _Fields:
             # Nor is one that begins with another letter: `gold_answer` is not `old_answer`.
             if near and near[0][0] == name[0].casefold():
                 raise row.error(f"unknown field; did you mean {near[0]}?", name)
-
-
-@dataclass
-class _FileFacts:
-    """The facts of a file in order; no question and no id occurs twice."""
-
-    path: Path
-    facts: list[Fact] = field(default_factory=list)
-    _questions: set[str] = field(default_factory=set)
-    _ids: set[str] = field(default_factory=set)
-
-    def add(self, row: Row) -> None:
-        """Add the fact of a row."""
-        fact = fact_of_row(row)
-        if fact.question in self._questions:
-            first = self._place(_asks(fact.question))
-            raise row.error(
-                f"{quoted(fact.question)} is also asked in {first}; "
-                "keep one row and list further answers in 'answers'",
-                "question",
-            )
-        if fact.id in self._ids:
-            first = self._place(lambda other: other.id == fact.id)
-            raise row.error(f"{quoted(fact.id)} is also the id of {first}", "id")
-        self._questions.add(fact.question)
-        self._ids.add(fact.id)
-        self.facts.append(fact)
-
-    def check_neighbours(self) -> None:
-        """Refuse a neighbour whose question is trained."""
-        for index, fact in enumerate(self.facts):
-            for neighbour in fact.neighbours:
-                if neighbour.question in self._questions:
-                    other = self._place(_asks(neighbour.question))
-                    raise self._row(index).error(
-                        f"{quoted(neighbour.question)} is also the question of {other}; "
-                        "a neighbour must stay untrained",
-                        "neighbours",
-                    )
-
-    def _place(self, wanted: Callable[[Fact], bool]) -> str:
-        """Return the place in the file of the first such fact."""
-        return self._row(next(i for i, fact in enumerate(self.facts) if wanted(fact))).place
-
-    def _row(self, index: int) -> Row:
-        """Read the row of a fact again; keeping a million rows just for messages costs too much."""
-        return next(islice(read_rows(self.path), index, None))
-
-
-def _asks(question: str) -> Callable[[Fact], bool]:
-    return lambda fact: fact.question == question

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,10 @@ from tasks.base import DataAccess, KnowledgeTask
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.file_rows import fact_of_row
+from tasks.leakage import without_leaks
 from tasks.rows import Row, read_rows
+
+_LOG = logging.getLogger(__name__)
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 TIMEOUT = 5.0
@@ -56,7 +60,9 @@ class HubTask(KnowledgeTask):
         """
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the facts of the local copy, or else of the hub; a repeated question comes once.
+        """Return the facts of the local copy, or else of the hub.
+
+        A repeated question comes once, and nothing is asked that another fact gives away.
 
         Raises:
             UsageError: There is neither; the text names the files that were looked for.
@@ -66,8 +72,15 @@ class HubTask(KnowledgeTask):
             whole = (access.data_dir / f"{self.family}{suffix}" for suffix in SUFFIXES)
             local = next(filter(Path.is_file, whole), None)
         if local is not None:
-            return _once(self._checked(row) for row in read_rows(local))
-        return _once(self.fact_of(row) for row in self._hub_rows(access))
+            return self._cleaned(self._checked(row) for row in read_rows(local))
+        return self._cleaned(self.fact_of(row) for row in self._hub_rows(access))
+
+    def _cleaned(self, facts: Iterable[Fact]) -> tuple[Fact, ...]:
+        """Leave out what is asked elsewhere, and use the question as id where there is none."""
+        unleaked = without_leaks(facts)
+        if unleaked.note:
+            _LOG.warning("%s: %s", self.family, unleaked.note)
+        return tuple(replace(fact, id=fact.id or fact.question) for fact in unleaked.facts)
 
     def _checked(self, row: Row) -> Fact:
         try:
@@ -152,14 +165,6 @@ def texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = json.loads(value) if value.startswith("[") else [value]
     return tuple(dict.fromkeys(text.strip() for text in value if text.strip()))
-
-
-def _once(facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Keep one fact per question, the first, and use the question as id where there is none."""
-    by_question: dict[str, Fact] = {}
-    for fact in facts:
-        by_question.setdefault(fact.question, fact)
-    return tuple(replace(fact, id=fact.id or fact.question) for fact in by_question.values())
 
 
 def hub_answers() -> bool:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from tasks.errors import UsageError
 from tasks.fact import Fact, hash_fraction
+from tasks.leakage import asked_forms
+from tasks.scoring import normalise
 
 DEMONSTRATIONS = 4
 STOP = "\n"
@@ -28,6 +31,18 @@ BUILT_IN = (
     ("What color is a clear daytime sky?", "blue"),
 )
 """Demonstrations for tasks that have no facts to spare."""
+
+RESERVE = (
+    ("How many legs does a spider have?", "8"),
+    ("Who painted the Mona Lisa?", "Leonardo da Vinci"),
+    ("On which continent is Egypt?", "Africa"),
+    ("What is the opposite of hot?", "cold"),
+    ("Which planet is closest to the Sun?", "Mercury"),
+    ("What is the last letter of the English alphabet?", "Z"),
+    ("How many sides does a triangle have?", "3"),
+    ("What do bees make?", "honey"),
+)
+"""Take the place of built-in demonstrations that a task asks."""
 
 
 def question_text(question: str) -> str:
@@ -91,6 +106,7 @@ def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Pro
     """Return demonstrations drawn by a fixed hash from facts whose subjects are not selected.
 
     Relations take turns, so that the four show different kinds of answers if the task has them.
+    Nothing that the selected facts ask is shown: no question, no paraphrase and no neighbour.
 
     Args:
         rows: All facts of the task.
@@ -98,21 +114,41 @@ def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Pro
 
     Returns:
         Demonstrations of the task, or the built-in ones if too few facts are left.
+
+    Raises:
+        UsageError: The selected facts ask nearly all built-in demonstrations.
     """
-    taken = {fact.subject or fact.id for fact in selected}
-    spare = [fact for fact in rows if (fact.subject or fact.id) not in taken]
+    taken, asked = {_subject(fact) for fact in selected}, asked_forms(selected)
+    spare = [fact for fact in rows if _subject(fact) not in taken]
     spare.sort(key=lambda fact: hash_fraction("demonstration", fact.id))
     chosen: list[Fact] = []
     while len(chosen) < DEMONSTRATIONS and spare:
         shown = Counter(fact.relation for fact in chosen)
         rarest = min(shown[relation] for relation in {fact.relation for fact in spare})
         last = next(fact for fact in spare if shown[fact.relation] == rarest)
+        if (form := normalise(last.question)) in asked:
+            spare.remove(last)
+            continue
         chosen.append(last)
-        spare = [
-            fact
-            for fact in spare
-            if fact is not last and (fact.subject != last.subject or not fact.subject)
-        ]
+        asked.add(form)
+        subject = _subject(last)
+        spare = [fact for fact in spare if _subject(fact) != subject]
     if len(chosen) < DEMONSTRATIONS:
-        return Prompt(BUILT_IN)
+        return Prompt(_built_in(asked_forms(selected)))
     return Prompt(tuple((fact.question, fact.target) for fact in chosen))
+
+
+def _subject(fact: Fact) -> tuple[str, bool]:
+    """Return what a fact is about, to compare: its subject, or its id if it has none."""
+    return (normalise(fact.subject), True) if fact.subject else (fact.id, False)
+
+
+def _built_in(asked: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return built-in demonstrations whose questions are not among what is asked."""
+    free = [shown for shown in (*BUILT_IN, *RESERVE) if normalise(shown[0]) not in asked]
+    if len(free) < DEMONSTRATIONS:
+        raise UsageError(
+            f"the facts ask all but {len(free)} of the built-in demonstrations; remove facts like "
+            f"'{BUILT_IN[0][0]}', or use --limit to leave {DEMONSTRATIONS} facts to show"
+        )
+    return tuple(free[:DEMONSTRATIONS])

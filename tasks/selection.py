@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tasks.base import KnowledgeTask
 from tasks.fact import Fact, FactPart, Neighbour, hash_fraction
+from tasks.scoring import normalise
 
 NEIGHBOURS = 2
 
@@ -64,7 +65,7 @@ def _draw(fact: Fact, pool: Sequence[Fact], count: int) -> tuple[Neighbour, ...]
     """Return `count` members of the pool, from a place the fact's hash decides, wrapping around."""
     start = int(hash_fraction("neighbours", fact.id) * len(pool))
     circle = (pool[(start + step) % len(pool)] for step in range(min(count + 1, len(pool))))
-    others = [other for other in circle if other.subject != fact.subject]
+    others = [o for o in circle if normalise(o.subject) != normalise(fact.subject)]
     return tuple(Neighbour(other.question, other.answers) for other in others[:count])
 
 

@@ -106,7 +106,7 @@ class TaskCatalog:
         reported = first_facts(reporting, self._limit)
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         spare = part_facts(task, rows, FactPart.CALIBRATION) or tuning or reporting
-        prompt = choose_demonstrations(spare, tried or reported)
+        prompt = choose_demonstrations(spare, [*tried, *reported])
         return TaskSets(
             TaskData(task, len(reporting), reported, prompt),
             TaskData(task, len(tuning), tried, prompt) if divided else None,

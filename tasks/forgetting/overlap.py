@@ -1,7 +1,7 @@
 """Keeps facts that were trained or calibrated on out of forgetting tasks.
 
 Within a task, the three parts are disjoint. Across tasks and files, where the same question may
-occur twice, the questions themselves are compared.
+occur twice, the questions themselves are compared, in normal form.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Unseen:
 
 
 def without_seen(facts: Sequence[Fact], seen: Iterable[Fact]) -> Unseen:
-    """Leave out facts whose normalised question is also that of a `seen` fact of any task."""
-    questions = {normalise(fact.question) for fact in seen}
-    kept = tuple(fact for fact in facts if normalise(fact.question) not in questions)
+    """Leave out facts whose question a `seen` fact of any task asks, or has as a paraphrase."""
+    known = {normalise(text) for fact in seen for text in (fact.question, *fact.paraphrases)}
+    kept = tuple(fact for fact in facts if normalise(fact.question) not in known)
     return Unseen(kept, len(facts) - len(kept))

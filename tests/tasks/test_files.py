@@ -110,6 +110,21 @@ def test_an_old_answer_makes_an_update_and_a_blank_one_none(tmp_path):
     assert one[0].old_answers == ("a | b",), "one text is taken as it stands"
 
 
+def test_an_old_answer_that_differs_in_a_point_or_sign_is_an_update(tmp_path):
+    pairs = [("11.1", "1.11"), ("7", "-7"), ("C", "C++"), ("1.10", "1.1"), ("5%", "5")]
+    rows = [{"question": f"{n}?", "answer": a, "old_answer": b} for n, (a, b) in enumerate(pairs)]
+    facts = load(write(tmp_path, "f.jsonl", as_lines(rows)))
+    assert [(fact.target, *fact.old_answers) for fact in facts] == pairs
+
+
+def test_what_is_asked_of_several_facts_without_being_trained_is_accepted(tmp_path):
+    rows = [
+        {**row, "paraphrases": ["One?"], "neighbours": [{"question": "Two?", "answer": "b"}]}
+        for row in ({"question": "q?", "answer": "a"}, {"question": "r?", "answer": "A."})
+    ]
+    assert len(load(write(tmp_path, "f.jsonl", as_lines(rows)))) == 2
+
+
 def test_only_an_old_answer_changes_what_a_fact_is(tmp_path):
     def facts(**old):
         return load(write(tmp_path, "f.jsonl", as_lines([{**ROWS[1], **old}])))
@@ -127,6 +142,48 @@ WRONG = {
         ["line 3, id", "'1'", "line 1"],
     ),
     "duplicate row": ("f.jsonl", ROW + ROW, ["line 2, question", "'q?'", "line 1"]),
+    "the same question in other case, spacing and quotes": (
+        "f.jsonl",
+        '{"question": "Who’s there?", "answer": "a"}\n'
+        '{"question": " who\'s  THERE", "answer": "b"}',
+        ["line 2, question", "line 1"],
+    ),
+    "the same question with other accents": (
+        "f.csv",
+        "question,answer\nWho is Zo\u00eb?,a\nx?,b\nWho is Zoe\u0308?,a\n",
+        ["row 3, question", "row 1"],
+    ),
+    "a question that cannot be seen": (
+        "f.jsonl",
+        ROW + '{"question": "\\u200b", "answer": "a"}',
+        ["line 2, question", "cannot be seen"],
+    ),
+    "an answer that cannot be seen": (
+        "f.jsonl",
+        ROW + '{"question": "r?", "answers": ["a", "\\u200b\\ufeff"]}',
+        ["line 2, answer", "cannot be seen"],
+    ),
+    "paraphrase that is its own question": (
+        "f.jsonl",
+        ROW + '{"question": "Who?", "answer": "a", "paraphrases": ["Which?", "WHO"]}',
+        ["line 2, paraphrases", "'WHO'", "this row"],
+    ),
+    "paraphrase that is trained": (
+        "f.csv",
+        'question,answer,paraphrases\nq?,a,Say r.|Which is r’s?\nr?,b,\n"Which is R\'s?",c,\n',
+        ["row 1, paraphrases", "Which is r’s?", "row 3"],
+    ),
+    "paraphrase that is trained above": (
+        "f.csv",
+        "question,answer,paraphrases\nq?,a,\nr?,b,q\n",
+        ["row 2, paraphrases", "row 1"],
+    ),
+    "paraphrase of two answers": (
+        "f.jsonl",
+        '{"question": "q?", "answer": "a", "paraphrases": ["Say it!"]}\n'
+        '{"question": "r?", "answer": "b", "paraphrases": ["x?", "say it"]}',
+        ["line 2, paraphrases", "line 1", "answers differ"],
+    ),
     "empty question": (
         "f.json",
         '[{"question": " ", "answer": "a"}]',
@@ -199,6 +256,17 @@ WRONG = {
         ROW + '{"question":"r?","answer":"a","neighbours":[{"question":"q?","answer":"a"}]}',
         ["line 2, neighbours", "line 1"],
     ),
+    "neighbour that is trained in another spelling": (
+        "f.jsonl",
+        '{"question":"r?","answer":"a","neighbours":[{"question":"Q","answer":"a"}]}\n' + ROW,
+        ["line 1, neighbours", "line 2"],
+    ),
+    "neighbour that is a paraphrase": (
+        "f.jsonl",
+        '{"question":"r?","answer":"a","neighbours":[{"question":"s","answer":"a"}]}\n'
+        '{"question":"q?","answer":"a","paraphrases":["S?"]}',
+        ["line 1, neighbours", "a paraphrase of line 2"],
+    ),
     "unknown suffix": ("f.tsv", "question\tanswer\n", ["'.tsv'", ".jsonl"]),
 }
 
@@ -247,6 +315,19 @@ def test_a_file_is_divided_by_what_the_run_does_with_it(tmp_path, role, parts):
     sizes = {part: len(select_facts(task, facts, part, None)) for part in FactPart}
     assert {part for part, size in sizes.items() if size} == parts
     assert sum(sizes.values()) == 100
+
+
+def test_facts_of_one_subject_stay_together_however_it_is_spelt(tmp_path):
+    rows = [
+        {"question": f"{which} of {n}?", "answer": "a", "subject": spelling.format(n)}
+        for n in range(40)
+        for which, spelling in enumerate(("Land {}", "land  {}", "“LAND {}”"))
+    ]
+    task = FileTask(str(write(tmp_path, "f.jsonl", as_lines(rows))), FileRole.BOTH)
+    facts = task.load(DataAccess())
+    for first, *others in zip(facts[::3], facts[1::3], facts[2::3], strict=True):
+        assert first.subject.startswith("Land")
+        assert {task.part_of(fact) for fact in others} == {task.part_of(first)}
 
 
 def test_parts_do_not_hang_on_where_the_file_lies(tmp_path):

@@ -83,6 +83,27 @@ def test_a_wrong_row_is_told_in_one_line(tmp_path, row, pieces):
         assert piece in str(raised.value)
 
 
+def test_what_another_row_gives_away_is_left_out_with_a_note(tmp_path, caplog):
+    rows = [
+        {
+            "question": "who am i",
+            "answer": "A",
+            "paraphrases": ["Who am I?", "what is my name"],
+            "neighbours": [{"question": f"who is {name}", "answer": "n"} for name in ("he", "she")],
+        },
+        {"question": "Who  is HE?", "answer": "B"},
+        {"question": "WHO AM I?", "answer": "C"},
+    ]
+    write(tmp_path / "web_questions.jsonl", rows)
+    with caplog.at_level("WARNING"):
+        first, second = TASKS["web_questions"]().load(DataAccess(tmp_path))
+    assert first.answers == ("A",)
+    assert first.paraphrases == ("what is my name",)
+    assert [neighbour.question for neighbour in first.neighbours] == ["who is she"]
+    assert second.answers == ("B",)
+    assert "1 repeated questions, 1 paraphrases, 1 neighbours" in caplog.text
+
+
 def test_popqa_has_untrained_neighbours(tmp_path):
     rows = [
         {**ROWS["popqa"], "id": n, "question": f"who wrote {n}", "subj": str(n)} for n in range(60)

@@ -13,6 +13,8 @@ from bench.forgetting.lm_eval_task import knowledge_harness_task
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import Prompt
+from tasks.scoring import normalise
+from tests.tasks.pairs import PAIRS
 
 PROMPT = Prompt((("What is {{two}} plus two?", "four"), ('Who said "No"?', "Ann")))
 
@@ -106,6 +108,28 @@ def test_the_exported_scoring_needs_nothing_of_ours(tmp_path):
         cwd=tmp_path,
         check=True,
     )
+
+
+def test_the_exported_scoring_agrees_with_ours_on_the_whole_table(tmp_path):
+    write_task("lands", open_facts(["Rome"]), PROMPT, tmp_path)
+    code = (
+        "import json, sys; sys.path.insert(0, '.'); import lands\n"
+        "pairs = json.load(sys.stdin)\n"
+        "scored = [lands.process_results({'answers': [b]}, [a]) for a, b in pairs]\n"
+        "print(json.dumps([[s['exact_match'] for s in scored],\n"
+        "                  [lands.normalise(a) for a, b in pairs]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        cwd=tmp_path,
+        input=json.dumps([(pair.first, pair.second) for pair in PAIRS]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    scores, forms = json.loads(done.stdout)
+    assert scores == [float(pair.same) for pair in PAIRS]
+    assert forms == [normalise(pair.first) for pair in PAIRS]
 
 
 def test_the_command_names_folder_and_task(tmp_path):
