@@ -10,7 +10,9 @@ from bench.report.plots._bucket_panel import bucket_figure
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import Styles
 
-NOTE = "Bars: 95% Wilson intervals over the facts of a bucket; averaged over seeds"
+NOTE = (
+    "Bars: 95% intervals over seeds and the facts of a bucket; over facts only if there is one seed"
+)
 
 
 @plot(

@@ -12,8 +12,8 @@ from bench.report.plots._style import Styles
 
 _HEADING = "Facts that moved away from their targets"
 _NOTE = (
-    f"Moved away: the distance grew by more than {AWAY:g}. Bars: 95% intervals over the facts of a "
-    "bucket, Wilson's for shares"
+    f"Moved away: the distance grew by more than {AWAY:g}. Bars: 95% intervals over seeds and the "
+    "facts of a bucket; over facts only if there is one seed"
 )
 
 

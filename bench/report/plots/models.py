@@ -38,8 +38,8 @@ from bench.report.plots._style import (
 from bench.report.tables.limits import Drawing
 
 _NOTE = (
-    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95% Wilson intervals "
-    "over the facts of a bucket; averaged over seeds"
+    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95% intervals "
+    "over seeds and the facts of a bucket; over facts only if there is one seed"
 )
 _PANEL = PanelSize(6.0, 3.9)
 _LINE_POINTS = 9

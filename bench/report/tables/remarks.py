@@ -23,15 +23,15 @@ _MORE = (
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
     f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
-    "Times are for a run with empty caches. '-' means that there was nothing to measure, "
+    f"rank: the places that a method may have; '{MISSING}' means that it may have any. With one or "
+    "two seeds methods are not ranked, and differences are not tested.",
+    "Times are for a run with empty caches. Elsewhere '-' means that there was nothing to measure, "
     "or fewer than five facts or items.",
 )
 
 _KINDS = {
     IntervalKind.FACTS: "one seed: over facts only, so other seeds may differ",
-    IntervalKind.TWO_SEEDS: (
-        "two seeds: over seeds and facts, wide because two say little of other seeds"
-    ),
+    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts, and wide because they are two",
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
@@ -58,12 +58,9 @@ def comparison_remark(section: Section) -> str:
     """Say what rows are compared with and what the marks mean; empty for a row alone."""
     said = []
     if any(row.standing.rank for row in section.rows):
-        said.append(
-            f"Ranks (95% intervals) are by {_ranked_by(section)}; "
-            f"'{MISSING}' in that column means that every rank is possible."
-        )
+        said.append(f"Ranks (95% intervals) are by {_ranked_by(section)}.")
     elif len(section.ranked) > 1:
-        said.append(f"By {_ranked_by(section)}, every rank is possible for every method.")
+        said.append("No ranks: every order is possible.")
     compared = [c for row in section.rows for c in row.standing.comparisons.values()]
     if any(c.verdict is not Verdict.UNTESTED for c in compared):
         said.append(
