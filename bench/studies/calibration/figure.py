@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
@@ -25,8 +26,8 @@ def draw_calibration(section: Section, rows: Sequence[Calibrated]) -> Figure:
     """Draw a line per row, and panels for balance, reliability and each forgetting task."""
     note = (
         f"Bars and bands: 95% confidence intervals. Grey: {REFERENCE}, which does not calibrate. "
-        "Filled: windows of packed texts; hollow: one text a sample, a variant. A colour is a "
-        "source, circles are kpm, squares ipm"
+        "Filled: windows of packed texts; hollow: single texts, a variant. Each source has a "
+        "colour; circles: kpm; squares: ipm"
     )
     shown = [found for found in rows if found.mode]
     balanced = any(found.balance for found in shown)
@@ -70,6 +71,8 @@ def _balance_panel(axes: Axes, rows: Sequence[Calibrated]) -> None:
         if found.balance:
             axes.plot([found.balance], [place], linestyle="", **_look(found, rows))
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(1, color="0.4", linewidth=0.8)
     axes.set_title("A/B balance", loc="left")
     axes.set_xlabel("||A|| / ||B|| before training\nmedian over modules, log scale")

@@ -47,8 +47,14 @@ class Calibrated:
     def label(self) -> str:
         """What it calibrated on, in two lines."""
         facts = "" if self.samples is None else f", {self.samples} facts"
-        how = f"windows of {self.pack:,}" if self.pack else "one text a sample"
-        return f"{self.mode} on {self.source}{facts}\n{how}"
+        return f"{self.mode} on {self.source}{facts}\n{self.kind}"
+
+    @property
+    def kind(self) -> str | None:
+        """What its samples are; None for the reference."""
+        if self.pack is None:
+            return None
+        return f"windows of {self.pack:,}" if self.pack else "single texts"
 
 
 def calibrated_rows(options: CalibrationOptions, section: Section) -> list[Calibrated]:

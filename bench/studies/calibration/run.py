@@ -74,8 +74,8 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
     """Make the study's table and picture."""
     rows = calibrated_rows(options, section)
     shown = (*quality_columns(section), time_column(PhaseName.PREPARE))
-    calibration = ("mode", "source", "samples", "pack", "windows", "tokens", "low_rank", "inputs")
-    leading = (*calibration, "condition", "balance", "balance_extreme")
+    calibrated_on = ("mode", "source", "samples", "kind", "pack", "windows", "tokens")
+    leading = (*calibrated_on, "low_rank", "inputs", "condition", "balance", "balance_extreme")
     metrics = metrics_frame(section)
     lines = [
         {
@@ -96,7 +96,7 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
             StudyColumn("mode", "mode"),
             StudyColumn("source", "calibrated on"),
             StudyColumn("samples", "facts", Form.COUNT, key=True),
-            StudyColumn("pack", "window (tokens)", Form.COUNT, key=True),
+            StudyColumn("kind", "samples are"),
             StudyColumn("windows", "samples", Form.COUNT),
             StudyColumn("tokens", "tokens", Form.COUNT),
             StudyColumn("low_rank", "low-rank inputs", Form.COUNT),
@@ -115,9 +115,9 @@ _READING = (
     "of W C, ipm the largest; C is the covariance of a layer's inputs over the calibration facts. "
     "A source is 'train' (the training facts) or the calibration part of a task, which is neither "
     "trained nor asked.",
-    "A sample is a window of packed texts, as in CorDA's reference, or each text (window 0): "
-    "a variant, whose C is as much smaller as its samples are shorter. Rows that differ in the "
-    "window alone calibrate on the same facts.",
+    "A sample is a window of packed texts, as in CorDA's reference, or a single text: a variant, "
+    "whose C is smaller because its samples are shorter. Rows that differ in this alone calibrate "
+    "on the same facts.",
     "Low-rank inputs are layer inputs with fewer calibration tokens than dimensions. The largest "
     "condition number is that of W C over the target modules, where the smallest directions are "
     "trained; above 1e7, float32 does not determine them. A/B balance is ||A|| / ||B|| before "

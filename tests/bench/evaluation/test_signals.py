@@ -134,7 +134,7 @@ def test_covariances_of_windows_are_the_references(signals, pack, length):
 def test_covariances_of_windows_are_the_references_on_the_embedded_model(embedded_base):
     facts = TASKS["elements"]().load(DataAccess())
     signals = BaseSignals(embedded_base, FACTS, Prompt(BUILT_IN), CostCache())
-    assert_as_written_plainly(signals, facts, 130, 2048, 2048)
+    assert_as_written_plainly(signals, facts, 80, 1024, 1024)
 
 
 def test_one_text_a_sample_differs_from_windows_in_scale_and_direction(signals):
