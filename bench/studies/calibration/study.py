@@ -22,7 +22,7 @@ REFERENCE = "lora"
 
 @study("calibration")
 class CalibrationOptions(GridStudyOptions):
-    """Calibrate CorDA on different sources and numbers of facts, in windows and text by text."""
+    """Calibrate CorDA on different sources, in windows of packed texts and text by text."""
 
     modes: Modes = ("kpm", "ipm")
     """CorDA's modes: kpm preserves knowledge, ipm previews the task."""
