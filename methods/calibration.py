@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,56 @@ from tasks.prompt import fact_text
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from methods.parts import Setting
 
 BATCH = 16
 
+ENOUGH = 16_384
+"""Tokens that calibration asks for where nothing else is said: eight windows of 2,048."""
+
 
 def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list[Fact]:
     """Return at most `samples` facts, in an order that a fixed hash decides."""
     return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
+
+
+def enough_facts(
+    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], tokens: int = ENOUGH
+) -> list[Fact]:
+    """Return the first of `calibration_facts` whose joined texts have `tokens` tokens, or all.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        facts: The facts to choose from.
+        tokens: How many tokens the texts must have, at the least.
+    """
+    # Each text has a token or more, so that more texts than tokens are never needed.
+    ordered = calibration_facts(facts, tokens)
+    texts = [fact_text(fact) for fact in ordered]
+
+    def joined(count: int) -> int:
+        return len(joined_tokens(tokenizer, texts[:count]))
+
+    return ordered[: bisect_left(range(len(texts) + 1), tokens, key=joined)]
+
+
+def joined_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[int]:
+    """Return the token ids of the texts joined by newlines."""
+    # Not verbose: the joined text is longer than any model's context, and is cut afterwards.
+    return list(tokenizer("\n".join(texts), verbose=False)["input_ids"])
+
+
+def window_length(model: PreTrainedModel, pack: int | None) -> int:
+    """Return the tokens per window: `pack`, or the model's context where that is shorter.
+
+    It is 0 where texts are not packed: `pack` is None or 0.
+    """
+    if not pack:
+        return 0
+    config = model.config.get_text_config()
+    return min(pack, getattr(config, "max_position_embeddings", None) or pack)
 
 
 def setting_batches(
@@ -36,8 +77,7 @@ def setting_batches(
         samples: The largest number of facts.
     """
     facts = setting.facts if source == "task" else setting.calibration
-    config = setting.model.config.get_text_config()
-    window = pack and min(pack, getattr(config, "max_position_embeddings", pack))
+    window = window_length(setting.model, pack)
     texts = [fact_text(fact) for fact in calibration_facts(facts, samples)]
     return text_batches(setting.tokenizer, texts, setting.model.device, window)
 
@@ -68,8 +108,7 @@ def text_batches(
     if not texts:
         raise UsageError("there are no facts to calibrate on")
     if pack:
-        # Not verbose: the joined text is longer than any model's context, and is cut right here.
-        tokens = tokenizer("\n".join(texts), verbose=False)["input_ids"]
+        tokens = joined_tokens(tokenizer, texts)
         rows = [tokens[start : start + pack] for start in range(0, len(tokens), pack)]
     else:
         rows = tokenizer(sorted(texts, key=len))["input_ids"]

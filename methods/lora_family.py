@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from methods.notes import Notes
+from methods.notes import Notes, Told, note
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
 from methods.side_by_side import side_by_side
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 
 ILL_CONDITIONED = 1e7
+
+UNEVEN = 100.0
+"""From this ratio of ||A|| to ||B|| at the start, or its inverse, a row is marked."""
 
 LARGE = 2048
 """Above this side length one decomposition keeps all cores busy and needs much memory."""
@@ -193,8 +196,18 @@ class BalanceNotes(Notes):
         balance_extreme: The ratio farthest from 1.
     """
 
-    balance_median: float
-    balance_extreme: float
+    balance_median: float | None = note()
+    balance_extreme: float | None = note()
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield the balance; a row far from 1 is marked on the leaderboard."""
+        if self.balance_median is None or self.balance_extreme is None:
+            return
+        text = f"{self.balance_median:.3g}"
+        uneven = max(self.balance_median, 1 / self.balance_median) > UNEVEN
+        mark = f"A/B balance {text} before training" if uneven else ""
+        farthest = f"{self.balance_extreme:.3g} where it is farthest from 1"
+        yield Told("A/B balance", f"{text} in the median over layers, {farthest}", mark)
 
 
 def start_notes(factors: Mapping[str, Factors]) -> Iterator[Notes]:

@@ -102,12 +102,15 @@ class Part:
         certainty: `exact` if the formula is the paper's own, `rebuilt` if it was reconstructed
             from abstracts and reviews.
         paper: The paper's arXiv id, or an empty string.
+        variants: Which values of parameters make something else of it than the paper's, in a few
+            words that `list` shows; empty if none do.
         version: Raise it by hand when a part's numbers change for a reason that its own file does
             not show; its cells then run again.
     """
 
     certainty: ClassVar[str] = "exact"
     paper: ClassVar[str] = ""
+    variants: ClassVar[str] = ""
     version: ClassVar[int] = 1
 
     def check(self) -> None:

@@ -73,12 +73,17 @@ class Signals(Protocol):
         """
         ...
 
-    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
+    def covariance(
+        self, facts: Sequence[Fact], samples: int | None = None, pack: int = 0
+    ) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
         Args:
-            facts: Calibration facts; question and answer of each are run as one text.
-            samples: The largest number of facts, chosen by a fixed hash.
+            facts: Calibration facts; question and answer of each are one text.
+            samples: The largest number of facts, chosen by a fixed hash; None takes as many as
+                have 16,384 tokens, or all.
+            pack: Tokens per window, at most the model's context: the texts are joined by newlines
+                and cut into consecutive windows, each of which is a sample. With 0 each text is.
         """
         ...
 

@@ -38,7 +38,7 @@ MACHINERY = {
     "low-rank adapters": _machinery(1, "lora_family", "peft_adapter", "side_by_side"),
     "low-rank starts": _machinery(1, "decomposition", "subspaces"),
     "gram": _machinery(1, "gram"),
-    "covariance": _machinery(1, "covariance", signals=("covariance",)),
+    "covariance": _machinery(2, "covariance", signals=("covariance",)),
     "calibration": _machinery(1, "calibration", signals=("covariance", "calibration_batches")),
     "PEFT's types": _machinery(1, "peft_config", "peft_training"),
     "distance": _machinery(1, "semantics", "encoder", signals=("distance", "distance_in")),

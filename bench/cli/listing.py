@@ -73,6 +73,7 @@ def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
             origin = f"source: {part.source}; licence: {part.licence}"
         else:
             origin = f"{part.certainty}, arXiv {part.paper}" if part.paper else part.certainty
+            origin += f"; {part.variants}" if part.variants else ""
         first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
         about = _CERTAINTY.sub("", first), origin, parameters_text(part)
         yield name, "\n".join(filter(None, about))

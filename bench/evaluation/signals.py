@@ -18,7 +18,13 @@ from bench.inference.hidden_states import fact_deviations
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
-from methods.calibration import calibration_facts, text_batches
+from methods.calibration import (
+    BATCH,
+    calibration_facts,
+    enough_facts,
+    text_batches,
+    window_length,
+)
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
@@ -128,21 +134,30 @@ class BaseSignals:
         )
         return LayerDeviations(per_fact, head_bias=getattr(head, "bias", None) is not None)
 
-    def covariance(self, facts: Sequence[Fact], samples: int) -> Covariances:
+    def covariance(
+        self, facts: Sequence[Fact], samples: int | None = None, pack: int = 0
+    ) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
         Args:
-            facts: Calibration facts; question and answer of each are run as one text.
-            samples: The largest number of facts, chosen by a fixed hash.
+            facts: Calibration facts; question and answer of each are one text.
+            samples: The largest number of facts; None takes as many as have 16,384 tokens, or all.
+            pack: Tokens per window of joined texts; with 0 each text is a sample.
         """
-        chosen = calibration_facts(facts, samples)
-        model = self.model
+        if samples is None:
+            chosen = enough_facts(self.tokenizer, facts)
+        else:
+            chosen = calibration_facts(facts, samples)
+        window = window_length(self.model, pack)
 
         def measure() -> Covariances:
             texts = [fact_text(fact) for fact in chosen]
-            return input_covariances(model, text_batches(self.tokenizer, texts, model.device))
+            # Windows run one by one: they fill the cores, and none is padded to another's length.
+            size = 1 if window else BATCH
+            batches = text_batches(self.tokenizer, texts, self.model.device, window, size)
+            return input_covariances(self.model, batches)
 
-        return self._cache.get(self._key("covariance", facts_digest(chosen)), measure)
+        return self._cache.get(self._key("covariance", facts_digest(chosen), str(window)), measure)
 
     def get(self, name: str, **parameters: Hashable) -> Any:
         """Return a registered signal, computed once for each set of parameters."""

@@ -333,11 +333,13 @@ def covariance() -> dict[str, Tensor]:
     found = input_covariances(base.model, batches).matrices.values()
     plain = input_covariances(base.model, batches, scaled=False).matrices.values()
     asked = signals_of(base).covariance(FACTS, 5).matrices.values()
+    packed = signals_of(base).covariance(FACTS, pack=40).matrices.values()
     return {
         "traces": torch.stack([matrix.trace() for matrix in found]),
         "norms": torch.stack([matrix.norm() for matrix in found]),
         "norms without scale": torch.stack([matrix.norm() for matrix in plain]),
         "norms of what signals measure": torch.stack([matrix.norm() for matrix in asked]),
+        "norms of windows": torch.stack([matrix.norm() for matrix in packed]),
     }
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from methods.calibration import text_batches
+from methods.calibration import text_batches, window_length
 from methods.parts import Setting
 from tasks.fact import Fact
 from tasks.prompt import fact_text
@@ -26,13 +26,14 @@ class TinySignals:
     def __init__(self, base):
         self.base = base
 
-    def covariance(self, facts, samples):
+    def covariance(self, facts, samples=None, pack=0):
         from methods.covariance import input_covariances
 
         texts = [fact_text(fact) for fact in facts[:samples]]
         model = self.base.model
+        window = window_length(model, pack)
         return input_covariances(
-            model, text_batches(self.base.tokenizer, texts, model.device, None, 4)
+            model, text_batches(self.base.tokenizer, texts, model.device, window, 4)
         )
 
 

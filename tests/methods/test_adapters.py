@@ -135,6 +135,7 @@ def test_no_local_path_is_saved(cases, tiny_base, tmp_path):
         ("lora[alpha=-1]", "alpha=-1"),
         ("dora[dropout=1]", "dropout=1"),
         ("corda[samples=0]", "samples=0"),
+        ("corda[pack=-1]", "pack=-1.*0 for one text"),
         ("corda[calibration=countrys]", "countrys"),
     ],
 )
@@ -171,6 +172,33 @@ def test_corda_notes_tokens_and_conditions(cases, tiny_base):
     assert ["low-rank" in line for one in told for line in one.warnings] == [True]
     enough = cases.attach(tiny_base, part("corda"))
     assert not any(one.warnings for one in enough.adapter.notes(enough.model, enough.prepared))
+
+
+def test_corda_notes_in_which_samples_it_calibrated(cases, tiny_base):
+    tokens = {}
+    for pack, samples, marked in ((2048, 1, False), (100, 9, False), (0, 12, True)):
+        cell = cases.attach(tiny_base, part(f"corda[pack={pack}]"))
+        found = cell.adapter.notes(cell.model, cell.prepared)
+        notes = stored(found)
+        assert notes["calibration_samples"] == samples
+        assert notes["calibration_window"] == min(pack, 1024), "1024: the model's context"
+        tokens[pack] = notes["calibration_tokens"]
+        told = [one for each in found for one in each.told(24, None) if one.label == "calibration"]
+        assert [f"{tokens[pack]:,} tokens in {samples} " in one.text for one in told] == [True]
+        assert [("variant" in one.mark, "variant" in one.text) for one in told] == [(marked,) * 2]
+    assert tokens[2048] == tokens[100] == tokens[0] + 11, "the texts are joined by newlines"
+
+
+def test_windows_make_a_smaller_against_b(cases, tiny_base):
+    """B A does not depend on the scale of C, |A| / |B| does: it falls as C grows."""
+    balance = {}
+    for pack in (0, 2048):
+        cell = cases.attach(tiny_base, part(f"corda[pack={pack}]"))
+        balance[pack] = stored(cell.adapter.notes(cell.model, cell.prepared))["balance_median"]
+        starts = cell.prepared.factors.values()
+        ratios = sorted(float(start.A.norm() / start.B.norm()) for start in starts)
+        assert ratios[0] <= balance[pack] <= ratios[-1]
+    assert 6 < balance[0] / balance[2048] < 24, "twelve texts are one window"
 
 
 def test_corda_calibration_data_matter(cases, tiny_base):

@@ -154,7 +154,7 @@ def test_corda_equals_peft_from_the_same_covariance(
     adapter = ADAPTERS["corda"](r=8, mode=mode, precision=precision, calibration="train")
     ours = cases.attach(tiny_base, adapter)
     names = linear_names(tiny_base.model)
-    covariances = ours.setting.signals.covariance(cases.facts, 256)
+    covariances = ours.setting.signals.covariance(cases.facts, None, adapter.pack)
     file = tmp_path / "covariance.pt"
     torch.save({name: covariances[name].clone() for name in names}, file)
     config = LoraConfig(

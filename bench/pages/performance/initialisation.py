@@ -62,7 +62,8 @@ def preparing_pissa(bench: Bench) -> Outcome:
 
 
 def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, list[str]]:
-    cell = plan_cell(bench, f"corda[mode={mode}]")
+    # PEFT's calibration runs what it is given text by text, so ours does, too.
+    cell = plan_cell(bench, f"corda[mode={mode},pack=0]")
     texts = calibration_texts(cell)
 
     def preprocess(model: Any, config: Any) -> None:
@@ -72,7 +73,7 @@ def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, lis
     adapter = cell.recipe.adapter
     assert isinstance(adapter, Corda)
     facts = cell.calibration if mode == "kpm" else cell.data.facts
-    covariances = signals_of(base, cell).covariance(facts, adapter.samples)
+    covariances = signals_of(base, cell).covariance(facts, adapter.samples, adapter.pack)
 
     def decomposed(name: str, weight: Tensor) -> Tensor:
         return weight @ damped_covariance(covariances[name])

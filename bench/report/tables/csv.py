@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from bench.evaluation.metrics import CsvGroup, compared_metrics, metric_table
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.leaderboard.standings import forgetting_metric
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
+from methods.lora_family import BalanceNotes
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
@@ -113,12 +116,20 @@ def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
         "parameters_total": _whole(row.first("parameters_total")),
         "init_difference": row.first("init_difference"),
         "identity": _whole(row.first("identity")),
+        "balance": _balance(row),
     }
     for task in tasks:
         forgotten = row.forgetting.get(task)
         found |= {f"{name}.{task}": _at(forgotten, name) for name in ("base", "tuned")}
         found[f"at_floor.{task}"] = _whole(_at(forgotten, "at_floor"))
     return {**found, **_values(estimates), **_intervals(estimates)}
+
+
+def _balance(row: Row) -> float | None:
+    """Return ||A|| / ||B|| before training, the median over layers and then over seeds."""
+    noted = [notes_of(cell.record, BalanceNotes) for cell in row.cells]
+    found = [notes.balance_median for notes in noted if notes and notes.balance_median is not None]
+    return median(found) if found else None
 
 
 def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:

@@ -1,49 +1,60 @@
-"""The picture of the calibration study: what was learned and forgotten, by calibration size."""
+"""The picture of the calibration study: each row's balance, and what it learned and forgot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
-from bench.report.plots._style import Dashes, ends, error, new_figure, settings, style_of
+from bench.report.plots._style import PanelSize, ends, error, new_figure, settings, style_of
 from bench.report.statistics.intervals import Estimate
 from bench.studies.calibration.rows import Calibrated
 from bench.studies.calibration.study import REFERENCE
 
-_DASHES: dict[str, Dashes] = {"kpm": "-", "ipm": "--"}
-_APART = 1.04
-"""Factor by which the lines of different sources are shifted, so that bars do not overlap."""
+_WIDTH, _ROW, _LABELS = 2.9, 0.42, 1.4
+"""Inches: of a panel, of a row in it, and of what stands above and below."""
 
 _Value = Callable[[Row], Estimate | None]
 
 
 def draw_calibration(section: Section, rows: Sequence[Calibrated]) -> Figure:
-    """Draw one panel for reliability and one per forgetting task, a line per mode and source."""
+    """Draw a line per row, and panels for balance, reliability and each forgetting task."""
     note = (
         f"Bars and bands: 95% confidence intervals. Grey: {REFERENCE}, which does not calibrate. "
-        "Solid: kpm; dashed and hollow: ipm. Marks of the same size are spread sideways"
+        "Filled: windows of packed texts; hollow: single texts, a variant. Each source has a "
+        "colour; circles: kpm; squares: ipm"
     )
+    shown = [found for found in rows if found.mode]
+    balanced = any(found.balance for found in shown)
     # If the base is at floor for all rows, nothing could be forgotten: the panel would be empty.
     tasks = [
         task
         for task in section.forgetting_tasks
         if any(_lost(task)(found.row) is not None for found in rows)
     ]
+    size = PanelSize(_WIDTH, _LABELS + _ROW * len(shown))
+    heading = "What CorDA should calibrate on, and in which samples"
     with settings():
-        figure = new_figure(1 + len(tasks), section, "What CorDA should calibrate on", note)
-        grid = figure.subplots(1, 1 + len(tasks), squeeze=False)[0]
-        _panel(grid[0], rows, lambda row: row.metrics["reliability"], 100)
-        grid[0].set_title("learned", loc="left")
-        grid[0].set_ylabel("reliability (% of facts), more is better")
-        for axes, task in zip(grid[1:], tasks, strict=True):
+        columns = balanced + 1 + len(tasks)
+        figure = new_figure(columns, section, heading, note, panel=size)
+        panels = list(figure.subplots(1, columns, squeeze=False, sharey=True)[0])
+        panels[0].set_yticks(
+            range(len(shown)), labels=[safe_text(r.label, breaks=True) for r in shown]
+        )
+        panels[0].set_ylim(len(shown) - 0.5, -0.5)
+        if balanced:
+            _balance_panel(panels.pop(0), shown)
+        _panel(panels[0], rows, lambda row: row.metrics["reliability"], 100)
+        panels[0].set_title("learned", loc="left")
+        panels[0].set_xlabel("reliability (% of facts)\nmore is better")
+        for axes, task in zip(panels[1:], tasks, strict=True):
             _panel(axes, rows, _lost(task), 1 if task == DRIFT else 100)
             _name_forgetting(axes, task)
-        figure.legend(handles=_handles(rows), loc="outside lower left", ncols=4, frameon=False)
     return figure
 
 
@@ -55,79 +66,57 @@ def _lost(task: str) -> _Value:
     return value
 
 
+def _balance_panel(axes: Axes, rows: Sequence[Calibrated]) -> None:
+    for place, found in enumerate(rows):
+        if found.balance:
+            axes.plot([found.balance], [place], linestyle="", **_look(found, rows))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.axvline(1, color="0.4", linewidth=0.8)
+    axes.set_title("A/B balance", loc="left")
+    axes.set_xlabel("||A|| / ||B|| before training\nmedian over modules, log scale")
+
+
 def _panel(axes: Axes, rows: Sequence[Calibrated], value: _Value, scale: float) -> None:
-    lines = _lines(rows)
-    for place, (mode, source) in enumerate(lines):
-        aside = _APART ** (place - (len(lines) - 1) / 2)
-        points = [
-            (found.samples * aside, estimate)
-            for found in rows
-            if (found.mode, found.source) == (mode, source)
-            and found.samples is not None
-            and (estimate := value(found.row)) is not None
-        ]
-        style = style_of(_sources(rows).index(source))
-        bars = [error(estimate.value, estimate.interval) for _, estimate in points]
+    shown = [found for found in rows if found.mode]
+    for place, found in enumerate(shown):
+        estimate = value(found.row)
+        if estimate is None:
+            continue
+        below, above = error(estimate.value, estimate.interval)
         axes.errorbar(
-            [x for x, _ in points],
-            [scale * estimate.value for _, estimate in points],
-            yerr=[[scale * low for low, _ in bars], [scale * high for _, high in bars]],
-            color=style.color,
-            marker=style.marker,
-            markersize=6,
-            markerfacecolor=style.color if mode == "kpm" else "white",
-            linestyle=_DASHES[mode],
+            [scale * estimate.value],
+            [place],
+            xerr=[[scale * below], [scale * above]],
             elinewidth=0.8,
+            **_look(found, shown),
         )
-    _reference(axes, rows, value, scale)
-    axes.set_xscale("log", base=2)
-    sizes = sorted({found.samples for found in rows if found.samples is not None})
-    axes.set_xticks(sizes, labels=[str(size) for size in sizes], minor=False)
-    if sizes:
-        axes.set_xlim(sizes[0] / 1.7, sizes[-1] * 1.7)
-    axes.set_xlabel("calibration facts (log scale)")
+    for found in rows:
+        if not found.mode and (estimate := value(found.row)) is not None:
+            low, high = ends(estimate)
+            line: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": ":", "zorder": 0}
+            axes.axvline(scale * estimate.value, **line)
+            axes.axvspan(scale * low, scale * high, color="0.5", alpha=0.12, zorder=0)
 
 
-def _reference(axes: Axes, rows: Sequence[Calibrated], value: _Value, scale: float) -> None:
-    estimates = [found for row in rows if not row.mode and (found := value(row.row)) is not None]
-    for estimate in estimates:
-        low, high = ends(estimate)
-        axes.axhline(scale * estimate.value, color="0.4", linewidth=1, linestyle=":", zorder=0)
-        axes.axhspan(scale * low, scale * high, color="0.5", alpha=0.12, linewidth=0, zorder=0)
+def _look(found: Calibrated, rows: Sequence[Calibrated]) -> dict[str, Any]:
+    """Return the marker of a row: its colour by source, its shape by mode, hollow for texts."""
+    sources = list(dict.fromkeys(row.source for row in rows))
+    color = style_of(sources.index(found.source)).color
+    return {
+        "color": color,
+        "marker": "o" if found.mode == "kpm" else "s",
+        "markersize": 6,
+        "markerfacecolor": color if found.pack else "white",
+    }
 
 
 def _name_forgetting(axes: Axes, task: str) -> None:
     if task == DRIFT:
         axes.set_title("drift from the base", loc="left")
-        axes.set_ylabel("mean KL (nats per token), less is better")
-        axes.set_ylim(bottom=0)
+        axes.set_xlabel("mean KL (nats per token)\nless is better")
+        axes.set_xlim(left=0)
     else:
         axes.set_title(f"forgotten: {safe_text(task)}", loc="left")
-        axes.set_ylabel("percentage points lost, less is better")
-
-
-def _lines(rows: Sequence[Calibrated]) -> list[tuple[str, str]]:
-    """Return each mode and source once, in the order of the rows."""
-    return list(dict.fromkeys((row.mode, row.source) for row in rows if row.mode))
-
-
-def _sources(rows: Sequence[Calibrated]) -> list[str]:
-    return list(dict.fromkeys(row.source for row in rows if row.mode))
-
-
-def _handles(rows: Sequence[Calibrated]) -> list[Line2D]:
-    handles = [Line2D([], [], color="0.4", linestyle=":", label=REFERENCE)]
-    for mode, source in _lines(rows):
-        style = style_of(_sources(rows).index(source))
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=style.color,
-                marker=style.marker,
-                markerfacecolor=style.color if mode == "kpm" else "white",
-                linestyle=_DASHES[mode],
-                label=f"{mode} on {safe_text(source)}",
-            )
-        )
-    return handles
+        axes.set_xlabel("percentage points lost\nless is better")

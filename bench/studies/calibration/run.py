@@ -1,4 +1,4 @@
-"""What CorDA should calibrate on: sources and sizes in both modes, compared with LoRA."""
+"""What CorDA should calibrate on: sources, sizes and samples in both modes, against LoRA."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_calibration(options: CalibrationOptions, progress: Progress) -> StudyRep
 
 
 def planned_recipes(options: CalibrationOptions) -> list[str]:
-    """Return the study's recipes: the reference, then CorDA by mode, source and size.
+    """Return the study's recipes: the reference, then CorDA by mode, source, size and window.
 
     Raises:
         UsageError: Data cannot be loaded, or a source has no facts to calibrate on.
@@ -48,10 +48,11 @@ def planned_recipes(options: CalibrationOptions) -> list[str]:
     return [
         REFERENCE,
         *(
-            calibrated(mode, source, size)
+            calibrated(mode, source, size, pack)
             for mode in options.modes
             for source in options.sources
             for size in sizes[source]
+            for pack in options.packs
         ),
     ]
 
@@ -73,7 +74,8 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
     """Make the study's table and picture."""
     rows = calibrated_rows(options, section)
     shown = (*quality_columns(section), time_column(PhaseName.PREPARE))
-    leading = ("mode", "source", "samples", "tokens", "low_rank", "inputs", "condition", "balance")
+    calibrated_on = ("mode", "source", "samples", "kind", "pack", "windows", "tokens")
+    leading = (*calibrated_on, "low_rank", "inputs", "condition", "balance", "balance_extreme")
     metrics = metrics_frame(section)
     lines = [
         {
@@ -94,6 +96,8 @@ def calibration_report(options: CalibrationOptions, section: Section) -> StudyRe
             StudyColumn("mode", "mode"),
             StudyColumn("source", "calibrated on"),
             StudyColumn("samples", "facts", Form.COUNT, key=True),
+            StudyColumn("kind", "samples are"),
+            StudyColumn("windows", "samples", Form.COUNT),
             StudyColumn("tokens", "tokens", Form.COUNT),
             StudyColumn("low_rank", "low-rank inputs", Form.COUNT),
             StudyColumn("condition", "largest condition number", Form.NUMBER),
@@ -111,8 +115,12 @@ _READING = (
     "of W C, ipm the largest; C is the covariance of a layer's inputs over the calibration facts. "
     "A source is 'train' (the training facts) or the calibration part of a task, which is neither "
     "trained nor asked.",
+    "A sample is a window of packed texts, as in CorDA's reference, or a single text: a variant, "
+    "whose C is smaller because its samples are shorter. Rows that differ in this alone calibrate "
+    "on the same facts.",
     "Low-rank inputs are layer inputs with fewer calibration tokens than dimensions. The largest "
     "condition number is that of W C over the target modules, where the smallest directions are "
     "trained; above 1e7, float32 does not determine them. A/B balance is ||A|| / ||B|| before "
-    "training, for the target module where it is farthest from 1.",
+    "training, the median over the target modules: the larger it is, the less A moves in "
+    "proportion to its size, and the more B does.",
 )

@@ -10,10 +10,12 @@ import torch
 from bench.evaluation.signals import BaseSignals
 from bench.store.cost_cache import CostCache
 from methods import signals as registry
+from methods.calibration import ENOUGH, calibration_facts
 from methods.signals import signal
+from tasks.base import TASKS, DataAccess
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.prompt import BUILT_IN, Prompt
+from tasks.prompt import BUILT_IN, Prompt, fact_text
 
 FACTS = (Fact("a", "Who?", ("me",)), Fact("b", "Where is it?", ("here",)))
 
@@ -78,3 +80,80 @@ def test_unknown_and_double_names_are_one_line(signals):
         @signal("lengths")
         def other(signals):
             return 2
+
+
+def windows_of(tokenizer, facts, length):
+    """Token ids of the texts, joined by newlines and cut into windows."""
+    ids = tokenizer("\n".join(map(fact_text, facts)))["input_ids"]
+    return [ids[start : start + length] for start in range(0, len(ids), length)]
+
+
+@torch.no_grad()
+def written_plainly(model, windows):
+    """The reference's arithmetic: X / |max X|, then X^T X, and its mean over the windows."""
+    sums = {}
+
+    def hook_of(name):
+        def hook(_, inputs, __):
+            X = inputs[0].squeeze(0).float()
+            X = X / torch.max(X).abs()
+            sums[name] = sums.get(name, 0) + X.t() @ X / len(windows)
+
+        return hook
+
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    handles = [layer.register_forward_hook(hook_of(name)) for name, layer in layers.items()]
+    for window in windows:
+        model(torch.tensor([window]))
+    for handle in handles:
+        handle.remove()
+    return {name: found for name, found in sums.items() if name != "lm_head"}
+
+
+def assert_as_written_plainly(signals, facts, samples, pack, length):
+    windows = windows_of(signals.tokenizer, calibration_facts(facts, samples), length)
+    found = signals.covariance(facts, samples, pack)
+    expected = written_plainly(signals.model, windows)
+    assert found.samples == len(windows) > 1
+    assert set(found.tokens.values()) == {sum(map(len, windows))}
+    assert set(found.shared) == set(expected)
+    for name, C in expected.items():
+        assert (found[name] - C).norm() / C.norm() < 1e-5, name
+
+
+MANY = tuple(Fact(f"f{i}", f"Who is number {i} of {i * 7}?", (f"name {i}",)) for i in range(60))
+
+
+@pytest.mark.parametrize(("pack", "length"), [(64, 64), (333, 333), (1024, 1024), (2048, 1024)])
+def test_covariances_of_windows_are_the_references(signals, pack, length):
+    """The model's context is 1024 tokens; the last window is shorter than the others."""
+    assert_as_written_plainly(signals, MANY, 55, pack, length)
+
+
+@pytest.mark.integration
+def test_covariances_of_windows_are_the_references_on_the_embedded_model(embedded_base):
+    facts = TASKS["elements"]().load(DataAccess())
+    signals = BaseSignals(embedded_base, FACTS, Prompt(BUILT_IN), CostCache())
+    assert_as_written_plainly(signals, facts, 80, 1024, 1024)
+
+
+def test_one_text_a_sample_differs_from_windows_in_scale_and_direction(signals):
+    texts, windows = signals.covariance(MANY), signals.covariance(MANY, pack=1024)
+    assert (texts.samples, windows.samples) == (60, -(-max(windows.tokens.values()) // 1024))
+    for name in texts.shared:
+        single, packed = texts[name], windows[name]
+        assert packed.trace() > 5 * single.trace()
+        cosine = (single * packed).sum() / (single.norm() * packed.norm())
+        assert cosine < 0.9999, name
+
+
+def test_without_a_number_calibration_asks_for_enough_tokens_and_no_more(signals):
+    many = tuple(Fact(f"f{i}", f"What is the colour of {i}?", ("blue",)) for i in range(900))
+    found = signals.covariance(many, pack=1024)
+    tokens = set(found.tokens.values())
+    longest = max(len(fact_text(fact)) for fact in many) + 1
+    assert len(tokens) == 1
+    assert ENOUGH <= tokens.pop() < ENOUGH + longest
+    assert found.samples == 17
+    few = signals.covariance(MANY, pack=1024)
+    assert sum(map(len, windows_of(signals.tokenizer, MANY, 1024))) in few.tokens.values()

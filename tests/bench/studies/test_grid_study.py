@@ -172,12 +172,17 @@ def made_section(made, **changes):
 
 
 def test_a_task_at_floor_has_no_panel():
-    notes = {"calibration_tokens": 9}
-    for at_floor, panels in ((True, 2), (False, 3)):
+    tokens = {"calibration_tokens": 9}
+    balance = {"balance_median": 6.5, "balance_extreme": 20.0}
+    for at_floor, notes, panels in (
+        (True, tokens, 2),
+        (False, tokens, 3),
+        (False, tokens | balance, 4),
+    ):
         lost = [make_forgetting(at_floor=at_floor), make_drift()]
         section = made_section([("lora", 0, {}), ("corda", 0, notes)], forgetting=lost)
         rows = calibrated_rows(CalibrationOptions(sources="auto"), section)
-        assert [row.samples for row in rows] == [None, 256]
+        assert [row.pack for row in rows] == [None, 2048]
         assert len(draw_calibration(section, rows).axes) == panels
 
 
@@ -206,7 +211,8 @@ def test_the_command_repeats_the_study_without_paths_outside(options, tmp_path):
 
 
 def test_a_failed_cell_is_listed_and_runs_again_with_the_next_call(options, monkeypatch):
-    small = {"sources": "train", "samples": "2", "modes": "ipm", "forgetting": "none"}
+    small = {"sources": "train", "samples": "2", "modes": "ipm", "packs": "0"}
+    small |= {"forgetting": "none"}
     chosen = options(CalibrationOptions, **small)
     train, calls = runner.train, []
 
@@ -230,14 +236,15 @@ def test_calibration_sizes_are_at_most_what_a_source_holds(options):
     assert calibration_recipes(chosen) == [
         "lora",
         *(
-            f"corda[mode={mode},calibration={source},samples={samples}]"
+            f"corda[mode={mode},calibration={source},samples={samples},pack={pack}]"
             for mode in ("kpm", "ipm")
             for source, samples in (("train", 4), ("train", 8), ("elements", 4), ("elements", 132))
+            for pack in (2048, 0)
         ),
     ]
 
 
-def test_calibration_says_how_many_tokens_and_how_balanced(options, tmp_path):
+def test_calibration_compares_windows_with_single_texts(options, tmp_path):
     lost = "fictional[n=40,seed=1]"
     report = run_calibration(
         options(
@@ -247,11 +254,16 @@ def test_calibration_says_how_many_tokens_and_how_balanced(options, tmp_path):
     )
     table = report.table
     assert not report.failures
-    assert table["mode"].tolist() == ["lora", "kpm", "kpm", "ipm", "ipm"]
-    assert table["source"].tolist()[1:] == ["train", "countries"] * 2
-    assert table["samples"].iloc[1:].tolist() == [6] * 4
-    assert table["tokens"].iloc[1:].gt(0).all()
-    assert table["balance"].iloc[1:].gt(0).all()
+    assert table["mode"].tolist() == ["lora", *["kpm"] * 4, *["ipm"] * 4]
+    assert table["source"].tolist()[1:] == ["train", "train", "countries", "countries"] * 2
+    assert table["samples"].iloc[1:].tolist() == [6] * 8
+    assert table["pack"].iloc[1:].tolist() == [2048, 0] * 4
+    assert table["windows"].iloc[1:].tolist() == [1, 6] * 4, "six facts are one window"
+    tokens = table["tokens"].iloc[1:].to_numpy(int).reshape(4, 2)
+    assert (tokens[:, 1] > 0).all()
+    assert (abs(tokens[:, 0] - tokens[:, 1]) <= 5).all(), "the same facts, joined by newlines"
+    balance = table["balance"].iloc[1:].to_numpy(float).reshape(4, 2)
+    assert (3 * balance[:, 0] < balance[:, 1]).all(), "one window's C is that of six texts"
     assert table["low_rank"].iloc[1:].le(table["inputs"].iloc[1:]).all()
     assert table.loc[0, ["source", "tokens", "low_rank", "balance"]].isna().all()
     assert f"forgetting.{lost}" in table

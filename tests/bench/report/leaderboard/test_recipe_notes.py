@@ -14,6 +14,7 @@ from bench.report.plots import layers
 from bench.report.plots._style import method_styles, settings
 from bench.report.plots.layers import shared_cuts
 from bench.report.show import show_cell
+from bench.report.tables.csv import leaderboard_frame
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.terminal import terminal_table
 from methods.layer_deviation import CutNotes
@@ -40,6 +41,7 @@ FILTERED = {
     "overlap_far": 0.0,
     "overlap_near": 3 / 13,
 }
+CALIBRATED = {"calibration_samples": 132, "calibration_tokens": 2302, "calibration_inputs": 120}
 REMOVED = (
     "13 facts at distances 0.43 to 0.61, 0% of them among the 13 farthest, "
     "23% of them among the 13 nearest"
@@ -71,6 +73,14 @@ def marks_of(folder, *cells):
         ({"layers": [9], "layer_count": 30}, ["layer 10 of 30"]),
         (FILTERED, ["keeps 51 of 64 facts"]),
         ({"kept": 64, "layers": None}, []),
+        ({"balance_median": 6.5, "balance_extreme": 1e5}, []),
+        ({"balance_median": 100.0, "balance_extreme": 0.01}, []),
+        ({"balance_median": 729.4, "balance_extreme": 1e5}, ["A/B balance 729 before training"]),
+        ({"balance_median": 0.004, "balance_extreme": 1}, ["A/B balance 0.004 before training"]),
+        ({"balance_median": None, "balance_extreme": None}, []),
+        (CALIBRATED | {"calibration_window": 2048}, []),
+        (CALIBRATED | {"calibration_window": 0}, ["variant: calibrated one text a sample"]),
+        (CALIBRATED, []),
         ({}, []),
         ({"cut": "deep", "layers": "all", "kept": {"a": 1}}, []),
     ],
@@ -215,3 +225,25 @@ def test_a_name_means_one_thing_in_all_records(stage_notes):
         @dataclass(frozen=True)
         class Other(Notes):
             stages: int = note("stages")
+
+
+def test_the_csv_has_the_balance_of_rows_that_start_from_the_base(tmp_path):
+    started = [
+        noted("corda", {"balance_median": b, "balance_extreme": b}, seed=s)
+        for s, b in enumerate((5.0, 7.0, 9.0))
+    ]
+    board = board_of(tmp_path, noted("lora", {}), *started, noted("pissa", {"balance_median": "?"}))
+    balance = leaderboard_frame(board).set_index("method")["balance"]
+    assert balance["corda"] == 7.0
+    assert balance[["lora", "pissa"]].isna().all()
+
+
+def test_show_tells_balance_and_calibration_in_words(tmp_path):
+    balance = {"balance_median": 729.4, "balance_extreme": 1e5}
+    cell = noted("corda", CALIBRATED | balance | {"calibration_window": 0, "condition_largest": 9})
+    fill(tmp_path, [cell])
+    told = show_cell(tmp_path, cell[0].cell_id, width=200)
+    assert re.search(r"A/B balance +729 in the median", told)
+    assert re.search(r"calibration +2,302 tokens in 132 texts, each a sample: a variant", told)
+    assert "condition_largest" in told, "other notes are shown as they are"
+    assert "balance_median" not in told
