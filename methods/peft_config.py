@@ -55,6 +55,9 @@ OWN_TARGETS = {
 }
 """Types with targets of their own, and the PEFT table that lists these by model type."""
 
+OF_THE_BASE = ("token_dim", "num_layers", "num_attention_heads")
+"""What prompt types note of the model that they were made for; PEFT finds it in any model."""
+
 REFUSED_INITS = {
     "eva": "use the adapter eva, which measures the activations that it needs",
     "corda": "use the adapter corda, which computes the covariances that it needs",
@@ -180,6 +183,7 @@ def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
     values = {**known, **cell, "peft_type": written.peft_type, "revision": None}
     if "total_step" in config_keys(written.peft_type):
         values["total_step"] = setting.steps
+    values |= {key: None for key in OF_THE_BASE if key in known}
     config = get_peft_config(values)
     _choose_targets(config, setting)
     return config

@@ -198,3 +198,13 @@ def test_unknown_keys_are_ignored_with_a_warning_as_by_peft(written, cases, tiny
     assert "lora_alpha" in first
     assert "has no 'of_a_later_release'" in second
     assert not any("\n" in line for line in note.warnings)
+
+
+@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"])
+def test_a_prompt_made_for_another_model_fits_this_one(kind, written, cases, tiny_base):
+    made_for = {"token_dim": 3072, "num_layers": 28, "num_attention_heads": 24}
+    other = cases.attach(tiny_base, written(**minimal(kind, **made_for)))
+    plain = cases.attach(tiny_base, written(**minimal(kind)))
+    shapes = [[p.shape for p in cell.model.parameters()] for cell in (other, plain)]
+    assert shapes[0] == shapes[1]
+    other.train()
