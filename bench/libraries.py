@@ -1,10 +1,14 @@
-"""Silence libraries while a run shows its own progress."""
+"""Silence libraries while a run shows its own progress, and hear what they warn of."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _ENVIRONMENT = {
@@ -27,6 +31,12 @@ _LOGGERS = (
     "peft",
     "transformers",
 )
+_HEARD = {"peft": "PEFT", "transformers": "transformers", "torch": "torch"}
+"""Libraries whose warnings are about a cell, by package, as people write their names."""
+
+_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
+
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"`,;:()]+/)+")
 
 
 def quiet_libraries() -> None:
@@ -51,3 +61,64 @@ def quiet_libraries() -> None:
         shown(self, *arguments, **{**settings, "disable": True})
 
     std.tqdm.__init__ = hidden
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect what libraries warn of inside the block instead of showing it.
+
+    Yields:
+        A list that is filled when the block ends: one line for each different warning, without the
+        folders of this machine.
+    """
+    lines: list[str] = []
+    log = _Log(logging.WARNING)
+    # transformers says some things once in a process, but every cell is to hear them.
+    once = getattr(logging.Logger, "warning_once", None)
+    if once is not None:
+        once.cache_clear()
+    with warnings.catch_warnings(record=True) as caught, log.listening():
+        warnings.simplefilter("always")
+        try:
+            yield lines
+        finally:
+            found = [
+                _line(_package(warning.filename), str(warning.message))
+                for warning in caught
+                if not issubclass(warning.category, _FOR_DEVELOPERS)
+            ]
+            lines += dict.fromkeys((*found, *log.lines))
+
+
+class _Log(logging.Handler):
+    """Takes down what loggers of libraries say instead of their own handlers."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(_line(record.name.partition(".")[0], record.getMessage()))
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        loggers = [logging.getLogger(name) for name in _HEARD]
+        before = [(each, each.level, each.handlers, each.propagate) for each in loggers]
+        try:
+            for logger in loggers:
+                logger.handlers, logger.propagate = [self], False
+                logger.setLevel(self.level)
+            yield
+        finally:
+            for logger, level, handlers, propagate in before:
+                logger.handlers, logger.propagate = handlers, propagate
+                logger.setLevel(level)
+
+
+def _package(filename: str) -> str:
+    return next((name for name in _HEARD if name in Path(filename).parts), "")
+
+
+def _line(package: str, text: str) -> str:
+    text = _FOLDERS.sub("", " ".join(text.split()))
+    return f"{_HEARD[package]} warns: {text}" if package in _HEARD else text

@@ -6,6 +6,7 @@ facts -> signals -> which facts, their weights, which layers -> prepare and atta
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from bench import failures
-from bench.cell.attach import attach
+from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
 from bench.cell.equal_learning import drift_at_shares
 from bench.cell.phases import PhaseClock
@@ -22,6 +23,7 @@ from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
 from bench.evaluation.signals import BaseSignals
+from bench.libraries import heard
 from bench.models.loading import Base
 from bench.models.provenance import provenance
 from bench.planning.notices import few_steps, halved_batches
@@ -136,6 +138,13 @@ def _measure_cell(
         torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
         log = train(model, adapter, plan, progress.step, path.measure)
     result.update(curve=log.curve, flops=log.flops)
+    if changed := attached.loan.changed():
+        context.drop_base()  # some of them may be the base's own
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(
+            f"training changed {changed[0]}{more}, which require no gradients: the adapter must "
+            "leave the frozen weights alone, or copy what it writes to"
+        )
 
     # Here and not first: by now other workers have done some of it, or will do it meanwhile.
     context.measure_base(cell, signals, progress)
@@ -170,6 +179,22 @@ def _measure_cell(
         )
         result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
     if context.options.save_adapters:
-        folder = Path("adapters", cell.cell_id)
-        adapter.save(model, attached.prepared, attached.setting, context.options.out / folder)
-        result.update(adapter_path=str(folder))
+        _save(cell, context, attached, result)
+
+
+def _save(cell: PlannedCell, context: CellContext, attached: Attached, result: CellResult) -> None:
+    """Save the adapter; a cell that was measured stays measured if that fails."""
+    folder = Path("adapters", cell.cell_id)
+    target = context.options.out / folder
+    saved, lines = str(folder), []
+    try:
+        with heard() as lines:
+            cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, target)
+    except Exception as error:  # whatever a library raises
+        if failures.disk_is_full(error):
+            raise
+        shutil.rmtree(target, ignore_errors=True)  # half an adapter is none
+        told = str(error) if isinstance(error, UsageError) else failures.first_line(error)
+        saved, lines = "", [*lines, f"the adapter was not saved: {told}"]
+    warnings = list(dict.fromkeys([*result.record.warnings, *lines]))
+    result.update(adapter_path=saved, warnings=warnings)

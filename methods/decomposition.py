@@ -35,13 +35,13 @@ class Factors:
     Attributes:
         B: `[d_out, r]`, float32.
         A: `[r, d_in]`, float32.
-        singular_values: `[r]`, descending, of M, divided by s.
+        singular_values: `[r]`, descending, of M, divided by s; None where there is no SVD.
         condition: Largest over smallest singular value of M; None if float32 cannot resolve it.
     """
 
     B: Tensor
     A: Tensor
-    singular_values: Tensor
+    singular_values: Tensor | None = None
     condition: float | None = None
 
 

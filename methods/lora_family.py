@@ -13,7 +13,7 @@ from methods.notes import Notes, Told, note
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
 from methods.side_by_side import side_by_side
-from methods.targets import linear_layers, linear_names, set_weight, weight_of
+from methods.targets import is_transposed, linear_layers, set_weight, weight_of
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class LoraFamily(PeftAdapter):
 
     @property
     def scale(self) -> float:
-        """The s of W + s B A."""
-        return (self.alpha or self.r) / self.r
+        """The s of W + s B A: alpha / r, or alpha / sqrt(r) for rsLoRA."""
+        divisor = math.sqrt(self.r) if self.options.get("use_rslora") else self.r
+        return (self.alpha or self.r) / divisor
 
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
         """Add B and A to every target."""
@@ -78,26 +79,16 @@ class LoraFamily(PeftAdapter):
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
 
+        targets = dict(linear_layers(setting.model, setting.layers))
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.r,
             lora_alpha=cast("int", self.alpha or self.r),
             lora_dropout=self.dropout,
-            target_modules=linear_names(setting.model, setting.layers),
+            target_modules=list(targets),
+            fan_in_fan_out=any(map(is_transposed, targets.values())),
             **self.options,
         )
-
-
-@dataclass(frozen=True)
-class CutLora(LoraFamily):
-    """LoRA that PEFT itself starts from a piece of W, leaving W - s B A in the base."""
-
-    def attach(self, setting: Setting, prepared: Any) -> nn.Module:
-        """Add B and A, initialised by PEFT."""
-        self.check_rank(setting)
-        model = attach_config(setting, self.config(setting))
-        remember_initial(model)
-        return model
 
 
 @dataclass(frozen=True)
@@ -109,8 +100,11 @@ class Start:
 
 
 @dataclass(frozen=True)
-class FactoredLora(CutLora):
-    """LoRA that starts from our own `Factors`; the `prepare` of a part calls `decompose`."""
+class FactoredLora(LoraFamily):
+    """LoRA that starts from a piece of W, given as `Factors`, and leaves W - s B A in the base.
+
+    The `prepare` of a part calls `decompose`, which takes every weight out x in.
+    """
 
     def decompose(
         self,
@@ -149,13 +143,13 @@ class FactoredLora(CutLora):
         """Add B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
         import torch
 
-        for name, start in prepared.factors.items():
-            linear = setting.model.get_submodule(name)
-            pristine = weight_of(linear).float()
-            set_weight(linear, torch.addmm(pristine, start.B, start.A, alpha=-self.scale))
+        # First, while the base holds W: DoRA's magnitudes are the row norms of what PEFT finds.
         model = attach_config(setting, self.config(setting))
         for name, start in prepared.factors.items():
             layer: Any = model.base_model.model.get_submodule(name)
+            pristine = weight_of(layer.base_layer).float()
+            rest = torch.addmm(pristine, start.B, start.A, alpha=-self.scale)
+            set_weight(layer.base_layer, rest)
             layer.lora_A["default"].weight.data = start.A.clone()
             layer.lora_B["default"].weight.data = start.B.clone()
         remember_initial(model)

@@ -178,7 +178,7 @@ class Adapter(Part, ABC):
             folder: Where to write; it may not exist yet.
 
         Raises:
-            UsageError: The adapter cannot be saved, which fails its cell.
+            UsageError: The adapter cannot be saved; its cell stays measured, with a warning.
         """
         raise UsageError(
             f"{ADAPTERS.name_of(type(self))} cannot be saved: give {type(self).__name__} a method "

@@ -7,6 +7,7 @@ of rank 2r, with s [B, -B_0] [A; A_0] = s (B A - B_0 A_0).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,9 @@ from methods.parts import Adapter, Setting
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig, PeftModel
     from torch import Tensor, nn
+
+_FACTOR = re.compile(r"\.lora_(A|B)\.default\.weight$|\.lora_embedding_(A|B)\.default$")
+"""The keys of A and B in a model's state; `lora_B` may also have a bias."""
 
 
 class PeftAdapter(Adapter):
@@ -36,33 +40,35 @@ def attach_config(setting: Setting, config: PeftConfig) -> PeftModel:
 
 def remember_initial(model: PeftModel) -> None:
     """Store a copy of B_0 and A_0 on the model, for `save_adapter`."""
-    initial = {key: value.detach().clone() for key, value in _lora_state(model).items()}
-    model.initial_lora = initial
+    state = model.state_dict()
+    model.initial_lora = {k: state[k].detach().clone() for k in state if _FACTOR.search(k)}
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write the adapter for `PeftModel.from_pretrained` on the untouched base."""
     initial: dict[str, Tensor] | None = getattr(model, "initial_lora", None)
-    if initial is None:
-        model.save_pretrained(str(folder), save_embedding_layers=False)
-        # PEFT's model card is a form to fill in, and carries the base's local path.
-        (folder / "README.md").unlink(missing_ok=True)
-    else:
-        _save_difference(model, initial, folder)
+    state = None if initial is None else _difference(model.state_dict(), initial)
+    model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=state)
+    if initial is not None:
+        _doubled(cast("LoraConfig", model.peft_config["default"])).save_pretrained(str(folder))
+    # PEFT's model card is a form to fill in, and carries the base's local path.
+    (folder / "README.md").unlink(missing_ok=True)
 
 
-def _save_difference(model: PeftModel, initial: dict[str, Tensor], folder: Path) -> None:
+def _difference(state: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state with [A; A_0] and [B, -B_0] in place of A and B.
+
+    Whatever else is trained (magnitudes, biases, tokens, whole modules) has no rank and stays as it
+    is. An embedding starts at A_0 = 0, so nothing was cut from it, but its rank must double too.
+    """
     import torch
-    from safetensors.torch import save_file
 
-    state = _lora_state(model)
+    changed = dict(state)
     for key, start in initial.items():
-        pair = [state[key], start] if ".lora_A." in key else [state[key], -start]
-        state[key] = torch.cat(pair, dim=0 if ".lora_A." in key else 1)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
-    _doubled(cast("LoraConfig", model.peft_config["default"])).save_pretrained(str(folder))
+        is_A = key.removesuffix(".weight").endswith("A.default")
+        pair = [state[key], start if is_A else -start]
+        changed[key] = torch.cat(pair, dim=0 if is_A else 1)
+    return changed
 
 
 def _doubled(config: LoraConfig) -> LoraConfig:
@@ -77,9 +83,3 @@ def _doubled(config: LoraConfig) -> LoraConfig:
     doubled.init_lora_weights, doubled.corda_config = True, None
     doubled.inference_mode = True
     return doubled
-
-
-def _lora_state(model: PeftModel) -> dict[str, Tensor]:
-    from peft import get_peft_model_state_dict
-
-    return dict(get_peft_model_state_dict(model, save_embedding_layers=False))

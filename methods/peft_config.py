@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,9 @@ OWN_TARGETS = {
     "LN_TUNING": "TRANSFORMERS_MODELS_TO_LNTUNING_TARGET_MODULES_MAPPING",
 }
 """Types with targets of their own, and the PEFT table that lists these by model type."""
+
+OF_THE_BASE = ("token_dim", "num_layers", "num_attention_heads")
+"""What prompt types note of the model that they were made for; PEFT finds it in any model."""
 
 REFUSED_INITS = {
     "eva": "use the adapter eva, which measures the activations that it needs",
@@ -127,8 +131,7 @@ def check_config(written: WrittenConfig, path: str) -> None:
     """Refuse a configuration that cannot work here on any model.
 
     Raises:
-        UsageError: The type or initialisation is not supported, a required key is missing, or the
-            installed PEFT does not know a key.
+        UsageError: The type or initialisation is not supported, or a required key is missing.
     """
     kind, init = written.peft_type, str(written.values.get("init_lora_weights", ""))
     if reason := REFUSED_TYPES.get(kind):
@@ -141,14 +144,21 @@ def check_config(written: WrittenConfig, path: str) -> None:
         raise UsageError(f"peft[path={path}]: opt_weighted_loss_type must be none here")
     if kind == "ADALORA" and written.values.get("target_r", 8) >= written.values.get("init_r", 12):
         raise UsageError(f"peft[path={path}]: AdaLoRA needs target_r below init_r")
-    known = config_keys(kind)
-    for key in written.values:
-        if key not in known:
-            close = nearest(key, known)
-            hint = f"did you mean {' or '.join(close)}?" if close else "remove it"
-            raise UsageError(
-                f"peft[path={path}]: the installed PEFT's {kind} has no '{key}': {hint}"
-            )
+
+
+def unknown_keys(written: WrittenConfig) -> tuple[str, ...]:
+    """Return the keys of a file that the installed PEFT does not know, which PEFT ignores, too."""
+    known = config_keys(written.peft_type)
+    return tuple(key for key in written.values if key not in known)
+
+
+def told_unknown(written: WrittenConfig) -> Iterator[str]:
+    """Yield one line for each of the `unknown_keys`, with the nearest key that is known."""
+    known = config_keys(written.peft_type)
+    for key in unknown_keys(written):
+        close = nearest(key, known)
+        hint = f": did you mean {' or '.join(close)}?" if close else ""
+        yield f"the installed PEFT's {written.peft_type} has no '{key}' and ignores it{hint}"
 
 
 def config_keys(kind: str) -> tuple[str, ...]:
@@ -169,9 +179,11 @@ def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
     from peft import get_peft_config
 
     cell = {"task_type": "CAUSAL_LM", "inference_mode": False, "auto_mapping": None}
-    values = {**written.values, **cell, "peft_type": written.peft_type, "revision": None}
+    known = {key: written.values[key] for key in written.values if key not in unknown_keys(written)}
+    values = {**known, **cell, "peft_type": written.peft_type, "revision": None}
     if "total_step" in config_keys(written.peft_type):
         values["total_step"] = setting.steps
+    values |= {key: None for key in OF_THE_BASE if key in known}
     config = get_peft_config(values)
     _choose_targets(config, setting)
     return config

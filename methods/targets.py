@@ -69,7 +69,7 @@ def linear_names(model: PreTrainedModel, layers: Sequence[int] | None = None) ->
 def weight_of(linear: nn.Module) -> Tensor:
     """Return a linear layer's weight as `[d_out, d_in]`; `Conv1D` stores the transpose."""
     weight: Tensor = linear.weight.detach()  # type: ignore[operator]
-    return weight.T if _transposed(linear) else weight
+    return weight.T if is_transposed(linear) else weight
 
 
 def set_weight(linear: nn.Module, weight: Tensor) -> None:
@@ -79,11 +79,12 @@ def set_weight(linear: nn.Module, weight: Tensor) -> None:
     """
     from torch import nn
 
-    stored = (weight.T if _transposed(linear) else weight).to(linear.weight.dtype).contiguous()  # type: ignore[arg-type]
+    stored = (weight.T if is_transposed(linear) else weight).to(linear.weight.dtype).contiguous()  # type: ignore[arg-type]
     linear.weight = nn.Parameter(stored, requires_grad=False)
 
 
-def _transposed(linear: nn.Module) -> bool:
+def is_transposed(linear: nn.Module) -> bool:
+    """Return whether a layer stores its weight as `[d_in, d_out]`: GPT-2's `Conv1D` does."""
     from transformers.pytorch_utils import Conv1D
 
     return isinstance(linear, Conv1D)

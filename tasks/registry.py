@@ -43,9 +43,18 @@ class Registry(Generic[P]):
         self._discovered = False
 
     def register(self, name: str) -> Callable[[type[P]], type[P]]:
-        """Return a class decorator that registers a class as `name`; a taken name is an error."""
+        """Return a class decorator that registers a class as `name`.
+
+        Raises, when it decorates:
+            UsageError: The name is taken, or the class lacks a method that its kind requires.
+        """
 
         def add(member: type[P]) -> type[P]:
+            if lacking := sorted(getattr(member, "__abstractmethods__", ())):
+                raise UsageError(
+                    f"{self.kind} '{name}' ({_place(member)}) lacks what every {self.kind} must "
+                    f"define: give its class {' and '.join(lacking)}"
+                )
             present = self._members.get(name)
             if present is not None and _place(present) != _place(member):
                 raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,12 +13,14 @@ from bench.cell.decisions import Decisions, decide
 from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import collate
 from bench.inference.likelihood import target_logits
-from bench.models.copy_on_write import borrow
+from bench.libraries import heard
+from bench.models.copy_on_write import BorrowedModel, borrow
 from bench.models.device_map import is_divided
 from bench.models.loading import Base
 from bench.store.records import CellSpec
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
+from methods.notes import Notes
 from methods.parts import Setting
 from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
@@ -35,13 +37,16 @@ class Attached:
 
     Attributes:
         model: The model with its adapter, in evaluation mode.
+        loan: What it borrowed of the base.
         setting, prepared: What the adapter was given, and what its `prepare` returned.
-        decisions: Which facts and layers are trained, and the weights of the facts.
+        decisions: Which facts and layers are trained, and the weights of the facts; its notes hold
+            what libraries warned of.
         plan: The training plan, of the kept facts only.
         difference: Largest |logit difference| to the base before training.
     """
 
     model: nn.Module
+    loan: BorrowedModel
     setting: Setting
     prepared: object
     decisions: Decisions
@@ -104,17 +109,19 @@ def attach(
     )
     # Seeded before each step that may draw, and by the runner once more before training: what one
     # draws, or finds in a cache instead, must not move where the next one starts.
-    torch.manual_seed(spec.seed)
-    prepared = recipe.adapter.prepare(setting)
-    torch.manual_seed(spec.seed)
-    model = recipe.adapter.attach(setting, prepared).eval()
+    with heard() as warned:
+        torch.manual_seed(spec.seed)
+        prepared = recipe.adapter.prepare(setting)
+        torch.manual_seed(spec.seed)
+        model = recipe.adapter.attach(setting, prepared).eval()
+    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned))))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         name = part_name(recipe.adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
     loan.settle()
     difference = init_difference(base, model, plan)
     fuse_projections(model, partial(_probe_logits, model, plan))
-    return Attached(model, setting, prepared, decisions, plan, difference)
+    return Attached(model, loan, setting, prepared, decisions, plan, difference)
 
 
 def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:

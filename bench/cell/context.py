@@ -83,6 +83,11 @@ class CellContext:
         gc.freeze()
         return base
 
+    def drop_base(self) -> None:
+        """Forget the resident base, whose weights a cell has changed; the next cell loads it."""
+        self._base = None
+        self.cache.clear()
+
     def placed(self) -> dict[str, dict[str, str]]:
         """Return, for the record, which device holds which part of a divided base; else nothing."""
         if self._base is None or not self._base.is_divided:

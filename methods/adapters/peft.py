@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from methods.notes import Notes
 from methods.parts import Setting, adapter
 from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
 from methods.peft_config import (
@@ -15,6 +17,7 @@ from methods.peft_config import (
     is_prompt_type,
     one_line,
     read_config,
+    told_unknown,
 )
 from methods.peft_training import penalty, update_ranks
 from tasks.errors import UsageError
@@ -68,6 +71,7 @@ class Peft(PeftAdapter):
         except Exception as error:  # PEFT's types refuse with every class of exception
             raise UsageError(f"peft[path={self.path}]: PEFT refuses: {one_line(error)}") from error
         if cuts_the_base(config):
+            self._check_cut(model, str(config.init_lora_weights))
             remember_initial(model)
         return cast("nn.Module", model)
 
@@ -78,3 +82,26 @@ class Peft(PeftAdapter):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Let AdaLoRA and AdaMSS reallocate ranks; they need the gradients of this step."""
         update_ranks(model, step)
+
+    def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
+        """Return a warning for each key of the file that the installed PEFT does not know."""
+        return (Notes(warnings=tuple(told_unknown(read_config(self.path)))),)
+
+    def _check_cut(self, model: Any, init: str) -> None:
+        """Refuse a start that PEFT computes wrongly, or that no LoRA of the untouched base equals.
+
+        Not every variant is W + s B A; DoRA may be combined with any start, since its norm is
+        taken of the whole.
+        """
+        layers = [(n, m) for n, m in model.named_modules() if "default" in getattr(m, "lora_A", ())]
+        for name, layer in layers:
+            variants = [type(variant).__name__ for variant in layer.lora_variant.values()]
+            strange = [variant for variant in variants if not variant.startswith("Dora")]
+            if strange:
+                why = f"cannot be saved for the untouched base with {strange[0]}: use either one"
+            elif init.lower() == "olora" and layer.fan_in_fan_out:
+                where = name.removeprefix("base_model.model.")
+                why = f"is not right on transposed weights such as {where}: use the adapter olora"
+            else:
+                continue
+            raise UsageError(f"peft[path={self.path}]: init_lora_weights={init} {why}")

@@ -164,7 +164,6 @@ def test_folder_is_read_and_its_file_named(written, tmp_path):
         ("[]", "no 'peft_type'"),
         ("{}", "no 'peft_type'"),
         ('{"peft_type": "LORRA"}', "unknown PEFT type 'LORRA': did you mean .*LORA"),
-        ('{"peft_type": "LORA", "lora_alfa": 3}', "has no 'lora_alfa': did you mean lora_alpha"),
         ('{"peft_type": "PROMPT_TUNING"}', "needs 'num_virtual_tokens'"),
         ('{"peft_type": "ADALORA", "target_r": 12}', "target_r below init_r"),
     ],
@@ -182,3 +181,30 @@ def test_what_peft_refuses_is_one_line(written, cases, tiny_base):
     with pytest.raises(UsageError, match="PEFT refuses: ") as error:
         cases.attach(tiny_base, written(peft_type="FOURIERFT", n_frequency=10**6))
     assert "\n" not in str(error.value)
+
+
+def test_unknown_keys_are_ignored_with_a_warning_as_by_peft(written, cases, tiny_base):
+    values = minimal("LORA", target_modules=["q_proj"], r=4)
+    plain = cases.attach(tiny_base, written(**values))
+    assert [note.warnings for note in plain.adapter.notes(plain.model, None)] == [()]
+    start = plain.logits()
+    newer = written(**values, lora_alfa=99, of_a_later_release={"deep": [1]})
+    newer.check()
+    cell = cases.attach(tiny_base, newer)
+    assert torch.equal(cell.logits(), start)
+    [note] = newer.notes(cell.model, None)
+    first, second = note.warnings
+    assert "LORA has no 'lora_alfa'" in first
+    assert "lora_alpha" in first
+    assert "has no 'of_a_later_release'" in second
+    assert not any("\n" in line for line in note.warnings)
+
+
+@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"])
+def test_a_prompt_made_for_another_model_fits_this_one(kind, written, cases, tiny_base):
+    made_for = {"token_dim": 3072, "num_layers": 28, "num_attention_heads": 24}
+    other = cases.attach(tiny_base, written(**minimal(kind, **made_for)))
+    plain = cases.attach(tiny_base, written(**minimal(kind)))
+    shapes = [[p.shape for p in cell.model.parameters()] for cell in (other, plain)]
+    assert shapes[0] == shapes[1]
+    other.train()

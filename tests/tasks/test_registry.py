@@ -33,6 +33,9 @@ class Rivers(KnowledgeTask):
     """Where rivers end."""
 
     source, licence, revision = "general knowledge", "CC0-1.0", "1"
+
+    def load(self, access):
+        return ()
 '''
 
 
@@ -168,3 +171,14 @@ def test_a_name_belongs_to_one_class():
     registry.register("mine")(First)  # a file that is imported again
     with pytest.raises(UsageError, match=r"'mine' is registered twice: .*First and .*Second"):
         registry.register("mine")(Second)
+
+
+def test_a_class_without_what_its_kind_requires_is_one_line_at_registration():
+    registry: Registry[Part] = Registry("adapter", "methods.adapters", "none")
+
+    class Idle(Adapter):
+        pass
+
+    with pytest.raises(UsageError, match=r"adapter 'idle' .*Idle\) lacks .*: .* attach$"):
+        registry.register("idle")(Idle)
+    assert "idle" not in registry._members

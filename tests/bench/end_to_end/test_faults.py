@@ -69,6 +69,32 @@ def troubled(monkeypatch):
     return trouble.append
 
 
+def test_a_measured_cell_stays_measured_when_saving_fails(options, troubled):
+    troubled(lambda model: None)
+    ADAPTERS["troubled"].save = Adapter.save  # as of an adapter that does not define it
+    [record] = run_grid(options(methods="troubled[r=4]", save_adapters=True), Silent()).records
+    assert (record.status, record.adapter_path) == (Status.DONE, "")
+    assert record.metrics.reliability is not None
+    [line] = [line for line in record.warnings if "not saved" in line]
+    assert "troubled cannot be saved" in line
+    assert "--save-adapters" in line
+
+
+def test_half_an_adapter_is_not_kept(options, troubled):
+    def save(self, model, prepared, setting, folder):
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text("{}")
+        raise RuntimeError("tensors share memory\nand more")
+
+    troubled(lambda model: None)
+    ADAPTERS["troubled"].save = save
+    chosen = options(methods="troubled[r=4]", save_adapters=True)
+    [record] = run_grid(chosen, Silent()).records
+    assert record.status is Status.DONE
+    assert "the adapter was not saved: RuntimeError: tensors share memory" in record.warnings
+    assert list((chosen.out / "adapters").iterdir()) == []
+
+
 def test_a_cell_that_fails_late_says_why(options, troubled):
     lines = []
 
@@ -76,14 +102,31 @@ def test_a_cell_that_fails_late_says_why(options, troubled):
         def end_cell(self, status, line):
             lines.append((status, line))
 
-    troubled(lambda model: None)
-    ADAPTERS["troubled"].save = Adapter.save  # as of an adapter that does not define it
-    run_grid(options(methods="troubled[r=4]", save_adapters=True, workers="1"), Shown())
+    def late(model):
+        raise UsageError("the penalty needs labels")
+
+    troubled(late)
+    run_grid(options(methods="troubled[r=4]", workers="1"), Shown())
     [(status, line)] = lines
     assert status is Status.FAILED
-    assert "troubled cannot be saved" in line
-    assert "--save-adapters" in line
+    assert "the penalty needs labels" in line
     assert "reliability" not in line
+
+
+def test_training_that_writes_to_the_base_fails_and_the_next_cell_has_another_base(
+    options, troubled, tmp_path
+):
+    def write(model):
+        model.get_base_model().model.layers[0].mlp.up_proj.base_layer.weight.data += 1.0
+
+    troubled(write)
+    [alone] = run_grid(options(out=tmp_path / "alone"), Silent()).records
+    failed, after = run_grid(options(methods="troubled[r=4],lora[r=4]"), Silent()).records
+    assert failed.status is Status.FAILED
+    assert "training changed model.layers.0.mlp.up_proj.weight, which" in failed.reason
+    assert not failed.traceback
+    assert after.metrics == alone.metrics
+    assert after.curve == alone.curve
 
 
 def files_of(folder):
