@@ -15,7 +15,7 @@ from scipy import special
 
 from bench.report.statistics.intervals import CONFIDENCE, Crossed, Floats
 
-_LEAST_P = 1e-300
+_LEAST_P = 1e-200
 _HALVINGS = 44
 """Leave 4e-11 of the logarithm of the least p."""
 
