@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -67,7 +66,7 @@ def of_the_next_seed(recipe, signals, layer_count, seed):
 EDITS = [
     (TRAINING, schedule, "rate_factor", lambda *_: lambda step: 1 / (1 + step)),
     (TRAINING, loop, "hash_fraction", lambda *_: 0.5),
-    (TRAINING, loop, "_parts", lambda indices, _: [indices[::-1]]),
+    (TRAINING, loop, "_parts", lambda indices, _: [indices[:1]]),
     (TRAINING, attach, "data_order_seed", lambda *_: 1),
     (TRAINING, attach, "decide", of_the_next_seed),
     (TRAINING, DistanceWeights, "refreshed", lambda *_: False),
@@ -76,9 +75,9 @@ EDITS = [
     (EVALUATED, prompt, "STOP", "."),
     (EVALUATED, prompt, "LONGEST_ANSWER", 32),
     (EVALUATED, Prompt, "few_shot", lambda _, question: prompt.question_text(question)),
-    (EVALUATED, scoring, "_ARTICLES", re.compile("the")),
+    (EVALUATED, scoring, "normalise", str.casefold),
     (EVALUATED, scoring, "_f1", lambda one, other: float(one == other)),
-    (EVALUATED, scoring, "_PUNCTUATION", {}),
+    (EVALUATED, scoring, "_words", str.split),
     (EVALUATED, generation, "greedy", lambda logits, *_: logits.argmin(-1)),
     (EVALUATED, generation, "hash_fraction", lambda *_: 0.5),
     (EVALUATED, likelihood, "target_logits", lambda *given: 2 * target_logits(*given)),

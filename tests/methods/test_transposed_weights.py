@@ -101,7 +101,7 @@ def test_start_is_the_formula_on_weights_out_x_in(written, formula, base, cases)
 def test_corda_projects_weights_out_x_in(mode, end, base, cases):
     cell = cases.attach(base, part(f"corda[mode={mode}]"), calibration=cases.facts)
     facts = cell.setting.calibration if mode == "kpm" else cell.setting.facts
-    found = cell.setting.signals.covariance(facts, cell.adapter.samples)
+    found = cell.setting.signals.covariance(facts, cell.adapter.samples, cell.adapter.pack)
     for name in TARGETS:
         W = weight(base.model, name)
         C = damped_covariance(found.matrices[found.input_of(name)])
