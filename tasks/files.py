@@ -84,7 +84,7 @@ class FileTask(KnowledgeTask):
         """
         path, fields = Path(self.path).expanduser(), _Fields()
         facts = _FileFacts(path)
-        for row in read_rows(path):
+        for row in read_rows(path, numbers_as_written=True):
             fields.note(row)
             try:
                 facts.add(row)
