@@ -20,7 +20,7 @@ _MISSING_CELLS = frozenset({"nan", "NaN", "<NA>", "#N/A"})
 """How data frames and spreadsheets write a missing value; `Nan` and `NA` are names of places."""
 
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_STRINGS = re.compile(rf"\[\s*{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*\]", re.DOTALL)
+_STRINGS = re.compile(rf"\[\s*+{_STRING}\s*+(?:,\s*+{_STRING}\s*+)*,?\s*+\]", re.DOTALL)
 """A list of texts as JSON and Python write it. Texts beside each other without a comma do not
 match: Python would join them."""
 
@@ -109,7 +109,7 @@ def json_list(row: Row, field: str, text: str) -> list[Any]:
             return printed
         raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
     except (ValueError, RecursionError) as error:
-        raise row.error("the nesting is too deep", field) from error
+        raise row.error("nesting too deep", field) from error
     if not isinstance(value, list):
         raise row.error(f"expected a JSON list, found {text[:40]}", field)
     return value

@@ -126,9 +126,15 @@ def _too_long(
     tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], way: Asked, window: int
 ) -> dict[int, str]:
     """Return which facts do not fit the model, by their index."""
-    texts = list(_asked(facts))
-    prompts = token_ids(tokenizer, [way.prompt(text) for _, text in texts])
     budget = budget_for(tokenizer, facts)  # every answer may get as long as the longest
+    texts = [(index, way.prompt(text)) for index, text in _asked(facts)]
+    # Most tokens have several bytes and hardly any has less than one: short prompts surely fit.
+    texts = [
+        (index, text)
+        for index, text in texts
+        if 2 * len(text.encode(errors="replace")) + budget > window
+    ]
+    prompts = token_ids(tokenizer, [text for _, text in texts])
     longest: dict[int, int] = {}
     for (index, _), tokens in zip(texts, prompts, strict=True):
         longest[index] = max(longest.get(index, 0), len(tokens))
