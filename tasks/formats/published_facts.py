@@ -75,11 +75,16 @@ def _without_overlaps(path: Path, facts: dict[str, Fact]) -> tuple[Fact, ...]:
     paraphrases = {normalise(text) for fact in kept for text in fact.paraphrases}
     result = []
     for fact in kept:
-        near = [n for n in fact.neighbours if normalise(n.question) not in facts]
-        left_out["neighbours that are trained questions"] += len(fact.neighbours) - len(near)
-        apart = [n for n in near if normalise(n.question) not in paraphrases]
-        left_out["neighbours that are paraphrases"] += len(near) - len(apart)
-        result.append(replace(fact, neighbours=tuple(dict.fromkeys(apart))))
+        near = []
+        for neighbour in fact.neighbours:
+            asked_as = normalise(neighbour.question)
+            if asked_as in facts:
+                left_out["neighbours that are trained questions"] += 1
+            elif asked_as in paraphrases:
+                left_out["neighbours that are paraphrases"] += 1
+            else:
+                near.append(neighbour)
+        result.append(replace(fact, neighbours=tuple(dict.fromkeys(near))))
     _warn(path, "left out", left_out)
     return tuple(result)
 
