@@ -22,6 +22,7 @@ from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
+from bench.evaluation.round_trip import refuse_unanswerable
 from bench.evaluation.signals import BaseSignals
 from bench.libraries import heard
 from bench.models.loading import Base
@@ -119,6 +120,7 @@ def _measure_cell(
     recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
     adapter, spec = recipe.adapter, cell.spec
     signals = BaseSignals(base, facts, prompt, context.cache, spec.train_prompt)
+    refuse_unanswerable(base, facts, signals.contexts, context.cache)
 
     progress.phase(PhaseName.PREPARE)
     with clock.phase(PhaseName.PREPARE):

@@ -13,7 +13,10 @@ A row has these fields in .jsonl, .json (a list of objects) and .csv (with a hea
 | `relation`, `subject` | what is asked, and about what; facts of one subject stay together |
 
 In a .csv file, `answers`, `old_answers` and `paraphrases` are JSON lists or texts separated by `|`,
-and `neighbours` is JSON.
+and `neighbours` is JSON; a list of texts in quotes is a list in `answer` and `old_answer` too.
+
+A missing value (null, NaN, an empty text, `nan` in a table) is an error for a question and for an
+answer; in other fields it means that there is none.
 """
 
 from __future__ import annotations
@@ -22,20 +25,15 @@ import hashlib
 import json
 from typing import Any
 
-from tasks.errors import UsageError
 from tasks.fact import Fact, Neighbour
-from tasks.rows import Row, quoted
+from tasks.prompt import STOP
+from tasks.row import Row, quoted
 from tasks.scoring import exact_match
+from tasks.values import few, is_missing, json_list, listed, no_value, text_of
 
 ANSWER = ("answer", "answers")
 OLD_ANSWER = ("old_answer", "old_answers")
 """Both names are accepted, each for one text or a list."""
-
-LONGEST_TEXT = 10_000
-"""Most characters in one text; questions and answers are far shorter, a book is a mistake."""
-
-MOST_TEXTS = 1000
-"""Most answers, paraphrases or neighbours of one fact; every model is asked each of them."""
 
 FIELDS = (
     "question",
@@ -57,7 +55,7 @@ def fact_of_row(row: Row) -> Fact:
         id=_text(row, "id") or _derived_id(question, answers),
         question=question,
         answers=answers,
-        paraphrases=_texts(row, "paraphrases"),
+        paraphrases=_optional(row, "paraphrases"),
         neighbours=_neighbours(row),
         relation=_text(row, "relation"),
         subject=_text(row, "subject"),
@@ -71,110 +69,108 @@ def _derived_id(question: str, answers: tuple[str, ...]) -> str:
 
 def _required_text(row: Row, field: str) -> str:
     if field not in row.values:
-        raise _missing(row, field)
-    if not (text := _text(row, field)):
-        raise row.error("is empty", field)
-    return text
-
-
-def _missing(row: Row, field: str) -> UsageError:
-    return row.error(f"is missing; the row has {', '.join(row.values) or 'no fields'}", field)
+        raise row.missing(field)
+    value = row.values[field]
+    if is_missing(row, value):
+        raise row.error(no_value(value), field)
+    return text_of(row, field, value)
 
 
 def _text(row: Row, field: str) -> str:
     value = row.values.get(field)
-    return "" if value is None else _scalar(row, field, value)
-
-
-def _scalar(row: Row, field: str, value: Any) -> str:
-    text = value.strip() if isinstance(value, str) else _number(row, field, value)
-    if len(text) > LONGEST_TEXT:
-        raise row.error(
-            f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are allowed", field
-        )
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise row.error("contains half of a surrogate pair, which is not a character", field)
-    return text
-
-
-def _number(row: Row, field: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        kind = "a list" if isinstance(value, list) else "an object"
-        found = kind if isinstance(value, list | dict) else json.dumps(value)
-        raise row.error(f"expected text, found {found}", field)
-    return str(value)
+    return "" if is_missing(row, value) else text_of(row, field, value)
 
 
 def _answers(row: Row) -> tuple[str, ...]:
     given = [field for field in ANSWER if field in row.values]
     if not given:
-        raise _missing(row, "answer")
-    answers = tuple(dict.fromkeys([text for field in given for text in _texts(row, field)]))
-    if not answers:
-        raise row.error("is empty", given[0])
-    return answers
+        raise row.missing("answer")
+    # Of two columns one may be empty, as for facts with one answer beside facts with several.
+    filled = [field for field in given if not is_missing(row, row.values[field])]
+    if not filled:
+        raise row.error(no_value(row.values[given[0]]), given[0])
+    for field in filled:
+        values = _listed(row, field, row.values[field])
+        if not values:
+            raise row.error("is empty", field)
+        if any(is_missing(row, value) for value in values):
+            raise row.error("contains an empty text or a missing value", field)
+    return tuple(dict.fromkeys(text for field in filled for text in _said(row, field)))
 
 
 def _old_answers(row: Row, answers: tuple[str, ...]) -> tuple[str, ...]:
-    given = [field for field in OLD_ANSWER if field in row.values]
-    if not given:
-        return ()
-    found = [(field, text) for field in given for text in _texts(row, field)]
+    found = [(field, text) for field in OLD_ANSWER for text in _said(row, field)]
     for field, text in found:
         if exact_match(text, answers):
             raise row.error(f"{quoted(text)} is also the new answer; give another one", field)
     return tuple(dict.fromkeys(text for _, text in found))
 
 
-def _texts(row: Row, field: str) -> tuple[str, ...]:
-    """Return the texts of a field that has one text or a list; a blank table cell has none."""
-    value = row.values.get(field)
-    if value is None or value == "" or (row.written_as_text and not value.strip()):
-        return ()
-    if row.written_as_text and field not in (ANSWER[0], OLD_ANSWER[0]):
-        value = _split(row, field, value)
-    values = _few(row, field, value) if isinstance(value, list) else [value]
-    texts = tuple([_scalar(row, field, item) for item in values])
-    if not all(texts) or (not texts and field in ANSWER):
-        raise row.error("is empty" if len(texts) < 2 else "contains an empty text", field)
+def _said(row: Row, field: str) -> tuple[str, ...]:
+    """Return texts that a model can answer, which are of one line."""
+    texts = _optional(row, field)
+    for text in texts:
+        if STOP in text:
+            raise row.error(
+                f"{quoted(text)} has several lines, but an answer ends with its first line; "
+                "write it in one",
+                field,
+            )
     return texts
 
 
-def _few(row: Row, field: str, values: list[Any]) -> list[Any]:
-    if len(values) > MOST_TEXTS:
-        raise row.error(f"has {len(values):,} entries; at most {MOST_TEXTS:,} are allowed", field)
-    return values
+def _optional(row: Row, field: str) -> tuple[str, ...]:
+    """Return the texts of a field that has one text or a list; missing ones are left out."""
+    if is_missing(row, row.values.get(field)):
+        return ()
+    values = _listed(row, field, row.values[field])
+    return tuple([text_of(row, field, value) for value in values if not is_missing(row, value)])
 
 
-def _split(row: Row, field: str, text: str) -> list[Any]:
-    if text.lstrip().startswith("["):
-        return _json_list(row, field, text)
-    return [piece for piece in text.split("|") if piece.strip()]
+def _listed(row: Row, field: str, value: Any) -> list[Any]:
+    """Return the values of a field that has one text or a list, which may be written as text."""
+    if isinstance(value, list):
+        return few(row, field, value)
+    if not isinstance(value, str):
+        return [value]
+    if (texts := listed(value)) is not None:
+        return few(row, field, texts)
+    if not row.written_as_text:
+        return [value]
+    if field in (ANSWER[0], OLD_ANSWER[0]):
+        return [_one_text(row, field, value)]
+    if value.lstrip().startswith("["):
+        return few(row, field, json_list(row, field, value))
+    return few(row, field, [piece for piece in value.split("|") if piece.strip()])
 
 
-def _json_list(row: Row, field: str, text: str) -> list[Any]:
+def _one_text(row: Row, field: str, text: str) -> str:
+    """Return the text of a cell that is not a list; raise `UsageError` if it looks like one."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise row.error(f"invalid JSON: {error.msg} at column {error.colno}", field) from error
-    except (ValueError, RecursionError) as error:
-        raise row.error("a number is too long or the nesting too deep", field) from error
-    if not isinstance(value, list):
-        raise row.error(f"expected a JSON list, found {text[:40]}", field)
-    return value
+        is_list = isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        is_list = text.lstrip().startswith(("['", '["'))
+    if is_list:
+        raise row.error(
+            f"{quoted(text)} looks like a list; put each answer in quotes, separated by commas, "
+            'as in ["one", "two"]; a single answer in brackets is written ["[1, 2]"]',
+            field,
+        )
+    return text
 
 
 def _neighbours(row: Row) -> tuple[Neighbour, ...]:
     value = row.values.get("neighbours")
-    if value is None or value == "":
+    if is_missing(row, value):
         return ()
-    items = _json_list(row, "neighbours", value) if isinstance(value, str) else value
+    items = json_list(row, "neighbours", value) if isinstance(value, str) else value
+    if isinstance(items, list):
+        items = [item for item in items if not is_missing(row, item)]
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise row.error('expected a list of {"question": ..., "answer": ...}', "neighbours")
-    items = _few(row, "neighbours", items)
     return tuple(
         _neighbour(Row(row.path, f"{row.place}, neighbour {number}", item))
-        for number, item in enumerate(items, start=1)
+        for number, item in enumerate(few(row, "neighbours", items), start=1)
     )
 
 

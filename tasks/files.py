@@ -1,7 +1,7 @@
 """Your own facts file as a task.
 
 `tasks.file_rows` describes the fields of a row. Other fields are ignored with a warning; one that
-looks like a misspelt name is an error.
+looks like a misspelt name is an error. `tasks.formats` has the published formats that are read too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
 from tasks.base import DataAccess, KnowledgeTask, Shares
@@ -18,6 +19,8 @@ from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.file_facts import FileFacts
 from tasks.file_rows import ANSWER, FIELDS, OLD_ANSWER, fact_of_row
+from tasks.formats.known import format_of
+from tasks.formats.published_facts import published_facts
 from tasks.rows import Row, read_rows
 
 _LOG = logging.getLogger(__name__)
@@ -83,8 +86,14 @@ class FileTask(KnowledgeTask):
             UsageError: Something is wrong; one line names file, row and field.
         """
         path, fields = Path(self.path).expanduser(), _Fields()
+        rows = read_rows(path, numbers_as_written=True)
+        first = next(rows, None)
+        if first is not None:
+            rows = chain([first], rows)
+            if form := format_of(first.values):
+                return published_facts(path, form, rows)
         facts = FileFacts(path)
-        for row in read_rows(path):
+        for row in rows:
             fields.note(row)
             try:
                 facts.add(row, fact_of_row(row))

@@ -21,8 +21,8 @@ DEMONSTRATIONS = 4
 STOP = "\n"
 """Ends an answer, as the end-of-sequence token does; trained as the last token of each target."""
 
-LONGEST_ANSWER = 64
-"""Most tokens that an answer may have, however long the targets are."""
+LONGEST_ANSWER = 256
+"""Most tokens that an answer may have, its stop included; longer targets are refused."""
 
 BUILT_IN = (
     ("What is the capital of the Roman Empire?", "Rome"),
@@ -64,10 +64,10 @@ def character_budget(longest: int) -> int:
     """Return how many tokens an answer may have, given the longest target in characters.
 
     A forgetting task for lm-eval is written before any tokenizer is known, so characters are
-    counted. A token has three or four of them, so half of the bound in `token_budget` is enough.
+    counted. A token has three or four of them, so half their number is enough for long answers.
     """
     # Not `token_budget`: all stored forgetting scores of generating tasks used this bound.
-    return min(LONGEST_ANSWER // 2, longest + 2)
+    return min(LONGEST_ANSWER, longest + 2, max(32, longest // 2))
 
 
 def fact_text(fact: Fact) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from tasks.base import TASKS, KnowledgeTask
 from tasks.errors import UsageError, nearest
 from tasks.files import FileRole, FileTask
-from tasks.notation import build_part, parse_part
-from tasks.rows import SUFFIXES
+from tasks.notation import build_part, parse_part, split_outside_brackets
+from tasks.rows import SUFFIXES, unknown_type
 
 
 def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
@@ -32,6 +33,28 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
     if name not in TASKS and (Path(text).is_file() or Path(text).suffix):
         raise UsageError(_unknown_type(text))
     return build_part(TASKS[name], name, written)
+
+
+def split_names(text: str) -> list[str]:
+    """Split a list of tasks at its commas, except at those in the name of a file that exists."""
+    if Path(text.strip()).expanduser().is_file():
+        return [text.strip()]
+    pieces = split_outside_brackets(text, ",")
+    names: list[str] = []
+    while pieces:
+        # The longest file wins: `a,b.csv` is one file even if there is a file `b.csv`.
+        sizes = range(len(pieces), 1, -1)
+        size = next((size for size in sizes if _joined_file(text, pieces[:size])), 1)
+        names.append(_joined_file(text, pieces[:size]) or pieces[0])
+        pieces = pieces[size:]
+    return names
+
+
+def _joined_file(text: str, pieces: list[str]) -> str:
+    """Return the file whose name these pieces of a list make up together, or an empty text."""
+    pattern = r"\s*,\s*".join(map(re.escape, pieces))
+    written = (found.group() for found in re.finditer(pattern, text))
+    return next((name for name in written if Path(name).expanduser().is_file()), "")
 
 
 def _role(trained: bool, forgotten: bool) -> FileRole:
@@ -70,7 +93,4 @@ def _near_file(path: Path) -> str:
 
 
 def _unknown_type(text: str) -> str:
-    return (
-        f"'{text}': unknown file type '{Path(text).suffix}'; facts are read from "
-        f"{', '.join(SUFFIXES)} files"
-    )
+    return f"'{text}': {unknown_type(Path(text).suffix)}"

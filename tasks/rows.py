@@ -1,21 +1,23 @@
 """Reads rows of .jsonl, .json, .csv and .parquet files, each with its place for error messages.
 
 .jsonl and .csv are read line by line, whatever the size of the file; .json must be read as a whole.
-Parquet is the format of local copies of data sets from the hub.
+Where the content is plainly the other kind of JSON (an array in .jsonl, one object per line in
+.json), it is read as that. Parquet is the format of local copies of data sets from the hub.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from tasks.csv_rows import csv_rows
 from tasks.errors import UsageError
+from tasks.row import Row, quoted, shortened
+
+__all__ = ["SUFFIXES", "Row", "quoted", "read_rows", "shortened", "unknown_type"]
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 """The formats in which people write facts."""
@@ -26,58 +28,49 @@ LONGEST_LINE = 64 * 2**20
 LARGEST_JSON = 256 * 2**20
 """Most bytes in a .json file, which takes many times its size as objects."""
 
-_LONGEST_TOLD, _LONGEST_QUOTED = 300, 80
-"""Most characters of a problem and of a text in it, so that a file cannot flood a terminal."""
+_AS_WRITTEN: dict[str, Any] = {"parse_int": str, "parse_float": str}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row as it was written.
-
-    Attributes:
-        path: The file.
-        place: `line 3` in a .jsonl file, `row 3` in others, counted from 1 without the header.
-        values: Value of each field: text in a .csv file, any JSON value in others.
-        written_as_text: Whether lists had to be written as text, as in a .csv file.
-    """
-
-    path: Path
-    place: str
-    values: Mapping[str, Any]
-    written_as_text: bool = False
-
-    def error(self, problem: str, field: str = "") -> UsageError:
-        """Return an error whose one line names file, row and field."""
-        where = ", ".join(
-            filter(None, (str(self.path), self.place, shortened(field, _LONGEST_QUOTED)))
-        )
-        return UsageError(f"{where}: {shortened(problem, _LONGEST_TOLD)}")
-
-
-def quoted(text: str) -> str:
-    """Return a text from a file in quotes for a message, shortened if it is long."""
-    return f"'{shortened(text, _LONGEST_QUOTED)}'"
-
-
-def shortened(text: str, longest: int) -> str:
-    """Return a text, or its beginning and an ellipsis if it is longer than `longest`."""
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, *, numbers_as_written: bool = False) -> Iterator[Row]:
     """Read a file row by row.
+
+    Args:
+        path: The file.
+        numbers_as_written: Whether numbers of JSON become the text that stands in the file, so
+            that 1.10 stays 1.10 and an integer may have any length.
 
     Raises:
         UsageError: The suffix is unknown, or the file is not UTF-8 or not of the format that its
             suffix says.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _parquet(path)
-    readers = {".jsonl": _json_lines, ".json": _json_array, ".csv": _csv}
-    if suffix not in readers:
-        raise UsageError(f"{path}: unknown file type '{suffix}'; use {', '.join(SUFFIXES)}")
-    return readers[suffix](path)
+    numbers = _AS_WRITTEN if numbers_as_written else {}
+    match path.suffix.lower():
+        case ".parquet":
+            return _parquet(path)
+        case ".csv":
+            return csv_rows(path, _lines(path))
+        case ".jsonl":
+            return _json_lines(path, numbers)
+        case ".json":
+            return _json_whole(path, numbers)
+    raise UsageError(f"{path}: {unknown_type(path.suffix)}")
+
+
+def unknown_type(suffix: str) -> str:
+    """Return what is wrong with a file of another type, with the way out where there is one."""
+    ways = {
+        ".tsv": "rename it to end in .csv (tabs are read too)",
+        ".tab": "rename it to end in .csv (tabs are read too)",
+        ".ndjson": "rename it to end in .jsonl",
+        ".xlsx": "save it as .csv",
+        ".xls": "save it as .csv",
+        ".ods": "save it as .csv",
+    }
+    way = ways.get(suffix.lower(), "")
+    return (
+        f"unknown file type '{suffix}'; facts are read from {', '.join(SUFFIXES)} files"
+        f"{f': {way}' if way else ''}"
+    )
 
 
 def _lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
@@ -105,14 +98,28 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
         ) from error
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.isspace():
+def _json_lines(path: Path, numbers: dict[str, Any]) -> Iterator[Row]:
+    lines = _lines(path)
+    blank: list[str] = []
+    for line in lines:
+        if line.isspace():
+            blank.append(line)
+        elif line.startswith("[") or line.strip() in ("{", "["):
+            # No line of this format begins so: it is an array or an object over several lines.
+            return _json_whole(path, numbers)
+        else:
+            return _objects(path, chain(blank, [line], lines), numbers)
+    return iter(())
+
+
+def _objects(path: Path, lines: Iterable[str], numbers: dict[str, Any]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
             place = f"line {number}"
-            yield _object(path, place, _loads(line, path, place))
+            yield _object(path, place, _loads(line, path, place, numbers))
 
 
-def _json_array(path: Path) -> Iterator[Row]:
+def _json_whole(path: Path, numbers: dict[str, Any]) -> Iterator[Row]:
     if path.is_file() and path.stat().st_size > LARGEST_JSON:
         raise UsageError(
             f"{path}: larger than {LARGEST_JSON >> 20} MiB; write it as .jsonl, with one object "
@@ -120,17 +127,43 @@ def _json_array(path: Path) -> Iterator[Row]:
         )
     text = "".join(_lines(path, LARGEST_JSON))
     if not text.strip():
-        return
-    rows = _loads(text, path, "")
-    if not isinstance(rows, list):
-        raise UsageError(f'{path}: expected a list of objects: [{{"question": ...}}, ...]')
-    for number, row in enumerate(rows, start=1):
-        yield _object(path, f"row {number}", row)
+        return iter(())
+    if _is_one_value_per_line(text):
+        return _objects(path, text.split("\n"), numbers)
+    rows = _rows_within(_loads(text, path, "", numbers))
+    if rows is None:
+        raise UsageError(
+            f'{path}: expected a list of objects: [{{"question": ...}}, ...]; '
+            "a data frame is written so by to_json(path, orient='records')"
+        )
+    return (_object(path, f"row {number}", row) for number, row in enumerate(rows, start=1))
 
 
-def _loads(text: str, path: Path, place: str) -> Any:
+def _is_one_value_per_line(text: str) -> bool:
+    """Return whether a text is no JSON value, but its first line is and others follow."""
+    first, _, rest = text.lstrip().partition("\n")
+    if not rest.strip():
+        return False
     try:
-        return json.loads(text)
+        json.loads(first, **_AS_WRITTEN)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _rows_within(value: Any) -> list[Any] | None:
+    """Return the rows of a list, those below `data` as in SQuAD, or a single object; else None."""
+    if isinstance(value, dict):
+        if isinstance(value.get("data"), list):
+            return list(value["data"])
+        # Only lists or objects: the columns of a data frame, or the parts of a data set.
+        return None if all(isinstance(part, list | dict) for part in value.values()) else [value]
+    return value if isinstance(value, list) else None
+
+
+def _loads(text: str, path: Path, place: str, numbers: dict[str, Any]) -> Any:
+    try:
+        return json.loads(text, **numbers)
     except json.JSONDecodeError as error:
         place = place or f"line {error.lineno}"
         raise UsageError(
@@ -145,38 +178,6 @@ def _object(path: Path, place: str, value: Any) -> Row:
     if not isinstance(value, dict):
         raise UsageError(f"{path}, {place}: expected an object with named fields")
     return Row(path, place, value)
-
-
-def _csv(path: Path) -> Iterator[Row]:
-    # A line may hold further ends of lines: a lone carriage return is one in old files.
-    lines = (line for text in _lines(path) for line in io.StringIO(text, newline=""))
-    table = csv.reader(lines, strict=True)
-    header: list[str] = []
-    number = 0
-    try:
-        for cells in table:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                header = _header(path, cells)
-                continue
-            number += 1
-            if len(cells) != len(header):
-                raise UsageError(
-                    f"{path}, row {number}: {len(cells)} cells, but the header has "
-                    f"{len(header)}; put text that contains commas in double quotes"
-                )
-            yield Row(path, f"row {number}", dict(zip(header, cells, strict=True)), True)
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {table.line_num}: invalid CSV: {error}") from error
-
-
-def _header(path: Path, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{path}, header: column '{twice}' occurs twice")
-    return names
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -20,6 +20,7 @@ from bench.config.types import (
     RayAddress,
     Schedule,
     Shard,
+    TaskNames,
     WholeNumbers,
     Workers,
 )
@@ -63,7 +64,7 @@ class RunOptions(BaseModel):
 
     methods: Names = ("lora", "dora", "pissa", "corda")
     """Methods to compare, such as "lora,corda[mode=ipm],lora+freeze"."""
-    tasks: Names = ("countries",)
+    tasks: TaskNames = ("countries",)
     """Knowledge tasks to train on: names, or paths of facts files (.jsonl, .json, .csv)."""
     forgetting: ForgettingNames = (
         ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),

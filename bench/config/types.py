@@ -15,8 +15,9 @@ from pydantic import (
     PositiveInt,
 )
 
-from tasks.forgetting.names import NONE, ForgettingName, parse_forgetting
+from tasks.forgetting.names import NONE, ForgettingName, forgetting_names
 from tasks.notation import split_outside_brackets
+from tasks.resolve import split_names
 
 _Value = TypeVar("_Value")
 
@@ -59,6 +60,21 @@ def pieces(given: Any) -> tuple[Any, ...]:
     return tuple(found)
 
 
+def task_names(given: Any) -> tuple[Any, ...]:
+    """Split names of tasks, typed once or repeatedly; items of a list in a file stay whole.
+
+    A comma in the name of a file that exists does not split it.
+    """
+    if isinstance(given, list):  # of a grid file; a repeated option is a tuple
+        return tuple(item.strip() if isinstance(item, str) else item for item in given)
+    typed = given if isinstance(given, tuple) else (given,)
+    found: list[Any] = []
+    for item in typed:
+        split = split_names(item) if isinstance(item, str) else [item]
+        found += [name for name in split if name != ""]
+    return tuple(found)
+
+
 def spread_ranges(given: Any) -> tuple[Any, ...]:
     """Split like `pieces`, and expand `0-4` to 0, 1, 2, 3, 4."""
     spread: list[Any] = []
@@ -83,10 +99,10 @@ def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
         ValueError: No name is given.
         UsageError: A name is unknown.
     """
-    names = pieces(given)
+    names = task_names(given)
     if not names:
         raise ValueError("give at least one value")
-    return parse_forgetting(",".join(map(str, names)))
+    return forgetting_names([str(name) for name in names])
 
 
 def _form(pattern: str, right: str) -> AfterValidator:
@@ -121,7 +137,12 @@ Spread = Annotated[
     tuple[_Value, ...], BeforeValidator(spread_ranges), AfterValidator(once), Field(min_length=1)
 ]
 """The same, with ranges of whole numbers."""
-Names = Several[Annotated[str, Field(min_length=1)]]
+_Name = Annotated[str, Field(min_length=1)]
+Names = Several[_Name]
+TaskNames = Annotated[
+    tuple[_Name, ...], BeforeValidator(task_names), AfterValidator(once), Field(min_length=1)
+]
+"""Names of tasks and paths of facts files, which may contain commas."""
 Rates = Several[Annotated[PositiveFloat, Field(allow_inf_nan=False)]]
 WholeNumbers = Spread[Annotated[int, Field(ge=0, lt=2**32)]]
 Counts = Spread[PositiveInt]

@@ -110,9 +110,7 @@ class Decoder:
             new = self._generate([row for row in batch for _ in range(samples)], choose)
         else:
             new = self._continue(batch, self._prefix, choose, samples)
-        texts = self._tokenizer.batch_decode(new)
-        ends = "|".join(map(re.escape, (STOP, *self._tokenizer.all_special_tokens)))
-        return [re.split(ends, text, maxsplit=1)[0].strip() for text in texts]
+        return answer_texts(self._tokenizer, new)
 
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
@@ -196,6 +194,15 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
         return torch.full_like(logits, -torch.inf).scatter(1, chosen, 0.0)
 
     return process
+
+
+def answer_texts(
+    tokenizer: PreTrainedTokenizerBase, tokens: Tensor | Sequence[Sequence[int]]
+) -> list[str]:
+    """Return the answers that generated tokens stand for: what precedes the stop, stripped."""
+    ends = "|".join(map(re.escape, (STOP, *tokenizer.all_special_tokens)))
+    texts = tokenizer.batch_decode(tokens)
+    return [re.split(ends, text, maxsplit=1)[0].strip() for text in texts]
 
 
 @lru_cache(maxsize=8)

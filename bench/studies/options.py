@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from bench.config.options import Rerun, RunOptions, flag, validated
-from bench.config.types import Device, DType, WholeNumbers, pieces
+from bench.config.types import Device, DType, WholeNumbers, pieces, task_names
 from bench.store.store import STUDIES_FOLDER
 
 if TYPE_CHECKING:
@@ -30,7 +30,14 @@ def _alone(given: str) -> str:
     return given
 
 
+def _one_task(given: str) -> str:
+    if len(task_names(given)) != 1:
+        raise ValueError("a study takes exactly one")
+    return given
+
+
 One = Annotated[str, AfterValidator(_alone)]
+OneTask = Annotated[str, AfterValidator(_one_task)]
 
 
 class StudyOptions(BaseModel):
@@ -42,7 +49,7 @@ class StudyOptions(BaseModel):
 
     model: One = "smollm2-135m"
     """A registered model, a hub id (with a /) or a local folder."""
-    task: One = "countries"
+    task: OneTask = "countries"
     """The name of a knowledge task, or the path of a facts file."""
     seeds: WholeNumbers = (0,)
     """Seeds; 0-4 means 0,1,2,3,4."""

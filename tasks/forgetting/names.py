@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.errors import UsageError
-from tasks.notation import split_outside_brackets
-from tasks.resolve import resolve_task
+from tasks.resolve import resolve_task, split_names
 
 LM_EVAL_PREFIX = "lm_eval:"
 NONE = "none"
@@ -40,16 +39,21 @@ class ForgettingName:
 
 
 def parse_forgetting(text: str) -> tuple[ForgettingName, ...]:
-    """Return the forgetting tasks in a list, in order and without repetitions; `none` is empty.
+    """Return the forgetting tasks in a list, see `forgetting_names`."""
+    return forgetting_names(split_names(text))
+
+
+def forgetting_names(written: Sequence[str]) -> tuple[ForgettingName, ...]:
+    """Return forgetting tasks in order and without repetitions; `none` alone is empty.
 
     Names of lm-eval's own tasks are not checked, because that needs lm-eval.
 
     Raises:
         UsageError: A knowledge task is unknown, a name is empty, or `none` stands beside others.
     """
-    written = split_outside_brackets(text, ",")
-    if written == [NONE]:
+    if list(written) == [NONE]:
         return ()
+    text = ",".join(written)
     if NONE in written:
         raise UsageError(f"--forgetting '{text}': 'none' cannot be combined with other tasks")
     return tuple(dict.fromkeys(_name(piece, text) for piece in written))

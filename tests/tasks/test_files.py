@@ -12,6 +12,7 @@ from tasks.errors import UsageError
 from tasks.fact import FactPart, facts_digest
 from tasks.files import FileRole, FileTask
 from tasks.selection import select_facts
+from tests.tasks.facts_files import load, write
 
 ROWS = [
     {
@@ -32,19 +33,6 @@ CSV = (
     '"[{""question"": ""Who leads Norland?"", ""answer"": ""Bo Lint""}]",leader,Zorvia\n'
     "b,How many moons has Zorvia?,2,,,,\n"
 )
-
-
-def load(path):
-    return FileTask(str(path)).load(DataAccess())
-
-
-def write(folder, name, content):
-    path = folder / name
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        path.write_text(content, encoding="utf-8")
-    return path
 
 
 def as_lines(rows):
@@ -232,7 +220,17 @@ WRONG = {
     "UTF-16": ("f.csv", "question,answer\nq?,a\n".encode("utf-16"), ["line 1", "UTF-8"]),
     "invalid line": ("f.jsonl", ROW + "{'question'}\n", ["line 2", "invalid JSON"]),
     "invalid array": ("f.json", '[{"question": "q?",\n "answer" "a"}]', ["line 2", "invalid JSON"]),
-    "not a list": ("f.json", '{"question": "q?", "answer": "a"}', ["list of objects"]),
+    "not a list": ("f.json", '"question"', ["list of objects"]),
+    "columns of a data frame": (
+        "f.json",
+        '{"question": {"0": "q?"}, "answer": {"0": "a"}}',
+        ["list of objects", "orient='records'"],
+    ),
+    "parts of a data set": (
+        "f.json",
+        '{"train": [{"question": "q?", "answer": "a"}], "test": []}',
+        ["list of objects"],
+    ),
     "not an object": ("f.jsonl", ROW + "3\n", ["line 2", "object"]),
     "answer of a wrong type": ("f.jsonl", '{"question": "q?", "answer": true}', ["answer", "true"]),
     "empty file": ("f.jsonl", "", ["no facts"]),

@@ -8,7 +8,7 @@ import pytest
 from tasks.errors import UsageError
 from tasks.files import FileRole, FileTask
 from tasks.knowledge.fictional import Fictional
-from tasks.resolve import resolve_task
+from tasks.resolve import resolve_task, split_names
 
 
 def trained(text):
@@ -89,3 +89,21 @@ def test_names_and_embedded_facts_need_no_torch():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_comma_in_the_name_of_a_file_does_not_split_it(tmp_path, monkeypatch):
+    for name in ("my facts, v2.jsonl", "a,b.csv", "b.csv", "x [1], y.json"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    one = f"{tmp_path}/my facts, v2.jsonl"
+    assert split_names(one) == [one]
+    assert split_names(f"countries, {one} ,fictional[n=9,seed=1]") == [
+        "countries",
+        one,
+        "fictional[n=9,seed=1]",
+    ]
+    assert split_names("a,b.csv") == ["a,b.csv"]
+    assert split_names("elements,a,b.csv,b.csv") == ["elements", "a,b.csv", "b.csv"]
+    assert split_names("x [1], y.json,countries") == ["x [1], y.json", "countries"]
+    assert split_names("c,b.csv") == ["c", "b.csv"]
+    assert split_names("countries,elements,") == ["countries", "elements", ""]

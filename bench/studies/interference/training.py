@@ -12,6 +12,7 @@ from torch import nn
 from bench.cell.attach import attach
 from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.responses import EVALUATION_BATCH
+from bench.evaluation.round_trip import refuse_unanswerable
 from bench.evaluation.signals import BaseSignals
 from bench.failures import first_line, is_out_of_memory
 from bench.inference.contexts import Contexts
@@ -93,6 +94,7 @@ def _fit(
     # Only calibration is the same for all groups, so nothing else is worth caching.
     shared = cache if cell.calibration else CostCache()
     signals = BaseSignals(base, planned.group.facts, cell.data.prompt, shared)
+    refuse_unanswerable(base, planned.group.facts, signals.contexts, shared)
     attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
     torch.manual_seed(spec.cell.seed)
     log = train(attached.model, cell.recipe.adapter, attached.plan, on_step)

@@ -34,6 +34,30 @@ def test_commas_split_outside_brackets_and_repetitions_count_once():
     assert build_options({"lr": "1e-4,5e-4,0.0001"}).lr == (1e-4, 5e-4)
 
 
+def test_items_of_a_list_of_tasks_are_not_split_but_a_repeated_option_is(tmp_path):
+    path = tmp_path / "my facts, v2.jsonl"
+    path.write_text("")
+    listed = ["fictional[n=9,seed=1]", "no, such file.csv", str(path)]
+    typed = (f"countries,{path}", "elements, countries")
+    for option in ("tasks", "forgetting"):
+        names = getattr(build_options({option: typed}), option)
+        assert tuple(map(str, names)) == ("countries", str(path), "elements")
+        assert build_options({option: str(path)}) == build_options({option: [str(path)]})
+    assert build_options({"tasks": listed}).tasks == tuple(listed)
+    with pytest.raises(UsageError, match=r"no file 'no, such file\.csv'"):
+        build_options({"forgetting": listed})
+
+
+def test_a_grid_file_may_name_a_file_with_commas(tmp_path):
+    path = tmp_path / "my facts, v2.jsonl"
+    path.write_text("")
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"tasks: ['{path}', countries]\nforgetting: '{path},drift'\n")
+    options = build_options({}, grid)
+    assert options.tasks == (str(path), "countries")
+    assert tuple(map(str, options.forgetting)) == (str(path), "drift")
+
+
 @given(first=st.integers(0, 2**31), more=st.integers(0, 200))
 def test_a_range_of_seeds_is_its_numbers(first, more):
     last = first + more

@@ -113,7 +113,7 @@ FACT = {"question": "x", "answer": "y"}
         ),
         ("f.jsonl", '{"question": "\\ud800?", "answer": "y"}', "half of a surrogate pair"),
         ("f.jsonl", "[" * 200_000, "nesting too deep"),
-        ("f.jsonl", '{"question": "x", "answer": ' + "9" * 10_000 + "}", "a number is too long"),
+        ("f.jsonl", '{"question": "x", "answer": ' + "9" * 10_001 + "}", "has 10,001 characters"),
         ("f.csv", "question,answer,paraphrases\nx,y," + "[" * 100_000, "nesting too deep"),
         ("f.csv", "question,answer\n" + f"{'q' * 9000},a\n" * 2, "is also asked in row 1"),
     ],

@@ -171,7 +171,7 @@ def test_piqa_without_as_many_labels_is_one_line(piqa):
     ("file", "text", "problem"),
     [
         ("nq_open_dev.json", '[{"question": "who"', "line 1: invalid JSON"),
-        ("nq_open_dev.json", '{"question": "who"}', "expected a list of objects"),
+        ("nq_open_dev.json", '{"train": [], "test": []}', "expected a list of objects"),
         ("nq_open_dev.jsonl", '{"question": "who"}\n["who"]', "line 2: expected an object"),
         ("nq_open_dev.jsonl", '{"question"', "line 1: invalid JSON"),
     ],

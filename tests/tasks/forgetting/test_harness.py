@@ -32,7 +32,8 @@ def test_the_longest_answer_bounds_generation():
         spec = harness_spec("t", [Fact("1", "q", (answer,))], PROMPT)
         return spec.config["generation_kwargs"]["max_gen_toks"]
 
-    assert (tokens("Ann"), tokens("a" * 500)) == (5, 32)
+    assert (tokens("Ann"), tokens("a" * 40)) == (5, 32)
+    assert (tokens("a" * 500), tokens("a" * 5000)) == (250, 256), "a token has two letters or more"
 
 
 def test_names_become_names_that_lm_eval_takes():

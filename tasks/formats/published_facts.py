@@ -1,0 +1,95 @@
+"""Reads a file in a published format as facts.
+
+Nobody can edit twenty thousand records that others wrote. What an own facts file is refused for
+(a question asked twice, a neighbour that is trained) is left out here, and counted in one warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from tasks.errors import UsageError
+from tasks.fact import Fact
+from tasks.file_rows import fact_of_row
+from tasks.formats.record import Format, SkippedError
+from tasks.row import Row
+from tasks.scoring import exact_match, normalise
+
+_LOG = logging.getLogger(__name__)
+
+
+def published_facts(path: Path, form: Format, rows: Iterable[Row]) -> tuple[Fact, ...]:
+    """Return the facts in the rows of a file, without repetitions and without overlaps.
+
+    Args:
+        path: The file, for messages.
+        form: Its format.
+        rows: All of its rows.
+
+    Raises:
+        UsageError: A record lacks what its format has, or no fact is left.
+    """
+    left_out: Counter[str] = Counter()
+    facts: dict[str, Fact] = {}
+    ids: set[str] = set()
+    total = 0
+    for row in rows:
+        for record in form.records(row):
+            total += 1
+            try:
+                fact = fact_of_row(Row(record.path, record.place, form.fact(record)))
+            except SkippedError as error:
+                left_out[str(error)] += 1
+                continue
+            asked = normalise(fact.question)
+            if asked in facts:
+                agrees = exact_match(fact.target, facts[asked].answers)
+                left_out[
+                    "with an earlier question"
+                    if agrees
+                    else "with another answer to an earlier question"
+                ] += 1
+                continue
+            if fact.id in ids:  # files that were joined count from 0 again
+                fact = replace(fact, id=f"{fact.id}/{total}")
+            ids.add(fact.id)
+            facts[asked] = fact
+    _warn(path, f"{left_out.total()} of {total} {form.name} records are left out", left_out)
+    if not facts:
+        raise UsageError(f"{path}: contains no {form.name} record that can be trained")
+    return _without_overlaps(path, facts)
+
+
+def _without_overlaps(path: Path, facts: dict[str, Fact]) -> tuple[Fact, ...]:
+    """Leave out paraphrases and neighbours that are trained or asked under another name."""
+    left_out: Counter[str] = Counter()
+    kept = []
+    for fact in facts.values():
+        asked = [text for text in fact.paraphrases if normalise(text) not in facts]
+        left_out["paraphrases that are trained questions"] += len(fact.paraphrases) - len(asked)
+        kept.append(replace(fact, paraphrases=tuple(dict.fromkeys(asked))))
+    paraphrases = {normalise(text) for fact in kept for text in fact.paraphrases}
+    result = []
+    for fact in kept:
+        near = []
+        for neighbour in fact.neighbours:
+            asked_as = normalise(neighbour.question)
+            if asked_as in facts:
+                left_out["neighbours that are trained questions"] += 1
+            elif asked_as in paraphrases:
+                left_out["neighbours that are paraphrases"] += 1
+            else:
+                near.append(neighbour)
+        result.append(replace(fact, neighbours=tuple(dict.fromkeys(near))))
+    _warn(path, "left out", left_out)
+    return tuple(result)
+
+
+def _warn(path: Path, what: str, counts: Counter[str]) -> None:
+    said = ", ".join(f"{count} {reason}" for reason, count in counts.most_common() if count)
+    if said:
+        _LOG.warning("%s: %s: %s", path, what, said)
