@@ -17,6 +17,7 @@ from bench.evaluation.round_trip import (
     refuse_unanswerable,
     unanswerable,
 )
+from bench.inference.contexts import Contexts
 from bench.inference.generation import greedy_answers
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
@@ -200,14 +201,14 @@ def test_facts_are_checked_once_for_all_cells_and_the_line_stays_short(tiny_base
     facts = tuple(fact("a\nb", question=f"{'Q' * 500}{n}?") for n in range(50))
     cache = CostCache()
     with pytest.raises(UsageError) as raised:
-        refuse_unanswerable(tiny_base, facts, PROMPT, cache)
+        refuse_unanswerable(tiny_base, facts, Contexts(tiny_base.tokenizer, PROMPT), cache)
     assert "50 of 50 facts" in str(raised.value)
     assert "and 47 more" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 700
     monkeypatch.setattr("bench.evaluation.round_trip.unanswerable", None)
     with pytest.raises(UsageError, match="50 of 50"):
-        refuse_unanswerable(tiny_base, facts, PROMPT, cache)
+        refuse_unanswerable(tiny_base, facts, Contexts(tiny_base.tokenizer, PROMPT), cache)
 
 
 @pytest.fixture
@@ -271,4 +272,6 @@ def test_shipped_facts_fit_a_tokenizer_of_bytes(task):
 @pytest.mark.parametrize("task", [Countries(), Elements(), Fictional(n=1000)])
 def test_shipped_facts_fit_the_embedded_model(embedded_base, task):
     facts = tuple(task.load(DataAccess()))
-    refuse_unanswerable(embedded_base, facts, PROMPT, CostCache())
+    refuse_unanswerable(
+        embedded_base, facts, Contexts(embedded_base.tokenizer, PROMPT), CostCache()
+    )
