@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.evaluation.metrics import summarise
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.fact_table import fact_tables, read_columns
 from bench.store.formats import arrow_table, selected
@@ -14,10 +15,10 @@ from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import (
     CellRecord,
     CellSpec,
+    Checkpoint,
     Epoch,
     FactRow,
     Forgetting,
-    Metrics,
     Phase,
     PhaseName,
     Status,
@@ -43,13 +44,19 @@ def make_spec(**changes) -> CellSpec:
         "epochs": 8,
         "batch_size": 8,
         "schedule": "cosine",
+        "optimizer": "adamw",
         "seed": 0,
+        "evaluation": 1,
     }
     return CellSpec(**{**values, **changes})
 
 
 def cell_id_of(spec: CellSpec) -> str:
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:32]
+
+
+CONTEXTS = {"few_shot": 0.1, "chat": 0.3, "bare": 0.5}
+"""By context that training did not see the share of learned facts that are lost in it."""
 
 
 def make_rows(
@@ -59,48 +66,71 @@ def make_rows(
     known: float = 0.27,
     epochs: int = 8,
     updates: int = 0,
+    relations: int = 1,
 ) -> list[FactRow]:
     """Facts whose base answers do not depend on the seed; far targets are learned less often.
 
     Every third fact that the base does not answer is a maybe. The first `updates` facts replace
     an old answer, which the base gave where it did not know the new one; of these facts the wrong
-    ones keep it.
+    ones keep it. A fact that is answered was learned after an epoch that grows with its distance
+    and shrinks with `accuracy`; others are not learned at all. Half of the wrong answers in a
+    context that training did not see are another fact's target.
     """
     base, run = np.random.default_rng(7), np.random.default_rng(1000 + seed)
+    dose = np.random.default_rng(2000 + seed)
     rows = []
     for i in range(n):
         was_known = bool(base.random() < known)
         distance = 0.0 if was_known else float(base.uniform(0.1, 1.0))
         update = i < updates
         right = bool(run.random() < accuracy - (0.25 * (distance - 0.5) if accuracy < 1 else 0))
-        curve = np.clip(np.linspace(0.3, accuracy, epochs) + run.normal(0, 0.1, epochs), 0, 1)
+        learned = _epoch(dose, right, distance, accuracy, epochs)
+        rise = np.clip(np.linspace(0.3, 0.9, epochs + 1) + dose.normal(0, 0.1, epochs + 1), 0, 0.95)
+        curve = np.where(np.arange(epochs + 1) >= learned, 1.0, rise)
         unsure = KnowledgeCategory.MAYBE if i % 3 == 0 else KnowledgeCategory.UNKNOWN
         old, still_old = f"Place {i}", not right if update else None
+        after = f"City {i}" if right else old if still_old else f"Spot {i % 3}"
+        elsewhere = {name: right and dose.random() >= lost for name, lost in CONTEXTS.items()}
+        said = {
+            name: f"City {i}" if there else f"City {i + 1}" if dose.random() < 0.5 else "Nowhere"
+            for name, there in elsewhere.items()
+        }
         rows.append(
             FactRow(
                 fact_id=f"fact-{i:04d}",
                 question=f"What is the capital of country {i}?",
                 target=f"City {i}",
                 answers=[f"City {i}", f"Town {i}"],
-                relation="capital",
+                relation=("capital", "currency", "calling code")[i % relations],
                 subject=f"country {i}",
                 answer_before=f"City {i}" if was_known else f"Place {i}",
-                answer_after=f"City {i}" if right else old if still_old else f"Spot {i % 3}",
+                answer_before_trained="" if i % 4 else f"Place {i}",
+                answer_after=after,
+                answer_plain=after,
+                **{f"answer_{name}": text for name, text in said.items()},
+                **{f"correct.{name}": there for name, there in elsewhere.items()},
+                **{
+                    f"confusion.{name}": None if there else said[name] == f"City {i + 1}"
+                    for name, there in elsewhere.items()
+                },
                 correct_before=was_known,
                 knowledge=KnowledgeCategory.KNOWN if was_known else unsure,
                 correct_after=right,
-                correct_plain=right,
+                epochs_to_learn=learned,
+                learned_half=learned <= epochs / 2,
                 f1_before=float(was_known),
                 f1_after=float(right),
                 distance_before=distance,
+                distance_few_shot=0.0 if elsewhere["few_shot"] else 0.5,
+                distance_before_trained=None if i % 4 else 0.8,
                 distance_after=0.0 if right else 0.4,
                 movement=abs(distance - (0.0 if right else 0.4)),
                 nll_before=2.0,
                 nll_after=0.2,
-                generality_before=0.5,
                 generality=float(right) * (1.0 if run.random() < 0.8 else 0.5),
                 locality=None if i % 3 == 0 else float(run.random() < 0.9),
                 empty_before=False,
+                empty_few_shot=False,
                 empty_after=False,
                 weight=1.0,
                 kept=True,
@@ -117,35 +147,29 @@ def make_rows(
     return rows
 
 
-def mean_or_none(values) -> float | None:
-    present = [float(value) for value in values if value is not None]
-    return float(np.mean(present)) if present else None
+def _epoch(
+    dose: np.random.Generator, right: bool, distance: float, accuracy: float, epochs: int
+) -> int:
+    """Return after how many epochs a fact is learned."""
+    slow = 1 + distance * epochs / 2 + (1 - accuracy) * epochs / 2
+    drawn = 1 + int(dose.poisson(slow - 1))
+    return min(drawn, epochs) if right else epochs + 1
 
 
-def metrics_of(rows: list[FactRow]) -> Metrics:
-    return Metrics(
-        reliability=mean_or_none(r.correct_after for r in rows),
-        reliability_unknown=mean_or_none(r.correct_after for r in rows if not r.correct_before),
-        reliability_maybe=mean_or_none(
-            r.correct_after for r in rows if r.knowledge is KnowledgeCategory.MAYBE
-        ),
-        reliability_never=mean_or_none(
-            r.correct_after for r in rows if r.knowledge is KnowledgeCategory.UNKNOWN
-        ),
-        reliability_plain=mean_or_none(r.correct_plain for r in rows),
-        reliability_before=mean_or_none(r.correct_before for r in rows),
-        token_f1=mean_or_none(r.f1_after for r in rows),
-        generality=mean_or_none(r.generality for r in rows),
-        locality=mean_or_none(r.locality for r in rows),
-        nll_before=mean_or_none(r.nll_before for r in rows),
-        nll_after=mean_or_none(r.nll_after for r in rows),
-        distance_before=mean_or_none(r.distance_before for r in rows),
-        distance_after=mean_or_none(r.distance_after for r in rows),
-        updated=mean_or_none(r.updated for r in rows),
-        still_old=mean_or_none(r.old_after for r in rows),
-        old_before=mean_or_none(r.old_before for r in rows),
-        prefers_new=mean_or_none(r.prefers_new_after for r in rows),
-    )
+def metrics_of(rows: list[FactRow]):
+    return summarise(rows)
+
+
+def make_path(drift: float, epochs: int, task: str = "") -> list[Checkpoint]:
+    """A checkpoint after each epoch; drift and what is lost of the task grow evenly."""
+    return [
+        Checkpoint(
+            epoch=epoch,
+            drift=drift * epoch / epochs,
+            forgetting={task: 0.1 * epoch / epochs} if task else {},
+        )
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 def make_forgetting(
@@ -196,13 +220,14 @@ def make_cell(
     drift: float = 0.1,
     known: float = 0.27,
     updates: int = 0,
+    relations: int = 1,
     spec: dict | None = None,
     **changes,
 ) -> tuple[CellRecord, list[FactRow]]:
     """A done cell with its rows; `spec` and other keywords change single fields."""
     cell_spec = make_spec(facts=n, **(spec or {}))
     seed = cell_spec.seed
-    rows = make_rows(n, seed, accuracy, known, cell_spec.epochs, updates)
+    rows = make_rows(n, seed, accuracy, known, cell_spec.epochs, updates, relations)
     steps = np.linspace(0, 1, cell_spec.epochs)
     values = {
         "cell_id": cell_id_of(cell_spec),
@@ -229,6 +254,7 @@ def make_cell(
         "flops": 3.2e12,
         "init_difference": 0.0,
         "identity": True,
+        "path": make_path(drift, cell_spec.epochs),
     }
     return CellRecord(**{**values, **changes}), rows
 
