@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.planning.tuning import Trial
 from bench.report.leaderboard.fact_table import FactTable
-from bench.report.statistics.comparison import Comparison
-from bench.report.statistics.intervals import Estimate, Floats, IntervalKind
+from bench.report.statistics.comparison import Comparison, Measured
+from bench.report.statistics.intervals import Estimate, IntervalKind
 from bench.report.statistics.ranking import OverallRanks, RankInterval
 from bench.store.records import CellRecord, CellSpec, PhaseName, Status
 from tasks.forgetting.names import ForgettingKind
@@ -73,13 +73,11 @@ class Standing:
 
     Attributes:
         comparisons: Its differences to the reference by metric; empty for the reference itself.
-        rank: By the section's headline; None where nothing is ranked.
-        improvement: Share of the bootstrap draws in which it beats the reference, ties half.
+        rank: By the section's headline; None where it may be any, as with fewer than three seeds.
     """
 
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     rank: RankInterval | None = None
-    improvement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,10 @@ class Row:
         spec: Of its first cell; all but the seed is shared.
         cells: The done ones, by seed.
         forgetting: By task, `drift` among them.
+        metrics: By name: those of the metric table, the share learned at the half dose, and costs
+            at equal learning such as `drift_at_90`.
         standing: Against the reference and the other rows.
+        half_dose: The epochs of its section's half dose; None where there is none.
         tuning: How its setting was chosen, where there was a choice.
     """
 
@@ -140,6 +141,7 @@ class Row:
     phases: dict[PhaseName, Cost]
     standing: Standing = field(default_factory=Standing)
     tuning: Tuning | None = None
+    half_dose: int | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -149,8 +151,7 @@ class Row:
     @property
     def interval_kind(self) -> IntervalKind:
         """What most of the row's intervals cover, by its number of seeds."""
-        kinds = (IntervalKind.NONE, IntervalKind.FACTS, IntervalKind.TWO_SEEDS)
-        return kinds[len(self.cells)] if len(self.cells) < 3 else IntervalKind.SEEDS_AND_FACTS
+        return IntervalKind.of(len(self.cells))
 
     def first(self, field: str) -> float | None:
         """Return the first value that its done cells recorded for a field of the record."""
@@ -165,7 +166,7 @@ class Section:
     Attributes:
         headline: The metric that ranks are of.
         reference: Label of the row that the others are compared with; empty where there is none.
-        ranked: By label the headline `[seeds, facts]` of the rows that can be ranked.
+        ranked: By label the headline of the rows that can be ranked.
     """
 
     title: str
@@ -176,7 +177,12 @@ class Section:
     warnings: tuple[str, ...]
     headline: str = "reliability"
     reference: str = ""
-    ranked: Mapping[str, Floats] = field(default_factory=dict)
+    ranked: Mapping[str, Measured] = field(default_factory=dict)
+
+    @property
+    def half_dose(self) -> int | None:
+        """The epochs after which the reference had learned half of the unknown facts."""
+        return self.rows[0].half_dose
 
     @property
     def done(self) -> tuple[Row, ...]:

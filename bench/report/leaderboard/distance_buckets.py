@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.leaderboard.board import Cell, Row
-from bench.report.statistics.intervals import UNBOUNDED, Estimate, Floats, estimate, wilson
+from bench.report.statistics.intervals import SHARE, UNBOUNDED, Estimate, Floats, estimate
 
 BUCKETS = 5
 BINS_PER_UNIT = 10
@@ -156,13 +156,7 @@ def by_bucket(
 
     found: list[Estimate | None] = []
     for bucket in zip(*seeds, strict=True):
-        if measure.share:
-            # Wilson's interval: facts count once, however many seeds saw them.
-            n = max(len(values) for values in bucket)
-            right = float(np.mean([values.sum() for values in bucket]))
-            found.append(Estimate(right / n, wilson(right, n)) if n else None)
-        else:
-            present = [values for values in bucket if len(values)]
-            means = [float(values.mean()) for values in present]
-            found.append(estimate(means, present, UNBOUNDED))
+        present = [values for values in bucket if len(values)]
+        means = [float(values.mean()) for values in present]
+        found.append(estimate(means, present, SHARE if measure.share else UNBOUNDED))
     return found

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.evaluation.metrics import compared_metrics, metric_table
-from bench.report.leaderboard.aggregates import item_losses
+from bench.evaluation.metrics import Metric
+from bench.report.leaderboard.aggregates import item_losses, same_facts
 from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
+from bench.report.leaderboard.half_dose import (
+    EPOCHS_UNKNOWN,
+    compared_names,
+    per_fact,
+    section_metrics,
+)
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import UNBOUNDED, Floats
-from bench.report.statistics.ranking import bootstrap_means, improvement, rank_intervals
+from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED, Floats
+from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
-HEADLINES = ("reliability_unknown", "reliability")
-"""Rows are ranked by the first of these metrics that any row has; tables always show both."""
+HEADLINES = (EPOCHS_UNKNOWN, "reliability_unknown", "reliability")
+"""Rows are ranked by the first of these metrics that any row has: before the ceiling if possible,
+since most methods learn everything in the end."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -51,7 +60,7 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def with_standings(
-    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Floats]
+    rows: Sequence[Row], reference: Row | None, ranked_by: Mapping[str, Measured]
 ) -> tuple[Row, ...]:
     """Return the rows with their standings; without a reference they have ranks alone.
 
@@ -61,15 +70,14 @@ def with_standings(
         ranked_by: The result of `ranked_values` for the rows.
     """
     tasks = sorted({task for row in rows for task in row.forgetting})
-    metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
+    metrics = [name for name in compared_names() if any(row.metrics[name] for row in rows)]
     metrics += map(forgetting_metric, tasks)
     columns = compare_columns(rows, reference, metrics) if reference is not None else {}
-    ranked = _ranked(ranked_by, reference)
+    ranks = _ranks(ranked_by)
     found = []
     for index, row in enumerate(rows):
         compared = {name: c for name, column in columns.items() if (c := column[index]) is not None}
-        standing = replace(ranked.get(row.label, Standing()), comparisons=compared)
-        found.append(replace(row, standing=standing))
+        found.append(replace(row, standing=Standing(compared, ranks.get(row.label))))
     return tuple(found)
 
 
@@ -91,7 +99,11 @@ def compare_columns(
     """Compare each row with the reference in several metrics, each as `compare_rows` does."""
     others = [row for row in rows if row.label != reference.label]
     against = {metric: measured(reference, metric) for metric in metrics}
-    pairs = [(measured(row, metric), against[metric]) for metric in metrics for row in others]
+    pairs = [
+        on_common_facts(row, reference, metric) or (measured(row, metric), against[metric])
+        for metric in metrics
+        for row in others
+    ]
     found = iter(compare_all(pairs))
     return {
         metric: corrected([None if row.label == reference.label else next(found) for row in rows])
@@ -101,12 +113,45 @@ def compare_columns(
 
 def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
-    found = metric_table().get(metric)
+    found = section_metrics(row.half_dose).get(metric)
     if found is None:
         return _forgotten(row, metric)
-    low, high = found.bounds
-    values = {_seed(cell): cell.facts.per_fact(found) for cell in row.cells}
-    return Measured(values, (low - high, high - low), more_is_better=found.more_is_better)
+    return _measured(found, {_seed(cell): per_fact(cell.facts, found) for cell in row.cells})
+
+
+def _measured(metric: Metric, by_seed: Mapping[int, Floats]) -> Measured:
+    low, high = metric.bounds
+    return Measured(by_seed, (low - high, high - low), more_is_better=metric.more_is_better)
+
+
+def on_common_facts(row: Row, reference: Row, metric: str) -> tuple[Measured, Measured] | None:
+    """Pair two rows that did not train the same facts: on those that all of their cells have.
+
+    None where all cells have the same facts, which is the rule, or where nothing can be paired.
+
+    Args:
+        row: A method, such as one that filters facts.
+        reference: Another of the same section.
+        metric: The metric's name.
+    """
+    found = section_metrics(row.half_dose).get(metric)
+    seeds = {*row.seeds} & {*reference.seeds}
+    cells = [[c for c in one.cells if _seed(c) in seeds] for one in (row, reference)]
+    tables = [cell.facts for own in cells for cell in own]
+    if found is None or not tables or same_facts(tables, found):
+        return None
+    counts = [table.counted(found) for table in tables]
+    common = np.logical_and.reduce([one for one in counts if one is not None])
+    pair = [
+        {_seed(c): per_fact(c.facts, found)[_among(common, c.facts.counted(found))] for c in own}
+        for own in cells
+    ]
+    return _measured(found, pair[0]), _measured(found, pair[1])
+
+
+def _among(common: NDArray[np.bool_], counted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return which of the facts that count are common, `[facts that count]`."""
+    return common if counted is None else common[counted]
 
 
 def _forgotten(row: Row, metric: str) -> Measured:
@@ -128,31 +173,33 @@ def _seed(cell: Cell) -> int:
     return cell.record.spec.seed
 
 
-def _ranked(values: Mapping[str, Floats], reference: Row | None) -> dict[str, Standing]:
-    """Return by label the rank of each row that can be ranked, two or more, without comparisons."""
-    if len(values) < 2:
-        return {}
-    means = dict(zip(values, bootstrap_means(list(values.values())), strict=True))
-    intervals = rank_intervals(np.stack(list(means.values())))
-    own = reference.label if reference else ""
-    beaten = {
-        label: improvement(found, means[own])
-        for label, found in means.items()
-        if own in means and label != own
-    }
-    return {
-        label: Standing(rank=interval, improvement=beaten.get(label))
-        for label, interval in zip(values, intervals, strict=True)
-    }
+def _ranks(by_label: Mapping[str, Measured]) -> dict[str, RankInterval | None]:
+    """Return by label the ranks that rows may have, from the comparisons of all pairs."""
+    rows = list(by_label.values())
+    ps, better = np.full((len(rows), len(rows)), np.nan), np.zeros((len(rows), len(rows)))
+    pairs = list(combinations(range(len(rows)), 2))
+    compared = compare_all([(rows[one], rows[other]) for one, other in pairs])
+    for (one, other), found in zip(pairs, compared, strict=True):
+        if found is None or found.p is None:
+            continue
+        sign = 1 if rows[one].more_is_better else -1
+        ps[one, other] = ps[other, one] = found.p
+        better[one, other] = sign * found.difference.value
+        better[other, one] = -better[one, other]
+    return dict(zip(by_label, rank_intervals(ps, better), strict=True))
 
 
-def ranked_values(rows: Sequence[Row]) -> dict[str, Floats]:
-    """Return by label the headline `[seeds, facts]` of the rows that have the section's facts."""
+def ranked_values(rows: Sequence[Row]) -> dict[str, Measured]:
+    """Return by label the headline of the rows that can be ranked.
+
+    These have three seeds or more, and in each of them all of the section's facts, five or more.
+    """
     name = headline(rows)
-    found = {row.label: list(measured(row, name).by_seed.values()) for row in rows if row.cells}
-    facts = max((len(values) for seeds in found.values() for values in seeds), default=0)
+    found = {row.label: measured(row, name) for row in rows if row.cells}
+    sizes = {label: {len(v) for v in one.by_seed.values()} for label, one in found.items()}
+    facts = max((size for of_row in sizes.values() for size in of_row), default=0)
     return {
-        label: np.stack(seeds)
-        for label, seeds in found.items()
-        if facts and all(len(values) == facts for values in seeds)
+        label: one
+        for label, one in found.items()
+        if len(one.by_seed) >= DECIDING_SEEDS and facts >= FEWEST_ITEMS and sizes[label] == {facts}
     }

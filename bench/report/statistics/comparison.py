@@ -1,18 +1,16 @@
 """Methods against a reference method, paired by seed and by fact; ties stay ties.
 
-For each fact and seed that both have, the reference's value is subtracted from the method's. One
-seed: McNemar's exact test where facts are right or wrong, else Student's paired test, both over
-facts only. More seeds: the test that belongs to the interval in `intervals`. Holm's correction is
-over the methods of a section, for each metric separately.
+For each fact and seed that both have, the reference's value is subtracted from the method's. The p
+of no difference belongs to Howe's interval of the mean, see `crossed`. It takes three seeds and
+five facts: one seed says nothing about others and two say too little, so nothing is tested then.
+Holm's correction is over the methods of a section, for each metric separately.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -20,6 +18,8 @@ from scipy import special
 
 from bench.report.statistics.intervals import (
     CONFIDENCE,
+    DECIDING_SEEDS,
+    FEWEST_ITEMS,
     UNBOUNDED,
     Bounds,
     Crossed,
@@ -28,14 +28,10 @@ from bench.report.statistics.intervals import (
     Interval,
     IntervalKind,
     Sample,
-    added_variances,
     estimates,
 )
 
 LEVEL = 1 - CONFIDENCE
-_LEAST_P = 1e-300
-_HALVINGS = 44
-"""Leave 4e-11 of the logarithm of the least p."""
 
 
 class Verdict(StrEnum):
@@ -44,6 +40,7 @@ class Verdict(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     TIE = "tie"
+    UNTESTED = "untested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class Comparison:
 
     Attributes:
         difference: Method minus reference, in the unit of the metric.
-        p: The p-value of no difference; None where there is too little to test.
+        p: The p-value of no difference; None where there are too few seeds or facts to test.
         p_holm: The same after Holm's correction over the methods of the section.
         seeds: The seeds that both have; only these are compared.
         more_is_better: Whether a higher value of the metric is better.
@@ -83,7 +80,9 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Better or worse where the corrected test says so, else a tie."""
+        """Better or worse where the corrected test says so, else a tie, if there is a test."""
+        if self.p is None:
+            return Verdict.UNTESTED
         if self.p_holm is None or self.p_holm > LEVEL:
             return Verdict.TIE
         more = self.difference.value > 0
@@ -100,23 +99,25 @@ def compare_all(pairs: Sequence[tuple[Measured, Measured]]) -> list[Comparison |
         Sample(_means(list(found.values())), list(found.values()), method.bounds)
         for (method, _), found in zip(pairs, by_seed, strict=True)
     ]
-    same = [sample.is_crossed for sample in samples]
-    layouts = [np.array(s.items) for s, crossed in zip(samples, same, strict=True) if crossed]
+    tested = [_is_tested(sample) for sample in samples]
+    layouts = [np.array(s.items) for s, wanted in zip(samples, tested, strict=True) if wanted]
     ps = iter(p_values(layouts))
-    return [
-        Comparison(
-            difference=_with_width(difference, method, reference, sample),
-            p=next(ps) if crossed else None,
-            p_holm=None,
-            seeds=tuple(found),
-            more_is_better=method.more_is_better,
-        )
-        if difference is not None
-        else None
-        for (method, reference), found, sample, crossed, difference in zip(
-            pairs, by_seed, samples, same, estimates(samples), strict=True
-        )
-    ]
+    found: list[Comparison | None] = []
+    for pair, values, sample, wanted, difference in zip(
+        pairs, by_seed, samples, tested, estimates(samples), strict=True
+    ):
+        p = next(ps) if wanted else None
+        if difference is None:
+            found.append(None)
+            continue
+        compared = Comparison(difference, p, None, tuple(values), pair[0].more_is_better)
+        found.append(_with_width(compared, *pair, sample))
+    return found
+
+
+def _is_tested(sample: Sample) -> bool:
+    enough = len(sample.per_seed) >= DECIDING_SEEDS and (sample.fewest or 0) >= FEWEST_ITEMS
+    return enough and sample.is_crossed
 
 
 def _means(values: Sequence[Floats]) -> list[float]:
@@ -146,15 +147,17 @@ def _right_or_wrong(measured: Measured) -> bool:
 
 
 def _with_width(
-    difference: Estimate, method: Measured, reference: Measured, sample: Sample
-) -> Estimate:
-    """Give answers that nowhere differ an interval: facts that were not asked might."""
+    compared: Comparison, method: Measured, reference: Measured, sample: Sample
+) -> Comparison:
+    """Give answers that differ nowhere, or everywhere, a width: facts that were not asked might."""
     assert sample.items
     first = sample.items[0]
-    nowhere = sample.is_crossed and all((values == first[0]).all() for values in sample.items)
-    if nowhere and _right_or_wrong(method) and _right_or_wrong(reference):
-        return replace(difference, interval=bonett_price(first))
-    return difference
+    alike = sample.is_crossed and all((values == first[0]).all() for values in sample.items)
+    if not alike or not (_right_or_wrong(method) and _right_or_wrong(reference)):
+        return compared
+    difference = replace(compared.difference, interval=bonett_price(first))
+    p = None if compared.p is None else bonett_price_p(first)
+    return replace(compared, difference=difference, p=p)
 
 
 def bonett_price(differences: Floats) -> Interval:
@@ -162,17 +165,29 @@ def bonett_price(differences: Floats) -> Interval:
 
     Wald's with one fact added where only the one is right and one where only the other is.
     """
-    n = len(differences) + 2
-    more, less = (np.sum(differences == sign) + 1 for sign in (1, -1))
-    mean = (more - less) / n
-    error = np.sqrt(((more + less) / n - mean**2) / n)
+    mean, error = _bonett_price(differences)
     half = special.ndtri((1 + CONFIDENCE) / 2) * error
     low, high = np.clip([mean - half, mean + half], -1, 1)
     return Interval(float(low), float(high), IntervalKind.FACTS)
 
 
+def bonett_price_p(differences: Floats) -> float:
+    """Return the p at which `bonett_price` just reaches 0."""
+    mean, error = _bonett_price(differences)
+    return float(2 * special.ndtr(-abs(mean) / error))
+
+
+def _bonett_price(differences: Floats) -> tuple[float, float]:
+    n = len(differences) + 2
+    more, less = (np.sum(differences == sign) + 1 for sign in (1, -1))
+    mean = (more - less) / n
+    return float(mean), float(np.sqrt(((more + less) / n - mean**2) / n))
+
+
 def p_value(differences: Floats) -> float:
     """Return the probability of a mean as far from 0 or farther, were there no difference.
+
+    It is 1 with fewer than three seeds or with one fact, which decide nothing.
 
     Args:
         differences: `[seeds, facts]`.
@@ -181,65 +196,21 @@ def p_value(differences: Floats) -> float:
 
 
 def p_values(layouts: Sequence[Floats]) -> list[float]:
-    """Return `p_value` of each layout; those of three seeds or more of one shape together."""
-    found = [math.nan] * len(layouts)
+    """Return `p_value` of each layout; those of one shape are worked out together."""
+    found = [1.0] * len(layouts)
     shapes: dict[tuple[int, ...], list[int]] = {}
     for place, differences in enumerate(layouts):
         seeds, facts = differences.shape
-        if seeds > 2 and facts > 1 and np.ptp(differences.mean(axis=1)) > 0:
+        if seeds >= DECIDING_SEEDS and facts > 1:
             shapes.setdefault(differences.shape, []).append(place)
-        else:
-            found[place] = _of_few(differences)
     together = [
         Crossed.of(np.array([layouts[place] for place in places])) for places in shapes.values()
     ]
     if together:
-        ps = _crossed(Crossed.joined(together)).tolist()
+        ps = Crossed.joined(together).p().tolist()
         for place, p in zip(chain.from_iterable(shapes.values()), ps, strict=True):
             found[place] = p
     return found
-
-
-def _of_few(differences: Floats) -> float:
-    """Return p where seeds agree or are two, or where there is one fact."""
-    means = differences.mean(axis=1)
-    if np.ptp(means) == 0:
-        values = differences.mean(axis=0)
-        signs = ((values == 0) | (np.abs(values) == 1)).all() or (values == values[0]).all()
-        return mcnemar(values) if signs else _students(values)
-    if len(differences) == 2:
-        error, freedom = added_variances(differences)
-        return float(2 * special.stdtr(freedom, -abs(means.mean()) / error))
-    return _students(means)
-
-
-def _students(values: Floats) -> float:
-    """Return p of Student's test that the mean of `values` is 0."""
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return float(2 * special.stdtr(len(values) - 1, -abs(values.mean()) / error))
-
-
-def mcnemar(differences: Floats) -> float:
-    """Return McNemar's exact p of the signs of `differences` `[facts]`; 1 where none differ."""
-    return _sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
-
-
-@lru_cache(maxsize=4096)
-def _sign_test(more: int, less: int) -> float:
-    from scipy import stats  # takes most of a second, and only grids of one seed need it
-
-    return float(stats.binomtest(more, more + less).pvalue) if more + less else 1.0
-
-
-def _crossed(found: Crossed) -> Floats:
-    """Return the p `[...]` at which each interval just reaches 0, by halving in its logarithm."""
-    mean = np.abs(found.mean)
-    low, high = np.full_like(mean, math.log(_LEAST_P)), np.zeros_like(mean)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        short = found.half_width(np.exp(middle)) <= mean
-        low, high = np.where(short, low, middle), np.where(short, middle, high)
-    return np.where(mean == 0, 1.0, np.exp(high))
 
 
 def corrected(found: Sequence[Comparison | None]) -> list[Comparison | None]:

@@ -1,16 +1,16 @@
 """Intervals at 95%, by how many seeds there are; every estimate says which kind it carries.
 
 Seeds and facts are both drawn at random: intervals are about other seeds and other facts of a kind.
-In simulation on right-or-wrong facts (3 or 5 seeds, 64 or 200 facts, with and without effects of
-seeds and of facts on methods) that of three or more seeds covers 94-98%, and of a paired
-difference 94-97%; t over seed means, blind to facts, covers 64-95% and 92-96%.
 
-One seed: percentile bootstrap over facts. It says nothing about other seeds: "facts only".
-Two seeds: variances over seeds and over facts added, a t interval with Satterthwaite's degrees
-of freedom. In simulation on 64 right-or-wrong facts it covers 88-98%, the bootstrap nested in
-seeds 70-93%, and t over two means alone is two to four times as wide.
-Three or more: Howe's interval for a crossed layout, see `Crossed`. Where seeds have different
-items, t over the per-seed means.
+One seed: over facts alone, "facts only", which says nothing about other seeds: Wilson's interval
+for a share, Student's for other means. Nothing is decided by it.
+Two seeds or more: Howe's interval for a crossed layout, see `Crossed`; two seeds decide nothing,
+since they say too little about their own spread. Where seeds have different items, Student's
+interval over the per-seed means.
+
+The half-width of a share becomes score ends, see `score_ends`. In simulation (3, 5 and 8 seeds, 64
+to 512 facts, true shares from 0.3 to 0.99, seeds that move all facts by 0 to 0.7 logits) they cover
+92 to 99%; symmetric ends, cut at 0 and 1, cover 85 to 100%.
 """
 
 from __future__ import annotations
@@ -18,22 +18,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-CONFIDENCE = 0.95
-RESAMPLES = 10_000
-_KEPT = 128
-"""Draws of so many distinct values are kept: 10 MB."""
+from bench.report.statistics.crossed import CONFIDENCE as CONFIDENCE
+from bench.report.statistics.crossed import Crossed as Crossed
+from bench.report.statistics.crossed import Floats as Floats
+from bench.report.statistics.crossed import seeds_agree
+
 SHARE = (0.0, 1.0)
 DIFFERENCE = (-1.0, 1.0)
 NON_NEGATIVE = (0.0, float("inf"))
 UNBOUNDED = (float("-inf"), float("inf"))
 
-Floats = NDArray[np.float64]
+DECIDING_SEEDS = 3
+"""With fewer seeds values are shown, but nothing is tested, marked or ranked."""
+
+FEWEST_ITEMS = 5
+"""A mean over fewer facts or items is not shown and not tested."""
+
+_FLOORED = 64
+"""With fewer facts a share's interval is never narrower than Wilson's, at any number of seeds."""
+
 Bounds = tuple[float, float]
 
 
@@ -45,6 +52,12 @@ class IntervalKind(StrEnum):
     TWO_SEEDS = "two seeds and facts"
     SEEDS_AND_FACTS = "seeds and facts"
     SEEDS = "t over seeds"
+
+    @classmethod
+    def of(cls, seeds: int) -> IntervalKind:
+        """Return the kind of a mean over seeds that have the same facts."""
+        kinds = (cls.NONE, cls.FACTS, cls.TWO_SEEDS)
+        return kinds[seeds] if seeds < len(kinds) else cls.SEEDS_AND_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +71,22 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds with its interval, where there is enough to compute one."""
+    """A mean over seeds with its interval, where there is enough to compute one.
+
+    Attributes:
+        value: The mean.
+        interval: Its 95% interval.
+        items: Over how many facts or items it is, in the seed that has fewest; None if unknown.
+    """
 
     value: float
     interval: Interval | None = None
+    items: int | None = None
+
+    @property
+    def is_of_enough(self) -> bool:
+        """Whether it may be shown: a mean over four facts or fewer is as good as missing."""
+        return self.items is None or self.items >= FEWEST_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +112,12 @@ class Sample:
         sizes = {len(values) for values in self.items}
         return len(self.items) == len(self.per_seed) and len(sizes) == 1 and sizes != {0}
 
+    @property
+    def fewest(self) -> int | None:
+        """The number of items in the seed that has fewest; None where unknown."""
+        sizes = [len(values) for values in self.items or ()]
+        return min(sizes) if sizes and any(sizes) else None
+
 
 def estimate(per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds) -> Estimate | None:
     """Estimate a mean as `Sample` describes it; None without any seed."""
@@ -96,27 +127,19 @@ def estimate(per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds)
 def estimates(samples: Sequence[Sample]) -> list[Estimate | None]:
     """Estimate many means; those with as many seeds and facts together, which saves most time."""
     found: list[Interval | None] = [None] * len(samples)
-    layouts: dict[tuple[int, int], list[int]] = {}
+    layouts: dict[tuple[int, int, bool], list[int]] = {}
     for place, sample in enumerate(samples):
-        # Seeds that agree exactly carry no spread of their own: what is left are the facts.
-        if sample.items and sample.is_crossed and min(sample.per_seed) < max(sample.per_seed):
-            layout = (len(sample.items), len(sample.items[0]))
+        if sample.items and sample.is_crossed:
+            layout = (len(sample.items), len(sample.items[0]), sample.bounds == SHARE)
             layouts.setdefault(layout, []).append(place)
-        else:
-            found[place] = _alone(sample)
-    for places in layouts.values():
-        together = over_seeds_and_facts(np.array([samples[place].items for place in places]))
+        elif sample.items is not None and len(sample.per_seed) >= DECIDING_SEEDS:
+            found[place] = _over_seeds(sample)
+    for (_, _, are_shares), places in layouts.items():
+        values = np.array([samples[place].items for place in places], dtype=np.float64)
+        together = crossed_intervals(values, are_shares=are_shares)
         for place, interval in zip(places, together, strict=True):
             found[place] = interval
     return [_within_bounds(*pair) for pair in zip(samples, found, strict=True)]
-
-
-def _alone(sample: Sample) -> Interval | None:
-    if sample.items is None:
-        return None
-    if sample.is_crossed:
-        return _facts_only(np.mean(sample.items, axis=0), sample.bounds)
-    return t_interval(sample.per_seed) if len(sample.per_seed) >= 3 else None
 
 
 def _within_bounds(sample: Sample, interval: Interval | None) -> Estimate | None:
@@ -124,133 +147,78 @@ def _within_bounds(sample: Sample, interval: Interval | None) -> Estimate | None
         return None
     value = sum(sample.per_seed) / len(sample.per_seed)
     if interval is None:
-        return Estimate(value)
+        return Estimate(value, items=sample.fewest)
     least, greatest = sample.bounds
     low, high = (min(max(end, least), greatest) for end in (interval.low, interval.high))
-    return Estimate(value, Interval(low, high, interval.kind))
+    return Estimate(value, Interval(low, high, interval.kind), sample.fewest)
 
 
-def over_seeds_and_facts(values: Floats) -> list[Interval]:
-    """Return the intervals of the means of `values` `[means, seeds, facts]`, of two seeds or more.
+def crossed_intervals(values: Floats, *, are_shares: bool = False) -> list[Interval | None]:
+    """Return the intervals of the means of `values` `[means, seeds, facts]`.
+
+    None for the mean of one fact, which says nothing about others, unless it is a share.
 
     Args:
-        values: Both seeds and facts are drawn at random.
+        values: Of the same facts in every seed.
+        are_shares: Whether the means are shares, whose ends are `score_ends`.
     """
-    if values.shape[1] == 2:
-        error, freedom = added_variances(values)
-        half = np.asarray(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error)
-        kind = IntervalKind.TWO_SEEDS
-    elif values.shape[2] == 1:
-        return [t_interval(per_seed) for per_seed in values[:, :, 0].tolist()]
-    else:
-        kind, half = IntervalKind.SEEDS_AND_FACTS, Crossed.of(values).half_width()
-    ends = zip(*((values.mean(axis=(1, 2)) + side).tolist() for side in (-half, half)), strict=True)
-    return [Interval(low, high, kind) for low, high in ends]
+    seeds, facts = values.shape[1:]
+    if facts == 1 and not are_shares:
+        return [None] * len(values)
+    mean, half = values.mean(axis=(1, 2)), half_widths(values)
+    low, high = score_ends(mean, half, facts, seeds) if are_shares else (mean - half, mean + half)
+    # Seeds that agree exactly carry no spread of their own: what is left are the facts.
+    agree = seeds_agree(values).tolist()
+    kinds = (IntervalKind.of(1 if alike else seeds) for alike in agree)
+    return [Interval(*ends) for ends in zip(low.tolist(), high.tolist(), kinds, strict=True)]
 
 
-def _facts_only(values: Floats, bounds: Bounds) -> Interval | None:
-    # Resampling facts that are all right or all wrong has no width; Wilson's interval has.
-    if bounds == SHARE and values.min() == values.max() and values[0] in SHARE:
-        return wilson(float(values.sum()), len(values))
-    return bootstrap_over_facts(values) if len(values) > 1 else None
+def half_widths(values: Floats) -> Floats:
+    """Return half the width `[...]` of the intervals of means of `values` `[..., seeds, facts]`.
 
-
-def bootstrap_over_facts(values: Floats) -> Interval:
-    """Return the percentile bootstrap interval of the mean of `values` `[facts]`."""
-    distinct, counts = np.unique(values, return_counts=True)
-    draws = _kept_draws if len(counts) <= _KEPT else _draws
-    tail = (1 - CONFIDENCE) / 2
-    means = draws(tuple(counts.tolist()), RESAMPLES) @ distinct / len(values)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high), IntervalKind.FACTS)
-
-
-def _draws(counts: tuple[int, ...], resamples: int) -> Floats:
-    """Return how often each distinct value is drawn, `[resamples, distinct values]`.
-
-    Resampling facts is drawing counts of distinct values, cheap for right-or-wrong facts.
+    Howe's; with one seed Student's over facts, and 0 with one fact.
     """
-    n = sum(counts)
-    drawn = np.random.default_rng(0).multinomial(n, np.array(counts) / n, size=resamples)
-    return drawn.astype(np.float64)
-
-
-_kept_draws = lru_cache(maxsize=64)(_draws)
-"""Facts that all differ, and columns with as many right ones, share their draws."""
-
-
-def added_variances(values: Floats) -> tuple[Floats, Floats]:
-    """Return standard errors of means of `values` `[..., seeds, facts]`, and their freedom."""
-    by_seed, by_fact = values.mean(axis=-1), values.mean(axis=-2)
     seeds, facts = values.shape[-2:]
-    over_seeds = by_seed.var(axis=-1, ddof=1) / seeds
-    over_facts = by_fact.var(axis=-1, ddof=1) / facts if facts > 1 else 0.0 * over_seeds
-    total = over_seeds + over_facts
-    squares = over_seeds**2 / (seeds - 1) + over_facts**2 / max(facts - 1, 1)
-    freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
-    return np.sqrt(total), freedom
+    if facts == 1:
+        return np.zeros(values.shape[:-2])
+    if seeds > 1:
+        return Crossed.of(values).half_width()
+    quantile = special.stdtrit(facts - 1, (1 + CONFIDENCE) / 2)
+    return np.asarray(quantile * values[..., 0, :].std(axis=-1, ddof=1) / np.sqrt(facts))
 
 
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """The mean of values of crossed seeds and facts, and its mean squares.
+def score_ends(mean: Floats, half_width: Floats, facts: int, seeds: int) -> tuple[Floats, Floats]:
+    """Turn half a width into the ends of a score interval, which near 0 and 1 is not symmetric.
 
-    With s, f and e the mean squares over seeds, over facts and of the rest, the variance of the
-    mean is (s + f - e) / (seeds * facts). Howe (1974) bounds such sums: each part is taken with
-    the squared quantile of its own degrees of freedom. Few seeds then cost width only as far as
-    seeds differ; facts add theirs only where they differ more than chance.
+    Wilson's interval solves (m - p)^2 = K p (1 - p) for the true share p, with K = z^2 / facts.
+    Here K = h^2 / (m (1 - m)), so that p's own variance takes the place of the mean's. Where that
+    says nothing (all right or all wrong), with one seed, and as a floor for few facts, K is
+    Wilson's.
 
-    Attributes:
-        mean, over_seeds, over_facts, rest: `[...]`, one per layout.
-        seeds, facts: How many, both at least two; one number for all layouts, or `[...]`.
+    Args:
+        mean: Shares m `[...]`.
+        half_width: Half the width h `[...]` of their symmetric intervals.
+        facts: How many facts each is a mean over.
+        seeds: How many seeds.
     """
+    own = special.ndtri((1 + CONFIDENCE) / 2) ** 2 / facts
+    variance = np.maximum(mean * (1 - mean), 0)
+    known = (variance > 0) & (half_width > 0) & (seeds > 1)
+    k = np.divide(half_width**2, variance, out=np.full_like(variance, own), where=known)
+    k = np.maximum(k, own) if facts < _FLOORED else k
+    root = np.sqrt(k * variance + k**2 / 4)
+    return (mean + k / 2 - root) / (1 + k), (mean + k / 2 + root) / (1 + k)
 
-    mean: Floats
-    over_seeds: Floats
-    over_facts: Floats
-    rest: Floats
-    seeds: int | NDArray[np.intp]
-    facts: int | NDArray[np.intp]
 
-    @classmethod
-    def of(cls, values: Floats) -> Crossed:
-        """Take `[..., seeds, facts]` apart."""
-        seeds, facts = values.shape[-2:]
-        mean = np.asarray(values.mean(axis=(-2, -1)))
-        by_seed, by_fact = values.mean(axis=-1), values.mean(axis=-2)
-        rest = values - by_seed[..., None] - by_fact[..., None, :] + mean[..., None, None]
-        return cls(
-            mean=mean,
-            over_seeds=np.asarray(facts * by_seed.var(axis=-1, ddof=1)),
-            over_facts=np.asarray(seeds * by_fact.var(axis=-1, ddof=1)),
-            rest=np.asarray((rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * (facts - 1))),
-            seeds=seeds,
-            facts=facts,
-        )
+def wilson(correct: float, n: int) -> Interval:
+    """Return Wilson's score interval of a share of `n` facts of one seed.
 
-    @classmethod
-    def joined(cls, some: Sequence[Crossed]) -> Crossed:
-        """Put layouts of several numbers of seeds and facts in one row."""
-        sizes = [one.mean.size for one in some]
-        return cls(
-            mean=np.concatenate([one.mean for one in some]),
-            over_seeds=np.concatenate([one.over_seeds for one in some]),
-            over_facts=np.concatenate([one.over_facts for one in some]),
-            rest=np.concatenate([one.rest for one in some]),
-            seeds=np.repeat([one.seeds for one in some], sizes),
-            facts=np.repeat([one.facts for one in some], sizes),
-        )
-
-    def half_width(self, miss: float | Floats = 1 - CONFIDENCE) -> Floats:
-        """Return half the width `[...]` of the interval that misses with probability `miss`."""
-        for_seeds, for_facts = (
-            special.stdtrit(freedom, miss / 2) ** 2 for freedom in (self.seeds - 1, self.facts - 1)
-        )
-        # Seeds that agree exactly say nothing of the rest, which is then left to the facts.
-        agreed = self.over_seeds == 0
-        facts_alone = np.where(agreed, self.over_facts, self.over_facts - self.rest)
-        squared = for_seeds * self.over_seeds + for_facts * np.maximum(facts_alone, 0)
-        return np.asarray(np.sqrt(squared / (self.seeds * self.facts)))
+    Args:
+        correct: How many are right; it may be fractional, where a fact can be right in part.
+        n: How many facts there are, at least one.
+    """
+    low, high = score_ends(np.array(correct / n), np.array(0.0), n, seeds=1)
+    return Interval(float(low), float(high), IntervalKind.FACTS)
 
 
 def t_interval(per_seed: Sequence[float]) -> Interval:
@@ -260,14 +228,12 @@ def t_interval(per_seed: Sequence[float]) -> Interval:
     return Interval(float(mean - half), float(mean + half), IntervalKind.SEEDS)
 
 
-def wilson(correct: float, n: int) -> Interval:
-    """Return Wilson's score interval of a share of `n` facts.
-
-    `correct` may be fractional: the mean over seeds of correct facts. Facts are counted once,
-    however many seeds saw them, since answers of two seeds to one fact are not independent.
-    """
-    z = special.ndtri((1 + CONFIDENCE) / 2)
-    share = correct / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(float(centre - half), float(centre + half), IntervalKind.FACTS)
+def _over_seeds(sample: Sample) -> Interval:
+    """Return the interval of a mean whose seeds have different items, such as wrong answers."""
+    found = t_interval(sample.per_seed)
+    if sample.bounds != SHARE or not sample.fewest:
+        return found
+    mean, half = np.mean(sample.per_seed), (found.high - found.low) / 2
+    seeds = len(sample.per_seed)
+    low, high = score_ends(np.asarray(mean), np.asarray(half), sample.fewest, seeds)
+    return Interval(float(low), float(high), IntervalKind.SEEDS)

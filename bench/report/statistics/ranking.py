@@ -1,26 +1,21 @@
-"""Ranks as intervals, and how often a method beats the reference: a bootstrap over seeds and facts.
+"""Ranks as intervals, from which methods can be told apart from which.
 
-Every draw takes facts, and seeds of each method, with replacement, the same ones for all methods
-where they have the same seeds; methods are ranked by their means, 1 is best. An interval reaches
-from the best to the worst rank that ties allow, so methods that cannot be told apart overlap.
+Two methods are separated if Holm's correction over the rivals of either rejects that they are
+equal. A method's rank is at best one more than the number of methods separated above it, and at
+worst as many as there are, less those separated below it. Of five methods that do not differ, the
+first or the last rank is excluded for at most 5%, and a rank cannot contradict a comparison with
+the reference, which is one of these pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.statistics.intervals import CONFIDENCE, Floats
-
-DRAWS = 2000
-
-Ties = Literal["average", "min", "max"]
+from bench.report.statistics.comparison import LEVEL, holm
+from bench.report.statistics.intervals import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,67 +32,60 @@ class Overall:
 
     Attributes:
         label: As its rows are labelled.
-        rank: Mean rank; `low` and `high` bound it with 95%, over tasks, seeds and facts.
-        improvement: Share of draws in which it ranks before the reference, ties half.
+        rank: The mean of its ranks by the mean in each section; it describes these means only.
+        possible: The ranks it may have by the mean over all sections; None where it may have any.
     """
 
     label: str
     rank: float
-    low: float
-    high: float
-    improvement: float | None
+    possible: RankInterval | None
 
 
 @dataclass(frozen=True, slots=True)
 class OverallRanks:
-    """Methods by mean rank, and those left out because some section has no result of theirs."""
+    """Methods over all sections, and those left out because some section cannot rank them."""
 
     methods: tuple[Overall, ...]
     sections: int
-    reference: str
     left_out: tuple[str, ...]
 
 
-def bootstrap_means(methods: Sequence[Floats], seed: int = 0) -> Floats:
-    """Return means `[methods, draws]` of values `[seeds, facts]`; facts are the same for all."""
-    weights, chosen = _drawn(methods[0].shape[1], max(map(len, methods)), seed)
-    found = np.empty((len(methods), DRAWS))
-    for count in set(map(len, methods)):
-        same = [place for place, values in enumerate(methods) if len(values) == count]
-        by_seed = np.concatenate([methods[place] for place in same]) @ weights
-        drawn = (chosen[:count] * count).astype(np.intp)
-        by_seed = by_seed.reshape(len(same), count, DRAWS)
-        found[same] = np.take_along_axis(by_seed, drawn[None], axis=1).mean(axis=1)
-    return found
+def rank_intervals(ps: Floats, better: Floats) -> list[RankInterval | None]:
+    """Return the interval of each method's rank; None where it spans all ranks.
+
+    Args:
+        ps: The p of no difference of each pair `[methods, methods]`; NaN where none was tested, as
+            between a method and itself.
+        better: By how much the method of the line is better than that of the column, of the same
+            shape; only signs count.
+    """
+    apart = separated(ps)
+    count = len(ps)
+    above = np.sum(apart & (better < 0), axis=1).tolist()
+    below = np.sum(apart & (better > 0), axis=1).tolist()
+    return [
+        RankInterval(1 + up, count - down) if up or down else None
+        for up, down in zip(above, below, strict=True)
+    ]
 
 
-@lru_cache(maxsize=4)
-def _drawn(facts: int, seeds: int, seed: int) -> tuple[Floats, Floats]:
-    """Return weights `[facts, draws]`, and which seeds are drawn, as shares, `[seeds, draws]`."""
-    rng = np.random.default_rng(seed)
-    # Places drawn one by one and counted: a third of the time that `rng.multinomial` takes.
-    places = rng.integers(facts, size=(DRAWS, facts)) + facts * np.arange(DRAWS)[:, None]
-    counts = np.bincount(places.ravel(), minlength=DRAWS * facts).reshape(DRAWS, facts)
-    return counts.T / facts, rng.random((seeds, DRAWS))
+def separated(ps: Floats) -> NDArray[np.bool_]:
+    """Return which pairs Holm's correction tells apart in the families of both, `ps.shape`."""
+    rejected = np.zeros(ps.shape, dtype=np.bool_)
+    for line, rivals in enumerate(ps):
+        tested = np.flatnonzero(~np.isnan(rivals))
+        rejected[line, tested] = np.array(holm(rivals[tested])) <= LEVEL
+    return rejected & rejected.T
 
 
-def rank_intervals(means: Floats) -> list[RankInterval]:
-    """Return the interval of each method's rank, from bootstrap means `[methods, draws]`."""
-    tail = (1 - CONFIDENCE) / 2
-    best, worst = ranks(means, "min"), ranks(means, "max")
-    low = np.quantile(best, tail, axis=1, method="inverted_cdf")
-    high = np.quantile(worst, 1 - tail, axis=1, method="inverted_cdf")
-    return [RankInterval(int(a), int(b)) for a, b in zip(low, high, strict=True)]
+def mean_ranks(means: Floats) -> Floats:
+    """Return the mean rank `[methods]` over sections, 1 is best; ties share a rank.
 
-
-def ranks(means: Floats, ties: Ties) -> NDArray[np.float64]:
-    """Return ranks `[methods, draws]`, 1 for the greatest mean; `ties` as pandas names them."""
+    Args:
+        means: `[sections, methods]`, more is better.
+    """
     # Means that differ by rounding alone are ties.
-    found = pd.DataFrame(np.round(means, 12)).rank(method=ties, ascending=False)
-    return found.to_numpy(dtype=np.float64)
-
-
-def improvement(means: Floats, reference: Floats) -> float:
-    """Return the share of draws in which a method's mean exceeds the reference's; ties are half."""
-    gap = np.round(means - reference, 12)
-    return float(np.mean(gap > 0) + np.mean(gap == 0) / 2)
+    rounded = np.round(means, 12)
+    before = (rounded[:, None, :] > rounded[:, :, None]).sum(axis=2)
+    ties = (rounded[:, None, :] == rounded[:, :, None]).sum(axis=2)
+    return np.asarray((before + (ties + 1) / 2).mean(axis=0))

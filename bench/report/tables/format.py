@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.progress.base import duration as duration  # a run and its tables write times alike
@@ -25,6 +25,9 @@ class TextTable:
     remark: str
 
 
+_FINEST = 3
+"""No end is written with more decimals; it is 0 where these are."""
+
 _SIGNED_ZERO = re.compile(r"^[+-]0$")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 
@@ -42,33 +45,80 @@ def points(value: float) -> str:
 
 def percent_interval(estimate: Estimate | None) -> str:
     """Write a share with its interval, in percent: `95.3 [88, 99]`."""
-    return _interval(estimate, percent, 100, "{:.0f}")
+    return _interval(estimate, percent, 100, "", 0)
 
 
-def points_interval(estimate: Estimate | None) -> str:
-    """Write a difference of shares with its interval: `+2.5 [-1, +6]`."""
-    return _interval(estimate, points, 100, "{:+.0f}")
+def points_interval(estimate: Estimate | None, margin: float | None = None) -> str:
+    """Write a difference of shares with its interval: `+2.5 [-1, +6]`.
+
+    Args:
+        estimate: The difference.
+        margin: A difference that decides; an end beside it is never written as if it were on it.
+    """
+    edges = (0.0,) if margin is None else (0.0, 100 * margin, -100 * margin)
+    return _interval(estimate, points, 100, "+", 0, edges)
 
 
 def nats_interval(estimate: Estimate | None) -> str:
     """Write a divergence with its interval: `0.123 [0.10, 0.15]`."""
-    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "{:.2f}")
+    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "", 2)
 
 
-def rank(found: RankInterval) -> str:
-    """Write the ranks that a method may have: `1-3`, or `2` where it is certain."""
+def epochs_interval(estimate: Estimate | None) -> str:
+    """Write a number of epochs with its interval: `2.7 [2.4, 3.1]`."""
+    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 1):.1f}", 1, "", 1)
+
+
+def more_epochs_interval(estimate: Estimate | None) -> str:
+    """Write a difference of epochs with its interval: `+0.7 [+0.4, +1.1]`."""
+
+    def write(value: float) -> str:
+        shown = _unsigned_zero(value, 1)
+        return f"{shown:+.1f}" if shown else "0.0"
+
+    return _interval(estimate, write, 1, "+", 1)
+
+
+def rank(found: RankInterval | None) -> str:
+    """Write the ranks that a method may have: `1-3`, `2` where it is certain, `-` for any."""
+    if found is None:
+        return MISSING
     return f"{found.low}" if found.low == found.high else f"{found.low}-{found.high}"
 
 
 def _interval(
-    estimate: Estimate | None, write: Callable[[float], str], scale: float, form: str
+    estimate: Estimate | None,
+    write: Callable[[float], str],
+    scale: float,
+    sign: str,
+    digits: int,
+    edges: Sequence[float] = (0.0,),
 ) -> str:
-    if estimate is None or estimate.interval is None:
-        return MISSING if estimate is None else write(estimate.value)
+    """Write a value with its interval; `-` where it is missing or of too few items.
+
+    Args:
+        estimate: The value and its interval.
+        write: Writes the value alone.
+        scale: What ends are multiplied by.
+        sign: `+` writes the sign of every end.
+        digits: The decimals of an end.
+        edges: Ends that are not on one of these are not rounded to it.
+    """
+    if estimate is None or not estimate.is_of_enough:
+        return MISSING
+    if estimate.interval is None:
+        return write(estimate.value)
     ends = (estimate.interval.low, estimate.interval.high)
-    low, high = (form.format(_unsigned_zero(scale * end, 3)) for end in ends)
-    low, high = (_SIGNED_ZERO.sub("0", end) for end in (low, high))
+    low, high = (_end(scale * end, sign, digits, edges) for end in ends)
     return f"{write(estimate.value)} [{low}, {high}]"
+
+
+def _end(value: float, sign: str, digits: int, edges: Sequence[float]) -> str:
+    """Write an end with as many decimals as tell it from the edges, within reason."""
+    value = _unsigned_zero(value, _FINEST)
+    while digits < _FINEST and any(round(value, digits) == edge != value for edge in edges):
+        digits += 1
+    return _SIGNED_ZERO.sub("0", f"{value:{sign}.{digits}f}")
 
 
 def _unsigned_zero(value: float, digits: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.tables.format import MISSING, TextTable
+from bench.report.tables.format import MISSING, TextTable, rank
 
 
 def overall_table(board: Leaderboard) -> TextTable | None:
@@ -11,17 +11,13 @@ def overall_table(board: Leaderboard) -> TextTable | None:
     found = board.overall
     if found is None:
         return None
-    headers = ["method", "mean rank ↓"]
-    lines = [[m.label, f"{m.rank:.1f} [{m.low:.1f}, {m.high:.1f}]"] for m in found.methods]
-    if found.reference:
-        headers.append(f"probability of ranking above {found.reference}")
-        for line, method in zip(lines, found.methods, strict=True):
-            share = method.improvement
-            line.append(MISSING if share is None else f"{100 * share:.0f}%")
+    headers = ["method", "mean rank ↓", "rank ↓"]
+    lines = [[m.label, f"{m.rank:.1f}", rank(m.possible)] for m in found.methods]
     remark = (
-        f"Means over {found.sections} model-task pairs with equal weights; the intervals are a "
-        "bootstrap over pairs, seeds and facts."
+        f"Over {found.sections} model-task pairs with equal weights. Mean rank: the mean of the "
+        "places in each pair. Rank: the places a method may have by its mean over these pairs (95% "
+        f"interval over seeds and facts, with Holm's correction); {MISSING} if it may have any."
     )
     if found.left_out:
-        remark += f" Without a result in every pair and not ranked: {', '.join(found.left_out)}."
+        remark += f" Without three seeds in every pair and not ranked: {', '.join(found.left_out)}."
     return TextTable(headers, lines, remark)

@@ -6,8 +6,10 @@ from bench.evaluation.metrics import metric_table
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
+from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import IntervalKind
 from bench.report.tables.columns import AT_FLOOR
+from bench.report.tables.format import MISSING
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
 from bench.store.knowledge import KnowledgeCategory
 
@@ -21,12 +23,13 @@ _MORE = (
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
     f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
-    "Times are for a run with empty caches. '-' means that there was nothing to measure.",
+    "Times are for a run with empty caches. '-' means that there was nothing to measure, "
+    "or fewer than five facts or items.",
 )
 
 _KINDS = {
-    IntervalKind.FACTS: "one seed: bootstrap over facts only, so other seeds may differ",
-    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts",
+    IntervalKind.FACTS: "one seed: over facts only, so other seeds may differ",
+    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts, and wide for that reason",
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
@@ -51,16 +54,30 @@ def interval_remark(section: Section) -> str:
 
 def comparison_remark(section: Section) -> str:
     """Say what rows are compared with and what the marks mean; empty for a row alone."""
-    if not any(row.standing.rank for row in section.rows):
-        return ""
-    facts = " on unknown facts" if section.headline == "reliability_unknown" else ""
-    said = [f"Ranks (95% intervals) are by reliability{facts}."]
-    if any(row.standing.comparisons for row in section.rows):
+    said = []
+    if any(row.standing.rank for row in section.rows):
+        said.append(
+            f"Ranks (95% intervals) are by {_ranked_by(section)}; "
+            f"'{MISSING}' in that column means that every rank is possible."
+        )
+    elif len(section.ranked) > 1:
+        said.append(f"By {_ranked_by(section)}, every rank is possible for every method.")
+    compared = [c for row in section.rows for c in row.standing.comparisons.values()]
+    if any(c.verdict is not Verdict.UNTESTED for c in compared):
         said.append(
             f"Compared with {section.reference}, paired by seed and fact: ▲ better, ▼ worse "
             "(Holm-corrected p below 0.05); ≈ or unmarked: no significant difference."
         )
+    elif compared:
+        said.append(
+            f"Differences from {section.reference} are paired by seed and fact. Fewer than "
+            "three seeds decide nothing, so nothing is marked or ranked."
+        )
     return " ".join(said)
+
+
+def _ranked_by(section: Section) -> str:
+    return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 
 def fewer_pairs(section: Section) -> list[str]:
