@@ -51,7 +51,7 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
     parts += [Text(f"warning: {safe_text(text)}", style="yellow") for text in record.warnings]
     if record.status is Status.DONE:
         rows = load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)
-        for change in answer_changes(rows):
+        for change in answer_changes(rows, record.spec.train_prompt.asked):
             parts += _change(change)
     if record.traceback:
         lines = (safe_text(line) for line in record.traceback.splitlines())
@@ -91,7 +91,7 @@ def _setting(record: CellRecord) -> Pairs:
     yield (
         "training",
         f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "
-        f"batch {spec.batch_size}, {spec.schedule}, seed {spec.seed}",
+        f"batch {spec.batch_size}, {spec.schedule}, prompt {spec.train_prompt}, seed {spec.seed}",
     )
     total = wording.count(record.parameters_total)
     yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
@@ -144,12 +144,16 @@ def _change(change: AnswerChange) -> list[RenderableType]:
         return [title]
     updates = any(example.old for example in change.examples)
     old = ["old answer"] if updates else []
-    table = _table("question", "target", *old, "before", "after", "distance")
+    headers = ("before", "after", "other contexts", "epochs", "distance")
+    table = _table("question", "target", *old, *headers)
     for example in change.examples:
         old = [" | ".join(example.old)] if updates else []
-        texts = (example.question, example.target, *old, example.before, example.after)
+        said = (example.before, example.after_marked, example.elsewhere_text)
+        texts = (example.question, example.target, *old, *said)
         shown = (Text(safe_text(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
-        table.add_row(*shown, f"{example.distance_before:.2f} → {example.distance_after:.2f}")
+        epochs = wording.MISSING if example.epochs is None else str(example.epochs)
+        distances = f"{example.distance_before:.2f} → {example.distance_after:.2f}"
+        table.add_row(*shown, epochs, distances)
     return [title, table, ""]
 
 

@@ -121,7 +121,9 @@ def _environment() -> Environment:
     environment.filters["printable"] = safe_text
     environment.filters["source"] = _source
     environment.filters["bar"] = interval_bar
-    environment.filters["changes"] = lambda cell: answer_changes(cell.facts.some(EXAMPLE_COLUMNS))
+    environment.filters["changes"] = lambda cell: answer_changes(
+        cell.facts.some(EXAMPLE_COLUMNS), cell.record.spec.train_prompt.asked
+    )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 

@@ -181,12 +181,14 @@ class Measure:
         per_fact: Its value of each fact, `[facts]`; NaN where a fact has none.
         share: Whether values are 0 or 1; the mean then is a share, shown in percent.
         limits: Of its axis; None leaves an end to the data.
+        bounds: The least and the greatest value that the mean of a row's facts can take.
     """
 
     label: str
     per_fact: Callable[[pd.DataFrame], Floats]
     share: bool
     limits: tuple[float | None, float | None] = (None, None)
+    bounds: Callable[[Row], Bounds] = lambda row: UNBOUNDED
 
     @property
     def scale(self) -> float:
@@ -210,7 +212,13 @@ def learned_by(epochs: int) -> Measure:
     return Measure(f"learned after {epochs} {plural}, %", learned, share=True, limits=(-4, 104))
 
 
-EPOCHS = Measure("epochs to learn (less is better)", epochs_of, share=False, limits=(0, None))
+EPOCHS = Measure(
+    "epochs to learn (less is better)",
+    epochs_of,
+    share=False,
+    limits=(0, None),
+    bounds=lambda row: (0.0, row.spec.epochs + 1.0),
+)
 ACCURACY = Measure(
     "reliability, %",
     lambda facts: facts["correct_after"].to_numpy(dtype=np.float64),
@@ -237,7 +245,9 @@ def by_bucket(
         if population.within_relation:
             values = _within_relation(facts, values)
         seeds.append((bucket_of(before(facts), edges), values))
-    bounds = SHARE if measure.share and not population.within_relation else UNBOUNDED
+    bounds = SHARE if measure.share else measure.bounds(row)
+    if population.within_relation:  # What is relative to a mean has other ends.
+        bounds = UNBOUNDED
     return [
         _mean([values[places == number] for places, values in seeds], bounds)
         for number in range(len(edges) - 1)

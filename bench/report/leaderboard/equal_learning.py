@@ -43,6 +43,8 @@ def learning_path(row: Row, task: str) -> LearningPath | None:
     facts = [cell.facts.per_fact(_epochs()) for cell in row.cells]
     if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
         return None
+    if not all(map(len, facts)):
+        return None
     # A filter by chance keeps other facts in each seed, whose curves cannot be put side by side.
     if not same_facts([cell.facts for cell in row.cells], _epochs()):
         return None

@@ -182,7 +182,7 @@ def cost_at_share(path: LearningPath, share: float) -> CostAtShare:
     facts = path.epochs_to_learn.shape[-1]
     members = np.equal.outer(np.arange(BLOCKS), blocks(facts)).astype(np.float64)
     learned = (path.epochs_to_learn[..., None] <= epochs).astype(np.float64)
-    by_block = np.einsum("bf,...fe->...be", members, learned)
+    by_block = members @ learned
     total, left = by_block.sum(axis=-2), facts - members.sum(axis=1)[:, None]
 
     whole = _between(checkpoints, costs, _first_epoch(total / facts, share))

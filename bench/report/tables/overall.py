@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.report.leaderboard.board import Leaderboard
-from bench.report.tables.format import MISSING, TextTable, rank
+from bench.report.tables.format import TextTable, rank
 
 
 def overall_table(board: Leaderboard) -> TextTable | None:
@@ -14,9 +14,8 @@ def overall_table(board: Leaderboard) -> TextTable | None:
     headers = ["method", "mean rank ↓", "rank ↓"]
     lines = [[m.label, f"{m.rank:.1f}", rank(m.possible)] for m in found.methods]
     remark = (
-        f"Over {found.sections} model-task pairs with equal weights. Mean rank: the mean of the "
-        "places in each pair. Rank: the places a method may have by its mean over these pairs (95% "
-        f"interval over seeds and facts, with Holm's correction); {MISSING} if it may have any."
+        f"Over {found.sections} model-task pairs with equal weights: the mean of the ranks in each "
+        "pair, and the ranks that a method may have by its mean over the pairs (95% intervals)."
     )
     if found.left_out:
         remark += f" Without three seeds in every pair and not ranked: {', '.join(found.left_out)}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.evaluation.metrics import Metric
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
-from bench.report.leaderboard.half_dose import AT_HALF_DOSE, section_metrics
+from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
 from bench.report.statistics.comparison import Verdict
@@ -40,13 +40,15 @@ _MORE = (
     "answer were learned, so that no method seems to forget less because it learned less; '-' if "
     "some seed never got there. The .csv also has it at 50%.",
     f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
-    "Times are for a run with empty caches. '-' means that there was nothing to measure, "
+    f"rank: the places that a method may have; '{MISSING}' means that it may have any. With one or "
+    "two seeds methods are not ranked, and differences are not tested.",
+    "Times are for a run with empty caches. Elsewhere '-' means that there was nothing to measure, "
     "or fewer than five facts or items.",
 )
 
 _KINDS = {
     IntervalKind.FACTS: "one seed: over facts only, so other seeds may differ",
-    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts, and wide for that reason",
+    IntervalKind.TWO_SEEDS: "two seeds: over seeds and facts, and wide because they are two",
     IntervalKind.SEEDS_AND_FACTS: "three or more seeds: over seeds and facts",
 }
 
@@ -82,12 +84,9 @@ def comparison_remark(section: Section) -> str:
     """Say what rows are compared with and what the marks mean; empty for a row alone."""
     said = []
     if any(row.standing.rank for row in section.rows):
-        said.append(
-            f"Ranks (95% intervals) are by {_ranked_by(section)}; "
-            f"'{MISSING}' in that column means that every rank is possible."
-        )
+        said.append(f"Ranks (95% intervals) are by {_ranked_by(section)}.")
     elif len(section.ranked) > 1:
-        said.append(f"By {_ranked_by(section)}, every rank is possible for every method.")
+        said.append("No ranks: every order is possible.")
     compared = [c for row in section.rows for c in row.standing.comparisons.values()]
     if any(c.verdict is not Verdict.UNTESTED for c in compared):
         said.append(
@@ -103,6 +102,8 @@ def comparison_remark(section: Section) -> str:
 
 
 def _ranked_by(section: Section) -> str:
+    if section.headline == EPOCHS_UNKNOWN:
+        return "the epochs in which they learn unknown facts"
     return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 

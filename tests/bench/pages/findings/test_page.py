@@ -70,11 +70,6 @@ PLANS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr("bench.report.statistics.intervals.RESAMPLES", 100)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Cells in two folders, one cell in both, and a grid file."""

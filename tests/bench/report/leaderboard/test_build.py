@@ -10,7 +10,7 @@ import pytest
 
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.load import load_leaderboard
-from bench.report.statistics.intervals import Crossed, IntervalKind
+from bench.report.statistics.intervals import Crossed, IntervalKind, score_ends
 from bench.report.tables.csv import leaderboard_csv, leaderboard_frame
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.store import ResultsStore
@@ -83,8 +83,8 @@ def test_three_seeds_give_the_mean_and_the_interval_over_seeds_and_facts(tmp_pat
     assert row.seeds == (0, 1, 2)
     assert found.value == pytest.approx(np.mean(values))
     assert found.interval.kind is IntervalKind.SEEDS_AND_FACTS
-    assert found.interval.low == pytest.approx(np.mean(values) - half)
-    assert found.interval.high == pytest.approx(min(np.mean(values) + half, 1.0))
+    low, high = score_ends(np.mean(values), np.array(half), facts=64, seeds=3)
+    assert (found.interval.low, found.interval.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_seconds_are_cold_means_and_memory_is_the_highest_peak(tmp_path):

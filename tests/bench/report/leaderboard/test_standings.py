@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
+from bench.report.statistics.ranking import RankInterval
 from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.remarks import comparison_remark, interval_remark
 from bench.report.tables.terminal import terminal_table
 from tests.bench.report_cells import failed_cell, fill, make_cell
 
@@ -53,7 +56,7 @@ def test_no_ranks_and_no_reference_beside_a_method_alone(tmp_path):
 
 
 def test_a_method_without_a_result_has_no_rank_and_is_not_compared(tmp_path):
-    cells = [*grid(seeds=(0,)), failed_cell(method="olora", facts=64)]
+    cells = [*grid(), failed_cell(method="olora", facts=64)]
     text = leaderboard_markdown(board_of(tmp_path, cells))
     assert columns_of(text, "vs lora")["olora"] == "-"
     assert columns_of(text, "rank")["olora"] == "-"
@@ -76,13 +79,33 @@ def test_methods_are_ranked_over_sections_and_the_missing_are_named(tmp_path):
     assert found.left_out == ("pissa",)
     assert found.methods[0].label == "corda"
     corda, *ties = found.methods
-    assert (corda.rank, corda.low, corda.high) == (1.0, 1.0, 1.0)
-    assert corda.improvement == 1.0
+    assert (corda.rank, corda.possible) == (1.0, RankInterval(1, 1))
     assert np.mean([method.rank for method in found.methods]) == 2.0
-    assert all(method.low <= 2.5 <= method.high for method in ties)
+    assert [method.possible for method in ties] == [RankInterval(2, 3)] * 2
     for text in (leaderboard_markdown(board), terminal_table(board), leaderboard_html(board, [])):
         assert "not ranked: pissa" in " ".join(text.split())
 
 
 def test_one_section_has_no_ranks_over_all(tmp_path):
-    assert board_of(tmp_path, grid(seeds=(0,))).overall is None
+    assert board_of(tmp_path, grid()).overall is None
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_and_two_seeds_are_shown_without_marks_and_ranks(tmp_path, snapshot, seeds):
+    both = [*grid(seeds=seeds), *grid("elements", seeds=seeds)]
+    board = board_of(tmp_path, both)
+    text = leaderboard_markdown(board)
+    shown = [line for line in text.splitlines() if line.startswith("|")]
+    assert board.overall is None
+    assert not set("▲▼≈") & set("".join(shown))
+    assert columns_of(text, "vs lora")["corda"].startswith("+")
+    assert not any("rank" in line for line in shown)
+    snapshot("markdown", f"comparisons of {len(seeds)} seeds", comparison_remark(board.sections[0]))
+    snapshot("markdown", f"intervals of {len(seeds)} seeds", interval_remark(board.sections[0]))
+
+
+def test_what_three_seeds_say_of_ranks_and_marks(tmp_path, snapshot):
+    (section,) = board_of(tmp_path / "apart", grid()).sections
+    snapshot("markdown", "comparisons of three seeds", comparison_remark(section))
+    (section,) = board_of(tmp_path / "alike", grid(methods={"lora": 0.6, "dora": 0.6})).sections
+    snapshot("markdown", "comparisons where all ranks are open", comparison_remark(section))

@@ -1,4 +1,4 @@
-"""Paired comparisons with a reference: numbers by hand, Holm, pairing, ties, ranks."""
+"""Paired comparisons with a reference: numbers by hand, Holm, pairing, what is not tested."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.report.statistics.comparison import (
     Measured,
     Verdict,
     bonett_price,
+    bonett_price_p,
     compare_all,
     corrected,
-    mcnemar,
+    p_value,
 )
-from bench.report.statistics.intervals import DIFFERENCE, Estimate, IntervalKind
-from bench.report.statistics.ranking import bootstrap_means, improvement, rank_intervals
+from bench.report.statistics.intervals import DIFFERENCE, Crossed, Estimate, IntervalKind
 from bench.report.tables.csv import leaderboard_frame
 from tasks.errors import UsageError
 from tests.bench.report_cells import fill, make_cell, make_forgetting
@@ -50,22 +50,45 @@ def comparison(p, value=0.1):
     return Comparison(Estimate(value), p, None, (0,))
 
 
-def test_one_seed_is_mcnemars_exact_test():
-    one, other = answers([1, 1, 1, 1, 1, 1, 0, 0]), answers([0, 0, 0, 0, 0, 1, 1, 0])
+@pytest.mark.parametrize(("seeds", "kind"), [(1, IntervalKind.FACTS), (2, IntervalKind.TWO_SEEDS)])
+def test_one_and_two_seeds_show_a_difference_and_decide_nothing(seeds, kind):
+    wrong = [[0] * (59 - seed) + [1] * (1 + seed) for seed in range(seeds)]
+    found = compare(answers(*[[1] * 60] * seeds), answers(*wrong))
+    assert found.difference.value == pytest.approx(59 / 60, abs=0.01)
+    assert found.difference.interval.kind is kind
+    assert found.p is None
+    (after,) = corrected([found])
+    assert (after.p_holm, after.verdict) == (None, Verdict.UNTESTED)
+    assert p_value(np.ones((seeds, 60))) == 1.0
+
+
+def test_fewer_than_five_facts_decide_nothing():
+    for facts, tested in ((4, False), (5, True)):
+        found = compare(answers(*[[1] * facts] * 3), answers(*[[0] * facts] * 3))
+        assert (found.p is not None) == tested
+
+
+def test_items_that_differ_between_seeds_are_shown_and_not_tested():
+    one = answers([1] * 6, [1, 1, 1, 1, 0, 1, 1], [1] * 8)
+    other = answers([0] * 6, [0] * 7, [0] * 8)
     found = compare(one, other)
-    assert found.difference.value == pytest.approx(0.5)
-    assert found.difference.interval.kind is IntervalKind.FACTS
-    assert found.p == pytest.approx(stats.binomtest(5, 6).pvalue)
+    assert found.difference.interval.kind is IntervalKind.SEEDS
+    assert found.p is None
 
 
-def test_shares_of_one_seed_are_students_paired_test():
-    one, other = [1.0, 0.5, 1.0, 0.25], [0.5, 0.5, 0.0, 0.0]
-    found = compare(answers(one), answers(other))
-    assert found.p == pytest.approx(stats.ttest_rel(one, other).pvalue)
+def test_three_seeds_are_tested_by_the_interval_that_is_shown():
+    rng = np.random.default_rng(8)
+    for gap in (0.0, 0.1, 0.2, 0.3):
+        one, other = (rng.random((3, 40)) < p for p in (0.5 + gap, 0.5))
+        found = compare(answers(*one), answers(*other))
+        interval = found.difference.interval
+        assert (found.p < 0.05) == (not interval.low <= 0 <= interval.high)
+        reached = Crossed.of(one.astype(float) - other).half_width(found.p)
+        assert reached == pytest.approx(abs(found.difference.value), abs=1e-6)
 
 
 def test_answers_that_nowhere_differ_are_a_tie_of_some_width():
-    found = compare(answers([1] * 20), answers([1] * 20))
+    found = compare(answers(*[[1] * 20] * 3), answers(*[[1] * 20] * 3))
     interval = found.difference.interval
     assert (found.difference.value, found.p) == (0.0, 1.0)
     assert -0.2 < interval.low < 0 < interval.high < 0.2
@@ -78,10 +101,18 @@ def test_bonett_prices_interval_by_hand():
     assert found.low == pytest.approx(mean - 1.959964 * error, abs=1e-6)
 
 
+def test_answers_that_everywhere_differ_have_a_width_too_and_its_p():
+    found = compare(answers(*[[1] * 6] * 3), answers(*[[0] * 6] * 3))
+    assert found.difference.value == 1.0
+    assert 0.2 < found.difference.interval.low < 0.8
+    assert found.p == bonett_price_p(np.ones(6))
+    assert 1e-4 < found.p < 0.05, "six facts are evidence, and not certainty"
+
+
 def test_seeds_that_agree_are_not_counted_as_more_facts():
     one, other = [1] * 4 + [0] * 4, [0] * 8
     thrice = compare(answers(one, one, one), answers(other, other, other))
-    assert thrice.p == mcnemar(np.array([1.0] * 4)) == pytest.approx(0.125)
+    assert thrice.p == pytest.approx(stats.ttest_1samp(one, 0).pvalue)
 
 
 def test_only_seeds_and_items_of_both_are_compared():
@@ -115,14 +146,12 @@ def test_rows_are_compared_with_lora_by_default_and_ties_stay_ties(tmp_path):
     }
     assert section.reference == "lora"
     assert verdicts == {"dora": Verdict.TIE, "corda": Verdict.BETTER, "pissa": Verdict.WORSE}
-    assert rows["lora"].standing.improvement is None
-    assert rows["corda"].standing.improvement > 0.99 > 0.01 > rows["pissa"].standing.improvement
     ranks = {label: (row.standing.rank.low, row.standing.rank.high) for label, row in rows.items()}
     assert ranks == {"corda": (1, 1), "lora": (2, 3), "dora": (2, 3), "pissa": (4, 4)}
 
 
 def test_the_difference_is_the_difference_of_the_means(tmp_path):
-    frame = leaderboard_frame(board_of(tmp_path, grid(seeds=(0,)))).set_index("method")
+    frame = leaderboard_frame(board_of(tmp_path, grid())).set_index("method")
     for metric in ("reliability", "generality", "forgetting.elements", "drift"):
         assert frame.loc["corda", f"{metric}_difference"] == pytest.approx(
             frame.loc["corda", metric] - frame.loc["lora", metric]
@@ -140,10 +169,20 @@ def test_another_reference_and_one_that_is_nowhere(tmp_path):
 
 
 def test_without_the_default_reference_nothing_is_compared_and_ranks_stay(tmp_path):
-    board = board_of(tmp_path, grid(seeds=(0,), methods={"dora": 0.9, "corda": 0.4}))
+    board = board_of(tmp_path, grid(methods={"dora": 0.9, "corda": 0.4}))
     assert board.sections[0].reference == ""
     assert [row.standing.comparisons for row in board.rows] == [{}, {}]
     assert [row.standing.rank.low for row in board.rows] == [1, 2]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_and_two_seeds_have_no_ranks_and_no_p(tmp_path, seeds):
+    board = board_of(tmp_path, grid(seeds=seeds))
+    assert board.sections[0].ranked == {}
+    assert all(row.standing.rank is None for row in board.rows)
+    frame = leaderboard_frame(board).set_index("method")
+    assert frame.loc["corda", "reliability_difference"] > 0.2
+    assert frame[[c for c in frame if c.endswith(("_p", "_p_holm"))]].isna().all(axis=None)
 
 
 def test_a_missing_seed_leaves_the_pairs_that_there_are(tmp_path):
@@ -159,22 +198,3 @@ def test_other_forgetting_items_are_not_compared(tmp_path):
     section = board_of(tmp_path, cells).sections[0]
     reference = next(row for row in section.rows if row.label == "lora")
     assert compare_rows(section.rows, reference, "forgetting.elements") == [None, None]
-
-
-def test_ranks_of_equal_methods_reach_over_both_places():
-    values = [np.ones((2, 30)), np.ones((2, 30)), np.zeros((2, 30))]
-    means = bootstrap_means(values)
-    assert [(r.low, r.high) for r in rank_intervals(means)] == [(1, 2), (1, 2), (3, 3)]
-    assert improvement(means[0], means[1]) == 0.5
-    assert improvement(means[0], means[2]) == 1.0
-
-
-def test_bootstrap_means_are_drawn_over_facts_and_over_seeds():
-    values = np.random.default_rng(1).random((4, 50))
-    drawn = bootstrap_means([values, values])
-    assert np.array_equal(drawn[0], drawn[1]), "the same seeds and facts for all methods"
-    over_facts = bootstrap_means([values[:1]])[0].std()
-    assert over_facts == pytest.approx(values[0].std() / np.sqrt(50), rel=0.1)
-    seeds_only = bootstrap_means([np.repeat([[0.0], [1.0]], 50, axis=1)])[0]
-    assert seeds_only.mean() == pytest.approx(0.5, abs=0.05)
-    assert set(np.round(seeds_only, 6)) == {0.0, 0.5, 1.0}

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.report.statistics import intervals as statistics
 from bench.report.statistics.intervals import (
     DIFFERENCE,
     NON_NEGATIVE,
@@ -18,8 +17,9 @@ from bench.report.statistics.intervals import (
     UNBOUNDED,
     Crossed,
     IntervalKind,
-    bootstrap_over_facts,
     estimate,
+    half_widths,
+    score_ends,
     t_interval,
     wilson,
 )
@@ -41,18 +41,70 @@ def test_wilson_is_scipys():
     assert (wilson(9, 13).low, wilson(9, 13).high) == pytest.approx((expected.low, expected.high))
 
 
-def test_bootstrap_is_deterministic_and_near_the_normal_interval():
-    one, two = bootstrap_over_facts(RIGHT_OR_WRONG), bootstrap_over_facts(RIGHT_OR_WRONG)
-    half = 1.96 * math.sqrt(0.75 * 0.25 / 64)
-    assert one == two
-    assert (one.low, one.high) == pytest.approx((0.75 - half, 0.75 + half), abs=0.02)
+def test_one_seed_is_wilsons_interval_over_facts():
+    found = estimate([0.75], [RIGHT_OR_WRONG], SHARE).interval
+    expected = wilson(48, 64)
+    assert (found.low, found.high) == (expected.low, expected.high)
+    assert found.kind is IntervalKind.FACTS
 
 
-def test_bootstrap_of_distinct_values_agrees_with_plain_resampling():
-    values = np.random.default_rng(3).gamma(2.0, size=40)
-    drawn = np.random.default_rng(4).choice(values, (20_000, 40)).mean(axis=1)
-    found = bootstrap_over_facts(values)
-    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
+def test_one_seed_takes_the_mean_of_facts_that_are_right_in_part_as_the_share():
+    halves = np.array([1.0, 0.5, 0.5, 0.0, 0.25, 0.75, 1.0, 1.0])
+    found = estimate([float(halves.mean())], [halves], SHARE).interval
+    expected = wilson(5.0, 8)
+    assert (found.low, found.high) == (expected.low, expected.high)
+
+
+def test_one_seed_of_another_mean_is_students_interval_over_facts():
+    nats = np.array([0.1, 0.4, 0.2, 0.9, 0.3])
+    half = stats.t.ppf(0.975, 4) * nats.std(ddof=1) / math.sqrt(5)
+    found = estimate([float(nats.mean())], [nats], UNBOUNDED).interval
+    assert (found.low, found.high) == pytest.approx((nats.mean() - half, nats.mean() + half))
+    assert found.kind is IntervalKind.FACTS
+
+
+def solves(mean, end, k):
+    """Whether an end is where the true share's own variance just allows the mean."""
+    return (mean - end) ** 2 == pytest.approx(k * end * (1 - end))
+
+
+def test_score_ends_are_howes_width_with_the_variance_of_the_end():
+    rng = np.random.default_rng(2)
+    values = (rng.random((3, 80)) < 0.93).astype(float)
+    half, mean = Crossed.of(values).half_width(), values.mean()
+    found = estimate(list(values.mean(axis=1)), list(values), SHARE).interval
+    k = half**2 / (mean * (1 - mean))
+    assert found.low < mean < found.high < 1
+    assert solves(mean, found.low, k)
+    assert solves(mean, found.high, k)
+    assert mean - found.low > found.high - mean, "the wider side is the one away from the edge"
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+@pytest.mark.parametrize("seeds", [1, 2, 3, 8])
+def test_all_right_and_all_wrong_have_wilsons_width_whatever_the_seeds(right, seeds):
+    found = estimate([right] * seeds, [np.full(100, right)] * seeds, SHARE).interval
+    expected = wilson(100 * right, 100)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found.high - found.low > 0.03
+
+
+def test_below_64_facts_a_share_is_never_narrower_than_wilsons():
+    for facts, floored in ((63, True), (64, False)):
+        values = np.tile(np.arange(facts) % 2.0, (4, 1))
+        half = np.array(0.01)  # narrower than any real one
+        low, high = score_ends(values.mean(), half, facts, seeds=4)
+        own = wilson(values[0].sum(), facts)
+        assert (low <= own.low + 1e-9 and high >= own.high - 1e-9) == floored
+
+
+def test_seeds_that_agree_exactly_leave_the_interval_to_the_facts():
+    values = np.array([np.roll(RIGHT_OR_WRONG, by) for by in (0, 3, 7)])
+    shuffled = np.array(
+        [np.random.default_rng(by).permutation(row) for by, row in enumerate(values)]
+    )
+    half = stats.t.ppf(0.975, 63) * shuffled.mean(axis=0).std(ddof=1) / 8
+    assert half_widths(shuffled / 3) == pytest.approx(half / 3), "thirds add up differently"
 
 
 def test_the_number_of_seeds_decides_the_kind():
@@ -86,30 +138,35 @@ def test_seeds_with_different_items_fall_back_to_students_interval():
     )
 
 
-def test_two_seeds_add_both_variances():
+def test_two_seeds_are_howes_interval_too_and_wide_for_it():
     values = np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
-    over_seeds = np.var([0.75, 0.25], ddof=1) / 2
-    over_facts = np.var([1.0, 0.5, 0.0, 0.5], ddof=1) / 4
-    total = over_seeds + over_facts
-    freedom = total**2 / (over_seeds**2 / 1 + over_facts**2 / 3)
-    half = stats.t.ppf(0.975, freedom) * math.sqrt(total)
-    found = estimate([0.75, 0.25], list(values), DIFFERENCE).interval
-    assert found.low == pytest.approx(max(0.5 - half, -1))
-    assert found.high == pytest.approx(min(0.5 + half, 1))
+    found = estimate([0.75, 0.25], list(values), UNBOUNDED).interval
+    assert found.high - found.low == pytest.approx(2 * Crossed.of(values).half_width())
+    assert found.high - found.low > 2 * stats.t.ppf(0.975, 1) * 0.25
+    assert found.kind is IntervalKind.TWO_SEEDS
 
 
-def test_seeds_that_agree_exactly_fall_back_to_facts():
+def test_a_share_of_different_items_has_score_ends_over_seeds():
+    items = [np.ones(6), np.array([1.0] * 7 + [0.0]), np.ones(9)]
+    means = [float(values.mean()) for values in items]
+    found = estimate(means, items, SHARE).interval
+    assert found.kind is IntervalKind.SEEDS
+    assert 0.4 < found.low < np.mean(means) < found.high < 1
+    agreed = estimate([1.0] * 3, [np.ones(6), np.ones(7), np.ones(9)], SHARE).interval
+    assert agreed.low < 0.7, "six wrong answers of one kind say little about others"
+
+
+def test_an_estimate_says_of_how_few_items_it_is():
+    four, five = (estimate([1.0, 1.0], [np.ones(n)] * 2, SHARE) for n in (4, 5))
+    assert (four.items, four.is_of_enough) == (4, False)
+    assert (five.items, five.is_of_enough) == (5, True)
+    assert estimate([0.5], [], SHARE).is_of_enough, "how many is not known"
+
+
+def test_seeds_that_agree_exactly_are_labelled_as_facts_alone():
     found = estimate([0.75] * 3, [RIGHT_OR_WRONG] * 3, SHARE).interval
     assert found.kind is IntervalKind.FACTS
     assert found.high > found.low
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_facts_that_all_agree_still_have_a_width(share):
-    found = estimate([share], [np.full(20, share)], SHARE).interval
-    assert (found.low, found.high) == pytest.approx(
-        (wilson(20 * share, 20).low, wilson(20 * share, 20).high), abs=1e-9
-    )
 
 
 def test_an_identity_forgets_exactly_nothing():
@@ -122,6 +179,7 @@ def test_without_values_there_is_nothing_and_without_items_no_interval():
     assert estimate([0.5], [np.array([])], SHARE).interval is None
     assert estimate([0.5, 0.6], [np.ones(2), np.ones(3)], SHARE).interval is None
     assert estimate([0.3], [np.array([0.3])], NON_NEGATIVE).interval is None
+    assert estimate([0.3] * 3, [np.array([0.3])] * 3, DIFFERENCE).interval is None
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
@@ -130,24 +188,3 @@ def test_an_interval_stays_in_its_bounds_and_holds_the_mean(means):
     found = estimate([float(values.mean()) for values in items], items, SHARE)
     assert 0 <= found.interval.low <= found.interval.high <= 1
     assert found.interval.low - 1e-9 <= found.value <= found.interval.high + 1e-9
-
-
-def test_two_seeds_hold_their_coverage():
-    rng = np.random.default_rng(0)
-    truth = 1 / (1 + np.exp(-(1 + rng.normal(0, 1.5, 200_000)))).astype(float)
-    covered = 0
-    for _ in range(200):
-        share = 1 / (1 + np.exp(-(1 + rng.normal(0, 1.5, 64))))
-        items = [(rng.random(64) < share).astype(float) for _ in range(2)]
-        found = estimate([values.mean() for values in items], items, SHARE).interval
-        covered += found.low <= truth.mean() <= found.high
-    assert covered / 200 >= 0.92
-
-
-def test_fewer_resamples_are_not_remembered(monkeypatch):
-    values = np.array([1.0] * 13 + [0.0] * 10)
-    whole = statistics.bootstrap_over_facts(values)
-    monkeypatch.setattr(statistics, "RESAMPLES", 3)
-    assert statistics.bootstrap_over_facts(values) != whole
-    monkeypatch.undo()
-    assert statistics.bootstrap_over_facts(values) == whole

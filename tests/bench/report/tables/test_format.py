@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.redaction import safe_text
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
+from bench.report.statistics.ranking import RankInterval
 from bench.report.tables import format as wording
 
 
@@ -43,6 +44,45 @@ from bench.report.tables import format as wording
 )
 def test_numbers_read_well(written, expected):
     assert written == expected
+
+
+def interval(low, high):
+    return Estimate((low + high) / 2, Interval(low, high, IntervalKind.FACTS))
+
+
+@pytest.mark.parametrize(
+    ("written", "ends"),
+    [
+        (wording.points_interval(interval(-0.17, -0.001)), "[-17, -0.1]"),
+        (wording.points_interval(interval(0.0004, 0.17)), "[+0.04, +17]"),
+        (wording.points_interval(interval(-0.17, 0.0)), "[-17, 0]"),
+        (wording.points_interval(interval(-0.17, -1e-9)), "[-17, 0]"),
+        (wording.points_interval(interval(0.048, 0.2)), "[+5, +20]"),
+        (wording.points_interval(interval(0.048, 0.2), margin=0.05), "[+4.8, +20]"),
+        (wording.points_interval(interval(-0.2, -0.0497), margin=0.05), "[-20, -4.97]"),
+        (wording.points_interval(interval(0.05, 0.2), margin=0.05), "[+5, +20]"),
+        (wording.percent_interval(interval(0.003, 0.17)), "[0.3, 17]"),
+        (wording.nats_interval(interval(0.004, 0.2)), "[0.004, 0.20]"),
+    ],
+)
+def test_an_end_is_never_rounded_to_zero_or_to_the_margin(written, ends):
+    assert written.partition(" ")[2] == ends
+
+
+@pytest.mark.parametrize(("items", "shown"), [(4, False), (5, True), (None, True)])
+@pytest.mark.parametrize(
+    "write", [wording.percent_interval, wording.points_interval, wording.nats_interval]
+)
+def test_a_mean_over_fewer_than_five_items_is_missing(items, shown, write):
+    estimate = Estimate(0.5, Interval(0.2, 0.8, IntervalKind.FACTS), items)
+    assert (write(estimate) != wording.MISSING) == shown
+
+
+@pytest.mark.parametrize(
+    ("ranks", "written"), [(RankInterval(1, 3), "1-3"), (RankInterval(2, 2), "2"), (None, "-")]
+)
+def test_ranks_as_they_are_written(ranks, written):
+    assert wording.rank(ranks) == written
 
 
 @given(st.text())

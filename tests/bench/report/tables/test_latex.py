@@ -14,7 +14,8 @@ from tests.bench.report_cells import failed_cell, fill, make_cell
 
 def test_every_line_of_a_table_has_the_same_cells_whatever_a_name_holds(tmp_path):
     evil = "peft[path=a_b&c%d#e$f{g}^h~i\\j.json]"
-    cells = [make_cell(), make_cell(spec={"method": evil}, accuracy=0.0)]
+    cells = [make_cell(spec={"seed": seed}) for seed in range(3)]
+    cells += [make_cell(spec={"method": evil, "seed": seed}, accuracy=0.0) for seed in range(3)]
     cells.append(failed_cell(method="dora", facts=64, reason="50 % of $x & more"))
     text = leaderboard_tex(load_leaderboard(fill(tmp_path, cells)))
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]

@@ -95,7 +95,7 @@ def test_the_base_line_says_what_it_knew_maybe_knew_and_did_not(tmp_path, snapsh
 
 
 def test_update_columns_are_there_only_with_updates(tmp_path):
-    board = board_of(tmp_path, make_cell(updates=4), make_cell(spec={"task": "elements"}))
+    board = board_of(tmp_path, make_cell(updates=8), make_cell(spec={"task": "elements"}))
     sections = [leaderboard_markdown(Leaderboard((section,))) for section in board.sections]
     shown = [[word in table_lines(text)[0] for text in sections] for word in UPDATE_HEADERS]
     assert shown == [[True, False]] * 2
