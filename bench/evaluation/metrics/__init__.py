@@ -229,8 +229,8 @@ _UNKNOWN = (*_UNSURE, *_NEVER)
 _LEADING, _PLAIN = CsvGroup.LEADING, CsvGroup.PLAIN
 _ANSWERED = "facts learned: answered correctly on the trained prompt after training"
 _EPOCHS = (
-    "the number of epochs after which all tokens of the answer were right on the trained prompt "
-    "and stayed right; a fact that was not learned counts as one epoch more than all"
+    "the number of epochs until all tokens of the answer were right on the trained prompt and "
+    "stayed right; a fact that was never learned counts as one epoch more than all"
 )
 _HALF = "facts learned within half of the epochs"
 _STILL = "untrained questions answered correctly before training that still are"
@@ -284,7 +284,7 @@ _TABLE = (
     Metric(
         "epochs_to_learn_unknown",
         of.epochs_to_learn,
-        f"of the facts that the base did not answer, {_EPOCHS}",
+        f"{_EPOCHS}; averaged over the facts that the base did not answer",
         "epochs to learn, unknown facts",
         _LEADING,
         _UNKNOWN,

@@ -185,6 +185,12 @@ class Section:
         return self.rows[0].half_dose
 
     @property
+    def learned(self) -> str:
+        """The metric of what was learned in the end: unknown facts, if there are any."""
+        unknown = "reliability_unknown"
+        return unknown if any(row.metrics[unknown] for row in self.rows) else "reliability"
+
+    @property
     def done(self) -> tuple[Row, ...]:
         """Rows with at least one done cell."""
         return tuple(row for row in self.rows if row.cells)

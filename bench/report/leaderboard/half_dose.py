@@ -42,9 +42,9 @@ def learned_within(epochs: int | None) -> LearnedWithin:
     return LearnedWithin(
         AT_HALF_DOSE,
         epochs_to_learn,
-        "facts that the base did not answer and that were learned after so many epochs; this is "
-        "the half dose, the smallest number of epochs after which the reference had learned at "
-        "least half of them",
+        "facts that the base did not answer and that were learned after N epochs; N is the half "
+        "dose, the smallest number of epochs after which the reference had learned at least half "
+        "of them",
         f"learned after {epochs} {plural}, unknown facts" if epochs is not None else "",
         CsvGroup.LEADING,
         over=(KnowledgeCategory.MAYBE, KnowledgeCategory.UNKNOWN),

@@ -29,8 +29,8 @@ _FAMILIES = {
 
 _MORE = (
     "Before training, a fact is known if the base's greedy answer is correct, maybe known if one "
-    "of a few sampled answers is, and unknown if none is. The column for unknown facts includes "
-    "the maybe known ones; the .csv also has them separately, as reliability_maybe and "
+    "of a few sampled answers is, and unknown if none is. The columns for unknown facts include "
+    "the maybe known ones; the .csv also has both separately, as reliability_maybe and "
     "reliability_never.",
     "vs: the difference from the reference in the metric that ranks are based on; fewer epochs "
     "are better. For each metric, Holm's correction is over the methods of the table.",
@@ -55,7 +55,9 @@ _KINDS = {
 
 def reading() -> list[str]:
     """Explain each column of the tables, a line for each."""
-    said = {_sentence(metric): None for metric in section_metrics(0).values() if metric.header}
+    shown = [metric for metric in section_metrics(0).values() if metric.header]
+    shown.sort(key=lambda metric: metric.name not in (EPOCHS_UNKNOWN, AT_HALF_DOSE))
+    said = {_sentence(metric): None for metric in shown}
     return [
         "↑: more is better; ↓: less is better. Brackets are 95% confidence intervals.",
         _LEARNED,

@@ -107,7 +107,7 @@ def test_plots_are_drawn_of_what_was_asked_for(tmp_path, monkeypatch):
 def plots_of_one_kind():
     from bench.report.plots import PLOTS
 
-    return [kind for kind in PLOTS if kind.name == "distance-buckets"]
+    return [kind for kind in PLOTS if kind.name == "dose-by-distance"]
 
 
 def test_of_many_methods_the_best_and_the_reference_are_drawn_and_shown(tmp_path, monkeypatch):

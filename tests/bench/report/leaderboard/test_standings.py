@@ -98,7 +98,7 @@ def test_one_and_two_seeds_are_shown_without_marks_and_ranks(tmp_path, snapshot,
     shown = [line for line in text.splitlines() if line.startswith("|")]
     assert board.overall is None
     assert not set("▲▼≈") & set("".join(shown))
-    assert columns_of(text, "vs lora")["corda"].startswith("+")
+    assert columns_of(text, "vs lora")["corda"].startswith("-"), "fewer epochs"
     assert not any("rank" in line for line in shown)
     snapshot("markdown", f"comparisons of {len(seeds)} seeds", comparison_remark(board.sections[0]))
     snapshot("markdown", f"intervals of {len(seeds)} seeds", interval_remark(board.sections[0]))
