@@ -115,6 +115,10 @@ def _setting(row: Row) -> dict[str, Any]:
         "learning_rate": spec.learning_rate,
         "epochs": spec.epochs,
         "batch_size": spec.batch_size,
+        "accumulation": spec.accumulation,
+        "schedule": spec.schedule.value,
+        "warmup": spec.warmup,
+        "train_prompt": spec.train_prompt.value,
         "dtype": spec.dtype,
         "recipe": spec.recipe,
     }
