@@ -95,7 +95,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         section=section,
         number=number,
         tables=[
-            ("Learned and forgotten", quality_columns(section), True),
+            ("Learned, carried over and forgotten", quality_columns(section), True),
             ("Cost", cost_columns(section), False),
         ],
         rows=section.rows[:PAGE_ROWS],

@@ -148,12 +148,16 @@ def empty(axes: Axes) -> None:
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:
-    """Draw the marks of all lines side by side, every second bucket on a shaded band."""
+    """Draw the marks of all lines side by side; a bucket of fewer than five facts has none."""
     buckets = len(lines[0].found)
-    for number in range(1, buckets, 2):
+    for number in range(1, buckets, 2):  # every second bucket on a shaded band
         axes.axvspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
     for index, line in enumerate(lines):
-        present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
+        present = [
+            (i, entry)
+            for i, entry in enumerate(line.found)
+            if entry is not None and entry.is_of_enough
+        ]
         if not present:
             continue
         # Moved aside, so that bars do not cover each other.

@@ -14,8 +14,8 @@ from bench.report.plots._kinds import plot
 from bench.report.plots._style import WIDE, Styles
 
 _NOTE = (
-    "Bars: 95% intervals over the facts of a bin and over seeds. A fact that was not learned "
-    "counts as one epoch more than all"
+    "Bars: 95% intervals over the facts of a bin and over seeds, no mark below five facts. A fact "
+    "that was not learned counts as one epoch more than all"
 )
 
 

@@ -20,8 +20,9 @@ from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles
 
 _NOTE = (
-    "Bars: 95% intervals over the facts of a bucket and over seeds. A fact that was not learned "
-    "counts as one epoch more than all. Reliability: answers on the trained prompt in the end"
+    "Bars: 95% intervals over the facts of a bucket and over seeds, no mark below five facts. A "
+    "fact that was not learned counts as one epoch more than all. Reliability: answers on the "
+    "trained prompt in the end"
 )
 _WITHIN = ". Within relation: less the mean of the fact's relation, plus the mean of all"
 _PANEL = PanelSize(3.9, 3.1)

@@ -14,9 +14,11 @@ import pytest
 from bench.cli import main
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.plots import PLOTS, pareto
+from bench.report.plots._bucket_panel import Line, draw_lines
 from bench.report.plots._labels import Named, label_points
-from bench.report.plots._style import image, method_styles, settings
+from bench.report.plots._style import image, method_styles, settings, style_of
 from bench.report.plots.learning_curves import dose_curve
+from bench.report.statistics.intervals import Estimate
 from bench.report.write import write_report
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting, make_path
@@ -265,3 +267,14 @@ def test_dose_by_distance_holds_relations_apart_where_there_are_several(tmp_path
         assert "learned after" in dose.get_ylabel()
         assert "reliability" in reliability.get_ylabel()
     assert columns == [2, 3]
+
+
+def test_a_bucket_of_fewer_than_five_facts_has_no_mark():
+    from matplotlib.figure import Figure
+
+    with settings():
+        axes = Figure().subplots()
+        found = [Estimate(0.5, items=4), None, Estimate(0.7, items=5)]
+        draw_lines(axes, [Line(style_of(0), found)], 100)
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[2.0, 70.0]]
