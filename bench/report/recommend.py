@@ -63,12 +63,12 @@ def recommendations(board: Leaderboard, limits: Limits) -> list[str]:
 
 def recommend(section: Section, limits: Limits) -> list[str]:
     """Return the lines of one section."""
-    measured = [row for row in section.done if row.metrics[section.headline] is not None]
+    measured = [row for row in section.done if row.metrics[section.learned] is not None]
     obstacles = {row.label: _obstacle(section, row, limits) for row in measured}
     fit = [row for row in measured if not obstacles[row.label]]
     if not fit:
         return [f"{section.title}: no method qualifies: {_why_none(section, obstacles)}"]
-    choice = choose(fit, section.headline)
+    choice = choose(fit, section.learned)
     excluded = [f"{label} {why}" for label, why in obstacles.items() if why]
     return [
         f"{section.title}: use {choice.row.label}",
@@ -130,8 +130,8 @@ def _why_none(section: Section, obstacles: dict[str, str]) -> str:
 
 
 def _why(section: Section, row: Row, limits: Limits) -> str:
-    unknown = " that the base did not answer" if section.headline == "reliability_unknown" else ""
-    learned = wording.percent_interval(row.metrics[section.headline])
+    unknown = " that the base did not answer" if section.learned == "reliability_unknown" else ""
+    learned = wording.percent_interval(row.metrics[section.learned])
     said = [f"learned {learned}% of the facts{unknown}"]
     for task in section.forgetting_tasks:
         found = row.forgetting.get(task)

@@ -14,9 +14,10 @@ from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown_name
 from bench.redaction import safe_text
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, answer_changes
-from bench.report.leaderboard.board import DRIFT
+from bench.report.leaderboard.board import DRIFT, Cell
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.recipe_notes import told, untold
+from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.report.tables import format as wording
 from bench.report.tables.terminal import WIDTH, render
 from bench.store.records import CellRecord, Forgetting, Status
@@ -41,17 +42,18 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
     """
     store = ResultsStore(folder)
     record = store.find(prefix)
+    cell = load_cells(store, [record])[0] if record.status is Status.DONE else None
     parts: list[RenderableType] = [_heading(record), _pairs(_setting(record)), ""]
     if record.metrics is not None:
-        parts += [_title("metrics"), _pairs(_metrics(record)), ""]
+        parts += [_title("metrics"), _pairs(_metrics(record, cell)), ""]
     if record.forgetting:
         parts += [_title("forgetting"), _forgetting(record.forgetting), ""]
     if record.phases:
         parts += [_title("phases"), _phases(record), ""]
     parts += [Text(f"warning: {safe_text(text)}", style="yellow") for text in record.warnings]
-    if record.status is Status.DONE:
-        rows = load_cells(store, [record])[0].facts.some(EXAMPLE_COLUMNS)
-        for change in answer_changes(rows):
+    if cell is not None:
+        rows = cell.facts.some(EXAMPLE_COLUMNS)
+        for change in answer_changes(rows, record.spec.train_prompt.asked):
             parts += _change(change)
     if record.traceback:
         lines = (safe_text(line) for line in record.traceback.splitlines())
@@ -91,7 +93,7 @@ def _setting(record: CellRecord) -> Pairs:
     yield (
         "training",
         f"learning rate {spec.learning_rate:g}, {spec.epochs} epochs, "
-        f"batch {spec.batch_size}, {spec.schedule}, seed {spec.seed}",
+        f"batch {spec.batch_size}, {spec.schedule}, prompt {spec.train_prompt}, seed {spec.seed}",
     )
     total = wording.count(record.parameters_total)
     yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
@@ -110,13 +112,17 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _NOTE_LENGTH else f"{text[:_NOTE_LENGTH]}..."
 
 
-def _metrics(record: CellRecord) -> Pairs:
+def _metrics(record: CellRecord, cell: Cell | None) -> Pairs:
     metrics = record.metrics.model_dump() if record.metrics else {}
     table = metric_table()
     for name, value in metrics.items():
-        share = name in table and table[name].is_share
-        text = wording.MISSING if value is None else f"{value:.3f}"
-        yield name.replace("_", " "), f"{100 * value:.1f}%" if share and value is not None else text
+        known = table.get(name)
+        few = known and cell and len(cell.facts.per_fact(known)) < FEWEST_ITEMS
+        if value is None or few:
+            text = wording.MISSING
+        else:
+            text = f"{100 * value:.1f}%" if known and known.is_share else f"{value:.3f}"
+        yield name.replace("_", " "), text
 
 
 def _forgetting(entries: list[Forgetting]) -> Table:
@@ -144,12 +150,16 @@ def _change(change: AnswerChange) -> list[RenderableType]:
         return [title]
     updates = any(example.old for example in change.examples)
     old = ["old answer"] if updates else []
-    table = _table("question", "target", *old, "before", "after", "distance")
+    headers = ("before", "after", "other contexts", "epochs", "distance")
+    table = _table("question", "target", *old, *headers)
     for example in change.examples:
         old = [" | ".join(example.old)] if updates else []
-        texts = (example.question, example.target, *old, example.before, example.after)
+        said = (example.before, example.after_marked, example.elsewhere_text)
+        texts = (example.question, example.target, *old, *said)
         shown = (Text(safe_text(_shortened(text)) or "(empty)", overflow="fold") for text in texts)
-        table.add_row(*shown, f"{example.distance_before:.2f} → {example.distance_after:.2f}")
+        epochs = wording.MISSING if example.epochs is None else str(example.epochs)
+        distances = f"{example.distance_before:.2f} → {example.distance_after:.2f}"
+        table.add_row(*shown, epochs, distances)
     return [title, table, ""]
 
 

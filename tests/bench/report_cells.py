@@ -85,7 +85,8 @@ def make_rows(
         update = i < updates
         right = bool(run.random() < accuracy - (0.25 * (distance - 0.5) if accuracy < 1 else 0))
         learned = _epoch(dose, right, distance, accuracy, epochs)
-        rise = np.clip(np.linspace(0.3, 0.9, epochs + 1) + dose.normal(0, 0.1, epochs + 1), 0, 0.95)
+        rise = np.linspace(0.3, 0.9, epochs) + run.normal(0, 0.1, epochs)
+        rise = np.clip([0.3, *rise], 0, 0.95)
         curve = np.where(np.arange(epochs + 1) >= learned, 1.0, rise)
         unsure = KnowledgeCategory.MAYBE if i % 3 == 0 else KnowledgeCategory.UNKNOWN
         old, still_old = f"Place {i}", not right if update else None
@@ -113,6 +114,7 @@ def make_rows(
                     f"confusion.{name}": None if there else said[name] == f"City {i + 1}"
                     for name, there in elsewhere.items()
                 },
+                **{"correct.plain": None, "confusion.plain": None if right else False},
                 correct_before=was_known,
                 knowledge=KnowledgeCategory.KNOWN if was_known else unsure,
                 correct_after=right,

@@ -227,10 +227,10 @@ def summarise(rows: Sequence[FactRow]) -> Metrics:
 _UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)
 _UNKNOWN = (*_UNSURE, *_NEVER)
 _LEADING, _PLAIN = CsvGroup.LEADING, CsvGroup.PLAIN
-_ANSWERED = "facts answered correctly on the trained prompt after training"
+_ANSWERED = "facts learned: answered correctly on the trained prompt after training"
 _EPOCHS = (
-    "after how many epochs all tokens of the answer were right on the trained prompt, and stayed "
-    "right; a fact that was not learned counts as one more than all epochs"
+    "the number of epochs until all tokens of the answer were right on the trained prompt and "
+    "stayed right; a fact that was never learned counts as one epoch more than all"
 )
 _HALF = "facts learned within half of the epochs"
 _STILL = "untrained questions answered correctly before training that still are"
@@ -249,7 +249,7 @@ def _robustness(context: Context) -> Metric:
     return Metric(
         f"robustness.{context}",
         of.correct_in(context),
-        f"facts answered correctly {_SEEN_AS[context]}, which training did not see",
+        f"facts carried over: answered correctly {_SEEN_AS[context]}, which training did not see",
         f"robustness, {context.replace('_', '-')}",
         _LEADING,
         studies=context is Context.FEW_SHOT,
@@ -273,10 +273,8 @@ _TABLE = (
         "reliability_unknown",
         of.correct_after,
         f"{_ANSWERED}, among those that the base did not answer",
-        "reliability, unknown facts",
-        _LEADING,
-        _UNKNOWN,
-        studies=True,
+        csv=_LEADING,
+        over=_UNKNOWN,
     ),
     Metric(
         "reliability_maybe", of.correct_after, f"{_ANSWERED}, among the maybe known", over=_UNSURE
@@ -286,7 +284,7 @@ _TABLE = (
     Metric(
         "epochs_to_learn_unknown",
         of.epochs_to_learn,
-        f"{_EPOCHS}, among the facts that the base did not answer",
+        f"{_EPOCHS}; averaged over the facts that the base did not answer",
         "epochs to learn, unknown facts",
         _LEADING,
         _UNKNOWN,
@@ -304,7 +302,6 @@ _TABLE = (
     Metric("learned_half", of.learned_half, _HALF),
     Metric("learned_half_unknown", of.learned_half, f"{_HALF}, among the unknown", over=_UNKNOWN),
     *map(_robustness, Context),
-    *map(_confusion, Context),
     Metric("token_f1", of.f1_after, "words that answers share with the targets", csv=_PLAIN),
     Metric(
         "updated", of.updated, f"{_OLD} that now get the new answer and not the old one", "updated"
@@ -317,11 +314,12 @@ _TABLE = (
     Metric(
         "generality",
         of.generality,
-        "paraphrased questions answered correctly on the trained prompt",
+        "paraphrases carried over: other wordings answered correctly on the trained prompt",
         "generality",
         _LEADING,
         studies=True,
     ),
+    *map(_confusion, Context),
     Metric("locality", of.locality, _STILL, "locality", _LEADING),
     Metric("nll_before", of.nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
     Metric("nll_after", of.nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),

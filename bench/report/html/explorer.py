@@ -10,7 +10,17 @@ from typing import TypedDict
 import numpy as np
 
 from bench.redaction import safe_text
-from bench.report.html.answer_changes import CHANGE_COLUMNS, CHANGES, change_numbers
+from bench.report.html.answer_changes import (
+    CHANGE_COLUMNS,
+    CHANGES,
+    CONFUSED,
+    CONTEXT_COLUMNS,
+    SAME,
+    TRAINED,
+    change_numbers,
+    confused_in,
+    other_contexts,
+)
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.distance_buckets import bucket_of, edges_of, quantile_buckets
 
@@ -42,13 +52,21 @@ class ExplorerSection(TypedDict):
 
 
 class ExplorerCell(TypedDict):
-    """A cell's answers in the order of the section's facts, and how each changed."""
+    """A cell's answers in the order of the section's facts, and how each changed.
+
+    Answers in contexts that were not trained are None where they are the same as on the trained
+    prompt, which keeps the page small. Bit 0 of `confused` says that the answer on the trained
+    prompt is another fact's target, bit n the same of the nth context of `elsewhere`.
+    """
 
     section: int
     method: str
     seed: int
     before: list[str]
     after: list[str]
+    elsewhere: dict[str, list[str | None]]
+    confused: list[int]
+    epochs: list[int | None]
     changes: list[int]
 
 
@@ -56,6 +74,8 @@ class ExplorerData(TypedDict):
     """What the page holds as JSON."""
 
     changes: list[str]
+    same: str
+    confused: str
     sections: list[ExplorerSection]
     cells: list[ExplorerCell]
 
@@ -84,6 +104,8 @@ def explorer_of(board: Leaderboard) -> Explorer | None:
     numbers = sorted({number for number, _, _ in cells})
     data = ExplorerData(
         changes=list(CHANGES),
+        same=SAME,
+        confused=CONFUSED,
         sections=[_section(board.sections[number]) for number in numbers],
         cells=[_cell(numbers.index(number), row, cell) for number, row, cell in cells],
     )
@@ -125,13 +147,26 @@ def _section(section: Section) -> ExplorerSection:
 
 
 def _cell(section: int, row: Row, cell: Cell) -> ExplorerCell:
-    rows = cell.facts.some(CHANGE_COLUMNS)
+    rows = cell.facts.some((*CHANGE_COLUMNS, *CONTEXT_COLUMNS, "epochs_to_learn"))
+    trained = cell.record.spec.train_prompt.asked
+    others = other_contexts(rows, trained)
+    bits = {name: 1 << place for place, name in enumerate((TRAINED, *others))}
+    answers = rows["answer_after"]
     return ExplorerCell(
         section=section,
         method=_text(row.label),
         seed=cell.record.spec.seed,
         before=[_text(answer) for answer in rows["answer_before"]],
-        after=[_text(answer) for answer in rows["answer_after"]],
+        after=[_text(answer) for answer in answers],
+        elsewhere={
+            name: [None if a == b else _text(a) for a, b in zip(said, answers, strict=True)]
+            for name, said in others.items()
+        },
+        confused=[
+            sum(bits[name] for name in confused_in(rows, trained, place))
+            for place in range(len(answers))
+        ],
+        epochs=[None if found is None else int(found) for found in rows["epochs_to_learn"]],
         changes=change_numbers(rows).tolist(),
     )
 

@@ -95,7 +95,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         section=section,
         number=number,
         tables=[
-            ("Learned and forgotten", quality_columns(section), True),
+            ("Learned, carried over and forgotten", quality_columns(section), True),
             ("Cost", cost_columns(section), False),
         ],
         rows=section.rows[:PAGE_ROWS],
@@ -121,7 +121,9 @@ def _environment() -> Environment:
     environment.filters["printable"] = safe_text
     environment.filters["source"] = _source
     environment.filters["bar"] = interval_bar
-    environment.filters["changes"] = lambda cell: answer_changes(cell.facts.some(EXAMPLE_COLUMNS))
+    environment.filters["changes"] = lambda cell: answer_changes(
+        cell.facts.some(EXAMPLE_COLUMNS), cell.record.spec.train_prompt.asked
+    )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 

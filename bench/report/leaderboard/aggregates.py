@@ -8,8 +8,9 @@ from itertools import chain
 
 import numpy as np
 
-from bench.evaluation.metrics import CsvGroup, metric_table
+from bench.evaluation.metrics import CsvGroup, Metric, metric_table
 from bench.report.leaderboard.board import DRIFT, Cell, Forgotten
+from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.intervals import (
     DIFFERENCE,
     NON_NEGATIVE,
@@ -62,8 +63,19 @@ def _metric(name: str, cells: Sequence[Cell]) -> Sample:
     values = [value for _, value in found if value is not None]
     if metric.csv is CsvGroup.PLAIN and not metric.header:  # Nobody sees its interval.
         return Sample(values, None, metric.bounds)
-    items = [cell.facts.per_fact(metric) for cell, value in found if value is not None]
-    return Sample(values, items, metric.bounds)
+    measured = [cell.facts for cell, value in found if value is not None]
+    if len(measured) > 1 and not same_facts(measured, metric):
+        return Sample(values, [], metric.bounds)
+    return Sample(values, [facts.per_fact(metric) for facts in measured], metric.bounds)
+
+
+def same_facts(tables: Sequence[FactTable], metric: Metric) -> bool:
+    """Return whether the same facts count for a metric in all cells: wrong answers rarely do."""
+    first, *others = [table.counted(metric) for table in tables]
+    return all(
+        first is other or (first is not None and other is not None and np.array_equal(first, other))
+        for other in others
+    )
 
 
 def item_losses(entry: Forgetting) -> Floats:

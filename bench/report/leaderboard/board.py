@@ -126,7 +126,10 @@ class Row:
         spec: Of its first cell; all but the seed is shared.
         cells: The done ones, by seed.
         forgetting: By task, `drift` among them.
+        metrics: By name: those of the metric table, the share learned at the half dose, and costs
+            at equal learning such as `drift_at_90`.
         standing: Against the reference and the other rows.
+        half_dose: The epochs of its section's half dose; None where there is none.
         tuning: How its setting was chosen, where there was a choice.
     """
 
@@ -139,6 +142,7 @@ class Row:
     phases: dict[PhaseName, Cost]
     standing: Standing = field(default_factory=Standing)
     tuning: Tuning | None = None
+    half_dose: int | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -175,6 +179,17 @@ class Section:
     headline: str = "reliability"
     reference: str = ""
     ranked: Mapping[str, Measured] = field(default_factory=dict)
+
+    @property
+    def half_dose(self) -> int | None:
+        """The epochs after which the reference had learned half of the unknown facts."""
+        return self.rows[0].half_dose
+
+    @property
+    def learned(self) -> str:
+        """The metric of what was learned in the end: unknown facts, if there are any."""
+        unknown = "reliability_unknown"
+        return unknown if any(row.metrics[unknown] for row in self.rows) else "reliability"
 
     @property
     def done(self) -> tuple[Row, ...]:

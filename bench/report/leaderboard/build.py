@@ -8,14 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import shown
 from bench.report.leaderboard.aggregates import Aggregate, aggregates
 from bench.report.leaderboard.board import Cell, Cost, Failure, Leaderboard, Row, Section, Tuning
+from bench.report.leaderboard.equal_learning import with_equal_learning
+from bench.report.leaderboard.half_dose import at_half_dose
 from bench.report.leaderboard.labels import setting_labels
 from bench.report.leaderboard.overall_ranks import overall_ranks
 from bench.report.leaderboard.standings import (
     DEFAULT_REFERENCE,
-    HEADLINES,
     check_reference,
     headline,
     ranked_values,
@@ -148,27 +150,33 @@ def _section(title: str, entries: list[_Entry], reference: str) -> Section:
     labels = setting_labels([(entry.spec.asked, entry.spec) for entry in entries])
     found = aggregates([entry.done for entry in entries])
     rows = [_row(*parts) for parts in zip(labels, entries, found, strict=True)]
-    ranked = sorted(rows, key=_rank)
+    by = headline(rows)
+    ranked = sorted(rows, key=lambda row: _place(row, by))
+    against = reference_row(ranked, reference)
+    ranked = at_half_dose(ranked, against or next((row for row in ranked if row.cells), None))
     against = reference_row(ranked, reference)
     spec, values = entries[0].spec, ranked_values(ranked)
+    standing = with_standings(ranked, against, values)
     return Section(
         title=title,
         model=spec.model,
         task=spec.task,
         facts=spec.facts,
-        rows=with_standings(ranked, against, values),
+        rows=with_equal_learning(standing, reference_row(standing, reference)),
         warnings=(*_warnings(rows), *_mixed_items(rows)),
-        headline=headline(rows),
+        headline=by,
         reference=against.label if against else "",
         ranked=values,
     )
 
 
-def _rank(row: Row) -> tuple[bool, float, float, str]:
-    """Sort key: facts learned that were unknown, then all facts; rows without a result last."""
-    values = [row.metrics[name] for name in HEADLINES]
-    unknown, overall = (-1.0 if entry is None else entry.value for entry in values)
-    return (not row.cells, -unknown, -overall, row.label)
+def _place(row: Row, headline: str) -> tuple[bool, bool, float, float, str]:
+    """Sort key: the best by the headline first, then by reliability; rows without a result last."""
+    found, overall = row.metrics[headline], row.metrics["reliability"]
+    sign = -1 if metric_table()[headline].more_is_better else 1
+    value = sign * found.value if found else 0.0
+    learned = overall.value if overall else 0.0
+    return (not row.cells, found is None, value, -learned, row.label)
 
 
 def _row(label: str, entry: _Entry, found: Aggregate) -> Row:

@@ -1,7 +1,8 @@
 """Facts in buckets of semantic distance: quantiles or fixed bins, and means over each bucket.
 
 Facts that the base knows have short distances and are answered anyway, which hides the effect of
-distance: everything here can be had of the other facts alone, in buckets of their own.
+distance: everything here can be had of the other facts alone, in buckets of their own, and of
+differences within relations.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.leaderboard.board import Cell, Row
-from bench.report.statistics.intervals import SHARE, UNBOUNDED, Estimate, Floats, estimate
+from bench.report.statistics.intervals import (
+    SHARE,
+    UNBOUNDED,
+    Bounds,
+    Estimate,
+    Floats,
+    estimate,
+)
 
 BUCKETS = 5
 BINS_PER_UNIT = 10
@@ -23,6 +31,7 @@ AWAY = 1e-3
 """A fact moved away from its target when its distance grew by more than this."""
 
 DISTANCE_LABEL = "semantic distance of the base's answer to the target, 1 - cosine"
+SHORT_LABEL = "distance of the base's answer to the target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +93,83 @@ def _between(distances: Floats, edges: Floats) -> list[Bucket]:
     ]
 
 
-def chosen_facts(cell: Cell, unknown_only: bool) -> pd.DataFrame:
-    """Return the facts that have distances; `unknown_only` those that the base did not answer."""
-    distances = cell.rows[["distance_before", "distance_after"]].to_numpy(dtype=np.float64)
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Which facts are looked at, and at which pair of their answers.
+
+    Attributes:
+        label: Names the facts, for a panel.
+        unknown_only: Whether facts that the base answered are left out.
+        within_relation: Whether distances and values are taken relative to the mean of the fact's
+            relation, added to the mean of all. Calling codes are numbers, near each other and
+            slow to learn: without this a difference of relations looks like one of distance.
+        trained_prompt: Whether distances are those of answers on the trained prompt, of facts
+            whose answer there was not empty before training; otherwise of answers with
+            demonstrations. Each is compared with its own before.
+    """
+
+    label: str
+    unknown_only: bool = False
+    within_relation: bool = False
+    trained_prompt: bool = False
+
+    @property
+    def distances(self) -> tuple[str, str]:
+        """The columns of the distance before and after training."""
+        if self.trained_prompt:
+            return "distance_before_trained", "distance_after"
+        return "distance_before", "distance_few_shot"
+
+
+EVERY_FACT = Population("all facts")
+UNKNOWN = Population("facts the base did not answer", unknown_only=True)
+WITHIN_RELATION = Population("the same, within their relation", True, within_relation=True)
+ON_TRAINED_PROMPT = Population("trained prompt, base answer not empty", trained_prompt=True)
+
+
+def chosen_facts(cell: Cell, population: Population) -> pd.DataFrame:
+    """Return the facts of a population that have distances, these as columns `before` and `after`.
+
+    Within relations `before` is relative to the relation's mean.
+    """
+    named = dict(zip(population.distances, ("before", "after"), strict=True))
+    distances = cell.rows[list(named)].to_numpy(dtype=np.float64)
     wanted = np.isfinite(distances).all(axis=1)
-    if unknown_only:
+    if population.unknown_only:
         wanted = wanted & ~cell.rows["correct_before"].to_numpy(dtype=np.bool_)
-    return cell.rows.loc[wanted]
+    facts = cell.rows.loc[wanted].assign(
+        **{name: distances[wanted, place] for place, name in enumerate(named.values())}
+    )
+    if population.within_relation:
+        facts["before"] = _within_relation(facts, before(facts))
+    return facts
 
 
-def distances_of(row: Row, unknown_only: bool) -> Floats:
+def _within_relation(facts: pd.DataFrame, values: Floats) -> Floats:
+    """Return values `[facts]` less the mean of the fact's relation, plus the mean of all."""
+    series = pd.Series(values, index=facts.index)
+    means = series.groupby(facts["relation"]).transform("mean")
+    return np.asarray(series - means + series.mean(), dtype=np.float64)
+
+
+def relations_of(row: Row) -> int:
+    """Return how many relations a row's facts have."""
+    return int(row.cells[0].rows["relation"].nunique())
+
+
+def distances_of(row: Row, population: Population) -> Floats:
     """Return the base's distances of a row's facts; every seed has the same."""
-    return _before(chosen_facts(row.cells[0], unknown_only))
+    return before(chosen_facts(row.cells[0], population))
 
 
-def _before(rows: pd.DataFrame) -> Floats:
-    return rows["distance_before"].to_numpy(dtype=np.float64)
+def before(facts: pd.DataFrame) -> Floats:
+    """Return the distance before training of facts that `chosen_facts` chose, `[facts]`."""
+    return np.asarray(facts["before"], dtype=np.float64)
 
 
-def grown(rows: pd.DataFrame) -> Floats:
+def grown(facts: pd.DataFrame) -> Floats:
     """Return each fact's deviation: distance after minus before, `[facts]`."""
-    return rows["distance_after"].to_numpy(dtype=np.float64) - _before(rows)
+    return np.asarray(facts["after"] - facts["before"], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +178,17 @@ class Measure:
 
     Attributes:
         label: Names it with its unit, for an axis.
-        per_fact: Its value of each fact, `[facts]`.
+        per_fact: Its value of each fact, `[facts]`; NaN where a fact has none.
         share: Whether values are 0 or 1; the mean then is a share, shown in percent.
         limits: Of its axis; None leaves an end to the data.
+        bounds: The least and the greatest value that the mean of a row's facts can take.
     """
 
     label: str
     per_fact: Callable[[pd.DataFrame], Floats]
     share: bool
     limits: tuple[float | None, float | None] = (None, None)
+    bounds: Callable[[Row], Bounds] = lambda row: UNBOUNDED
 
     @property
     def scale(self) -> float:
@@ -129,15 +196,38 @@ class Measure:
         return 100.0 if self.share else 1.0
 
 
+def epochs_of(facts: pd.DataFrame) -> Floats:
+    """Return after how many epochs each fact was learned, `[facts]`; NaN if it was not trained."""
+    return facts["epochs_to_learn"].to_numpy(dtype=np.float64)
+
+
+def learned_by(epochs: int) -> Measure:
+    """Return the share learned after so many epochs."""
+    plural = "epoch" if epochs == 1 else "epochs"
+
+    def learned(facts: pd.DataFrame) -> Floats:
+        found = epochs_of(facts)
+        return np.where(np.isnan(found), np.nan, found <= epochs)
+
+    return Measure(f"learned after {epochs} {plural}, %", learned, share=True, limits=(-4, 104))
+
+
+EPOCHS = Measure(
+    "epochs to learn (less is better)",
+    epochs_of,
+    share=False,
+    limits=(0, None),
+    bounds=lambda row: (0.0, row.spec.epochs + 1.0),
+)
 ACCURACY = Measure(
-    "facts answered after training, %",
-    lambda rows: rows["correct_after"].to_numpy(dtype=np.float64),
+    "reliability, %",
+    lambda facts: facts["correct_after"].to_numpy(dtype=np.float64),
     share=True,
     limits=(-4, 104),
 )
 MOVED_AWAY = Measure(
     "facts that moved away from the target, %",
-    lambda rows: (grown(rows) > AWAY).astype(np.float64),
+    lambda facts: (grown(facts) > AWAY).astype(np.float64),
     share=True,
     limits=(-2, None),
 )
@@ -145,18 +235,30 @@ DEVIATION = Measure("mean deviation, after - before (below 0: closer)", grown, s
 
 
 def by_bucket(
-    row: Row, edges: Floats, measure: Measure, *, unknown_only: bool
+    row: Row, edges: Floats, measure: Measure, population: Population
 ) -> list[Estimate | None]:
     """Return a row's mean over seeds in each bucket; None for a bucket without facts."""
-    seeds: list[list[Floats]] = []
+    seeds: list[tuple[NDArray[np.intp], Floats]] = []
     for cell in row.cells:
-        rows = chosen_facts(cell, unknown_only)
-        places, values = bucket_of(_before(rows), edges), measure.per_fact(rows)
-        seeds.append([values[places == number] for number in range(len(edges) - 1)])
+        facts = chosen_facts(cell, population)
+        values = measure.per_fact(facts)
+        if population.within_relation:
+            values = _within_relation(facts, values)
+        seeds.append((bucket_of(before(facts), edges), values))
+    bounds = SHARE if measure.share else measure.bounds(row)
+    if population.within_relation:  # What is relative to a mean has other ends.
+        bounds = UNBOUNDED
+    return [
+        _mean([values[places == number] for places, values in seeds], bounds)
+        for number in range(len(edges) - 1)
+    ]
 
-    found: list[Estimate | None] = []
-    for bucket in zip(*seeds, strict=True):
-        present = [values for values in bucket if len(values)]
-        means = [float(values.mean()) for values in present]
-        found.append(estimate(means, present, SHARE if measure.share else UNBOUNDED))
-    return found
+
+def _mean(seeds: Sequence[Floats], bounds: Bounds) -> Estimate | None:
+    """Estimate the mean of values `[facts]` of each seed, without those that are NaN."""
+    there = [~np.isnan(values) for values in seeds]
+    present = [values[own] for values, own in zip(seeds, there, strict=True) if own.any()]
+    # A filter by chance keeps other facts in each seed: then only the seeds' means compare.
+    same = all(np.array_equal(own, there[0]) for own in there)
+    means = [float(values.mean()) for values in present]
+    return estimate(means, present if same else [], bounds)

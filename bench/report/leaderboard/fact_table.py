@@ -60,12 +60,16 @@ class FactTable:
 
     def per_fact(self, metric: Metric) -> Floats:
         """Return a metric's values `[facts that count]`, those that are there, in their order."""
-        values = self.numbers.columns[metric.column]
+        values, counts = self.numbers.columns[metric.column], self.counted(metric)
+        return values if counts is None else values[counts]
+
+    def counted(self, metric: Metric) -> NDArray[np.bool_] | None:
+        """Return which facts count for a metric, `[facts]`; None for all."""
         counts = self._known(metric.over)
         if metric.column in self.numbers.gaps:
-            there = ~np.isnan(values)
+            there = ~np.isnan(self.numbers.columns[metric.column])
             counts = there if counts is None else there & counts
-        return values if counts is None else values[counts]
+        return counts
 
     def _known(self, over: tuple[KnowledgeCategory, ...]) -> NDArray[np.bool_] | None:
         """Return which facts the base knew so, `[facts]`; None for all."""

@@ -12,7 +12,10 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("learning_rate", lambda spec: f"lr {spec.learning_rate:g}"),
     ("epochs", lambda spec: f"{spec.epochs} epochs"),
     ("batch_size", lambda spec: f"batch {spec.batch_size}"),
+    ("accumulation", lambda spec: f"{spec.accumulation} batches a step"),
     ("schedule", lambda spec: spec.schedule),
+    ("warmup", lambda spec: f"warm-up {spec.warmup:g}"),
+    ("train_prompt", lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}"),
 )
 _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("fact_set", lambda spec: "tuned" if spec.fact_set else "not tuned"),

@@ -19,7 +19,8 @@ def overall_ranks(sections: Sequence[Section]) -> OverallRanks | None:
     are about these sections and say nothing about others.
     """
     done = [section for section in sections if section.done]
-    if len(done) < 2:
+    # Epochs and shares cannot be pooled: a task that the base knew is ranked by what is left.
+    if len(done) < 2 or len({section.headline for section in done}) > 1:
         return None
     common = [label for label in done[0].ranked if all(label in one.ranked for one in done)]
     tables = [_better(section, common) for section in done] if len(common) > 1 else []

@@ -7,18 +7,26 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.evaluation.metrics import compared_metrics, metric_table
-from bench.report.leaderboard.aggregates import item_losses
+from bench.evaluation.metrics import Metric
+from bench.report.leaderboard.aggregates import item_losses, same_facts
 from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
+from bench.report.leaderboard.half_dose import (
+    EPOCHS_UNKNOWN,
+    compared_names,
+    per_fact,
+    section_metrics,
+)
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED
+from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED, Floats
 from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
-HEADLINES = ("reliability_unknown", "reliability")
-"""Rows are ranked by the first of these metrics that any row has; tables always show both."""
+HEADLINES = (EPOCHS_UNKNOWN, "reliability_unknown", "reliability")
+"""Rows are ranked by the first of these metrics that any row has: before the ceiling if possible,
+since most methods learn everything in the end."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -62,7 +70,7 @@ def with_standings(
         ranked_by: The result of `ranked_values` for the rows.
     """
     tasks = sorted({task for row in rows for task in row.forgetting})
-    metrics = [name for name in compared_metrics() if any(row.metrics[name] for row in rows)]
+    metrics = [name for name in compared_names() if any(row.metrics[name] for row in rows)]
     metrics += map(forgetting_metric, tasks)
     columns = compare_columns(rows, reference, metrics) if reference is not None else {}
     ranks = _ranks(ranked_by)
@@ -91,7 +99,11 @@ def compare_columns(
     """Compare each row with the reference in several metrics, each as `compare_rows` does."""
     others = [row for row in rows if row.label != reference.label]
     against = {metric: measured(reference, metric) for metric in metrics}
-    pairs = [(measured(row, metric), against[metric]) for metric in metrics for row in others]
+    pairs = [
+        on_common_facts(row, reference, metric) or (measured(row, metric), against[metric])
+        for metric in metrics
+        for row in others
+    ]
     found = iter(compare_all(pairs))
     return {
         metric: corrected([None if row.label == reference.label else next(found) for row in rows])
@@ -101,12 +113,45 @@ def compare_columns(
 
 def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
-    found = metric_table().get(metric)
+    found = section_metrics(row.half_dose).get(metric)
     if found is None:
         return _forgotten(row, metric)
-    low, high = found.bounds
-    values = {_seed(cell): cell.facts.per_fact(found) for cell in row.cells}
-    return Measured(values, (low - high, high - low), more_is_better=found.more_is_better)
+    return _measured(found, {_seed(cell): per_fact(cell.facts, found) for cell in row.cells})
+
+
+def _measured(metric: Metric, by_seed: Mapping[int, Floats]) -> Measured:
+    low, high = metric.bounds
+    return Measured(by_seed, (low - high, high - low), more_is_better=metric.more_is_better)
+
+
+def on_common_facts(row: Row, reference: Row, metric: str) -> tuple[Measured, Measured] | None:
+    """Pair two rows that did not train the same facts: on those that all of their cells have.
+
+    None where all cells have the same facts, which is the rule, or where nothing can be paired.
+
+    Args:
+        row: A method, such as one that filters facts.
+        reference: Another of the same section.
+        metric: The metric's name.
+    """
+    found = section_metrics(row.half_dose).get(metric)
+    seeds = {*row.seeds} & {*reference.seeds}
+    cells = [[c for c in one.cells if _seed(c) in seeds] for one in (row, reference)]
+    tables = [cell.facts for own in cells for cell in own]
+    if found is None or not tables or same_facts(tables, found):
+        return None
+    counts = [table.counted(found) for table in tables]
+    common = np.logical_and.reduce([one for one in counts if one is not None])
+    pair = [
+        {_seed(c): per_fact(c.facts, found)[_among(common, c.facts.counted(found))] for c in own}
+        for own in cells
+    ]
+    return _measured(found, pair[0]), _measured(found, pair[1])
+
+
+def _among(common: NDArray[np.bool_], counted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return which of the facts that count are common, `[facts that count]`."""
+    return common if counted is None else common[counted]
 
 
 def _forgotten(row: Row, metric: str) -> Measured:

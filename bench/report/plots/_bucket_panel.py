@@ -12,17 +12,19 @@ from matplotlib.figure import Figure
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import (
     DISTANCE_LABEL,
+    SHORT_LABEL,
     Bucket,
     Bucketing,
     Measure,
+    Population,
     by_bucket,
     distances_of,
     edges_of,
 )
 from bench.report.plots._style import (
     SQUARE,
-    WIDE,
     MethodStyle,
+    PanelSize,
     Styles,
     error,
     new_figure,
@@ -32,6 +34,32 @@ from bench.report.statistics.intervals import Estimate
 
 _SPREAD = 0.8
 _STEP = 0.14
+_SHORT_FROM = 3
+"""With so many panels beside each other a whole label does not fit below one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The panels of a figure: a row for each measure, a column for each population.
+
+    Attributes:
+        measures: What is drawn.
+        populations: Of which facts.
+        panel: The size of a panel.
+        heights: How high the row of each measure is, relative to `panel`.
+        stacked: Whether panels take the whole width, one above the other.
+    """
+
+    measures: Sequence[Measure]
+    populations: Sequence[Population]
+    panel: PanelSize = SQUARE
+    heights: Sequence[float] = (1.0,)
+    stacked: bool = False
+
+    @property
+    def panels(self) -> list[tuple[Measure, Population]]:
+        """What each panel shows, row after row."""
+        return [(measure, one) for measure in self.measures for one in self.populations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +70,9 @@ class Line:
     found: Sequence[Estimate | None]
 
 
-def population(unknown_only: bool) -> str:
-    """Name the facts of a panel."""
-    return "facts the base did not answer" if unknown_only else "all facts"
-
-
-def section_buckets(section: Section, bucketing: Bucketing, unknown_only: bool) -> list[Bucket]:
+def section_buckets(section: Section, bucketing: Bucketing, population: Population) -> list[Bucket]:
     """Return the buckets of a section's facts, the same for all its rows."""
-    return bucketing(distances_of(section.done[0], unknown_only))
+    return bucketing(distances_of(section.done[0], population))
 
 
 def bucket_figure(
@@ -57,51 +80,65 @@ def bucket_figure(
     styles: Styles,
     heading: str,
     note: str,
-    measures: Sequence[Measure],
+    grid: Grid,
     bucketing: Bucketing,
-    *,
-    wide: bool = False,
 ) -> Figure | None:
-    """Draw measures by bucket, all facts and unknown facts apart; None where no cell is done.
+    """Draw measures by bucket, a panel for each population; None where no cell is done.
 
     Args:
         section: What is plotted.
         styles: How its methods are drawn, by label.
         heading: What the plot shows.
         note: What the marks and bars are.
-        measures: What is drawn; each measure has two panels.
+        grid: What is drawn.
         bucketing: Divides the facts.
-        wide: Whether panels take the whole width, one above the other.
     """
     if not section.done:
         return None
-    panels = [(measure, unknown) for measure in measures for unknown in (False, True)]
-    columns = 1 if wide else 2
-    rows = len(panels) // columns
-    figure = new_figure(columns, section, heading, note, rows, WIDE if wide else SQUARE)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey="row")
-    for axes, (measure, unknown_only) in zip(grid.flat, panels, strict=True):
-        buckets = section_buckets(section, bucketing, unknown_only)
-        count = sum(bucket.n for bucket in buckets)
-        axes.set_title(f"{population(unknown_only)}, n = {count}", loc="left")
-        axes.set_xlabel(DISTANCE_LABEL)
-        if not buckets:
-            empty(axes)
-            continue
-        edges = edges_of(buckets)
-        lines = [
-            Line(styles[row.label], by_bucket(row, edges, measure, unknown_only=unknown_only))
-            for row in section.done
-        ]
-        draw_lines(axes, lines, measure.scale)
-        ranges = [f"{bucket.range}\nn = {bucket.n}" for bucket in buckets]
-        axes.set_xticks(range(len(buckets)), ranges, fontsize=8)
-        if not measure.share:
-            axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=1)
-    for axes, (measure, _) in zip(grid[:, 0], panels[::columns], strict=True):
+    measures, populations = grid.measures, grid.populations
+    shape = (len(measures), len(populations)) if not grid.stacked else (len(grid.panels), 1)
+    figure = new_figure(shape[1], section, heading, note, shape[0], grid.panel)
+    # Heights are relative: those of a figure with one small row would otherwise be too low.
+    ratios = [1.0] * shape[0] if grid.stacked else [*grid.heights]
+    figure.set_figheight(figure.get_figheight() - grid.panel.height * (shape[0] - sum(ratios)))
+    panels = figure.subplots(*shape, squeeze=False, sharey="row", height_ratios=ratios)
+    for place, (axes, (measure, population)) in enumerate(
+        zip(panels.flat, grid.panels, strict=True)
+    ):
+        buckets = section_buckets(section, bucketing, population)
+        if grid.stacked or place < shape[1]:
+            count = sum(bucket.n for bucket in buckets)
+            axes.set_title(f"{population.label}, n = {count}", loc="left")
+        if grid.stacked or place >= len(grid.panels) - shape[1]:
+            axes.set_xlabel(DISTANCE_LABEL if shape[1] < _SHORT_FROM else SHORT_LABEL)
+        _panel(axes, section, styles, measure, buckets, population)
+    # Limits that one panel sets would keep the others of its row from widening them.
+    for axes, (measure, _) in zip(panels[:, 0], grid.panels[:: shape[1]], strict=True):
         axes.set(ylabel=measure.label, ylim=measure.limits)
     shared_legend(figure, [row.label for row in section.done], styles)
     return figure
+
+
+def _panel(
+    axes: Axes,
+    section: Section,
+    styles: Styles,
+    measure: Measure,
+    buckets: Sequence[Bucket],
+    population: Population,
+) -> None:
+    if not buckets:
+        empty(axes)
+        return
+    edges = edges_of(buckets)
+    lines = [
+        Line(styles[row.label], by_bucket(row, edges, measure, population)) for row in section.done
+    ]
+    draw_lines(axes, lines, measure.scale)
+    ranges = [f"{bucket.range}\nn = {bucket.n}" for bucket in buckets]
+    axes.set_xticks(range(len(buckets)), ranges, fontsize=8)
+    if measure.limits == (None, None):
+        axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=1)
 
 
 def empty(axes: Axes) -> None:
@@ -111,12 +148,16 @@ def empty(axes: Axes) -> None:
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:
-    """Draw the marks of all lines side by side, every second bucket on a shaded band."""
+    """Draw the marks of all lines side by side; a bucket of fewer than five facts has none."""
     buckets = len(lines[0].found)
-    for number in range(1, buckets, 2):
+    for number in range(1, buckets, 2):  # every second bucket on a shaded band
         axes.axvspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
     for index, line in enumerate(lines):
-        present = [(i, entry) for i, entry in enumerate(line.found) if entry is not None]
+        present = [
+            (i, entry)
+            for i, entry in enumerate(line.found)
+            if entry is not None and entry.is_of_enough
+        ]
         if not present:
             continue
         # Moved aside, so that bars do not cover each other.

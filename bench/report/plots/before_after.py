@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.leaderboard.board import Row, Section
-from bench.report.leaderboard.distance_buckets import AWAY, chosen_facts, grown
+from bench.report.leaderboard.distance_buckets import AWAY, EVERY_FACT, chosen_facts, grown
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import SMALL, MethodStyle, Styles, new_figure, wrapped
 from bench.report.statistics.intervals import wilson
@@ -24,7 +24,7 @@ _LEGEND = (
 )
 _NOTE = (
     f"Facts more than {AWAY:g} above the diagonal moved away from their targets; the titles count "
-    "them, with 95% Wilson intervals. First seed of each method"
+    "them, with 95% Wilson intervals. Asked with demonstrations; first seed of each method"
 )
 _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
@@ -62,15 +62,15 @@ def draw(section: Section, styles: Styles) -> Figure | None:
 
 
 def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> None:
-    facts = chosen_facts(row.cells[0], unknown_only=False)
+    facts = chosen_facts(row.cells[0], EVERY_FACT)
     known = facts["correct_before"].to_numpy(dtype=bool)
     axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8, linestyle="--", zorder=1)
     kept = facts["kept"].to_numpy(dtype=bool)
     for answered, color, marker in ((~known, style.color, "o"), (known, _KNOWN, "s")):
         for chosen, face in ((answered & kept, color), (answered & ~kept, "white")):
             axes.scatter(
-                facts["distance_before"][chosen],
-                facts["distance_after"][chosen],
+                facts["before"][chosen],
+                facts["after"][chosen],
                 s=14,
                 marker=marker,
                 facecolors=face,
@@ -91,10 +91,9 @@ def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> Non
 
 def _to_one_scale(axes: Axes, section: Section) -> None:
     """Give all panels, which share their axes, the same limits both ways."""
-    columns = ["distance_before", "distance_after"]
+    columns = ["before", "after"]
     highest = max(
-        float(chosen_facts(row.cells[0], unknown_only=False)[columns].max().max())
-        for row in section.done
+        float(chosen_facts(row.cells[0], EVERY_FACT)[columns].max().max()) for row in section.done
     )
     top = 1.0 if math.isnan(highest) else max(1.05 * highest, 0.1)
     axes.set(xlim=(0, top), ylim=(0, top))

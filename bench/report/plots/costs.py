@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from bench.report.leaderboard.board import Row, Section
 from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points, mark_method
+from bench.report.plots._learned import learned, learned_label
 from bench.report.plots._style import Styles, new_figure
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
@@ -50,33 +51,41 @@ COSTS = (
 )
 
 
-@plot("costs", "What each method cost versus what it learned; up and left is better.", order=30)
+@plot(
+    "costs",
+    "What each method cost versus what it learned at the half dose; up and left is better.",
+    order=30,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel per cost that was recorded; None where none was."""
-    rows = [row for row in section.done if row.metrics["reliability"] is not None]
+    rows = [row for row in section.done if learned(section, row) is not None]
     recorded = [cost for cost in COSTS if any(cost.value(row) for row in rows)]
     if not recorded:
         return None
     columns = min(2, len(recorded))
     high = -(-len(recorded) // columns)
-    figure = new_figure(columns, section, "Cost versus what was learned", _NOTE, rows=high)
+    figure = new_figure(
+        columns, section, "Cost versus what was learned at the half dose", _NOTE, rows=high
+    )
     grid = figure.subplots(high, columns, squeeze=False, sharey=True)
     for axes in grid.ravel()[len(recorded) :]:
         axes.remove()
     panels = zip(grid.ravel(), recorded, strict=False)
-    named = [(axes, _panel(axes, cost, rows, styles)) for axes, cost in panels]
+    named = [(axes, _panel(axes, cost, section, rows, styles)) for axes, cost in panels]
     for axes in grid[:, 0]:
-        axes.set_ylabel("reliability, % of facts (more is better)")
+        axes.set_ylabel(learned_label(section))
     label_points(named)
     return figure
 
 
-def _panel(axes: Axes, cost: CostAxis, rows: list[Row], styles: Styles) -> list[Named]:
+def _panel(
+    axes: Axes, cost: CostAxis, section: Section, rows: list[Row], styles: Styles
+) -> list[Named]:
     shown = [(row, value) for row in rows if (value := cost.value(row))]
     named = [
-        mark_method(axes, row.label, styles, value, learned)
+        mark_method(axes, row.label, styles, value, found)
         for row, value in shown
-        if (learned := row.metrics["reliability"])
+        if (found := learned(section, row))
     ]
     values = [value for _, value in shown]
     if max(values) > _DECADE * min(values):

@@ -5,15 +5,25 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Section
-from bench.report.leaderboard.distance_buckets import AWAY, DEVIATION, MOVED_AWAY, quantile_buckets
-from bench.report.plots._bucket_panel import bucket_figure
+from bench.report.leaderboard.distance_buckets import (
+    AWAY,
+    DEVIATION,
+    EVERY_FACT,
+    MOVED_AWAY,
+    ON_TRAINED_PROMPT,
+    UNKNOWN,
+    distances_of,
+    quantile_buckets,
+)
+from bench.report.plots._bucket_panel import Grid, bucket_figure
 from bench.report.plots._kinds import plot
-from bench.report.plots._style import Styles
+from bench.report.plots._style import PanelSize, Styles
+from bench.report.statistics.intervals import FEWEST_ITEMS
 
 _HEADING = "Facts that moved away from their targets"
 _NOTE = (
-    f"Moved away: the distance grew by more than {AWAY:g}. Bars: 95% intervals over seeds and the "
-    "facts of a bucket; over facts only if there is one seed"
+    f"Moved away: the distance grew by more than {AWAY:g}, before and after training asked alike: "
+    "with demonstrations unless it says otherwise. Bars: 95% intervals over facts and seeds"
 )
 
 
@@ -23,6 +33,13 @@ _NOTE = (
     order=80,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
-    """Draw shares above means, all facts beside unknown facts; None where no cell is done."""
-    measures = [MOVED_AWAY, DEVIATION]
-    return bucket_figure(section, styles, _HEADING, _NOTE, measures, quantile_buckets)
+    """Draw shares above means, a column per population; None where no cell is done."""
+    if not section.done:
+        return None
+    populations = [EVERY_FACT, UNKNOWN]
+    # Without demonstrations most bases answer nothing, and have no distance to compare with.
+    if len(distances_of(section.done[0], ON_TRAINED_PROMPT)) >= FEWEST_ITEMS:
+        populations.append(ON_TRAINED_PROMPT)
+    panel = PanelSize(3.9, 3.4)
+    grid = Grid([MOVED_AWAY, DEVIATION], populations, panel, heights=(1.0, 1.0))
+    return bucket_figure(section, styles, _HEADING, _NOTE, grid, quantile_buckets)

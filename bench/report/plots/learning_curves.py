@@ -1,80 +1,116 @@
-"""Learning curves: teacher-forced token accuracy and loss after each epoch."""
+"""Dose curves: the share of facts learned after each epoch; and the training loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Cell, Row, Section
 from bench.report.plots._kinds import plot
-from bench.report.plots._style import Styles, draw_curve, new_figure, shared_legend
-from bench.report.statistics.intervals import (
-    NON_NEGATIVE,
-    SHARE,
-    Bounds,
-    Estimate,
-    Floats,
-    estimate,
-)
-from bench.store.records import Epoch
+from bench.report.plots._style import PanelSize, Styles, draw_curve, new_figure, shared_legend
+from bench.report.statistics.intervals import NON_NEGATIVE, SHARE, Estimate, Floats, estimate
 
 _BANDS_AT_MOST = 4
+_PANEL = PanelSize(3.9, 3.9)
 
-Value = Callable[[Epoch], float | None]
 
-
-@plot(
-    "learning-curves",
-    "How fast each method learns the facts that it trains, teacher-forced.",
-    order=40,
-)
+@plot("learning-curves", "The share of facts that each method has learned, by epoch.", order=40)
 def draw(section: Section, styles: Styles) -> Figure | None:
-    """Draw accuracy and loss per epoch; None where no cell recorded a curve."""
+    """Draw dose curves and the loss; None where no cell recorded a curve."""
     rows = [row for row in section.done if any(cell.record.curve for cell in row.cells)]
     if not rows:
         return None
-    heading = "Learning curves, teacher-forced on the trained facts"
+    heading = "Dose curves: facts learned by each epoch, and loss"
     bands = len(rows) <= _BANDS_AT_MOST  # Bands of many methods would hide each other.
     where = "Bands" if bands else "Bars after the last epoch"
-    note = f"Lines: means over seeds. {where}: 95% intervals (for the loss, from three seeds on)"
-    figure = new_figure(2, section, heading, note)
-    accuracy, loss = figure.subplots(1, 2)
+    note = (
+        "Learned: every token of the answer is right under teacher forcing on the trained prompt, "
+        f"and stays right. Lines: means over seeds. {where}: 95% intervals (for the loss, from "
+        "three seeds on)"
+    )
+    figure = new_figure(3, section, heading, note, panel=_PANEL)
+    every, unknown, loss = figure.subplots(1, 3)
+    for axes, unknown_only in ((every, False), (unknown, True)):
+        title = "facts the base did not answer" if unknown_only else "all facts"
+        axes.set(title=f"{title}: learned, %", ylim=(-3, 103))
+        _dose_panel(axes, rows, styles, unknown_only=unknown_only, bands=bands)
     for index, row in enumerate(rows):
-        style, bar = styles[row.label], None if bands else index
-        known = _points(row, lambda epoch: epoch.token_accuracy, SHARE, items=True, bands=bands)
-        draw_curve(accuracy, known, style, 100, bar=bar)
-        lost = _points(row, lambda epoch: epoch.loss, NON_NEGATIVE, items=False, bands=bands)
-        draw_curve(loss, lost, style, 1, bar=bar)
-    accuracy.set(ylabel="token accuracy, %", title="token accuracy (more is better)", ylim=(0, 103))
-    loss.set(ylabel="loss, nats per token", title="training loss (less is better)")
+        draw_curve(loss, _losses(row), styles[row.label], 1, bar=None if bands else index)
+    loss.set(title="training loss, nats per token")
     loss.set_ylim(bottom=0)
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
 
 
-def _points(
-    row: Row, value: Value, bounds: Bounds, *, items: bool, bands: bool
-) -> dict[int, Estimate]:
-    """Return the mean over seeds after each epoch that every seed has.
+def _dose_panel(
+    axes: Axes, rows: Sequence[Row], styles: Styles, *, unknown_only: bool, bands: bool
+) -> None:
+    """Draw the dose curve of each method, and say how many facts were never learned."""
+    left = []
+    for index, row in enumerate(rows):
+        epochs = [learned_epochs(cell, unknown_only) for cell in row.cells]
+        points = dose_curve(epochs, row.spec.epochs, every_interval=bands)
+        draw_curve(axes, points, styles[row.label], 100, bar=None if bands else index)
+        missing = np.mean([(found > row.spec.epochs).sum() for found in epochs])
+        if points and missing:
+            left.append(f"{row.label}: {missing:.{0 if missing == int(missing) else 1}f}")
+    if left:
+        said = "not learned at the end\n" + "\n".join(left[:_BANDS_AT_MOST])
+        more = len(left) - _BANDS_AT_MOST
+        axes.text(
+            0.97,
+            0.04,
+            said + (f"\nand of {more} more methods" if more > 0 else ""),
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=8,
+            color="0.3",
+        )
 
-    Without `bands` intervals over items, which take time, are those of the last epoch alone.
+
+def learned_epochs(cell: Cell, unknown_only: bool) -> Floats:
+    """Return after how many epochs each trained fact was learned, `[trained facts]`."""
+    rows = cell.rows
+    epochs = rows["epochs_to_learn"].to_numpy(dtype=np.float64)
+    wanted = ~np.isnan(epochs)
+    if unknown_only:
+        wanted = wanted & ~rows["correct_before"].to_numpy(dtype=np.bool_)
+    return epochs[wanted]
+
+
+def dose_curve(
+    by_seed: Sequence[Floats], epochs: int, *, every_interval: bool = True
+) -> dict[int, Estimate]:
+    """Return the share learned after each epoch from 0 on, over seeds; it cannot fall.
+
+    Args:
+        by_seed: Epochs to learn of each seed's trained facts.
+        epochs: How many there are.
+        every_interval: Whether all points have intervals; else the last one alone.
     """
-    curves = [{e.epoch: value(e) for e in cell.record.curve} for cell in row.cells]
-    shared = sorted(set.intersection(*(set(curve) for curve in curves)))
     found: dict[int, Estimate] = {}
-    for index, epoch in enumerate(shared):
-        values = [v for v in (curve[epoch] for curve in curves) if v is not None]
-        needed = items and (bands or epoch == shared[-1])
-        per_fact = [_at_epoch(cell, index) for cell in row.cells] if needed else []
-        point = estimate(values, per_fact, bounds) if len(values) == len(curves) else None
+    for epoch in range(epochs + 1):
+        learned = [(values <= epoch).astype(np.float64) for values in by_seed if len(values)]
+        if not learned or len(learned) < len(by_seed):
+            return {}
+        items = learned if every_interval or epoch == epochs else []
+        point = estimate([float(values.mean()) for values in learned], items, SHARE)
         if point is not None:
             found[epoch] = point
     return found
 
 
-def _at_epoch(cell: Cell, index: int) -> Floats:
-    """Return each kept fact's accuracy after an epoch, `[kept facts]`."""
-    curves = [curve for curve in cell.rows["curve"] if len(curve) > index]
-    return np.array([curve[index] for curve in curves], dtype=np.float64)
+def _losses(row: Row) -> dict[int, Estimate]:
+    """Return the mean loss of each epoch that every seed has."""
+    curves = [{e.epoch: e.loss for e in cell.record.curve} for cell in row.cells]
+    shared = sorted(set.intersection(*(set(curve) for curve in curves)))
+    found: dict[int, Estimate] = {}
+    for epoch in shared:
+        values = [loss for curve in curves if (loss := curve[epoch]) is not None]
+        point = estimate(values, [], NON_NEGATIVE) if len(values) == len(curves) else None
+        if point is not None:
+            found[epoch] = point
+    return found

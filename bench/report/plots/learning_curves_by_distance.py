@@ -1,33 +1,38 @@
-"""Learning curves by bucket of target distance: which facts are learned first, and by whom."""
+"""Dose curves by bucket of target distance: which facts are learned first, and by whom."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.distance_buckets import (
+    EVERY_FACT,
+    UNKNOWN,
+    Population,
+    before,
     bucket_of,
     chosen_facts,
     edges_of,
+    epochs_of,
     quantile_buckets,
 )
-from bench.report.plots._bucket_panel import empty, population, section_buckets
+from bench.report.plots._bucket_panel import empty, section_buckets
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, draw_curve, new_figure, shared_legend
-from bench.report.statistics.intervals import SHARE, Estimate, Floats, estimate
+from bench.report.plots.learning_curves import dose_curve
+from bench.report.statistics.intervals import Estimate, Floats
 
 _NOTE = (
-    "Token accuracy on the trained facts of a bucket. Lines: means over seeds; bars after them: "
-    "95% intervals at the last epoch. n also counts facts that a filter removed"
+    "Share of a bucket's facts that are learned. Lines: means over seeds; bars after them: 95% "
+    "intervals at the last epoch. n also counts facts that a filter removed"
 )
 _PANEL = PanelSize(2.3, 2.6)
 
 
 @plot(
     "bucket-curves",
-    "How fast facts are learned, by how far the base's answer was from the target.",
+    "The share of facts learned by epoch, by how far the base's answer was from the target.",
     order=70,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
@@ -35,13 +40,14 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     rows = [row for row in section.done if any(cell.record.curve for cell in row.cells)]
     if not rows:
         return None
-    drawn = [section_buckets(section, quantile_buckets, unknown) for unknown in (False, True)]
+    populations = (EVERY_FACT, UNKNOWN)
+    drawn = [section_buckets(section, quantile_buckets, one) for one in populations]
     columns = max(1, *map(len, drawn))
-    heading = "Learning curves by target distance, teacher-forced"
+    heading = "Dose curves by target distance"
     figure = new_figure(columns, section, heading, _NOTE, rows=2, panel=_PANEL)
     grid = figure.subplots(2, columns, squeeze=False, sharey=True)
-    for panels, buckets, unknown_only in zip(grid, drawn, (False, True), strict=True):
-        panels[0].set_ylabel(f"{population(unknown_only)}:\ntoken accuracy, %")
+    for panels, buckets, population in zip(grid, drawn, populations, strict=True):
+        panels[0].set_ylabel(f"{population.label}:\nlearned, %")
         if not buckets:
             empty(panels[0])
         for axes in panels[max(1, len(buckets)) :]:
@@ -49,33 +55,27 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         for number, (axes, bucket) in enumerate(zip(panels, buckets, strict=False)):
             axes.set_title(f"distance {bucket.range}, n = {bucket.n}", loc="left", fontsize=8)
             for index, row in enumerate(rows):
-                points = curve_of(row, edges_of(buckets), number, unknown_only=unknown_only)
-                by_epoch = dict(enumerate(points, 1))
-                draw_curve(axes, by_epoch, styles[row.label], 100, bar=index, small=True)
-    grid[0, 0].set_ylim(0, 103)
+                points = curve_of(row, edges_of(buckets), number, population)
+                draw_curve(axes, points, styles[row.label], 100, bar=index, small=True)
+    grid[0, 0].set_ylim(-3, 103)
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
 
 
-def curve_of(row: Row, edges: Floats, number: int, *, unknown_only: bool) -> list[Estimate]:
-    """Return the token accuracy of a bucket's trained facts after each epoch, over all seeds.
+def curve_of(row: Row, edges: Floats, number: int, population: Population) -> dict[int, Estimate]:
+    """Return the share of a bucket's trained facts learned after each epoch, over all seeds.
 
     The last one has an interval.
     """
-    seeds = [_trained(chosen_facts(cell, unknown_only), edges, number) for cell in row.cells]
-    curves = [np.stack(facts["curve"].to_list()) for facts in seeds if len(facts)]
-    if len(curves) < len(row.cells) or not curves:
-        return []
-    epochs = min(curve.shape[1] for curve in curves)
-    means = [[float(curve[:, epoch].mean()) for curve in curves] for epoch in range(epochs)]
-    # Seeds that trained other facts cannot be paired: their spread alone then is the interval.
-    paired = all(list(facts["fact_id"]) == list(seeds[0]["fact_id"]) for facts in seeds)
-    items = [curve[:, epochs - 1] for curve in curves] if paired else []
-    last = estimate(means[-1], items, SHARE)
-    return [*(Estimate(float(np.mean(values))) for values in means[:-1]), *([last] if last else [])]
-
-
-def _trained(facts: pd.DataFrame, edges: Floats, number: int) -> pd.DataFrame:
-    """Return the facts of a bucket that have a curve: those that a filter kept."""
-    places = bucket_of(facts["distance_before"].to_numpy(dtype=np.float64), edges)
-    return facts[(places == number) & (facts["curve"].map(len) > 0).to_numpy(dtype=bool)]
+    seeds, ids = [], []
+    for cell in row.cells:
+        facts = chosen_facts(cell, population)
+        epochs = epochs_of(facts)
+        wanted = (bucket_of(before(facts), edges) == number) & ~np.isnan(epochs)
+        seeds.append(epochs[wanted])
+        ids.append(list(facts["fact_id"][wanted]))
+    points = dose_curve(seeds, row.spec.epochs, every_interval=False)
+    # Seeds that trained other facts cannot be paired.
+    if points and any(own != ids[0] for own in ids):
+        points[row.spec.epochs] = Estimate(points[row.spec.epochs].value)
+    return points

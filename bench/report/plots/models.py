@@ -1,4 +1,4 @@
-"""Accuracy against target distance per model for one method: is the shape the model's own?
+"""Epochs to learn against target distance per model for one method: is the shape the model's own?
 
 Across sections: for each method of a task that several models have. Every model has its own
 quantile buckets, which hold equally many of its facts; bins of 0.1 are the same for all.
@@ -16,8 +16,11 @@ from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Leaderboard, Row
 from bench.report.leaderboard.distance_buckets import (
-    ACCURACY,
     DISTANCE_LABEL,
+    EPOCHS,
+    EVERY_FACT,
+    UNKNOWN,
+    Population,
     by_bucket,
     distances_of,
     edges_of,
@@ -25,7 +28,7 @@ from bench.report.leaderboard.distance_buckets import (
     quantile_buckets,
 )
 from bench.report.leaderboard.labels import setting_labels
-from bench.report.plots._bucket_panel import Line, draw_lines, empty, population
+from bench.report.plots._bucket_panel import Line, draw_lines, empty
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import (
     MethodStyle,
@@ -38,8 +41,8 @@ from bench.report.plots._style import (
 from bench.report.tables.limits import Drawing
 
 _NOTE = (
-    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95% intervals "
-    "over seeds and the facts of a bucket; over facts only if there is one seed"
+    "Above: each model's own quantile buckets; below: bins of 0.1. Bars: 95% intervals over the "
+    "facts of a bucket and over seeds"
 )
 _PANEL = PanelSize(6.0, 3.9)
 _LINE_POINTS = 9
@@ -56,7 +59,7 @@ class Models:
     rows: dict[str, Row]
 
 
-@plot("models", "Accuracy of one method by target distance, on several models.", across=True)
+@plot("models", "Epochs to learn by target distance, of one method on several models.", across=True)
 def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
     """Draw a figure per method and task that at least two models have, with its title.
 
@@ -87,25 +90,25 @@ def methods_of_models(board: Leaderboard) -> list[Models]:
 
 
 def _figure(group: Models, styles: Styles) -> Figure:
-    heading = f"Accuracy by target distance: {group.method} on several models"
+    heading = f"Epochs to learn by target distance: {group.method} on several models"
     facts = ", ".join(f"{label} {row.spec.facts}" for label, row in group.rows.items())
     figure = titled_figure(2, 2, _PANEL, heading, f"{group.task}; facts: {facts}", _NOTE)
     grid = figure.subplots(2, 2, sharey=True)
     for line, quantiles in zip(grid, (True, False), strict=True):
-        for axes, unknown_only in zip(line, (False, True), strict=True):
-            _panel(axes, group, styles, quantiles=quantiles, unknown_only=unknown_only)
-        line[0].set(ylabel=ACCURACY.label, ylim=ACCURACY.limits)
+        for axes, population in zip(line, (EVERY_FACT, UNKNOWN), strict=True):
+            _panel(axes, group, styles, population, quantiles=quantiles)
+        line[0].set(ylabel=EPOCHS.label, ylim=EPOCHS.limits)
     shared_legend(figure, list(group.rows), styles)
     return figure
 
 
 def _panel(
-    axes: Axes, group: Models, styles: Styles, *, quantiles: bool, unknown_only: bool
+    axes: Axes, group: Models, styles: Styles, population: Population, *, quantiles: bool
 ) -> None:
     """Draw each model in its own quantile buckets, or all in bins of 0.1."""
     shown = "each model's quantiles" if quantiles else "bins of 0.1"
-    axes.set_title(f"{population(unknown_only)}: {shown}", loc="left")
-    distances = {label: distances_of(row, unknown_only) for label, row in group.rows.items()}
+    axes.set_title(f"{population.label}: {shown}", loc="left")
+    distances = {label: distances_of(row, population) for label, row in group.rows.items()}
     bins = fixed_bins(np.concatenate(list(distances.values())))
     if not bins:
         empty(axes)
@@ -115,16 +118,12 @@ def _panel(
     most = max(map(len, buckets.values()))
     for index, (label, row) in enumerate(group.rows.items()):
         own = buckets[label]
-        found = (
-            by_bucket(row, edges_of(own), ACCURACY, unknown_only=unknown_only)
-            if len(distances[label])
-            else []
-        )
+        found = by_bucket(row, edges_of(own), EPOCHS, population) if len(distances[label]) else []
         lines.append(Line(styles[label], [*found, *[None] * (most - len(found))]))
         counts = np.histogram(distances[label], edges_of(bins))[0]
         below = [f"{b.range} (n {b.n})" for b in own] if quantiles else [f"n {n}" for n in counts]
         _write_below(axes, index, styles[label], below)
-    draw_lines(axes, lines, ACCURACY.scale)
+    draw_lines(axes, lines, EPOCHS.scale)
     if quantiles:
         axes.set_xticks(range(most), [f"bucket {number + 1}" for number in range(most)])
     else:

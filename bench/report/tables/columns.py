@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench.evaluation.metrics import Metric, metric_table
+from bench.evaluation.metrics import Metric
 from bench.report.leaderboard.board import DRIFT, Forgotten, Row, Section
-from bench.report.leaderboard.standings import HEADLINES, forgetting_metric
+from bench.report.leaderboard.equal_learning import equal_learning_metric
+from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
+from bench.report.leaderboard.standings import forgetting_metric
 from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -62,22 +64,43 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
         section: The section that the table shows.
         versus: Whether differences from the reference have a column of their own.
     """
-    shown = [metric for metric in metric_table().values() if metric.header]
-    always = [_metric_column(metric) for metric in shown if metric.name in HEADLINES]
-    others = [
-        *_standing_columns(section, versus),
-        *(_metric_column(metric) for metric in shown if metric.name not in HEADLINES),
-        *(
-            Column(forgetting_header(task), "↓", partial(_forgotten, task))
-            for task in section.forgetting_tasks
-        ),
-    ]
-    present = [
+    shown = [metric for metric in section_metrics(section.half_dose).values() if metric.header]
+    return _present(
+        section,
+        [
+            *(_metric_column(metric) for metric in shown if metric.name in _FIRST),
+            *_standing_columns(section, versus),
+            *(_metric_column(metric) for metric in shown if metric.name not in _FIRST),
+            *_lost_columns(section),
+        ],
+    )
+
+
+_FIRST = (EPOCHS_UNKNOWN, AT_HALF_DOSE)
+"""How fast facts were learned, which tells methods apart before all have learned everything."""
+
+
+def _present(section: Section, columns: list[Column]) -> list[Column]:
+    """Leave out the columns without any value, as of a context that the model does not have."""
+    if not section.done:
+        return columns[:1]
+    return [
         column
-        for column in others
+        for column in columns
         if any(column.show(row).text != wording.MISSING for row in section.done)
     ]
-    return [*always, *present]
+
+
+def _lost_columns(section: Section) -> list[Column]:
+    at_end = (
+        Column(forgetting_header(task), "↓", partial(_forgotten, task))
+        for task in section.forgetting_tasks
+    )
+    at_90 = (
+        Column(_equal_header(task, 0.9), "↓", partial(_at_equal_learning, task, 0.9))
+        for task in section.forgetting_tasks
+    )
+    return [*at_end, *at_90]
 
 
 def _metric_column(metric: Metric) -> Column:
@@ -96,17 +119,41 @@ def cost_columns(section: Section) -> list[Column]:
 
 
 def brief_columns(section: Section) -> list[Column]:
-    """Return the columns for narrow tables: one peak of memory, no column of differences."""
+    """Return the columns for narrow tables: what tells methods apart, no column of differences."""
+    named = {
+        name: _metric_column(metric)
+        for name, metric in section_metrics(section.half_dose).items()
+        if metric.header and not name.startswith(_NOT_BRIEF)
+    }
+    first, carried = (
+        [named.pop(name) for name in names if name in named] for names in (_FIRST, _BRIEF_CARRIED)
+    )
+    columns = [
+        *first,
+        *_standing_columns(section, versus=False),
+        *carried,
+        *named.values(),
+        *_lost_columns(section),
+    ]
     return [
-        *quality_columns(section, versus=False),
-        _PARAMETERS,
-        *_phase_columns(section, "time", "seconds", wording.duration),
+        *_present(section, columns),
+        _cost("train time", _training_seconds, wording.duration),
         _cost(
             "peak memory",
             lambda row: max((cost.peak_bytes for cost in row.phases.values()), default=None),
             wording.memory,
         ),
     ]
+
+
+_BRIEF_CARRIED = ("robustness.chat", "robustness.bare")
+_NOT_BRIEF = ("robustness.few_shot", "generality", "confusion.", "locality")
+"""Metrics that a terminal has no room for, by how their names begin."""
+
+
+def _training_seconds(row: Row) -> float | None:
+    cost = row.phases.get(PhaseName.TRAIN)
+    return cost.seconds if cost else None
 
 
 def _cost(header: str, read: Callable[[Row], float | None], write: Write) -> Column:
@@ -131,8 +178,10 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
     rank = Column("rank", "", _rank)
     if not versus or not any(row.standing.comparisons for row in section.rows):
         return [rank]
-    show = partial(_versus, section.headline, section.reference)
-    return [rank, Column(f"vs {section.reference} (points)", "", show)]
+    metric = section_metrics(section.half_dose)[section.headline]
+    unit = "points" if metric.is_share else "epochs"
+    show = partial(_versus, metric, section.reference)
+    return [rank, Column(f"vs {section.reference} ({unit})", "", show)]
 
 
 def _rank(row: Row) -> Shown:
@@ -140,13 +189,14 @@ def _rank(row: Row) -> Shown:
     return Shown(wording.rank(rank), None if rank is None else (rank.low + rank.high) / 2)
 
 
-def _versus(metric: str, reference: str, row: Row) -> Shown:
+def _versus(metric: Metric, reference: str, row: Row) -> Shown:
     if row.label == reference:
         return Shown(REFERENCE, 0.0)
-    found = row.standing.comparisons.get(metric)
-    if found is None:
+    found = row.standing.comparisons.get(metric.name)
+    if found is None or not found.difference.is_of_enough:
         return Shown(wording.MISSING)
-    text = f"{MARKS[found.verdict]} {wording.points_interval(found.difference)}".strip()
+    write = wording.points_interval if metric.is_share else wording.more_epochs_interval
+    text = f"{MARKS[found.verdict]} {write(found.difference)}".strip()
     return _shown(text, found.difference)
 
 
@@ -166,14 +216,34 @@ def _shown(text: str, found: Estimate | None) -> Shown:
 
 def _metric(metric: Metric, row: Row) -> Shown:
     found = row.metrics[metric.name]
-    write = wording.percent_interval if metric.is_share else wording.nats_interval
-    text = _marked(write(found), metric.name, row)
+    text = _marked(metric_text(metric, found), metric.name, row)
     return _shown(text, found)
+
+
+def metric_text(metric: Metric, found: Estimate | None) -> str:
+    """Write a metric's mean with its interval, in its unit."""
+    if metric.is_share:
+        return wording.percent_interval(found)
+    in_epochs = metric.column == "epochs_to_learn"
+    return (wording.epochs_interval if in_epochs else wording.nats_interval)(found)
 
 
 def forgetting_header(task: str) -> str:
     """Return the header of what was forgotten of a task, with its unit."""
     return "drift (nats)" if task == DRIFT else f"forgets {task} (points)"
+
+
+def _equal_header(task: str, share: float) -> str:
+    """Return the header of a cost at equal learning, with its unit."""
+    of = "drift" if task == DRIFT else f"forgets {task}"
+    return f"{of}, {100 * share:.0f}% learned ({'nats' if task == DRIFT else 'points'})"
+
+
+def _at_equal_learning(task: str, share: float, row: Row) -> Shown:
+    name = equal_learning_metric(task, share)
+    found = row.metrics.get(name)
+    write = wording.nats_interval if task == DRIFT else wording.points_interval
+    return _shown(_marked(write(found), name, row), found)
 
 
 def _forgotten(task: str, row: Row) -> Shown:

@@ -7,13 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from bench.evaluation.metrics import CsvGroup, compared_metrics, metric_table
+from bench.evaluation.metrics import CsvGroup
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
+from bench.report.leaderboard.half_dose import compared_names, section_metrics
 from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.statistics.equal_learning import as_ratio
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
 from methods.lora_family import BalanceNotes
+
+_BY_RATIO = f"{DRIFT}_at_"
+"""How the names of costs begin that methods are compared in by their ratio."""
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
@@ -25,11 +31,17 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
-    compared = [*compared_metrics(), *map(forgetting_metric, tasks), DRIFT]
+    compared = [*compared_names(), *map(forgetting_metric, tasks), DRIFT]
+    at_equal = [
+        equal_learning_metric(task, share)
+        for task in (DRIFT, *(task for task in path_tasks(board.rows) if task != DRIFT))
+        for share in SHARES
+    ]
     lines = []
     for section in board.sections:
         for row in section.rows:
             estimates = _group(row, CsvGroup.LEADING)
+            estimates |= {name: row.metrics.get(name) for name in at_equal}
             for task in (*tasks, DRIFT):
                 estimates[forgetting_metric(task)] = _at(row.forgetting.get(task), "lost")
             lines.append(
@@ -43,8 +55,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_costs(row),
                     **_intervals(estimates),
                     **_setting(row),
+                    "half_dose": _whole(row.half_dose),
                     **_further(row, tasks),
-                    **_standing(row, section, compared),
+                    **_standing(row, section, [*compared, *at_equal]),
                 }
             )
     return pd.DataFrame(lines)
@@ -56,7 +69,8 @@ def leaderboard_csv(board: Leaderboard) -> str:
 
 
 def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:
-    return {name: row.metrics[name] for name, m in metric_table().items() if m.csv is group}
+    metrics = section_metrics(row.half_dose)
+    return {name: row.metrics[name] for name, m in metrics.items() if m.csv is group}
 
 
 def _at(value: object, *path: str) -> Any:
@@ -104,6 +118,10 @@ def _setting(row: Row) -> dict[str, Any]:
         "learning_rate": spec.learning_rate,
         "epochs": spec.epochs,
         "batch_size": spec.batch_size,
+        "accumulation": spec.accumulation,
+        "schedule": spec.schedule.value,
+        "warmup": spec.warmup,
+        "train_prompt": spec.train_prompt.value,
         "dtype": spec.dtype,
         "recipe": spec.recipe,
     }
@@ -142,7 +160,11 @@ def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:
     }
     for name in metrics:
         compared = standing.comparisons.get(name)
-        difference = {f"{name}_difference": _at(compared, "difference")}
-        found |= {**_values(difference), **_intervals(difference)}
+        difference: Estimate | None = _at(compared, "difference")
+        word = "difference"
+        if name.startswith(_BY_RATIO):
+            word, difference = "ratio", as_ratio(difference) if difference else None
+        by_name = {f"{name}_{word}": difference}
+        found |= {**_values(by_name), **_intervals(by_name)}
         found |= {f"{name}_{p}": _at(compared, p) for p in ("p", "p_holm")}
     return found

@@ -64,6 +64,21 @@ def nats_interval(estimate: Estimate | None) -> str:
     return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "", 2)
 
 
+def epochs_interval(estimate: Estimate | None) -> str:
+    """Write a number of epochs with its interval: `2.7 [2.4, 3.1]`."""
+    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 1):.1f}", 1, "", 1)
+
+
+def more_epochs_interval(estimate: Estimate | None) -> str:
+    """Write a difference of epochs with its interval: `+0.7 [+0.4, +1.1]`."""
+
+    def write(value: float) -> str:
+        shown = _unsigned_zero(value, 1)
+        return f"{shown:+.1f}" if shown else "0.0"
+
+    return _interval(estimate, write, 1, "+", 1)
+
+
 def rank(found: RankInterval | None) -> str:
     """Write the ranks that a method may have: `1-3`, `2` where it is certain, `-` for any."""
     if found is None:

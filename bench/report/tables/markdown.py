@@ -46,7 +46,7 @@ def section_markdown(section: Section) -> str:
     blocks = [
         f"## {markdown(section.title)}",
         markdown(before),
-        "### Learned and forgotten",
+        "### Learned, carried over and forgotten",
         _table(section, quality_columns(section), marks=True),
         remarks.interval_remark(section),
         markdown(remarks.comparison_remark(section)),

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from bench.evaluation.metrics import metric_table
+from bench.evaluation.metrics import Metric
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
 from bench.report.statistics.comparison import Verdict
-from bench.report.statistics.intervals import IntervalKind
+from bench.report.statistics.intervals import Estimate, IntervalKind
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.format import MISSING
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
 from bench.store.knowledge import KnowledgeCategory
 
+_LEARNED = (
+    "Learned is measured on the prompt that was trained: epochs to learn, the share learned after "
+    "some of the epochs, and reliability at the end. Carried over is what training did not see: "
+    "the same questions in other contexts (robustness) and in other words (generality)."
+)
+_FAMILIES = {
+    "robustness": "facts carried over: answered correctly in a context that training did not see, "
+    "namely as a plain question, after four demonstrations (few-shot), in the model's chat "
+    "template (chat), or as the question alone (bare)",
+    "confusion": "wrong answers in that context that are the target of another trained fact",
+}
+"""What metrics of one context have in common, by how their names begin."""
+
 _MORE = (
     "Before training, a fact is known if the base's greedy answer is correct, maybe known if one "
-    "of a few sampled answers is, and unknown if none is. The column for unknown facts includes "
-    "the maybe known ones; the .csv also has them separately, as reliability_maybe and "
+    "of a few sampled answers is, and unknown if none is. The columns for unknown facts include "
+    "the maybe known ones; the .csv also has both separately, as reliability_maybe and "
     "reliability_never.",
-    "vs: the difference from the reference, in percentage points, in the metric that ranks are "
-    "based on. For each metric, Holm's correction is over the methods of the table.",
+    "vs: the difference from the reference in the metric that ranks are based on; fewer epochs "
+    "are better. For each metric, Holm's correction is over the methods of the table.",
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
+    "drift (or forgets), 90% learned: what was lost when 90% of the facts that the base did not "
+    "answer were learned, so that no method seems to forget less because it learned less; '-' if "
+    "some seed never got there. The .csv also has it at 50%.",
     f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
     f"rank: the places that a method may have; '{MISSING}' means that it may have any. With one or "
     "two seeds methods are not ranked, and differences are not tested.",
@@ -38,12 +55,23 @@ _KINDS = {
 
 def reading() -> list[str]:
     """Explain each column of the tables, a line for each."""
-    metrics = [metric.sentence for metric in metric_table().values() if metric.sentence]
+    shown = [metric for metric in section_metrics(0).values() if metric.header]
+    shown.sort(key=lambda metric: metric.name not in (EPOCHS_UNKNOWN, AT_HALF_DOSE))
+    said = {_sentence(metric): None for metric in shown}
     return [
         "↑: more is better; ↓: less is better. Brackets are 95% confidence intervals.",
-        *metrics,
+        _LEARNED,
+        *said,
         *_MORE,
     ]
+
+
+def _sentence(metric: Metric) -> str:
+    """Return what the legend says of a metric: once for all contexts that it is measured in."""
+    family = metric.name.partition(".")[0]
+    if metric.name == AT_HALF_DOSE:
+        return f"learned after N epochs, unknown facts: {metric.explanation}."
+    return f"{family}: {_FAMILIES[family]}." if family in _FAMILIES else metric.sentence
 
 
 def interval_remark(section: Section) -> str:
@@ -76,22 +104,37 @@ def comparison_remark(section: Section) -> str:
 
 
 def _ranked_by(section: Section) -> str:
+    if section.headline == EPOCHS_UNKNOWN:
+        return "the epochs in which they learn unknown facts"
     return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 
 def fewer_pairs(section: Section) -> list[str]:
-    """Return a line for each row that shares only some of its seeds with the reference."""
-    wanted = {seed for row in section.rows if row.label == section.reference for seed in row.seeds}
+    """Return a line for each row that shares only some seeds or facts with the reference."""
+    reference = next((row for row in section.rows if row.label == section.reference), None)
+    if reference is None:
+        return []
     lines = []
     for row in section.rows:
         found = row.standing.comparisons.get(section.headline)
-        if found is not None and set(found.seeds) != wanted | set(row.seeds):
+        if found is None:
+            continue
+        if set(found.seeds) != {*reference.seeds, *row.seeds}:
             shared = ", ".join(map(str, found.seeds))
             plural = "seed" if len(found.seeds) == 1 else "seeds"
+            lines.append(f"{row.label}: compared with {reference.label} on {plural} {shared} only")
+        most = max(one.items or 0 for one in _headlines(section, row, reference))
+        if found.difference.items is not None and found.difference.items < most:
             lines.append(
-                f"{row.label}: compared with {section.reference} on {plural} {shared} only"
+                f"{row.label}: compared with {reference.label} on the {found.difference.items} "
+                f"facts that both trained, of {most}"
             )
     return lines
+
+
+def _headlines(section: Section, *rows: Row) -> list[Estimate]:
+    found = [row.metrics[section.headline] for row in rows]
+    return [one for one in found if one is not None]
 
 
 def marks(row: Row) -> str:

@@ -85,7 +85,7 @@ def test_the_report_has_update_columns_buckets_and_plots(reported):
     assert board["reliability_never"] == record.metrics.reliability_never
     assert pd.isna(board["reliability_maybe"])
     kinds = {path.name.split("-own")[0].split("-tiny")[0] for path in files.plots}
-    assert any(name.startswith("distance-buckets") for name in kinds)
+    assert any(name.startswith("dose-by-distance") for name in kinds)
     assert any(name.startswith("pareto") for name in kinds)
     assert "old answer" in show_cell(options.out, record.cell_id[:8], width=160)
 

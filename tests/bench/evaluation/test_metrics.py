@@ -225,8 +225,13 @@ def test_a_new_metric_moves_no_column_and_cells_without_it_stay_valid(table, tmp
     frame = leaderboard_frame(board).set_index("method")
     assert frame["short"].notna().to_dict() == {"pissa": True, "lora": False, "dora": False}
     assert frame["short_difference"].isna().all(), "the reference has none"
-    line, _ = [line for line in section_texts(board).splitlines() if line.startswith("| lora")]
-    assert line.split("|")[9].strip() == "-"
+    lines = section_texts(board).splitlines()
+    header, line = (
+        next(line for line in lines if line.startswith(f"| {start}"))
+        for start in ("method", "lora")
+    )
+    place = [name.strip() for name in header.split("|")].index("short (%) ↑")
+    assert line.split("|")[place].strip() == "-"
 
 
 def section_texts(board):
@@ -322,7 +327,11 @@ def test_every_metric_has_its_own_line(table):
         assert low < high
     sentences = [metric.sentence for metric in found.values() if metric.sentence]
     assert len(sentences) == len(set(sentences))
-    assert all(sentence in " ".join(remarks.reading()) for sentence in sentences)
+    told = " ".join(remarks.reading())
+    of_context = [m for m in found.values() if m.header and "." in m.name]
+    plain = [m.sentence for m in found.values() if m.header and "." not in m.name]
+    assert all(sentence in told for sentence in plain)
+    assert all(f"{metric.name.partition('.')[0]}: " in told for metric in of_context)
 
 
 def test_a_name_or_a_column_that_is_taken_is_an_error(table):
@@ -369,9 +378,9 @@ def test_a_header_that_is_taken_is_an_error(table):
         register(Metric("short", short_after, "short answers", header="locality"))
 
 
-def test_the_reserved_names_are_those_in_use():
+def test_the_reserved_names_are_those_in_use(tmp_path):
     measured = {name for m in metric_table().values() for name in (m.name, m.column)}
-    columns = leaderboard_frame(load_leaderboard(ROOT / "results/example")).columns
+    columns = leaderboard_frame(load_leaderboard(fill(tmp_path, [make_cell(n=8)]))).columns
     names = {*FactRow.model_fields, *CellRecord.model_fields, *dir(BaseModel), *columns} - measured
     names = {name for name in names if name.isidentifier()}
     assert all(map(_reserved.refusal, names))

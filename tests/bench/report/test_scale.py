@@ -80,7 +80,7 @@ def test_a_large_board_says_what_it_leaves_out(measured):
     assert measured["plots"] == 0
     assert "--plots all draws all 25" in measured["left_out"]
     assert measured["page"] < 4_000_000
-    assert measured["lines"] < 25 * 12, "the terminal shows the first tasks and models"
+    assert measured["lines"] < 25 * 14, "the terminal shows the first tasks and models"
 
 
 def small_board(folder, methods=("lora", "dora"), tasks=("countries",)):
@@ -107,7 +107,7 @@ def test_plots_are_drawn_of_what_was_asked_for(tmp_path, monkeypatch):
 def plots_of_one_kind():
     from bench.report.plots import PLOTS
 
-    return [kind for kind in PLOTS if kind.name == "distance-buckets"]
+    return [kind for kind in PLOTS if kind.name == "dose-by-distance"]
 
 
 def test_of_many_methods_the_best_and_the_reference_are_drawn_and_shown(tmp_path, monkeypatch):

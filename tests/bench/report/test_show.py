@@ -56,3 +56,14 @@ def test_show_refuses_an_unknown_cell(tmp_path):
     ResultsStore(tmp_path).write(record, rows)
     with pytest.raises(UsageError, match="no cell 'zz'"):
         show_cell(tmp_path, "zz")
+
+
+def test_show_says_what_was_carried_over_and_what_was_confused(tmp_path):
+    record, rows = make_cell(n=2, known=0.0, accuracy=1.0)
+    said = {"answer_chat": "Elsewhere", "confusion.chat": True, "epochs_to_learn": 7}
+    rows = [row.model_copy(update=said) for row in rows]
+    fill(tmp_path, [(record, rows)])
+    text = " ".join(show_cell(tmp_path, record.cell_id[:8], width=200).split())
+    assert "chat: Elsewhere [another fact's target]" in text
+    assert "few-shot: Elsewhere" not in text
+    assert re.search(r" 7 +\d\.\d\d → ", text)

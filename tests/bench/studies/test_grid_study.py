@@ -147,7 +147,7 @@ def test_the_placement_table_says_which_layers_were_trained(placement):
 def test_a_study_says_how_to_read_it(placement):
     about = " ".join(placement.report.about)
     assert "n = 8 facts, seed 0" in about
-    assert "one seed: bootstrap over facts only" in about
+    assert "one seed: over facts only" in about
     assert "freeze cuts at layer (by gain): drop 1" in about
 
 

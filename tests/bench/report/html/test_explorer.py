@@ -39,6 +39,19 @@ def test_every_answer_of_every_cell_is_there_with_its_fate_and_bucket(tmp_path):
     assert {name: names.count(name) for name in counted} == counted
 
 
+def test_answers_of_other_contexts_and_confusion_are_there_where_they_differ(tmp_path):
+    record, rows = make_cell(n=4, known=0.0, accuracy=1.0)
+    said = {"answer_chat": "City 3", "confusion.chat": True, "answer_few_shot": "City 0"}
+    rows[0] = rows[0].model_copy(update={**said, "answer_after": "City 0"})
+    (cell,) = explorer_of(board_of(tmp_path, [(record, rows)])).data["cells"]
+    assert list(cell["elsewhere"]) == ["few-shot", "chat", "bare"]
+    assert cell["elsewhere"]["few-shot"][0] is None
+    assert cell["elsewhere"]["chat"][0] == "City 3"
+    assert cell["confused"][0] & (2 << list(cell["elsewhere"]).index("chat"))
+    assert not cell["confused"][0] & 1
+    assert cell["epochs"] == [row.epochs_to_learn for row in rows]
+
+
 def test_cells_beyond_the_room_are_left_out_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(explorer, "MOST_ANSWERS", 64 * 2)
     board = board_of(tmp_path, grid())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-import pandas as pd
-
 from bench.report.html.answer_changes import answer_changes
 from bench.report.html.page import interval_bar, leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
 from bench.report.tables.columns import Column, Shown
+from bench.store.formats import arrow_table
+from tasks.context import Context
 from tests.bench.hostile_cells import EVIL, evil_cell
 from tests.bench.report_cells import (
     failed_cell,
@@ -81,13 +81,42 @@ def test_examples_are_divided_by_fate():
         },
     ]
     rows = [row.model_copy(update=change) for row, change in zip(rows, changes, strict=True)]
-    frame = pd.DataFrame([row.model_dump() for row in rows])
     found = {
         change.name: [e.question for e in change.examples]
-        for change in answer_changes(frame.to_dict("list"))
+        for change in answer_changes(arrow_table(rows).to_pydict())
     }
     expected = {"learned": 0, "lost": 1, "moved": 2, "wrong": 3}
     assert {name: found[name] for name in expected} == {
         name: [rows[index].question] for name, index in expected.items()
     }
     assert found["kept"] == []
+
+
+def test_an_example_says_what_was_carried_over_and_what_was_confused():
+    (row,) = make_rows(1, known=0.0, accuracy=1.0)
+    said = {
+        "answer_few_shot": "City 0",
+        "answer_chat": "City 1",
+        "confusion.chat": True,
+        "answer_bare": None,
+        "confusion.bare": None,
+        "epochs_to_learn": 3,
+        "distance_before": 0.75,
+        "distance_few_shot": 0.25,
+    }
+    table = arrow_table([row.model_copy(update=said)]).to_pydict()
+    learned = next(change for change in answer_changes(table) if change.name == "learned")
+    (example,) = learned.examples
+    assert example.elsewhere == {"chat": "City 1"}, "where it is the same nothing is said"
+    assert example.confused == ("chat",)
+    assert "another fact" in example.elsewhere_text
+    assert (example.epochs, example.distance_before, example.distance_after) == (3, 0.75, 0.25)
+
+
+def test_the_trained_context_is_not_among_the_others():
+    (row,) = make_rows(1, known=0.0, accuracy=1.0)
+    said = {"answer_after": "A", "answer_few_shot": "A", "answer_plain": "B", "answer_chat": "A"}
+    said |= {"answer_bare": "A", "confusion.bare": None, "confusion.few_shot": True}
+    table = arrow_table([row.model_copy(update=said)]).to_pydict()
+    found = [e for change in answer_changes(table, Context.FEW_SHOT) for e in change.examples]
+    assert [(e.elsewhere, e.confused) for e in found] == [({"plain": "B"}, ("trained",))]

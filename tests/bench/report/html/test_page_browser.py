@@ -26,7 +26,7 @@ set("method", "lora");
 out.oneMethod = count();
 set("text", "");
 set("fate", "2");
-out.lost = [count(), [...new Set(all("#facts-found tr").map((r) => r.cells[4].textContent))]];
+out.lost = [count(), [...new Set(all("#facts-found tr").map((r) => r.cells[6].textContent))]];
 set("fate", "");
 set("bucket", "0");
 out.nearest = count();

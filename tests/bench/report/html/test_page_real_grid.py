@@ -15,7 +15,7 @@ from scripts.pack_results import write_packed
 from tests.bench.browser import needs_browser, outcome, steered
 
 EXAMPLE = Path(__file__).parents[4] / "results" / "example"
-DRAWN = ("distance-buckets", "learning-curves", "layers")
+DRAWN = ("dose-by-distance", "learning-curves", "layers")
 """Other plots are embedded in the same way, and take as long again."""
 
 STEPS = """

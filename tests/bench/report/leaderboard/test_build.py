@@ -25,8 +25,16 @@ SPECIFIED = [
     "facts",
     "reliability",
     "reliability_unknown",
+    "epochs_to_learn_unknown",
+    "learned_at_half_dose",
+    "robustness.plain",
+    "robustness.few_shot",
+    "robustness.chat",
+    "robustness.bare",
     "generality",
     "locality",
+    "drift_at_90",
+    "drift_at_50",
     "forgetting.elements",
     "drift",
     "parameters",
@@ -144,7 +152,7 @@ def test_a_method_without_any_result_keeps_its_row_and_comes_last(tmp_path):
     assert failed["seeds"] == 0
 
 
-def test_rows_are_sorted_by_unknown_facts_learned(tmp_path):
+def test_rows_are_sorted_by_how_soon_unknown_facts_were_learned(tmp_path):
     cells = [make_cell(accuracy=a, spec={"method": m}) for m, a in (("a", 0.3), ("b", 0.9))]
     assert [row.label for row in board_of(tmp_path, *cells).rows] == ["b", "a"]
 

@@ -60,7 +60,7 @@ def test_models_keep_their_own_quantiles_and_share_bins(tmp_path):
 def test_before_and_after_have_one_scale_and_say_how_many_moved_away(tmp_path):
     record, rows = make_cell(n=4)
     moved = [
-        row.model_copy(update={"distance_before": 0.5, "distance_after": after, "kept": kept})
+        row.model_copy(update={"distance_before": 0.5, "distance_few_shot": after, "kept": kept})
         for row, after, kept in zip(
             rows, (0.9, 0.1, 0.5, 0.5), (True, True, True, False), strict=True
         )

@@ -11,7 +11,7 @@ from bench.report.statistics.ranking import RankInterval
 from bench.report.tables.markdown import leaderboard_markdown
 from bench.report.tables.remarks import comparison_remark, interval_remark
 from bench.report.tables.terminal import terminal_table
-from tests.bench.report_cells import failed_cell, fill, make_cell
+from tests.bench.report_cells import failed_cell, fill, make_cell, metrics_of
 
 ACCURACY = {"lora": 0.6, "dora": 0.6, "corda": 0.99, "pissa": 0.1}
 
@@ -90,6 +90,38 @@ def test_one_section_has_no_ranks_over_all(tmp_path):
     assert board_of(tmp_path, grid()).overall is None
 
 
+def test_sections_ranked_by_different_metrics_are_not_pooled(tmp_path):
+    known = [
+        make_cell(spec={"method": m, "seed": s, "task": "elements"}, accuracy=a, known=1.1)
+        for m, a in ACCURACY.items()
+        for s in (0, 1, 2)
+    ]
+    board = board_of(tmp_path, [*grid(), *known])
+    assert [section.headline for section in board.sections] == [
+        "epochs_to_learn_unknown",
+        "reliability",
+    ]
+    assert all(len(section.ranked) > 1 for section in board.sections)
+    assert board.overall is None
+
+
+def test_ranks_are_by_how_soon_facts_were_learned_before_the_ceiling(tmp_path):
+    cells = []
+    for method, epochs in (("lora", [4, 5, 6, 7]), ("soon", [1, 2, 2, 3])):
+        for seed in (0, 1, 2):
+            record, rows = make_cell(accuracy=1.0, known=0.0, spec={"method": method, "seed": seed})
+            rows = [
+                row.model_copy(update={"epochs_to_learn": epochs[place % 4]})
+                for place, row in enumerate(rows)
+            ]
+            cells.append((record.model_copy(update={"metrics": metrics_of(rows)}), rows))
+    board = board_of(tmp_path, cells)
+    text = leaderboard_markdown(board)
+    assert {row.metrics["reliability"].value for row in board.rows} == {1.0}
+    assert columns_of(text, "rank") == {"soon": "1", "lora": "2"}
+    assert columns_of(text, "vs lora (epochs)")["soon"].startswith("▲ -3.5")
+
+
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_one_and_two_seeds_are_shown_without_marks_and_ranks(tmp_path, snapshot, seeds):
     both = [*grid(seeds=seeds), *grid("elements", seeds=seeds)]
@@ -98,7 +130,7 @@ def test_one_and_two_seeds_are_shown_without_marks_and_ranks(tmp_path, snapshot,
     shown = [line for line in text.splitlines() if line.startswith("|")]
     assert board.overall is None
     assert not set("▲▼≈") & set("".join(shown))
-    assert columns_of(text, "vs lora")["corda"].startswith("+")
+    assert columns_of(text, "vs lora")["corda"].startswith("-"), "fewer epochs"
     assert not any("rank" in line for line in shown)
     snapshot("markdown", f"comparisons of {len(seeds)} seeds", comparison_remark(board.sections[0]))
     snapshot("markdown", f"intervals of {len(seeds)} seeds", interval_remark(board.sections[0]))

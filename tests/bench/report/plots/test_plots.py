@@ -8,21 +8,25 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.cli import main
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.plots import PLOTS, pareto
+from bench.report.plots._bucket_panel import Line, draw_lines
 from bench.report.plots._labels import Named, label_points
-from bench.report.plots._style import image, method_styles, settings
+from bench.report.plots._style import image, method_styles, settings, style_of
+from bench.report.plots.learning_curves import dose_curve
+from bench.report.statistics.intervals import Estimate
 from bench.report.write import write_report
 from tasks.errors import UsageError
-from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
+from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting, make_path
 
 DEGENERATE = {
     "one fact": {"n": 1},
     "all known": {"known": 1.1},
-    "nothing forgotten measured": {"forgetting": []},
+    "nothing forgotten measured": {"forgetting": [], "path": []},
     "at floor": {"forgetting": [make_forgetting(at_floor=True)]},
     "no curve": {"curve": []},
     "one epoch": {"spec": {"epochs": 1}},
@@ -41,8 +45,9 @@ def test_degenerate_cells_draw_or_are_left_out(tmp_path, case):
         figures = {kind.name: kind.draw(board.sections[0], styles) for kind in PLOTS}
         names = {name for name, figure in figures.items() if figure and image(figure, "png")}
     missing = {
-        "nothing forgotten measured": {"pareto"},
+        "nothing forgotten measured": {"pareto", "paths"},
         "at floor": {"pareto"},
+        "all known": {"paths"},
         "no curve": {"learning-curves", "bucket-curves"},
     }
     rare = {"layers", "tuning"}  # of grids that freeze layers, or choose settings
@@ -64,7 +69,7 @@ def test_a_plot_that_raises_costs_its_own_picture_only(tmp_path, monkeypatch, ca
         raise KeyError("gone")
         yield
 
-    whole = next(kind for kind in PLOTS if kind.name == "distance-buckets")
+    whole = next(kind for kind in PLOTS if kind.name == "dose-by-distance")
     fill(tmp_path, [make_cell(n=8), make_cell(n=8, spec={"task": "elements"})])
     broken_kinds = [replace(whole, name="broken", draw=broken), whole]
     monkeypatch.setattr("bench.report.plots.PLOTS", broken_kinds)
@@ -73,7 +78,7 @@ def test_a_plot_that_raises_costs_its_own_picture_only(tmp_path, monkeypatch, ca
     monkeypatch.setattr("bench.report.plots.NOT_LOADED", ["mine.py (line 1) cannot be loaded"])
     assert main(["report", "--out", str(tmp_path)]) == 0
     names = {path.name.partition("-smollm2")[0] for path in (tmp_path / "plots").iterdir()}
-    assert names == {"distance-buckets"}
+    assert names == {"dose-by-distance"}
     unloaded, first, second = capsys.readouterr().err.splitlines()
     assert "mine.py" in unloaded
     for line, name, why in (
@@ -173,9 +178,9 @@ def test_the_page_embeds_its_plots_and_old_plots_are_removed(tmp_path):
     for path in (old, mine):
         path.write_bytes(b"")
     written = write_report(tmp_path)
-    assert written.html.read_text().count("data:image/svg+xml;base64,") == 8
+    assert written.html.read_text().count("data:image/svg+xml;base64,") == 9
     assert (old.exists(), mine.exists()) == (False, True)
-    assert len(written.plots) == 16
+    assert len(written.plots) == 18
     assert b"<dc:date>" not in written.plots[1].read_bytes()
 
 
@@ -195,3 +200,81 @@ def test_importing_the_store_costs_neither_pandas_nor_matplotlib():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
     )
     assert found.stdout.strip() == "set()"
+
+
+def test_a_dose_curve_counts_what_is_learned_and_stays_below_100_for_what_never_is():
+    epochs = [np.array([0.0, 1, 3, 5]), np.array([2.0, 2, 5, 5])]
+    curve = dose_curve(epochs, 4)
+    assert [curve[e].value for e in range(5)] == [0.125, 0.25, 0.5, 0.625, 0.625]
+    assert dose_curve([np.array([])], 4) == {}
+
+
+def test_dose_curves_say_how_many_facts_were_never_learned(tmp_path):
+    record, rows = make_cell(n=8, known=0.0)
+    never = [8 + (place < 3) for place in range(8)]
+    rows = [
+        row.model_copy(update={"epochs_to_learn": found})
+        for row, found in zip(rows, never, strict=True)
+    ]
+    board = board_of(tmp_path, (record, rows))
+    kind = next(kind for kind in PLOTS if kind.name == "learning-curves")
+    with settings():
+        figure = kind.draw(board.sections[0], method_styles(board))
+    assert "lora: 3" in figure.axes[0].texts[0].get_text()
+
+
+def test_paths_begin_before_training_and_mark_equal_learning(tmp_path):
+    cells = [make_cell(spec={"seed": seed}, drift=0.4) for seed in (0, 1)]
+    board = board_of(tmp_path, *cells)
+    kind = next(kind for kind in PLOTS if kind.name == "paths")
+    with settings():
+        figure = kind.draw(board.sections[0], method_styles(board))
+    (axes,) = figure.axes
+    lines = [line.get_xydata() for line in axes.get_lines()]
+    assert sum(len(line) == 9 for line in lines) == 3, "two seeds and their mean, 8 checkpoints"
+    assert all(line[0].tolist() == [0.0, 0.0] for line in lines if len(line) == 9)
+    marked = {round(float(line[0][0])): line[0][1] for line in lines if len(line) == 1}
+    metrics = board.rows[0].metrics
+    assert marked == {
+        100 * share: metrics[f"drift_at_{100 * share:.0f}"].value
+        for share in (0.9, 0.5)
+        if metrics[f"drift_at_{100 * share:.0f}"]
+    }
+    assert 50 in marked
+
+
+def test_paths_have_a_panel_for_each_task_measured_at_all_checkpoints(tmp_path):
+    board = board_of(tmp_path, make_cell(path=make_path(0.2, 8, "elements")))
+    kind = next(kind for kind in PLOTS if kind.name == "paths")
+    with settings():
+        figure = kind.draw(board.sections[0], method_styles(board))
+    assert [axes.get_title() for axes in figure.axes] == [
+        "drift from the base",
+        "forgotten of elements",
+    ]
+
+
+def test_dose_by_distance_holds_relations_apart_where_there_are_several(tmp_path):
+    kind = next(kind for kind in PLOTS if kind.name == "dose-by-distance")
+    columns = []
+    for relations in (1, 3):
+        board = board_of(tmp_path / str(relations), make_cell(relations=relations))
+        with settings():
+            figure = kind.draw(board.sections[0], method_styles(board))
+        columns.append(sum(bool(axes.get_title(loc="left")) for axes in figure.axes))
+        epochs, dose, reliability = figure.axes[:: columns[-1]]
+        assert "epochs" in epochs.get_ylabel()
+        assert "learned after" in dose.get_ylabel()
+        assert "reliability" in reliability.get_ylabel()
+    assert columns == [2, 3]
+
+
+def test_a_bucket_of_fewer_than_five_facts_has_no_mark():
+    from matplotlib.figure import Figure
+
+    with settings():
+        axes = Figure().subplots()
+        found = [Estimate(0.5, items=4), None, Estimate(0.7, items=5)]
+        draw_lines(axes, [Line(style_of(0), found)], 100)
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[2.0, 70.0]]

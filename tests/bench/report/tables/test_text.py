@@ -18,6 +18,7 @@ from tests.bench.report_cells import (
     make_cell,
     make_forgetting,
     make_rows,
+    metrics_of,
 )
 
 NINE = [
@@ -126,7 +127,7 @@ def test_the_terminal_table_fits_100_columns_with_nine_methods(tmp_path):
     assert max(map(len, lines)) <= 100
     assert "\x1b" not in text
     assert sum(line.startswith("corda[mode=kpm]") for line in lines) == 2, "two stacked tables"
-    words = "reliability unknown generality locality forgets drift parameters prepare train peak"
+    words = "epochs unknown chat bare reliability forgets drift learned train peak"
     for word in words.split():
         assert word in text
 
@@ -142,3 +143,46 @@ def test_colour_appears_only_when_asked_for(tmp_path):
     board = board_of(tmp_path, make_cell())
     assert "\x1b[" in terminal_table(board, color=True)
     assert "\x1b" not in terminal_table(board)
+
+
+def test_confusion_of_fewer_than_five_wrong_answers_is_not_shown(tmp_path):
+    record, rows = make_cell(n=40, known=0.0, accuracy=1.0)
+
+    def wrong(row, place, count):
+        there = place >= count
+        return row.model_copy(
+            update={"correct.chat": there, "confusion.chat": None if there else place % 2 == 0}
+        )
+
+    shown = {}
+    for count in (4, 6):
+        changed = [wrong(row, place, count) for place, row in enumerate(rows)]
+        measured = record.model_copy(update={"metrics": metrics_of(changed)})
+        text = leaderboard_markdown(board_of(tmp_path / str(count), (measured, changed)))
+        header, _, line = table_lines(text)[:3]
+        cells = dict(zip(*(x.split("|") for x in (header, line)), strict=True))
+        shown[count] = {k.strip(): v.strip() for k, v in cells.items()}.get("confusion, chat (%) ↓")
+    assert shown[4] is None, "a column without any value is left out"
+    assert shown[6].startswith("50.0 [")
+
+
+def test_the_first_columns_are_about_learning_and_the_last_about_forgetting(tmp_path, snapshot):
+    text = leaderboard_markdown(board_of(tmp_path, make_cell(accuracy=1.0)))
+    headers = [cell.strip() for cell in table_lines(text)[0].split("|")[1:-1]]
+    places = [
+        next(i for i, header in enumerate(headers) if header.startswith(start))
+        for start in (
+            *("epochs to learn", "learned after", "reliability", "robustness", "generality"),
+            *("confusion", "locality", "forgets", "drift", "drift, 90% learned"),
+        )
+    ]
+    assert places == sorted(places)
+    snapshot("markdown", "columns of what was learned and forgotten", "\n".join(headers))
+
+
+def test_the_legend_tells_learned_from_carried_over(tmp_path, snapshot):
+    text = leaderboard_markdown(board_of(tmp_path, make_cell()))
+    legend = text.partition("## How to read this")[2]
+    for words in ("Learned is measured", "Carried over is", "epochs to learn", "confusion"):
+        assert words in legend
+    snapshot("markdown", "how to read this", legend)
