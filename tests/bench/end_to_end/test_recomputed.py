@@ -49,7 +49,7 @@ def facts():
             "id": f"f{i}",
             "question": f"Door {i}{'!' * (i % 3)}?",
             "answer": word,
-            "paraphrases": [f"Door {i}, please?", f"The door {i}?"],
+            "paraphrases": [f"Door {i}, please?", f"Which is door {i}?"],
         }
         for i, word in enumerate(WORDS)
     ]
