@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+FEWEST_ITEMS = 5
+"""A mean over fewer facts, answers or items than this is not shown."""
+
+
 class Form(StrEnum):
     """How the values of a column are written."""
 
@@ -50,12 +54,15 @@ class StudyColumn:
         form: How values are written; `percent` and `points` expect shares.
         key: Whether the column identifies a line, as text columns do. If the terminal is too
             narrow for all columns, the table is split and these columns are repeated.
+        items: The column of the report's table that says how many facts, answers or items a value
+            is the mean of; fewer than `FEWEST_ITEMS` are shown as missing.
     """
 
     name: str
     header: str
     form: Form = Form.TEXT
     key: bool = False
+    items: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def _table(report: StudyReport) -> str:
 
 def _text(line: dict[Any, Any], column: StudyColumn) -> str:
     value = line[column.name]
-    if pd.isna(value):
+    if pd.isna(value) or (column.items and not line[column.items] >= FEWEST_ITEMS):
         return wording.MISSING
     if column.form is Form.TEXT:
         return str(value)
