@@ -37,6 +37,7 @@ class Form(StrEnum):
     PERCENT = "percent"
     POINTS = "points"
     NATS = "nats"
+    MEAN = "mean"
     NUMBER = "number"
     COUNT = "count"
     OPERATIONS = "operations"
@@ -199,6 +200,12 @@ def _interval(line: dict[Any, Any], name: str) -> Interval | None:
     return Interval(float(low), float(high), IntervalKind.NONE)
 
 
+def _mean(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} [{estimate.interval.low:.1f}, {estimate.interval.high:.1f}]"
+
+
 def _number(estimate: Estimate) -> str:
     if estimate.interval is None:
         return f"{estimate.value:.3g}"
@@ -209,6 +216,7 @@ _FORMS: dict[Form, Callable[[Estimate], str]] = {
     Form.PERCENT: wording.percent_interval,
     Form.POINTS: wording.points_interval,
     Form.NATS: wording.nats_interval,
+    Form.MEAN: _mean,
     Form.NUMBER: _number,
     Form.COUNT: lambda estimate: wording.count(estimate.value),
     Form.OPERATIONS: lambda estimate: wording.operations(estimate.value),

@@ -9,6 +9,7 @@ from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state
 
 from bench.evaluation.responses import Responses, respond
 from bench.forgetting.suite import ForgettingTasks, Seen
+from bench.inference.contexts import Contexts
 from bench.models.loading import Base, load_base
 from bench.pages.performance.baseline import evaluation as usual
 from bench.pages.performance.baseline.adapters import lora_config

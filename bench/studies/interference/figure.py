@@ -113,18 +113,18 @@ def _measure(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
         told = f"nothing to show:\nfewer than {FEWEST_ITEMS} facts\nor answers count"
         axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", fontsize=8)
     for (regime, style), side in zip(_LOOKS.items(), (1 / _DODGE, _DODGE), strict=True):
-        mine = _drawable(table[table["regime"] == regime], shown.name)
+        lines = table[table["regime"] == regime]
         if isinstance(shown.level, str):
-            level = _drawable(table[table["regime"] == regime], shown.level)
-            values = shown.scale * level[shown.level].astype(float)
-            axes.plot(level["size"] * side, values, color="0.5", linewidth=1, linestyle=":")
-        _bars(axes, mine, shown, style, side)
-    if not isinstance(shown.level, str):
-        axes.axhline(shown.level, color="0.5", linewidth=1, linestyle=":", zorder=1)
-    level = 0.0 if isinstance(shown.level, str) else shown.level
+            alone = _drawable(lines, shown.level)
+            values = shown.scale * alone[shown.level].astype(float)
+            axes.plot(alone["size"] * side, values, color="0.5", linewidth=1, linestyle=":")
+        _bars(axes, _drawable(lines, shown.name), shown, style, side)
     low, high = axes.get_ylim()
-    bottom = level if isinstance(shown.level, str) else min(low, level - shown.least)
-    axes.set_ylim(bottom, max(high, level + shown.least))
+    if isinstance(shown.level, str):
+        axes.set_ylim(0.0, max(high, shown.least))
+    else:
+        axes.axhline(shown.level, color="0.5", linewidth=1, linestyle=":", zorder=1)
+        axes.set_ylim(min(low, shown.level - shown.least), max(high, shown.level + shown.least))
     sizes = sorted(table["size"].unique())
     axes.set_xscale("log")
     axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)

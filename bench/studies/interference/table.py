@@ -80,8 +80,8 @@ _COLUMNS = (
     _column("confusion", "confusion (% of wrong answers)", Form.PERCENT),
     _column("straying_alone", "straying alone (%)", Form.PERCENT),
     _column("straying", "straying joint (%)", Form.PERCENT),
-    _column("epochs_alone", "epochs to learn alone", Form.NUMBER),
-    _column("epochs_joint", "epochs to learn joint", Form.NUMBER),
+    _column("epochs_alone", "epochs to learn alone", Form.MEAN),
+    _column("epochs_joint", "epochs to learn joint", Form.MEAN),
     _column("shrink", "shrink (ratio)", Form.NUMBER),
 )
 _STATUS = StudyColumn("status", "status")
