@@ -64,7 +64,7 @@ _PANELS: dict[Context, tuple[Shown, ...]] = {
     ),
     Context.FEW_SHOT: _IN_EACH_CONTEXT,
 }
-_SHRINK = Shown("shrink", "shrink: movement of the state, joint / alone", 1.0, 1.0, 0.1)
+_SHRINK = Shown("shrink", "shrink: movement, joint / alone", 1.0, 1.0, 0.1)
 """It is a measure of the trained prompt, in the place that is left in the row below."""
 
 
@@ -92,7 +92,7 @@ def interference_figure(
         as_trained = table[table["asked"] == ASKED_AS[Context.PLAIN]]
         _measure(grid[1][-1], as_trained, _SHRINK)
         grid[1][-1].set_title(ASKED_AS[Context.PLAIN], loc="left", fontsize=8)
-        above.legend(handles=_looks(), loc="outside right upper", frameon=False)
+        above.legend(handles=_looks(), loc="outside lower left", ncols=3, frameon=False)
         _states(below, plane)
     return figure
 
