@@ -121,6 +121,10 @@ def test_measures_are_those_of_the_stored_answers(finished, kept, asked):
                     assert row["confusion"] == confused or (
                         confused is None and math.isnan(row["confusion"])
                     )
+                    chance = normalise(was.answer) in others if others and not was.correct else None
+                    np.testing.assert_equal(
+                        row["confusion_before"], math.nan if chance is None else float(chance)
+                    )
                     if context is Context.FEW_SHOT or was.answer:
                         assert row["straying"] == float(said.distance > was.distance + 1e-3)
                     else:
