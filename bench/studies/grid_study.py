@@ -8,7 +8,7 @@ from bench.config.options import RunOptions
 from bench.evaluation.metrics import metric_table
 from bench.execution.run import run_grid
 from bench.progress.base import Progress
-from bench.report.leaderboard.board import DRIFT, Leaderboard, Section
+from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
 from bench.report.leaderboard.standings import HEADLINES
@@ -43,24 +43,60 @@ def run_cells(options: RunOptions, progress: Progress) -> Section:
     return section
 
 
+LEARNED_HALF = "learned_half_unknown"
+"""The share of facts learned at half of the epochs, where methods still differ."""
+
+_ALWAYS = ("epochs_to_learn_unknown", LEARNED_HALF, "robustness.few_shot")
+"""Shown by every grid study: at the end of training, nearly all facts are learned by any method."""
+
+_HEADINGS = {LEARNED_HALF: "learned at half of the epochs, unknown facts (%)"}
+"""Of metrics that stand in no table of a leaderboard."""
+
+
 def metrics_frame(section: Section) -> pd.DataFrame:
     """Return the section's lines of `leaderboard.csv`, indexed by method.
 
-    A section of one grid has each method once, so the index is unique.
+    A section of one grid has each method once, so the index is unique. `<metric>_items` is added
+    for the metrics that grid studies show: over how many facts they are, with the seed that has
+    fewest.
     """
-    return leaderboard_frame(Leaderboard((section,))).set_index("method")
+    frame = leaderboard_frame(Leaderboard((section,))).set_index("method")
+    for name in _shown_metrics(section):
+        frame[items_of(name)] = [_fewest(row, name) for row in section.rows]
+    return frame
+
+
+def items_of(metric: str) -> str:
+    """Return the column that says over how many facts a metric is."""
+    return f"{metric}_items"
+
+
+def _fewest(row: Row, name: str) -> int:
+    metric = metric_table()[name]
+    return min((len(cell.facts.per_fact(metric)) for cell in row.cells), default=0)
+
+
+def _shown_metrics(section: Section) -> list[str]:
+    """Return the names of the metrics that grid studies show, in the order of the tables."""
+    always = (*HEADLINES, *_ALWAYS)
+    return [
+        name
+        for name, metric in metric_table().items()
+        if name in always or (metric.studies and any(row.metrics[name] for row in section.rows))
+    ]
 
 
 def quality_columns(section: Section) -> tuple[StudyColumn, ...]:
     """Return the columns that every grid study shows: what was learned and what was forgotten."""
+    table = metric_table()
     shown = [
         StudyColumn(
             name,
-            f"{metric.heading} {metric.arrow}",
-            Form.PERCENT if metric.is_share else Form.NATS,
+            f"{_HEADINGS.get(name, table[name].heading)} {table[name].arrow}",
+            Form.PERCENT if table[name].is_share else Form.MEAN,
+            items=items_of(name),
         )
-        for name, metric in metric_table().items()
-        if metric.studies and (name in HEADLINES or any(row.metrics[name] for row in section.rows))
+        for name in _shown_metrics(section)
     ]
     lost = [
         StudyColumn(
@@ -83,13 +119,14 @@ def time_column(phase: PhaseName) -> StudyColumn:
 
 def table_names(leading: tuple[str, ...], shown: tuple[StudyColumn, ...]) -> list[str]:
     """Return the columns of a study's table: `leading`, the shown metrics and their intervals."""
-    bounded = (Form.PERCENT, Form.POINTS, Form.NATS)
+    bounded = (Form.PERCENT, Form.POINTS, Form.NATS, Form.MEAN)
     names = [
         name
         for column in shown
         for name in (
             column.name,
             *((f"{column.name}_low", f"{column.name}_high") if column.form in bounded else ()),
+            *((column.items,) if column.items else ()),
         )
     ]
     return [*leading, *names, "parameters", "learning_rate", "seeds", "facts", "interval"]

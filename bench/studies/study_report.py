@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+FEWEST_ITEMS = 5
+"""A mean over fewer facts, answers or items than this is not shown."""
+
+
 class Form(StrEnum):
     """How the values of a column are written."""
 
@@ -33,6 +37,7 @@ class Form(StrEnum):
     PERCENT = "percent"
     POINTS = "points"
     NATS = "nats"
+    MEAN = "mean"
     NUMBER = "number"
     COUNT = "count"
     OPERATIONS = "operations"
@@ -50,12 +55,15 @@ class StudyColumn:
         form: How values are written; `percent` and `points` expect shares.
         key: Whether the column identifies a line, as text columns do. If the terminal is too
             narrow for all columns, the table is split and these columns are repeated.
+        items: The column of the report's table that says how many facts, answers or items a value
+            is the mean of; fewer than `FEWEST_ITEMS` are shown as missing.
     """
 
     name: str
     header: str
     form: Form = Form.TEXT
     key: bool = False
+    items: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ def _table(report: StudyReport) -> str:
 
 def _text(line: dict[Any, Any], column: StudyColumn) -> str:
     value = line[column.name]
-    if pd.isna(value):
+    if pd.isna(value) or (column.items and not line[column.items] >= FEWEST_ITEMS):
         return wording.MISSING
     if column.form is Form.TEXT:
         return str(value)
@@ -192,6 +200,12 @@ def _interval(line: dict[Any, Any], name: str) -> Interval | None:
     return Interval(float(low), float(high), IntervalKind.NONE)
 
 
+def _mean(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} [{estimate.interval.low:.1f}, {estimate.interval.high:.1f}]"
+
+
 def _number(estimate: Estimate) -> str:
     if estimate.interval is None:
         return f"{estimate.value:.3g}"
@@ -202,6 +216,7 @@ _FORMS: dict[Form, Callable[[Estimate], str]] = {
     Form.PERCENT: wording.percent_interval,
     Form.POINTS: wording.points_interval,
     Form.NATS: wording.nats_interval,
+    Form.MEAN: _mean,
     Form.NUMBER: _number,
     Form.COUNT: lambda estimate: wording.count(estimate.value),
     Form.OPERATIONS: lambda estimate: wording.operations(estimate.value),

@@ -59,7 +59,7 @@ SHAPES = {
     "8b": (4096, 32, 14336, 32, 8, 128256),
 }
 SAME = ["lora", "dora", "rslora", "pissa", "milora", "olora", "corda[mode=kpm]", "corda[mode=ipm]"]
-SAME += ["full", "lora+freeze", "lora+filter[centred=true]", "lora+reweight[refresh=2]"]
+SAME += ["eva", "full", "lora+freeze", "lora+filter[centred=true]", "lora+reweight[refresh=2]"]
 GRID = "lora,dora,pissa,corda[mode=kpm],corda[mode=ipm],lora+freeze,full"
 CEILING = {}
 
@@ -345,7 +345,7 @@ def _phases(cell):
 
 STAGES = {  # seconds that each needs at most
     "machine": (5, machine),
-    "same": (90, same),
+    "same": (100, same),
     "steps": (60, steps),
     "answers": (30, answers),
     "prepare": (40, prepare),

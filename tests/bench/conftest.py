@@ -40,7 +40,7 @@ def facts_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def nine_keys(tmp_path_factory):
-    """Nine facts, more than an interference study of three measures."""
+    """Nine facts, more than an interference study of five measures."""
     path = tmp_path_factory.mktemp("interference") / "keys.jsonl"
     rows = [
         {"id": f"k{i}", "question": f"Where is key {i}?", "answer": "abcdefghi"[i]}
@@ -52,7 +52,7 @@ def nine_keys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def asked_in(tiny_folder, nine_keys):
-    """Options of an interference study: three facts in groups of 1, 2 and 5, batches of 4."""
+    """Options of an interference study: five facts in groups of 1, 2 and 5, batches of 4."""
     from bench.studies.interference.study import InterferenceOptions
 
     def make(out, **changes):
@@ -61,7 +61,7 @@ def asked_in(tiny_folder, nine_keys):
             "task": str(nine_keys),
             "method": "lora[r=4]",
             "sizes": "1,2,5",
-            "measured": 3,
+            "measured": 5,
             "exposures": 3,
             "batch_size": 4,
             "lr": 3e-2,

@@ -10,17 +10,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.report.leaderboard.distance_buckets import AWAY
 from bench.report.statistics.intervals import Floats
 from bench.store.records import Status
 from bench.studies.interference.plan import Condition, Regime, StudyPlan
-from bench.studies.interference.store import FactOutcome, Trained
+from bench.studies.interference.store import ASKED, FactOutcome, Said, Trained, is_confused
+from tasks.context import Context
 
 Results = Mapping[str, Trained]
 """Trainings by the digest of their specification."""
 
 PAIR_COLUMNS = (
-    *("size", "regime", "seed", "fact_id", "accuracy_before", "accuracy_alone"),
-    *("accuracy_joint", "interference", "nll_difference", "shrink"),
+    *("size", "regime", "asked", "seed", "fact_id"),
+    *("accuracy_before", "accuracy_alone", "accuracy_joint", "interference"),
+    *("nll_alone", "nll_joint", "nll_difference"),
+    *("confusion_before", "confusion", "straying_alone", "straying"),
+    *("epochs_alone", "epochs_joint", "epochs_difference", "shrink"),
 )
 
 
@@ -42,11 +47,12 @@ def failures(condition: Condition, results: Results) -> list[Trained]:
 
 
 def compare(plan: StudyPlan, results: Results) -> pd.DataFrame:
-    """Return one row per size, regime, seed and fact that was measured alone and together.
+    """Return one row per size, regime, context, seed and fact that was measured alone and together.
 
-    accuracy_* are 0 or 1; interference is accuracy alone - joint; nll_difference is joint - alone,
-    in nats per token; shrink is |h_joint - h_before| / |h_alone - h_before|, and NaN if training
-    the fact alone did not move its state.
+    accuracy_*, confusion* and straying* are 0 or 1; interference is accuracy alone - joint;
+    nll_difference is joint - alone, in nats per token; epochs_difference is joint - alone; shrink
+    is |h_joint - h_before| / |h_alone - h_before|. Missing values are NaN: see `_measures` and
+    `_dose`.
     """
     before = outcomes_before(plan, results)
     alone = {condition.seed: outcomes_of(condition, results) for condition in plan.alone}
@@ -64,22 +70,74 @@ def _pairs(
     before: Mapping[str, FactOutcome],
     alone: Mapping[str, FactOutcome],
 ) -> Iterator[dict[str, Any]]:
+    planned = [training.group for training in condition.trainings]
+    groups = {fact.id: group for group in planned for fact in group.measured}
     for fact_id, joint in outcomes_of(condition, results).items():
         if fact_id not in alone or fact_id not in before:
             continue
-        first, single = before[fact_id], alone[fact_id]
-        yield {
-            "size": condition.size,
-            "regime": str(condition.regime),
-            "seed": condition.seed,
-            "fact_id": fact_id,
-            "accuracy_before": float(first.correct),
-            "accuracy_alone": float(single.correct),
-            "accuracy_joint": float(joint.correct),
-            "interference": float(single.correct) - float(joint.correct),
-            "nll_difference": joint.nll - single.nll,
-            "shrink": shrink(first, single, joint),
-        }
+        first, single, others = before[fact_id], alone[fact_id], groups[fact_id].others(fact_id)
+        for asked in ASKED:
+            yield {
+                "size": condition.size,
+                "regime": str(condition.regime),
+                "asked": str(asked),
+                "seed": condition.seed,
+                "fact_id": fact_id,
+                **_measures(first.said(asked), single.said(asked), joint.said(asked), others),
+                "straying_alone": strayed(first, single, asked),
+                "straying": strayed(first, joint, asked),
+                **(_dose(single, joint) if asked is Context.PLAIN else {}),
+                "shrink": shrink(first, single, joint) if asked is Context.PLAIN else None,
+            }
+
+
+def _measures(
+    before: Said, alone: Said, joint: Said, others: frozenset[str]
+) -> dict[str, float | None]:
+    """Compare what was said of one fact in one context; confusion is None for right answers.
+
+    The base was not trained with the other facts: how often its wrong answers are their targets
+    tells what happens by chance, where many facts have few answers.
+    """
+    by_chance = is_confused(before.answer, others, correct=before.correct)
+    return {
+        "accuracy_before": float(before.correct),
+        "accuracy_alone": float(alone.correct),
+        "accuracy_joint": float(joint.correct),
+        "interference": float(alone.correct) - float(joint.correct),
+        "nll_alone": alone.nll,
+        "nll_joint": joint.nll,
+        "nll_difference": joint.nll - alone.nll,
+        "confusion_before": None if by_chance is None else float(by_chance),
+        "confusion": None if joint.confused is None else float(joint.confused),
+    }
+
+
+def _dose(alone: FactOutcome, joint: FactOutcome) -> dict[str, float | None]:
+    """Compare the epochs that a fact needed; None where it was trained fewer times in the group.
+
+    A fact that is not learned counts as one more than all epochs, so fewer of them would look like
+    faster learning.
+    """
+    one, other = alone.epochs_to_learn, joint.epochs_to_learn
+    if one is None or other is None or alone.exposures != joint.exposures:
+        return {}
+    return {
+        "epochs_alone": float(one),
+        "epochs_joint": float(other),
+        "epochs_difference": float(other - one),
+    }
+
+
+def strayed(before: FactOutcome, after: FactOutcome, context: Context) -> float | None:
+    """Return 1 if an answer went away from its target in training, else 0.
+
+    None on the plain prompt where the base said nothing there, which is no place to stray from.
+    """
+    first, last = before.said(context), after.said(context)
+    if context is Context.PLAIN and not first.answer:
+        return None
+    return float(last.distance - first.distance > AWAY)
 
 
 def shrink(before: FactOutcome, alone: FactOutcome, joint: FactOutcome) -> float:
@@ -96,8 +154,9 @@ class StatePlane:
         size, seed: The group that was trained together, at equal exposures.
         before, alone, together: The states' coordinates.
         explained: The share of the variance along each axis.
-        distances: Distances from the base's answers to their targets, `[facts]`.
-        known: Whether the base answered each fact, `[facts]`.
+        distances: Distances from the base's answers to their targets, with demonstrations,
+            `[facts]`.
+        known: Whether the base answered each fact with demonstrations, `[facts]`.
     """
 
     size: int
@@ -132,8 +191,8 @@ def state_plane(plan: StudyPlan, results: Results) -> StatePlane | None:
         alone=second,
         together=third,
         explained=explained,
-        distances=np.array([before[fact_id].distance for fact_id in ids]),
-        known=np.array([before[fact_id].correct for fact_id in ids]),
+        distances=np.array([before[fact_id].few_shot.distance for fact_id in ids]),
+        known=np.array([before[fact_id].few_shot.correct for fact_id in ids]),
     )
 
 

@@ -17,11 +17,14 @@ from bench.report.plots._style import MethodStyle, PanelSize, settings, style_of
 from bench.report.statistics.intervals import Floats
 from bench.studies.interference.compare import StatePlane
 from bench.studies.interference.plan import Regime
+from bench.studies.interference.table import ASKED_AS, items_of
+from bench.studies.study_report import FEWEST_ITEMS
+from tasks.context import Context
 
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-_PANEL = PanelSize(2.7, 3.3)
+_PANEL = PanelSize(2.7, 2.9)
 _COLUMNS = 5
 _LOOKS: dict[Regime, MethodStyle] = {Regime.EXPOSURES: style_of(0), Regime.UPDATES: style_of(1)}
 _DODGE = 1.03
@@ -37,28 +40,38 @@ class Shown(NamedTuple):
         name: The column of the table.
         label: The label of its axis, with the unit.
         scale: The factor that values are multiplied by.
-        level: The value at which nothing is lost.
-        least: The least extent of the axis from there, so that small effects look small.
+        level: The value at which nothing is lost, or the name of the column that holds it.
+        least: The least extent of the axis from 0 or from there, so that small effects look small.
     """
 
     name: str
     label: str
     scale: float
-    level: float
+    level: float | str
     least: float
 
 
-_MEASURES = (
+_IN_EACH_CONTEXT = (
     Shown("interference", "accuracy alone - joint (points)", 100.0, 0.0, 10.0),
     Shown("nll_difference", "NLL joint - alone (nats per token)", 1.0, 0.0, 0.1),
-    Shown("shrink", "shrink: movement of the state, joint / alone", 1.0, 1.0, 0.1),
+    Shown("confusion", "confusion (% of wrong answers)", 100.0, "confusion_before", 10.0),
+    Shown("straying", "straying (% of facts)", 100.0, "straying_alone", 10.0),
 )
+_PANELS: dict[Context, tuple[Shown, ...]] = {
+    Context.PLAIN: (
+        *_IN_EACH_CONTEXT,
+        Shown("epochs_joint", "epochs to learn", 1.0, "epochs_alone", 1.0),
+    ),
+    Context.FEW_SHOT: _IN_EACH_CONTEXT,
+}
+_SHRINK = Shown("shrink", "shrink: movement, joint / alone", 1.0, 1.0, 0.1)
+"""It is a measure of the trained prompt, in the place that is left in the row below."""
 
 
 def interference_figure(
     table: pd.DataFrame, plane: StatePlane | None, where: str, note: str
 ) -> Figure:
-    """Draw the measures in the upper row and the states in the lower row.
+    """Draw the measures on the trained prompt, those with demonstrations, and the states.
 
     Args:
         table: The study's table.
@@ -68,44 +81,80 @@ def interference_figure(
     """
     heading = "Interference: the same facts trained alone and together"
     with settings():
-        figure = titled_figure(_COLUMNS, 2, _PANEL, heading, where, note)
-        above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
-        panels = above.subplots(1, len(_MEASURES))
-        for axes, shown in zip(panels, _MEASURES, strict=True):
-            _measure(axes, table, shown)
-        above.legend(*panels[0].get_legend_handles_labels(), loc="outside right", frameon=False)
+        figure = titled_figure(_COLUMNS, 3, _PANEL, heading, where, note)
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2, 1])[:, 0]
+        grid = above.subplots(2, _COLUMNS, sharex=True)
+        for row, (asked, panels) in zip(grid, _PANELS.items(), strict=True):
+            mine = table[table["asked"] == ASKED_AS[asked]]
+            for axes, shown in zip(row, panels, strict=False):
+                _measure(axes, mine, shown)
+            row[0].set_title(ASKED_AS[asked], loc="left", fontweight="bold")
+        as_trained = table[table["asked"] == ASKED_AS[Context.PLAIN]]
+        _measure(grid[1][-1], as_trained, _SHRINK)
+        grid[1][-1].set_title(ASKED_AS[Context.PLAIN], loc="left", fontsize=8)
+        above.legend(handles=_looks(), loc="outside lower left", ncols=3, frameon=False)
         _states(below, plane)
     return figure
 
 
+def _looks() -> list[Line2D]:
+    regimes = [
+        Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=str(regime))
+        for regime, s in _LOOKS.items()
+    ]
+    level = Line2D([], [], color="0.5", linewidth=1, linestyle=":")
+    level.set_label("alone; of confusion: before training")
+    return [*regimes, level]
+
+
 def _measure(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
-    name, scale = shown.name, shown.scale
-    axes.axhline(shown.level, color="0.5", linewidth=0.8, zorder=1)
     axes.set_ylabel(shown.label)
+    if _drawable(table, shown.name).empty:
+        told = f"nothing to show:\nfewer than {FEWEST_ITEMS} facts\nor answers count"
+        axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", fontsize=8)
     for (regime, style), side in zip(_LOOKS.items(), (1 / _DODGE, _DODGE), strict=True):
-        mine = table[(table["regime"] == regime) & table[name].notna()]
-        ends = mine[[f"{name}_low", f"{name}_high"]].astype(float)
-        values = mine[name].to_numpy(dtype=np.float64)
-        bars = np.abs(ends.to_numpy() - values[:, None])
-        axes.errorbar(
-            mine["size"] * side,
-            scale * values,
-            yerr=scale * np.nan_to_num(bars).T,
-            color=style.color,
-            marker=style.marker,
-            linestyle=style.dashes,
-            markersize=4.5,
-            linewidth=1.1,
-            elinewidth=0.9,
-            label=str(regime),
-        )
+        lines = table[table["regime"] == regime]
+        if isinstance(shown.level, str):
+            alone = _drawable(lines, shown.level)
+            values = shown.scale * alone[shown.level].astype(float)
+            axes.plot(alone["size"] * side, values, color="0.5", linewidth=1, linestyle=":")
+        _bars(axes, _drawable(lines, shown.name), shown, style, side)
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, shown.level - shown.least), max(high, shown.level + shown.least))
+    if isinstance(shown.level, str):
+        axes.set_ylim(0.0, max(high, shown.least))
+    else:
+        axes.axhline(shown.level, color="0.5", linewidth=1, linestyle=":", zorder=1)
+        axes.set_ylim(min(low, shown.level - shown.least), max(high, shown.level + shown.least))
     sizes = sorted(table["size"].unique())
     axes.set_xscale("log")
+    axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelbottom=True)
     axes.set_xlabel("facts trained together (K)")
+
+
+def _drawable(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the lines in which enough facts or answers have a measure."""
+    return table[table[name].notna() & (table[items_of(name)] >= FEWEST_ITEMS)]
+
+
+def _bars(axes: Axes, mine: pd.DataFrame, shown: Shown, style: MethodStyle, side: float) -> None:
+    name, scale = shown.name, shown.scale
+    ends = mine[[f"{name}_low", f"{name}_high"]].astype(float)
+    values = mine[name].to_numpy(dtype=np.float64)
+    bars = np.abs(ends.to_numpy() - values[:, None])
+    axes.errorbar(
+        mine["size"] * side,
+        scale * values,
+        yerr=scale * np.nan_to_num(bars).T,
+        color=style.color,
+        marker=style.marker,
+        linestyle=style.dashes,
+        markersize=4.5,
+        linewidth=1.1,
+        elinewidth=0.9,
+    )
 
 
 def _states(below: SubFigure, plane: StatePlane | None) -> None:

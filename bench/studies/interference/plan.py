@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.config.options import RunOptions
+from bench.config.types import Schedule
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
 from bench.store.records import CellSpec, Model
@@ -23,8 +24,9 @@ from bench.store.store import ResultsStore
 from bench.studies.interference.study import InterferenceOptions
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
+from tasks.scoring import normalise
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raise this number when stored trainings no longer mean what they say."""
 
 
@@ -40,6 +42,10 @@ class Group:
 
     facts: tuple[Fact, ...]
     measured: tuple[Fact, ...]
+
+    def others(self, fact_id: str) -> frozenset[str]:
+        """Return the targets of the other facts, in normal form."""
+        return frozenset(normalise(fact.target) for fact in self.facts if fact.id != fact_id)
 
 
 def divide(facts: Sequence[Fact], count: int, largest: int, task: str) -> int:
@@ -231,9 +237,10 @@ def _training(cell: PlannedCell, group: Group, regime: Regime, place: str) -> Pl
 def _untrained(cell: PlannedCell, measured: tuple[Fact, ...]) -> PlannedTraining:
     nothing = {
         **dict.fromkeys(("facts_digest", "calibration_digest", "method"), ""),
-        **dict.fromkeys(("recipe", "source_digest", "schedule"), ""),
+        **dict.fromkeys(("recipe", "source_digest", "optimizer"), ""),
         **dict.fromkeys(("facts", "epochs", "batch_size", "seed"), 0),
-        "learning_rate": 0.0,
+        **dict.fromkeys(("learning_rate", "warmup"), 0.0),
+        "schedule": Schedule.CONSTANT,
     }
     group = Group((), measured)
     spec = _spec(cell.spec.model_copy(update=nothing), 0, group)

@@ -1,9 +1,11 @@
 """Interference: what facts lose when they are trained together, after arXiv 2405.18292.
 
-Every measured fact is trained alone and in groups of K, and each fact is compared with itself. The
-measures are this project's: interference = mean(accuracy alone - accuracy joint); the difference of
-the targets' NLL; and shrink = mean of |h_joint - h_before| / |h_alone - h_before|, where h is the
-state that predicts the first answer token.
+Every measured fact is trained alone and in groups of K, asked on the trained prompt and with
+demonstrations, and compared with itself. The measures are this project's: interference =
+mean(accuracy alone - accuracy joint); the difference of the targets' NLL; confusion, the share of
+wrong answers that are the target of another fact of the group; straying, the share of answers that
+went away from their target; epochs to learn; and shrink = mean of |h_joint - h_before| /
+|h_alone - h_before|, where h is the state that predicts the first answer token.
 """
 
 from __future__ import annotations

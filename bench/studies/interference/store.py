@@ -6,8 +6,8 @@ A file has one row per measured fact; the record of the training is in the file'
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,29 @@ from pydantic import Field, ValidationError
 from bench.store import atomic
 from bench.store.records import Model, Status
 from bench.studies.interference.plan import TrainingSpec
+from tasks.context import Context
+from tasks.scoring import normalise
+
+ASKED = (Context.PLAIN, Context.FEW_SHOT)
+"""The contexts in which every fact is asked: as it is trained, and with demonstrations."""
 
 _RECORD = b"training"
+_SAID = pa.struct(
+    [
+        ("answer", pa.string()),
+        ("correct", pa.bool_()),
+        ("confused", pa.bool_()),
+        ("distance", pa.float64()),
+        ("nll", pa.float64()),
+    ]
+)
 _SCHEMA = pa.schema(
     [
         ("fact_id", pa.string()),
         ("target", pa.string()),
-        ("answer", pa.string()),
-        ("correct", pa.bool_()),
-        ("distance", pa.float64()),
-        ("nll", pa.float64()),
+        *((context.value, _SAID) for context in ASKED),
+        ("exposures", pa.int64()),
+        ("epochs_to_learn", pa.int64()),
         ("state", pa.list_(pa.float32())),
     ]
 )
@@ -44,27 +57,68 @@ _PACKED = pa.schema(
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a model answered to one fact in one context.
+
+    Attributes:
+        answer: The greedy answer.
+        correct: Whether it is one of the accepted answers.
+        confused: Whether a wrong answer is the target of another fact of the same training; None
+            where the answer is right, or no other fact was trained.
+        distance: Semantic distance from the answer to the nearest accepted one; 1 where it is
+            empty.
+        nll: Mean negative log-likelihood of the target in this context, nats per token.
+    """
+
+    answer: str
+    correct: bool
+    confused: bool | None
+    distance: float
+    nll: float
+
+
+@dataclass(frozen=True)
 class FactOutcome:
     """What was measured about one fact.
 
     Attributes:
         fact_id: The fact's id.
         target: The right answer.
-        answer: The model's greedy answer after the demonstrations.
-        correct: Whether the answer matches exactly.
-        distance: Semantic distance from the answer to the nearest accepted answer.
-        nll: Mean negative log-likelihood of the target after the demonstrations, nats per token.
+        plain: On the trained prompt.
+        few_shot: After the demonstrations, which training did not see.
+        exposures: How often the fact was trained.
+        epochs_to_learn: The smallest number of exposures after which all tokens of the target are
+            right under teacher forcing, and stay right; one more than all exposures if the fact is
+            wrong in the end; None for a fact that was not trained.
         state: The final-norm state from which the plain prompt predicts the first answer token,
             float32 `[dim]`.
     """
 
     fact_id: str
     target: str
-    answer: str
-    correct: bool
-    distance: float
-    nll: float
+    plain: Said
+    few_shot: Said
+    exposures: int
+    epochs_to_learn: int | None
     state: NDArray[np.float32]
+
+    def said(self, context: Context) -> Said:
+        """Return what the model answered in a context; one of `ASKED`."""
+        return self.plain if context is Context.PLAIN else self.few_shot
+
+
+def is_confused(answer: str, others: Collection[str], *, correct: bool) -> bool | None:
+    """Return whether a wrong answer is another fact's target.
+
+    Args:
+        answer: What the model said.
+        others: The targets of the other facts, in normal form.
+        correct: Whether the answer is right.
+
+    Returns:
+        None where the answer is right, or there are no other facts.
+    """
+    return None if correct or not others else normalise(answer) in others
 
 
 class TrainingRecord(Model):
@@ -119,7 +173,7 @@ class TrainingStore:
                 )
                 for row in rows
             }
-        except (OSError, pa.ArrowException, KeyError, ValidationError):
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValidationError):
             return {}
         return found
 
@@ -132,7 +186,7 @@ class TrainingStore:
             {
                 "digest": digest,
                 "record": trained.record.model_dump_json(),
-                "outcomes": [vars(outcome) for outcome in trained.outcomes],
+                "outcomes": [asdict(outcome) for outcome in trained.outcomes],
             }
             for digest, trained in sorted(whole.items())
         ]
@@ -163,16 +217,17 @@ def _read(path: Path) -> Trained | None:
     try:
         table = pq.read_table(path)
         record = TrainingRecord.model_validate_json(table.schema.metadata[_RECORD])
+        return Trained(record, tuple(map(_outcome, table.to_pylist())))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValidationError):
         return None
-    return Trained(record, tuple(map(_outcome, table.to_pylist())))
 
 
 def _table(trained: Trained) -> pa.Table:
-    rows: Sequence[dict[str, Any]] = [vars(outcome) for outcome in trained.outcomes]
+    rows = [asdict(outcome) for outcome in trained.outcomes]
     record = trained.record.model_dump_json().encode()
     return pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata({_RECORD: record}))
 
 
 def _outcome(row: dict[str, Any]) -> FactOutcome:
-    return FactOutcome(**{**row, "state": np.array(row["state"], dtype=np.float32)})
+    said = {context.value: Said(**row[context.value]) for context in ASKED}
+    return FactOutcome(**{**row, **said, "state": np.array(row["state"], dtype=np.float32)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,8 +23,15 @@ from bench.inference.likelihood import negative_log_likelihoods
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache
 from bench.store.records import Status
-from bench.studies.interference.plan import PlannedTraining
-from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord
+from bench.studies.interference.plan import Group, PlannedTraining
+from bench.studies.interference.store import (
+    ASKED,
+    FactOutcome,
+    Said,
+    Trained,
+    TrainingRecord,
+    is_confused,
+)
 from bench.training.loop import DivergenceError, TrainingLog, train
 from tasks.context import Context
 from tasks.errors import UsageError
@@ -33,6 +40,8 @@ from tasks.prompt import LONGEST_ANSWER, Prompt
 from tasks.scoring import exact_match
 
 States = NDArray[np.float32]
+Curve = Sequence[float]
+"""Token accuracies of one fact, `[exposures + 1]`; empty if it was not trained."""
 
 
 def run_training(
@@ -68,13 +77,15 @@ def _trained(
 ) -> Trained:
     model: nn.Module = base.model
     log = TrainingLog()
+    kept: tuple[Fact, ...] = ()
     if planned.group.facts:
-        model, log = _fit(planned, base, cache, on_step)
-    outcomes = measure(model, base, planned.group.measured, planned.cell.data.prompt)
-    if not all(np.isfinite([fact.nll, *fact.state]).all() for fact in outcomes):
+        model, log, kept = _fit(planned, base, cache, on_step)
+    curves = {fact.id: curve for fact, curve in zip(kept, log.accuracies, strict=True)}
+    group = Group(kept, planned.group.measured)
+    outcomes = measure(model, base, group, planned.cell.data.prompt, curves)
+    if not all(map(_is_finite, outcomes)):
         return _ended(planned, Status.DIVERGED, "the trained model's states are not finite")
-    # One more than the passes of training: the state after the last of them.
-    seen = sum(len(points) - 1 for points in log.accuracies)
+    seen = sum(map(exposures, curves.values()))
     record = TrainingRecord(
         spec=planned.spec,
         status=Status.DONE,
@@ -89,7 +100,8 @@ def _fit(
     base: Base,
     cache: CostCache,
     on_step: Callable[[int, float], None],
-) -> tuple[nn.Module, TrainingLog]:
+) -> tuple[nn.Module, TrainingLog, tuple[Fact, ...]]:
+    """Return the trained model, the log of its training, and the facts that were trained."""
     cell, spec = planned.cell, planned.spec
     # Only calibration is the same for all groups, so nothing else is worth caching.
     shared = cache if cell.calibration else CostCache()
@@ -98,49 +110,89 @@ def _fit(
     attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
     torch.manual_seed(spec.cell.seed)
     log = train(attached.model, cell.recipe.adapter, attached.plan, on_step)
-    return attached.model, log
+    return attached.model, log, attached.setting.facts
+
+
+def _is_finite(fact: FactOutcome) -> bool:
+    return bool(np.isfinite([fact.plain.nll, fact.few_shot.nll, *fact.state]).all())
 
 
 def measure(
-    model: nn.Module, base: Base, facts: Sequence[Fact], prompt: Prompt
+    model: nn.Module, base: Base, group: Group, prompt: Prompt, curves: Mapping[str, Curve]
 ) -> tuple[FactOutcome, ...]:
-    """Ask a model the facts, as a cell's evaluation does, and read its answer states.
-
-    The answer budget does not depend on the facts, so that all groups are asked alike.
+    """Ask a model the measured facts of a group in each context, and read its answer states.
 
     Args:
         model: The trained model, or the base.
         base: The base whose tokenizer and input embeddings are used.
-        facts: The facts to ask.
+        group: The facts that were trained, none for the base, and the facts to ask.
         prompt: The demonstrations.
+        curves: By the id of each fact that was trained, its token accuracy on the trained prompt
+            before each of its exposures and in the end.
     """
-    tokenizer = base.tokenizer
-    prompts = [prompt.few_shot(fact.question) for fact in facts]
-    answers = greedy_answers(
-        model,
-        tokenizer,
-        prompts,
-        budget=LONGEST_ANSWER,
-        batch_size=EVALUATION_BATCH,
-        share=len(facts) > 1,
-    )
-    contexts = Contexts(tokenizer, prompt)
-    examples = contexts.examples(Context.FEW_SHOT, facts)
-    nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
+    contexts, facts = Contexts(base.tokenizer, prompt), group.measured
+    plain, few_shot = (_ask(model, base, contexts, context, group) for context in ASKED)
     states = first_answer_states(model, base, contexts.examples(Context.PLAIN, facts))
-    space = AnswerSpace(tokenizer, base.model.get_input_embeddings().weight)
     return tuple(
         FactOutcome(
             fact_id=fact.id,
             target=fact.target,
-            answer=answer,
-            correct=exact_match(answer, fact.answers),
-            distance=space.distance(answer, fact.answers),
-            nll=likelihood,
+            plain=as_trained,
+            few_shot=shown,
+            exposures=exposures(curves.get(fact.id, ())),
+            epochs_to_learn=first_right_for_good(curves.get(fact.id, ())),
             state=state,
         )
-        for fact, answer, likelihood, state in zip(facts, answers, nll, states, strict=True)
+        for fact, as_trained, shown, state in zip(facts, plain, few_shot, states, strict=True)
     )
+
+
+def exposures(curve: Curve) -> int:
+    """Return how often a fact was trained, given its curve."""
+    # One more point than passes of training: the state after the last of them.
+    return max(0, len(curve) - 1)
+
+
+def first_right_for_good(curve: Curve) -> int | None:
+    """Return after how many exposures all target tokens are right and stay so; None if untrained.
+
+    One more than all exposures if they are wrong in the end.
+    """
+    if not curve:
+        return None
+    return max((place + 1 for place, accuracy in enumerate(curve) if accuracy < 1), default=0)
+
+
+def _ask(
+    model: nn.Module, base: Base, contexts: Contexts, context: Context, group: Group
+) -> list[Said]:
+    """Ask the measured facts of a group in one context, as a cell's evaluation does."""
+    tokenizer, facts = base.tokenizer, group.measured
+    # The budget of a cell depends on its facts; here all groups must be asked alike.
+    answers = greedy_answers(
+        model,
+        tokenizer,
+        [contexts.prompt(context, fact.question) for fact in facts],
+        budget=LONGEST_ANSWER,
+        batch_size=EVALUATION_BATCH,
+        share=len(facts) > 1,
+    )
+    examples = contexts.examples(context, facts)
+    nll = negative_log_likelihoods(model, examples, tokenizer.pad_token_id, EVALUATION_BATCH)
+    space = AnswerSpace(tokenizer, base.model.get_input_embeddings().weight)
+    found = []
+    for fact, answer, likelihood in zip(facts, answers, nll, strict=True):
+        correct = exact_match(answer, fact.answers)
+        found.append(
+            Said(
+                answer=answer,
+                correct=correct,
+                confused=is_confused(answer, group.others(fact.id), correct=correct),
+                distance=space.distance(answer, fact.answers),
+                nll=likelihood,
+            )
+        )
+    return found
 
 
 def first_answer_states(model: nn.Module, base: Base, examples: Sequence[Example]) -> States:

@@ -1,28 +1,57 @@
-"""The picture of the placement study: what cuts and windows learn, and what they cost."""
+"""The picture of the placement study: what cuts and windows learn, forget and cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.leaderboard.board import Row, Section
-from bench.report.plots._style import MethodStyle, error, new_figure, settings, style_of
-from bench.store.records import PhaseName
+from bench.report.leaderboard.board import DRIFT, Row, Section
+from bench.report.plots._style import (
+    MethodStyle,
+    PanelSize,
+    error,
+    new_figure,
+    settings,
+    style_of,
+)
+from bench.report.statistics.intervals import Estimate
+from bench.store.records import CellRecord, PhaseName
+from bench.studies.grid_study import LEARNED_HALF
 from bench.studies.placement.rows import Kind, Placed
 
-_LEARNED = {"reliability": "all facts", "reliability_unknown": "facts the base did not answer"}
-_STYLES = dict(zip(_LEARNED, map(style_of, range(2)), strict=True))
-_WINDOW, _RANDOM, _CUT = style_of(2), style_of(3), style_of(6)
-_APART = {"reliability": -0.12, "reliability_unknown": 0.12}
+_PANEL = PanelSize(3.6, 3.4)
+_EPOCHS = "epochs_to_learn_unknown"
+_SHARES = {
+    LEARNED_HALF: "learned at half of the epochs, unknown facts",
+    "reliability": "learned at the end, all facts",
+    "robustness.few_shot": "answered with demonstrations, all facts",
+}
+_STYLES = dict(zip(_SHARES, (style_of(1), style_of(0), style_of(4)), strict=True))
+_DOSE, _DRIFT, _COST = style_of(2), style_of(3), style_of(6)
+_SIDE = {name: (place - 1) * 0.15 for place, name in enumerate(_SHARES)}
 """By how many layers marks are shifted, so that their bars do not overlap."""
 
 _CUT_AXIS = "cut k: layers 1..k frozen"
+_WINDOW_AXIS = "layers trained"
+
+
+class Value(NamedTuple):
+    """What a panel shows.
+
+    Attributes:
+        of_row: Over the seeds of a row.
+        of_cell: Of one cell, for rows whose seeds were placed differently.
+    """
+
+    of_row: Callable[[Row], Estimate | None]
+    of_cell: Callable[[CellRecord], float | None]
 
 
 def draw_placement(section: Section, rows: Sequence[Placed], layers: int, method: str) -> Figure:
-    """Draw four panels: accuracy by cut and by window, compute and time by frozen layers.
+    """Draw cuts above and windows below: the dose, what was learned, drift, and what it costs.
 
     Args:
         section: The section of all rows.
@@ -32,23 +61,132 @@ def draw_placement(section: Section, rows: Sequence[Placed], layers: int, method
     """
     note = (
         "Bars: 95% confidence intervals. Grey lines: the cuts that freeze picks, by gain; hollow "
-        "marks: what it learns there. A window trains only its own layers"
+        "marks: what it learns there; crosses: random cuts. A window trains only its own layers"
     )
     with settings():
-        figure = new_figure(2, section, f"Which layers to train: {method}", note, rows=2)
-        grid = figure.subplots(2, 2, sharex=True)
-        _learned_panel(grid[0][0], rows)
-        _window_panel(grid[1][0], rows)
-        _cost_panel(grid[0][1], rows, "training compute (TFLOP)", _teraflops)
-        _cost_panel(grid[1][1], rows, "training time (seconds)", _seconds)
+        heading = f"Which layers to train: {method}"
+        figure = new_figure(4, section, heading, note, rows=2, panel=_PANEL)
+        grid = figure.subplots(2, 4, sharex=True)
+        for axes, windows in ((grid[0], False), (grid[1], True)):
+            _dose_panel(axes[0], rows, windows=windows)
+            _shares_panel(axes[1], rows, windows=windows)
+            _drift_panel(axes[2], rows, windows=windows)
+        _cost_panel(grid[0][3], rows, "training compute (TFLOP)", _teraflops)
+        _cost_panel(grid[1][3], rows, "training time (seconds)", _seconds)
         for axes in grid.flat:
             axes.set_xlim(-0.5, layers + 0.5)
             axes.set_ylim(bottom=0)
         for axes in grid[0]:
             _freeze_lines(axes, rows)
             axes.tick_params(labelbottom=True)
-        _legend(figure, grid[0])
+        _legend(figure, (grid[0][1], grid[0][3]))
     return figure
+
+
+def _dose_panel(axes: Axes, rows: Sequence[Placed], *, windows: bool) -> None:
+    _series(axes, rows, _metric(_EPOCHS), _DOSE, windows=windows)
+    axes.set_title("epochs to learn, unknown facts", loc="left")
+    axes.set_ylabel("epochs, less is better")
+
+
+def _shares_panel(axes: Axes, rows: Sequence[Placed], *, windows: bool) -> None:
+    for name, label in _SHARES.items():
+        style, side = _STYLES[name], _SIDE[name]
+        _series(
+            axes, rows, _metric(name), style, windows=windows, scale=100, side=side, label=label
+        )
+    axes.set_title("learned and carried over", loc="left")
+    axes.set_ylabel("% of facts, more is better")
+
+
+def _drift_panel(axes: Axes, rows: Sequence[Placed], *, windows: bool) -> None:
+    _series(axes, rows, Value(_drift_of_row, _drift_of_cell), _DRIFT, windows=windows)
+    axes.set_title("drift from the base", loc="left")
+    axes.set_ylabel("mean KL (nats per token), less is better")
+
+
+def _metric(name: str) -> Value:
+    return Value(lambda row: row.metrics[name], lambda record: getattr(record.metrics, name, None))
+
+
+def _drift_of_row(row: Row) -> Estimate | None:
+    found = row.forgetting.get(DRIFT)
+    return found.lost if found else None
+
+
+def _drift_of_cell(record: CellRecord) -> float | None:
+    return next((found.forgetting for found in record.forgetting if found.task == DRIFT), None)
+
+
+def _series(
+    axes: Axes,
+    rows: Sequence[Placed],
+    value: Value,
+    style: MethodStyle,
+    *,
+    windows: bool,
+    scale: float = 1.0,
+    side: float = 0.0,
+    label: str = "",
+) -> None:
+    """Draw one value of the windows, or of the cuts, of freeze and of random cuts.
+
+    Args:
+        axes: The panel.
+        rows: All rows.
+        value: What is drawn of a row.
+        style: Its look.
+        windows: Whether windows are drawn, else cuts.
+        scale: What values are multiplied by.
+        side: By how many layers marks are shifted.
+        label: The series in the legend.
+    """
+    axes.set_xlabel(_WINDOW_AXIS if windows else _CUT_AXIS)
+    if windows:
+        for placed in _windows(rows):
+            [(first, last)] = placed.ranges
+            estimate = value.of_row(placed.row)
+            _bars(axes, [((first + last) / 2 + side, estimate)], style, scale)
+            if estimate is not None:
+                height = [scale * estimate.value] * 2
+                axes.plot([first - 0.4, last + 0.4], height, color=style.color, alpha=0.5)
+        return
+    for kind in (Kind.CUT, Kind.FREEZE):
+        points = [((p.cut or 0) + side, value.of_row(p.row)) for p in _at_cuts(rows, kind)]
+        _bars(axes, points, style, scale, kind=kind, label=label if kind is Kind.CUT else "")
+    # Each seed draws a cut of its own, so that a mean over them has no place on the axis.
+    cells = [cell.record for p in rows if p.kind is Kind.RANDOM for cell in p.row.cells]
+    drawn = [(record.notes["layers"][0] + side, value.of_cell(record)) for record in cells]
+    crosses = [(x, None if found is None else Estimate(found)) for x, found in drawn]
+    _bars(axes, crosses, style, scale, kind=Kind.RANDOM)
+
+
+def _bars(
+    axes: Axes,
+    points: Sequence[tuple[float, Estimate | None]],
+    style: MethodStyle,
+    scale: float,
+    *,
+    kind: Kind = Kind.CUT,
+    label: str = "",
+) -> None:
+    """Draw values with their intervals: joined, or as hollow marks, or as crosses."""
+    found = [(x, estimate) for x, estimate in points if estimate is not None]
+    if not found:
+        return
+    bars = [error(estimate.value, estimate.interval) for _, estimate in found]
+    axes.errorbar(
+        [x for x, _ in found],
+        [scale * estimate.value for _, estimate in found],
+        yerr=[[scale * low for low, _ in bars], [scale * high for _, high in bars]],
+        color=style.color,
+        marker="x" if kind is Kind.RANDOM else style.marker,
+        markersize=5,
+        markerfacecolor="white" if kind is Kind.FREEZE else style.color,
+        linestyle=style.dashes if kind is Kind.CUT else "none",
+        elinewidth=0.8,
+        label=label,
+    )
 
 
 def _legend(figure: Figure, panels: Iterable[Axes]) -> None:
@@ -63,88 +201,6 @@ def _legend(figure: Figure, panels: Iterable[Axes]) -> None:
     )
 
 
-def _learned_panel(axes: Axes, rows: Sequence[Placed]) -> None:
-    sweep = _at_cuts(rows, Kind.CUT)
-    for metric, who in _LEARNED.items():
-        style = _STYLES[metric]
-        _bars(axes, [(p.cut or 0, p.row) for p in sweep], metric, style, label=who)
-        freeze = [(p.cut or 0, p.row) for p in _at_cuts(rows, Kind.FREEZE)]
-        _bars(axes, freeze, metric, style, joined=False)
-    for placed in rows:
-        if placed.kind is Kind.RANDOM:
-            _random_cuts(axes, placed)
-    axes.set_title("accuracy by cut", loc="left")
-    axes.set_xlabel(_CUT_AXIS)
-    axes.set_ylabel("correct after training (% of facts)")
-
-
-def _bars(
-    axes: Axes,
-    points: Sequence[tuple[float, Row]],
-    metric: str,
-    style: MethodStyle,
-    *,
-    label: str = "",
-    joined: bool = True,
-) -> None:
-    """Draw a metric with its intervals, joined by a line or as separate hollow marks."""
-    found = [(x, estimate) for x, row in points if (estimate := row.metrics[metric]) is not None]
-    if not found:
-        return
-    ends = [error(estimate.value, estimate.interval) for _, estimate in found]
-    axes.errorbar(
-        [x + _APART[metric] for x, _ in found],
-        [100 * estimate.value for _, estimate in found],
-        yerr=[[100 * low for low, _ in ends], [100 * high for _, high in ends]],
-        color=style.color,
-        marker=style.marker,
-        markersize=5,
-        markerfacecolor=style.color if joined else "white",
-        linestyle=style.dashes if joined else "none",
-        elinewidth=0.8,
-        label=label,
-    )
-
-
-def _random_cuts(axes: Axes, placed: Placed) -> None:
-    for cell in placed.row.cells:
-        notes, metrics = cell.record.notes, cell.record.metrics
-        if metrics is None or metrics.reliability is None:
-            continue
-        axes.plot(
-            notes["layers"][0],
-            100 * metrics.reliability,
-            color=_RANDOM.color,
-            marker="x",
-            markersize=8,
-            markeredgewidth=2,
-            linestyle="none",
-            label="random cut, all facts",
-        )
-
-
-def _window_panel(axes: Axes, rows: Sequence[Placed]) -> None:
-    for placed in _windows(rows):
-        [(first, last)] = placed.ranges
-        for metric in _LEARNED:
-            estimate = placed.row.metrics[metric]
-            if estimate is None:
-                continue
-            style = _STYLES[metric]
-            _bars(axes, [((first + last) / 2, placed.row)], metric, style)
-            axes.plot(
-                [first - 0.4, last + 0.4],
-                [100 * estimate.value] * 2,
-                color=style.color,
-                linestyle=style.dashes,
-                linewidth=3,
-                alpha=0.6,
-            )
-    axes.set_title("accuracy by window", loc="left")
-    axes.set_xlabel("layers trained")
-    axes.set_ylabel("correct after training (% of facts)")
-
-
 def _windows(rows: Sequence[Placed]) -> list[Placed]:
     """Return the windows, and the cut whose top layers are as many: it is a window too."""
     found = [p for p in rows if p.kind is Kind.WINDOW and len(p.ranges) == 1]
@@ -157,8 +213,8 @@ def _cost_panel(
 ) -> None:
     windows = [placed for placed in rows if placed.kind is Kind.WINDOW and placed.ranges]
     for chosen, style, label in (
-        (_at_cuts(rows, Kind.CUT), _CUT, "cost of a cut"),
-        (windows, _WINDOW, "cost of a window"),
+        (_at_cuts(rows, Kind.CUT), _COST, "cost of a cut"),
+        (windows, _DOSE, "cost of a window"),
     ):
         found = [(p.ranges[0][0] - 1, value) for p in chosen if (value := cost(p.row)) is not None]
         axes.plot(
@@ -167,7 +223,7 @@ def _cost_panel(
             color=style.color,
             marker=style.marker,
             markersize=5,
-            linestyle=style.dashes if style is _CUT else "none",
+            linestyle=style.dashes if style is _COST else "none",
             label=label,
         )
     axes.set_title(unit.partition(" (")[0], loc="left")

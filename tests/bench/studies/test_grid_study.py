@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +19,7 @@ from bench.studies.calibration.rows import calibrated_rows
 from bench.studies.calibration.run import planned_recipes as calibration_recipes
 from bench.studies.calibration.run import run_calibration
 from bench.studies.calibration.study import CalibrationOptions
+from bench.studies.grid_study import LEARNED_HALF
 from bench.studies.placement.figure import draw_placement
 from bench.studies.placement.rows import placed_rows
 from bench.studies.placement.run import default_cuts, planned_recipes, run_placement, windows
@@ -144,6 +147,52 @@ def test_the_placement_table_says_which_layers_were_trained(placement):
     assert table["reliability_low"].le(table["reliability_high"]).all()
 
 
+def test_what_tells_placements_apart_is_shown_beside_what_all_of_them_learn(placement):
+    shown = {column.name: column for column in placement.report.columns}
+    table = placement.report.table
+    for name in ("reliability", "epochs_to_learn_unknown", LEARNED_HALF, "robustness.few_shot"):
+        assert table[name].notna().all(), name
+        assert table[f"{name}_low"].le(table[name]).all(), name
+        assert table[f"{name}_high"].ge(table[name]).all(), name
+        assert shown[name].items == f"{name}_items"
+    assert "drift" in shown
+    assert table["epochs_to_learn_unknown"].between(0, SMALL["epochs"] + 1).all()
+    assert (table["reliability_items"] == 8).all()
+
+
+def test_a_mean_over_fewer_than_five_facts_is_not_shown(placement):
+    table, place = placement.report.table, 3
+    assert placement.report.columns[place].name == "reliability"
+    for count, shown in ((4, "-"), (5, None)):
+        few = replace(placement.report, table=table.assign(reliability_items=count))
+        texts = {line[place] for line in shown_lines(few)}
+        assert (texts == {"-"}) is (shown == "-")
+
+
+def test_the_picture_shows_every_placement_and_every_outcome(placement):
+    table, figure = placement.report.table, placement.report.figure
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:4] == [
+        "epochs to learn, unknown facts",
+        "learned and carried over",
+        "drift from the base",
+        "training compute",
+    ]
+    assert titles[4:] == [*titles[:3], "training time"]
+    cuts = table[table["kind"] == "cut"]
+    for axes, name, scale in (
+        (figure.axes[0], "epochs_to_learn_unknown", 1),
+        (figure.axes[1], LEARNED_HALF, 100),
+        (figure.axes[2], "drift", 1),
+    ):
+        line = axes.get_lines()[0]
+        drawn = np.asarray(line.get_ydata(), dtype=float)
+        np.testing.assert_allclose(drawn, scale * cuts[name].astype(float))
+    assert sum(line.get_marker() == "x" for line in figure.axes[1].get_lines()) == 3
+    assert "window" in set(table["kind"])
+    assert len(figure.axes[4].get_lines()) > 0
+
+
 def test_a_study_says_how_to_read_it(placement):
     about = " ".join(placement.report.about)
     assert "n = 8 facts, seed 0" in about
@@ -197,7 +246,12 @@ def test_cells_of_one_row_may_be_placed_differently():
     assert (plain.ranges, plain.trained, plain.cut) == (((1, 30),), 30, 0)
     assert random.ranges == ((6, 30), (17, 30))
     assert (random.trained, random.cut) == (None, None)
-    draw_placement(section, [plain, random], 30, "lora")
+    figure = draw_placement(section, [plain, random], 30, "lora")
+    dose = figure.axes[0]
+    crosses = [line for line in dose.get_lines() if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[5, 16]], "each seed at its own cut"
+    expected = [cell.record.metrics.epochs_to_learn_unknown for cell in random.row.cells]
+    assert list(crosses[0].get_ydata()) == expected
 
 
 def test_the_command_repeats_the_study_without_paths_outside(options, tmp_path):

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bench.studies.study_report import Form, StudyColumn, StudyReport, study_markdown, write_study
+from bench.studies.study_report import (
+    Form,
+    StudyColumn,
+    StudyReport,
+    shown_lines,
+    study_markdown,
+    write_study,
+)
 from tasks.errors import UsageError
 
 mpl.use("Agg")
@@ -66,6 +73,20 @@ def test_markdown_shows_columns_with_units_and_intervals():
     )
     assert "without a result" not in text
     assert "without a result\n\n- lora: why\n" in study_markdown(report(failures=("lora: why",)))
+
+
+def test_a_mean_has_two_decimals_and_needs_five_items():
+    column = StudyColumn("epochs", "epochs to learn", Form.MEAN, items="facts")
+    table = pd.DataFrame(
+        {
+            "epochs": [2.345, 2.0, 1.0],
+            "epochs_low": [1.96, None, None],
+            "epochs_high": [3.0, None, None],
+            "facts": [5, 5, 4],
+        }
+    )
+    shown = shown_lines(report(table=table, columns=(column,)))
+    assert shown == [["2.35 [2.0, 3.0]"], ["2.00"], ["-"]]
 
 
 def test_four_files_the_same_bytes_each_time(tmp_path: Path):

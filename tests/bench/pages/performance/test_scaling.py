@@ -26,7 +26,6 @@ from methods.encoder import Encoder
 from tasks.base import DataAccess
 from tasks.fact import Fact
 from tasks.knowledge.fictional import Fictional
-from tests.bench.encoded import encode
 
 SMALL = Scale(facts=(10, 40), cells=(4, 8), layers=(1, 2), widths=(16, 32))
 MACHINE = Machine(
@@ -107,7 +106,7 @@ def test_quick_is_short():
 def test_facts_encoded_together_are_those_encoded_alone(tiny_base, monkeypatch):
     monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 3)
     pairs = [(f"Question: {'x' * size}?\nAnswer:", "y" * (size + 1)) for size in range(8)]
-    alone = [encode(tiny_base.tokenizer, *pair) for pair in pairs]
+    alone = [encode_all(tiny_base.tokenizer, [pair])[0] for pair in pairs]
     assert encode_all(tiny_base.tokenizer, pairs) == alone
     assert encode_all(tiny_base.tokenizer, []) == []
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.studies.interference.compare import principal_plane, shrink
-from bench.studies.interference.plan import Regime, divide, groups_of, updates
-from bench.studies.interference.store import FactOutcome
+from bench.evaluation.metrics import metric_table
+from bench.studies.interference.compare import principal_plane, shrink, strayed
+from bench.studies.interference.plan import Group, Regime, divide, groups_of, updates
+from bench.studies.interference.store import ASKED, FactOutcome, Said, is_confused
+from bench.studies.interference.training import exposures, first_right_for_good
+from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.fact import Fact
 
@@ -76,9 +80,69 @@ def test_states_that_are_all_equal_have_no_variance():
     assert not np.concatenate(projected).any()
 
 
-def test_shrink_is_missing_where_the_fact_alone_did_not_move():
-    def outcome(*state):
-        return FactOutcome("f", "a", "a", True, 0.0, 0.0, np.array(state, np.float32))
+def outcome(*state, plain=("a", 0.0), few_shot=("a", 0.0)):
+    """A fact with target a: its state, and its answers with their distances."""
+    said = [
+        Said(answer, answer == "a", None, distance, 0.0) for answer, distance in (plain, few_shot)
+    ]
+    return FactOutcome("f", "a", *said, 3, 1, np.array(state, np.float32))
 
+
+def test_shrink_is_missing_where_the_fact_alone_did_not_move():
     assert shrink(outcome(0, 0), outcome(0, 4), outcome(3, 0)) == 0.75
     assert math.isnan(shrink(outcome(1, 1), outcome(1, 1), outcome(3, 0)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "correct", "others", "expected"),
+    [
+        ("Lima", False, {"lima", "quito"}, True),
+        ("The Lima.", False, {"lima"}, True),
+        ("Oslo", False, {"lima"}, False),
+        ("", False, {"lima"}, False),
+        ("Lima", True, {"lima"}, None),
+        ("Lima", False, set(), None),
+    ],
+)
+def test_a_wrong_answer_is_confused_if_it_is_the_target_of_another_fact(
+    answer, correct, others, expected
+):
+    assert is_confused(answer, others, correct=correct) is expected
+
+
+def test_the_others_of_a_fact_are_the_rest_of_its_group():
+    facts = (*POOL[:3], Fact("twin", "Question 0 again?", ("A0",)))
+    group = Group(facts, facts[:1])
+    assert group.others("f1") == {"a0", "a2"}
+    assert group.others("f0") == {"a0", "a1", "a2"}, "another fact may have the same target"
+    assert Group(facts[:1], facts[:1]).others("f0") == frozenset()
+
+
+@pytest.mark.parametrize(("far", "expected"), [(0.5009, 0.0), (0.5011, 1.0), (0.2, 0.0)])
+def test_a_fact_strays_if_its_answer_is_farther_than_before_in_the_same_context(far, expected):
+    before = outcome(0, plain=("x", 0.5), few_shot=("x", 0.5))
+    for context in ASKED:
+        after = outcome(0, **{context.value: ("y", far)})
+        assert strayed(before, after, context) == expected
+        [other] = [one for one in ASKED if one is not context]
+        assert strayed(before, after, other) == 0.0, "at its target there"
+
+
+def test_an_empty_answer_of_the_base_on_the_plain_prompt_is_no_place_to_stray_from():
+    before = outcome(0, plain=("", 1.0), few_shot=("", 1.0))
+    after = outcome(0, plain=("y", 1.2), few_shot=("y", 1.2))
+    assert strayed(before, after, Context.PLAIN) is None
+    assert strayed(before, after, Context.FEW_SHOT) == 1.0
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=8))
+def test_epochs_to_learn_are_those_after_which_a_fact_stays_right(curve):
+    found, last = first_right_for_good(curve), exposures(curve)
+    right_from = [e for e in range(last + 1) if all(accuracy == 1 for accuracy in curve[e:])]
+    assert found == min(right_from, default=last + 1)
+    measured = SimpleNamespace(curve=tuple(curve))
+    assert metric_table()["epochs_to_learn"].compute(measured) == found, "as in a cell"
+
+
+def test_a_fact_that_was_not_trained_has_no_epochs_to_learn():
+    assert (first_right_for_good(()), exposures(())) == (None, 0)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from bench.store.records import Status
 from bench.studies.interference.plan import TrainingSpec
-from bench.studies.interference.store import FactOutcome, Trained, TrainingRecord, TrainingStore
+from bench.studies.interference.store import (
+    FactOutcome,
+    Said,
+    Trained,
+    TrainingRecord,
+    TrainingStore,
+)
 from tests.bench.report_cells import make_spec
 
 
 def training(seed, nll=0.5):
     spec = TrainingSpec(cell=make_spec(seed=seed), max_steps=2, measured_digest="m")
     state = np.array([seed, 0.25], np.float32)
-    outcomes = (FactOutcome("f", "a", "b", False, 0.3, nll, state),) if seed else ()
+    plain, shown = Said("a", True, None, 0.0, nll), Said("b", False, seed > 1, 0.3, 2.5)
+    outcomes = (FactOutcome("f", "a", plain, shown, 3, seed, state),) if seed else ()
     return Trained(TrainingRecord(spec=spec, status=Status.DONE, updates=2), outcomes)
 
 
@@ -55,3 +63,12 @@ def test_a_loose_training_wins_and_is_packed_with_the_others(packed):
 def test_a_damaged_packed_file_holds_nothing(packed):
     (packed / "trainings.parquet").write_bytes(b"PAR1")
     assert TrainingStore(packed).read(training(1).record.spec) is None
+
+
+def test_a_training_with_other_columns_is_run_again(tmp_path):
+    store, wanted = TrainingStore(tmp_path), training(1)
+    store.write(wanted)
+    [path] = store.folder.glob("*.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["few_shot"]), path)
+    assert store.read(wanted.record.spec) is None

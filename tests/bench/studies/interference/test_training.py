@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from bench.evaluation.responses import respond
-from bench.evaluation.signals import training_examples
+from bench.evaluation.responses import respond, respond_untrained
+from bench.inference.contexts import Contexts
 from bench.progress.base import Silent
 from bench.store.cost_cache import CostCache
 from bench.store.records import Status
 from bench.studies.interference import training as interference_training
-from bench.studies.interference.plan import plan_study
+from bench.studies.interference.plan import Group, plan_study
 from bench.studies.interference.run import run_interference
+from bench.studies.interference.store import ASKED
 from bench.studies.interference.training import measure, run_training
+from tasks.context import Context
 from tasks.errors import UsageError
 
 
@@ -35,8 +37,8 @@ def test_a_study_without_any_comparison_says_why(asked):
 
 def test_states_that_are_not_finite_are_a_divergence(asked, tiny_base, monkeypatch):
     planned = plan_study(asked(exposures=1)).trainings[1]
-    found = measure(tiny_base.model, tiny_base, planned.group.measured, planned.cell.data.prompt)
-    broken = [replace(fact, nll=math.nan) for fact in found]
+    found = measure(tiny_base.model, tiny_base, planned.group, planned.cell.data.prompt, {})
+    broken = [replace(fact, few_shot=replace(fact.few_shot, nll=math.nan)) for fact in found]
     monkeypatch.setattr(interference_training, "measure", lambda *given: tuple(broken))
     trained = run_training(planned, tiny_base, CostCache(), lambda *given: None)
     assert trained.record.status is Status.DIVERGED
@@ -62,16 +64,32 @@ def test_memory_that_ran_out_is_told_apart_from_other_failures(
 def test_facts_are_measured_as_a_cell_evaluates_them(asked, tiny_base):
     plan = plan_study(asked())
     prompt = plan.cell.data.prompt
-    found = measure(tiny_base.model, tiny_base, plan.measured, prompt)
-    expected = respond(tiny_base.model, tiny_base.tokenizer, plan.measured, prompt)
-    for fact, outcome, answer, nll in zip(
-        plan.measured, found, expected.answers, expected.nll, strict=True
-    ):
-        assert outcome.answer.startswith(answer), "the same answer, with more room"
-        assert outcome.nll == pytest.approx(nll, abs=1e-5)
-        [example] = training_examples(tiny_base.tokenizer, [fact])
+    found = measure(tiny_base.model, tiny_base, Group((), plan.measured), prompt, {})
+    contexts = Contexts(tiny_base.tokenizer, prompt)
+    before = respond_untrained(tiny_base.model, contexts, plan.measured)
+    expected = respond(tiny_base.model, contexts, plan.measured, before).per_fact()
+    examples = {context: contexts.examples(context, plan.measured) for context in ASKED}
+    for i, (outcome, response) in enumerate(zip(found, expected, strict=True)):
+        for context in ASKED:
+            said, answer = outcome.said(context), response.answers[context]
+            assert said.answer.startswith(answer), "the same answer, with more room"
+            assert said.confused is None, "nothing was trained"
+            nll = _nll(tiny_base.model, examples[context][i])
+            assert said.nll == pytest.approx(nll, abs=1e-5)
+        assert outcome.plain.nll == pytest.approx(response.nll, abs=1e-5)
+        example = examples[Context.PLAIN][i]
         hidden = _hidden(tiny_base.model, example.tokens)
         np.testing.assert_allclose(outcome.state, hidden[example.start - 1], atol=1e-5)
+
+
+def _nll(model, example):
+    import torch
+
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([example.tokens])).logits[0]
+    told = logits[example.start - 1 : -1].log_softmax(-1)
+    targets = torch.tensor(example.tokens[example.start :])
+    return -told.gather(1, targets[:, None]).mean().item()
 
 
 def _hidden(model, tokens):
