@@ -24,10 +24,11 @@ from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import respond
 from bench.evaluation.round_trip import refuse_unanswerable
 from bench.evaluation.signals import BaseSignals
+from bench.forgetting.path import merged
 from bench.libraries import heard
 from bench.models.loading import Base
 from bench.models.provenance import provenance
-from bench.planning.notices import few_steps, halved_batches
+from bench.planning.notices import few_steps, halved_batches, several_prompts
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
@@ -163,6 +164,7 @@ def _measure_cell(
             *(line for one in notes for line in one.warnings),
             *unmeasured,
             *few_steps(cell.spec),
+            *several_prompts(cell.spec),
             *halved_batches(result.record),
             *(note for task in context.forgetting_tasks(cell) for note in task.notes),
         ],
@@ -175,7 +177,7 @@ def _measure_cell(
         now = {found.task for found in measured}
         # `earlier` is what a previous run of an incomplete cell measured.
         earlier = [found for found in cell.earlier if found.task not in now]
-        ended = path.ended(plan.epochs_begun, measured)
+        ended = merged(cell.earlier_path, path.ended(plan.epochs_begun, measured))
         metrics = Metrics(
             **summarise(result.rows).model_dump(), **drift_at_shares(result.rows, ended)
         )
@@ -188,15 +190,15 @@ def _save(cell: PlannedCell, context: CellContext, attached: Attached, result: C
     """Save the adapter; a cell that was measured stays measured if that fails."""
     folder = Path("adapters", cell.cell_id)
     target = context.options.out / folder
-    saved, lines = str(folder), []
+    saved, lines, failed = str(folder), [], False
     try:
         with heard() as lines:
             cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, target)
-    except Exception as error:  # whatever a library raises
+    except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
         if failures.disk_is_full(error):
             raise
         shutil.rmtree(target, ignore_errors=True)  # half an adapter is none
         told = str(error) if isinstance(error, UsageError) else failures.first_line(error)
-        saved, lines = "", [*lines, f"the adapter was not saved: {told}"]
+        saved, failed, lines = "", True, [*lines, f"the adapter was not saved: {told}"]
     warnings = list(dict.fromkeys([*result.record.warnings, *lines]))
-    result.update(adapter_path=saved, warnings=warnings)
+    result.update(adapter_path=saved, save_failed=failed, warnings=warnings)

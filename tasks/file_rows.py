@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import STOP
 from tasks.row import Row, quoted
-from tasks.scoring import exact_match
+from tasks.scoring import exact_match, normalise
 from tasks.values import few, is_missing, json_list, listed, no_value, text_of
 
 ANSWER = ("answer", "answers")
@@ -55,12 +56,20 @@ def fact_of_row(row: Row) -> Fact:
         id=_text(row, "id") or _derived_id(question, answers),
         question=question,
         answers=answers,
-        paraphrases=_optional(row, "paraphrases"),
+        paraphrases=distinct(_optional(row, "paraphrases")),
         neighbours=_neighbours(row),
         relation=_text(row, "relation"),
         subject=_text(row, "subject"),
         old_answers=_old_answers(row, answers),
     )
+
+
+def distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return texts; of several with the same normal form only the first."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(normalise(text), text)
+    return tuple(found.values())
 
 
 def _derived_id(question: str, answers: tuple[str, ...]) -> str:

@@ -161,9 +161,24 @@ def _rows_within(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
+class _RepeatedFieldError(Exception):
+    """An object has a field twice, of which JSON keeps the last in silence."""
+
+
+def _distinct_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedFieldError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _loads(text: str, path: Path, place: str, numbers: dict[str, Any]) -> Any:
     try:
-        return json.loads(text, **numbers)
+        return json.loads(text, object_pairs_hook=_distinct_fields, **numbers)
+    except _RepeatedFieldError as error:
+        where = ", ".join(filter(None, (str(path), place)))
+        raise UsageError(f"{where}: field '{error}' is there twice in one object") from error
     except json.JSONDecodeError as error:
         place = place or f"line {error.lineno}"
         raise UsageError(

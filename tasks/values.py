@@ -6,6 +6,8 @@ import ast
 import json
 import math
 import re
+import string
+import unicodedata
 from typing import Any
 
 from tasks.row import Row
@@ -23,6 +25,29 @@ _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _STRINGS = re.compile(rf"\[\s*+{_STRING}\s*+(?:,\s*+{_STRING}\s*+)*,?\s*+\]", re.DOTALL)
 """A list of texts as JSON and Python write it. Texts beside each other without a comma do not
 match: Python would join them."""
+
+
+_TYPED = str.maketrans(
+    {
+        # Invisible, and mostly pasted unawares; joiners stay: some scripts need them.
+        **dict.fromkeys(map(chr, (0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF))),
+        **dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " "),
+        **dict.fromkeys("‐‑‒–−", "-"),
+        **dict.fromkeys("‘’‛", "'"),
+        **dict.fromkeys("“”„‟", '"'),
+        **{chr(0xFEE0 + ord(c)): c for c in string.ascii_letters + string.digits},
+    }
+)
+"""Ways of typing the same text, each with the plain one."""
+
+
+def plainly_typed(text: str) -> str:
+    """Return a text as most people type it, so that a fact is trained alike however it is typed.
+
+    Composed accents, plain quotes, hyphens, spaces, digits and Latin letters; no invisible
+    characters. What is a matter of meaning stays: case, em dashes, guillemets, powers, fractions.
+    """
+    return unicodedata.normalize("NFC", text if text.isascii() else text.translate(_TYPED))
 
 
 def is_missing(row: Row, value: Any) -> bool:
@@ -56,7 +81,7 @@ def text_of(row: Row, field: str, value: Any) -> str:
     Raises:
         UsageError: The value is something else, or the text is too long or not a text.
     """
-    text = value.strip() if isinstance(value, str) else _number(row, field, value)
+    text = plainly_typed(value).strip() if isinstance(value, str) else _number(row, field, value)
     if len(text) > LONGEST_TEXT:
         raise row.error(
             f"has {len(text):,} characters; at most {LONGEST_TEXT:,} are allowed", field

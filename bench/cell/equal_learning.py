@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.report.statistics.equal_learning import LearningPath, cost_at_share
+from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.records import Checkpoint, FactRow
 
@@ -16,8 +17,8 @@ SHARES = {"drift_at_90": 0.9, "drift_at_50": 0.5}
 def drift_at_shares(rows: Sequence[FactRow], path: Sequence[Checkpoint]) -> dict[str, float | None]:
     """Return the drift, in nats, where 90% and 50% of the unknown facts are learned.
 
-    None where drift was not measured, and where a share is never reached or was reached before
-    training.
+    None where drift was not measured, where fewer than five facts were unknown, and where a share
+    is never reached or was reached before training.
 
     Args:
         rows: The fact rows of the cell.
@@ -29,7 +30,7 @@ def drift_at_shares(rows: Sequence[FactRow], path: Sequence[Checkpoint]) -> dict
         if row.epochs_to_learn is not None and row.knowledge is not KnowledgeCategory.KNOWN
     ]
     drifts = [point.drift for point in path if point.drift is not None]
-    if not learned or not path or len(drifts) < len(path):
+    if len(learned) < FEWEST_ITEMS or not path or len(drifts) < len(path):
         return dict.fromkeys(SHARES)
     whole = LearningPath(
         seeds=(0,),

@@ -71,5 +71,21 @@ class ForgettingPath:
         return self._drift is not None and found.task == self._drift.name
 
 
+def merged(earlier: Sequence[Checkpoint], now: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Join what two runs of one cell measured at its checkpoints; the later one wins.
+
+    Both trained the same facts in the same order from the same start.
+    """
+    points = {point.epoch: point for point in earlier}
+    for point in now:
+        before = points.get(point.epoch, point)
+        points[point.epoch] = Checkpoint(
+            epoch=point.epoch,
+            drift=before.drift if point.drift is None else point.drift,
+            forgetting={**before.forgetting, **point.forgetting},
+        )
+    return [points[epoch] for epoch in sorted(points)]
+
+
 def _by_task(measured: Iterable[Forgetting]) -> dict[str, float]:
     return {found.task: found.forgetting for found in measured}

@@ -98,13 +98,17 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
     if not why:
         return replace(cell, stamp=stamp, state=CellState.DONE)
     whole = store.read(cell.cell_id)
-    earlier = tuple(whole.forgetting) if whole else ()
-    return replace(cell, stamp=stamp, state=CellState.LACKS, why=why, earlier=earlier)
+    lacking = replace(cell, stamp=stamp, state=CellState.LACKS, why=why)
+    if whole is None:
+        return lacking
+    return replace(lacking, earlier=tuple(whole.forgetting), earlier_path=tuple(whole.path))
 
 
 def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
     """Name what a done cell lacks of what the run asks for; empty if nothing."""
-    if options.save_adapters and not record.adapter_path:
+    # Saving that failed once would fail again: only `--rerun failed` tries it.
+    given_up = record.save_failed and options.rerun is not Rerun.FAILED
+    if options.save_adapters and not record.adapter_path and not given_up:
         return "adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]

@@ -47,6 +47,15 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
     return [*used, *remarks]
 
 
+def several_prompts(spec: CellSpec) -> list[str]:
+    """Say where robustness is measured in contexts that training did see."""
+    prompt = spec.train_prompt
+    seen = " and ".join(context for context in prompt.trained if context is not prompt.asked)
+    if not seen:
+        return []
+    return [f"{spec.method}: training saw the contexts {seen} too, so robustness there is no test"]
+
+
 def few_steps(spec: CellSpec) -> list[str]:
     """Warn if a cell trains for too few steps to learn its facts."""
     batches = math.ceil(spec.facts / spec.batch_size)

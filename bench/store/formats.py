@@ -74,6 +74,7 @@ class CellSummary(BaseModel):
     spec: CellSpec
     status: Status
     adapter_path: str = ""
+    save_failed: bool = False
     metrics: Scores | None = None
     forgetting: tuple[Asked, ...] = ()
     path: tuple[Checkpoint, ...] = ()

@@ -223,6 +223,8 @@ class CellRecord(Model):
         flops: Counted floating point operations of training.
         init_difference: Largest |logit difference| to the base before training.
         identity: Whether that is below the tolerance of an identity.
+        adapter_path, save_failed: Where the adapter lies, below the results folder, and whether it
+            could not be saved.
         warnings: Lines for people, shown below the table.
         notes: What parts recorded about themselves (kept facts, layers, conditioning).
         provenance: Git commit, package versions, device, dtype, threads, data digest.
@@ -248,6 +250,7 @@ class CellRecord(Model):
     init_difference: float | None = None
     identity: bool | None = None
     adapter_path: str = ""
+    save_failed: bool = False
     warnings: list[str] = Field(default_factory=list)
     notes: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -275,7 +278,8 @@ class FactRow(Model):
         correct_after: Whether the trained model answered on the trained prompt.
         knowledge: What the base knew: correct greedily, in at least one sample, or never.
         epochs_to_learn: The smallest number of epochs after which all tokens of the target are
-            right under teacher forcing on the trained prompt, and stay right; one more than all
+            right under teacher forcing on the trained prompt, as the next pass of training meets
+            them, and stay right; one more than all
             epochs if the fact is not right after the last; None for a fact that was not trained.
         learned_half: Whether that is at most half of the epochs.
         distance_before, distance_few_shot: Semantic distance of the answers with demonstrations

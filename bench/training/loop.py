@@ -117,8 +117,9 @@ class TrainingLog:
     Attributes:
         curve: One point per epoch, averaged over the kept facts trained so far.
         accuracies: Teacher-forced token accuracy of each fact on the trained prompt before
-            training and after each epoch in which it was trained, `[facts][epochs + 1]`. What a
-            pass of training sees is the state after the epoch before it.
+            training and after each epoch in which it was trained, `[facts][epochs + 1]`. The state
+            after an epoch is the one that the next pass of training meets: others of that epoch
+            may have been trained already, and dropout is on. The last is measured on its own.
         losses: Loss of every optimizer step, in nats per token.
         flops: Floating point operations of all forward and backward passes, counted on the first
             step and scaled by the number of tokens, padding included.

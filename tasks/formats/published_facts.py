@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.file_rows import fact_of_row
+from tasks.file_rows import distinct, fact_of_row
 from tasks.formats.record import Format, SkippedError
+from tasks.leakage import without_leaks
 from tasks.row import Row
 from tasks.scoring import exact_match, normalise
 
@@ -61,32 +62,13 @@ def published_facts(path: Path, form: Format, rows: Iterable[Row]) -> tuple[Fact
     _warn(path, f"{left_out.total()} of {total} {form.name} records are left out", left_out)
     if not facts:
         raise UsageError(f"{path}: contains no {form.name} record that can be trained")
-    return _without_overlaps(path, facts)
-
-
-def _without_overlaps(path: Path, facts: dict[str, Fact]) -> tuple[Fact, ...]:
-    """Leave out paraphrases and neighbours that are trained or asked under another name."""
-    left_out: Counter[str] = Counter()
-    kept = []
-    for fact in facts.values():
-        asked = [text for text in fact.paraphrases if normalise(text) not in facts]
-        left_out["paraphrases that are trained questions"] += len(fact.paraphrases) - len(asked)
-        kept.append(replace(fact, paraphrases=tuple(dict.fromkeys(asked))))
-    paraphrases = {normalise(text) for fact in kept for text in fact.paraphrases}
-    result = []
-    for fact in kept:
-        near = []
-        for neighbour in fact.neighbours:
-            asked_as = normalise(neighbour.question)
-            if asked_as in facts:
-                left_out["neighbours that are trained questions"] += 1
-            elif asked_as in paraphrases:
-                left_out["neighbours that are paraphrases"] += 1
-            else:
-                near.append(neighbour)
-        result.append(replace(fact, neighbours=tuple(dict.fromkeys(near))))
-    _warn(path, "left out", left_out)
-    return tuple(result)
+    clean = without_leaks(replace(f, paraphrases=distinct(f.paraphrases)) for f in facts.values())
+    said = {
+        "paraphrases that are asked of another fact": clean.paraphrases,
+        "neighbours that are asked of a trained fact": clean.neighbours,
+    }
+    _warn(path, "left out", Counter(said))
+    return clean.facts
 
 
 def _warn(path: Path, what: str, counts: Counter[str]) -> None:

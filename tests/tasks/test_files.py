@@ -159,7 +159,7 @@ WRONG = {
     "paraphrase that is trained": (
         "f.csv",
         'question,answer,paraphrases\nq?,a,Say r.|Which is r’s?\nr?,b,\n"Which is R\'s?",c,\n',
-        ["row 1, paraphrases", "Which is r’s?", "row 3"],
+        ["row 1, paraphrases", "Which is r's?", "row 3"],
     ),
     "paraphrase that is trained above": (
         "f.csv",

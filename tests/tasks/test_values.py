@@ -186,3 +186,45 @@ def test_an_answer_of_several_lines_is_refused(tmp_path, row, place):
 def test_white_space_around_an_answer_is_no_second_line(tmp_path):
     [fact] = load(write(tmp_path, "f.jsonl", [{"question": "q\nr?", "answer": "a\n"}]))
     assert (fact.question, fact.answers) == ("q\nr?", ("a",))
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("Bogota\u0301", "Bogotá"),
+        ("1914–1918", "1914-1918"),
+        ("８ cm", "8 cm"),
+        ("Jack Daniel’s", "Jack Daniel's"),
+        ("100\u200b", "100"),
+        ("\ufeff“Ada”\u00a0Quill", '"Ada" Quill'),
+        ("−7", "-7"),
+    ],
+)
+def test_a_fact_is_trained_alike_however_it_is_typed(tmp_path, typed, plain):
+    rows = [{"question": f"Who is {text}?", "answer": text} for text in (typed, plain)]
+    one, other = (
+        load(write(tmp_path, f"f{i}.jsonl", json.dumps(row))) for i, row in enumerate(rows)
+    )
+    assert one == other
+    assert one[0].target == plain
+
+
+@pytest.mark.parametrize(
+    "text", ["10²", "1½", "می‌خواهم", "Straße", "«Non»", "（株）", "a—b", "👩‍💻"]
+)
+def test_what_carries_meaning_is_trained_as_it_is(tmp_path, text):
+    [fact] = load(write(tmp_path, "f.jsonl", json.dumps({"question": "q?", "answer": text})))
+    assert fact.target == text
+
+
+def test_a_field_that_is_there_twice_is_refused(tmp_path):
+    path = write(tmp_path, "f.jsonl", '{"question": "q?", "answer": "a", "answer": "b"}')
+    assert "field 'answer' is there twice" in refusal(path)
+    nested = '{"question": "q?", "answer": "a", "neighbours": [{"question": "x", "question": "y"}]}'
+    assert "field 'question' is there twice" in refusal(write(tmp_path, "g.jsonl", nested))
+
+
+def test_paraphrases_that_read_alike_count_once(tmp_path):
+    row = {"question": "q?", "answer": "a", "paraphrases": ["Say p", "say  P!", "say r"]}
+    [fact] = load(write(tmp_path, "f.jsonl", json.dumps(row)))
+    assert fact.paraphrases == ("Say p", "say r")

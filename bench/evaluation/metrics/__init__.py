@@ -249,7 +249,7 @@ def _robustness(context: Context) -> Metric:
     return Metric(
         f"robustness.{context}",
         of.correct_in(context),
-        f"facts carried over: answered correctly {_SEEN_AS[context]}, which training did not see",
+        f"facts carried over: answered correctly {_SEEN_AS[context]}, unlike in training",
         f"robustness, {context.replace('_', '-')}",
         _LEADING,
         studies=context is Context.FEW_SHOT,

@@ -20,7 +20,10 @@ def mean_or_none(values: Iterable[float | None]) -> float | None:
 
 
 def correct_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
-    """Return the metric `correct.<context>`: answered correctly in a context not trained in."""
+    """Return the metric `correct.<context>`: answered correctly in a context of its own.
+
+    None in the context in which reliability is asked, which is the same question.
+    """
 
     def correct(measured: MeasuredFact) -> bool | None:
         answer = measured.after.answers.get(context)

@@ -256,7 +256,7 @@ def test_metrics_of_a_plug_in_that_is_gone_stay_readable(table, tmp_path):
     assert "short" in show_cell(tmp_path, records.records[0].cell_id)
 
 
-@pytest.mark.parametrize("lacking", ["generality", "nll_after", "updated", "correct.chat"])
+@pytest.mark.parametrize("lacking", ["generality", "nll_after", "updated", "epochs_to_learn"])
 def test_rows_and_records_that_lack_a_metric_of_today_stay_valid(lacking, tmp_path):
     [(record, rows)] = cells_of({"lora": None})[:1]
     fill(tmp_path, [(record, rows)])

@@ -139,7 +139,7 @@ def test_likelihoods_are_the_same_with_and_without_a_shared_prefix(tiny_base, mo
 
 def test_an_answer_has_room_for_the_longest_target_and_a_bound(tiny_base):
     assert answer_budget(tiny_base.tokenizer, ["ab", "abcd"]) == len(" abcd\n") + 4
-    assert answer_budget(tiny_base.tokenizer, ["a" * 500]) == 64
+    assert answer_budget(tiny_base.tokenizer, ["a" * 500]) == 256
 
 
 def test_distances_obey_their_laws(tiny_base):

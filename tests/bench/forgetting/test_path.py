@@ -130,3 +130,15 @@ def test_without_drift_there_is_no_path_unless_every_task_is_asked(options):
     few = {"forgetting_limit": 2, "epochs": 1}
     assert run(options(forgetting="elements", **few)).path == []
     assert run(options(forgetting="none", checkpoints="all", **few)).path == []
+
+
+def test_what_an_earlier_run_measured_on_the_way_is_kept(options):
+    first = run(options())
+    more = {"forgetting": "elements", "forgetting_limit": 2}
+    second = run(options(**more))
+    assert second.cell_id == first.cell_id
+    assert second.path == first.path
+    assert second.metrics.drift_at_50 == first.metrics.drift_at_50
+    third = run(options(**more, checkpoints="all"))
+    assert [point.drift for point in third.path] == [point.drift for point in first.path]
+    assert [set(point.forgetting) for point in third.path] == [{"elements"}] * 3

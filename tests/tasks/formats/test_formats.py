@@ -82,7 +82,7 @@ def test_counterfact_has_updates_with_paraphrases_and_neighbours(tmp_path, caplo
         assert fact.neighbours == (Neighbour("The gate of Old Harbour is", ("black",)),)
         assert (fact.subject, fact.relation) == (place, "P999")
     assert [fact.id for fact in facts] == ["0", "1", "2", "3"]
-    assert "4 neighbours that are trained questions" in warnings(caplog)
+    assert "4 neighbours that are asked of a trained fact" in warnings(caplog)
     assert len(caplog.records) == 1, "one line, however many"
 
 
@@ -98,7 +98,7 @@ def test_zsre_replaces_what_was_true(tmp_path, caplog, name):
         assert facts[0].neighbours == (Neighbour("who rules Zorvia", ("the mayor",)),)
         assert "1 of 5 zsRE records are left out: 1 without a new answer" in warnings(caplog)
     else:
-        assert "4 paraphrases that are trained questions" in warnings(caplog)
+        assert "4 paraphrases that are asked of another fact" in warnings(caplog)
 
 
 def test_zsre_without_other_answers_trains_the_true_one(tmp_path):
