@@ -129,5 +129,7 @@ def outcome_line(record: CellRecord) -> str:
     metrics = record.metrics
     if record.status is not Status.DONE or metrics is None or metrics.reliability is None:
         return record.reason  # a cell that failed late has metrics, too
+    epochs = metrics.epochs_to_learn_unknown
+    soon = [] if epochs is None else [f"{epochs:.1f} epochs to learn"]
     lost = [f"{f.task} {f.forgetting:+.3f}" for f in record.forgetting]
-    return ", ".join([f"reliability {metrics.reliability:.2f}", *lost])
+    return ", ".join([*soon, f"reliability {metrics.reliability:.2f}", *lost])
