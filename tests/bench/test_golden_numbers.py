@@ -12,7 +12,7 @@ from bench.cell.decisions import decide
 from bench.evaluation import embedding_space, knowledge_category, signals
 from bench.forgetting import drift
 from bench.inference import generation, likelihood
-from bench.inference.likelihood import target_logits
+from bench.inference.likelihood import fact_losses, target_logits
 from bench.training import loop, schedule
 from methods import calibration, covariance, layer_deviation, lora_family
 from methods.adapters.peft import Peft
@@ -66,7 +66,7 @@ def of_the_next_seed(recipe, signals, layer_count, seed):
 EDITS = [
     (TRAINING, schedule, "rate_factor", lambda *_: lambda step: 1 / (1 + step)),
     (TRAINING, loop, "hash_fraction", lambda *_: 0.5),
-    (TRAINING, loop, "_parts", lambda indices, _: [indices[:1]]),
+    (TRAINING, loop, "fact_losses", lambda *given: [2 * each for each in fact_losses(*given)]),
     (TRAINING, attach, "data_order_seed", lambda *_: 1),
     (TRAINING, attach, "decide", of_the_next_seed),
     (TRAINING, DistanceWeights, "refreshed", lambda *_: False),

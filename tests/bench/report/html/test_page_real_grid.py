@@ -55,9 +55,9 @@ out.wide = wide();
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> ReportFiles:
-    """The report of all committed cells of one model and task, with the committed studies."""
+    """The report of the committed cells of many methods, with the committed studies."""
     folder = tmp_path_factory.mktemp("real")
-    stores = [ResultsStore(EXAMPLE), ResultsStore(EXAMPLE / "semantics")]
+    stores = [ResultsStore(EXAMPLE / "semantics")]
     found = {r.cell_id: store for store in stores for r in store.records().records}
     write_packed(
         folder,
