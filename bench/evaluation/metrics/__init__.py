@@ -256,6 +256,14 @@ def _robustness(context: Context) -> Metric:
     )
 
 
+def _contained(context: Context) -> Metric:
+    return Metric(
+        f"contained.{context}",
+        of.contained_in(context),
+        f"facts whose answer {_SEEN_AS[context]} contains the right one, in a sentence or alone",
+    )
+
+
 def _confusion(context: Context) -> Metric:
     return Metric(
         f"confusion.{context}",
@@ -320,6 +328,7 @@ _TABLE = (
         studies=True,
     ),
     *map(_confusion, Context),
+    *map(_contained, Context),
     Metric("locality", of.locality, _STILL, "locality", _LEADING),
     Metric("nll_before", of.nll_before, _NLL, csv=_PLAIN, bounds=_NON_NEGATIVE),
     Metric("nll_after", of.nll_after, f"{_NLL}, after training", csv=_PLAIN, bounds=_NON_NEGATIVE),

@@ -35,6 +35,26 @@ def correct_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
     return correct
 
 
+def contained_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
+    """Return the metric `contained.<context>`: the answer contains an accepted one as whole words.
+
+    A chat model may say the right thing in a sentence, which `correct.<context>` does not count.
+    """
+
+    def contained(measured: MeasuredFact) -> bool | None:
+        answer = measured.after.answers.get(context)
+        if answer is None or context is measured.after.asked:
+            return None
+        said = f" {' '.join(map(normalise, answer.split()))} "
+        return any(
+            f" {' '.join(map(normalise, accepted.split()))} " in said
+            for accepted in measured.fact.answers
+        ) or exact_match(answer, measured.fact.answers)
+
+    contained.__name__ = f"contained.{context}"
+    return contained
+
+
 def confused_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
     """Return the metric `confusion.<context>`: a wrong answer is another trained fact's target.
 

@@ -31,7 +31,7 @@ _SEEDS_AT_MOST = 40
 @plot(
     "paths",
     "What each method had forgotten by the time it had learned a share of the facts.",
-    order=8,
+    order=2,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a panel for each task that was measured at checkpoints; None where none was."""

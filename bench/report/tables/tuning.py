@@ -27,6 +27,9 @@ CHOSEN = "chosen"
 CEILING = 0.98
 """From here on learning hardly tells candidates apart."""
 
+FLOOR = 0.1
+"""Least share learned in half the epochs by which candidates can be told apart."""
+
 _SCORES = {LEARNED_HALF: "learned in half the epochs"}
 _SCORED = {LEARNED_HALF: "the share of facts that it had learned after half of its epochs"}
 EQUAL = dict(zip(AT_EQUAL_LEARNING, ("drift at 90% learned", "drift at 50% learned"), strict=True))
@@ -146,6 +149,7 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
         trials = [entry.trial for entry in tuning.tried]
         if tuning.best is not None:
             said += _at_the_ceiling(row)
+            said += _at_the_floor(row)
             said += [
                 f"{row.label}: {edge}; try values beyond it" for edge in edges(trials, tuning.best)
             ]
@@ -167,6 +171,21 @@ def _at_the_ceiling(row: Row) -> list[str]:
     return [
         f"{row.label}: {len(good)} candidates learned {100 * CEILING:g}% or more in half the "
         "epochs, so learning does not tell them apart; tune with fewer epochs"
+    ]
+
+
+def _at_the_floor(row: Row) -> list[str]:
+    """Warn where no candidate had learned anything to speak of when it was scored."""
+    scores = [
+        entry.trial.score or 0.0
+        for entry in tuning_of(row).tried
+        if entry.trial.measure == LEARNED_HALF
+    ]
+    if len(scores) < 2 or max(scores) >= FLOOR:
+        return []
+    return [
+        f"{row.label}: no candidate learned {100 * FLOOR:g}% in half the epochs, so the choice "
+        "means little; tune with more epochs or larger learning rates"
     ]
 
 

@@ -308,6 +308,25 @@ def test_training_in_chat_needs_a_template(tiny_base):
         _ = contexts.trained
 
 
+@pytest.mark.parametrize(
+    ("said", "right", "contained"),
+    [
+        ("Paris", True, True),
+        ("The capital is Paris.", False, True),
+        ("It is São Tomé, I think", False, False),
+        ("Parisian food", False, False),
+        ("", False, False),
+    ],
+)
+def test_a_sentence_with_the_right_answer_contains_it(tiny_base, said, right, contained):
+    fact = Fact("1", "Which?", ("Paris", "City of Light"))
+    before, after = responses("", 5.0, None), responses(said, 0.5, None)
+    [row] = rows_of(tiny_base, [fact], before, after, [KnowledgeCategory.UNKNOWN])
+    assert getattr(row, "correct.chat") == right
+    assert getattr(row, "contained.chat") == contained
+    assert getattr(row, "contained.plain") is None, "there reliability is asked"
+
+
 @pytest.mark.parametrize("trained", list(TrainPrompt))
 def test_reliability_is_asked_as_it_was_trained(tiny_base, chatting, trained, monkeypatch):
     """And the contexts that training did not see are the others."""
