@@ -102,6 +102,16 @@ def test_candidates_at_the_ceiling_and_other_seeds_are_warned_of(tmp_path, snaps
     snapshot("tuning", "candidates at the ceiling, and other seeds", f"{ceiling}\n{seeds}")
 
 
+def test_candidates_that_learned_next_to_nothing_are_warned_of(tmp_path):
+    cells = [
+        *dosed(halves=(0.0, 0.02, 0.05)),
+        *[c for c in grid(["lora"]) if c[0].spec.fact_set == "reporting"],
+    ]
+    [section] = board_of(tmp_path, *cells).sections
+    [floor] = [line for line in warnings(section) if "no candidate learned 10%" in line]
+    assert floor.startswith("lora: ")
+
+
 def diverged(made):
     record, _ = made
     keep = record.model_dump(include={"cell_id", "spec"})
