@@ -15,6 +15,7 @@ from bench.report.statistics.intervals import (
     DIFFERENCE,
     NON_NEGATIVE,
     UNBOUNDED,
+    Bounds,
     Estimate,
     Floats,
     Sample,
@@ -64,13 +65,21 @@ def _metric(name: str, cells: Sequence[Cell]) -> Sample:
     if metric.csv is CsvGroup.PLAIN and not metric.header:  # Nobody sees its interval.
         return Sample(values, None, metric.bounds)
     measured = [cell.facts for cell, value in found if value is not None]
-    if len(measured) > 1 and not same_facts(measured, metric):
-        return Sample(values, [], metric.bounds)
-    return Sample(values, [facts.per_fact(metric) for facts in measured], metric.bounds)
+    items = [facts.per_fact(metric) for facts in measured]
+    return Sample(values, items, bounds_of(metric, cells), same_facts(measured, metric))
+
+
+def bounds_of(metric: Metric, cells: Sequence[Cell]) -> Bounds:
+    """Return the least and the greatest mean: facts never learned count as one epoch more."""
+    if metric.column != "epochs_to_learn" or metric.is_share or not cells:
+        return metric.bounds
+    return 0.0, max(cell.record.spec.epochs for cell in cells) + 1.0
 
 
 def same_facts(tables: Sequence[FactTable], metric: Metric) -> bool:
     """Return whether the same facts count for a metric in all cells: wrong answers rarely do."""
+    if not tables:
+        return True
     first, *others = [table.counted(metric) for table in tables]
     return all(
         first is other or (first is not None and other is not None and np.array_equal(first, other))

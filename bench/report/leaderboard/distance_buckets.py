@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -238,27 +239,34 @@ def by_bucket(
     row: Row, edges: Floats, measure: Measure, population: Population
 ) -> list[Estimate | None]:
     """Return a row's mean over seeds in each bucket; None for a bucket without facts."""
-    seeds: list[tuple[NDArray[np.intp], Floats]] = []
+    places: list[NDArray[np.intp]] = []
+    seeds: list[Floats] = []
+    ids: list[NDArray[Any]] = []
     for cell in row.cells:
         facts = chosen_facts(cell, population)
         values = measure.per_fact(facts)
         if population.within_relation:
             values = _within_relation(facts, values)
-        seeds.append((bucket_of(before(facts), edges), values))
+        there = ~np.isnan(values)
+        places.append(bucket_of(before(facts), edges)[there])
+        seeds.append(values[there])
+        ids.append(facts["fact_id"].to_numpy()[there])
     bounds = SHARE if measure.share else measure.bounds(row)
     if population.within_relation:  # What is relative to a mean has other ends.
         bounds = UNBOUNDED
-    return [
-        _mean([values[places == number] for places, values in seeds], bounds)
-        for number in range(len(edges) - 1)
-    ]
+    found = []
+    for number in range(len(edges) - 1):
+        own = [of_seed == number for of_seed in places]
+        values = [seed[here] for seed, here in zip(seeds, own, strict=True)]
+        kept = [of_seed[here] for of_seed, here in zip(ids, own, strict=True)]
+        found.append(_mean(values, kept, bounds))
+    return found
 
 
-def _mean(seeds: Sequence[Floats], bounds: Bounds) -> Estimate | None:
-    """Estimate the mean of values `[facts]` of each seed, without those that are NaN."""
-    there = [~np.isnan(values) for values in seeds]
-    present = [values[own] for values, own in zip(seeds, there, strict=True) if own.any()]
+def _mean(seeds: Sequence[Floats], ids: Sequence[NDArray[Any]], bounds: Bounds) -> Estimate | None:
+    """Estimate the mean of values `[facts]` of each seed, whose facts have these ids."""
+    present = [values for values in seeds if len(values)]
     # A filter by chance keeps other facts in each seed: then only the seeds' means compare.
-    same = all(np.array_equal(own, there[0]) for own in there)
+    same = all(np.array_equal(own, ids[0]) for own in ids)
     means = [float(values.mean()) for values in present]
-    return estimate(means, present if same else [], bounds)
+    return estimate(means, present, bounds, same_facts=same)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.evaluation.metrics import CsvGroup, Metric, compared_metrics, metric_table
 from bench.evaluation.metrics._per_fact import epochs_to_learn
+from bench.report.leaderboard.aggregates import same_facts
 from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.intervals import Floats, Sample, estimates
 from bench.store.knowledge import KnowledgeCategory
@@ -109,4 +110,6 @@ def at_half_dose(rows: Sequence[Row], reference: Row | None) -> list[Row]:
 def _sample(row: Row, metric: Metric) -> Sample:
     items = [per_fact(cell.facts, metric) for cell in row.cells]
     present = [values for values in items if len(values)]
-    return Sample([float(values.mean()) for values in present], present, metric.bounds)
+    means = [float(values.mean()) for values in present]
+    same = same_facts([cell.facts for cell in row.cells], metric)
+    return Sample(means, present, metric.bounds, same)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.fact_table import FactTable, fact_tables, read_columns
-from bench.store.records import CellRecord
+from bench.store.records import CellRecord, Status
 from bench.store.store import DamagedRowsError, ResultsStore
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def readable_cells(
         records: Of the cells.
         without: Why a cell is damaged, by its id, where that is known.
     """
-    tables = {r.cell_id: _table(store, r.cell_id, without) for r in records}
+    tables = {r.cell_id: _table(store, r, without) for r in records}
     problems = [f"cells/{i}.json: {why}" for i, why in tables.items() if isinstance(why, str)]
     whole = {i: table for i, table in tables.items() if not isinstance(table, str)}
     return _cells(store, [r for r in records if r.cell_id in whole], whole), problems
@@ -43,7 +43,8 @@ def load_cells(store: ResultsStore, records: Sequence[CellRecord]) -> list[Cell]
         UsageError: A file is damaged.
     """
     tables = {
-        record.cell_id: store.fact_table(record.cell_id, read_columns()) for record in records
+        record.cell_id: _whole(record, store.fact_table(record.cell_id, read_columns()))
+        for record in records
     }
     return _cells(store, records, tables)
 
@@ -92,9 +93,23 @@ def _cells(
     return [Cell(*pair) for pair in zip(records, rows, strict=True)]
 
 
-def _table(store: ResultsStore, cell_id: str, without: Mapping[str, str]) -> pa.Table | str:
+def _table(store: ResultsStore, record: CellRecord, without: Mapping[str, str]) -> pa.Table | str:
     """Return a cell's numbers, or one line on why it does not count."""
+    cell_id = record.cell_id
     try:
-        return without.get(cell_id) or store.fact_table(cell_id, read_columns())
+        return without.get(cell_id) or _whole(record, store.fact_table(cell_id, read_columns()))
     except DamagedRowsError as error:
         return str(error)
+
+
+def _whole(record: CellRecord, table: pa.Table) -> pa.Table:
+    """Return a cell's rows: one of each of its facts, else it cannot be put beside others.
+
+    Raises:
+        DamagedRowsError: Rows are missing, or a fact has several.
+    """
+    facts = len(table["fact_id"].unique())
+    if record.status is Status.DONE and not len(table) == facts == record.spec.facts:
+        rows = f"its fact file has {len(table)} rows of {facts} facts"
+        raise DamagedRowsError(record.cell_id, f"{rows}, not one of each of {record.spec.facts}")
+    return table

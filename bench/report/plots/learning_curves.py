@@ -8,7 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.evaluation.metrics import metric_table
+from bench.report.leaderboard.aggregates import same_facts
 from bench.report.leaderboard.board import Cell, Row, Section
+from bench.report.leaderboard.half_dose import EPOCHS_UNKNOWN
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, draw_curve, new_figure, shared_legend
 from bench.report.statistics.intervals import NON_NEGATIVE, SHARE, Estimate, Floats, estimate
@@ -52,7 +55,9 @@ def _dose_panel(
     left = []
     for index, row in enumerate(rows):
         epochs = [learned_epochs(cell, unknown_only) for cell in row.cells]
-        points = dose_curve(epochs, row.spec.epochs, every_interval=bands)
+        metric = metric_table()[EPOCHS_UNKNOWN if unknown_only else "epochs_to_learn"]
+        same = same_facts([cell.facts for cell in row.cells], metric)
+        points = dose_curve(epochs, row.spec.epochs, every_interval=bands, same=same)
         draw_curve(axes, points, styles[row.label], 100, bar=None if bands else index)
         missing = np.mean([(found > row.spec.epochs).sum() for found in epochs])
         if points and missing:
@@ -82,7 +87,7 @@ def learned_epochs(cell: Cell, unknown_only: bool) -> Floats:
 
 
 def dose_curve(
-    by_seed: Sequence[Floats], epochs: int, *, every_interval: bool = True
+    by_seed: Sequence[Floats], epochs: int, *, every_interval: bool = True, same: bool = True
 ) -> dict[int, Estimate]:
     """Return the share learned after each epoch from 0 on, over seeds; it cannot fall.
 
@@ -90,6 +95,7 @@ def dose_curve(
         by_seed: Epochs to learn of each seed's trained facts.
         epochs: How many there are.
         every_interval: Whether all points have intervals; else the last one alone.
+        same: Whether all seeds trained the same facts.
     """
     found: dict[int, Estimate] = {}
     for epoch in range(epochs + 1):
@@ -97,7 +103,8 @@ def dose_curve(
         if not learned or len(learned) < len(by_seed):
             return {}
         items = learned if every_interval or epoch == epochs else []
-        point = estimate([float(values.mean()) for values in learned], items, SHARE)
+        means = [float(values.mean()) for values in learned]
+        point = estimate(means, items, SHARE, same_facts=same)
         if point is not None:
             found[epoch] = point
     return found

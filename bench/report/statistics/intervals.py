@@ -98,16 +98,18 @@ class Sample:
         items: One array `[facts]` per seed, in the same order of facts; empty where unknown.
             None where no interval is wanted.
         bounds: The least and the greatest value the mean can take.
+        same_facts: Whether the items of all seeds are of the same facts, which as many need not be.
     """
 
     per_seed: Sequence[float]
     items: Sequence[Floats] | None
     bounds: Bounds
+    same_facts: bool = True
 
     @property
     def is_crossed(self) -> bool:
         """Whether all seeds have the same facts, at least one."""
-        if self.items is None:
+        if self.items is None or (len(self.per_seed) > 1 and not self.same_facts):
             return False
         sizes = {len(values) for values in self.items}
         return len(self.items) == len(self.per_seed) and len(sizes) == 1 and sizes != {0}
@@ -119,9 +121,22 @@ class Sample:
         return min(sizes) if sizes and any(sizes) else None
 
 
-def estimate(per_seed: Sequence[float], items: Sequence[Floats], bounds: Bounds) -> Estimate | None:
-    """Estimate a mean as `Sample` describes it; None without any seed."""
-    return estimates([Sample(per_seed, items, bounds)])[0]
+def estimate(
+    per_seed: Sequence[float],
+    items: Sequence[Floats],
+    bounds: Bounds,
+    *,
+    same_facts: bool = True,
+) -> Estimate | None:
+    """Estimate a mean; None without any seed.
+
+    Args:
+        per_seed: As in `Sample`, like the others.
+        items: Of each seed.
+        bounds: Of the mean.
+        same_facts: Whether the items of all seeds are of the same facts.
+    """
+    return estimates([Sample(per_seed, items, bounds, same_facts)])[0]
 
 
 def estimates(samples: Sequence[Sample]) -> list[Estimate | None]:

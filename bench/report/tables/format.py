@@ -28,7 +28,7 @@ class TextTable:
 _FINEST = 3
 """No end is written with more decimals; it is 0 where these are."""
 
-_SIGNED_ZERO = re.compile(r"^[+-]0$")
+_SIGNED_ZERO = re.compile(r"^[+-]?0(\.0+)?$")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 
 
@@ -60,8 +60,8 @@ def points_interval(estimate: Estimate | None, margin: float | None = None) -> s
 
 
 def nats_interval(estimate: Estimate | None) -> str:
-    """Write a divergence with its interval: `0.123 [0.10, 0.15]`."""
-    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "", 2)
+    """Write a divergence with its interval: `0.123 [0.104, 0.152]`."""
+    return _interval(estimate, lambda value: f"{_unsigned_zero(value, 3):.3f}", 1, "", 3)
 
 
 def epochs_interval(estimate: Estimate | None) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from bench.evaluation.metrics import Metric
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
-from bench.report.statistics.comparison import Verdict
-from bench.report.statistics.intervals import Estimate, IntervalKind
+from bench.report.statistics.comparison import Comparison, Verdict
+from bench.report.statistics.intervals import DECIDING_SEEDS, Estimate, IntervalKind
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.format import MISSING
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
@@ -38,7 +40,8 @@ _MORE = (
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
     "drift (or forgets), 90% learned: what was lost when 90% of the facts that the base did not "
     "answer were learned, so that no method seems to forget less because it learned less; '-' if "
-    "some seed never got there. The .csv also has it at 50%.",
+    "some seed never got there. The .csv also has it at 50%. This drift is measured on the first 8 "
+    "of the 32 texts of drift: compare it with other rows of its own column only.",
     f"'{AT_FLOOR}': the base scores no better than chance, so nothing could be forgotten.",
     f"rank: the places that a method may have; '{MISSING}' means that it may have any. With one or "
     "two seeds methods are not ranked, and differences are not tested.",
@@ -77,6 +80,8 @@ def _sentence(metric: Metric) -> str:
 def interval_remark(section: Section) -> str:
     """Say what the intervals of a section cover."""
     kinds = {row.interval_kind for row in section.done}
+    # A difference is over the seeds that both have, which may be fewer.
+    kinds |= {IntervalKind.of(len(found.seeds)) for found in _compared(section)}
     found = [text for kind, text in _KINDS.items() if kind in kinds]
     said = "Brackets are 95% confidence intervals, not adjusted for multiple comparisons"
     return f"{said}; {'; '.join(found)}." if found else ""
@@ -87,20 +92,36 @@ def comparison_remark(section: Section) -> str:
     said = []
     if any(row.standing.rank for row in section.rows):
         said.append(f"Ranks (95% intervals) are by {_ranked_by(section)}.")
-    elif len(section.ranked) > 1:
+    elif _share_seeds(section):
         said.append("No ranks: every order is possible.")
-    compared = [c for row in section.rows for c in row.standing.comparisons.values()]
+    elif len(section.ranked) > 1:
+        said.append("No ranks: no two methods have three seeds in common.")
+    compared = _compared(section)
     if any(c.verdict is not Verdict.UNTESTED for c in compared):
         said.append(
             f"Compared with {section.reference}, paired by seed and fact: ▲ better, ▼ worse "
             "(Holm-corrected p below 0.05); ≈ or unmarked: no significant difference."
         )
     elif compared:
+        few = all(len(found.seeds) < DECIDING_SEEDS for found in compared)
+        why = "Fewer than three seeds" if few else "Fewer than three seeds or five facts"
+        ranked = any(row.standing.rank for row in section.rows)
+        so = "nothing is marked" if ranked else "nothing is marked or ranked"
         said.append(
-            f"Differences from {section.reference} are paired by seed and fact. Fewer than "
-            "three seeds decide nothing, so nothing is marked or ranked."
+            f"Differences from {section.reference} are paired by seed and fact. {why} decide "
+            f"nothing, so {so}."
         )
     return " ".join(said)
+
+
+def _compared(section: Section) -> list[Comparison]:
+    return [c for row in section.rows for c in row.standing.comparisons.values()]
+
+
+def _share_seeds(section: Section) -> bool:
+    """Return whether some two of the rows that can be ranked have enough seeds in common."""
+    seeds = [set(found.by_seed) for found in section.ranked.values()]
+    return any(len(one & other) >= DECIDING_SEEDS for one, other in combinations(seeds, 2))
 
 
 def _ranked_by(section: Section) -> str:

@@ -15,7 +15,7 @@ from bench.report.tables.csv import leaderboard_csv, leaderboard_frame
 from bench.store.knowledge import KnowledgeCategory
 from bench.store.store import ResultsStore
 from tasks.errors import UsageError
-from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting
+from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting, metrics_of
 
 SPECIFIED = [
     "model",
@@ -244,5 +244,56 @@ def test_damaged_fact_rows_are_told_and_their_cell_is_left_out(tmp_path):
     assert path.stem in board.problems[0]
 
 
+@pytest.mark.parametrize("spoilt", [lambda rows: rows[:-3], lambda rows: [*rows[:-1], rows[0]]])
+def test_a_cell_without_one_row_of_each_fact_is_told_and_left_out(tmp_path, spoilt):
+    lora, dora = seeds_of("lora", [0, 1, 2]), seeds_of("dora", [0, 1, 2])
+    record, rows = dora[1]
+    board = board_of(tmp_path, *lora, dora[0], (record, spoilt(rows)), dora[2])
+    assert {row.label: row.seeds for row in board.rows} == {"lora": (0, 1, 2), "dora": (0, 2)}
+    (problem,) = board.problems
+    assert record.cell_id in problem
+    assert "\n" not in problem
+    assert "not one of each of 64" in problem
+
+
 def test_no_cells_build_an_empty_board():
     assert build_leaderboard([]).rows == ()
+
+
+def confused(seed, wrong, n=40):
+    """A cell whose facts `wrong` got another fact's target after demonstrations."""
+    record, rows = make_cell(n=n, spec={"seed": seed})
+    rows = [
+        row.model_copy(update={"confusion.few_shot": True if i in wrong else None})
+        for i, row in enumerate(rows)
+    ]
+    return record.model_copy(update={"metrics": metrics_of(rows)}), rows
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_confusion_of_seeds_with_other_wrong_answers_counts_the_fewest(tmp_path, seeds):
+    few = board_of(tmp_path / "few", *(confused(s, range(s, s + 4)) for s in range(seeds)))
+    estimate = few.rows[0].metrics["confusion.few_shot"]
+    assert (estimate.value, estimate.items, estimate.is_of_enough) == (1.0, 4, False)
+    many = board_of(tmp_path / "many", *(confused(s, range(s, s + 9)) for s in range(seeds)))
+    estimate = many.rows[0].metrics["confusion.few_shot"]
+    assert estimate.is_of_enough
+    if seeds == 3:
+        assert estimate.interval.low < 0.8
+        assert estimate.interval.kind is IntervalKind.SEEDS
+
+
+def test_epochs_to_learn_are_bounded_by_one_more_than_all(tmp_path):
+    epochs = [1, 9, 9, 9, 9]
+    cells = []
+    for seed in range(3):
+        record, rows = make_cell(n=5, known=0.0, spec={"seed": seed})
+        rows = [
+            row.model_copy(update={"epochs_to_learn": e})
+            for row, e in zip(rows, epochs, strict=True)
+        ]
+        cells.append((record.model_copy(update={"metrics": metrics_of(rows)}), rows))
+    (row,) = board_of(tmp_path, *cells).rows
+    for name in ("epochs_to_learn", "epochs_to_learn_unknown"):
+        assert row.metrics[name].interval.high == 9.0
+        assert row.metrics[name].interval.low >= 0

@@ -27,7 +27,7 @@ from bench.report.leaderboard.distance_buckets import (
 )
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.plots.learning_curves_by_distance import curve_of
-from bench.report.statistics.intervals import wilson
+from bench.report.statistics.intervals import IntervalKind, wilson
 from tests.bench.report_cells import fill, make_cell
 
 WHOLE = np.array([0.0, 2.0])
@@ -202,3 +202,16 @@ def test_each_prompt_is_compared_with_its_own_before(tmp_path):
     (trained,) = by_bucket(row, WHOLE, DEVIATION, ON_TRAINED_PROMPT)
     assert asked_alike.value == pytest.approx(-0.4)
     assert trained.value == pytest.approx(-0.9), "an empty answer before has no distance"
+
+
+def test_a_bucket_of_seeds_with_as_many_other_facts_counts_the_fewest(tmp_path):
+    cells = []
+    for seed in range(3):
+        dropped = [None if seed <= i < seed + 30 else 9 for i in range(40)]
+        cells.append(with_rows(make_cell(n=40, spec={"seed": seed}), epochs_to_learn=dropped))
+    row = row_of(tmp_path, *cells)
+    (found,) = by_bucket(row, WHOLE, learned_by(4), EVERY_FACT)
+    assert (found.value, found.items) == (0.0, 10)
+    expected = wilson(0, 10)
+    assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
+    assert found.interval.kind is IntervalKind.SEEDS

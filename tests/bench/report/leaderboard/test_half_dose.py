@@ -8,6 +8,7 @@ import pytest
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, half_dose
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.comparison import Verdict
+from bench.report.statistics.intervals import IntervalKind
 from bench.report.tables.csv import leaderboard_frame
 from bench.report.tables.markdown import leaderboard_markdown
 from tests.bench.report_cells import fill, make_cell, metrics_of
@@ -113,3 +114,18 @@ def test_rows_that_trained_equally_many_but_other_facts_are_paired_by_fact(tmp_p
     found = rows["other"].standing.comparisons[EPOCHS_UNKNOWN]
     assert found.difference.items == 20
     assert found.difference.value == pytest.approx(1.0)
+
+
+def test_as_many_facts_of_other_seeds_are_not_taken_for_the_same(tmp_path):
+    cells = []
+    for seed in range(3):
+        record, rows = learned(make_cell(n=40, known=0.0, spec={"seed": seed}), [1, 5])
+        rows = [
+            row.model_copy(update={"epochs_to_learn": None}) if i < 20 + seed and i >= seed else row
+            for i, row in enumerate(rows)
+        ]
+        cells.append((record.model_copy(update={"metrics": metrics_of(rows)}), rows))
+    (row,) = board_of(tmp_path, *cells).rows
+    share = row.metrics[AT_HALF_DOSE]
+    assert share.items == 20
+    assert share.interval.kind is IntervalKind.SEEDS

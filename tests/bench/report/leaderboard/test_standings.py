@@ -141,3 +141,48 @@ def test_what_three_seeds_say_of_ranks_and_marks(tmp_path, snapshot):
     snapshot("markdown", "comparisons of three seeds", comparison_remark(section))
     (section,) = board_of(tmp_path / "alike", grid(methods={"lora": 0.6, "dora": 0.6})).sections
     snapshot("markdown", "comparisons where all ranks are open", comparison_remark(section))
+
+
+def test_three_seeds_of_few_facts_are_not_called_fewer_than_three(tmp_path):
+    cells = [
+        make_cell(n=4, known=0.0, accuracy=a, spec={"method": m, "seed": s})
+        for m, a in (("lora", 0.6), ("dora", 0.9))
+        for s in (0, 1, 2)
+    ]
+    (section,) = board_of(
+        tmp_path, [(r.model_copy(update={"forgetting": []}), f) for r, f in cells]
+    ).sections
+    assert "five facts" in comparison_remark(section)
+
+
+def test_ranks_are_not_called_open_where_no_pair_could_be_tested(tmp_path, snapshot):
+    cells = [
+        *grid(methods={"lora": 0.6}, seeds=(0, 1, 2)),
+        *grid(methods={"dora": 0.6}, seeds=(3, 4, 5)),
+    ]
+    (section,) = board_of(tmp_path, cells).sections
+    said = comparison_remark(section)
+    assert "every order" not in said
+    snapshot("markdown", "no pair shares three seeds", said)
+
+
+def test_intervals_of_pairs_that_share_fewer_seeds_are_explained(tmp_path):
+    cells = [
+        *grid(methods={"lora": 0.6}, seeds=(0, 1, 2)),
+        *grid(methods={"dora": 0.6}, seeds=(1, 2, 3)),
+    ]
+    (section,) = board_of(tmp_path, cells).sections
+    assert section.rows[0].standing.comparisons or section.rows[1].standing.comparisons
+    assert "two seeds: over seeds and facts" in interval_remark(section)
+    assert "three or more seeds" in interval_remark(section)
+
+
+def test_ranks_beside_differences_that_are_not_tested_are_not_denied(tmp_path):
+    cells = [
+        *grid(methods={"lora": 0.6}, seeds=(0,)),
+        *grid(methods={"corda": 0.99, "pissa": 0.1}, seeds=(0, 1, 2)),
+    ]
+    (section,) = board_of(tmp_path, cells).sections
+    said = comparison_remark(section)
+    assert "Ranks" in said
+    assert "nothing is marked." in said

@@ -188,3 +188,30 @@ def test_an_interval_stays_in_its_bounds_and_holds_the_mean(means):
     found = estimate([float(values.mean()) for values in items], items, SHARE)
     assert 0 <= found.interval.low <= found.interval.high <= 1
     assert found.interval.low - 1e-9 <= found.value <= found.interval.high + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_seeds_with_other_facts_that_are_all_alike_still_have_a_width(share):
+    items = [np.full(n, share) for n in (6, 9, 12)]
+    found = estimate([share] * 3, items, SHARE, same_facts=False)
+    expected = wilson(6 * share, 6)
+    assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
+    assert found.interval.kind is IntervalKind.SEEDS
+    assert found.items == 6
+
+
+def test_as_many_facts_are_not_crossed_where_they_are_others():
+    values = [np.array([1.0] * k + [0.0] * (80 - k)) for k in (60, 66, 70)]
+    means = [float(one.mean()) for one in values]
+    found = estimate(means, values, SHARE, same_facts=False).interval
+    students = t_interval(means)
+    mean, half = np.mean(means), (students.high - students.low) / 2
+    low, high = score_ends(np.array(mean), np.array(half), 80, 3)
+    assert (found.low, found.high) == pytest.approx((float(low), float(high)))
+    assert found.kind is IntervalKind.SEEDS
+    assert estimate(means[:2], values[:2], SHARE, same_facts=False).interval is None
+
+
+def test_the_fewest_items_of_any_seed_decide_whether_a_mean_is_shown():
+    items = [np.zeros(n) for n in (40, 4, 30)]
+    assert not estimate([0.0] * 3, items, SHARE, same_facts=False).is_of_enough

@@ -62,11 +62,23 @@ def interval(low, high):
         (wording.points_interval(interval(-0.2, -0.0497), margin=0.05), "[-20, -4.97]"),
         (wording.points_interval(interval(0.05, 0.2), margin=0.05), "[+5, +20]"),
         (wording.percent_interval(interval(0.003, 0.17)), "[0.3, 17]"),
-        (wording.nats_interval(interval(0.004, 0.2)), "[0.004, 0.20]"),
+        (wording.more_epochs_interval(interval(0.0, 1.2)), "[0, +1.2]"),
+        (wording.more_epochs_interval(interval(-1.2, -1e-9)), "[-1.2, 0]"),
+        (wording.nats_interval(interval(0.0, 0.1)), "[0, 0.100]"),
+        (wording.nats_interval(interval(0.004, 0.2)), "[0.004, 0.200]"),
     ],
 )
 def test_an_end_is_never_rounded_to_zero_or_to_the_margin(written, ends):
     assert written.partition(" ")[2] == ends
+
+
+@given(st.floats(0, 2), st.floats(0, 0.01), st.floats(0, 0.01))
+def test_a_divergence_lies_within_its_interval_as_written(value, below, above):
+    found = Interval(max(value - below, 0), value + above, IntervalKind.FACTS)
+    value, low, high = map(
+        float, re.findall(r"[0-9.]+", wording.nats_interval(Estimate(value, found)))
+    )
+    assert low <= value <= high
 
 
 @pytest.mark.parametrize(("items", "shown"), [(4, False), (5, True), (None, True)])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench.forgetting.drift import CHECKPOINT_SEQUENCES, SEQUENCES
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.markdown import leaderboard_markdown
+from bench.report.tables.remarks import reading
 from bench.report.tables.terminal import terminal_table
 from bench.store.knowledge import KnowledgeCategory
 from methods.parts import Part
@@ -186,3 +188,9 @@ def test_the_legend_tells_learned_from_carried_over(tmp_path, snapshot):
     for words in ("Learned is measured", "Carried over is", "epochs to learn", "confusion"):
         assert words in legend
     snapshot("markdown", "how to read this", legend)
+
+
+def test_the_legend_says_on_how_many_texts_drift_on_the_way_is_measured():
+    said = f"first {CHECKPOINT_SEQUENCES} of the {SEQUENCES} texts"
+    assert sum(said in line for line in reading()) == 1
+    assert said in (ROOT / "docs/guide/measures.md").read_text()
