@@ -11,7 +11,6 @@ from bench.progress.base import Progress
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import load_cells
-from bench.report.leaderboard.standings import HEADLINES
 from bench.report.tables import remarks
 from bench.report.tables.columns import forgetting_header
 from bench.report.tables.csv import leaderboard_frame
@@ -78,7 +77,7 @@ def _fewest(row: Row, name: str) -> int:
 
 def _shown_metrics(section: Section) -> list[str]:
     """Return the names of the metrics that grid studies show, in the order of the tables."""
-    always = (*HEADLINES, *_ALWAYS)
+    always = ("reliability", *_ALWAYS)
     return [
         name
         for name, metric in metric_table().items()
