@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.standings import compare_rows
 from bench.report.statistics.comparison import LEVEL, Comparison
+from bench.report.statistics.intervals import DECIDING_SEEDS
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
-
-LEAST_SEEDS = 3
-"""Methods that share fewer seeds are neither equal nor different: nothing is decided."""
 
 _NAMED = 3
 _ROUNDING = 1e-9
@@ -84,11 +82,11 @@ def choose(fit: Sequence[Row], metric: str) -> Choice:
     best = ordered[0]
     compared = zip(ordered, compare_rows(ordered, best, metric), strict=True)
     others = [(row, c) for row, c in compared if c is not None and row is not best]
-    enough = [(row, c, c.p) for row, c in others if len(c.seeds) >= LEAST_SEEDS]
+    enough = [(row, c, c.p) for row, c in others if len(c.seeds) >= DECIDING_SEEDS]
     found = [(row, c, p) for row, c, p in enough if p is not None]
     tied = tuple((row, c) for row, c, p in found if p > LEVEL)
     worse = next(((row, c) for row, c, p in found if p <= LEVEL), None)
-    few = next(((row, c) for row, c in others if len(c.seeds) < LEAST_SEEDS), None)
+    few = next(((row, c) for row, c in others if len(c.seeds) < DECIDING_SEEDS), None)
     row = min([best, *(row for row, _ in tied)], key=_seconds)
     return Choice(row, best, tied, worse, few)
 
@@ -161,7 +159,8 @@ def _against_others(choice: Choice, excluded: Sequence[str]) -> str:
         said.append(
             f"{count} separate {choice.best.label} from {row.label} "
             f"({row.label} - {choice.best.label}: "
-            f"{wording.points_interval(comparison.difference)} points); run {LEAST_SEEDS} or more"
+            f"{wording.points_interval(comparison.difference)} points); "
+            f"run {DECIDING_SEEDS} or more"
         )
     if excluded:
         more = f" and {len(excluded) - _NAMED} more" if len(excluded) > _NAMED else ""

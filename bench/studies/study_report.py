@@ -16,7 +16,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from bench.redaction import safe_text
-from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
+from bench.report.statistics.intervals import FEWEST_ITEMS, Estimate, Interval, IntervalKind
 from bench.report.tables import format as wording
 from bench.store import atomic
 from bench.store.store import STUDIES_FOLDER
@@ -24,10 +24,6 @@ from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-FEWEST_ITEMS = 5
-"""A mean over fewer facts, answers or items than this is not shown."""
 
 
 class Form(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -32,6 +32,14 @@ MODELS = ("smollm2-135m", "gemma3-270m")
 
 GRIDS = "grids"
 """The folder of findings that holds the grid files, `<name>.yaml`."""
+
+
+_ASIDE: Mapping[str, Callable[[CellSpec], str]] = {
+    "train_prompt": lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}",
+    "accumulation": lambda spec: f"{spec.accumulation} batches added up",
+    "warmup": lambda spec: f"warm-up {spec.warmup:g}",
+}
+"""Settings that rarely differ, and how a title says them."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ def settings_of(board: Leaderboard) -> tuple[Setting, ...]:
 
 
 def _settings(section: Section) -> Iterable[Setting]:
-    """Split a section by length of training, unless it was tuned together with the rate."""
+    """Split a section by how training went, but for what was tuned together with the rate."""
     tuned = bool(section.rows[0].spec.tuned)
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in section.done:
@@ -146,6 +154,7 @@ def _settings(section: Section) -> Iterable[Setting]:
     for rows in groups.values():
         spec = rows[0].spec
         length = f", {spec.epochs} epochs, batch size {spec.batch_size}" if len(groups) > 1 else ""
+        length += _said_aside(spec, groups.values())
         rates = ", tuned" if tuned else ""
         title = f"{section.model} on {section.task}, {section.facts} facts{rates}{length}"
         by_method: dict[str, list[Row]] = {}
@@ -156,8 +165,15 @@ def _settings(section: Section) -> Iterable[Setting]:
 
 def _length(row: Row) -> tuple[object, ...]:
     spec, over = row.spec, row.tuning.over if row.tuning else ()
-    fields = ("epochs", "batch_size", "schedule")
+    fields = ("epochs", "batch_size", "schedule", *_ASIDE)
     return tuple(getattr(spec, name) for name in fields if name not in over)
+
+
+def _said_aside(spec: CellSpec, groups: Iterable[Sequence[Row]]) -> str:
+    """Return what sets a setting apart of these, for its title."""
+    specs = [rows[0].spec for rows in groups]
+    apart = (name for name in _ASIDE if len({getattr(one, name) for one in specs}) > 1)
+    return "".join(f", {_ASIDE[name](spec)}" for name in apart)
 
 
 def chosen(rows: Sequence[Row]) -> Row:

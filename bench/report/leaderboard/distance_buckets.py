@@ -8,7 +8,7 @@ differences within relations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +33,7 @@ AWAY = 1e-3
 
 DISTANCE_LABEL = "semantic distance of the base's answer to the target, 1 - cosine"
 SHORT_LABEL = "distance of the base's answer to the target"
+ADJUSTED_LABEL = "adjusted distance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +258,11 @@ def by_bucket(
     found = []
     for number in range(len(edges) - 1):
         own = [of_seed == number for of_seed in places]
-        values = [seed[here] for seed, here in zip(seeds, own, strict=True)]
+        inside = [seed[here] for seed, here in zip(seeds, own, strict=True)]
         kept = [of_seed[here] for of_seed, here in zip(ids, own, strict=True)]
-        found.append(_mean(values, kept, bounds))
+        mean = _mean(inside, kept, bounds)
+        adjusted = population.within_relation and measure.share
+        found.append(_within_a_whole(mean) if adjusted else mean)
     return found
 
 
@@ -270,3 +273,12 @@ def _mean(seeds: Sequence[Floats], ids: Sequence[NDArray[Any]], bounds: Bounds) 
     same = all(np.array_equal(own, ids[0]) for own in ids)
     means = [float(values.mean()) for values in present]
     return estimate(means, present, bounds, same_facts=same)
+
+
+def _within_a_whole(found: Estimate | None) -> Estimate | None:
+    """Cut the interval of an adjusted share at 0 and 1, or at a mean beyond these."""
+    if found is None or found.interval is None:
+        return found
+    low = min(max(found.interval.low, 0.0), found.value)
+    high = max(min(found.interval.high, 1.0), found.value)
+    return replace(found, interval=replace(found.interval, low=low, high=high))

@@ -12,7 +12,7 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("learning_rate", lambda spec: f"lr {spec.learning_rate:g}"),
     ("epochs", lambda spec: f"{spec.epochs} epochs"),
     ("batch_size", lambda spec: f"batch {spec.batch_size}"),
-    ("accumulation", lambda spec: f"{spec.accumulation} batches a step"),
+    ("accumulation", lambda spec: _batches(spec.accumulation)),
     ("schedule", lambda spec: spec.schedule),
     ("warmup", lambda spec: f"warm-up {spec.warmup:g}"),
     ("train_prompt", lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}"),
@@ -31,6 +31,10 @@ _METHODS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("recipe", lambda spec: spec.recipe),
     ("source_digest", lambda spec: f"source {spec.source_digest[:8]}"),
 )
+
+
+def _batches(number: int) -> str:
+    return f"{number} batch a step" if number == 1 else f"{number} batches a step"
 
 
 def setting_labels(

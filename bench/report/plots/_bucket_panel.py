@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.distance_buckets import (
+    ADJUSTED_LABEL,
     DISTANCE_LABEL,
     SHORT_LABEL,
     Bucket,
@@ -48,6 +49,7 @@ class Grid:
         panel: The size of a panel.
         heights: How high the row of each measure is, relative to `panel`.
         stacked: Whether panels take the whole width, one above the other.
+        left_out: Measures that are not drawn of facts within their relation.
     """
 
     measures: Sequence[Measure]
@@ -55,11 +57,16 @@ class Grid:
     panel: PanelSize = SQUARE
     heights: Sequence[float] = (1.0,)
     stacked: bool = False
+    left_out: Sequence[Measure] = ()
 
     @property
     def panels(self) -> list[tuple[Measure, Population]]:
         """What each panel shows, row after row."""
         return [(measure, one) for measure in self.measures for one in self.populations]
+
+    def is_left_out(self, measure: Measure, population: Population) -> bool:
+        """Return whether a panel stays empty."""
+        return population.within_relation and measure in self.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +112,28 @@ def bucket_figure(
     for place, (axes, (measure, population)) in enumerate(
         zip(panels.flat, grid.panels, strict=True)
     ):
+        if grid.is_left_out(measure, population):
+            axes.remove()
+            continue
         buckets = section_buckets(section, bucketing, population)
         if grid.stacked or place < shape[1]:
             count = sum(bucket.n for bucket in buckets)
             axes.set_title(f"{population.label}, n = {count}", loc="left")
-        if grid.stacked or place >= len(grid.panels) - shape[1]:
-            axes.set_xlabel(DISTANCE_LABEL if shape[1] < _SHORT_FROM else SHORT_LABEL)
+        below = grid.panels[place + shape[1] :: shape[1]]
+        if grid.stacked or all(grid.is_left_out(*panel) for panel in below):
+            axes.set_xlabel(_distance_label(population, shape[1]))
         _panel(axes, section, styles, measure, buckets, population)
     # Limits that one panel sets would keep the others of its row from widening them.
     for axes, (measure, _) in zip(panels[:, 0], grid.panels[:: shape[1]], strict=True):
         axes.set(ylabel=measure.label, ylim=measure.limits)
     shared_legend(figure, [row.label for row in section.done], styles)
     return figure
+
+
+def _distance_label(population: Population, columns: int) -> str:
+    if population.within_relation:
+        return ADJUSTED_LABEL
+    return DISTANCE_LABEL if columns < _SHORT_FROM else SHORT_LABEL
 
 
 def _panel(

@@ -45,7 +45,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     populations = [EVERY_FACT, UNKNOWN, *([WITHIN_RELATION] if several else [])]
     half = [learned_by(section.half_dose)] if section.half_dose is not None else []
     measures, heights = [EPOCHS, *half, ACCURACY], [*[1.0] * (1 + len(half)), _SMALL]
-    grid = Grid(measures, populations, _PANEL, heights)
+    # In the end nearly all is learned: less a relation's mean, little but its noise would be left.
+    grid = Grid(measures, populations, _PANEL, heights, left_out=[ACCURACY])
     heading = "How soon facts were learned, by target distance"
     note = _NOTE + (_WITHIN if several else "")
     return bucket_figure(section, styles, heading, note, grid, quantile_buckets)

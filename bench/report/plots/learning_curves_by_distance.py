@@ -21,11 +21,12 @@ from bench.report.plots._bucket_panel import empty, section_buckets
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, draw_curve, new_figure, shared_legend
 from bench.report.plots.learning_curves import dose_curve
-from bench.report.statistics.intervals import Estimate, Floats
+from bench.report.statistics.intervals import FEWEST_ITEMS, Estimate, Floats
 
 _NOTE = (
     "Share of a bucket's facts that are learned. Lines: means over seeds; bars after them: 95% "
-    "intervals at the last epoch. n also counts facts that a filter removed"
+    "intervals at the last epoch; no line below five facts. n also counts facts that a filter "
+    "removed"
 )
 _PANEL = PanelSize(2.3, 2.6)
 
@@ -65,7 +66,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
 def curve_of(row: Row, edges: Floats, number: int, population: Population) -> dict[int, Estimate]:
     """Return the share of a bucket's trained facts learned after each epoch, over all seeds.
 
-    The last one has an interval.
+    The last one has an interval. Empty where some seed trained fewer than five of them.
     """
     seeds, ids = [], []
     for cell in row.cells:
@@ -74,8 +75,7 @@ def curve_of(row: Row, edges: Floats, number: int, population: Population) -> di
         wanted = (bucket_of(before(facts), edges) == number) & ~np.isnan(epochs)
         seeds.append(epochs[wanted])
         ids.append(list(facts["fact_id"][wanted]))
-    points = dose_curve(seeds, row.spec.epochs, every_interval=False)
-    # Seeds that trained other facts cannot be paired.
-    if points and any(own != ids[0] for own in ids):
-        points[row.spec.epochs] = Estimate(points[row.spec.epochs].value)
-    return points
+    if min(map(len, seeds)) < FEWEST_ITEMS:
+        return {}
+    same = all(own == ids[0] for own in ids)
+    return dose_curve(seeds, row.spec.epochs, every_interval=False, same=same)

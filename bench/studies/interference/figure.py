@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from bench.report.leaderboard.distance_buckets import Bucket, bucket_of, edges_of, quantile_buckets
 from bench.report.plots._style import MethodStyle, PanelSize, settings, style_of, titled_figure
-from bench.report.statistics.intervals import Floats
+from bench.report.statistics.intervals import FEWEST_ITEMS, Floats
 from bench.studies.interference.compare import StatePlane
 from bench.studies.interference.plan import Regime
 from bench.studies.interference.table import ASKED_AS, items_of
-from bench.studies.study_report import FEWEST_ITEMS
 from tasks.context import Context
 
 Indices = NDArray[np.intp]

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.report.leaderboard.distance_buckets import AWAY
 from bench.report.statistics.intervals import (
     DIFFERENCE,
+    FEWEST_ITEMS,
     NON_NEGATIVE,
     SHARE,
     UNBOUNDED,
@@ -23,7 +24,7 @@ from bench.report.statistics.intervals import (
 from bench.studies.interference.compare import Results, failures, outcomes_before
 from bench.studies.interference.plan import Condition, Regime, StudyPlan
 from bench.studies.interference.store import ASKED, Trained
-from bench.studies.study_report import FEWEST_ITEMS, Form, StudyColumn
+from bench.studies.study_report import Form, StudyColumn
 from tasks.context import Context
 
 MEASURES: dict[str, Bounds] = {

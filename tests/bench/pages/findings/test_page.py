@@ -101,6 +101,18 @@ def test_cells_of_all_folders_count_once(folder):
     assert not evidence.problems
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("train_prompt", ("plain", "few_shot")), ("accumulation", (1, 4)), ("warmup", (0.1, 0.2))],
+)
+def test_cells_that_were_trained_otherwise_are_settings_of_their_own(tmp_path, field, values):
+    plans = [Plan("lora", 0.9, n=40, spec={field: value}) for value in values]
+    fill(tmp_path, [record_and_rows(plan, seed) for plan in plans for seed in plan.seeds])
+    settings = read_evidence(tmp_path).settings
+    assert {getattr(setting.spec, field) for setting in settings} == set(values)
+    assert len({setting.title for setting in settings}) == 2
+
+
 def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     [grid] = read_evidence(folder).grids
     assert (grid.name, grid.about) == ("adapters", "Question 1: adapters at default rates.")

@@ -134,9 +134,9 @@ def test_a_bucket_without_facts_has_no_value(tmp_path):
 
 def test_a_buckets_dose_curve_is_of_the_facts_that_were_trained(tmp_path):
     cell = with_rows(
-        make_cell(n=3, spec={"epochs": 2}),
-        distance_before=[0.1, 0.1, 0.9],
-        epochs_to_learn=[2, None, 3],
+        make_cell(n=11, spec={"epochs": 2}),
+        distance_before=[*[0.1] * 6, *[0.9] * 5],
+        epochs_to_learn=[*[2] * 5, None, *[3] * 5],
     )
     row = row_of(tmp_path, cell)
     edges = np.array([0.0, 0.5, 1.0])
@@ -148,8 +148,8 @@ def test_a_buckets_dose_curve_is_of_the_facts_that_were_trained(tmp_path):
 
 def test_facts_that_seeds_trained_differently_are_not_paired(tmp_path):
     def seeded(seed, epochs):
-        cell = make_cell(n=2, spec={"epochs": 1, "seed": seed})
-        return with_rows(cell, distance_before=[0.1, 0.1], epochs_to_learn=epochs)
+        cell = make_cell(n=10, spec={"epochs": 1, "seed": seed})
+        return with_rows(cell, distance_before=[0.1] * 10, epochs_to_learn=epochs * 5)
 
     same = row_of(tmp_path / "same", seeded(0, [1, 2]), seeded(1, [1, 2]))
     other = row_of(tmp_path / "other", seeded(0, [1, None]), seeded(1, [None, 2]))
@@ -215,3 +215,22 @@ def test_a_bucket_of_seeds_with_as_many_other_facts_counts_the_fewest(tmp_path):
     expected = wilson(0, 10)
     assert (found.interval.low, found.interval.high) == (expected.low, expected.high)
     assert found.interval.kind is IntervalKind.SEEDS
+
+
+def test_an_adjusted_share_has_no_interval_beyond_what_is_possible(tmp_path):
+    cells = [make_cell(n=12, accuracy=0.97, relations=3, spec={"seed": s}) for s in range(3)]
+    row = row_of(tmp_path, *cells)
+    edges = edges_of(quantile_buckets(distances_of(row, WITHIN_RELATION)))
+    found = [one for one in by_bucket(row, edges, ACCURACY, WITHIN_RELATION) if one]
+    assert any(one.interval for one in found)
+    for one in found:
+        if one.interval is not None:
+            assert min(0, one.value) <= one.interval.low <= one.value
+            assert one.value <= one.interval.high <= max(1, one.value)
+
+
+def test_no_curve_is_drawn_of_fewer_than_five_facts(tmp_path):
+    four = row_of(tmp_path / "4", make_cell(n=4), make_cell(n=4, spec={"seed": 1}))
+    five = row_of(tmp_path / "5", make_cell(n=5), make_cell(n=5, spec={"seed": 1}))
+    assert curve_of(four, WHOLE, 0, EVERY_FACT) == {}
+    assert curve_of(five, WHOLE, 0, EVERY_FACT)

@@ -209,6 +209,30 @@ def test_a_dose_curve_counts_what_is_learned_and_stays_below_100_for_what_never_
     assert dose_curve([np.array([])], 4) == {}
 
 
+def test_dose_curves_of_seeds_with_as_many_other_facts_are_not_paired(tmp_path, monkeypatch):
+    cells = []
+    for seed in range(2):
+        record, rows = make_cell(n=20, known=0.0, spec={"seed": seed})
+        rows = [
+            row.model_copy(update={"epochs_to_learn": 3 if place % 2 == seed else None})
+            for place, row in enumerate(rows)
+        ]
+        cells.append((record, rows))
+    board = board_of(tmp_path, *cells)
+    drawn = []
+    monkeypatch.setattr(
+        "bench.report.plots.learning_curves.draw_curve",
+        lambda axes, points, *rest, **more: drawn.append(points),
+    )
+    kind = next(kind for kind in PLOTS if kind.name == "learning-curves")
+    with settings():
+        kind.draw(board.sections[0], method_styles(board))
+    every, unknown, _ = drawn
+    for points in (every, unknown):
+        assert [points[epoch].value for epoch in (2, 3)] == [0.0, 1.0]
+        assert {point.interval for point in points.values()} == {None}
+
+
 def test_dose_curves_say_how_many_facts_were_never_learned(tmp_path):
     record, rows = make_cell(n=8, known=0.0)
     never = [8 + (place < 3) for place in range(8)]
@@ -278,3 +302,18 @@ def test_a_bucket_of_fewer_than_five_facts_has_no_mark():
         draw_lines(axes, [Line(style_of(0), found)], 100)
     (line,) = axes.get_lines()
     assert line.get_xydata().tolist() == [[2.0, 70.0]]
+
+
+def test_within_relations_distances_are_adjusted_and_reliability_is_not_drawn(tmp_path):
+    kind = next(kind for kind in PLOTS if kind.name == "dose-by-distance")
+    board = board_of(tmp_path, make_cell(relations=3))
+    with settings():
+        figure = kind.draw(board.sections[0], method_styles(board))
+    places = {
+        (axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start): axes
+        for axes in figure.axes
+    }
+    assert sorted(places) == [(row, column) for row in range(3) for column in range(3)][:-1]
+    labelled = {place: axes.get_xlabel() for place, axes in places.items() if axes.get_xlabel()}
+    assert set(labelled) == {(2, 0), (2, 1), (1, 2)}
+    assert labelled[1, 2] == "adjusted distance"

@@ -11,13 +11,14 @@ import pytest
 
 from bench.cell.context import CellContext
 from bench.progress.base import Silent
+from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.studies.interference import training as interference_training
 from bench.studies.interference.compare import compare
 from bench.studies.interference.plan import Regime, plan_study
 from bench.studies.interference.run import run_interference
 from bench.studies.interference.store import ASKED, TrainingStore
 from bench.studies.interference.table import ASKED_AS, COUNTED, MEASURES
-from bench.studies.study_report import FEWEST_ITEMS, shown_lines, study_markdown, write_study
+from bench.studies.study_report import shown_lines, study_markdown, write_study
 from bench.training.loop import DivergenceError
 from tasks.context import Context
 from tasks.scoring import normalise
