@@ -159,7 +159,9 @@ def _measure_cell(
             signals, after, decisions.kept, decisions.weights, log.accuracies
         )
     notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
+    metrics = summarise(result.rows)
     result.update(
+        metrics=metrics,
         warnings=[
             *(line for one in notes for line in one.warnings),
             *unmeasured,
@@ -178,9 +180,7 @@ def _measure_cell(
         # `earlier` is what a previous run of an incomplete cell measured.
         earlier = [found for found in cell.earlier if found.task not in now]
         ended = merged(cell.earlier_path, path.ended(plan.epochs_begun, measured))
-        metrics = Metrics(
-            **summarise(result.rows).model_dump(), **drift_at_shares(result.rows, ended)
-        )
+        metrics = Metrics(**metrics.model_dump(), **drift_at_shares(result.rows, ended))
         result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
     if context.options.save_adapters:
         _save(cell, context, attached, result)

@@ -53,7 +53,10 @@ def several_prompts(spec: CellSpec) -> list[str]:
     seen = " and ".join(context for context in prompt.trained if context is not prompt.asked)
     if not seen:
         return []
-    return [f"{spec.method}: training saw the contexts {seen} too, so robustness there is no test"]
+    return [
+        f"{spec.method}: training also saw the contexts {seen}, so robustness in them is not about "
+        "contexts that are new to the model"
+    ]
 
 
 def few_steps(spec: CellSpec) -> list[str]:

@@ -20,6 +20,7 @@ from bench.inference.generation import answer_budget, greedy_answers
 from bench.models.copy_on_write import borrow
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
+from bench.planning.notices import several_prompts
 from bench.planning.planned_cell import CellState
 from bench.progress.base import Silent
 from bench.runner import run_cell
@@ -29,6 +30,7 @@ from bench.store.store import ResultsStore
 from methods.parts import ADAPTERS, Adapter, Setting
 from tasks.base import DataAccess
 from tasks.forgetting.names import parse_forgetting
+from tests.bench.report_cells import make_spec
 
 RECIPES = {
     "full": "full",
@@ -281,3 +283,9 @@ def test_too_few_steps_are_said_before_and_recorded(tiny_folder, facts_file, tmp
     assert any(line.startswith(warning) for line in record.warnings)
     many = options(tiny_folder, facts_file, tmp_path, epochs=20)
     assert not any("steps" in line for line in run_grid(many, Silent()).records[0].warnings)
+
+
+@pytest.mark.parametrize(("trained", "told"), [("plain", False), ("chat", False), ("mixed", True)])
+def test_robustness_in_contexts_that_were_trained_is_told_apart(trained, told):
+    said = several_prompts(make_spec(train_prompt=trained))
+    assert ["few_shot and chat" in line for line in said] == [True] * told

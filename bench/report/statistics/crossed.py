@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,24 @@ def seeds_agree(values: Floats) -> NDArray[np.bool_]:
     # The same values in another order add up to another last digit.
     size = np.sqrt((values**2).mean(axis=(-2, -1)))
     return np.asarray(np.ptp(means, axis=-1) <= _ROUNDING * size)
+
+
+def miss_that_reaches(half_width: Callable[[Floats], Floats], distance: Floats) -> Floats:
+    """Return the `miss` `[...]` at which half an interval's width is `distance`.
+
+    It is found by halving in its logarithm.
+
+    Args:
+        half_width: Half the width of intervals that miss with these probabilities, `[...]`.
+        distance: Not negative, `[...]`.
+    """
+    low = np.full_like(distance, math.log(_LEAST_P), dtype=np.float64)
+    high = np.zeros_like(low)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        short = half_width(np.exp(middle)) <= distance
+        low, high = np.where(short, low, middle), np.where(short, middle, high)
+    return np.asarray(np.exp(high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +111,6 @@ class Crossed:
         return np.asarray(np.sqrt(squared / (self.seeds * self.facts)))
 
     def p(self) -> Floats:
-        """Return the p `[...]` of no effect, at which each interval just reaches 0.
-
-        It is found by halving in its logarithm.
-        """
+        """Return the p `[...]` of no effect, at which each interval just reaches 0."""
         distance = np.abs(self.mean)
-        low, high = np.full_like(distance, math.log(_LEAST_P)), np.zeros_like(distance)
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            short = self.half_width(np.exp(middle)) <= distance
-            low, high = np.where(short, low, middle), np.where(short, middle, high)
-        return np.where(distance == 0, 1.0, np.exp(high))
+        return np.where(distance == 0, 1.0, miss_that_reaches(self.half_width, distance))

@@ -6,18 +6,13 @@ settings and says nothing about others.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from bench.report.statistics.intervals import CONFIDENCE, Crossed, Floats
-
-_LEAST_P = 1e-200
-_HALVINGS = 44
-"""Leave 4e-11 of the logarithm of the least p."""
+from bench.report.statistics.crossed import CONFIDENCE, Crossed, Floats, miss_that_reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +69,14 @@ class Pooled:
     def p(self, null: float = 0.0) -> Floats:
         """Return the two-sided p `[...]` of the hypothesis that the effect is `null`."""
         away = np.abs(self.mean - null)
-        return np.where(away == 0, 1.0, _miss_that_reaches(self.half_width, away))
+        return np.where(away == 0, 1.0, miss_that_reaches(self.half_width, away))
 
     def p_at_least(self, margin: float) -> Floats:
         """Return the one-sided p `[...]` of the hypothesis that the effect is `margin` or more."""
         below = margin - self.mean
-        tail = _miss_that_reaches(self.half_width, np.abs(below)) / 2
+        tail = miss_that_reaches(self.half_width, np.abs(below)) / 2
         return np.where(below > 0, tail, 1 - tail)
 
     def p_at_most(self, margin: float) -> Floats:
         """Return the one-sided p `[...]` of the hypothesis that the effect is `margin` or less."""
         return 1 - self.p_at_least(margin)
-
-
-def _miss_that_reaches(half_width: Callable[[Floats], Floats], distance: Floats) -> Floats:
-    """Return the `miss` at which half the width is `distance`, by halving in its logarithm."""
-    low = np.full_like(distance, math.log(_LEAST_P), dtype=np.float64)
-    high = np.zeros_like(low)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        short = half_width(np.exp(middle)) <= distance
-        low, high = np.where(short, low, middle), np.where(short, middle, high)
-    return np.asarray(np.exp(high))

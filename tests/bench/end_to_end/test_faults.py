@@ -14,8 +14,10 @@ import torch
 
 from bench import cli
 from bench.config.options import build_options
+from bench.execution.queue import outcome_line
 from bench.execution.run import run_grid
 from bench.failures import NoSpaceError, is_out_of_memory
+from bench.forgetting.suite import ForgettingSuite
 from bench.progress.base import Silent
 from bench.store import store as store_module
 from bench.store.records import SCHEMA_VERSION, Status
@@ -111,6 +113,17 @@ def test_a_cell_that_fails_late_says_why(options, troubled):
     assert status is Status.FAILED
     assert "the penalty needs labels" in line
     assert "reliability" not in line
+
+
+def test_a_cell_whose_forgetting_cannot_be_measured_keeps_what_it_learned(options, monkeypatch):
+    def fail(suite, model):
+        raise RuntimeError("the task broke")
+
+    monkeypatch.setattr(ForgettingSuite, "measure", fail)
+    [record] = run_grid(options(), Silent()).records
+    assert (record.status, "the task broke" in record.reason) == (Status.FAILED, True)
+    assert record.metrics.reliability is not None
+    assert outcome_line(record) == record.reason
 
 
 def test_training_that_writes_to_the_base_fails_and_the_next_cell_has_another_base(
