@@ -317,3 +317,16 @@ def test_within_relations_distances_are_adjusted_and_reliability_is_not_drawn(tm
     labelled = {place: axes.get_xlabel() for place, axes in places.items() if axes.get_xlabel()}
     assert set(labelled) == {(2, 0), (2, 1), (1, 2)}
     assert labelled[1, 2] == "adjusted distance"
+
+
+def test_a_last_digit_of_the_layout_changes_no_byte_of_a_drawing():
+    from matplotlib.figure import Figure
+
+    def drawn(width):
+        figure = Figure()
+        figure.add_axes((0.1, 0.1, width, 0.8)).plot([1, 2, 3])
+        return image(figure, "svg")
+
+    with settings():
+        assert drawn(0.8) == drawn(0.8 + 1e-13)
+        assert drawn(0.8) != drawn(0.7)
