@@ -109,7 +109,7 @@ class RunOptions(BaseModel):
     device_map: DeviceMap = DeviceMap.NONE
     """auto: divide models that are larger than one GPU over all GPUs."""
     dtype: DType = DType.AUTO
-    """Number format of the base model: auto, float32, bfloat16 or float16."""
+    """Number format of the base model: auto, float32 or bfloat16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, searched before the hub."""
     out: Path = Path("results")

@@ -27,7 +27,10 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
 class DType(StrEnum):
-    """Number format of a base's weights; `auto`, in options alone, decides by the device."""
+    """Number format of a base's weights; `auto`, in options alone, decides by the device.
+
+    `float16` is in older records; nothing is trained in it any more.
+    """
 
     AUTO = "auto"
     FLOAT32 = "float32"

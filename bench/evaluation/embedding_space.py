@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bench.inference.encoding import Example, batches_by_length, collate, token_ids
 from bench.inference.hidden_states import latent_states
@@ -27,6 +28,10 @@ TEXT_BATCH = 32
 
 FACTS_AT_ONCE = 2**14
 """How many answers are held as vectors; a million in 576 dimensions would take 5 GB."""
+
+ROWS_AT_ONCE = 2**13
+"""How many rows of the table are in float64 at a time: of a vocabulary of 128,256 in 4096
+dimensions all would take 4.2 GB."""
 
 
 class AnswerSpace:
@@ -73,8 +78,8 @@ class TextSpace:
         self._centre: Tensor | None = None
         raw = self._encode([answer for fact in facts for answer in fact.answers])
         if encoder.centred:
-            rows = self._table.double() if self._space is None else torch.stack([*raw.values()])
-            self._centre = rows.mean(0)
+            rows = self._table if self._space is None else torch.stack([*raw.values()])
+            self._centre = _mean_row(rows)
         self._targets = {text: self._centred(vector) for text, vector in raw.items()}
 
     def distances(self, answers: Sequence[str]) -> Tensor:
@@ -109,6 +114,13 @@ class TextSpace:
         return _mean_states(self._base, tokens, self._space)
 
 
+def _mean_row(rows: Tensor) -> Tensor:
+    """Return the mean of rows `[rows, dim]` on the CPU, where the vectors of texts are."""
+    chunks = rows.split(ROWS_AT_ONCE)
+    total = sum(chunk.sum(0, dtype=torch.float64) for chunk in chunks)
+    return (total / len(rows)).cpu()
+
+
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Return the tokens of texts as they are after a prompt."""
     return token_ids(tokenizer, [f" {text}" for text in texts], special=False)
@@ -119,7 +131,8 @@ def _mean_embeddings(table: Tensor, tokens: dict[str, list[int]]) -> dict[str, T
     texts, ids = list(tokens), list(tokens.values())
     vectors: dict[int, Tensor] = {}
     for rows in _alike([len(row) for row in ids]):
-        means = table[torch.tensor([ids[row] for row in rows])].double().mean(1).cpu()
+        chosen = torch.tensor([ids[row] for row in rows], device=table.device)
+        means = functional.embedding(chosen, table).double().mean(1).cpu()
         vectors |= zip(rows, means, strict=True)
     return {text: vectors[index] for index, text in enumerate(texts)}
 

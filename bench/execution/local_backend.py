@@ -54,7 +54,8 @@ class LocalBackend:
 
     def options(self, number: int) -> dict[str, object]:
         """Return the run's options; workers take the GPUs in turn."""
-        options = self.run.model_dump(mode="json")
+        # The dtype is part of what a cell is: a GPU of another kind must not choose it again.
+        options = {**self.run.model_dump(mode="json"), "dtype": self.compute.dtype.value}
         if self.compute.device.startswith("cuda") and ":" not in self.run.device:
             import torch
 

@@ -32,7 +32,7 @@ class Compute(NamedTuple):
 
 
 def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Compute:
-    """Resolve `auto`: CUDA with a bfloat16 base if there is a GPU, else the CPU with float32.
+    """Resolve `auto`: a GPU with a bfloat16 base if it computes in that, else float32; or the CPU.
 
     Args:
         device: As in `RunOptions`.
@@ -40,8 +40,12 @@ def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Com
         elsewhere: Whether other machines compute, which may have CUDA if this one has not.
 
     Raises:
-        UsageError: This machine does not have the device.
+        UsageError: This machine does not have the device, or nothing can be trained in the dtype.
     """
+    if dtype == DType.FLOAT16:  # its range is narrow: gradients vanish unless the loss is scaled
+        raise UsageError(
+            f"--dtype {dtype}: small gradients would vanish in it; use --dtype bfloat16 or float32"
+        )
     if device == "auto":
         device = "cuda" if _may_have_cuda() and _has_cuda() else "cpu"
     if device.startswith("cuda") and not elsewhere and not _has_cuda():
@@ -49,7 +53,9 @@ def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Com
     if device == "cuda":
         device = "cuda:0"
     if dtype == DType.AUTO:
-        dtype = DType.BFLOAT16 if device.startswith("cuda") else DType.FLOAT32
+        on_gpu = device.startswith("cuda")
+        half = on_gpu and (has_bfloat16(device) or not _has_cuda())
+        dtype = DType.BFLOAT16 if half else DType.FLOAT32
     return Compute(device, dtype)
 
 
@@ -57,6 +63,24 @@ def compute_of(options: RunOptions) -> Compute:
     """Resolve the device and the dtype of a run's options."""
     elsewhere = options.executor is not Executor.LOCAL
     return choose_compute(options.device, options.dtype, elsewhere=elsewhere)
+
+
+def has_bfloat16(device: str) -> bool:
+    """Return whether a GPU of this machine has units for bfloat16; others emulate it, slowly."""
+    import torch
+
+    if not _has_cuda():
+        return False
+    # torch.cuda.is_bf16_supported would ask the current device, and say yes to emulation.
+    return bool(torch.version.hip) or torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def dtype_notes(options: RunOptions, compute: Compute) -> list[str]:
+    """Say where `--dtype auto` chose float32 on a GPU."""
+    on_gpu = compute.device.startswith("cuda")
+    if not on_gpu or options.dtype != DType.AUTO or compute.dtype != DType.FLOAT32:
+        return []
+    return [f"{compute.device} has no units for bfloat16: the base models are in float32"]
 
 
 def _has_cuda() -> bool:

@@ -95,15 +95,17 @@ class CostCache:
         return self._kept if enabled(Optimization.KEPT_BASE) else None
 
     def _get(self, key: Hashable, make: Callable[[], _Entry]) -> Any:
-        started = time.perf_counter()
+        spent = 0.0
         if key in self._entries:
-            self._charge(key)
+            self._charge(key)  # takes no time, and waiting here would take some
         else:
+            started = _settled()
             self._entries[key] = make()
             self._charged.add(key)
+            spent = _settled() - started
         if self._open:
             self._open[-1].needs.add(key)
-            self._open[-1].seconds += time.perf_counter() - started
+            self._open[-1].seconds += spent
         return self._entries[key].value
 
     def _charge(self, key: Hashable) -> None:
@@ -115,13 +117,13 @@ class CostCache:
             self._charge(needed)
 
     def _computed(self, compute: Callable[[], Any]) -> _Entry:
-        entry, started = _Entry(), time.perf_counter()
+        entry, started = _Entry(), _settled()
         self._open.append(entry)
         try:
             entry.value = compute()
         finally:
             self._open.pop()
-        entry.seconds = time.perf_counter() - started - entry.seconds
+        entry.seconds = _settled() - started - entry.seconds
         return entry
 
     def _found_or_computed(self, wanted: Shared[Any]) -> _Entry:
@@ -142,3 +144,15 @@ class CostCache:
         if kept is not None:
             kept.write(wanted.key, wanted.kind, Kept(entry.value, entry.seconds))
         return entry
+
+
+def _settled() -> float:
+    """Return the time, in seconds, once the GPU has done all that it was given.
+
+    Otherwise work that is still queued would be charged to whoever waits for the GPU next.
+    """
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()

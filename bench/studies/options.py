@@ -60,7 +60,7 @@ class StudyOptions(BaseModel):
     device: Device = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: DType = DType.AUTO
-    """Number format of the base: auto, float32, bfloat16 or float16."""
+    """Number format of the base: auto, float32 or bfloat16."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, tried before the hub."""
     out: Path = Path("results")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.evaluation import embedding_space
 from bench.evaluation.embedding_space import CONTEXT, AnswerSpace, TextSpace
 from bench.evaluation.signals import BaseSignals
 from bench.store.cost_cache import CostCache
@@ -74,6 +77,36 @@ def test_centred_subtracts_the_mean_row_of_the_vocabulary(tiny_base):
     [found] = TextSpace(tiny_base, Encoder(centred=True), [FACTS[3]]).distances(["here"])
     expected = 1 - torch.cosine_similarity(first, second, dim=0)
     assert float(found) == pytest.approx(float(expected), abs=1e-9)
+
+
+def test_the_centre_of_a_large_table_takes_the_memory_of_some_of_its_rows(monkeypatch):
+    monkeypatch.setattr(embedding_space, "ROWS_AT_ONCE", 64)
+    table = torch.randn(1000, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with _Largest() as seen:
+        mean = embedding_space._mean_row(table)
+    assert torch.allclose(mean, table.double().mean(0), rtol=1e-12, atol=0)
+    assert mean.dtype == torch.float64
+    assert seen.bytes <= 64 * 8 * 8
+
+
+def test_vectors_and_centre_of_a_table_on_a_gpu_are_on_the_cpu():
+    with FakeTensorMode():  # only follows devices and shapes, without a GPU
+        table = torch.empty(100, 8, device="cuda:0", dtype=torch.bfloat16)
+        vectors = embedding_space._mean_embeddings(table, {"a": [1, 2], "b": [3], "c": [4, 5]})
+        apart = [vector - embedding_space._mean_row(table) for vector in vectors.values()]
+    assert [vector.device.type for vector in apart] == ["cpu"] * 3
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the most bytes of a tensor that is made; views count as what they show."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and not func.is_view:
+            self.bytes = max(self.bytes, made.nbytes)
+        return made
 
 
 def test_a_layer_that_the_model_lacks_is_one_line(tiny_base):

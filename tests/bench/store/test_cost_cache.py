@@ -200,6 +200,55 @@ def test_without_the_shortcut_each_process_computes(kept, tmp_path):
     assert not (tmp_path / "base").exists()
 
 
+class Queue:
+    """A GPU that takes work at once and does it while somebody waits."""
+
+    def __init__(self, clock):
+        self._clock, self._waiting = clock, 0.0
+
+    def give(self, seconds):
+        self._waiting += seconds
+        return 1
+
+    def synchronize(self):
+        self._clock.seconds += self._waiting
+        self._waiting = 0.0
+
+
+@pytest.fixture
+def gpu(clock, monkeypatch):
+    queue = Queue(clock)
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.synchronize", queue.synchronize)
+    return queue
+
+
+def test_work_that_a_gpu_has_not_done_yet_is_charged_to_who_gave_it(gpu, kept):
+    cache = CostCache(kept())
+    gpu.give(64.0)  # by the cell, before it needs the value
+    cache.get_shared(wanted(lambda: str(gpu.give(2.0))))
+    gpu.give(64.0)
+    cache.start_cell()
+    assert cache.get_shared(wanted(lambda: "")) == "1"
+    assert cache.saved == 2.0
+    assert kept().read(("answers",), str).seconds == 2.0
+
+
+def test_a_value_made_of_others_is_charged_its_own_work_on_a_gpu(gpu):
+    def outer():
+        gpu.give(1.0)
+        found = cache.get("inner", lambda: gpu.give(2.0)) + gpu.give(4.0)
+        return found + cache.get("inner", lambda: 0) + gpu.give(8.0)
+
+    cache = CostCache()
+    cache.get("outer", outer)
+    cache.start_cell()
+    cache.get("inner", lambda: 0)
+    assert cache.saved == 2.0
+    cache.get("outer", lambda: 0)
+    assert cache.saved == 15.0
+
+
 RESPONSES = Responses(
     asked=Context.PLAIN,
     answers={Context.FEW_SHOT: ("Paris", ""), Context.PLAIN: ("", "no")},
