@@ -126,15 +126,14 @@ class Adapter(Part, ABC):
     Attributes:
         learning_rate: The default learning rate, which works on the embedded model.
         per_layer: Whether it has modules in each decoder layer, which a placement requires.
-        trained_copies: Memory that training needs, in multiples of the base's size, to estimate
-            memory before a run: the base itself, plus gradients and Adam's two moments of the
-            trained weights.
+        trains_weights: Whether it trains weights of the base itself, which then take several times
+            their own memory; estimates before a run count on it.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
     """
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
-    trained_copies: ClassVar[float] = 1.5
+    trains_weights: ClassVar[bool] = False
     needs_one_device: ClassVar[bool] = False
 
     def files(self) -> tuple[Path, ...]:

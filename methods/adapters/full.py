@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from methods.targets import layer_prefixes
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 class Full(Adapter):
     """Full fine-tuning: all weights, or those of the chosen decoder layers.
 
-    A bfloat16 or float16 base gets float32 master weights and runs under autocast in its own
-    dtype. **exact**.
+    Of a bfloat16 base the trained weights get float32 master copies. Training runs under autocast
+    in the base's dtype; everything else runs with the masters rounded to that dtype. **exact**.
     """
 
     learning_rate = 5e-5
-    trained_copies = 4.0
+    trains_weights = True
 
     def prepare(self, setting: Setting) -> torch.dtype:
         """Return the base's dtype, in which the trained model is saved."""
@@ -38,21 +39,72 @@ class Full(Adapter):
         import torch
 
         model = setting.model
-        if prepared != torch.float32:
-            model.float()
-            autocast = torch.autocast(model.device.type, dtype=prepared)
-            model.forward = autocast(model.forward)
-        for parameter in chosen_parameters(setting):
-            parameter.data = parameter.data.clone()
+        chosen = list(chosen_parameters(setting))
+        for parameter in chosen:
+            parameter.data = parameter.data.to(torch.float32, copy=True)
             parameter.requires_grad_(True)
+        if prepared != torch.float32:
+            MasterWeights(chosen, prepared).run(model)
         return model
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
         """Write a folder that transformers can load, in the base's dtype."""
-        trained: PreTrainedModel = (
-            model if model.dtype == prepared else deepcopy(model).to(prepared)
-        )
-        trained.save_pretrained(str(folder))
+        trained: PreTrainedModel = model  # type: ignore[assignment]
+        with MasterWeights(list(chosen_parameters(setting)), prepared).rounded():
+            trained.save_pretrained(str(folder))
+
+
+class MasterWeights:
+    """Trained weights in float32, and how a model with the other weights in `dtype` runs with them.
+
+    Autocast rounds every weight at each pass and keeps the residual stream in float32. That is what
+    training needs; to generate, each token would read all masters, of twice the size, and write
+    them again. So passes without gradients run with copies, made once for each state of training.
+
+    Args:
+        masters: The parameters, in float32.
+        dtype: The dtype of the others.
+    """
+
+    def __init__(self, masters: Sequence[nn.Parameter], dtype: torch.dtype) -> None:
+        self._masters = masters
+        self._dtype = dtype
+        self._copies: list[Tensor] = []
+        self._made_of: list[int] = []
+
+    def run(self, model: nn.Module) -> None:
+        """Make a model that holds the masters run as described."""
+        import torch
+
+        plain = model.forward
+        cast = torch.autocast(self._masters[0].device.type, dtype=self._dtype)
+
+        @wraps(plain)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if torch.is_grad_enabled():
+                self._copies = []
+                with cast:
+                    return plain(*args, **kwargs)
+            with self.rounded():
+                return plain(*args, **kwargs)
+
+        model.forward = forward  # type: ignore[method-assign]
+
+    @contextmanager
+    def rounded(self) -> Iterator[None]:
+        """Let the parameters hold the rounded copies in this block."""
+        held = [master.data for master in self._masters]
+        # Counted by torch: each step of an optimizer raises it, rebinding `data` does not.
+        states = [master._version for master in self._masters]
+        if not self._copies or states != self._made_of:
+            self._copies, self._made_of = [data.to(self._dtype) for data in held], states
+        try:
+            for master, copy in zip(self._masters, self._copies, strict=True):
+                master.data = copy
+            yield
+        finally:
+            for master, data in zip(self._masters, held, strict=True):
+                master.data = data
 
 
 def chosen_parameters(setting: Setting) -> Iterator[nn.Parameter]:
