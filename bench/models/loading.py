@@ -98,19 +98,21 @@ def load_base(
         **_location(source, revision, say),
         "trust_remote_code": trust_remote_code,
     }
+    # Straight to a GPU: by way of the CPU, a model would need its memory there as well.
+    placed = device_map or ({"": device} if device.startswith("cuda") else None)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            dtype=dtype, use_safetensors=True, device_map=device_map, **where
+            dtype=dtype, use_safetensors=True, device_map=placed, **where
         )
         tokenizer = AutoTokenizer.from_pretrained(**where)
     except (OSError, ValueError) as error:
         raise _unloadable(source, error) from error
     check_placed(source.name, getattr(model, "hf_device_map", {}))
-    # Weights read from safetensors are mapped files; copies in memory can be shared on write.
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(parameter.device if device_map else device, copy=True)
-    if not device_map:
+    if placed is None:
         model = model.to(device)
+    for parameter in model.parameters():
+        if parameter.device.type == "cpu":  # a mapped file; a copy in memory is shared on write
+            parameter.data = parameter.data.clone()
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
