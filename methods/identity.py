@@ -76,6 +76,15 @@ def code_digest(parts: Iterable[Part]) -> str:
     return hashlib.sha256("\n".join(sorted(counted)).encode()).hexdigest()
 
 
+def names_read(part: Part) -> frozenset[str]:
+    """Return the names that a part's own file reads behind a dot, such as those of signals."""
+    module = type(part).__module__
+    path = _file_of(module)
+    if path is None:
+        return frozenset()
+    return _read(path.read_bytes(), module.rpartition(".")[0]).attributes
+
+
 def _written(value: object) -> str:
     """Write a syntax tree, or what a field of one holds.
 

@@ -61,7 +61,8 @@ def plan(config: Path | None, **given: Any) -> None:
 
 def _plan(options: RunOptions) -> None:
     from bench.cli.plan import print_plan
-    from bench.execution.parallelism import worker_count
+    from bench.execution.parallelism import limits, worker_count
+    from bench.models.device import compute_of
     from bench.planning.cost_estimate import grid_cost
     from bench.planning.grid import plan_grid
     from bench.planning.planned_cell import CellState
@@ -71,7 +72,10 @@ def _plan(options: RunOptions) -> None:
     store.refuse_newer()
     cells = plan_grid(options, store)
     left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
-    print_plan(cells, grid_cost(cells, store.summaries()), worker_count(options, left))
+    workers = worker_count(options, left)
+    print_plan(cells, grid_cost(cells, store.summaries()), workers)
+    for line in limits(options, compute_of(options), workers, left):
+        click.echo(line)
 
 
 def _conclude(outcome: GridOutcome, options: RunOptions) -> int:

@@ -15,7 +15,7 @@ from bench.execution.backend import Backend
 from bench.execution.checks import check_machine
 from bench.execution.leases import Claims
 from bench.execution.local_backend import this_machine
-from bench.execution.parallelism import worker_count
+from bench.execution.parallelism import limits, worker_count
 from bench.execution.pool import WorkerPool
 from bench.execution.ray_backend import ray_place
 from bench.models.device import Compute, compute_of
@@ -117,7 +117,8 @@ class _Stages:
         self.reused += reused
         self.progress.grid(len(todo), reused)
         with self._place(todo) as place, Claims(self.store.folder) as claims:
-            for line in (*stage_notes(members), *opening_notes(members, todo)):
+            opening = (*stage_notes(members), *opening_notes(members, todo))
+            for line in (*opening, *self._limits(todo)):
                 self.progress.note(line)
             return bool(todo) and self._run_cells(todo, place, claims)
 
@@ -145,6 +146,10 @@ class _Stages:
         finally:
             self.ran += runs.ran
         return False
+
+    def _limits(self, todo: Sequence[PlannedCell]) -> list[str]:
+        workers = worker_count(self.options, todo)
+        return limits(self.options, self.compute, workers, todo) if todo else []
 
     @contextmanager
     def _place(self, todo: Sequence[PlannedCell]) -> Iterator[Backend | None]:

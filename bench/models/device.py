@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from bench.config.options import Executor, RunOptions
 from bench.config.types import DType
 from tasks.errors import UsageError
@@ -93,6 +95,25 @@ def _may_have_cuda() -> bool:
     """Return False if there is no GPU driver, without importing torch, which takes seconds."""
     drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     return not sys.platform.startswith("linux") or any(Path(path).exists() for path in drivers)
+
+
+def card_memory(device: str) -> int:
+    """Return the bytes that a run may use on a device: all of a GPU, or what the CPU has free."""
+    if not device.startswith("cuda"):
+        return free_memory()
+    import torch
+
+    # Not what is free of it: asking for that takes half a gigabyte of the GPU.
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free here; a container may see more than it may use."""
+    free: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # without a limit the file says "max"
+        limit = int((CONTAINER / "memory.max").read_text())
+        free = min(free, limit - int((CONTAINER / "memory.current").read_text()))
+    return free
 
 
 def cores() -> int:

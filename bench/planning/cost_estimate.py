@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 from bench.config.types import DType
-from bench.models.registry import EMBEDDED, ModelSource
+from bench.models.shape import weights_of
+from bench.planning.memory import ITEM, rough
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.store.formats import CellSummary
 from bench.store.records import CellSpec, PhaseName, Status
@@ -26,9 +25,6 @@ TRAIN_SHARE = 0.4
 
 CORE_FLOPS, GPU_FLOPS = 24e9, 3e13
 """Operations per second of a core and of a GPU on short questions, to an order of magnitude."""
-
-OVERHEAD_BYTES = 0.6 * 2**30
-"""Memory of Python, torch and activations of a small batch."""
 
 
 @dataclass(frozen=True)
@@ -112,28 +108,8 @@ def _from_size(cell: PlannedCell) -> Cost:
     weights = weights_of(cell.source)
     if weights is None:
         return Cost(None, None)
-    spec = cell.spec
+    spec, recipe = cell.spec, cell.recipe
     trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
     wide = spec.dtype is DType.FLOAT32
     speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
-    size = weights * (4 if wide else 2)
-    copies = cell.recipe.adapter.trained_copies
-    return Cost(trained / speed / TRAIN_SHARE, size * copies + OVERHEAD_BYTES)
-
-
-def weights_of(source: ModelSource) -> float | None:
-    """Return a model's number of weights from the size of its files; None if they are not here."""
-    if source.kind == "embedded":
-        return float(EMBEDDED[source.name].weights)
-    folder = Path(source.name)
-    if source.kind == "hub":
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(source.name, "config.json")
-        if not isinstance(found, str):
-            return None
-        folder = Path(found).parent
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    return size / (4 if dtype == "float32" else 2) or None
+    return Cost(trained / speed / TRAIN_SHARE, rough(weights, ITEM[spec.dtype], recipe.adapter))

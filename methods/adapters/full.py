@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from methods.parts import Adapter, Setting, adapter
 from methods.targets import layer_prefixes
@@ -49,7 +49,7 @@ class Full(Adapter):
 
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
         """Write a folder that transformers can load, in the base's dtype."""
-        trained: PreTrainedModel = model  # type: ignore[assignment]
+        trained = cast("PreTrainedModel", model)
         with MasterWeights(list(chosen_parameters(setting)), prepared).rounded():
             trained.save_pretrained(str(folder))
 
@@ -88,7 +88,7 @@ class MasterWeights:
             with self.rounded():
                 return plain(*args, **kwargs)
 
-        model.forward = forward  # type: ignore[method-assign]
+        model.forward = forward
 
     @contextmanager
     def rounded(self) -> Iterator[None]:

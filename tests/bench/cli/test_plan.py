@@ -12,7 +12,6 @@ import pytest
 from bench.cli.plan import cost_line, print_plan
 from bench.config.options import build_options
 from bench.config.types import shard_numbers
-from bench.execution import parallelism as worker_counts
 from bench.execution.parallelism import threads_each, worker_count
 from bench.models import device
 from bench.models.registry import ModelSource
@@ -155,7 +154,7 @@ def machine(monkeypatch):
     def count(options, cells=8, cores=16, gib=100, weights=134.5e6, threads=0):
         monkeypatch.setattr("bench.execution.parallelism.cores", lambda: cores)
         monkeypatch.setattr("bench.execution.parallelism.threads_asked", lambda: threads)
-        monkeypatch.setattr("bench.execution.parallelism._free_memory", lambda: gib * 2**30)
+        monkeypatch.setattr("bench.execution.parallelism.free_memory", lambda: gib * 2**30)
         monkeypatch.setattr("bench.execution.parallelism.weights_of", lambda source: weights)
         source = ModelSource("some", "folder")
         return worker_count(options, [SimpleNamespace(source=source) for _ in range(cells)])
@@ -184,14 +183,13 @@ def test_workers_that_were_asked_for_are_started(options, machine):
 
 
 def test_a_container_has_the_cores_and_the_memory_that_it_is_given(tmp_path, monkeypatch):
-    whole = device.cores(), worker_counts._free_memory()
-    for module in (device, worker_counts):
-        monkeypatch.setattr(module, "CONTAINER", tmp_path)
+    whole = device.cores(), device.free_memory()
+    monkeypatch.setattr(device, "CONTAINER", tmp_path)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert device.cores() == whole[0]
-    assert worker_counts._free_memory() == pytest.approx(whole[1], rel=0.5)
+    assert device.free_memory() == pytest.approx(whole[1], rel=0.5)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(str(64 * 2**20))
     (tmp_path / "memory.current").write_text(str(24 * 2**20))
-    assert (device.cores(), worker_counts._free_memory()) == (1, 40 * 2**20)
+    assert (device.cores(), device.free_memory()) == (1, 40 * 2**20)

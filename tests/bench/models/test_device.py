@@ -48,7 +48,9 @@ def test_that_float32_was_chosen_on_a_gpu_is_told(gpus):
 
 def test_nothing_is_trained_in_float16():
     for device in ("cpu", "auto"):
-        with pytest.raises(UsageError, match="--dtype float16: .* use --dtype bfloat16 or float32"):
+        with pytest.raises(
+            UsageError, match=r"--dtype float16: .* use --dtype bfloat16 or float32"
+        ):
             choose_compute(device, "float16")
 
 

@@ -1,0 +1,250 @@
+"""How much memory a cell takes, by formulas from the sizes of its model, before anything is loaded.
+
+All amounts are in bytes. P is the number of weights, b the bytes of one in the base's dtype.
+
+| what | bytes | see |
+| --- | --- | --- |
+| the base | b P | |
+| an adapter in training | 16 + b for each of its numbers, 4 more for its start | `adapter_state` |
+| `full` in training | 16 + b for each trained weight, beside the base | `full_state` |
+| activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
+| logits | 12 rows kept vocabulary | `logits` |
+| covariances | 4 for each entry of the widest ones, twice while they are made | `covariances` |
+| factors of a start | four matrices of float64 | `decomposition` |
+| asking | keys and values of all rows, the widest layer and the logits | `asking` |
+
+The coefficients of activations were counted on the tensors that a pass saves; a test counts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from bench.config.types import DType
+from bench.models.shape import ModelShape, model_shape
+from bench.planning.planned_cell import PlannedCell
+from methods.identity import names_read
+from methods.lora_family import FactoredLora
+from methods.parts import Adapter
+from methods.recipe import Recipe
+from tasks.context import TrainPrompt
+from tasks.errors import UsageError
+
+PLAIN_TOKENS, LONG_TOKENS = 24, 200
+"""About how many tokens a question and its answer have: alone, and after demonstrations."""
+
+KEPT = 8
+"""About how many positions of a row are predicted: those of its answer."""
+
+ASKED_ROWS = 32
+"""How many rows are asked at once at least; on a GPU more are, as far as memory allows."""
+
+RANK = 16
+"""The rank of an adapter that has no parameter `r`."""
+
+OVERHEAD = 0.6 * 2**30
+"""Memory of Python and torch on a CPU, of the context and of fragments on a GPU."""
+
+MOST_STACKED = 64
+"""No more cells are trained together: even for a small model, a GPU has enough to do by then."""
+
+SHARE = 0.85
+"""The share of the free memory that cells trained together may plan with."""
+
+ITEM = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2}
+"""Bytes of a number."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What decides how much memory a cell takes, besides its model.
+
+    Attributes:
+        adapter: Its adapter.
+        trained: Share of the decoder layers that it trains.
+        placed: Whether a placement keeps it to decoder layers.
+        dtype: The base's dtype.
+        rows: Facts per batch.
+        tokens: Tokens per fact.
+        members: How many such cells are trained together.
+    """
+
+    adapter: Adapter
+    trained: float
+    placed: bool
+    dtype: DType
+    rows: int
+    tokens: int
+    members: int = 1
+
+    @property
+    def item(self) -> int:
+        """Bytes of a number in the base's dtype."""
+        return ITEM[self.dtype]
+
+
+class Need(NamedTuple):
+    """The peak of each phase of a cell, in bytes, the base included."""
+
+    prepare: float
+    train: float
+    evaluate: float
+
+    @property
+    def peak(self) -> float:
+        """The largest."""
+        return max(self)
+
+    @property
+    def phase(self) -> str:
+        """The phase with the largest."""
+        return max(self._fields, key=lambda name: getattr(self, name))
+
+
+def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
+    """Return what decides how much memory a planned cell takes."""
+    prompt = cell.spec.train_prompt
+    return Setup(
+        adapter=cell.recipe.adapter,
+        trained=_trained_share(cell.recipe, shape.layers),
+        placed=cell.recipe.placement is not None,
+        dtype=cell.spec.dtype,
+        rows=cell.spec.batch_size,
+        tokens=PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS,
+        members=members,
+    )
+
+
+def need(shape: ModelShape, setup: Setup) -> Need:
+    """Return what cells take in each phase, all members together."""
+    base = setup.item * shape.weights + OVERHEAD
+    prepare = decomposition(shape) if isinstance(setup.adapter, FactoredLora) else 0.0
+    if "covariance" in names_read(setup.adapter):
+        prepare += covariances(shape)
+    asked = asking(shape, setup.item, max(ASKED_ROWS, setup.members))
+    if setup.adapter.trains_weights:  # the masters, and their copies in the base's dtype
+        asked += (4 + setup.item) * trained_weights(shape, setup)
+    train = setup.members * of_member(shape, setup)
+    return Need(base + prepare, base + train, base + asked)
+
+
+def of_member(shape: ModelShape, setup: Setup) -> float:
+    """Return what training one cell takes beside the base."""
+    state = full_state if setup.adapter.trains_weights else adapter_state
+    passing = activations(shape, setup) + logits(shape, setup.rows)
+    return state(shape, setup) + passing
+
+
+def adapter_state(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes of low-rank adapters in training.
+
+    A and B are in float32 (4), with gradients (4), Adam's two moments (8), a copy in the base's
+    dtype for products, and for a start that was cut from W its frozen factors (4).
+    """
+    rank = int(getattr(setup.adapter, "r", RANK))
+    numbers = sum(min(rank, *sides) * sum(sides) for sides in shape.linear)
+    cast_copy = setup.item if setup.item < 4 else 0
+    return setup.trained * numbers * (4 + 4 + 8 + 4 + cast_copy)
+
+
+def full_state(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes of trained weights beside the base, which stays: 16 + b for each.
+
+    They are masters in float32 (4), gradients (4), Adam's two moments (8), and under autocast their
+    copies in the base's dtype. With the base itself that makes 20 for each weight.
+    """
+    cast_copy = setup.item if setup.item < 4 else 0
+    return trained_weights(shape, setup) * (4 + 4 + 8 + cast_copy)
+
+
+def trained_weights(shape: ModelShape, setup: Setup) -> float:
+    """Return how many weights of the base are trained if the adapter trains those."""
+    return setup.trained * shape.in_layers if setup.placed else shape.weights
+
+
+def activations(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes that a training pass saves for its backward pass, attention fused.
+
+    For each token and layer: four states of the residual stream's width in the base's dtype and
+    two that norms keep in float32, four of the MLP's width, keys and values. Training the weights
+    themselves saves a float32 residual stream besides.
+    """
+    b = setup.item
+    each = (4 * b + 8) * shape.hidden + 4 * b * shape.wide
+    each += (8 * shape.hidden) if setup.adapter.trains_weights else 0
+    saved = shape.layers * each + b * shape.cached
+    return float(setup.rows * setup.tokens * saved)
+
+
+def logits(shape: ModelShape, rows: int) -> float:
+    """Return the bytes of logits at predicted positions, their softmax and gradient, in float32."""
+    return 3.0 * 4 * rows * KEPT * shape.vocabulary
+
+
+def covariances(shape: ModelShape) -> float:
+    """Return the bytes of the covariances `[d, d]` of all inputs, in float32.
+
+    They are there twice while sums become matrices.
+    """
+    return 2.0 * 4 * sum(width * width for width in shape.inputs)
+
+
+def decomposition(shape: ModelShape) -> float:
+    """Return the bytes of decomposing the largest matrix: four of its size in float64."""
+    return 4.0 * 8 * max((d_out * d_in for d_out, d_in in shape.linear), default=0)
+
+
+def asking(shape: ModelShape, item: int, rows: int) -> float:
+    """Return the bytes of asking `rows` questions at once, without gradients.
+
+    Keys and values of all tokens stay; of the layers only one runs at a time. A part of the tokens
+    is shared by all rows, which is not counted here.
+
+    Args:
+        shape: The model.
+        item: Bytes of a number in the base's dtype.
+        rows: How many questions.
+    """
+    tokens = rows * LONG_TOKENS
+    layer = 3 * item * shape.wide + (4 * item + 8) * shape.hidden
+    return float(tokens * (item * shape.cached + layer)) + logits(shape, rows)
+
+
+def rough(weights: float, item: int, adapter: Adapter) -> float:
+    """Return about what a cell takes of which only the model's number of weights is known."""
+    return weights * (20 if adapter.trains_weights else 1.5 * item) + OVERHEAD
+
+
+def stack_size(cells: Sequence[PlannedCell], beside_base: float) -> int:
+    """Return how many cells can be trained together, at least 1.
+
+    Args:
+        cells: Cells of one base that may be trained together, the first ones to go first.
+        beside_base: Bytes that are free for them, those of the base not counted.
+    """
+    shape = model_shape(cells[0].source) if cells else None
+    if shape is None:
+        return 1
+    room, fit = SHARE * beside_base, 1
+    members: list[float] = []
+    for count, cell in enumerate(cells[:MOST_STACKED], start=1):
+        # Ranks and rows are padded to those of the widest: each takes what the largest does.
+        members.append(of_member(shape, setup_of(cell, shape)))
+        together = count * max(members)
+        if max(together, asking(shape, ITEM[cell.spec.dtype], max(ASKED_ROWS, count))) > room:
+            break
+        fit = count
+    return fit
+
+
+def _trained_share(recipe: Recipe, layers: int) -> float:
+    """Return the share of the decoder layers that a recipe trains; 1 if only a run can tell."""
+    if recipe.placement is None:
+        return 1.0
+    nothing_known = cast("Any", object())
+    try:
+        return len(recipe.placement.layers(nothing_known, layers, 0)) / layers
+    except (AttributeError, UsageError):  # it looks at what the base knows, or does not fit it
+        return 1.0
