@@ -107,6 +107,16 @@ def card_memory(device: str) -> int:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
+def free_now(device: str) -> int:
+    """Return the bytes that this process could still allocate on a device it already uses."""
+    if not device.startswith("cuda"):
+        return free_memory()
+    import torch
+
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + unused)
+
+
 def free_memory() -> int:
     """Return the bytes of memory that are free here; a container may see more than it may use."""
     free: int = psutil.virtual_memory().available

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from bench.config.types import DType
 from bench.models.shape import weights_of
-from bench.planning.memory import ITEM, rough
+from bench.planning.memory import estimate
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.store.formats import CellSummary
 from bench.store.records import CellSpec, PhaseName, Status
@@ -108,8 +108,8 @@ def _from_size(cell: PlannedCell) -> Cost:
     weights = weights_of(cell.source)
     if weights is None:
         return Cost(None, None)
-    spec, recipe = cell.spec, cell.recipe
+    spec = cell.spec
     trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
     wide = spec.dtype is DType.FLOAT32
     speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
-    return Cost(trained / speed / TRAIN_SHARE, rough(weights, ITEM[spec.dtype], recipe.adapter))
+    return Cost(trained / speed / TRAIN_SHARE, estimate(cell, weights))

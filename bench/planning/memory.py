@@ -53,6 +53,10 @@ MOST_STACKED = 64
 SHARE = 0.85
 """The share of the free memory that cells trained together may plan with."""
 
+WORTH_A_LOOK = 5e8
+"""From so many weights on, memory decides what can run: then a configuration is looked into, which
+imports what takes seconds."""
+
 ITEM = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2}
 """Bytes of a number."""
 
@@ -212,9 +216,18 @@ def asking(shape: ModelShape, item: int, rows: int) -> float:
     return float(tokens * (item * shape.cached + layer)) + logits(shape, rows)
 
 
-def rough(weights: float, item: int, adapter: Adapter) -> float:
-    """Return about what a cell takes of which only the model's number of weights is known."""
-    return weights * (20 if adapter.trains_weights else 1.5 * item) + OVERHEAD
+def estimate(cell: PlannedCell, weights: float) -> float:
+    """Return about what a planned cell takes, in bytes.
+
+    Args:
+        cell: The cell.
+        weights: How many weights its model has.
+    """
+    shape = model_shape(cell.source) if weights >= WORTH_A_LOOK else None
+    if shape is not None:
+        return need(shape, setup_of(cell, shape)).peak
+    each = 20 if cell.recipe.adapter.trains_weights else 1.5 * ITEM[cell.spec.dtype]
+    return weights * each + OVERHEAD
 
 
 def stack_size(cells: Sequence[PlannedCell], beside_base: float) -> int:

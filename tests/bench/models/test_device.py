@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from bench.config.options import build_options
 from bench.execution.local_backend import LocalBackend
-from bench.models.device import Compute, choose_compute, dtype_notes
+from bench.models.device import Compute, choose_compute, dtype_notes, free_now
 from tasks.errors import UsageError
 
 
@@ -44,6 +45,14 @@ def test_that_float32_was_chosen_on_a_gpu_is_told(gpus):
     assert not dtype_notes(asked, Compute("cuda:0", "float32"))
     assert not dtype_notes(auto, Compute("cuda:0", "bfloat16"))
     assert not dtype_notes(auto, Compute("cpu", "float32"))
+
+
+def test_what_a_process_holds_unused_is_free_to_it(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (10, 80))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 30)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 25)
+    assert free_now("cuda:1") == 15
+    assert 0 < free_now("cpu") <= psutil.virtual_memory().total
 
 
 def test_nothing_is_trained_in_float16():

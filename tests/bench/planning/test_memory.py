@@ -203,6 +203,15 @@ def test_as_many_cells_are_stacked_as_fit(known, shapes):
     assert stack_size([planned("unknown")], 1e12) == 1
 
 
+def test_the_estimate_of_a_large_model_counts_what_its_method_takes(known, shapes):
+    weights = float(shapes["8b"].weights)
+    taken = [memory.estimate(planned("8b", m), weights) for m in ("lora", "corda", "full")]
+    assert taken == sorted(taken)
+    assert taken == [need(shapes["8b"], setup(m)).peak for m in ("lora", "corda", "full")]
+    small = memory.estimate(planned("135m", "full"), float(shapes["135m"].weights))
+    assert small == pytest.approx(20 * shapes["135m"].weights + memory.OVERHEAD)
+
+
 def test_a_model_that_fits_is_no_line(known):
     cells = [planned(size, method) for size in ("135m", "1b") for method in ("lora", "corda")]
     assert not memory_notes(cells, Place("cuda:0", 80 * GB))
