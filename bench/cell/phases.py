@@ -37,6 +37,7 @@ class PhaseClock:
     def phase(self, name: PhaseName) -> Iterator[None]:
         """Measure the block, even if it raises."""
         outer = self._open[-1] if self._open else None
+        self._settle()  # what is still queued belongs to what ran before
         if outer is not None:
             outer.pause(self._cache.saved, peak_bytes(self._gpus))
         gc.collect()
@@ -46,14 +47,17 @@ class PhaseClock:
         try:
             yield
         finally:
-            for device in self._gpus:
-                torch.cuda.synchronize(device)
+            self._settle()
             self._open.pop()
             spent.pause(self._cache.saved, peak_bytes(self._gpus))
             self.phases[name] = spent.added_to(self.phases.get(name))
             if outer is not None:
                 _reset_peak(self._gpus)
                 outer.resume(self._cache.saved)
+
+    def _settle(self) -> None:
+        for device in self._gpus:
+            torch.cuda.synchronize(device)
 
 
 class _Spent:

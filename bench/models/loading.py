@@ -110,6 +110,10 @@ def load_base(
     check_placed(source.name, getattr(model, "hf_device_map", {}))
     if placed is None:
         model = model.to(device)
+    elif device_map is None:
+        import torch
+
+        torch.cuda.set_device(device)  # whose work clocks wait for, and whose cache is emptied
     for parameter in model.parameters():
         if parameter.device.type == "cpu":  # a mapped file; a copy in memory is shared on write
             parameter.data = parameter.data.clone()

@@ -4,7 +4,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 
 | what | bytes | see |
 | --- | --- | --- |
-| the base | b P | |
+| the base | b P; of 4 or 8 bits, its linear layers take less | `base` |
 | an adapter in training | 16 + b for each of its numbers, 4 more for its start | `adapter_state` |
 | `full` in training | 16 + b for each trained weight, beside the base | `full_state` |
 | activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
@@ -57,6 +57,9 @@ WORTH_A_LOOK = 5e8
 """From so many weights on, memory decides what can run: then a configuration is looked into, which
 imports what takes seconds."""
 
+QUANTISED = {"4bit": 0.5625, "8bit": 1.0}
+"""Bytes of a weight of a quantised layer, with the scale of each block."""
+
 ITEM = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2}
 """Bytes of a number."""
 
@@ -73,6 +76,7 @@ class Setup:
         rows: Facts per batch.
         tokens: Tokens per fact.
         members: How many such cells are trained together.
+        quantised: How the base's linear layers are quantised; `none` if they are not.
     """
 
     adapter: Adapter
@@ -82,6 +86,7 @@ class Setup:
     rows: int
     tokens: int
     members: int = 1
+    quantised: str = "none"
 
     @property
     def item(self) -> int:
@@ -118,12 +123,13 @@ def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
         rows=cell.spec.batch_size,
         tokens=PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS,
         members=members,
+        quantised=str(getattr(cell.spec, "quantisation", "none")),
     )
 
 
 def need(shape: ModelShape, setup: Setup) -> Need:
     """Return what cells take in each phase, all members together."""
-    base = setup.item * shape.weights + OVERHEAD
+    resident = base(shape, setup) + OVERHEAD
     prepare = decomposition(shape) if isinstance(setup.adapter, FactoredLora) else 0.0
     if "covariance" in names_read(setup.adapter):
         prepare += covariances(shape)
@@ -131,7 +137,14 @@ def need(shape: ModelShape, setup: Setup) -> Need:
     if setup.adapter.trains_weights:  # the masters, and their copies in the base's dtype
         asked += (4 + setup.item) * trained_weights(shape, setup)
     train = setup.members * of_member(shape, setup)
-    return Need(base + prepare, base + train, base + asked)
+    return Need(resident + prepare, resident + train, resident + asked)
+
+
+def base(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes of the base, all of it on the device."""
+    linear = sum(d_out * d_in for d_out, d_in in shape.linear)
+    each = QUANTISED.get(setup.quantised, setup.item)
+    return setup.item * (shape.weights - linear) + each * linear
 
 
 def of_member(shape: ModelShape, setup: Setup) -> float:

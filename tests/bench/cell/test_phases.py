@@ -35,6 +35,28 @@ def test_a_cached_value_is_charged_once_to_each_cell(monkeypatch):
     assert colds == [0.25] * 3
 
 
+def test_work_that_a_gpu_has_not_done_yet_belongs_to_the_phase_that_gave_it(monkeypatch):
+    seconds, queued = 10.0, 0.0
+
+    def synchronize(device):
+        nonlocal seconds, queued
+        seconds, queued = seconds + queued, 0.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds)
+    monkeypatch.setattr("torch.cuda.synchronize", synchronize)
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: 1)
+    clock = PhaseClock([torch.device("cuda:0")], CostCache())
+    queued = 64.0  # of nobody's phase
+    with clock.phase(PhaseName.TRAIN):
+        queued += 1.0
+        with clock.phase(PhaseName.FORGET):
+            queued += 2.0
+        queued += 4.0
+    found = {name: phase.seconds for name, phase in clock.phases.items()}
+    assert found == {PhaseName.FORGET: 2.0, PhaseName.TRAIN: 5.0}
+
+
 def test_the_peak_of_a_phase_is_its_own():
     clock = PhaseClock([torch.device("cpu")], CostCache())
     with clock.phase(PhaseName.TRAIN):

@@ -19,7 +19,9 @@ from bench.models.loading import load_base
     ],
 )
 def test_a_base_goes_straight_to_its_gpu(asked, told, tiny_folder, make_tiny, monkeypatch):
-    given = []
+    given: list[object] = []
+    current: list[object] = []
+    monkeypatch.setattr("torch.cuda.set_device", current.append)
 
     def load(**named):
         given.append(named["device_map"])
@@ -28,6 +30,7 @@ def test_a_base_goes_straight_to_its_gpu(asked, told, tiny_folder, make_tiny, mo
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", load)
     load_base(str(tiny_folder), **asked)
     assert given == [told]
+    assert current == ([asked["device"]] if isinstance(told, dict) else [])
 
 
 def test_on_a_cpu_weights_are_copies_in_memory_that_cells_share(tiny_folder):

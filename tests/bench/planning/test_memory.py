@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -155,6 +156,16 @@ def test_methods_at_real_sizes_take_what_cards_show(shapes):
     assert 150 < peak("full", "8b") < 175
     assert 20 < peak("full", "1b") < 30
     assert peak("full+freeze", "8b") < peak("full", "8b")
+
+
+def test_a_quantised_base_takes_the_bits_of_its_linear_layers(shapes):
+    sizes = {
+        kind: memory.base(shapes["8b"], replace(setup(), quantised=kind)) / GB
+        for kind in ("none", "8bit", "4bit")
+    }
+    assert 16 < sizes["none"] < 16.1
+    assert 9 < sizes["8bit"] < 9.2
+    assert 5.9 < sizes["4bit"] < 6.1
 
 
 def test_what_is_not_looked_into_would_fit(shapes):
