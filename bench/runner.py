@@ -34,6 +34,7 @@ from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
 from bench.training.loop import DivergenceError, train
 from methods.notes import stored
+from methods.targets import text_parameters
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
@@ -132,7 +133,7 @@ def _measure_cell(
         init_difference=attached.difference,
         identity=attached.difference < IDENTITY_TOLERANCE,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        parameters_total=sum(p.numel() for p in base.model.parameters()),
+        parameters_total=text_parameters(base.model),
     )
 
     progress.phase(PhaseName.TRAIN, plan.steps)

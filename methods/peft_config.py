@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods.parts import Setting
-from methods.targets import layer_prefixes, linear_names
+from methods.targets import has_other_towers, layer_prefixes, linear_names
 from tasks.errors import UsageError, nearest, unknown_name
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _choose_targets(config: Any, setting: Setting) -> None:
         config.layers_to_transform = config.layers_pattern = None
     if config.target_modules is None and kind not in OWN_TARGETS:
         config.target_modules = linear_names(setting.model, setting.layers)
-    elif setting.layers is not None:
+    elif setting.layers is not None or has_other_towers(setting.model):
         config.target_modules = _in_layers(config, kind, setting)
         _keep_feedforward(config, setting)
 

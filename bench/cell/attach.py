@@ -22,6 +22,7 @@ from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
 from methods.notes import Notes
 from methods.parts import Setting
+from methods.reach import reach_notes
 from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -114,7 +115,8 @@ def attach(
         prepared = recipe.adapter.prepare(setting)
         torch.manual_seed(spec.seed)
         model = recipe.adapter.attach(setting, prepared).eval()
-    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned))))
+    reach = reach_notes(base.model, decisions.layers, model)
+    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned)), *reach))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         name = part_name(recipe.adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
