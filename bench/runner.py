@@ -28,7 +28,8 @@ from bench.forgetting.path import merged
 from bench.libraries import heard
 from bench.models.loading import Base
 from bench.models.provenance import provenance
-from bench.planning.notices import few_steps, halved_batches, several_prompts
+from bench.optimizations import declined
+from bench.planning.notices import few_steps, halved_batches, several_prompts, without_shortcuts
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
@@ -169,6 +170,7 @@ def _measure_cell(
             *few_steps(cell.spec),
             *several_prompts(cell.spec),
             *halved_batches(result.record),
+            *without_shortcuts(declined(model)),
             *(note for task in context.forgetting_tasks(cell) for note in task.notes),
         ],
         notes=stored(notes),

@@ -130,12 +130,15 @@ class Adapter(Part, ABC):
             memory before a run: the base itself, plus gradients and Adam's two moments of the
             trained weights.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
+        reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
+            quantised base does not have in a plain form.
     """
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
     trained_copies: ClassVar[float] = 1.5
     needs_one_device: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = True
 
     def files(self) -> tuple[Path, ...]:
         """Return the files that parameters name; their content is part of the cell's identity."""

@@ -67,6 +67,14 @@ REFUSED_INITS = {
 """LoRA initialisations that need more than weights, with what to do instead."""
 
 
+RANDOM_INITS = frozenset({"gaussian", "orthogonal"})
+"""LoRA initialisations by name that do not look at the weights."""
+
+OFF_LINEAR_LAYERS = OUTSIDE_LAYERS | {"LN_TUNING"}
+"""Types that leave linear layers alone. Of the others only LoRA runs on those of bitsandbytes; with
+PEFT 0.21.2 and bitsandbytes 0.50.2, AdaLoRA, IA3, RandLora and PVeRA mix number formats there."""
+
+
 @dataclass(frozen=True)
 class WrittenConfig:
     """A configuration file as it was written.
@@ -144,6 +152,14 @@ def check_config(written: WrittenConfig, path: str) -> None:
         raise UsageError(f"peft[path={path}]: opt_weighted_loss_type must be none here")
     if kind == "ADALORA" and written.values.get("target_r", 8) >= written.values.get("init_r", 12):
         raise UsageError(f"peft[path={path}]: AdaLoRA needs target_r below init_r")
+
+
+def takes_packed(written: WrittenConfig) -> bool:
+    """Return whether a configuration works on a base whose linear layers are quantised."""
+    if written.peft_type != "LORA":
+        return written.peft_type in OFF_LINEAR_LAYERS
+    init = written.values.get("init_lora_weights", True)
+    return isinstance(init, bool) or init in RANDOM_INITS
 
 
 def unknown_keys(written: WrittenConfig) -> tuple[str, ...]:

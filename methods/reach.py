@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods.notes import Notes, note
-from methods.targets import decoder_layers, linear_layers, unreachable
+from methods.targets import decoder_layers, linear_layers, size_of, unreachable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,9 +69,9 @@ def reached_share(model: PreTrainedModel, layers: Sequence[int] | None = None) -
     for key, weight in model.named_parameters():
         if weight.dim() < 2 or not key.startswith(inside):
             continue
-        count += weight.numel()
+        count += size_of(weight)
         if key not in reached:
             why = "they are not in linear layers" if weight.dim() == 2 else EXPERTS
-            missed[out_of_reach.get(key.removesuffix(".weight"), why)] += weight.numel()
+            missed[out_of_reach.get(key.removesuffix(".weight"), why)] += size_of(weight)
     most = missed.most_common(1)
     return 1 - missed.total() / count, most[0][0] if most else ""

@@ -47,7 +47,13 @@ def text_parameters(model: PreTrainedModel) -> int:
     """Return the number of weights of the text model; a tied weight counts once."""
     prefixes = text_prefixes(model)
     named = model.named_parameters()
-    return sum(weight.numel() for name, weight in named if name.startswith(prefixes))
+    return sum(size_of(weight) for name, weight in named if name.startswith(prefixes))
+
+
+def size_of(parameter: nn.Parameter) -> int:
+    """Return the number of weights in a parameter; one of 4 bits packs two into a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return int(packed.shape.numel()) if packed else parameter.numel()
 
 
 def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
@@ -138,7 +144,13 @@ def linear_names(model: PreTrainedModel, layers: Sequence[int] | None = None) ->
 
 
 def weight_of(linear: nn.Module) -> Tensor:
-    """Return a linear layer's weight as `[d_out, d_in]`; `Conv1D` stores the transpose."""
+    """Return a linear layer's weight as `[d_out, d_in]`; `Conv1D` stores the transpose.
+
+    Raises:
+        UsageError: The layer is quantised.
+    """
+    if not linear.weight.is_floating_point():  # type: ignore[operator]
+        raise UsageError("the weights of a quantised base are packed: leave out --quantize")
     weight: Tensor = linear.weight.detach()  # type: ignore[operator]
     return weight.T if is_transposed(linear) else weight
 
