@@ -22,6 +22,7 @@ _ENVIRONMENT = {
 _LOGGERS = (
     "absl",
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "evaluate",
     "httpx",

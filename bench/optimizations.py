@@ -11,6 +11,7 @@ first when a new version of a library breaks something.
 | `_reorder_linear_weight` | torch, of oneDNN | 2.13.0 | the head is not packed |
 | `_linear_pointwise` | torch, of oneDNN | 2.13.0 | the head is not packed |
 | `_version` | torch, of a tensor | 2.13.0 | prompts are run whole |
+| `_attn_implementation` | transformers, of a configuration | 5.23.0 | trees are tried anyway |
 | `GGUFReader`, replaced | gguf | 0.19.0, transformers 5.23.0 | an error on first use of a model |
 | `get_tensor_name_map`, replaced | gguf | 0.19.0, transformers 5.23.0 | the same |
 | `np`, replaced in its reader | gguf | 0.19.0 | the same |
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
+from weakref import WeakKeyDictionary
 
 
 class Optimization(StrEnum):
@@ -51,6 +53,19 @@ class Optimization(StrEnum):
     """The base's answers and scores are measured by one process and kept for the others."""
     ONE_UPDATE = "one_update"
     """The optimizer updates all tensors in one call, not in a dozen calls each."""
+
+
+_DECLINED: WeakKeyDictionary[object, set[Optimization]] = WeakKeyDictionary()
+
+
+def decline(model: object, optimization: Optimization) -> None:
+    """Note that an optimisation does not give a model's logits, so that it runs without it."""
+    _DECLINED.setdefault(model, set()).add(optimization)
+
+
+def declined(model: object) -> list[Optimization]:
+    """Return the optimisations that a model runs without, though they could be meant for it."""
+    return sorted(_DECLINED.get(model, ()), key=list(Optimization).index)
 
 
 _OFF: ContextVar[frozenset[Optimization]] = ContextVar("optimizations_off", default=frozenset())

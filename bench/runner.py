@@ -28,12 +28,14 @@ from bench.forgetting.path import merged
 from bench.libraries import heard
 from bench.models.loading import Base
 from bench.models.provenance import provenance
-from bench.planning.notices import few_steps, halved_batches, several_prompts
+from bench.optimizations import declined
+from bench.planning.notices import few_steps, halved_batches, several_prompts, without_shortcuts
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
 from bench.training.loop import DivergenceError, train
 from methods.notes import stored
+from methods.targets import text_parameters
 from tasks.errors import UsageError
 
 IDENTITY_TOLERANCE = 1e-3
@@ -132,7 +134,7 @@ def _measure_cell(
         init_difference=attached.difference,
         identity=attached.difference < IDENTITY_TOLERANCE,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        parameters_total=sum(p.numel() for p in base.model.parameters()),
+        parameters_total=text_parameters(base.model),
     )
 
     progress.phase(PhaseName.TRAIN, plan.steps)
@@ -168,6 +170,7 @@ def _measure_cell(
             *few_steps(cell.spec),
             *several_prompts(cell.spec),
             *halved_batches(result.record),
+            *without_shortcuts(declined(model)),
             *(note for task in context.forgetting_tasks(cell) for note in task.notes),
         ],
         notes=stored(notes),

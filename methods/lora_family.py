@@ -106,6 +106,8 @@ class FactoredLora(LoraFamily):
     The `prepare` of a part calls `decompose`, which takes every weight out x in.
     """
 
+    reads_weights = True
+
     def decompose(
         self,
         setting: Setting,

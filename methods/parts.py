@@ -129,12 +129,15 @@ class Adapter(Part, ABC):
         trains_weights: Whether it trains weights of the base itself, which then take several times
             their own memory; estimates before a run count on it.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
+        reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
+            quantised base does not have in a plain form.
     """
 
     learning_rate: ClassVar[float] = 1e-3
     per_layer: ClassVar[bool] = True
     trains_weights: ClassVar[bool] = False
     needs_one_device: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = True
 
     def files(self) -> tuple[Path, ...]:
         """Return the files that parameters name; their content is part of the cell's identity."""

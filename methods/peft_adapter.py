@@ -24,6 +24,8 @@ _FACTOR = re.compile(r"\.lora_(A|B)\.default\.weight$|\.lora_embedding_(A|B)\.de
 class PeftAdapter(Adapter):
     """An adapter whose model is a `PeftModel`."""
 
+    reads_weights = False
+
     def save(self, model: nn.Module, prepared: Any, setting: Setting, folder: Path) -> None:
         """Write PEFT's folder: `adapter_config.json` and `adapter_model.safetensors`."""
         save_adapter(cast("PeftModel", model), folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods.parts import Setting
-from methods.targets import layer_prefixes, linear_names
+from methods.targets import has_other_towers, layer_prefixes, linear_names
 from tasks.errors import UsageError, nearest, unknown_name
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ REFUSED_INITS = {
     "loftq": "it quantises the base, so the adapter would not fit the untouched base",
 }
 """LoRA initialisations that need more than weights, with what to do instead."""
+
+
+RANDOM_INITS = frozenset({"gaussian", "orthogonal"})
+"""LoRA initialisations by name that do not look at the weights."""
+
+OFF_LINEAR_LAYERS = OUTSIDE_LAYERS | {"LN_TUNING"}
+"""Types that leave linear layers alone. Of the others only LoRA runs on those of bitsandbytes; with
+PEFT 0.21.2 and bitsandbytes 0.50.2, AdaLoRA, IA3, RandLora and PVeRA mix number formats there."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,14 @@ def check_config(written: WrittenConfig, path: str) -> None:
         raise UsageError(f"peft[path={path}]: AdaLoRA needs target_r below init_r")
 
 
+def takes_packed(written: WrittenConfig) -> bool:
+    """Return whether a configuration works on a base whose linear layers are quantised."""
+    if written.peft_type != "LORA":
+        return written.peft_type in OFF_LINEAR_LAYERS
+    init = written.values.get("init_lora_weights", True)
+    return isinstance(init, bool) or init in RANDOM_INITS
+
+
 def unknown_keys(written: WrittenConfig) -> tuple[str, ...]:
     """Return the keys of a file that the installed PEFT does not know, which PEFT ignores, too."""
     known = config_keys(written.peft_type)
@@ -211,7 +227,7 @@ def _choose_targets(config: Any, setting: Setting) -> None:
         config.layers_to_transform = config.layers_pattern = None
     if config.target_modules is None and kind not in OWN_TARGETS:
         config.target_modules = linear_names(setting.model, setting.layers)
-    elif setting.layers is not None:
+    elif setting.layers is not None or has_other_towers(setting.model):
         config.target_modules = _in_layers(config, kind, setting)
         _keep_feedforward(config, setting)
 

@@ -1,7 +1,8 @@
 """Which modules of a model an adapter changes, by full name, and their weights as matrices.
 
-The targets are all linear layers except the head, restricted to the chosen decoder layers if a
-placement chooses some.
+The targets are all linear layers of the text model except the head, restricted to the chosen
+decoder layers if a placement chooses some. A model that also reads images or sounds has towers and
+projectors for them, which no fact passes through: they are neither trained nor counted.
 """
 
 from __future__ import annotations
@@ -16,25 +17,64 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+READ = "the mixers read other weights directly"
+MISTAKEN = "PEFT takes shared experts for the others"
+"""Why linear layers are out of reach."""
+
+STATE_SPACE_WEIGHTS = ("x_proj", "dt_proj", "out_proj")
+"""Layers of Mamba's mixers whose weights are read directly, by its kernels or by PyTorch code.
+
+An adapter around such a layer is never called, or only where the kernels are not installed; PEFT
+refuses `out_proj` for the same reason. Tried with transformers 5.23.0.
+"""
+
+
+def text_prefixes(model: PreTrainedModel) -> tuple[str, ...]:
+    """Return the prefixes of names inside the text model: `('',)` unless there are other towers."""
+    if not has_other_towers(model):
+        return ("",)
+    inside = [id(model.get_decoder()), id(model.get_output_embeddings())]
+    names = [name for name, module in model.named_modules() if id(module) in inside]
+    return tuple(f"{name}." for name in names) if "" not in names else ("",)
+
+
+def has_other_towers(model: PreTrainedModel) -> bool:
+    """Return whether a model has parts for images or sounds beside its text model."""
+    return model.config.get_text_config() is not model.config
+
+
+def text_parameters(model: PreTrainedModel) -> int:
+    """Return the number of weights of the text model; a tied weight counts once."""
+    prefixes = text_prefixes(model)
+    named = model.named_parameters()
+    return sum(size_of(weight) for name, weight in named if name.startswith(prefixes))
+
+
+def size_of(parameter: nn.Parameter) -> int:
+    """Return the number of weights in a parameter; one of 4 bits packs two into a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return int(packed.shape.numel()) if packed else parameter.numel()
+
+
 def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """Return the name of the list of decoder layers and the list itself.
 
     Raises:
-        UsageError: The model has no list with as many layers as its configuration says.
+        UsageError: The text model has no list with as many layers as its configuration says.
     """
     from torch import nn
 
-    count = model.config.get_text_config().num_hidden_layers
+    count, prefixes = model.config.get_text_config().num_hidden_layers, text_prefixes(model)
     for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
+        if isinstance(module, nn.ModuleList) and len(module) == count and name.startswith(prefixes):
             return name, module
     raise UsageError(f"cannot find the {count} decoder layers of {type(model).__name__}")
 
 
 def layer_prefixes(model: PreTrainedModel, layers: Sequence[int] | None) -> tuple[str, ...]:
-    """Return the prefixes of module names inside the chosen layers; `('',)` for all layers."""
+    """Return the prefixes of names inside the chosen layers, or inside the text model for None."""
     if layers is None:
-        return ("",)
+        return text_prefixes(model)
     name, modules = decoder_layers(model)
     for layer in layers:
         if not 0 <= layer < len(modules):
@@ -47,18 +87,55 @@ def linear_layers(
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield the name and module of each linear layer (`Linear`, `Conv1D`) except the head.
 
+    Layers that an adapter cannot reach are left out, see `unreachable`.
+
     Args:
         model: The base.
-        layers: Indices of the decoder layers to search, from 0; None searches the whole model.
+        layers: Indices of the decoder layers to search, from 0; None searches the text model.
     """
+    prefixes, left_out = layer_prefixes(model, layers), unreachable(model)
+    for name, module in _all_linear(model):
+        if name.startswith(prefixes) and name not in left_out:
+            yield name, module
+
+
+def unreachable(model: PreTrainedModel) -> dict[str, str]:
+    """Return the linear layers that an adapter cannot change, each with the reason."""
+    why = dict.fromkeys(_taken_for_experts(model), MISTAKEN)
+    # A and D are a state space's; linear attention, as of Qwen3-Next, has A but calls its layers.
+    own = {name: dict(m.named_parameters(recurse=False)) for name, m in model.named_modules()}
+    mixers = [name for name, parameters in own.items() if {"A_log", "D"} <= parameters.keys()]
+    names = (f"{mixer}.{name}" for mixer in mixers for name in STATE_SPACE_WEIGHTS)
+    return {**why, **dict.fromkeys(names, READ)}
+
+
+def _all_linear(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    prefixes, head = layer_prefixes(model, layers), model.get_output_embeddings()
+    prefixes, head = text_prefixes(model), model.get_output_embeddings()
     for name, module in model.named_modules():
         linear = isinstance(module, nn.Linear | Conv1D) and module is not head
         if linear and name.startswith(prefixes):
             yield name, module
+
+
+def _taken_for_experts(model: PreTrainedModel) -> set[str]:
+    """Return the layers that PEFT would replace by the experts of the same name.
+
+    In transformers 5 the experts of a layer are one parameter. So that older adapters still load,
+    PEFT 0.21.2 takes names such as `shared_expert.gate_proj` for parts of that parameter, here and
+    wherever the saved adapter is loaded.
+    """
+    if not any(parameter.dim() > 2 for parameter in model.parameters()):
+        return set()
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    names = {name for name, _ in _all_linear(model)}
+    config = LoraConfig(target_modules=list(names))
+    convert_peft_config_for_transformers(config, model, None)
+    return names - set(config.target_modules or ())
 
 
 def linear_names(model: PreTrainedModel, layers: Sequence[int] | None = None) -> list[str]:
@@ -67,7 +144,13 @@ def linear_names(model: PreTrainedModel, layers: Sequence[int] | None = None) ->
 
 
 def weight_of(linear: nn.Module) -> Tensor:
-    """Return a linear layer's weight as `[d_out, d_in]`; `Conv1D` stores the transpose."""
+    """Return a linear layer's weight as `[d_out, d_in]`; `Conv1D` stores the transpose.
+
+    Raises:
+        UsageError: The layer is quantised.
+    """
+    if not linear.weight.is_floating_point():  # type: ignore[operator]
+        raise UsageError("the weights of a quantised base are packed: leave out --quantize")
     weight: Tensor = linear.weight.detach()  # type: ignore[operator]
     return weight.T if is_transposed(linear) else weight
 

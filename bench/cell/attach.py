@@ -17,11 +17,14 @@ from bench.libraries import heard
 from bench.models.copy_on_write import BorrowedModel, borrow
 from bench.models.device_map import is_divided
 from bench.models.loading import Base
+from bench.models.quantisation import quantised_layers, refuse_packed
+from bench.models.unwrap import unwrap
 from bench.store.records import CellSpec
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
 from methods.notes import Notes
 from methods.parts import Setting
+from methods.reach import reach_notes
 from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
@@ -78,6 +81,8 @@ def attach(
     if recipe.adapter.needs_one_device and is_divided(base.model):
         name = part_name(recipe.adapter)
         raise UsageError(f"{name} needs a model on one device: leave out {name} or --device-map")
+    if any(quantised_layers(base.model)):
+        refuse_packed(recipe.adapter, "--quantize")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
     kept = [facts[index] for index in decisions.chosen]
@@ -114,7 +119,11 @@ def attach(
         prepared = recipe.adapter.prepare(setting)
         torch.manual_seed(spec.seed)
         model = recipe.adapter.attach(setting, prepared).eval()
-    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned))))
+    if base.checkpointing:
+        # PEFT lets embeddings require gradients then; only reentrant checkpoints need that.
+        unwrap(model).disable_input_require_grads()
+    reach = reach_notes(base.model, decisions.layers, model)
+    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned)), *reach))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         name = part_name(recipe.adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")

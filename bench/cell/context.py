@@ -61,6 +61,9 @@ class CellContext:
                 device=self.compute.device,
                 device_map="auto" if self.options.device_map is DeviceMap.AUTO else None,
                 trust_remote_code=self.options.trust_remote_code,
+                quantisation=self.compute.quantisation,
+                attention=self.compute.attention,
+                checkpointing=self.compute.checkpointing,
                 say=self.say,
             )
             pack_head(self._base.model)

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from bench.config.tune import Tunes
 from bench.config.types import (
+    Attention,
     Checkpoints,
     Device,
     DType,
     ForgettingNames,
     Names,
+    Quantisation,
     Rates,
     RayAddress,
     Schedule,
@@ -110,6 +112,14 @@ class RunOptions(BaseModel):
     """auto: divide models that are larger than one GPU over all GPUs."""
     dtype: DType = DType.AUTO
     """Number format of the base model: auto, float32 or bfloat16."""
+    quantize: Quantisation = Quantisation.NONE
+    """Bits of the base's linear layers: none, 4bit (NF4, products in bfloat16) or 8bit; needs CUDA,
+    bitsandbytes, and methods that do not start from the weights."""
+    attention: Attention = Attention.AUTO
+    """How attention is computed: auto, eager, sdpa or flash_attention_2."""
+    gradient_checkpointing: bool = False
+    """Compute layers again in the backward pass instead of keeping what they computed: less memory,
+    a third more time in training."""
     data_dir: Path | None = None
     """Folder with local copies of data sets, searched before the hub."""
     out: Path = Path("results")

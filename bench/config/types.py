@@ -38,6 +38,23 @@ class DType(StrEnum):
     FLOAT16 = "float16"
 
 
+class Quantisation(StrEnum):
+    """How many bits a weight of the base's linear layers has, if they are stored in fewer."""
+
+    NONE = "none"
+    FOUR_BITS = "4bit"
+    EIGHT_BITS = "8bit"
+
+
+class Attention(StrEnum):
+    """The code that computes attention; `auto` leaves the choice to transformers."""
+
+    AUTO = "auto"
+    EAGER = "eager"
+    SDPA = "sdpa"
+    FLASH = "flash_attention_2"
+
+
 class Schedule(StrEnum):
     """How the learning rate changes after warm-up."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from bench.config.options import DeviceMap, Executor, RunOptions
+from bench.config.types import Attention, DType, Quantisation
 from bench.evaluation.metrics import metric_table
 from bench.models.device import Compute
+from bench.models.quantisation import check_quantisation, refuse_packed
 from bench.models.registry import resolve_model
-from bench.planning.candidates import methods_of
+from bench.planning.candidates import Method, methods_of
 from bench.planning.reference import run_reference
 from tasks.errors import UsageError
 from tasks.forgetting.names import knowledge_names
@@ -23,7 +26,7 @@ def check_names(options: RunOptions) -> None:
         UsageError: A method, part, parameter, task, model or reference is unknown, a folder is
             missing, an executor is not installed, or a metric cannot be loaded.
     """
-    methods_of(options)
+    check_methods(options, methods_of(options))
     forgotten = knowledge_names(options.forgetting)
     for name in options.tasks:
         resolve_task(name, trained=True, forgotten=name in forgotten)
@@ -40,12 +43,14 @@ def check_machine(options: RunOptions, compute: Compute) -> None:
     """Check that this machine supports the options.
 
     Raises:
-        UsageError: --timeout needs a timer that the system lacks, or --device-map does not fit
-            the other options.
+        UsageError: --timeout needs a timer that the system lacks, --device-map does not fit the
+            other options, or --quantize or --attention does not fit the device.
     """
     if options.timeout is not None and not hasattr(signal, "setitimer"):
         raise UsageError("--timeout needs a system with interval timers (Linux, macOS)")
     check_device_map(options, compute)
+    check_quantisation(options.quantize, compute.device)
+    check_attention(compute)
 
 
 def check_executor(options: RunOptions) -> None:
@@ -95,3 +100,35 @@ def check_device_map(options: RunOptions, compute: Compute) -> None:
         )
     if not compute.device.startswith("cuda"):
         raise UsageError(f"{asked}: torch sees no CUDA device here; leave it out")
+
+
+def check_methods(options: RunOptions, methods: Iterable[Method]) -> None:
+    """Refuse methods that need the weights of a base that has none to give.
+
+    Raises:
+        UsageError: Some adapter trains, cuts or decomposes weights that --quantize packs.
+    """
+    if options.quantize is Quantisation.NONE:
+        return
+    for candidate in (one for method in methods for one in method.candidates):
+        refuse_packed(candidate.recipe.adapter, f"--quantize {options.quantize}")
+
+
+def check_attention(compute: Compute) -> None:
+    """Refuse FlashAttention where it cannot run.
+
+    Raises:
+        UsageError: The device is no GPU of CUDA, the dtype is float32, or no package has it.
+    """
+    if compute.attention is not Attention.FLASH:
+        return
+    asked = f"--attention {compute.attention}"
+    if not compute.device.startswith("cuda"):
+        raise UsageError(f"{asked} needs a CUDA device, not {compute.device}: use sdpa")
+    if compute.dtype is DType.FLOAT32:
+        raise UsageError(f"{asked} has no float32: use --dtype bfloat16, or sdpa")
+    if not any(find_spec(package) for package in ("flash_attn", "kernels")):
+        raise UsageError(
+            f"{asked} needs the package flash-attn or kernels, and neither is installed: "
+            "install one, or use sdpa"
+        )

@@ -97,12 +97,12 @@ def _work(job: Job, tell: Callable[[Message], None]) -> None:
 
     from bench.cell.context import CellContext
     from bench.execution.queue import Work
-    from bench.models.device import choose_compute
+    from bench.models.device import compute_of
 
     torch.set_num_threads(job.threads)
     options = RunOptions.model_validate(job.options)
     store = ResultsStore(options.out)
-    compute = choose_compute(options.device, options.dtype)  # of this machine, on which it runs
+    compute = compute_of(options, here=True)
     if options.executor is not Executor.LOCAL:
         compute = compute._replace(host=platform.node())
     if compute.device.startswith("cuda"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,17 +34,25 @@ class AnswerStates:
         tokens: The token that each position should predict, `[positions]`.
         rows: The row of the batch to which each position belongs, `[positions]`.
         final_norm: The model's final norm; the identity if it has none.
+        projection: What makes states as wide as the head, where layers have another width than
+            embeddings (OPT-350m); else the identity.
     """
 
     raw: Tensor
     tokens: Tensor
     rows: Tensor
     final_norm: nn.Module
+    projection: nn.Module = field(default_factory=nn.Identity)
 
     def normed(self, norm: Norm) -> Tensor:
-        """Return the states with the final norm applied once (`final`) or not at all (`raw`)."""
+        """Return the states with the final norm applied once (`final`) or not at all (`raw`).
+
+        They are as wide as the head, `[L + 1, positions, head]`: without the projection they would
+        not lie in the space of its rows.
+        """
         normed: Tensor = self.final_norm(self.raw) if norm == "final" else self.raw
-        return normed.to(self.raw.device)
+        projected: Tensor = self.projection(normed)
+        return projected.to(self.raw.device)
 
 
 @torch.no_grad()
@@ -69,15 +77,18 @@ def answer_states(model: nn.Module, batch: Batch) -> AnswerStates:
     """Return the states of a base or an adapted model at the answer positions of a batch."""
     with _watched_leaves(model) as seen:
         states = latent_states(model, batch)
-    device = states[-1].device  # other parts of a divided model are elsewhere
-    norms = (leaf for leaf in seen if torch.equal(leaf.output.to(device), states[-1]))
-    norm = next(norms, _Leaf(nn.Identity(), states[-1], states[-1]))
+    device, last = states[-1].device, states[-1]  # other parts of a divided model are elsewhere
+    end = _Leaf(nn.Identity(), last, last)
+    if last.shape != states[0].shape:
+        end = next((leaf for leaf in seen if _gives(leaf, last) and not leaf.keeps_shape), end)
+    norms = (leaf for leaf in seen if leaf.keeps_shape and _gives(leaf, end.given))
+    norm = next(norms, _Leaf(nn.Identity(), end.given, end.given))
     labels = batch.labels.to(device)
     rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
     positions = batch.kept.to(labels.device)[columns]
     spaces = (space.to(device) for space in (*states[:-1], norm.given))
     raw = torch.stack([space[rows, positions] for space in spaces])
-    return AnswerStates(raw, labels[rows, columns], rows, norm.module)
+    return AnswerStates(raw, labels[rows, columns], rows, norm.module, end.module)
 
 
 @torch.no_grad()
@@ -104,13 +115,14 @@ def fact_deviations(
     found: dict[int, Tensor] = {}
     for indices in batches_by_length([len(e.tokens) for e in examples], STATES_BATCH, None):
         states = answer_states(model, collate(examples, indices, pad))
-        if states.raw.shape[-1] != bases.shape[-1]:
+        normed = states.normed(norm)
+        if normed.shape[-1] != bases.shape[-1]:
             raise UsageError(
                 "layer deviation needs hidden states as wide as the output head: this model has "
-                f"{states.raw.shape[-1]} and {bases.shape[-1]} dimensions"
+                f"{normed.shape[-1]} and {bases.shape[-1]} dimensions"
             )
         wanted = bases[torch.searchsorted(tokens, states.tokens.to(tokens.device))]
-        deviations = deviation(states.normed(norm), wanted.to(states.raw.device))
+        deviations = deviation(normed, wanted.to(states.raw.device))
         for row, index in enumerate(indices):
             found[index] = deviations[:, states.rows == row].mean(1).cpu()
     return torch.stack([found[index] for index in range(len(examples))])
@@ -124,10 +136,20 @@ class _Leaf:
     given: Tensor
     output: Tensor
 
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether its output is as wide as its input."""
+        return self.given.shape == self.output.shape
+
+
+def _gives(leaf: _Leaf, states: Tensor) -> bool:
+    """Return whether a module's output is these states."""
+    return leaf.output.shape == states.shape and torch.equal(leaf.output.to(states.device), states)
+
 
 @contextmanager
 def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
-    """Record the modules outside the decoder layers that keep a tensor's shape.
+    """Record the modules outside the decoder layers that turn one tensor of states into another.
 
     The final norm is the one whose output is the last hidden state. It is found by measuring,
     because each architecture has its own name for it.
@@ -138,11 +160,12 @@ def _watched_leaves(model: nn.Module) -> Iterator[list[_Leaf]]:
 
     def watch(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         pair = (*given[:1], output)
-        if all(isinstance(x, Tensor) for x in pair) and pair[0].shape == pair[-1].shape:
+        if all(isinstance(x, Tensor) for x in pair) and pair[0].shape[:-1] == pair[-1].shape[:-1]:
             seen.append(_Leaf(module, pair[0], pair[-1]))
 
     with ExitStack() as hooks:
         for name, module in inner.named_modules():
-            if not name.startswith(f"{layers}.") and not any(module.children()):
+            whole = not any(module.children()) or hasattr(module, "base_layer")  # PEFT's wrapper
+            if whole and not name.startswith(f"{layers}."):
                 hooks.enter_context(module.register_forward_hook(watch))
         yield seen

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from bench.inference.equivalence import logits_agree
 from bench.inference.lm_head import last_logits
 from bench.models.capabilities import has_virtual_tokens
-from bench.optimizations import Optimization, enabled
+from bench.optimizations import Optimization, decline, enabled
 
 SHORTEST_PREFIX = 16
 """Fewest shared tokens for which keeping their states pays off."""
@@ -68,9 +68,13 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
         return None
     try:
         prefix = run_prefix(model, contexts)
-        return prefix if _agrees(model, max(contexts, key=len), prefix) else None
+        same = _agrees(model, max(contexts, key=len), prefix)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        same = False
+    if not same:
+        decline(model, Optimization.SHARED_PROMPT)
         return None
+    return prefix
 
 
 def _agrees(model: nn.Module, context: Sequence[int], prefix: Prefix) -> bool:

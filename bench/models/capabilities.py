@@ -17,6 +17,16 @@ def takes(model: nn.Module, option: str) -> bool:
     return option in inspect.signature(unwrap(model).forward).parameters
 
 
+def takes_masks(model: nn.Module) -> bool:
+    """Return whether attention can follow a mask of one's own, `[rows, heads, queries, keys]`.
+
+    FlashAttention cannot: it would read the numbers as lengths, past the end of its memory.
+    """
+    # Private, tried with transformers 5.23.0; without it a comparison of logits decides alone.
+    kind = getattr(getattr(unwrap(model), "config", None), "_attn_implementation", None)
+    return "flash" not in str(kind)
+
+
 def has_virtual_tokens(model: nn.Module) -> bool:
     """Return whether an adapter puts virtual tokens in front of every prompt."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bench.models.loading import Base
+from bench.models.quantisation import packed_parts
 from tasks.errors import UsageError
 
 
@@ -83,11 +84,14 @@ class BorrowedModel:
 
 def borrow(base: Base) -> BorrowedModel:
     """Return a copy of the base to change: 0.05 s and next to no memory, whatever its size."""
+    # No adapter that may train on packed weights writes to them.
+    packed = {id(part): part for part in packed_parts(base.model)}
     pairs = tuple(
         (parameter, nn.Parameter(_copy_on_write(parameter.data), requires_grad=False))
         for parameter in base.model.parameters()
+        if id(parameter) not in packed
     )
-    memo = {id(pristine): borrowed for pristine, borrowed in pairs}
+    memo = {**{id(pristine): borrowed for pristine, borrowed in pairs}, **packed}
     return BorrowedModel(copy.deepcopy(base.model, memo), pairs)
 
 

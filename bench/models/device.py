@@ -7,30 +7,49 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
 from bench.config.options import Executor, RunOptions
-from bench.config.types import DType
+from bench.config.types import Attention, DType, Quantisation
 from tasks.errors import UsageError
 
 CONTAINER = Path("/sys/fs/cgroup")
 """Where Linux keeps the limits of a container."""
 
 
+_USUAL = (Quantisation.NONE.value, Attention.AUTO.value, False)
+
+
 class Compute(NamedTuple):
-    """Where a cell computes.
+    """Where and how a cell computes.
 
     Attributes:
         device: Such as `cpu` or `cuda:0`.
         dtype: Number format of the base's weights.
         host: Name of the machine if a run uses several; else empty.
+        quantisation: Of the base's linear layers.
+        attention: How attention is computed.
+        checkpointing: Whether the backward pass computes layers again.
     """
 
     device: str
     dtype: DType
     host: str = ""
+    quantisation: Quantisation = Quantisation.NONE
+    attention: Attention = Attention.AUTO
+    checkpointing: bool = False
+
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """What differs from the defaults, for records: numbers of before had no name for it."""
+        named = {
+            "quantisation": self.quantisation.value,
+            "attention": self.attention.value,
+            "gradient_checkpointing": self.checkpointing,
+        }
+        return {name: value for name, value in named.items() if value not in _USUAL}
 
 
 def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Compute:
@@ -61,10 +80,23 @@ def choose_compute(device: str, dtype: DType, *, elsewhere: bool = False) -> Com
     return Compute(device, dtype)
 
 
-def compute_of(options: RunOptions) -> Compute:
-    """Resolve the device and the dtype of a run's options."""
-    elsewhere = options.executor is not Executor.LOCAL
-    return choose_compute(options.device, options.dtype, elsewhere=elsewhere)
+def compute_of(options: RunOptions, *, here: bool = False) -> Compute:
+    """Resolve where and how a run computes.
+
+    Args:
+        options: The options of the run.
+        here: Whether this process is the one that computes, on whatever machine.
+
+    Raises:
+        UsageError: This machine is to compute and does not have the device.
+    """
+    elsewhere = options.executor is not Executor.LOCAL and not here
+    found = choose_compute(options.device, options.dtype, elsewhere=elsewhere)
+    return found._replace(
+        quantisation=options.quantize,
+        attention=options.attention,
+        checkpointing=options.gradient_checkpointing,
+    )
 
 
 def has_bfloat16(device: str) -> bool:

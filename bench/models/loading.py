@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.config.types import DType
+from bench.config.types import Attention, DType, Quantisation
 from bench.models.device_map import check_placed, is_divided
 from bench.models.gguf import dequantised_folder
-from bench.models.registry import EMBEDDED, ModelSource, resolve_model
+from bench.models.quantisation import quantising, settle_layers
+from bench.models.registry import EMBEDDED, ModelSource, gated, not_granted, resolve_model
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,12 +28,14 @@ class Base:
         revision: Identifies its weights: wheel and digest, hub commit, or a digest of the files.
         model: In evaluation mode, no parameter requires gradients; never modified.
         tokenizer: Its tokenizer, which has a padding token and pads on the left.
+        checkpointing: Whether its layers are computed again in the backward pass of training.
     """
 
     name: str
     revision: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    checkpointing: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -73,6 +77,9 @@ def load_base(
     device: str = "cpu",
     device_map: Literal["auto"] | Mapping[str, int | str] | None = None,
     trust_remote_code: bool = False,
+    quantisation: Quantisation = Quantisation.NONE,
+    attention: Attention = Attention.AUTO,
+    checkpointing: bool = False,
     say: Callable[[str], None] = print,
 ) -> Base:
     """Load a model in evaluation mode and without gradients, from safetensors files only.
@@ -84,6 +91,9 @@ def load_base(
         device_map: Divides the model over several devices instead of `device`, by accelerate:
             `auto`, or a device for each of its parts.
         trust_remote_code: Whether Python code that comes with the model may run.
+        quantisation: Of its linear layers.
+        attention: How attention is computed.
+        checkpointing: Whether training computes layers again in the backward pass.
         say: Receives lines to show to the user, such as terms of use and downloads.
 
     Raises:
@@ -98,14 +108,23 @@ def load_base(
         **_location(source, revision, say),
         "trust_remote_code": trust_remote_code,
     }
-    # Straight to a GPU: by way of the CPU, a model would need its memory there as well.
-    placed = device_map or ({"": device} if device.startswith("cuda") else None)
+    how = {} if attention is Attention.AUTO else {"attn_implementation": attention.value}
+    quantised = quantisation is not Quantisation.NONE
+    # Straight to a GPU: by way of the CPU, a model would need its memory there as well, and layers
+    # that are quantised cannot move.
+    straight = quantised or device.startswith("cuda")
+    placed = device_map or ({"": device} if straight else None)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            dtype=dtype, use_safetensors=True, device_map=placed, **where
+            dtype=dtype,
+            use_safetensors=True,
+            device_map=placed,
+            **how,
+            **quantising(quantisation),
+            **where,
         )
         tokenizer = AutoTokenizer.from_pretrained(**where)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:  # ImportError: of attention's package
         raise _unloadable(source, error) from error
     check_placed(source.name, getattr(model, "hf_device_map", {}))
     if placed is None:
@@ -114,16 +133,41 @@ def load_base(
         import torch
 
         torch.cuda.set_device(device)  # whose work clocks wait for, and whose cache is emptied
-    for parameter in model.parameters():
+    for parameter in () if quantised else model.parameters():
         if parameter.device.type == "cpu":  # a mapped file; a copy in memory is shared on write
             parameter.data = parameter.data.clone()
+    settle_layers(model)
+    if checkpointing:
+        _checkpoint_layers(source, model)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Base(source.name, revision, model.eval().requires_grad_(False), tokenizer)
+    model = model.eval().requires_grad_(False)
+    return Base(source.name, revision, model, tokenizer, checkpointing)
+
+
+def _checkpoint_layers(source: ModelSource, model: PreTrainedModel) -> None:
+    """Let a model compute its layers again in the backward pass; it does so in training alone.
+
+    Not reentrant: inputs of layers need no gradients then, which a frozen embedding does not give.
+
+    Raises:
+        UsageError: The model has no such layers.
+    """
+    try:
+        with warnings.catch_warnings():  # transformers 5.23 has another name for it, older ones not
+            warnings.simplefilter("ignore", FutureWarning)
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+    except (NotImplementedError, ValueError) as error:
+        raise UsageError(
+            f"--gradient-checkpointing: model '{source.name}' cannot compute its layers again: "
+            "leave it out"
+        ) from error
 
 
 def _unloadable(source: ModelSource, error: Exception) -> UsageError:
+    if gated(error):
+        return UsageError(not_granted(source.name))
     told = str(error).strip().splitlines()[0]
     if "trust_remote_code" in str(error):
         told = "it comes with its own Python code; read that code, then add --trust-remote-code"

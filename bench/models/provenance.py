@@ -31,6 +31,7 @@ def provenance(compute: Compute) -> dict[str, Any]:
         "device": compute.device,
         "device_name": gpu if on_gpu else _cpu_name(),
         "dtype": compute.dtype,
+        **compute.unusual,
         "threads": torch.get_num_threads(),
         **({"host": compute.host} if compute.host else {}),
     }

@@ -89,11 +89,35 @@ def _hub_commit(name: str) -> str:
         # The cache lays files out as snapshots/<commit>/<file>, online and offline.
         return Path(hf_hub_download(name, "config.json")).parent.name
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if gated(error):
+            raise UsageError(not_granted(name)) from error
         raise UsageError(
             f"model '{name}' is not in the local cache and could not be downloaded from the hub "
             f"({type(error).__name__}): check the id and the connection, or use one of "
             f"{', '.join(EMBEDDED)}"
         ) from error
+
+
+def gated(error: BaseException | None) -> bool:
+    """Return whether a download failed because the model's licence was not accepted.
+
+    transformers and the hub's cache raise errors of their own over the hub's.
+    """
+    from huggingface_hub.errors import GatedRepoError
+
+    while error is not None:
+        if isinstance(error, GatedRepoError) or "gated repo" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def not_granted(name: str) -> str:
+    """Say how to get access to a gated model."""
+    return (
+        f"model '{name}' is gated: accept its licence at https://huggingface.co/{name} and log in "
+        "with 'hf auth login', or set HF_TOKEN"
+    )
 
 
 def _folder_digest(folder: Path) -> str:

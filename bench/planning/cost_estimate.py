@@ -63,13 +63,13 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
     groups: dict[Hashable, list[CellSummary]] = {}  # of cells alike, and of one model's
     for summary in done:
         groups.setdefault(_alike(summary.spec), []).append(summary)
-        groups.setdefault((summary.spec.model, summary.spec.dtype), []).append(summary)
+        groups.setdefault((summary.spec.model, summary.spec.precision), []).append(summary)
     known: dict[Hashable, tuple[Cost, bool]] = {}
     costs = []
     for cell in (cell for cell in cells if cell.runs or cell.state is CellState.OPEN):
         key = (_alike(cell.spec), cell.spec.model, len(cell.forgetting))
         if key not in known:
-            related = groups.get((cell.spec.model, cell.spec.dtype))
+            related = groups.get((cell.spec.model, cell.spec.precision))
             near = groups.get(_alike(cell.spec), related)
             if near:
                 scaled = fmean(_scaled_seconds(cell, summary) for summary in near)
@@ -90,7 +90,7 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
 
 def _alike(spec: CellSpec) -> Hashable:
     size = (spec.facts, spec.epochs, spec.batch_size)
-    return (spec.model, spec.dtype, spec.task, spec.recipe, *size)
+    return (spec.model, spec.precision, spec.task, spec.recipe, *size)
 
 
 def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.optimizations import Optimization
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.tuning import shown
 from bench.store.records import CellRecord, CellSpec
 from tasks.division import FactSet
+
+_SHORTCUTS = {
+    Optimization.FUSED_PROJECTIONS: "fused projections",
+    Optimization.FROZEN_PREFIX: "stored outputs of frozen layers",
+    Optimization.TOKEN_TREE: "shared beginnings in training",
+    Optimization.SHARED_PROMPT: "shared prompts",
+}
+"""Optimizations that a model may not allow, in the words of the guide."""
 
 ENOUGH_STEPS = 40
 """With fewer optimizer steps, most facts stay unlearned at any default learning rate."""
@@ -79,3 +88,11 @@ def halved_batches(record: CellRecord) -> list[str]:
         f"{record.spec.method}: memory ran out with batches of {record.spec.batch_size} facts; "
         f"each was split into {record.micro_batches} micro-batches, whose gradients were summed"
     ]
+
+
+def without_shortcuts(lacking: Sequence[Optimization]) -> list[str]:
+    """Say which optimizations a model does not allow, so that its cells take longer."""
+    names = [_SHORTCUTS[one] for one in lacking if one in _SHORTCUTS]
+    if not names:
+        return []
+    return [f"the model runs without {' and '.join(names)}: slower, not with other numbers"]

@@ -99,6 +99,7 @@ class Resolver:
             model=source.name,
             model_revision=self._revision(source),
             dtype=self._dtype,
+            quantisation=self._options.quantize,
             task=data.name,
             facts_digest=data.digest,
             facts=len(data.facts),

@@ -84,7 +84,7 @@ def _setting(record: CellRecord) -> Pairs:
     spec = record.spec
     yield "method", spec.method
     yield "recipe", spec.recipe
-    yield "base", f"{spec.model} ({spec.dtype}, revision {spec.model_revision})"
+    yield "base", f"{spec.model} ({spec.precision}, revision {spec.model_revision})"
     kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
     yield "task", f"{spec.task}, {spec.facts} {kind}"
     if spec.tuned:

@@ -28,6 +28,7 @@ from methods.identity import syntax_digest
 
 FOLDER = "base"
 _SETTING = ("python", "platform", "packages", "device_name", "dtype")
+_IF_UNUSUAL = ("quantisation", "attention")
 _MEASURING = ("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks")
 """Folders with the code that decides what is measured on a base, and how."""
 
@@ -113,7 +114,8 @@ def measured_with(compute: Compute) -> dict[str, object]:
     setting = {"program": _program_digest(), "device": device}
     # With other threads a CPU sums in another order. A GPU does not, and all of one kind are alike.
     names = (*_SETTING, "threads") if device == "cpu" else _SETTING
-    return {**setting, **{name: found[name] for name in names}}
+    unusual = {name: found[name] for name in _IF_UNUSUAL if name in found}
+    return {**setting, **{name: found[name] for name in names}, **unusual}
 
 
 @lru_cache(maxsize=1)

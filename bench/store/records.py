@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from bench.config.types import DType, Schedule
+from bench.config.types import DType, Quantisation, Schedule
 from bench.store.knowledge import KnowledgeCategory
 from tasks.context import TrainPrompt
 from tasks.division import FactSet
@@ -70,6 +70,7 @@ class CellSpec(Model):
 
     Attributes:
         model, model_revision, dtype: The base model.
+        quantisation: Of its linear layers. Not written if there is none.
         task, facts_digest, facts: The task's name, the digest and number of its selected facts.
         prompt_digest: Demonstrations, the form of prompts and targets, and the budgets of answers.
         calibration_digest: The facts that the adapter calibrates on; empty if there are none.
@@ -90,6 +91,7 @@ class CellSpec(Model):
     model: str
     model_revision: str
     dtype: DType
+    quantisation: Quantisation = Quantisation.NONE
     task: str
     facts_digest: str
     facts: int
@@ -116,6 +118,12 @@ class CellSpec(Model):
         return self.tuned.fact_set if self.tuned else None
 
     @property
+    def precision(self) -> str:
+        """The number format of the base's weights, as people read it: `bfloat16, 4bit`."""
+        quantised = self.quantisation is not Quantisation.NONE
+        return f"{self.dtype}, {self.quantisation}" if quantised else str(self.dtype)
+
+    @property
     def asked(self) -> str:
         """The recipe as it was requested."""
         return self.tuned.method if self.tuned else self.method
@@ -123,7 +131,8 @@ class CellSpec(Model):
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        return {k: v for k, v in content.items() if k != "tuned" or v is not None}
+        unset = {"tuned": None, "quantisation": Quantisation.NONE}
+        return {k: v for k, v in content.items() if k not in unset or v != unset[k]}
 
 
 class Phase(Model):

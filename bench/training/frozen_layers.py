@@ -22,7 +22,7 @@ from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.models.capabilities import drops_out, has_virtual_tokens
 from bench.models.unwrap import unwrap
-from bench.optimizations import Optimization, enabled
+from bench.optimizations import Optimization, decline, enabled
 from methods.targets import decoder_layers
 from tasks.errors import UsageError
 
@@ -148,9 +148,13 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         return None
     try:
         prefix = FrozenPrefix(model, layers, depth, examples, pad)
-        return prefix if _agrees(model, prefix, examples, pad) else None
+        same = _agrees(model, prefix, examples, pad)
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError, UsageError):
+        same = False
+    if not same:
+        decline(model, Optimization.FROZEN_PREFIX)
         return None
+    return prefix
 
 
 def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:

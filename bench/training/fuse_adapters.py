@@ -12,14 +12,18 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
+from bench import failures
 from bench.inference.equivalence import logits_agree
-from bench.optimizations import Optimization, enabled
+from bench.optimizations import Optimization, decline, enabled
 from bench.training.fused_lora import Projection, project
 
 Forward = Callable[..., Any]
+
+_PLAIN = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
@@ -34,6 +38,8 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
         or if the fused model would give other logits.
     """
     layers = [layer for layer in model.modules() if _fusible(layer)]
+    if any(_on_another_kind(module) for module in model.modules()):
+        decline(model, Optimization.FUSED_PROJECTIONS)
     if not layers or not enabled(Optimization.FUSED_PROJECTIONS):
         return 0
     with torch.no_grad(), _watched(layers) as inputs:
@@ -41,11 +47,18 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     groups = [_Group(members) for members in _sharing(layers, inputs)]
     for group in groups:
         group.install()
-    with torch.no_grad():
-        same = logits_agree(probe(), expected)
+    try:
+        # With gradients: some models write to what a layer returned, which they then refuse.
+        with torch.enable_grad():
+            same = logits_agree(probe().detach(), expected)
+    except RuntimeError as error:
+        if failures.is_out_of_memory(error):
+            raise
+        same = False
     if not same:
         for group in groups:
             group.remove()
+        decline(model, Optimization.FUSED_PROJECTIONS)
         return 0
     return sum(len(group.layers) for group in groups)
 
@@ -108,14 +121,14 @@ class _Group:
 
 
 def _fusible(layer: Any) -> bool:
-    """Return whether a layer is plain LoRA or DoRA on a plain, frozen `nn.Linear`."""
+    """Return whether a layer is plain LoRA or DoRA on a plain, frozen linear layer."""
     # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
     # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
         return False
     name = layer.active_adapters[0]
     base = layer.base_layer
-    if type(base) is not nn.Linear or any(p.requires_grad for p in base.parameters()):
+    if not _is_plain(base) or any(p.requires_grad for p in base.parameters()):
         return False
     variant = layer.lora_variant.get(name)
     return (
@@ -126,6 +139,21 @@ def _fusible(layer: Any) -> bool:
         and layer.lora_B[name].bias is None
         and not layer.fan_in_fan_out
     )
+
+
+def _is_plain(base: nn.Module) -> bool:
+    """Return whether a layer computes x W^T + b as a product of plain numbers.
+
+    A subclass such as Falcon's may write it down in another way; one that computes something else
+    gives other logits, which `fuse_projections` notices.
+    """
+    return isinstance(base, nn.Linear) and base.weight.dtype in _PLAIN
+
+
+def _on_another_kind(module: nn.Module) -> bool:
+    """Return whether a module is LoRA on something else, such as the `Conv1D` of GPT-2."""
+    base = module.get_base_layer() if isinstance(module, LoraLayer) else None
+    return base is not None and not isinstance(base, nn.Embedding) and not _is_plain(base)
 
 
 @contextmanager

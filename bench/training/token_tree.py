@@ -19,8 +19,8 @@ from bench.inference.encoding import IGNORED, Batch, Example, collate
 from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.inference.lm_head import logits_at
-from bench.models.capabilities import drops_out, has_virtual_tokens, takes
-from bench.optimizations import Optimization, enabled
+from bench.models.capabilities import drops_out, has_virtual_tokens, takes, takes_masks
+from bench.optimizations import Optimization, decline, enabled
 
 PAYS = 0.9
 """Most nodes per token of the padded batch for which a tree is worth its attention mask."""
@@ -131,10 +131,15 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
     if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
         return False
     tree = token_tree(collate(examples, _most_alike(examples), pad))
-    try:
-        return tree.size < tree.batch.padded_tokens and _agrees(model, tree)
-    except (IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+    if tree.size >= tree.batch.padded_tokens:
         return False
+    try:
+        same = takes_masks(model) and _agrees(model, tree)
+    except (IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        same = False
+    if not same:
+        decline(model, Optimization.TOKEN_TREE)
+    return same
 
 
 def _most_alike(examples: Sequence[Example]) -> list[int]:

@@ -17,6 +17,7 @@ from methods.peft_config import (
     is_prompt_type,
     one_line,
     read_config,
+    takes_packed,
     told_unknown,
 )
 from methods.peft_training import penalty, update_ranks
@@ -46,6 +47,11 @@ class Peft(PeftAdapter):
     def per_layer(self) -> bool:  # type: ignore[override]
         """False for prompt types, whose parameters lie outside the decoder layers."""
         return not is_prompt_type(read_config(self.path))
+
+    @property
+    def reads_weights(self) -> bool:  # type: ignore[override]
+        """True for types and starts that need linear layers with plain weights."""
+        return not takes_packed(read_config(self.path))
 
     def check(self) -> None:
         """Refuse a file that cannot be read and a configuration that cannot work here."""

@@ -5,8 +5,17 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from methods.parts import ADAPTERS
-from methods.targets import decoder_layers, linear_names, set_weight, weight_of
+from methods.reach import reached_share
+from methods.targets import (
+    decoder_layers,
+    layer_prefixes,
+    linear_names,
+    set_weight,
+    text_parameters,
+    weight_of,
+)
 from tasks.errors import UsageError
+from tests.architectures import BY_NAME
 
 
 @pytest.fixture
@@ -50,3 +59,77 @@ def test_adapters_on_conv1d(name, gpt2, cases, tmp_path):
     cell.train()
     loaded = PeftModel.from_pretrained(deepcopy(gpt2.model), str(cell.save(tmp_path / "a")))
     assert (cases.logits_of(loaded) - cell.logits()).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["Gemma 3 with vision", "Gemma 3 with vision as deep"])
+def test_a_vision_tower_is_neither_trained_nor_counted(name):
+    from transformers import Gemma3ForCausalLM
+
+    model = BY_NAME[name].model()
+    alone = Gemma3ForCausalLM(model.config.text_config)
+    text = "model.language_model."
+    assert decoder_layers(model)[0] == f"{text}layers"
+    assert layer_prefixes(model, None) == (text, "lm_head.")
+    assert layer_prefixes(model, (1,)) == (f"{text}layers.1.",)
+    assert linear_names(model) == [n.replace("model.", text, 1) for n in linear_names(alone)]
+    assert text_parameters(model) == sum(p.numel() for p in alone.parameters())
+
+
+def test_of_a_text_model_every_weight_counts_once(tiny_base):
+    model = tiny_base.model
+    assert layer_prefixes(model, None) == ("",)
+    assert text_parameters(model) == sum(p.numel() for p in model.parameters())
+
+
+def test_a_file_that_names_its_targets_leaves_the_vision_tower_alone(cases, tiny_base, tmp_path):
+    path = tmp_path / "adapter_config.json"
+    path.write_text('{"peft_type": "LORA", "target_modules": ["q_proj", "fc1"], "r": 2}')
+    model = BY_NAME["Gemma 3 with vision"].model().requires_grad_(False)
+    base = type(tiny_base)("gemma", "random", model, tiny_base.tokenizer)
+    cell = cases.attach(base, ADAPTERS["peft"](path=str(path)))
+    trained = [n for n, p in cell.model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(".language_model." in name and ".q_proj." in name for name in trained)
+
+
+def test_layers_whose_weights_are_read_directly_are_no_targets():
+    model = BY_NAME["Mamba"].model()
+    assert linear_names(model) == [f"backbone.layers.{n}.mixer.in_proj" for n in (0, 1)]
+    mixer = model.backbone.layers[0].mixer
+    called = []
+    for name, layer in mixer.named_children():
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))
+    model.train()(input_ids=torch.ones(1, 4, dtype=torch.long), use_cache=False)
+    assert "in_proj" in called
+    assert "dt_proj" not in called, "then it could be a target"
+
+
+@pytest.mark.parametrize("name", ["Qwen3-Next", "DeepSeek-V3"])
+def test_shared_experts_are_not_taken_for_the_others(name, cases, tiny_base, tmp_path):
+    from copy import deepcopy
+
+    from peft import PeftModel
+
+    model = BY_NAME[name].model().requires_grad_(False)
+    base = type(tiny_base)("moe", "random", model, tiny_base.tokenizer)
+    cell = cases.attach(base, ADAPTERS["lora"](r=1))
+    assert sorted(cell.model.targeted_module_names) == sorted(linear_names(model))
+    assert not cell.model.targeted_parameter_names
+    cell.train()
+    loaded = PeftModel.from_pretrained(deepcopy(model), str(cell.save(tmp_path / "a")))
+    assert (cases.logits_of(loaded) - cell.logits()).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "missed"),
+    [("Mixtral", "experts"), ("Mamba", "the mixers"), ("Llama, tied", "")],
+)
+def test_the_share_of_weights_that_adapters_reach(name, missed):
+    model = BY_NAME[name].model()
+    share, why = reached_share(model)
+    assert why.startswith(missed)
+    layers = decoder_layers(model)[1]
+    inside = sum(p.numel() for p in layers.parameters() if p.dim() > 1)
+    linear = sum(model.get_submodule(n).weight.numel() for n in linear_names(model))
+    assert share == pytest.approx(linear / inside)
+    assert (share == 1) == (not missed)

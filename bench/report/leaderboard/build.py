@@ -132,7 +132,7 @@ def _section_key(spec: CellSpec) -> tuple[str, ...]:
     return (
         spec.model,
         spec.task,
-        spec.dtype,
+        spec.precision,
         spec.model_revision,
         f"{spec.facts:09d}",
         spec.facts_digest,

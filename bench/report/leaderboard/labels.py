@@ -20,7 +20,7 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
 _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("fact_set", lambda spec: "tuned" if spec.fact_set else "not tuned"),
     ("facts", lambda spec: f"{spec.facts} facts"),
-    ("dtype", lambda spec: spec.dtype),
+    ("precision", lambda spec: spec.precision),
     ("model_revision", lambda spec: f"revision {spec.model_revision[:8]}"),
     ("facts_digest", lambda spec: f"fact set {spec.facts_digest[:8]}"),
     ("prompt_digest", lambda spec: f"prompt {spec.prompt_digest[:8]}"),

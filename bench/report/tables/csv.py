@@ -123,6 +123,7 @@ def _setting(row: Row) -> dict[str, Any]:
         "warmup": spec.warmup,
         "train_prompt": spec.train_prompt.value,
         "dtype": spec.dtype,
+        **({"quantisation": spec.quantisation} if spec.quantisation != "none" else {}),
         "recipe": spec.recipe,
     }
 

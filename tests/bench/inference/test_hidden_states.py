@@ -81,6 +81,32 @@ def test_deviations_are_means_over_each_facts_answer_positions(base, norm):
         assert torch.allclose(found[index], expected.mean(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_where_embeddings_are_projected_deviations_lie_in_the_heads_space(before, tiny_base):
+    from transformers import OPTConfig, OPTForCausalLM
+
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=257, hidden_size=32, num_hidden_layers=2, ffn_dim=64, num_attention_heads=4,
+        word_embed_proj_dim=24, do_layer_norm_before=before,
+    )  # fmt: skip
+    model = OPTForCausalLM(config).eval().requires_grad_(False)
+    examples, pad = examples_of(tiny_base), tiny_base.tokenizer.pad_token_id
+    batch = collate(examples, [0, 1], pad)
+    states, plain = answer_states(model, batch), latent_states(model, batch)
+    decoder = model.model.decoder
+    assert states.raw.shape[-1] == 32
+    assert states.projection is decoder.project_out
+    assert (states.final_norm is decoder.final_layer_norm) == before
+    ends = [int((states.rows == row).nonzero()[-1]) for row in range(2)]
+    lengths = [len(example.tokens) for example in examples]
+    last = torch.stack([plain[-1][row, length - 2] for row, length in enumerate(lengths)])
+    assert torch.allclose(states.normed("final")[-1, ends], last, atol=1e-6)
+    head = model.get_output_embeddings().weight
+    for norm in ("final", "raw"):
+        assert fact_deviations(model, head, examples, pad, norm).shape == (2, 3)
+
+
 def test_training_brings_the_last_space_nearer_to_the_targets(tiny_base):
     base, examples = tiny_base, examples_of(tiny_base)
     head, pad = base.model.get_output_embeddings().weight, base.tokenizer.pad_token_id
