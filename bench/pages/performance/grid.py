@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
-from bench import child_environment
 from bench.models.loading import load_base
 from bench.pages.performance.baseline.job import Found
+from bench.pages.performance.child import run_module
 from bench.pages.performance.cost_curves import timed
 from bench.pages.performance.entries import Bench, Outcome, Row, share_equal
 from bench.pages.performance.jobs import FORGETTING, Choices, job_for, options_for
@@ -27,7 +25,7 @@ def whole_grid(bench: Bench) -> Outcome:
     """Time a grid of eight recipes on both sides, including evaluation and forgetting."""
     out = bench.scratch / "grid"
     options = options_for(bench, ",".join(METHODS), out)
-    ours = timed(lambda: _run("bench", "run", *_flags(bench, out)))
+    ours = timed(lambda: run_module("bench", "run", *_flags(bench, out)))
     store = ResultsStore(out)
     base = load_base(bench.model)
     outcome, usual, equal = Outcome(), 0.0, []
@@ -38,7 +36,9 @@ def whole_grid(bench: Bench) -> Outcome:
             raise RuntimeError(f"{cell.spec.method} is not done: {reason}")
         job, found = (bench.scratch / f"{cell.cell_id}.{kind}.json" for kind in ("job", "found"))
         job_for(bench, cell, base, _choices(store, record)).write(job)
-        seconds = timed(partial(_run, "bench.pages.performance.baseline", str(job), str(found)))
+        seconds = timed(
+            partial(run_module, "bench.pages.performance.baseline", str(job), str(found))
+        )
         usual += seconds
         theirs = Found.read(found)
         said = store.rows(record.cell_id)["answer_after"].tolist()
@@ -67,20 +67,6 @@ def _flags(bench: Bench, out: Path) -> list[str]:
         "out": out,
     }
     return [word for name, value in values.items() for word in (f"--{name}", str(value))]
-
-
-def _run(module: str, *arguments: str) -> None:
-    """Run a module in a fresh process, without output.
-
-    Raises:
-        RuntimeError: The process failed; the message ends with its last output.
-    """
-    command = [sys.executable, "-m", module, *arguments]
-    environment = child_environment()
-    environment |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"python -m {module} failed: {done.stderr[-2000:]}")
 
 
 def _choices(store: ResultsStore, record: CellRecord) -> Choices:

@@ -33,8 +33,8 @@ PiSSA's preparation, once each."""
 SCALE = """\
 Wall seconds by size, and the exponent e of seconds ~ size^e fitted over the upper two decades;
 below them fixed costs dominate. Facts are those of `fictional`, with the model's tokens and vectors
-but without a pass of the model. A report reads five seeds of eight methods on as many tasks as
-needed; its plots are left out."""
+but without a pass of the model. A report is the whole command, from its start to the last file: it
+reads five seeds of eight methods on as many tasks as needed. Its plots are left out."""
 
 LIMITS = """\
 How long the matrix products of a step would take at the speed at which this machine multiplies

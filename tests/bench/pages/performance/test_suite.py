@@ -83,7 +83,7 @@ def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
     monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())
     monkeypatch.setattr(whole, "METHODS", ("lora", "freeze"))
-    monkeypatch.setattr(whole, "_run", in_this_process)
+    monkeypatch.setattr(whole, "run_module", in_this_process)
     outcome = ENTRIES["grid"](bench)
     [row] = outcome.rows
     assert row.agreed, row.same
