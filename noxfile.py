@@ -60,9 +60,28 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def perf(session: nox.Session) -> None:
-    """Compare the speed with the usual tools in two minutes; -- --full takes hours."""
+    """Compare the speed with the usual tools; -- --full takes hours, -- --device cuda a GPU."""
     python = environment(session)
     session.run(python, "-m", "bench.pages.performance", *session.posargs, interrupt_timeout=60)
+
+
+@nox.session(venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """Check and time a GPU, all or some stages: -- machine same; see scripts/gpu/README.md."""
+    python = environment(session, "tests")
+    pins, carried = ROOT / "constraints.txt", ROOT / ".gpu" / "constraints.txt"
+    if not carried.exists() or carried.read_text() != pins.read_text():
+        settings = {"PYTHON": python}
+        session.run("bash", "scripts/gpu/fetch.sh", env=settings, external=True)
+    if not os.environ.get("DEVICE") and not Path("/dev/nvidiactl").exists():
+        session.log(
+            "no NVIDIA GPU here: on a machine that has one run 'bash .gpu/check.sh' in this "
+            "checkout, with .gpu; DEVICE=cpu SHAPE=tiny nox -s gpu tries the stages here"
+        )
+        return
+    settings = {"PYTHON": python, "NO_INSTALL": "1"}
+    command = ["bash", "scripts/gpu/check.sh", *session.posargs]
+    session.run(*command, env=settings, external=True, interrupt_timeout=60)
 
 
 @nox.session(venv_backend="none")

@@ -117,6 +117,30 @@ def test_ray_is_installed_for_who_asks_for_it(sessions):
     assert installs(session)[0][-1] == ".[ray]"
 
 
+def test_what_a_gpu_needs_is_collected_once_and_again_when_the_pins_change(
+    sessions, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("DEVICE", raising=False)
+    monkeypatch.setattr(sessions, "Path", lambda _: tmp_path / "no device")
+    carried = tmp_path / ".gpu" / "constraints.txt"
+    carried.parent.mkdir()
+
+    def asked():
+        session = Session("machine")
+        sessions.gpu(session)
+        return [call[0] for call in session.calls if "scripts/gpu" in call[0]]
+
+    assert asked() == ["scripts/gpu/fetch.sh"], "and nothing runs without a GPU"
+    shutil.copy(tmp_path / "constraints.txt", carried)
+    assert asked() == []
+    monkeypatch.setenv("DEVICE", "cpu")
+    session = Session("machine", "same")
+    sessions.gpu(session)
+    assert session.calls[-1] == ["scripts/gpu/check.sh", "machine", "same"]
+    carried.write_text("torch==2.6.0\n")
+    assert asked() == ["scripts/gpu/fetch.sh", "scripts/gpu/check.sh"]
+
+
 def test_an_old_python_is_one_clear_error(sessions, monkeypatch):
     monkeypatch.setattr(sessions, "SUPPORTED", ((4, 1), (4, 3)))
     with pytest.raises(SystemExit, match=r"this project needs 4\.1 to 4\.3"):
@@ -126,7 +150,7 @@ def test_an_old_python_is_one_clear_error(sessions, monkeypatch):
 def test_the_list_of_sessions_says_what_each_is_for():
     command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "-l"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for session in ("bench -> ", "report -> ", "tests -> ", "perf -> ", "lint -> "):
+    for session in ("bench -> ", "report -> ", "tests -> ", "perf -> ", "gpu -> ", "lint -> "):
         assert session in listed
 
 

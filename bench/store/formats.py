@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -217,22 +217,62 @@ def selected(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     """
     import pyarrow as pa
 
-    wanted = _schema(None if columns is None else tuple(columns))
-    if table.schema.equals(wanted):
+    names = None if columns is None else tuple(columns)
+    # Files of one run are alike: where their columns lie is worked out once for all of them.
+    known = _layouts.get(names)
+    if known is None or not table.schema.equals(known.stored):
+        known = _layouts[names] = _layout(table.schema, names)
+    if known.places is None:
         return table
+    found = [
+        pa.nulls(len(table), field.type) if place is None else table.column(place)
+        for field, place in zip(known.wanted, known.places, strict=True)
+    ]
+    return pa.Table.from_arrays(found, schema=known.wanted)
+
+
+class _Layout(NamedTuple):
+    """Where the columns of `wanted` lie in files of the schema `stored`.
+
+    Attributes:
+        stored, wanted: The schema of a file, and of what is read from it.
+        places: The place in the file of each wanted column; None for one that it lacks, and for
+            all of them where the file holds what is wanted.
+    """
+
+    stored: pa.Schema
+    wanted: pa.Schema
+    places: list[int | None] | None
+
+
+_layouts: dict[tuple[str, ...] | None, _Layout] = {}
+"""By the selected columns the layout of the file that was read last."""
+
+
+def _layout(stored: pa.Schema, columns: tuple[str, ...] | None) -> _Layout:
+    """Find the columns in a file.
+
+    Raises:
+        ValueError: It lacks a required one.
+    """
+    import pyarrow as pa
+
+    wanted = _schema(columns)
+    if stored.equals(wanted):
+        return _Layout(stored, wanted, None)
     if columns is None:
-        wanted = pa.schema([*wanted, *(f for f in table.schema if f.name not in wanted.names)])
-    found = {}
+        wanted = pa.schema([*wanted, *(f for f in stored if f.name not in wanted.names)])
+    places: list[int | None] = []
     for field in wanted:
-        place = table.schema.get_field_index(field.name)
+        place = stored.get_field_index(field.name)
         declared = FactRow.model_fields.get(field.name)
-        if place >= 0 and table.schema.field(place).type == field.type:
-            found[field.name] = table.column(place)
+        if place >= 0 and stored.field(place).type == field.type:
+            places.append(place)
         elif place < 0 and (declared is None or not declared.is_required()):
-            found[field.name] = pa.nulls(len(table), field.type)
+            places.append(None)
         else:
             raise ValueError(f"it has no column {field.name} of type {field.type}")
-    return pa.table(found, schema=wanted)
+    return _Layout(stored, wanted, places)
 
 
 @lru_cache(maxsize=16)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from bench.pages.performance.clock import settled
 
 DECADES = 2
 """An exponent is fitted over this many upper decades; below them fixed costs dominate."""
@@ -64,11 +65,11 @@ def least_seconds(run: Callable[[], object]) -> float:
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Return the wall seconds of a call."""
+    """Return the wall seconds of a call, the work that it gave a GPU done."""
     gc.collect()
-    started = time.perf_counter()
+    started = settled()
     run()
-    return time.perf_counter() - started
+    return settled() - started
 
 
 def curves_png(curves: Sequence[Curve]) -> bytes:

@@ -105,8 +105,10 @@ class Bench:
     Attributes:
         model, task: Names of the base and of the facts.
         size: How much is measured.
-        dtypes: Number formats of the bases that both sides train.
+        dtypes: Number formats of the bases that both sides train; the first is that of entries
+            which use one alone.
         scratch: A temporary folder for results.
+        device: Where both sides compute, such as `cpu` or `cuda:0`.
     """
 
     model: str
@@ -114,6 +116,17 @@ class Bench:
     size: Size
     dtypes: tuple[DType, ...]
     scratch: Path
+    device: str = "cpu"
+
+    @property
+    def dtype(self) -> DType:
+        """The number format of entries that use one alone."""
+        return self.dtypes[0]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether both sides compute on a GPU, where what runs first is slow."""
+        return self.device.startswith("cuda")
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,17 @@ from peft import get_peft_model
 from peft.tuners.lora.corda import preprocess_corda
 from torch import Tensor, nn
 
-from bench.models.loading import Base, load_base
+from bench.models.loading import Base
 from bench.pages.performance.baseline.adapters import calibrate, lora_config
 from bench.pages.performance.cost_curves import timed
 from bench.pages.performance.entries import Bench, Outcome, Row, interleaved
-from bench.pages.performance.jobs import calibration_texts, plan_cell, setting_of, signals_of
+from bench.pages.performance.jobs import (
+    base_of,
+    calibration_texts,
+    plan_cell,
+    setting_of,
+    signals_of,
+)
 from bench.pages.performance.machine import shares_on_one_core
 from bench.planning.planned_cell import PlannedCell
 from methods.adapters.corda import Corda
@@ -47,14 +53,14 @@ class _Product:
 
 def preparing_corda(bench: Bench) -> Outcome:
     """Time CorDA's preparation in its modes, including calibration."""
-    base = load_base(bench.model)
+    base = base_of(bench)
     rows = [_corda(bench, base, mode, CORDA_RATIOS[mode]) for mode in bench.size.modes]
     return Outcome([row for row, _ in rows], notes=[note for _, notes in rows for note in notes])
 
 
 def preparing_pissa(bench: Bench) -> Outcome:
     """Time PiSSA's preparation against PEFT's exact initialisation."""
-    base = load_base(bench.model)
+    base = base_of(bench)
     cell = plan_cell(bench, "pissa")
     sides = _Sides(bench, base, cell, lambda model, config: None)
     row, notes = sides.compared("pissa preparation", PISSA_RATIO, PISSA_ERROR, lambda _, W: W)
@@ -120,7 +126,7 @@ class _Sides:
         """
         size = self._bench.size
         runs = {"usual": self._usual_seconds, "ours": self._our_seconds}
-        seconds = interleaved(runs, size.rounds, warm=False)
+        seconds = interleaved(runs, size.rounds, warm=self._bench.on_gpu)
         products = list(self._products(decomposed))
         known = [product for product in products if product.condition < ILL_CONDITIONED]
         worst = max((product.ours for product in known), default=0.0)
@@ -129,7 +135,7 @@ class _Sides:
         row = Row(what, seconds["usual"], seconds["ours"], target, same, worst <= tolerance)
         notes = [_rest(what, [p for p in products if p.condition >= ILL_CONDITIONED])]
         if not row.reached:
-            longest = shares_on_one_core(self._our_seconds)
+            longest = shares_on_one_core(self._our_seconds, self._bench.device)
             notes.append(f"Our {what}, share of time by operation, on one core: {longest}.")
         return row, notes
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.cell.attach import Attached, attach
 from bench.config.options import RunOptions, build_options
+from bench.config.types import DType
 from bench.evaluation.responses import budget_for
 from bench.evaluation.signals import BaseSignals
+from bench.forgetting.drift import CHECKPOINT_SEQUENCES, SEED, SEQUENCES, STARTS, TOKENS
 from bench.forgetting.suite import Seen, forget_facts
 from bench.inference.contexts import Contexts
 from bench.inference.decoding import stop_tokens
 from bench.models.copy_on_write import borrow
 from bench.models.gguf import dequantised_folder
-from bench.models.loading import Base
+from bench.models.loading import Base, load_base
 from bench.models.registry import EMBEDDED
 from bench.pages.performance.baseline.job import Job
 from bench.pages.performance.entries import Bench
@@ -33,9 +35,12 @@ from tasks.base import DataAccess
 from tasks.context import Context
 from tasks.fact import Fact
 from tasks.forgetting.harness import harness_spec
+from tasks.forgetting.names import ForgettingKind
 from tasks.prompt import fact_text, question_text, target_text
 
-FORGETTING = "elements"
+KNOWLEDGE = "elements"
+FORGETTING = f"{KNOWLEDGE},{ForgettingKind.DRIFT}"
+"""What is measured unless a user asks for something else."""
 
 
 def options_for(bench: Bench, methods: str, out: Path | None = None) -> RunOptions:
@@ -51,10 +56,16 @@ def options_for(bench: Bench, methods: str, out: Path | None = None) -> RunOptio
             "epochs": size.epochs,
             "batch_size": size.batch_size,
             "forgetting_limit": size.items,
-            "device": "cpu",
+            "device": bench.device,
+            "dtype": bench.dtype,
             "out": out or bench.scratch / "none",
         }
     )
+
+
+def base_of(bench: Bench, dtype: DType | None = None) -> Base:
+    """Load the base to the bench's device; without `dtype` in that of entries that use one."""
+    return load_base(bench.model, dtype=dtype or bench.dtype, device=bench.device)
 
 
 def plan_cell(bench: Bench, method: str, epochs: int | None = None) -> PlannedCell:
@@ -126,8 +137,10 @@ def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None
     choices = choices or Choices(range(len(facts)), [1.0] * len(facts))
     trained = [facts[index] for index in choices.kept]
     task, rows = _forgetting(bench, cell)
+    contexts = Contexts(base.tokenizer, prompt)
     return Job(
         model=model_folder(spec.model),
+        device=bench.device,
         dtype=spec.dtype,
         method=_usual_name(cell),
         rank=getattr(cell.recipe.adapter, "r", 0),
@@ -141,26 +154,53 @@ def job_for(bench: Bench, cell: PlannedCell, base: Base, choices: Choices | None
         seed=spec.seed,
         order_seed=data_order_seed(spec.seed, spec.task),
         calibration=calibration_texts(cell),
-        questions=questions(facts, Contexts(base.tokenizer, prompt)),
+        asked_before=asked_before(facts, contexts),
+        asked=asked(facts, contexts),
         likely=[(question_text(f.question), target_text(f.target)) for f in facts],
         budget=budget_for(base.tokenizer, facts),
         stops=list(stop_tokens(base.tokenizer)),
         task=task,
         rows=rows,
+        drift_starts=drift_starts(base, min(bench.size.items, SEQUENCES)),
+        drift_tokens=TOKENS,
+        drift_seed=SEED,
+        drift_checkpoint=CHECKPOINT_SEQUENCES,
     )
 
 
-def questions(facts: Sequence[Fact], contexts: Contexts) -> list[str]:
-    """Return every prompt that a run answers, starting with the facts' own after demonstrations."""
+def asked_before(facts: Sequence[Fact], contexts: Contexts) -> list[str]:
+    """Return every prompt that a run asks the base, starting with the facts' own questions.
+
+    The base is not asked what nothing is compared with: paraphrases, and contexts that are neither
+    trained nor tell what it knows.
+    """
     own = [fact.question for fact in facts]
-    asked = {Context.FEW_SHOT: list(own)} | {one: list(own) for one in contexts.available}
-    asked[Context.FEW_SHOT] += [each.question for fact in facts for each in fact.neighbours]
-    asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
+    neighbours = [each.question for fact in facts for each in fact.neighbours]
+    return _prompts(contexts, {Context.FEW_SHOT: [*own, *neighbours], contexts.asked: own})
+
+
+def asked(facts: Sequence[Fact], contexts: Contexts) -> list[str]:
+    """Return every prompt that a run asks a trained model, starting with the facts' own."""
+    own = [fact.question for fact in facts]
+    wanted = {Context.FEW_SHOT: list(own)} | {one: list(own) for one in contexts.available}
+    wanted[Context.FEW_SHOT] += [each.question for fact in facts for each in fact.neighbours]
+    wanted[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
+    return _prompts(contexts, wanted)
+
+
+def _prompts(contexts: Contexts, wanted: Mapping[Context, Sequence[str]]) -> list[str]:
     return [
         contexts.prompt(context, question)
-        for context, distinct in asked.items()
-        for question in dict.fromkeys(distinct)
+        for context, questions in wanted.items()
+        for question in dict.fromkeys(questions)
     ]
+
+
+def drift_starts(base: Base, count: int) -> list[list[int]]:
+    """Return the first tokens of the texts on which a run measures drift."""
+    special: list[int] = base.tokenizer("")["input_ids"]
+    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
+    return [[*special, words[place % len(words)]] for place in range(count)]
 
 
 def calibration_texts(cell: PlannedCell) -> list[str]:
@@ -180,6 +220,6 @@ def _usual_name(cell: PlannedCell) -> str:
 
 def _forgetting(bench: Bench, cell: PlannedCell) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     seen = Seen(cell.data.facts, cell.calibration)
-    facts, prompt, _ = forget_facts(FORGETTING, DataAccess(None), bench.size.items, seen)
-    spec = harness_spec(FORGETTING, facts, prompt)
+    facts, prompt, _ = forget_facts(KNOWLEDGE, DataAccess(None), bench.size.items, seen)
+    spec = harness_spec(KNOWLEDGE, facts, prompt)
     return spec.config, list(spec.rows)

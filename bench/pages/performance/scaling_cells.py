@@ -1,7 +1,8 @@
-"""Cells from 10 to 10^4: planned, claimed, and read into a leaderboard and its tables.
+"""Cells from 10 to 10^4: planned, claimed, and reported.
 
-Half of the planned cells are stored. A report reads five seeds of eight methods on as many tasks as
-needed. Plots are left out; their time grows with the number of tasks.
+Half of the planned cells are stored. A report is that of the command line, in a process of its own:
+it reads five seeds of eight methods on as many tasks as needed and writes every table and the page.
+Plots are left out; their time grows with the number of tasks.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from bench.config.options import RunOptions
 from bench.evaluation.metrics import summarise
 from bench.execution.leases import Claims
 from bench.forgetting.scores import ItemScores, compare
+from bench.pages.performance.child import run_module
 from bench.pages.performance.cost_curves import Curve, Point, least_seconds
 from bench.pages.performance.scaling_facts import LazyFactRows
 from bench.planning.cost_estimate import grid_cost
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import cell_id
-from bench.report.leaderboard.load import load_leaderboard
-from bench.report.tables.csv import leaderboard_csv
-from bench.report.tables.markdown import leaderboard_markdown
 from bench.store.records import CellRecord, CellSpec, Epoch, FactRow, Phase, PhaseName, Status
 from bench.store.store import ResultsStore
 
@@ -53,7 +52,7 @@ def cell_curves(options: RunOptions, sizes: tuple[int, ...]) -> list[Curve]:
     return [
         Curve("planning, half of the cells stored", "cells", tuple(planning), 1.0),
         Curve("claiming and releasing", "cells", tuple(claims), 1.0),
-        Curve("leaderboard and tables, without plots", "cells", tuple(reports), 1.0),
+        Curve("report without plots, start included", "cells", tuple(reports), 1.0),
     ]
 
 
@@ -94,9 +93,7 @@ def _claim(folder: Path, ids: list[str]) -> None:
 
 
 def _report(folder: Path) -> None:
-    board = load_leaderboard(folder)
-    leaderboard_csv(board)
-    leaderboard_markdown(board)
+    run_module("bench", "report", "--out", str(folder), "--plots", "none")
 
 
 def _reported(spec: CellSpec, size: int) -> list[CellSpec]:

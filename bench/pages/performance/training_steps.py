@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from torch import nn
 
 from bench.cell.attach import Attached
 from bench.config.types import DType
-from bench.models.loading import Base, load_base
+from bench.models.loading import Base
 from bench.optimizations import Optimization, without
 from bench.pages.performance.baseline import training as usual
 from bench.pages.performance.baseline.adapters import adapted
 from bench.pages.performance.baseline.job import Job
+from bench.pages.performance.clock import Stamps
 from bench.pages.performance.cost_curves import timed
 from bench.pages.performance.entries import Bench, Outcome, Row, Training, interleaved
-from bench.pages.performance.jobs import attached, job_for, plan_cell
+from bench.pages.performance.jobs import attached, base_of, job_for, plan_cell
 from bench.pages.performance.machine import shares, watching
 from bench.planning.planned_cell import PlannedCell
 from bench.training.loop import TrainingLog, train
@@ -37,20 +35,21 @@ class _Ours:
     """Our training; `seconds` trains one epoch and returns the median time between steps."""
 
     cell: PlannedCell
+    job: Job
     attached: Attached
     losses: list[float] = field(default_factory=list)
     flops: float = 0.0
 
     def seconds(self) -> float:
-        stamps: list[float] = []
-        log = _train(self.cell, self.attached, lambda *_: stamps.append(time.perf_counter()))
+        stamps = Stamps(self.job.device)
+        log = _train(self.cell, self.attached, stamps.stamp)
         self.losses = self.losses or log.losses
         self.flops = log.flops / len(log.losses)
-        return _gap(stamps)
+        return stamps.gap()
 
     def profile(self, dtype: DType) -> str:
         """Say which operations take most of an epoch, that is, what limits a step."""
-        seen = watching()
+        seen = watching(self.job.device)
 
         def on_step(step: int, loss: float) -> None:
             if step == 1:  # the first step counts operations, which is slow
@@ -58,7 +57,9 @@ class _Ours:
 
         _train(self.cell, self.attached, on_step)
         seen.stop()
-        return f"Our lora step, {dtype}, share of time by operation: {shares(seen)}."
+        return (
+            f"Our lora step, {dtype}, share of time by operation: {shares(seen, self.job.device)}."
+        )
 
 
 @dataclass
@@ -71,12 +72,10 @@ class _Usual:
     losses: list[float] = field(default_factory=list)
 
     def seconds(self) -> float:
-        stamps: list[float] = []
-        losses = usual.train(
-            self.model, self.tokenizer, self.job, lambda: stamps.append(time.perf_counter())
-        )
+        stamps = Stamps(self.job.device)
+        losses = usual.train(self.model, self.tokenizer, self.job, stamps.stamp)
         self.losses = self.losses or losses
-        return _gap(stamps)
+        return stamps.gap()
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,14 @@ def training_steps(bench: Bench) -> Outcome:
     pairs = [
         _pair(bench, base, method)
         for dtype in bench.dtypes
-        for base in [load_base(bench.model, dtype=dtype)]
+        for base in [base_of(bench, dtype)]
         for method in METHODS
     ]
     runs: dict[tuple[str, str, DType], Callable[[], float]] = {}
     for pair in pairs:
         runs["usual", pair.method, pair.dtype] = pair.usual.seconds
         runs["ours", pair.method, pair.dtype] = pair.ours.seconds
-    seconds = interleaved(runs, bench.size.repeats, warm=bench.size.warm)
+    seconds = interleaved(runs, bench.size.repeats, warm=bench.size.warm or bench.on_gpu)
     profiled = [pair for pair in pairs if pair.method == "lora"]
     outcome = Outcome(notes=[pair.ours.profile(pair.dtype) for pair in profiled])
     for pair in pairs:
@@ -137,11 +136,11 @@ def training_steps(bench: Bench) -> Outcome:
 
 def frozen_epochs(bench: Bench) -> Outcome:
     """Time epochs that train the upper half of the layers against epochs that train all."""
-    base = load_base(bench.model)
+    base = base_of(bench)
     half = base.model.config.get_text_config().num_hidden_layers // 2
     cells = {name: plan_cell(bench, name) for name in ("lora", f"lora+last[n={half}]")}
     runs = {name: partial(_epoch_seconds, base, cell) for name, cell in cells.items()}
-    seconds = interleaved(runs, 1, warm=False)  # each is many steps long
+    seconds = interleaved(runs, 1, warm=bench.on_gpu)  # each is many steps long
     every, upper = cells
     with without(Optimization.FROZEN_PREFIX):
         plain = _first_losses(base, cells[upper])
@@ -154,17 +153,17 @@ def frozen_epochs(bench: Bench) -> Outcome:
         seconds[upper],
         1 / 0.6,
         f"losses within {difference:.1e} of training without the shortcut",
-        difference < LOSS_TOLERANCE[DType.FLOAT32],
+        difference < LOSS_TOLERANCE[bench.dtype],
     )
     return Outcome([row])
 
 
 def _pair(bench: Bench, base: Base, method: str) -> _Pair:
     dtype = DType(str(base.model.dtype).removeprefix("torch."))
-    cell = plan_cell(bench, method, epochs=1)
+    cell = plan_cell(replace(bench, dtypes=(dtype,)), method, epochs=1)
     job = job_for(bench, cell, base)
     model = adapted(copy.deepcopy(base.model), base.tokenizer, job)
-    ours = _Ours(cell, attached(base, cell))
+    ours = _Ours(cell, job, attached(base, cell))
     return _Pair(method, dtype, _Usual(model, base.tokenizer, job), ours)
 
 
@@ -184,7 +183,3 @@ def _train(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> TrainingLog:
     return train(made.model, cell.recipe.adapter, made.plan, on_step)
-
-
-def _gap(stamps: Sequence[float]) -> float:
-    return median(after - before for before, after in pairwise(stamps))

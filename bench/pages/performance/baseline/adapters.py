@@ -61,4 +61,4 @@ def linear_names(model: Any, layers: Sequence[int] | None) -> list[str]:
 def calibrate(model: Any, tokenizer: Any, texts: Sequence[str]) -> None:
     """Run each text alone: PEFT's hooks raise on larger batches, and padding would be counted."""
     for text in texts:
-        model(**tokenizer(text, return_tensors="pt"))
+        model(**tokenizer(text, return_tensors="pt").to(model.device))

@@ -32,12 +32,24 @@ def encoded(tokenizer: Any, prompt: str, target: str) -> Encoded:
 
 
 def train(
-    model: nn.Module, tokenizer: Any, job: Job, on_step: Callable[[], None] = lambda: None
+    model: nn.Module,
+    tokenizer: Any,
+    job: Job,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> list[float]:
-    """Train what requires gradients; return the loss of each step."""
+    """Train what requires gradients; return the loss of each step.
+
+    Args:
+        model: The model with its adapter.
+        tokenizer: Pads batches.
+        job: The facts and the schedule.
+        on_step: Called after each step.
+        on_epoch: Called after each epoch with the number of epochs done.
+    """
     pairs = zip(job.prompts, job.targets, strict=True)
     examples = [encoded(tokenizer, prompt, target) for prompt, target in pairs]
-    weights = torch.tensor(job.weights)
+    weights = torch.tensor(job.weights, device=_device(model))
     steps = math.ceil(len(examples) / job.batch_size) * job.epochs
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=job.learning_rate, weight_decay=0.0)
@@ -45,7 +57,7 @@ def train(
     generator = torch.Generator().manual_seed(job.order_seed)
     losses = []
     model.train()
-    for _ in range(job.epochs):
+    for epoch in range(job.epochs):
         for indices in shuffled_batches(examples, job.batch_size, generator):
             loss = batch_loss(model, [examples[i] for i in indices], weights[indices], tokenizer)
             loss.backward()
@@ -55,6 +67,7 @@ def train(
             optimizer.zero_grad()
             losses.append(loss.item())
             on_step()
+        on_epoch(epoch + 1)
     model.eval()
     return losses
 
@@ -87,12 +100,21 @@ def batch_loss(
 
 def target_losses(model: nn.Module, batch: Sequence[Encoded], pad: int) -> Tensor:
     """Return the mean cross-entropy of each example's target tokens, `[batch]`."""
-    width = max(len(example.tokens) for example in batch)
-    tokens = torch.tensor([e.tokens + [pad] * (width - len(e.tokens)) for e in batch])
-    labels = torch.tensor([e.labels + [IGNORED] * (width - len(e.tokens)) for e in batch])
-    mask = torch.tensor([[1] * len(e.tokens) + [0] * (width - len(e.tokens)) for e in batch])
+    width, device = max(len(example.tokens) for example in batch), _device(model)
+    tokens, labels, mask = (
+        torch.tensor(rows, device=device)
+        for rows in (
+            [e.tokens + [pad] * (width - len(e.tokens)) for e in batch],
+            [e.labels + [IGNORED] * (width - len(e.tokens)) for e in batch],
+            [[1] * len(e.tokens) + [0] * (width - len(e.tokens)) for e in batch],
+        )
+    )
     logits = model(input_ids=tokens, attention_mask=mask).logits[:, :-1].float()
     losses = functional.cross_entropy(
         logits.transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
     )
     return losses.sum(1) / (labels[:, 1:] != IGNORED).sum(1)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -82,7 +82,7 @@ def test_the_page_shows_curves_with_their_figure():
     outcomes = {"scale": Outcome(curves=[curve([1.0, 10.0]), curve([1.0, 100.0])])}
     command = "nox -s perf -- --only scale"
     measured = {name: Measured(command, MACHINE, 1.0, found) for name, found in outcomes.items()}
-    text = page(measured, "performance-scale.png")
+    text = page({"cpu": measured}, "performance-scale.png")
     assert "100: 1 s, 1,000: 10 s" in text
     assert "| 1.00" in text
     assert "| 2.00" in text

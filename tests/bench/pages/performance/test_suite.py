@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import torch
 from click.testing import CliRunner
 
 from bench import cli
+from bench.models.device import Compute
 from bench.pages.performance import grid as whole
 from bench.pages.performance import initialisation as preparation
-from bench.pages.performance import suite
+from bench.pages.performance import stacked, suite
 from bench.pages.performance.__main__ import NAMES, main
 from bench.pages.performance.baseline.__main__ import run
-from bench.pages.performance.baseline.job import Job
+from bench.pages.performance.baseline.job import Found, Job
 from bench.pages.performance.entries import (
     QUICK,
     Bench,
@@ -28,7 +30,9 @@ from bench.pages.performance.entries import (
 from bench.pages.performance.machine import SHAPES, Machine, Measured, best_speed, read_kept
 from bench.pages.performance.page import page
 from bench.pages.performance.suite import ENTRIES, run_suite
+from bench.store.records import Epoch
 from tasks.errors import UsageError
+from tests.bench.report_cells import fill, make_cell
 
 SMALL = Size(
     "small",
@@ -83,11 +87,75 @@ def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
     monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())
     monkeypatch.setattr(whole, "METHODS", ("lora", "freeze"))
-    monkeypatch.setattr(whole, "_run", in_this_process)
+    monkeypatch.setattr(whole, "run_module", in_this_process)
     outcome = ENTRIES["grid"](bench)
     [row] = outcome.rows
     assert row.agreed, row.same
-    assert [note.partition(":")[0] for note in outcome.notes] == ["lora", "lora+freeze"]
+    assert row.same.startswith("100% of answers equal"), "float32 on one machine"
+    assert [note.partition(",")[0] for note in outcome.notes] == ["lora", "lora+freeze"]
+    assert all("path" in note for note in outcome.notes), "drift after the first epoch"
+
+
+def test_the_small_grid_has_a_row_for_one_cell(bench, monkeypatch):
+    def run_grid(_, methods, out, **more):
+        ran.append((methods, out.name, more))
+
+    found = Found([], [], [], [], [], [], [], [], [], {"train": 1.0})
+    cells = [
+        whole._Cell(make_cell(n=8, spec={"method": name})[0], 9.0, found, 1.0, 0.0)
+        for name in whole.SMALL_METHODS
+    ]
+    ran = []
+    monkeypatch.setattr(whole, "run_grid", run_grid)
+    monkeypatch.setattr(whole, "_both_sides", lambda *_: whole._Sides(4.0, cells))
+    cell, grid = ENTRIES["grid-small"](bench).rows
+    assert ran == [(("lora",), "one-cell", {})]
+    assert cell.usual == 9.0
+    assert (grid.usual, grid.ours, grid.ratio) == (36.0, 4.0, 9.0)
+    assert grid.reached
+
+
+@pytest.mark.parametrize(
+    ("moved", "agreed"),
+    [((0, 0), True), ((5e-6, 5e-5), True), ((5e-5, 0), False), ((0, 5e-4), False)],
+)
+def test_stacked_cells_are_compared_with_the_same_cells_alone(bench, monkeypatch, moved, agreed):
+    def run_grid(_, methods, out, **more):
+        ran.append((out.name, more["stack"], more["lr"], more["workers"]))
+        losses = [2 * (1 + step * (more["stack"] > 1)) for step in moved]
+        curve = [Epoch(epoch=n, loss=x, token_accuracy=0.5) for n, x in enumerate(losses, 1)]
+        made = [make_cell(n=8, spec={"method": name}) for name in methods]
+        fill(out, [(cell.model_copy(update={"curve": curve}), rows) for cell, rows in made])
+
+    ran = []
+    monkeypatch.setattr(stacked, "run_grid", run_grid)
+    outcome = ENTRIES["stacked"](bench)
+    [row] = outcome.rows
+    assert row.agreed is agreed, row.same
+    assert ran == [("stack-8", 8, "0.0001,0.0003", 1), ("stack-1", 1, "0.0001,0.0003", 1)]
+    assert "Phases of all stacked cells: " in outcome.notes[0]
+
+
+def test_both_kinds_of_device_stand_side_by_side():
+    gpu = dataclasses.replace(MACHINE, processor="a GPU", device="cuda")
+    on_cpu = Outcome([Row("a step", 2.0, 1.0), Row("a product", 3.0, 1.0)])
+    on_gpu = Outcome([Row("a step", 0.5, 0.1)], notes=["A note."])
+    measured = {
+        "cpu": {"steps": Measured("first", MACHINE, 1.0, on_cpu)},
+        "cuda": {"steps": Measured("second", gpu, 1.0, on_gpu)},
+    }
+    text = page(measured)
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line[:1] == "|"}
+    assert [cell.strip() for cell in lines["a step"].split("|")[2:5]] == ["2", "1", "2.00x"]
+    assert "5.00x" in lines["a step"]
+    assert "5.00x" not in lines["a product"]
+    assert "GPU: ours (s)" in lines[""]
+    assert "- GPU: a GPU, 8 GiB" in text
+    assert "- GPU. A note." in text
+    assert "measured on a GPU" not in text
+    alone = page({"cpu": measured["cpu"]})
+    assert "Nothing here was measured on a GPU" in alone
+    assert alone.count("not measured") == 2, "one for each line of the table"
 
 
 def test_rounds_take_turns_and_the_first_is_not_counted():
@@ -116,11 +184,11 @@ def test_rounds_take_turns_and_the_first_is_not_counted():
 def test_the_page_says_what_was_reached_and_on_what(row, verdict):
     training = Training("lora, float32, ours", seconds=0.5, flops=2e8, dtype="float32")
     outcome = Outcome([row], [training], ["A note."])
-    text = page({"steps": Measured("nox -s perf -- --full", MACHINE, 61.0, outcome)})
+    text = page({"cpu": {"steps": Measured("nox -s perf -- --full", MACHINE, 61.0, outcome)}})
     assert verdict in text
     assert "`nox -s perf -- --full`, at commit abc: steps 1 min 1 s" in text
     assert "- Not trained in bfloat16: " in text
-    assert "Nothing here was measured on a GPU." in text
+    assert "Nothing here was measured on a GPU: none was at hand." in text
     assert "| 40%" in text, "0.2 s of products in a step of 0.5 s"
     assert "- A note." in text
 
@@ -143,11 +211,12 @@ def test_the_page_keeps_what_other_runs_measured(bench, tmp_path, monkeypatch, c
     assert text.index("`second`") < text.index("`first`"), "in the order of the entries"
     assert "| a step" in text
     assert "| x " in text
-    assert list(read_kept(tmp_path / "page.json")) == ["steps", "freeze"]
-    assert page({"freeze": read_kept(tmp_path / "page.json")["freeze"]}) == first
-    assert text.count("- Machine: ") == 1, "both ran on the same one"
-    (tmp_path / "page.json").write_text('{"steps": 1}')
-    with pytest.raises(UsageError, match=r"page.json' does not hold measurements: steps: "):
+    kept = read_kept(tmp_path / "page.json")["cpu"]
+    assert list(kept) == ["steps", "freeze"]
+    assert page({"cpu": {"freeze": kept["freeze"]}}) == first
+    assert text.count("- CPU: ") == 1, "both ran on the same one"
+    (tmp_path / "page.json").write_text('{"cpu": 1}')
+    with pytest.raises(UsageError, match=r"page.json' does not hold measurements: cpu: "):
         run_suite(bench, ["freeze"], "third", MACHINE, out)
 
 
@@ -162,7 +231,7 @@ def test_the_command_knows_every_entry(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "bench.pages.performance.suite.run_suite", lambda *a: asked.append(a) or True
     )
-    monkeypatch.setattr("bench.pages.performance.machine.this_machine", lambda: MACHINE)
+    monkeypatch.setattr("bench.pages.performance.machine.this_machine", lambda device: MACHINE)
     assert tuple(ENTRIES) == NAMES
     page_path = str(tmp_path / "page.md")
     done = CliRunner().invoke(main, ["--full", "--only", "corda", "--out", page_path])
@@ -174,14 +243,26 @@ def test_the_command_knows_every_entry(tmp_path, monkeypatch):
     bench, names, *_ = asked[1]
     assert (bench.size, bench.dtypes, names) == (QUICK, ("float32",), QUICK.entries)
     assert set(QUICK.entries) < set(NAMES)
+    assert bench.device == "cpu"
     assert CliRunner().invoke(main, ["--only", "corba"]).exit_code == 2
+    monkeypatch.setattr(
+        "bench.models.device.choose_compute", lambda *_: Compute("cuda:0", "bfloat16")
+    )
+    assert CliRunner().invoke(main, ["--full", "--device", "cuda", "--out", page_path]).output == ""
+    bench, names, *_ = asked[2]
+    assert (bench.device, bench.dtypes) == ("cuda:0", ("bfloat16", "float32"))
+    assert names == [name for name in NAMES if name != "scale"]
+    refused = CliRunner().invoke(main, ["--device", "cuda", "--only", "scale"])
+    assert refused.exit_code == 2
+    assert "leave out --device" in refused.output
 
 
 def test_no_larger_product_is_tried_in_a_dtype_that_is_emulated(monkeypatch):
     tried = []
 
     def speed(dtype, *shape):
-        tried.append(shape)
+        *shape, _device = shape
+        tried.append(tuple(shape))
         return 1e9 if dtype == "bfloat16" else 1e11
 
     monkeypatch.setattr("bench.pages.performance.machine.gemm_speed", speed)
