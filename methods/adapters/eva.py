@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from methods.covariance import input_covariances
-from methods.lora_family import LoraFamily
+from methods.lora_family import LoraFamily, sides
 from methods.parts import Setting, adapter
-from methods.targets import linear_names
+from methods.targets import linear_layers
 
 
 @adapter("eva")
@@ -25,11 +25,11 @@ class Eva(LoraFamily):
         """Return A `[r, d_in]` of every target, the top eigenvectors of X^T X."""
         import torch
 
-        self.check_rank(setting)
         found = input_covariances(setting.model, setting.calibration_batches(), scaled=False)
         V = {name: torch.linalg.eigh(C.double())[1].flip(1) for name, C in found.matrices.items()}
-        targets = linear_names(setting.model, setting.layers)
-        return {name: V[found.input_of(name)][:, : self.r].T for name in targets}
+        targets = linear_layers(setting.model, setting.layers)
+        ranks = {name: min(self.r, *sides(linear)) for name, linear in targets}
+        return {name: V[found.input_of(name)][:, :rank].T for name, rank in ranks.items()}
 
     def attach(self, setting: Setting, prepared: dict[str, Any]) -> Any:
         """Add B = 0 and A to every target."""
