@@ -53,6 +53,9 @@ class LoraFamily(PeftAdapter):
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments for `LoraConfig`, set by variants."""
 
+    seed_free: ClassVar[bool] = False
+    """Whether `prepare` does not depend on the seed, so that seeds and rates share its result."""
+
     def check(self) -> None:
         """Refuse a rank, alpha or dropout that no model can take."""
         if self.r < 1:
@@ -68,18 +71,30 @@ class LoraFamily(PeftAdapter):
         divisor = math.sqrt(self.r) if self.options.get("use_rslora") else self.r
         return (self.alpha or self.r) / divisor
 
+    def start_key(self, setting: Setting) -> Hashable | None:
+        """Return what `prepare` depends on beside the base, unless it depends on the seed."""
+        if not self.seed_free:
+            return None
+        # Only what measures inputs needs a model on one device; the others read weights alone.
+        measured = (setting.facts, setting.calibration) if self.needs_one_device else ()
+        layers = setting.layers
+        return (type(self).__module__, repr(self), layers, *map(facts_digest, measured))
+
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
         """Add B and A to every target."""
         return attach_config(setting, self.config(setting))
+
+    def ranks(self, setting: Setting) -> dict[str, int]:
+        """Return the rank of every target: r, or its smaller side, with the same s."""
+        targets = linear_layers(setting.model, setting.layers)
+        return {name: min(self.r, *_sides(linear)) for name, linear in targets}
 
     def config(self, setting: Setting) -> LoraConfig:
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
 
         targets = dict(linear_layers(setting.model, setting.layers))
-        # A matrix has no more directions than its smaller side; s is the same for all.
-        ranks = {name: min(self.r, *sides(linear)) for name, linear in targets.items()}
-        narrow = {name: rank for name, rank in ranks.items() if rank < self.r}
+        narrow = {name: rank for name, rank in self.ranks(setting).items() if rank < self.r}
         power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
             task_type="CAUSAL_LM",
@@ -143,6 +158,8 @@ class FactoredLora(LoraFamily):
     which takes every weight out x in.
     """
 
+    seed_free = True
+
     def decompose(
         self,
         setting: Setting,
@@ -175,12 +192,6 @@ class FactoredLora(LoraFamily):
         found = dict(zip(chain(*groups), chain(*run(together, groups)), strict=True))
         return Start(found, tuple(start_notes(found)))
 
-    def start_key(self, setting: Setting) -> Hashable:
-        """Return what a start depends on beside the base; it does not depend on the seed."""
-        # Only starts that measure inputs need a model on one device; the others read the weights.
-        measured = (setting.facts, setting.calibration) if self.needs_one_device else ()
-        return (type(self).__module__, repr(self), setting.layers, *map(facts_digest, measured))
-
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
         """Add B and A, which start at the prepared factors, and leave W in the base."""
         from methods.difference import begin
@@ -195,7 +206,7 @@ class FactoredLora(LoraFamily):
         return (*super().notes(model, prepared), *prepared.notes)
 
 
-def sides(linear: nn.Module) -> tuple[int, int]:
+def _sides(linear: nn.Module) -> tuple[int, int]:
     """Return d_out and d_in of a linear layer, also where its weight is packed."""
     if is_transposed(linear):
         return tuple(weight_of(linear).shape)  # type: ignore[return-value]
