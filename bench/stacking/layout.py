@@ -37,7 +37,7 @@ class Layout:
     Attributes:
         groups: The targets in groups that share an input, sorted by d_in.
         rank: The highest rank of all members and targets.
-        magnitudes: Whether some member has DoRA's m.
+        magnitudes: Whether there is room for DoRA's m.
     """
 
     groups: tuple[tuple[Target, ...], ...]

@@ -58,7 +58,7 @@ class StackedParameters(nn.Module):
         started = None if start is None else Parts(layout, start)
         self.products = Products(self.parts, started, scale, dtype)
         self._exact, self.factors = self.products, None
-        if layout.magnitudes:
+        if bool(has_m.any()):
             if dtype != torch.float32:
                 self._exact = Products(self.parts, started, scale, torch.float32)
             self.factors = RowFactors(weights, self.parts, has_m, self._exact)
