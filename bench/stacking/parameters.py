@@ -165,7 +165,7 @@ def stacked_parameters(
                     has_m[number, layout.spans[name]] = True
                 if layer.start is not None:
                     assert start is not None
-                    _copy(Parts(layout, start).of(number, name), *layer.start)
+                    _copy(Parts(layout, start).of(number, name), layer.start.A, layer.start.B)
     stacked = StackedParameters(layout, theta, start, scale, has_m, weights, dtype)
     for number, layers in enumerate(members):
         for name, layer in layers.items():
