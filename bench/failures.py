@@ -61,17 +61,21 @@ def shortened(value: object) -> str:
 
 
 @contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
+def time_limit(seconds: float | None, told: str) -> Iterator[None]:
     """Raise `CellTimeoutError` in the block once it has run for `seconds`.
 
     Only the main thread can be interrupted; in others there is no limit.
+
+    Args:
+        seconds: The limit; None: no limit.
+        told: The message of the error.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise CellTimeoutError(f"stopped after {seconds:g} s (--timeout)")
+        raise CellTimeoutError(told)
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)

@@ -1,204 +1,249 @@
-"""Run one cell, from its recipe to its record.
+"""Run cells, from their recipes to their records, one by one or several at once.
 
 facts -> signals -> which facts, their weights, which layers -> prepare and attach
       -> train -> evaluate -> measure forgetting -> record
+
+Cells that come together are prepared one after another, trained and asked together, and end with a
+record each. What cannot be done together is done alone, with the same numbers.
 """
 
 from __future__ import annotations
 
-import shutil
-import traceback
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-
-import torch
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from bench import failures
-from bench.cell.attach import Attached, attach
 from bench.cell.context import CellContext
-from bench.cell.equal_learning import drift_at_shares
-from bench.cell.phases import PhaseClock
-from bench.evaluation.fact_rows import fact_rows
-from bench.evaluation.metrics import summarise
-from bench.evaluation.responses import respond
-from bench.evaluation.round_trip import refuse_unanswerable
-from bench.evaluation.signals import BaseSignals
-from bench.forgetting.path import merged
-from bench.libraries import heard
-from bench.models.loading import Base
-from bench.models.provenance import provenance
-from bench.optimizations import declined
-from bench.planning.notices import few_steps, halved_batches, several_prompts, without_shortcuts
+from bench.cell.running import CellResult, OutOfMemoryInPhaseError, RunningCell
+from bench.cell.together import StackedCells
+from bench.inference.batch_size import halved
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, Metrics, PhaseName, Status
-from bench.training.loop import DivergenceError, train
-from methods.notes import stored
-from methods.targets import text_parameters
+from bench.stacking.layers import why_alone
+from bench.store.records import Status
 from tasks.errors import UsageError
 
+__all__ = ["CellResult", "run_cell", "run_cells"]
 
-@dataclass
-class CellResult:
-    """The results of a cell so far; complete only if the cell is done."""
-
-    record: CellRecord
-    rows: list[FactRow] = field(default_factory=list)
-
-    def update(self, **values: object) -> None:
-        """Set fields of the record."""
-        self.record = self.record.model_copy(update=values)
+OnResult = Callable[[CellResult], None]
+Batch = Sequence[PlannedCell]
 
 
 def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> CellResult:
     """Run one cell; what goes wrong in it is written to its record.
 
-    If memory runs out, the cell is run once more with each batch in two halves.
+    Where memory runs out, the phase is run once more with half as much at once.
 
     Raises:
         NoSpaceError: The disk is full, which ends the run.
     """
-    result = CellResult(_fresh(cell, micro_batches=1))
-    try:
-        with failures.time_limit(context.options.timeout):
-            _attempt(cell, context, result, progress)
-            if result.record.status is Status.OUT_OF_MEMORY and cell.spec.batch_size > 1:
-                progress.note(f"{result.record.reason}: retrying with half-size micro-batches")
-                context.free_memory()
-                result.record, result.rows = _fresh(cell, micro_batches=2), []
-                _attempt(cell, context, result, progress)
-    except failures.CellTimeoutError as error:
-        result.update(status=Status.FAILED, reason=str(error))
-    except KeyboardInterrupt:
-        result.update(status=Status.INTERRUPTED, reason="stopped by Ctrl-C")
+    results: list[CellResult] = []
+    run_cells([cell], context, progress, results.append)
+    [result] = results
     return result
 
 
-def _fresh(cell: PlannedCell, micro_batches: int) -> CellRecord:
-    return CellRecord(
-        cell_id=cell.cell_id, spec=cell.spec, status=Status.FAILED, micro_batches=micro_batches
-    )
-
-
-def _attempt(
-    cell: PlannedCell, context: CellContext, result: CellResult, progress: Progress
+def run_cells(
+    cells: Batch, context: CellContext, progress: Progress, on_result: OnResult
 ) -> None:
-    clock: PhaseClock | None = None
-    try:
-        base = context.start_cell(cell)
-        clock = PhaseClock(base.devices, context.cache)
-        _measure_cell(cell, base, context, clock, result, progress)
-        result.update(status=Status.DONE)
-    except DivergenceError as error:
-        result.update(status=Status.DIVERGED, reason=str(error), step=error.step)
-    except UsageError as error:
-        result.update(reason=str(error))
-    except Exception as error:  # a part that raises harms its own cell only
-        if failures.disk_is_full(error):
-            raise failures.no_space(error) from error
-        if failures.is_out_of_memory(error):
-            result.update(status=Status.OUT_OF_MEMORY, reason=failures.first_line(error))
+    """Run cells of one base, together as far as possible.
+
+    After Ctrl-C, cells that have begun end as interrupted, and the others have no result.
+
+    Args:
+        cells: The cells.
+        context: What cells share.
+        progress: Shows the phases.
+        on_result: Called with the result of each cell as soon as it has ended.
+
+    Raises:
+        NoSpaceError: The disk is full, which ends the run.
+    """
+    runs = _Runs(context, progress, on_result)
+    waiting = [cells]
+    while waiting and not runs.stopped:
+        waiting[:1] = runs.run(waiting[0])
+        context.free_memory()
+
+
+class _Runs:
+    """Runs cells and delivers their results.
+
+    Args:
+        context: What cells share.
+        progress: Shows the phases.
+        on_result: Called with the result of each cell.
+
+    Attributes:
+        stopped: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, context: CellContext, progress: Progress, on_result: OnResult) -> None:
+        self._context, self._progress, self._on_result = context, progress, on_result
+        self.stopped = False
+
+    def run(self, cells: Batch) -> list[Batch]:
+        """Run cells, and return those that are still to be run, each batch for itself."""
+        if len(cells) > 1:
+            return self._together(cells)
+        self._alone(cells[0])
+        return []
+
+    def _together(self, cells: Batch) -> list[Batch]:
+        members = [RunningCell(cell, self._context, self._progress) for cell in cells]
+        limit = _Limit(self._context.options.timeout, len(cells))
+        stacked: StackedCells | None = None
+        refused: Sequence[RunningCell] = ()
+        try:
+            with self._section(members, limit):
+                stacked, refused = self._trained(members)
+        except OutOfMemoryInPhaseError as error:
+            self._progress.note(f"{error.told}: running {len(cells)} cells in two halves")
+            half = (len(cells) + 1) // 2
+            return [cells[:half], cells[half:]]
+        for member in members:
+            if member.over:
+                self._on_result(member.result)
+        for group in stacked.groups() if stacked else ():
+            with self._section(group, limit):
+                self._ask(stacked, group)
+            for member in group:
+                self._on_result(member.result)
+        return [] if self.stopped else [[member.cell] for member in refused]
+
+    def _trained(
+        self, members: Sequence[RunningCell]
+    ) -> tuple[StackedCells | None, Sequence[RunningCell]]:
+        """Train cells together; return their stack, and those that must run alone."""
+        for member in members:
+            with member.guarded():
+                member.prepare()
+        able = [member for member in members if not member.over]
+        refused = [m for m in able if why_alone(m.attached.model, m.cell.recipe.adapter)]
+        able = [member for member in able if member not in refused]
+        if len(able) < 2:
+            return None, [*able, *refused]
+        try:
+            stacked = StackedCells(able, self._context, self._progress)
+        except UsageError as error:
+            self._progress.note(f"{error}; running them one by one")
+            return None, [*able, *refused]
+        stacked.train()
+        return stacked, refused
+
+    def _ask(self, stacked: StackedCells, group: Sequence[RunningCell]) -> None:
+        """Measure the cells of a group together; one by one if that fails."""
+        try:
+            for member in group:
+                member.measure_base()
+            self._with_less(partial(stacked.evaluate, group))
+            self._with_less(partial(stacked.forget, group))
+        except Exception as error:
+            if failures.disk_is_full(error):
+                raise failures.no_space(error) from error
+            told = failures.first_line(error)
+            self._progress.note(f"{told}: measuring these {len(group)} cells one by one")
+            for member in group:
+                if not member.over:
+                    self._measure_alone(member)
+        for member in group:
+            if not member.over:
+                member.finish()
+
+    def _alone(self, cell: PlannedCell) -> None:
+        limit = _Limit(self._context.options.timeout, 1)
+        running, told = self._trained_alone(cell, limit, 1)
+        if told and not running.over and cell.spec.batch_size > 1:
+            self._progress.note(f"{told}: retrying with half-size micro-batches")
+            del running
+            self._context.free_memory()
+            running, told = self._trained_alone(cell, limit, 2)
+        with self._section([running], limit):
+            if told and not running.over:
+                running.end(Status.OUT_OF_MEMORY, told)
+            elif not running.over:
+                self._measure_alone(running)
+                if not running.over:
+                    running.finish()
+        self._on_result(running.result)
+
+    def _trained_alone(
+        self, cell: PlannedCell, limit: _Limit, micro_batches: int
+    ) -> tuple[RunningCell, str]:
+        """Train a cell; return it, and why memory ran out."""
+        context, progress = self._context, self._progress
+        running = RunningCell(cell, context, progress, micro_batches=micro_batches)
+        with self._section([running], limit):
+            try:
+                with running.guarded():
+                    running.prepare()
+                    running.train()
+            except OutOfMemoryInPhaseError as error:
+                return running, error.told
+        return running, ""
+
+    def _measure_alone(self, running: RunningCell) -> None:
+        """Measure a trained cell alone."""
+        try:
+            with running.guarded():
+                running.measure_base()
+                self._with_less(running.evaluate)
+                self._with_less(running.forget)
+        except OutOfMemoryInPhaseError as error:
+            running.end(Status.OUT_OF_MEMORY, error.told)
+
+    def _with_less(self, phase: Callable[[], None]) -> None:
+        """Run a phase that asks; if memory runs out, once more with half as many rows at once."""
+        try:
+            phase()
+        except Exception as error:
+            if not failures.is_out_of_memory(error):
+                raise
+            told = failures.first_line(error)
         else:
-            result.update(reason=failures.first_line(error), traceback=traceback.format_exc())
-    finally:
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        result.update(
-            phases=clock.phases if clock else {},
-            provenance={**provenance(context.compute), **context.placed(), "finished": finished},
-        )
+            return
+        self._context.free_memory()
+        self._progress.note(f"{told}: asking again with half as many rows at once")
+        with halved():
+            phase()
+
+    @contextmanager
+    def _section(self, members: Sequence[RunningCell], limit: _Limit) -> Iterator[None]:
+        """End cells that take too long in a block, or that are in it when Ctrl-C is pressed."""
+        try:
+            with limit.running():
+                yield
+        except failures.CellTimeoutError as error:
+            ended, reason = Status.FAILED, str(error)
+        except KeyboardInterrupt:
+            ended, reason, self.stopped = Status.INTERRUPTED, "stopped by Ctrl-C", True
+        else:
+            return
+        for member in members:
+            if not member.over:
+                member.end(ended, reason)
 
 
-def _measure_cell(
-    cell: PlannedCell,
-    base: Base,
-    context: CellContext,
-    clock: PhaseClock,
-    result: CellResult,
-    progress: Progress,
-) -> None:
-    recipe, facts, prompt = cell.recipe, cell.data.facts, cell.data.prompt
-    adapter, spec = recipe.adapter, cell.spec
-    signals = BaseSignals(base, facts, prompt, context.cache, spec.train_prompt)
-    refuse_unanswerable(base, facts, signals.contexts, context.cache)
+class _Limit:
+    """The time that cells may take.
 
-    progress.phase(PhaseName.PREPARE)
-    with clock.phase(PhaseName.PREPARE):
-        attached = attach(base, signals, recipe, spec, cell.calibration)
-    plan = replace(attached.plan, micro_batches=result.record.micro_batches)
-    model, decisions = attached.model, attached.decisions
-    result.update(
-        init_difference=attached.difference,
-        identity=attached.difference <= attached.tolerance,
-        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        parameters_total=text_parameters(base.model),
-    )
+    Args:
+        seconds: The time limit of a cell; None: no limit.
+        cells: How many cells are run at once, which may take so many times as long.
+    """
 
-    progress.phase(PhaseName.TRAIN, plan.steps)
-    path = context.path(cell, model, clock)
-    with clock.phase(PhaseName.TRAIN):
-        torch.manual_seed(spec.seed)  # as before `prepare` and `attach`, see bench.cell.attach
-        log = train(model, adapter, plan, progress.step, path.measure)
-    result.update(curve=log.curve, flops=log.flops)
-    if changed := attached.loan.changed():
-        context.drop_base()  # some of them may be the base's own
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UsageError(
-            f"training changed {changed[0]}{more}, which require no gradients: the adapter must "
-            "leave the frozen weights alone, or copy what it writes to"
-        )
+    def __init__(self, seconds: float | None, cells: int) -> None:
+        self._left = None if seconds is None else seconds * cells
+        self._told = "" if seconds is None else f"stopped after {seconds:g} s (--timeout)"
 
-    # Here and not first: by now other workers have done some of it, or will do it meanwhile.
-    context.measure_base(cell, signals, progress)
-
-    progress.phase(PhaseName.EVALUATE)
-    with clock.phase(PhaseName.EVALUATE):
-        after = respond(model, signals.contexts, facts, signals.before)
-        result.rows, unmeasured = fact_rows(
-            signals, after, decisions.kept, decisions.weights, log.accuracies
-        )
-    notes = (*decisions.notes, *adapter.notes(model, attached.prepared))
-    metrics = summarise(result.rows)
-    result.update(
-        metrics=metrics,
-        warnings=[
-            *(line for one in notes for line in one.warnings),
-            *unmeasured,
-            *few_steps(cell.spec),
-            *several_prompts(cell.spec),
-            *halved_batches(result.record),
-            *without_shortcuts(declined(model)),
-            *(note for task in context.forgetting_tasks(cell) for note in task.notes),
-        ],
-        notes=stored(notes),
-    )
-
-    progress.phase(PhaseName.FORGET)
-    with clock.phase(PhaseName.FORGET):
-        measured = context.suite(cell).measure(model)
-        now = {found.task for found in measured}
-        # `earlier` is what a previous run of an incomplete cell measured.
-        earlier = [found for found in cell.earlier if found.task not in now]
-        ended = merged(cell.earlier_path, path.ended(plan.epochs_begun, measured))
-        metrics = Metrics(**metrics.model_dump(), **drift_at_shares(result.rows, ended))
-        result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
-    if context.options.save_adapters:
-        _save(cell, context, attached, result)
-
-
-def _save(cell: PlannedCell, context: CellContext, attached: Attached, result: CellResult) -> None:
-    """Save the adapter; a cell that was measured stays measured if that fails."""
-    folder = Path("adapters", cell.cell_id)
-    target = context.options.out / folder
-    saved, lines, failed = str(folder), [], False
-    try:
-        with heard() as lines:
-            cell.recipe.adapter.save(attached.model, attached.prepared, attached.setting, target)
-    except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
-        if failures.disk_is_full(error):
-            raise
-        shutil.rmtree(target, ignore_errors=True)  # half an adapter is none
-        told = str(error) if isinstance(error, UsageError) else failures.first_line(error)
-        saved, failed, lines = "", True, [*lines, f"the adapter was not saved: {told}"]
-    warnings = list(dict.fromkeys([*result.record.warnings, *lines]))
-    result.update(adapter_path=saved, save_failed=failed, warnings=warnings)
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the time of the block count."""
+        started = time.monotonic()
+        with failures.time_limit(self._left, self._told):
+            yield
+        if self._left is not None:
+            # Not 0, which would take the limit away.
+            self._left = max(1e-3, self._left - (time.monotonic() - started))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,6 +58,21 @@ class PhaseClock:
     def _settle(self) -> None:
         for device in self._gpus:
             torch.cuda.synchronize(device)
+
+    def charge(self, shared: Mapping[PhaseName, Phase], cells: int) -> None:
+        """Add this cell's share of phases that several cells went through together.
+
+        Args:
+            shared: What they spent; the peak is that of all of them, and is not divided.
+            cells: How many they were.
+        """
+        for name, phase in shared.items():
+            before = self.phases.get(name) or Phase(seconds=0.0, seconds_cold=0.0, peak_bytes=0)
+            self.phases[name] = Phase(
+                seconds=before.seconds + phase.seconds / cells,
+                seconds_cold=before.seconds_cold + phase.seconds_cold / cells,
+                peak_bytes=max(before.peak_bytes, phase.peak_bytes),
+            )
 
 
 class _Spent:

@@ -22,6 +22,7 @@ from bench.config.types import (
     RayAddress,
     Schedule,
     Shard,
+    Stack,
     TaskNames,
     WholeNumbers,
     Workers,
@@ -135,6 +136,9 @@ class RunOptions(BaseModel):
     workers: Workers = "auto"
     """How many processes run cells at the same time; auto: one per GPU, or one per core as far as
     memory allows."""
+    stack: Stack = "auto"
+    """How many cells of one model are trained and asked at once: a number, or auto for as many as
+    the memory of a GPU takes, and 1 on a CPU. The numbers stay the same."""
     shard: Shard | None = None
     """Run only part I of N of the cells, written I/N with I starting at 1; for job arrays."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

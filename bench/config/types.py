@@ -175,6 +175,7 @@ Device = Annotated[str, _form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda
 Workers = Annotated[
     str, BeforeValidator(str), _form(r"auto|0*[1-9]\d*", "a number of at least 1, or auto")
 ]
+Stack = Workers
 RayAddress = Annotated[
     str,
     _form(

@@ -51,7 +51,8 @@ class Message(BaseModel):
     Attributes:
         kind, text: What it reports; for `ENDED`, the cell's status.
         detail: For `ENDED`: one line about the cell.
-        steps: For `PHASE`: how many steps it has; for `STEP`: how many are finished.
+        steps: For `CELL`: how many cells start; for `PHASE`: how many steps it has; for `STEP`: how
+            many are finished.
         loss: For `STEP`: the latest loss.
         process: For `STARTED`: the process that will claim cells.
     """

@@ -145,7 +145,7 @@ class WorkerPool:
         shown = self._lanes[worker.number]
         if message.kind is Kind.CELL:
             worker.began = True
-            shown.cell(self.ran + 1, len(self._todo), message.text)
+            shown.cell(self.ran + 1, len(self._todo), message.text, message.steps or 1)
         elif message.kind is Kind.PHASE:
             shown.phase(message.text, message.steps)
         elif message.kind is Kind.STEP:

@@ -15,8 +15,9 @@ from bench.execution.leases import Claims
 from bench.failures import disk_is_full, first_line, no_space
 from bench.planning.grid import planned
 from bench.planning.planned_cell import PlannedCell
+from bench.planning.stacking import fitting, most_at_once
 from bench.progress.base import Progress
-from bench.runner import CellResult, run_cell
+from bench.runner import CellResult, run_cells
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
 
@@ -57,9 +58,9 @@ class Work:
         told = False
         try:
             while self._left:
-                cell = self._claimed()
-                if cell is not None:
-                    self._run_claimed(cell, len(todo))
+                cells = self._claimed()
+                if cells:
+                    self._run_claimed(cells, len(todo))
                 elif self._left and not wait:
                     return
                 elif self._left:
@@ -73,19 +74,36 @@ class Work:
         except OSError as error:
             raise (no_space(error) if disk_is_full(error) else error) from None
 
-    def _claimed(self) -> PlannedCell | None:
-        """Claim a cell; return None if other processes have all that are left."""
+    def _claimed(self) -> list[PlannedCell]:
+        """Claim a cell, and those that run with it; none if other processes have all that are left.
+        """
         # Sorting is stable: cells of the resident model come first, otherwise the order stays.
         resident = self.bench.resident
-        for cell in sorted(self._left.values(), key=lambda cell: cell.spec.model != resident):
-            if not self.claims.take(cell.cell_id):
+        order = sorted(self._left.values(), key=lambda cell: cell.spec.model != resident)
+        for number, first in enumerate(order):
+            taken = self._take(first)
+            if taken is None:
                 continue
-            current = self._current(cell)
-            if current is not None:
-                return current
+            able = fitting(taken, order[number + 1 :])
+            most = most_at_once(self.bench.options, self.bench.compute, able)
+            cells = [taken]
+            for other in able[1:]:
+                if len(cells) >= most:
+                    break
+                if (also := self._take(other)) is not None:
+                    cells.append(also)
+            return cells
+        return []
+
+    def _take(self, cell: PlannedCell) -> PlannedCell | None:
+        """Claim a cell and return it in its present state; None if another process has it."""
+        if not self.claims.take(cell.cell_id):
+            return None
+        current = self._current(cell)
+        if current is None:
             self.claims.release(cell.cell_id)
             del self._left[cell.cell_id]
-        return None
+        return current
 
     def _current(self, cell: PlannedCell) -> PlannedCell | None:
         """Return the cell in its present state; None if another process has run it."""
@@ -95,23 +113,43 @@ class Work:
         found = planned(cell, options, self.store)
         return found if found.runs else None
 
-    def _run_claimed(self, cell: PlannedCell, total: int) -> None:
-        try:
-            if cell.damaged:
-                self.store.set_aside(cell.cell_id)
-                self.progress.note(f"{cell.why}; renamed to .damaged, running this cell again")
-            self.progress.cell(total - len(self._left) + 1, total, cell.label)
-            result = run_cell(cell, self.bench, self.progress)
-            interrupted = result.record.status is Status.INTERRUPTED
-            if not interrupted or self.store.read(cell.cell_id) is None:
+    def _run_claimed(self, cells: Sequence[PlannedCell], total: int) -> None:
+        """Run claimed cells, and store each as soon as it has ended."""
+        running = {cell.cell_id: cell for cell in cells}
+        stopped = False
+
+        def store(result: CellResult) -> None:
+            nonlocal stopped
+            record = result.record
+            interrupted = record.status is Status.INTERRUPTED
+            if not interrupted or self.store.read(record.cell_id) is None:
                 self._write(result)
+            cell = running.pop(record.cell_id)
+            self.claims.release(record.cell_id)
             if interrupted:
-                raise KeyboardInterrupt
+                stopped = True
+                return
+            del self._left[record.cell_id]
+            self.ran += 1
+            line = outcome_line(result.record)
+            named = f"{cell.label}{': ' if line else ''}{line}" if len(cells) > 1 else line
+            self.progress.end_cell(result.record.status, named)
+
+        try:
+            for cell in cells:
+                if cell.damaged:
+                    self.store.set_aside(cell.cell_id)
+                    told = f"{cell.why}; renamed to .damaged, running this cell again"
+                    self.progress.note(told)
+            first = total - len(self._left) + 1
+            label = cells[0].label if len(cells) == 1 else f"{len(cells)} cells at once"
+            self.progress.cell(first, total, label, len(cells))
+            run_cells(cells, self.bench, self.progress, store)
         finally:
-            self.claims.release(cell.cell_id)
-        del self._left[cell.cell_id]
-        self.ran += 1
-        self.progress.end_cell(result.record.status, outcome_line(result.record))
+            for cell_id in running:  # after Ctrl-C, those that had not begun
+                self.claims.release(cell_id)
+        if stopped:
+            raise KeyboardInterrupt
 
     def _write(self, result: CellResult) -> None:
         """Store a cell, as failed if a number in it is not finite."""

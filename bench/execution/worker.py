@@ -40,9 +40,9 @@ class TellingProgress(Silent):
         self._tell = tell
         self._told_step = 0.0
 
-    def cell(self, index: int, total: int, label: str) -> None:
-        """Report which cell starts; the other process counts them."""
-        self._tell(Message(kind=Kind.CELL, text=label))
+    def cell(self, index: int, total: int, label: str, together: int = 1) -> None:
+        """Report which cell starts, or which ones; the other process counts them."""
+        self._tell(Message(kind=Kind.CELL, text=label, steps=together))
 
     def phase(self, name: str, steps: int | None = None) -> None:
         """Report which phase starts."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import repeat
 
 from torch import nn
 
 from bench.config.types import Checkpoints
 from bench.forgetting.drift import Drift
 from bench.forgetting.suite import ForgettingSuite
+from bench.models.capabilities import members_of
 from bench.store.records import Checkpoint, Forgetting
 
 Aside = Callable[[], AbstractContextManager[None]]
@@ -40,15 +42,28 @@ class ForgettingPath:
 
     def measure(self, epoch: int) -> None:
         """Measure the model after an epoch; random states and training mode stay as they are."""
-        if not self._measures:
-            return
-        with self._aside():
-            drift, forgetting = None, dict[str, float]()
-            if self._checkpoints is Checkpoints.ALL:
-                forgetting = _by_task(self._suite.without_drift.measure(self._model))
-            if self._drift is not None:
-                drift = self._drift.at_checkpoint(self._suite.base, self._model)
-        self._points.append(Checkpoint(epoch=epoch, drift=drift, forgetting=forgetting))
+        measure_paths([self], [epoch], self._model, self._aside)
+
+    def measured(self, model: nn.Module) -> list[Checkpoint]:
+        """Return what is measured of each member of a stack, or of one model, at a checkpoint."""
+        drift, forgetting = repeat(None), repeat(dict[str, float]())
+        if self._checkpoints is Checkpoints.ALL:
+            found = self._suite.without_drift.measure_together(model)
+            forgetting = map(_by_task, found)
+        if self._drift is not None:
+            drift = self._drift.at_checkpoint_together(self._suite.base, model)
+        members = range(members_of(model))
+        each = zip(members, drift, forgetting, strict=False)
+        return [Checkpoint(epoch=0, drift=d, forgetting=lost) for _, d, lost in each]
+
+    @property
+    def measures(self) -> bool:
+        """Whether there is something to measure at a checkpoint."""
+        return self._measures
+
+    def add(self, found: Checkpoint, epoch: int) -> None:
+        """Add what was measured after an epoch."""
+        self._points.append(found.model_copy(update={"epoch": epoch}))
 
     def ended(self, epochs: int, measured: Sequence[Forgetting]) -> list[Checkpoint]:
         """Return all checkpoints, the last from what was measured after training anyway.
@@ -69,6 +84,25 @@ class ForgettingPath:
 
     def _is_drift(self, found: Forgetting) -> bool:
         return self._drift is not None and found.task == self._drift.name
+
+
+def measure_paths(
+    paths: Sequence[ForgettingPath], epochs: Sequence[int], model: nn.Module, aside: Aside
+) -> None:
+    """Measure members of a stack after an epoch of each, or one model.
+
+    Args:
+        paths: Their paths, whose suites are the same.
+        epochs: The number of epochs that each has done.
+        model: The stack of these members, in this order.
+        aside: Opens the phase to which measuring is charged.
+    """
+    if not paths[0].measures:
+        return
+    with aside():
+        found = paths[0].measured(model)
+    for path, epoch, point in zip(paths, epochs, found, strict=True):
+        path.add(point, epoch)
 
 
 def merged(earlier: Sequence[Checkpoint], now: Sequence[Checkpoint]) -> list[Checkpoint]:

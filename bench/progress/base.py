@@ -17,8 +17,15 @@ class Progress:
     def grid(self, total: int, reused: int) -> None:
         """Report that `total` cells will run and `reused` will not run again."""
 
-    def cell(self, index: int, total: int, label: str) -> None:
-        """Report that cell `index` starts, counted from 1."""
+    def cell(self, index: int, total: int, label: str, together: int = 1) -> None:
+        """Report that a cell starts, or several at once.
+
+        Args:
+            index: Its number, counted from 1; of several, that of the first.
+            total: How many cells will run.
+            label: What is run.
+            together: How many cells start.
+        """
 
     def phase(self, name: str, steps: int | None = None) -> None:
         """Report that a phase of the cell starts, with its number of steps if known."""
@@ -58,20 +65,21 @@ class TimeLeft:
     now: Callable[[], float] = time.monotonic
     _durations: list[float] = field(default_factory=list)
     _waiting: int = 0
+    _together: int = 1
     _cell_start: float = 0.0
     _phase_start: float = 0.0
 
-    def start_cell(self, waiting: int) -> None:
-        """Note that a cell starts and that `waiting` more follow it."""
-        self._cell_start, self._waiting = self.now(), waiting
+    def start_cell(self, waiting: int, together: int = 1) -> None:
+        """Note that cells start, usually one, and that `waiting` more follow the first."""
+        self._cell_start, self._waiting, self._together = self.now(), waiting, together
 
     def start_phase(self) -> None:
         """Note that a phase of the cell starts."""
         self._phase_start = self.now()
 
     def end_cell(self) -> float:
-        """Note that the cell has finished; return the seconds that it took."""
-        self._durations.append(self.now() - self._cell_start)
+        """Note that the cell has finished; return the seconds that it took, or its share of them."""
+        self._durations.append((self.now() - self._cell_start) / self._together)
         return self._durations[-1]
 
     def in_phase(self, done: int, steps: int | None) -> float | None:

@@ -39,9 +39,9 @@ class LiveProgress(Progress):
             self._grid = self._bars.add_task("grid", total=total, detail="")
             self._bars.start()
 
-    def cell(self, index: int, total: int, label: str) -> None:
-        """Name the running cell."""
-        self._left.start_cell(total - index)
+    def cell(self, index: int, total: int, label: str, together: int = 1) -> None:
+        """Name what is running."""
+        self._left.start_cell(total - index, together)
         self._label = safe_text(label)
         self._set_grid(completed=index - 1, description=f"cell {index} of {total}")
         self._tell_grid()
@@ -107,9 +107,9 @@ class LiveWorker(Progress):
         self._phase = _PhaseBar(bars)
         self._label = ""
 
-    def cell(self, index: int, total: int, label: str) -> None:
-        """Name the running cell."""
-        self._left.start_cell(0)
+    def cell(self, index: int, total: int, label: str, together: int = 1) -> None:
+        """Name what is running."""
+        self._left.start_cell(0, together)
         self._label = safe_text(label)
         self._phase.start(self._name, None, self._label)
 

@@ -38,9 +38,9 @@ class PlainProgress(Progress):
         """Print how many cells will run."""
         self._say(grid_line(total, reused))
 
-    def cell(self, index: int, total: int, label: str) -> None:
-        """Print which cell starts."""
-        self._left.start_cell(total - index)
+    def cell(self, index: int, total: int, label: str, together: int = 1) -> None:
+        """Print which cell starts, or which ones."""
+        self._left.start_cell(total - index, together)
         self._place = self._worker or f"[{index}/{total}]"
         left = None if self._worker else self._left.in_grid()
         self._say(f"{self._place} {label}{left_text(left, 'overall')}")

@@ -239,6 +239,8 @@ class CellRecord(Model):
         provenance: Git commit, package versions, device, dtype, threads, data digest.
         micro_batches: Parts into which each batch was divided, their gradients added up: 2 after
             memory had run out with whole batches.
+        stacked: How many cells were trained and asked together, this one included; each is charged
+            an even share of the time, and the peak of memory is that of all of them.
         path: What was measured at checkpoints, by epoch; empty where paths are turned off.
     """
 
@@ -264,6 +266,7 @@ class CellRecord(Model):
     notes: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     micro_batches: int = 1
+    stacked: int = 1
     path: list[Checkpoint] = Field(default_factory=list)
 
 

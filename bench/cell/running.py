@@ -1,0 +1,290 @@
+"""A cell under way: its phases in order, and what they found in its record.
+
+    prepare -> train -> evaluate -> forget -> save
+
+Each phase can be run for the cell alone, or its work is done for several cells at once and handed
+to each of them (`bench.runner`). What goes wrong in a phase ends this cell and no other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from bench import failures
+from bench.cell.attach import Attached, attach
+from bench.cell.context import CellContext
+from bench.cell.equal_learning import drift_at_shares
+from bench.cell.phases import PhaseClock
+from bench.evaluation.fact_rows import fact_rows
+from bench.evaluation.metrics import summarise
+from bench.evaluation.responses import Responses, respond
+from bench.evaluation.round_trip import refuse_unanswerable
+from bench.evaluation.signals import BaseSignals
+from bench.forgetting.path import ForgettingPath, merged
+from bench.libraries import heard
+from bench.models.provenance import provenance
+from bench.optimizations import declined
+from bench.planning.notices import (
+    few_steps,
+    halved_batches,
+    several_prompts,
+    without_shortcuts,
+)
+from bench.planning.planned_cell import PlannedCell
+from bench.progress.base import Progress
+from bench.store.records import CellRecord, FactRow, Forgetting, Metrics, PhaseName, Status
+from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, train
+from methods.notes import stored
+from methods.targets import text_parameters
+from tasks.errors import UsageError
+
+
+@dataclass
+class CellResult:
+    """The results of a cell so far; complete only if the cell is done."""
+
+    record: CellRecord
+    rows: list[FactRow] = field(default_factory=list)
+
+    def update(self, **values: object) -> None:
+        """Set fields of the record."""
+        self.record = self.record.model_copy(update=values)
+
+
+class OutOfMemoryInPhaseError(Exception):
+    """Memory ran out in a phase, which can be tried again with less.
+
+    Args:
+        told: The first line of the error; the error itself would keep what it holds in memory.
+    """
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told)
+        self.told = told
+
+
+class RunningCell:
+    """A cell under way.
+
+    Args:
+        cell: The cell.
+        context: What cells share.
+        progress: Shows the phases.
+        micro_batches: Number of parts in which each batch is trained.
+        stacked: How many cells are trained together with it, itself included.
+
+    Attributes:
+        result: What was found so far.
+        over: Whether it has ended, done or not.
+        attached: Its model, from `prepare` on.
+        path: What measures it at checkpoints, from `prepare` on.
+        clock: Its phases.
+    """
+
+    attached: Attached
+    signals: BaseSignals
+    path: ForgettingPath
+    clock: PhaseClock
+
+    def __init__(
+        self,
+        cell: PlannedCell,
+        context: CellContext,
+        progress: Progress,
+        *,
+        micro_batches: int = 1,
+        stacked: int = 1,
+    ) -> None:
+        self.cell, self.context, self.progress = cell, context, progress
+        self.over = False
+        record = CellRecord(
+            cell_id=cell.cell_id,
+            spec=cell.spec,
+            status=Status.FAILED,
+            micro_batches=micro_batches,
+            stacked=stacked,
+        )
+        self.result = CellResult(record)
+        self._log = TrainingLog()
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """How it is trained."""
+        return replace(self.attached.plan, micro_batches=self.result.record.micro_batches)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Write what goes wrong in the block to the record, which ends the cell.
+
+        Raises:
+            NoSpaceError: The disk is full, which ends the run.
+            OutOfMemoryInPhaseError: Memory ran out.
+        """
+        try:
+            yield
+        except Exception as error:  # a part that raises harms its own cell only
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End the cell because of an error.
+
+        Raises:
+            NoSpaceError: The disk is full, which ends the run.
+            OutOfMemoryInPhaseError: Memory ran out.
+        """
+        if failures.disk_is_full(error):
+            raise failures.no_space(error) from error
+        if failures.is_out_of_memory(error):
+            raise OutOfMemoryInPhaseError(failures.first_line(error)) from None
+        if isinstance(error, DivergenceError):
+            self.end(Status.DIVERGED, str(error), step=error.step)
+        elif isinstance(error, UsageError):
+            self.end(Status.FAILED, str(error))
+        else:
+            told = "".join(traceback.format_exception(error))
+            self.end(Status.FAILED, failures.first_line(error), traceback=told)
+
+    def end(self, status: Status, reason: str = "", **values: object) -> None:
+        """End the cell with a status."""
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        where = {**provenance(self.context.compute), **self.context.placed(), "finished": finished}
+        phases = self.clock.phases if hasattr(self, "clock") else {}
+        self.result.update(
+            status=status, reason=reason, phases=phases, provenance=where, **values
+        )
+        self.over = True
+
+    def prepare(self) -> None:
+        """Let the recipe decide, and attach its adapter to the base."""
+        cell, context = self.cell, self.context
+        base = context.start_cell(cell)
+        self.clock = PhaseClock(base.devices, context.cache)
+        prompt = cell.spec.train_prompt
+        self.signals = BaseSignals(base, cell.data.facts, cell.data.prompt, context.cache, prompt)
+        refuse_unanswerable(base, cell.data.facts, self.signals.contexts, context.cache)
+        self.progress.phase(PhaseName.PREPARE)
+        with self.clock.phase(PhaseName.PREPARE):
+            self.attached = attach(base, self.signals, cell.recipe, cell.spec, cell.calibration)
+        model = self.attached.model
+        self.path = context.path(cell, model, self.clock)
+        self.result.update(
+            init_difference=self.attached.difference,
+            identity=self.attached.difference <= self.attached.tolerance,
+            parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            parameters_total=text_parameters(base.model),
+        )
+
+    def train(self) -> None:
+        """Train alone."""
+        plan, model = self.plan, self.attached.model
+        self.progress.phase(PhaseName.TRAIN, plan.steps)
+        with self.clock.phase(PhaseName.TRAIN):
+            torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach
+            adapter = self.cell.recipe.adapter
+            log = train(model, adapter, plan, self.progress.step, self.path.measure)
+        self.trained(log)
+
+    def trained(self, log: TrainingLog) -> None:
+        """Take what training measured, and check that it left the base alone."""
+        self._log = log
+        self.result.update(curve=log.curve, flops=log.flops)
+        if changed := self.attached.loan.changed():
+            self.context.drop_base()  # some of them may be the base's own
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise UsageError(
+                f"training changed {changed[0]}{more}, which require no gradients: the adapter "
+                "must leave the frozen weights alone, or copy what it writes to"
+            )
+
+    def measure_base(self) -> None:
+        """Measure on the base what cells share.
+
+        It comes after training: by then other workers have done some of it, or will do it
+        meanwhile.
+        """
+        self.context.measure_base(self.cell, self.signals, self.progress)
+
+    def evaluate(self) -> None:
+        """Ask the trained model alone."""
+        self.progress.phase(PhaseName.EVALUATE)
+        with self.clock.phase(PhaseName.EVALUATE):
+            model, facts = self.attached.model, self.cell.data.facts
+            self.evaluated(respond(model, self.signals.contexts, facts, self.signals.before))
+
+    def evaluated(self, after: Responses) -> None:
+        """Take what the trained model answered."""
+        decisions, model, spec = self.attached.decisions, self.attached.model, self.cell.spec
+        rows, unmeasured = fact_rows(
+            self.signals, after, decisions.kept, decisions.weights, self._log.accuracies
+        )
+        adapter = self.cell.recipe.adapter
+        notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
+        tasks = self.context.forgetting_tasks(self.cell)
+        self.result.rows = rows
+        self.result.update(
+            metrics=summarise(rows),
+            warnings=[
+                *(line for one in notes for line in one.warnings),
+                *unmeasured,
+                *few_steps(spec),
+                *several_prompts(spec),
+                *halved_batches(self.result.record),
+                *without_shortcuts(declined(model)),
+                *(note for task in tasks for note in task.notes),
+            ],
+            notes=stored(notes),
+        )
+
+    def forget(self) -> None:
+        """Measure what was forgotten, alone."""
+        self.progress.phase(PhaseName.FORGET)
+        with self.clock.phase(PhaseName.FORGET):
+            suite = self.context.suite(self.cell)
+            self.forgotten(suite.measure(self.attached.model))
+
+    def forgotten(self, measured: Sequence[Forgetting]) -> None:
+        """Take what was forgotten."""
+        metrics = self.result.record.metrics
+        assert metrics is not None, "`evaluated` comes first"
+        now = {found.task for found in measured}
+        # `earlier` is what a previous run of an incomplete cell measured.
+        earlier = [found for found in self.cell.earlier if found.task not in now]
+        path = self.path.ended(self.attached.plan.epochs_begun, measured)
+        ended = merged(self.cell.earlier_path, path)
+        given = metrics.model_dump()
+        metrics = Metrics(**{**given, **drift_at_shares(self.result.rows, ended)})
+        self.result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
+
+    def save(self) -> None:
+        """Save the adapter if the run asks for it; the cell stays measured if that fails."""
+        if not self.context.options.save_adapters:
+            return
+        folder = Path("adapters", self.cell.cell_id)
+        target = self.context.options.out / folder
+        saved, lines, failed = str(folder), [], False
+        adapter, attached = self.cell.recipe.adapter, self.attached
+        try:
+            with heard() as lines:
+                adapter.save(attached.model, attached.prepared, attached.setting, target)
+        except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
+            if failures.disk_is_full(error):
+                raise
+            shutil.rmtree(target, ignore_errors=True)  # half an adapter is none
+            told = str(error) if isinstance(error, UsageError) else failures.first_line(error)
+            saved, failed, lines = "", True, [*lines, f"the adapter was not saved: {told}"]
+        warnings = list(dict.fromkeys([*self.result.record.warnings, *lines]))
+        self.result.update(adapter_path=saved, save_failed=failed, warnings=warnings)
+
+    def finish(self) -> None:
+        """Save the adapter if the run asks for it: the cell is done."""
+        with self.guarded():
+            self.save()
+            self.end(Status.DONE)

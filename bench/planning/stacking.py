@@ -1,0 +1,71 @@
+"""Which cells may be trained together on one base, and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from bench.config.options import DeviceMap, RunOptions
+from bench.models.device import Compute, card_memory
+from bench.models.shape import weights_of
+from bench.planning.memory import ITEM, MOST_STACKED, stack_size
+from bench.planning.planned_cell import PlannedCell
+from methods.adapters.peft import Peft
+from methods.parts import Adapter
+from methods.peft_config import read_config
+
+
+def may_stack(cell: PlannedCell) -> bool:
+    """Return whether a cell may be trained with others, as far as can be told before it is attached.
+
+    What is attached is looked at again, see `bench.stacking.layers.why_alone`.
+    """
+    adapter = cell.recipe.adapter
+    if isinstance(adapter, Peft):
+        config = read_config(adapter.path)
+        return config.peft_type == "LORA" and not config.values.get("lora_dropout")
+    own = any(
+        getattr(type(adapter), name) is not getattr(Adapter, name)
+        for name in ("extra_loss", "after_step")
+    )
+    return hasattr(adapter, "r") and not getattr(adapter, "dropout", 0.0) and not own
+
+
+def stack_key(cell: PlannedCell) -> Hashable:
+    """Return what cells that are trained together have in common: the forward pass of their base.
+
+    Device and attention are those of the run.
+    """
+    spec = cell.spec
+    return (spec.model, spec.model_revision, spec.dtype, getattr(spec, "quantisation", None))
+
+
+def fitting(cell: PlannedCell, others: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """Return a cell with those that may be trained with it, first those that are asked the same.
+
+    Args:
+        cell: The cell, which comes first.
+        others: Cells in the order in which they would run.
+    """
+    if not may_stack(cell):
+        return [cell]
+    able = [o for o in others if o is not cell and stack_key(o) == stack_key(cell) and may_stack(o)]
+    facts = cell.spec.facts_digest
+    return [cell, *sorted(able, key=lambda other: other.spec.facts_digest != facts)]
+
+
+def most_at_once(options: RunOptions, compute: Compute, cells: Sequence[PlannedCell]) -> int:
+    """Return how many cells to train together, at least 1.
+
+    Args:
+        options: The options of the run.
+        compute: Its device and dtype.
+        cells: Cells that may be trained together, the first ones to go first.
+    """
+    if options.device_map is DeviceMap.AUTO:
+        return 1
+    if options.stack != "auto":
+        return int(options.stack)
+    if not compute.device.startswith("cuda") or len(cells) < 2:
+        return 1
+    base = (weights_of(cells[0].source) or 0.0) * ITEM[compute.dtype]
+    return min(MOST_STACKED, stack_size(cells, card_memory(compute.device) - base))
