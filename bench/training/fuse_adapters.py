@@ -16,6 +16,7 @@ from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
 from bench.inference.equivalence import logits_agree
+from bench.inference.float32_pass import working_precision
 from bench.optimizations import Optimization, enabled
 from bench.training.fused_lora import Projection, project
 
@@ -42,7 +43,7 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     for group in groups:
         group.install()
     with torch.no_grad():
-        same = logits_agree(probe(), expected)
+        same = logits_agree(probe(), expected, working_precision(model))
     if not same:
         for group in groups:
             group.remove()
