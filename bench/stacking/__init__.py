@@ -1,0 +1,1 @@
+"""Many adapted models on one base, run and trained at once."""
