@@ -129,6 +129,14 @@ def wider(batch: Batch, padding: int) -> Batch:
     return replace(batch, tokens=tokens, mask=mask, kept=batch.kept - padding)
 
 
+def repeated(batch: Batch, members: int) -> Batch:
+    """Return a batch with the same rows for each member, those of the first member first."""
+    if members == 1:
+        return batch
+    rows = {name: getattr(batch, name).repeat(members, 1) for name in ("tokens", "mask", "labels")}
+    return replace(batch, indices=batch.indices.repeat(members), **rows)
+
+
 def batches_by_length(
     lengths: Sequence[int], batch_size: int, generator: torch.Generator | None
 ) -> list[list[int]]:

@@ -21,7 +21,7 @@ from bench import failures
 from bench.inference.encoding import PADDING
 from bench.inference.equivalence import shortcut_agrees
 from bench.inference.lm_head import last_logits
-from bench.models.capabilities import has_virtual_tokens
+from bench.models.capabilities import has_virtual_tokens, members_of, own_models
 from bench.optimizations import Optimization, enabled
 
 SHORTEST_PREFIX = 16
@@ -37,7 +37,8 @@ class Prefix(NamedTuple):
 
     Attributes:
         tokens: Number of shared tokens; 0 if nothing is shared.
-        cache: Keys and values of one row; copied before use, because a forward pass extends it.
+        cache: Keys and values of one row for each member; copied before use, because a forward
+            pass extends it.
         ids: The shared tokens themselves.
     """
 
@@ -46,7 +47,7 @@ class Prefix(NamedTuple):
     ids: tuple[int, ...] = ()
 
     def expanded(self, rows: int) -> DynamicCache:
-        """Return a copy of the states for a batch of `rows`."""
+        """Return a copy of the states for a batch with `rows` of each member."""
         cache = copy.deepcopy(self.cache)
         if self.tokens:
             cache.batch_repeat_interleave(rows)
@@ -72,9 +73,13 @@ def usable_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix
     """
     if has_virtual_tokens(model) or not enabled(Optimization.SHARED_PROMPT):
         return None
+    # A stack holds its weights in another form; what holds for one member holds for all.
+    judged = own_models(model)[0]
     try:
-        prefix = run_prefix(model, contexts)
-        return prefix if _agrees(model, max(contexts, key=len), prefix) else None
+        prefix = run_prefix(judged, contexts)
+        if not _agrees(judged, max(contexts, key=len), prefix):
+            return None
+        return prefix if judged is model else run_tokens(model, prefix.ids)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         failures.raise_device_errors(error)
         return None
@@ -99,10 +104,11 @@ def run_prefix(model: nn.Module, contexts: Sequence[Sequence[int]]) -> Prefix:
 
 @torch.no_grad()
 def run_tokens(model: nn.Module, ids: Sequence[int]) -> Prefix:
-    """Return the states of a model after some tokens, which may be none."""
+    """Return the states of a model, or of each member, after some tokens, which may be none."""
     cache = DynamicCache()
     if ids:
-        tokens = torch.tensor([list(ids)], device=next(model.parameters()).device)
+        device = next(model.parameters()).device
+        tokens = torch.tensor([list(ids)] * members_of(model), device=device)
         last_logits(model, input_ids=tokens, past_key_values=cache, use_cache=True)
     return Prefix(len(ids), cache, tuple(ids))
 
