@@ -35,6 +35,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(t in text for t in _NO_MEMORY_TEXTS)
 
 
+def raise_device_errors(error: BaseException) -> None:
+    """Raise an error again that says nothing about the code that met it.
+
+    Whoever tries an optimization and goes back to plain code after an error calls this first:
+    memory that ran out and a device that failed are no reasons to try something slower.
+    """
+    import torch
+
+    if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
+        raise error
+
+
 def disk_is_full(error: BaseException) -> bool:
     """Return whether the disk is full or a quota exceeded."""
     full = isinstance(error, OSError) and error.errno in _FULL

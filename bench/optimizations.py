@@ -10,6 +10,7 @@ first when a new version of a library breaks something.
 | `_cdata` | torch, of a storage | 2.13.0 | the head is not packed |
 | `_reorder_linear_weight` | torch, of oneDNN | 2.13.0 | the head is not packed |
 | `_linear_pointwise` | torch, of oneDNN | 2.13.0 | the head is not packed |
+| `_hf_hook` | accelerate, of a module | 1.15.0 | logits of a divided model are rounded |
 | `_version` | torch, of a tensor | 2.13.0 | prompts are run whole |
 | `_attn_implementation` | transformers, of a configuration | 5.23.0 | trees are tried anyway |
 | `GGUFReader`, replaced | gguf | 0.19.0, transformers 5.23.0 | an error on first use of a model |

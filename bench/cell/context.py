@@ -16,7 +16,7 @@ from bench.evaluation.signals import BaseSignals
 from bench.forgetting.path import ForgettingPath
 from bench.forgetting.scores import ForgettingTask
 from bench.forgetting.suite import ForgettingSuite, ForgettingTasks, Seen
-from bench.inference.packed_lm_head import pack_head
+from bench.inference.float32_head import install_head
 from bench.models.device import Compute
 from bench.models.loading import Base, load_base
 from bench.planning.planned_cell import PlannedCell
@@ -66,7 +66,7 @@ class CellContext:
                 checkpointing=self.compute.checkpointing,
                 say=self.say,
             )
-            pack_head(self._base.model)
+            install_head(self._base.model)
         return self._base
 
     @property

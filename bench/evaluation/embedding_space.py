@@ -48,6 +48,23 @@ class AnswerSpace:
         self._tokenizer = tokenizer
         self._table = table.detach()
 
+    def holding(self, texts: Iterable[str]) -> AnswerSpace:
+        """Return the same space with all that some texts need on the CPU.
+
+        Distances are measured one by one. On a GPU each would wait for a dozen transfers, so the
+        rows of the table are fetched at once; other texts are measured as before.
+        """
+        distinct = list(dict.fromkeys(text for text in texts if text))
+        ids = _tokens(self._tokenizer, distinct)
+        needed = sorted({token for row in ids for token in row})
+        places = {token: place for place, token in enumerate(needed)}
+        rows = self._table[torch.tensor(needed, dtype=torch.long, device=self._table.device)]
+        return _HeldSpace(
+            self,
+            rows.cpu(),
+            {t: [places[i] for i in row] for t, row in zip(distinct, ids, strict=True)},
+        )
+
     def distance(self, answer: str, targets: Iterable[str]) -> float:
         """Return the distance of an answer to the nearest target, in [0, 2]."""
         said = _tokens(self._tokenizer, [answer] if answer else [])
@@ -59,6 +76,28 @@ class AnswerSpace:
         if before == after:
             return 0.0
         return self.distance(before, [after]) if after else self.distance(after, [before])
+
+
+class _HeldSpace(AnswerSpace):
+    """An answer space that has the vectors of some texts at hand.
+
+    Args:
+        whole: The space of all texts.
+        rows: Some rows of its table, on the CPU.
+        places: The places among them of the tokens of each text.
+    """
+
+    def __init__(self, whole: AnswerSpace, rows: Tensor, places: dict[str, list[int]]) -> None:
+        super().__init__(whole._tokenizer, whole._table)
+        self._rows, self._places = rows, places
+
+    def distance(self, answer: str, targets: Iterable[str]) -> float:
+        """Return the distance of an answer to the nearest target, in [0, 2]."""
+        accepted = list(targets)
+        if not {*accepted, *([answer] if answer else [])} <= self._places.keys():
+            return super().distance(answer, accepted)
+        said = self._places[answer] if answer else []
+        return answer_distance(self._rows, said, [self._places[text] for text in accepted])
 
 
 class TextSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -53,8 +53,9 @@ def fact_rows(
         strict=True,
     )
     targets = frozenset(normalise(signals.facts[index].target) for index in trained)
+    space = signals.space.holding(_texts(signals, after))
     facts = [
-        MeasuredFact(fact, first, last, known, signals.space, weight, keep, curve, targets)
+        MeasuredFact(fact, first, last, known, space, weight, keep, curve, targets)
         for fact, first, last, known, weight, keep, curve in measured
     ]
     values: list[dict[str, Any]] = [{} for _ in facts]
@@ -70,6 +71,15 @@ def fact_rows(
             said = f"metric '{metric.name}' gave no usable value for {count}, first {wrong[0]}"
             warnings.append(said)
     return [_row(fact, row) for fact, row in zip(facts, values, strict=True)], warnings
+
+
+def _texts(signals: BaseSignals, after: Responses) -> Iterator[str]:
+    """Yield the texts whose distances are measured."""
+    for fact in signals.facts:
+        yield from fact.answers
+    for responses in (signals.before, after):
+        for said in responses.answers.values():
+            yield from said
 
 
 def _value(metric: Metric, fact: MeasuredFact) -> tuple[float | None, str]:

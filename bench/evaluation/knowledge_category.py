@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from bench.inference.batch_size import rows_at_once
 from bench.inference.generation import answer_budget, sampled_answers
 from bench.store.knowledge import KnowledgeCategory
 from tasks.fact import Fact
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SAMPLES = 8
 TEMPERATURE = 0.5
 SAMPLED_AT_ONCE = 64
+"""Samples per batch on a CPU."""
 
 
 def measure_knowledge(
@@ -58,7 +60,7 @@ def measure_knowledge(
         samples=SAMPLES,
         temperature=TEMPERATURE,
         budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
-        batch_size=SAMPLED_AT_ONCE,
+        batch_size=rows_at_once(model, on_cpu=SAMPLED_AT_ONCE),
     )
     found = dict.fromkeys((fact.id for fact in facts), KnowledgeCategory.KNOWN)
     for fact, said in zip(asked, sampled, strict=True):

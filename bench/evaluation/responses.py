@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
+from bench.inference.batch_size import ROWS_ON_CPU
 from bench.inference.contexts import Contexts
-from bench.inference.generation import answer_budget, greedy_answers
-from bench.inference.likelihood import negative_log_likelihoods
+from bench.inference.generation import answer_budget, greedy_answers_of_members
+from bench.inference.likelihood import likelihoods_of_members
+from bench.models.capabilities import members_of
 from tasks.context import Context
 from tasks.fact import Fact
 from tasks.scoring import exact_match
@@ -22,7 +24,8 @@ from tasks.scoring import exact_match
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-EVALUATION_BATCH = 32
+EVALUATION_BATCH = ROWS_ON_CPU
+"""Rows of studies that ask in batches of one size on every device."""
 
 
 class Response(NamedTuple):
@@ -89,7 +92,8 @@ def respond_untrained(model: nn.Module, contexts: Contexts, facts: Sequence[Fact
         facts: The facts to ask.
     """
     wanted = tuple(dict.fromkeys((Context.FEW_SHOT, contexts.asked)))
-    return _respond(model, contexts, facts, wanted, paraphrased=False)
+    [found] = _respond(model, contexts, facts, wanted, paraphrased=False)
+    return found
 
 
 def respond(
@@ -97,8 +101,19 @@ def respond(
 ) -> Responses:
     """Ask a trained model everything that is measured about the facts.
 
+    For the arguments see `respond_together`, whose case of one member this is.
+    """
+    [found] = respond_together(model, contexts, facts, before)
+    return found
+
+
+def respond_together(
+    model: nn.Module, contexts: Contexts, facts: Sequence[Fact], before: Responses
+) -> list[Responses]:
+    """Ask each member of a stack everything that is measured about the same facts, `[members]`.
+
     Args:
-        model: The trained model, in evaluation mode.
+        model: A trained model or several stacked ones, in evaluation mode.
         contexts: How questions are put.
         facts: The facts to ask.
         before: The base's responses. Neighbours that it did not answer are not asked again and
@@ -115,7 +130,7 @@ def _respond(
     *,
     paraphrased: bool,
     before: Responses | None = None,
-) -> Responses:
+) -> list[Responses]:
     budget = budget_for(contexts.tokenizer, facts)
     neighbours = [
         neighbour
@@ -128,22 +143,45 @@ def _respond(
     if paraphrased:
         asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
 
-    answers: dict[Context, dict[str, str]] = {}
+    answers: list[dict[Context, dict[str, str]]] = [{} for _ in range(members_of(model))]
     for context, questions in asked.items():
         distinct = list(dict.fromkeys(questions))
-        said = greedy_answers(
-            model,
-            contexts.tokenizer,
-            [contexts.prompt(context, question) for question in distinct],
-            budget=budget,
-            batch_size=EVALUATION_BATCH,
-        )
-        answers[context] = dict(zip(distinct, said, strict=True))
+        prompts = [contexts.prompt(context, question) for question in distinct]
+        said = greedy_answers_of_members(model, contexts.tokenizer, prompts, budget=budget)
+        for own, of_member in zip(answers, said, strict=True):
+            own[context] = dict(zip(distinct, of_member, strict=True))
 
-    shown, trained = answers[Context.FEW_SHOT], answers[contexts.asked]
-    nll, old_nll = _likelihoods(model, contexts, facts)
+    likelihoods = _likelihoods(model, contexts, facts)
+    return [
+        _responses(contexts.asked, facts, wanted, own, *nlls, paraphrased=paraphrased)
+        for own, nlls in zip(answers, likelihoods, strict=True)
+    ]
+
+
+def _responses(
+    asked: Context,
+    facts: Sequence[Fact],
+    wanted: Collection[Context],
+    answers: Mapping[Context, Mapping[str, str]],
+    nll: tuple[float, ...],
+    old_nll: tuple[float | None, ...],
+    *,
+    paraphrased: bool,
+) -> Responses:
+    """Put together what one model answered.
+
+    Args:
+        asked: The context of the trained prompt.
+        facts: The facts that were asked.
+        wanted: The contexts in which their questions were.
+        answers: The answer to each question, by context.
+        nll: See `Responses`.
+        old_nll: See `Responses`.
+        paraphrased: Whether paraphrases were asked.
+    """
+    shown, trained = answers[Context.FEW_SHOT], answers[asked]
     return Responses(
-        asked=contexts.asked,
+        asked=asked,
         answers={
             context: tuple(answers[context][fact.question] for fact in facts) for context in wanted
         },
@@ -164,16 +202,18 @@ def _respond(
 
 def _likelihoods(
     model: nn.Module, contexts: Contexts, facts: Sequence[Fact]
-) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
-    """Return the negative log-likelihoods of targets and of first old answers, each `[facts]`."""
+) -> list[tuple[tuple[float, ...], tuple[float | None, ...]]]:
+    """Return each member's likelihoods of targets and of first old answers, each `[facts]`."""
     updates = [fact for fact in facts if fact.old_answers]
     pairs = [(fact.question, fact.target) for fact in facts]
     pairs += [(fact.question, fact.old_answers[0]) for fact in updates]
     examples = contexts.encode(contexts.asked, pairs)
     pad = contexts.tokenizer.pad_token_id
-    found = negative_log_likelihoods(model, examples, pad, EVALUATION_BATCH)
-    old = {fact.id: value for fact, value in zip(updates, found[len(facts) :], strict=True)}
-    return tuple(found[: len(facts)]), tuple(old.get(fact.id) for fact in facts)
+    results = []
+    for found in likelihoods_of_members(model, examples, pad):
+        old = {fact.id: value for fact, value in zip(updates, found[len(facts) :], strict=True)}
+        results.append((tuple(found[: len(facts)]), tuple(old.get(fact.id) for fact in facts)))
+    return results
 
 
 def budget_for(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> int:

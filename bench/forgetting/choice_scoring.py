@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from bench.inference.equivalence import logits_agree
+from bench import failures
+from bench.inference.equivalence import shortcut_agrees
 from bench.inference.lm_head import logits_at
-from bench.inference.prefix_cache import Prefix
+from bench.inference.prefix_cache import Prefix, run_tokens
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """A request of lm-eval: the texts, the tokens of the context, those of the continuation."""
@@ -112,15 +114,28 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[ContextC
     """
     widest = max(branches, key=lambda branched: branched.run_tokens)
     ending = max(reversed(widest.endings), key=len)
+    columns = _columns(widest, widest.endings.index(ending))
+    states = prefix
+
+    def together() -> Tensor:
+        return _logits(model, states, [widest])[0][columns]
+
+    def alone(rows: int = 1) -> Tensor:
+        tokens = torch.tensor([[*widest.context, *ending[:-1]]] * rows)
+        tokens = tokens.to(next(model.parameters()).device)
+        logits = model(tokens, past_key_values=states.expanded(rows), use_cache=True).logits
+        return logits[0, len(widest.context) - 1 :]
+
+    def renew() -> None:
+        nonlocal states
+        states = run_tokens(model, states.ids)
+
     try:
-        together = _logits(model, prefix, [widest])[0]
-    except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        again = partial(alone, 2)
+        return shortcut_agrees(model, together, alone, again=again, renew=renew)
+    except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        failures.raise_device_errors(error)
         return False
-    tokens = torch.tensor([[*widest.context, *ending[:-1]]], device=together.device)
-    alone = model(tokens, past_key_values=prefix.expanded(1), use_cache=True).logits[0]
-    found = together[_columns(widest, widest.endings.index(ending))]
-    expected = alone[len(widest.context) - 1 :]
-    return logits_agree(found, expected)
 
 
 def _batches(

@@ -20,7 +20,12 @@ class SharedPrefixLM(HFLM):
     """`HFLM` around a base, whose model can be replaced by one that was tuned from it."""
 
     def __init__(self, base: Base, batch_size: int) -> None:
-        super().__init__(pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch_size)
+        super().__init__(
+            pretrained=base.model,
+            tokenizer=base.tokenizer,
+            batch_size=batch_size,
+            softmax_dtype="float32",  # in half precision choices tie, and the first one wins
+        )
 
     def around(self, model: nn.Module) -> SharedPrefixLM:
         """Return the same view of another model.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 TEXTS_AT_ONCE = 1024
 """Texts per tokenizer call: enough to keep its threads busy with little memory."""
+
+PADDING = 5
+"""Columns of padding with which a batch is run again to see what they change."""
 
 T = TypeVar("T")
 
@@ -111,6 +114,27 @@ def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Ba
         labels[row, example.start - 1 : size - 1] = tokens[row, example.start : size]
     kept = torch.arange(first, longest - 1) - longest
     return Batch(torch.tensor(indices), tokens, mask, labels[:, first : longest - 1], kept)
+
+
+def wider(batch: Batch, padding: int) -> Batch:
+    """Return a batch with more columns of padding on the right, which change nothing but rounding.
+
+    Args:
+        batch: The batch.
+        padding: Number of columns to add; the first token of the batch fills them.
+    """
+    added = batch.tokens[:1, :1].expand(len(batch.tokens), padding)
+    tokens = torch.cat([batch.tokens, added], dim=1)
+    mask = torch.cat([batch.mask, torch.zeros_like(added)], dim=1)
+    return replace(batch, tokens=tokens, mask=mask, kept=batch.kept - padding)
+
+
+def repeated(batch: Batch, members: int) -> Batch:
+    """Return a batch with the same rows for each member, those of the first member first."""
+    if members == 1:
+        return batch
+    rows = {name: getattr(batch, name).repeat(members, 1) for name in ("tokens", "mask", "labels")}
+    return replace(batch, indices=batch.indices.repeat(members), **rows)
 
 
 def batches_by_length(

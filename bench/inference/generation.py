@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bench.inference.batch_size import rows_at_once
 from bench.inference.decoding import Decoder, Sampling, greedy
 from bench.inference.encoding import token_ids
+from bench.models.capabilities import members_of
 from tasks.fact import hash_fraction
 from tasks.prompt import target_text, token_budget
 
@@ -30,25 +32,45 @@ def greedy_answers(
     prompts: Sequence[str],
     *,
     budget: int,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     share: bool = True,
 ) -> list[str]:
     """Return a greedy answer to each prompt: at least one token, then up to a newline or the end.
 
+    For the arguments see `greedy_answers_of_members`, whose case of one member this is.
+    """
+    [answers] = greedy_answers_of_members(
+        model, tokenizer, prompts, budget=budget, batch_size=batch_size, share=share
+    )
+    return answers
+
+
+def greedy_answers_of_members(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    budget: int,
+    batch_size: int | None = None,
+    share: bool = True,
+) -> list[list[str]]:
+    """Return each member's greedy answers to the same prompts, `[members][prompts]`.
+
     Args:
-        model: A base or any adapted model, in evaluation mode.
+        model: A base, any adapted model or several stacked ones, in evaluation mode.
         tokenizer: The base's tokenizer.
         prompts: Whole prompts; answers are returned in their order.
         budget: Most tokens of an answer.
-        batch_size: Prompts per batch.
+        batch_size: Prompts per batch and member; None: see `rows_at_once`.
         share: Whether to run the beginning that all prompts share only once; the answers are the
             same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
-    answers = [""] * len(prompts)
-    for indices in decoder.batches(batch_size):
-        for index, answer in zip(indices, decoder.answers(indices, greedy), strict=True):
-            answers[index] = answer
+    answers = [[""] * len(prompts) for _ in range(members_of(model))]
+    for indices in decoder.batches(batch_size or rows_at_once(model)):
+        for own, said in zip(answers, decoder.answers(indices, greedy), strict=True):
+            for index, answer in zip(indices, said, strict=True):
+                own[index] = answer
     return answers
 
 
@@ -60,7 +82,7 @@ def sampled_answers(
     samples: int,
     temperature: float,
     budget: int,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     share: bool = True,
 ) -> list[tuple[str, ...]]:
     """Return several answers to each prompt, sampled from the full distribution.
@@ -75,15 +97,16 @@ def sampled_answers(
         samples: Answers per prompt.
         temperature: The logits are divided by it.
         budget: Most tokens of an answer.
-        batch_size: Samples per batch, rounded down to whole prompts.
+        batch_size: Samples per batch, rounded down to whole prompts; None: see `rows_at_once`.
         share: Whether to run the beginning that all prompts share only once; the answers are the
             same.
     """
     decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
     answers: list[tuple[str, ...]] = [()] * len(prompts)
+    batch_size = batch_size or rows_at_once(model)
     for indices in decoder.batches(max(1, batch_size // samples)):
         draws = torch.cat([_draws(prompts[index], samples, budget) for index in indices])
-        said = decoder.answers(indices, Sampling(temperature, draws), samples)
+        [said] = decoder.answers(indices, Sampling(temperature, draws), samples)
         for row, index in enumerate(indices):
             answers[index] = tuple(said[row * samples : (row + 1) * samples])
     return answers

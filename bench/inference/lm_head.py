@@ -6,6 +6,7 @@ calling the head directly would skip.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -36,5 +37,10 @@ def logits_at(model: nn.Module, kept: Tensor, **inputs: Any) -> Tensor:
 
 def last_logits(model: nn.Module, **inputs: Any) -> Tensor:
     """Return the logits at the last position, `[batch, vocabulary]`."""
-    last = torch.tensor([-1], device=inputs["input_ids"].device)
-    return logits_at(model, last, **inputs)[:, 0]
+    return logits_at(model, _last(inputs["input_ids"].device), **inputs)[:, 0]
+
+
+@lru_cache(maxsize=16)
+def _last(device: torch.device) -> Tensor:
+    """Return the last position; made once, because it would be a transfer for each token."""
+    return torch.tensor([-1], device=device)

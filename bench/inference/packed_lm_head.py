@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench import failures
 from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, enabled
 
@@ -114,7 +115,8 @@ def pack_head(model: Any) -> bool:
         same = logits_agree(packed.times(rows), expected) and logits_agree(
             packed.transposed_times(expected), expected @ weight
         )
-    except (AttributeError, RuntimeError):
+    except (AttributeError, RuntimeError) as error:
+        failures.raise_device_errors(error)
         return False
     if same:
         head.__class__, head.packed = PackedHead, packed  # type: ignore[assignment]

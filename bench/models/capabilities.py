@@ -27,6 +27,17 @@ def takes_masks(model: nn.Module) -> bool:
     return "flash" not in str(kind)
 
 
+def members_of(model: nn.Module) -> int:
+    """Return how many adapted models run in one: 1, unless it is a stack of several."""
+    return len(own_models(model))
+
+
+def own_models(model: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the model of each member of a stack; for any other, the model itself."""
+    alone: tuple[nn.Module, ...] = getattr(model, "alone", ())
+    return alone or (model,)
+
+
 def has_virtual_tokens(model: nn.Module) -> bool:
     """Return whether an adapter puts virtual tokens in front of every prompt."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))

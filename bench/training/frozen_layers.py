@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.inference.encoding import IGNORED, Batch, Example, batches_by_length, collate
-from bench.inference.equivalence import logits_agree
+from bench import failures
+from bench.inference.encoding import (
+    IGNORED,
+    PADDING,
+    Batch,
+    Example,
+    batches_by_length,
+    collate,
+    wider,
+)
+from bench.inference.equivalence import shortcut_agrees
 from bench.inference.likelihood import target_logits
 from bench.models.capabilities import drops_out, has_virtual_tokens
 from bench.models.unwrap import unwrap
@@ -62,6 +72,11 @@ class FrozenPrefix:
         with FlopCounterMode(display=False) as counter:
             self._states = self._compute(model, examples, pad)
         self.flops = float(counter.get_total_flops())
+
+    def again(self, model: nn.Module, examples: Sequence[Example], pad: int) -> FrozenPrefix:
+        """Return the same layers with their output for other examples."""
+        layers = nn.ModuleList([*self._frozen, self._next])
+        return FrozenPrefix(model, layers, len(self._frozen), examples, pad)
 
     def states(self, batch: Batch) -> Tensor:
         """Return the kept states of a batch, `[batch, seq, dim]`, with zeros for padding."""
@@ -157,8 +172,9 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         return None
     try:
         prefix = FrozenPrefix(model, layers, depth, examples, pad)
-        same = _agrees(model, prefix, examples, pad)
-    except (IndexError, KeyError, RuntimeError, TypeError, ValueError, UsageError):
+        same = _agrees(model, prefix, examples[:CHECKED], pad)
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError, UsageError) as error:
+        failures.raise_device_errors(error)
         same = False
     if not same:
         decline(model, Optimization.FROZEN_PREFIX)
@@ -182,15 +198,25 @@ def frozen_depth(trained: Iterable[str], layers: str, count: int) -> int:
     return lowest if lowest < count else 0
 
 
-@torch.no_grad()
 def _agrees(model: nn.Module, prefix: FrozenPrefix, examples: Sequence[Example], pad: int) -> bool:
-    """Return whether kept states give the logits of a plain forward pass."""
-    batch = collate(examples, range(min(CHECKED, len(examples))), pad)
-    with prefix.replayed(prefix.states(batch)):  # first: no plain pass yet
-        found = target_logits(model, batch)
-    expected = target_logits(model, batch)
-    used = (batch.labels != IGNORED).to(found.device)
-    return logits_agree(found[used], expected[used])
+    """Return whether kept states give the logits of a plain forward pass on a few examples."""
+    batch = collate(examples, range(len(examples)), pad)
+    states = prefix.states(batch)
+
+    def plain(padding: int = 0) -> Tensor:
+        logits = target_logits(model, wider(batch, padding))
+        return logits[(batch.labels != IGNORED).to(logits.device)]
+
+    def replayed() -> Tensor:
+        with prefix.replayed(states):
+            return plain()
+
+    def renew() -> None:
+        nonlocal states
+        states = prefix.again(model, examples, pad).states(batch)
+
+    again = partial(plain, PADDING)
+    return shortcut_agrees(model, replayed, plain, again=again, renew=renew)
 
 
 class _ReachedError(Exception):

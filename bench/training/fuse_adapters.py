@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench import failures
 from bench.inference.equivalence import logits_agree
+from bench.inference.float32_pass import working_precision
 from bench.optimizations import Optimization, decline, enabled
 from bench.training.fused_lora import Projection, project
 from methods.difference import Difference, DoraDifference, squared_rows, start_of
@@ -53,10 +54,9 @@ def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
     try:
         # With gradients: some models write to what a layer returned, which they then refuse.
         with torch.enable_grad():
-            same = logits_agree(probe().detach(), expected)
+            same = logits_agree(probe().detach(), expected, working_precision(model))
     except RuntimeError as error:
-        if failures.is_out_of_memory(error):
-            raise
+        failures.raise_device_errors(error)
         same = False
     if not same:
         for group in groups:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.inference.encoding import IGNORED, Batch, Example, collate
-from bench.inference.equivalence import logits_agree
+from bench import failures
+from bench.inference.encoding import IGNORED, PADDING, Batch, Example, collate, wider
+from bench.inference.equivalence import shortcut_agrees
 from bench.inference.likelihood import target_logits
 from bench.inference.lm_head import logits_at
 from bench.models.capabilities import drops_out, has_virtual_tokens, takes, takes_masks
@@ -135,7 +137,10 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
         return False
     try:
         same = takes_masks(model) and _agrees(model, tree)
-    except (IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+    except (
+        IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        failures.raise_device_errors(error)
         same = False
     if not same:
         decline(model, Optimization.TOKEN_TREE)
@@ -150,9 +155,16 @@ def most_alike(examples: Sequence[Example]) -> list[int]:
     return order[start : start + CHECKED]
 
 
-@torch.no_grad()
 def _agrees(model: nn.Module, tree: TokenTree) -> bool:
     """Return whether a tree gives the logits of a plain forward pass."""
-    found, expected = tree.logits(model), target_logits(model, tree.batch)
-    used = (tree.batch.labels != IGNORED).to(found.device)
-    return logits_agree(found[used], expected[used])
+    batch, used = tree.batch, tree.batch.labels != IGNORED
+
+    def plain(padding: int = 0) -> Tensor:
+        logits = target_logits(model, wider(batch, padding))
+        return logits[used.to(logits.device)]
+
+    def as_tree() -> Tensor:
+        logits = tree.logits(model)
+        return logits[used.to(logits.device)]
+
+    return shortcut_agrees(model, as_tree, plain, again=partial(plain, PADDING))

@@ -130,3 +130,21 @@ def test_a_model_in_training_is_measured_by_its_own_answers(tiny_base, monkeypat
     assert now.distance.tolist()[:2] == [1.0, 0.0]
     assert torch.equal(now.distance, now.distance_in(Encoder()))
     assert 0 < now.distance_in(Encoder("layer1"))[2] <= 2
+
+
+def test_a_space_that_holds_texts_gives_the_same_distances_without_its_table(tiny_base):
+    table = tiny_base.model.get_input_embeddings().weight
+    space = AnswerSpace(tiny_base.tokenizer, table)
+    held = space.holding([*ANSWERS, *(text for fact in FACTS for text in fact.answers)])
+    looked_up = []
+    held._table = type(
+        "Table", (), {"__getitem__": lambda _, ids: looked_up.append(ids) or table[ids]}
+    )()
+    for answer in ANSWERS:
+        for fact in FACTS:
+            assert held.distance(answer, fact.answers) == space.distance(answer, fact.answers)
+        assert held.movement(answer, "here") == space.movement(answer, "here")
+    assert not looked_up
+    assert held.distance("elsewhere", ("here",)) == space.distance("elsewhere", ("here",))
+    assert looked_up
+    assert space.holding([""]).distance("", ("here",)) == 1.0

@@ -10,7 +10,10 @@ from torch import nn
 
 from bench.forgetting import choice_scoring as module
 from bench.forgetting.choice_scoring import ContextChoices, branch_scores, branches_agree, grouped
+from bench.inference.float32_head import install_head
 from bench.inference.prefix_cache import run_prefix
+from tests.bench.architectures import MAKERS, random_model
+from tests.bench.device_errors import ERRORS
 from tests.conftest import tiny_llama
 
 MODEL = tiny_llama(seed=3)
@@ -84,3 +87,26 @@ def test_a_model_that_takes_no_mask_of_ours_is_found_by_measuring(error):
     branches = grouped(requests, prefix.tokens)
     assert branches_agree(MODEL, prefix, branches)
     assert not branches_agree(Deaf(MODEL, error), prefix, branches)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "qwen3_next"])
+def test_endings_are_scored_side_by_side_in_half_precision_too(name, dtype):
+    model = random_model(name).to(dtype)
+    install_head(model)
+    requests = requests_of([([7, 8, 9], [1, 2, 3]), ([7, 8, 9], [4, 5, 6])])
+    prefix = run_prefix(model, [context for _, context, _ in requests])
+    branches = grouped(requests, prefix.tokens)
+    assert branches_agree(model, prefix, branches)
+
+
+@pytest.mark.parametrize(("error", "raised"), ERRORS)
+def test_errors_of_memory_and_device_are_not_taken_for_a_refusal(error, raised):
+    requests = requests_of([([7, 8], [1, 2, 3]), ([7, 8], [4, 5, 6])])
+    prefix = run_prefix(MODEL, [context for _, context, _ in requests])
+    model = Deaf(MODEL, error)
+    if not raised:
+        assert not branches_agree(model, prefix, grouped(requests, prefix.tokens))
+        return
+    with pytest.raises(type(error)):
+        branches_agree(model, prefix, grouped(requests, prefix.tokens))

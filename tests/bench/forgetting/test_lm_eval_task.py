@@ -1,12 +1,18 @@
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
+from bench.forgetting.lm_eval_model import SharedPrefixLM
 from bench.forgetting.lm_eval_task import knowledge_harness_task
+from bench.inference.float32_head import install_head
+from bench.models.loading import Base
+from bench.optimizations import Optimization, without
 from tasks.fact import Fact
 from tasks.prompt import Prompt
+from tests.conftest import byte_tokenizer
 
 PROMPT = Prompt((("What is two plus two?", "four"), ("Is ice cold?", "yes")))
 
@@ -148,3 +154,17 @@ def test_choices_that_do_not_hold_the_answer_are_refused():
     fact = Fact("e1", "Symbol of iron?", ("Fe",), choices=("Au", "Ag"))
     with pytest.raises(UsageError, match="fact 'e1': none of its choices"):
         knowledge_harness_task("elements", [fact], PROMPT)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_likelihoods_of_a_model_in_half_precision_are_summed_in_float32(make_tiny, share):
+    model = make_tiny().bfloat16()
+    install_head(model)
+    base = Base("tiny", "0", model, byte_tokenizer())
+    requests = [(("", ""), [*range(1, 31), n], [n, 40, 41 + n]) for n in (5, 6, 7)]
+    with nullcontext() if share else without(Optimization.SHARED_PROMPT):
+        found = SharedPrefixLM(base, 2)._loglikelihood_tokens(requests, disable_tqdm=True)
+    for (_, context, ending), (score, _) in zip(requests, found, strict=True):
+        logits = model(torch.tensor([[*context, *ending[:-1]]])).logits[0, len(context) - 1 :]
+        exact = logits.double().log_softmax(-1).gather(1, torch.tensor([ending]).T).sum()
+        assert score == pytest.approx(float(exact), abs=2e-3)  # bfloat16 would be off by 0.06

@@ -8,12 +8,16 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from torch import nn
 
 from bench.inference.encoding import collate
+from bench.inference.float32_head import install_head
 from bench.inference.likelihood import target_logits
 from bench.optimizations import Optimization, without
 from bench.training import frozen_layers as module
 from bench.training.frozen_layers import frozen_prefix
 from bench.training.loop import TrainingPlan, train
 from methods.parts import ADAPTERS
+from methods.targets import decoder_layers
+from tests.bench.architectures import random_model
+from tests.bench.device_errors import ERRORS, failing
 from tests.bench.encoded import encode
 from tests.conftest import byte_tokenizer, tiny_llama
 
@@ -122,3 +126,23 @@ def test_more_than_the_budget_lies_in_a_file(examples, monkeypatch):
     assert torch.equal(mapped._states, expected)
     assert mapped._states.untyped_storage().filename is not None
     assert expected.untyped_storage().filename is None
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "gpt_neox"])
+def test_states_are_kept_in_half_precision_too(examples, name):
+    model = random_model(name, std=0.1).bfloat16()
+    install_head(model)
+    for parameter in decoder_layers(model)[1][1].parameters():
+        parameter.requires_grad_(True)
+    assert frozen_prefix(model, examples, 0) is not None
+
+
+@pytest.mark.parametrize(("error", "raised"), ERRORS)
+def test_errors_of_memory_and_device_are_not_taken_for_a_refusal(examples, error, raised):
+    model = adapted()
+    model.get_base_model().model.layers[1].register_forward_pre_hook(failing(error))
+    if not raised:
+        assert frozen_prefix(model, examples, 0) is None
+        return
+    with pytest.raises(type(error)):
+        frozen_prefix(model, examples, 0)

@@ -8,6 +8,7 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from torch import nn
 
 from bench.inference.encoding import IGNORED, Example, collate
+from bench.inference.float32_head import install_head
 from bench.inference.likelihood import fact_losses, target_logits
 from bench.optimizations import Optimization, without
 from bench.training import token_tree as module
@@ -15,6 +16,8 @@ from bench.training.forward import passes
 from bench.training.loop import TrainingPlan, train
 from bench.training.token_tree import takes_trees, token_tree
 from methods.parts import ADAPTERS
+from tests.bench.architectures import MAKERS, random_model
+from tests.bench.device_errors import ERRORS, failing
 from tests.bench.encoded import encode
 from tests.conftest import byte_tokenizer, tiny_llama
 
@@ -146,3 +149,25 @@ def test_where_nothing_is_predicted_no_logits_are_computed(examples):
     head.register_forward_hook(lambda _, given, output: heads.append(output.shape[1]))
     token_tree(batch).logits(model)
     assert heads[0] <= predicted < batch.labels.numel()
+
+
+@pytest.mark.parametrize("std", [0.02, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", MAKERS)
+def test_only_attention_that_uses_the_mask_takes_trees(examples, name, dtype, std):
+    """Linear attention ignores it, which changes logits less than bfloat16 rounds them."""
+    for seed in range(3):
+        model = random_model(name, std=std, seed=seed).to(dtype)
+        install_head(model)
+        assert takes_trees(model, examples, 0) == (name != "qwen3_next")
+
+
+@pytest.mark.parametrize(("error", "raised"), ERRORS)
+def test_errors_of_memory_and_device_are_not_taken_for_a_refusal(examples, error, raised):
+    model = adapted()
+    model.get_base_model().model.layers[1].register_forward_pre_hook(failing(error))
+    if not raised:
+        assert not takes_trees(model, examples, 0)
+        return
+    with pytest.raises(type(error)):
+        takes_trees(model, examples, 0)
