@@ -38,9 +38,6 @@ from methods.notes import stored
 from methods.targets import text_parameters
 from tasks.errors import UsageError
 
-IDENTITY_TOLERANCE = 1e-3
-"""Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
-
 
 @dataclass
 class CellResult:
@@ -132,7 +129,7 @@ def _measure_cell(
     model, decisions = attached.model, attached.decisions
     result.update(
         init_difference=attached.difference,
-        identity=attached.difference < IDENTITY_TOLERANCE,
+        identity=attached.difference <= attached.tolerance,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         parameters_total=text_parameters(base.model),
     )

@@ -20,10 +20,15 @@ from bench import failures
 from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, decline, enabled
 from bench.training.fused_lora import Projection, project
+from methods.difference import Difference, DoraDifference, squared_rows, start_of
 
 Forward = Callable[..., Any]
 
 _PLAIN = (torch.float32, torch.bfloat16, torch.float16)
+"""Number formats of weights that are what they stand for."""
+
+_VARIANTS = (type(None), DoraLinearVariant, Difference, DoraDifference)
+"""LoRA and DoRA, which start at B = 0 or are a difference to their start."""
 
 
 def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
@@ -70,8 +75,7 @@ class _Group:
         self.layers = layers
         # Squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA.
         self._squared: list[Tensor | None] = [
-            layer.base_layer.weight.float().square().sum(1) if layer.lora_variant else None
-            for layer in layers
+            squared_rows(layer.base_layer.weight) if _is_dora(layer) else None for layer in layers
         ]
         self._plain: list[Forward] = [layer.forward for layer in layers]
         self._input: Tensor | None = None
@@ -115,13 +119,14 @@ class _Group:
                 scale=layer.scaling[name],
                 magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
                 squared=squared,
+                start=start_of(layer),
             )
             found.append(projection)
         return found
 
 
 def _fusible(layer: Any) -> bool:
-    """Return whether a layer is plain LoRA or DoRA on a plain, frozen linear layer."""
+    """Return whether a layer is LoRA or DoRA on a plain, frozen linear layer."""
     # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
     # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
@@ -133,7 +138,7 @@ def _fusible(layer: Any) -> bool:
     variant = layer.lora_variant.get(name)
     return (
         name in layer.lora_A
-        and (variant is None or type(variant) is DoraLinearVariant)
+        and type(variant) in _VARIANTS
         and isinstance(layer.lora_dropout[name], nn.Identity)
         and layer.lora_A[name].bias is None
         and layer.lora_B[name].bias is None
@@ -154,6 +159,10 @@ def _on_another_kind(module: nn.Module) -> bool:
     """Return whether a module is LoRA on something else, such as the `Conv1D` of GPT-2."""
     base = module.get_base_layer() if isinstance(module, LoraLayer) else None
     return base is not None and not isinstance(base, nn.Embedding) and not _is_plain(base)
+
+
+def _is_dora(layer: Any) -> bool:
+    return layer.active_adapters[0] in layer.lora_magnitude_vector
 
 
 @contextmanager

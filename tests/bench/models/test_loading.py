@@ -176,5 +176,5 @@ def test_a_model_without_such_layers_is_refused(tiny_folder, monkeypatch):
     from transformers import LlamaForCausalLM
 
     monkeypatch.setattr(LlamaForCausalLM, "supports_gradient_checkpointing", False)
-    with pytest.raises(UsageError, match="--gradient-checkpointing: model .* leave it out"):
+    with pytest.raises(UsageError, match=r"--gradient-checkpointing: model .* leave it out"):
         load_base(str(tiny_folder), checkpointing=True)
