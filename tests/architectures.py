@@ -21,6 +21,9 @@ SHARED = {
 }
 """What most configurations of transformers call the same."""
 
+WIDE = 0.2
+"""Spread of the random weights, in which logits are about 1: smaller ones hide what differs."""
+
 EXPERTS = {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
 SLIDING = {"sliding_window": 64}
 GPT2 = {
@@ -103,6 +106,7 @@ class Architecture:
             return None
         torch.manual_seed(0)
         config = kind(**self.options) if self.alone else kind(**{**SHARED, **self.options})
+        config.get_text_config().initializer_range = WIDE
         return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 

@@ -126,7 +126,7 @@ def attach(
         torch.manual_seed(spec.seed)
         model = recipe.adapter.attach(setting, prepared).eval()
     if base.checkpointing:
-        # PEFT lets embeddings require gradients then; only reentrant checkpoints need that.
+        # PEFT lets embeddings require gradients then; only reentrant checkpoints need it.
         unwrap(model).disable_input_require_grads()
     reach = reach_notes(base.model, decisions.layers, model)
     decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned)), *reach))

@@ -125,7 +125,7 @@ def check_attention(compute: Compute) -> None:
     asked = f"--attention {compute.attention}"
     if not compute.device.startswith("cuda"):
         raise UsageError(f"{asked} needs a CUDA device, not {compute.device}: use sdpa")
-    if compute.dtype is DType.FLOAT32:
+    if compute.dtype == DType.FLOAT32:
         raise UsageError(f"{asked} has no float32: use --dtype bfloat16, or sdpa")
     if not any(find_spec(package) for package in ("flash_attn", "kernels")):
         raise UsageError(

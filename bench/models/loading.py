@@ -150,6 +150,7 @@ def _checkpoint_layers(source: ModelSource, model: PreTrainedModel) -> None:
     """Let a model compute its layers again in the backward pass; it does so in training alone.
 
     Not reentrant: inputs of layers need no gradients then, which a frozen embedding does not give.
+    transformers lets embeddings require them all the same.
 
     Raises:
         UsageError: The model has no such layers.
@@ -158,6 +159,7 @@ def _checkpoint_layers(source: ModelSource, model: PreTrainedModel) -> None:
         with warnings.catch_warnings():  # transformers 5.23 has another name for it, older ones not
             warnings.simplefilter("ignore", FutureWarning)
             model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.disable_input_require_grads()
     except (NotImplementedError, ValueError) as error:
         raise UsageError(
             f"--gradient-checkpointing: model '{source.name}' cannot compute its layers again: "

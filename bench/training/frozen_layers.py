@@ -162,13 +162,16 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         to pass, if continuing from it does not give the model's logits, or if the optimization is
         off.
     """
-    if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model) or drops_out(model):
+    if not enabled(Optimization.FROZEN_PREFIX) or has_virtual_tokens(model):
         return None
     inner = unwrap(model)
     name, layers = decoder_layers(inner)
     trained = [name for name, p in inner.named_parameters() if p.requires_grad]
     depth = frozen_depth(trained, name, len(layers))
     if not depth:
+        return None
+    if drops_out(model):
+        decline(model, Optimization.FROZEN_PREFIX)
         return None
     try:
         prefix = FrozenPrefix(model, layers, depth, examples, pad)

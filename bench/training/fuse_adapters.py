@@ -26,6 +26,8 @@ from methods.difference import Difference, DoraDifference, squared_rows, start_o
 Forward = Callable[..., Any]
 
 _PLAIN = (torch.float32, torch.bfloat16, torch.float16)
+"""Number formats of weights that are what they stand for."""
+
 _VARIANTS = (type(None), DoraLinearVariant, Difference, DoraDifference)
 """LoRA and DoRA, which start at B = 0 or are a difference to their start."""
 
@@ -124,7 +126,7 @@ class _Group:
 
 
 def _fusible(layer: Any) -> bool:
-    """Return whether a layer is plain LoRA or DoRA on a plain, frozen linear layer."""
+    """Return whether a layer is LoRA or DoRA on a plain, frozen linear layer."""
     # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
     # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:

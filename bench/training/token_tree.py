@@ -130,13 +130,13 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
         examples: What will be trained.
         pad: Token id of padding.
     """
-    if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
+    if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model):
         return False
     tree = token_tree(collate(examples, most_alike(examples), pad))
     if tree.size >= tree.batch.padded_tokens:
         return False
     try:
-        same = takes_masks(model) and _agrees(model, tree)
+        same = not drops_out(model) and takes_masks(model) and _agrees(model, tree)
     except (
         IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError
     ) as error:  # fmt: skip
