@@ -15,13 +15,14 @@ from torch.nn.functional import cross_entropy
 
 from bench.cell.attach import Attached
 from bench.inference.encoding import batches_by_length, collate
-from bench.training.loop import TrainingLog, TrainingPlan, train
+from bench.training.loop import train
 from device_check.machine import TableRow, attached, planned
 from device_check.timing import Steps, launches
 from methods.targets import linear_names
 
 if TYPE_CHECKING:
     from bench.models.loading import Base
+    from bench.training.loop import TrainingLog, TrainingPlan
     from device_check.machine import Check
 
 STEPS, FEW = 16, 4
@@ -101,11 +102,10 @@ def _stacked(check: Check, base: Base, method: str, counts: Sequence[int]) -> li
             logs = together(number)
             moments.append(check.settled())
         first, second = (b - a for a, b in pairwise(moments))
-        done = [log for log in logs if isinstance(log, TrainingLog)]
-        if len(done) < count:
-            raise RuntimeError(f"{count - len(done)} of {count} stacked cells diverged")
+        if lost := [log for log in logs if isinstance(log, Exception)]:
+            raise RuntimeError(f"{len(lost)} of {count} stacked cells failed: {lost[0]}")
         row = {"side": "stacked", "method": method, "cells": count, "batch": 8}
-        rows.append(row | _speed(check, (second - first) / STEPS, done) | launches(check, together))
+        rows.append(row | _speed(check, (second - first) / STEPS, logs) | launches(check, together))
     return rows
 
 
