@@ -75,8 +75,7 @@ class Work:
             raise (no_space(error) if disk_is_full(error) else error) from None
 
     def _claimed(self) -> list[PlannedCell]:
-        """Claim a cell, and those that run with it; none if other processes have all that are left.
-        """
+        """Claim a cell, and those that run with it; none if other processes have all."""
         # Sorting is stable: cells of the resident model come first, otherwise the order stays.
         resident = self.bench.resident
         order = sorted(self._left.values(), key=lambda cell: cell.spec.model != resident)

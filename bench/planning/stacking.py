@@ -15,7 +15,7 @@ from methods.peft_config import read_config
 
 
 def may_stack(cell: PlannedCell) -> bool:
-    """Return whether a cell may be trained with others, as far as can be told before it is attached.
+    """Return whether a cell may be trained with others, as far as a plan can tell.
 
     What is attached is looked at again, see `bench.stacking.layers.why_alone`.
     """

@@ -78,7 +78,7 @@ class TimeLeft:
         self._phase_start = self.now()
 
     def end_cell(self) -> float:
-        """Note that the cell has finished; return the seconds that it took, or its share of them."""
+        """Note that a cell has finished; return the seconds that it took, or its share."""
         self._durations.append((self.now() - self._cell_start) / self._together)
         return self._durations[-1]
 
