@@ -106,11 +106,12 @@ class _Runs:
         for member in members:
             if member.over:
                 self._on_result(member.result)
-        for group in stacked.groups() if stacked else ():
-            with self._section(group, limit):
-                self._ask(stacked, group)
-            for member in group:
-                self._on_result(member.result)
+        if stacked is not None:
+            for group in stacked.groups():
+                with self._section(group, limit):
+                    self._ask(stacked, group)
+                for member in group:
+                    self._on_result(member.result)
         return [] if self.stopped else [[member.cell] for member in refused]
 
     def _trained(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import repeat
 
 from torch import nn
 
@@ -46,15 +45,15 @@ class ForgettingPath:
 
     def measured(self, model: nn.Module) -> list[Checkpoint]:
         """Return what is measured of each member of a stack, or of one model, at a checkpoint."""
-        drift, forgetting = repeat(None), repeat(dict[str, float]())
+        members = members_of(model)
+        drift: Sequence[float | None] = [None] * members
+        forgetting: Sequence[dict[str, float]] = [{} for _ in range(members)]
         if self._checkpoints is Checkpoints.ALL:
-            found = self._suite.without_drift.measure_together(model)
-            forgetting = map(_by_task, found)
+            forgetting = list(map(_by_task, self._suite.without_drift.measure_together(model)))
         if self._drift is not None:
             drift = self._drift.at_checkpoint_together(self._suite.base, model)
-        members = range(members_of(model))
-        each = zip(members, drift, forgetting, strict=False)
-        return [Checkpoint(epoch=0, drift=d, forgetting=lost) for _, d, lost in each]
+        each = zip(drift, forgetting, strict=True)
+        return [Checkpoint(epoch=0, drift=kl, forgetting=lost) for kl, lost in each]
 
     @property
     def measures(self) -> bool:
