@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from methods.gram import lower_gram, mirrored
+from methods.gram import lower_gram, mirror
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +119,7 @@ def _by_products(tall: Tensor, rank: int) -> _Leading | None:
     """
     import torch
 
-    gram = mirrored(lower_gram(tall))
+    gram = mirror(lower_gram(tall))
     start = torch.Generator().manual_seed(0)
     block = torch.randn(len(gram), rank + SPARE, generator=start, dtype=gram.dtype).to(gram.device)
     for _ in range(ROUNDS):

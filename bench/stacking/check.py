@@ -27,7 +27,7 @@ ROWS, TOKENS = 2, 12
 """The size of the batch of each member."""
 
 STRENGTH = 0.1
-"""By how much the random adapters differ from the given ones, relative to their size."""
+"""How much the random adapters add to the output of a layer, relative to its input."""
 
 TOLERANCE = 1e-4
 """Largest difference of logits, relative to their size, of what is computed in another order."""
@@ -103,8 +103,10 @@ def _random_adapters(stacked: StackedModel) -> Iterator[None]:
     for number, model in enumerate(stacked.alone):
         for name, layer in low_rank_layers(model).items():
             A, B, m = drawn.of(number, name)
-            layer.A.data += A[: layer.rank] * _strength(layer.A, 1.0)
-            layer.B.data += B[:, : layer.rank] * _strength(layer.B, layer.scale * layer.rank**0.5)
+            size, width = _size(layer.A), (layer.rank * layer.A.shape[1]) ** 0.5
+            layer.A.data += STRENGTH * size * A[: layer.rank]
+            # So that s B (A x) is about a tenth of x, however unevenly a start divides the two.
+            layer.B.data += STRENGTH / (layer.scale * width * size) * B[:, : layer.rank]
             if layer.magnitude is not None:
                 layer.magnitude.data *= 1 + STRENGTH * m
     try:
@@ -115,7 +117,7 @@ def _random_adapters(stacked: StackedModel) -> Iterator[None]:
         stack.refresh()
 
 
-def _strength(factor: Tensor, divisor: float) -> Tensor:
-    """Return a tenth of what a factor has, or of 1 / divisor if it starts at zero."""
+def _size(factor: Tensor) -> Tensor:
+    """Return the root mean square of a factor, 1 / sqrt(d_in) for zeros."""
     size = factor.data.square().mean().sqrt()
-    return STRENGTH * torch.where(size > 0, size, 1 / divisor)
+    return torch.where(size > 0, size, factor.shape[1] ** -0.5)

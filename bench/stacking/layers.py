@@ -12,15 +12,19 @@ from typing import Any
 
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora.variants import DoraLinearVariant
-from torch import Tensor, nn
+from torch import nn
 
 from bench.models.capabilities import drops_out, has_virtual_tokens
 from bench.models.device_map import is_divided
 from bench.models.unwrap import unwrap
 from methods.adapters.peft import Peft
+from methods.difference import Difference, DoraDifference, Start, start_of
 from methods.parts import Adapter
 from methods.peft_training import penalty
 from methods.targets import weight_of
+
+_VARIANTS = (type(None), Difference, DoraLinearVariant, DoraDifference)
+"""The variants of PEFT's layer that a stack computes; None is LoRA."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,14 @@ class LowRank:
         B: Trained, `[d_out, r]`.
         scale: The s of W + s B A.
         magnitude: DoRA's m, trained, `[d_out]`; None for LoRA.
-        start: The frozen factors A_0 and B_0 of W + s (B A - B_0 A_0), shaped as A and B; None for
-            plain LoRA.
+        start: The frozen A_0 and B_0; None where B started at 0.
     """
 
     A: nn.Parameter
     B: nn.Parameter
     scale: float
     magnitude: nn.Parameter | None
-    start: tuple[Tensor, Tensor] | None
+    start: Start | None
 
     @property
     def rank(self) -> int:
@@ -58,13 +61,13 @@ def low_rank_layers(model: nn.Module) -> dict[str, LowRank]:
     for name, layer in unwrap(model).named_modules():
         if _is_plain(layer):
             (own,) = layer.active_adapters
-            dora = own in layer.lora_variant
+            dora = own in layer.lora_magnitude_vector
             found[name] = LowRank(
                 A=layer.lora_A[own].weight,
                 B=layer.lora_B[own].weight,
                 scale=float(layer.scaling[own]),
                 magnitude=layer.lora_magnitude_vector[own].weight if dora else None,
-                start=_start_of(layer),
+                start=start_of(layer),
             )
     return found
 
@@ -131,19 +134,13 @@ def _is_plain(layer: Any) -> bool:
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
         return False
     (name,) = layer.active_adapters
-    variant = layer.lora_variant.get(name)
     return (
         name in layer.lora_A
         and not layer.merged
         and not layer.disable_adapters
-        and (variant is None or type(variant) is DoraLinearVariant)
+        and type(layer.lora_variant.get(name)) in _VARIANTS
         and isinstance(layer.lora_dropout[name], nn.Identity)
         and layer.lora_A[name].bias is None
         and layer.lora_B[name].bias is None
         and not any(p.requires_grad for p in layer.base_layer.parameters())
     )
-
-
-def _start_of(layer: Any) -> tuple[Tensor, Tensor] | None:
-    """Return A_0 and B_0 of a layer, float32, or None."""
-    return None

@@ -58,7 +58,7 @@ class StackedParameters(nn.Module):
         started = None if start is None else Parts(layout, start)
         self.products = Products(self.parts, started, scale, dtype)
         self._exact, self.factors = self.products, None
-        if layout.magnitudes:
+        if bool(has_m.any()):
             if dtype != torch.float32:
                 self._exact = Products(self.parts, started, scale, torch.float32)
             self.factors = RowFactors(weights, self.parts, has_m, self._exact)
@@ -165,7 +165,7 @@ def stacked_parameters(
                     has_m[number, layout.spans[name]] = True
                 if layer.start is not None:
                     assert start is not None
-                    _copy(Parts(layout, start).of(number, name), *layer.start)
+                    _copy(Parts(layout, start).of(number, name), layer.start.A, layer.start.B)
     stacked = StackedParameters(layout, theta, start, scale, has_m, weights, dtype)
     for number, layers in enumerate(members):
         for name, layer in layers.items():

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.stacking.layout import Layout, Parts
-
-NORM_FLOOR = 1e-12
-"""Lower bound of squared row norms, so that a row of zeros does not divide by zero."""
+from methods.difference import NORM_FLOOR, squared_rows
 
 
 class Products:
@@ -96,7 +94,7 @@ class RowFactors:
         owners = has.any(1).nonzero().flatten()
         self._some: Tensor | slice = slice(None) if len(owners) == len(has) else owners
         names = [target.name for target in parts.layout.targets]
-        self._squared = torch.cat([weights[name].float().square().sum(1) for name in names])
+        self._squared = torch.cat([squared_rows(weights[name]) for name in names])
         self.ratio = torch.zeros_like(parts.m)
         self.inverse = torch.zeros_like(parts.m)
 

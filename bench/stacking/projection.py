@@ -91,18 +91,28 @@ class SharedInput:
             x: The input, `[..., d_in]`.
         """
         if self._input is not x or number not in self._waiting:
+            down, layers = self._down, self._layers
+            if x.dtype != down.dtype:  # a check runs the model in float32 for a moment
+                down, layers = self._in(x.dtype)
             given = [
                 base(x) if layer.weight is None else None
-                for base, layer in zip(self._bases, self._layers, strict=True)
+                for base, layer in zip(self._bases, layers, strict=True)
             ]
-            outputs = _Projections.apply(
-                x, self._parameters.theta, self._down, self._layers, self._gradients(), *given
-            )
+            theta = self._parameters.theta
+            outputs = _Projections.apply(x, theta, down, layers, self._gradients(), *given)
             self._input, self._waiting = x, dict(enumerate(outputs))
         output = self._waiting.pop(number)
         if not self._waiting:
             self._input = None
         return output
+
+    def _in(self, dtype: torch.dtype) -> tuple[Tensor, list[_Layer]]:
+        """Return the factors in another dtype, with the weights of the base as they are now."""
+        layers = [
+            _layer(base, layer.up.to(dtype), layer.ratio)
+            for base, layer in zip(self._bases, self._layers, strict=True)
+        ]
+        return self._down.to(dtype), layers
 
     def _gradients(self) -> _Gradients | None:
         """Return the views that a backward pass adds to; None while nothing is trained."""

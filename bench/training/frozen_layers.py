@@ -7,7 +7,7 @@ every epoch. Training continues from it: neither forward nor backward passes tou
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
@@ -87,6 +87,14 @@ class FrozenPrefix:
             padded[row, : end - start] = self._states[start:end]
         return padded.to(next(self._next.parameters()).device)
 
+    def at(self, sources: Tensor) -> Tensor:
+        """Return kept states `[..., dim]`, given which ones as numbers `[...]`.
+
+        Those of an example follow each other, token by token, and examples follow in their order.
+        """
+        states = self._states[sources.to(self._states.device)]
+        return states.to(next(self._next.parameters()).device)
+
     @contextmanager
     def replayed(self, states: Tensor) -> Iterator[None]:
         """Let forward passes start from stored states: frozen layers just pass on their input.
@@ -158,7 +166,8 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         return None
     inner = unwrap(model)
     name, layers = decoder_layers(inner)
-    depth = _frozen_depth(inner, name, len(layers))
+    trained = [name for name, p in inner.named_parameters() if p.requires_grad]
+    depth = frozen_depth(trained, name, len(layers))
     if not depth:
         return None
     try:
@@ -169,14 +178,19 @@ def frozen_prefix(model: Any, examples: Sequence[Example], pad: int) -> FrozenPr
         return None
 
 
-def _frozen_depth(model: nn.Module, layers: str, count: int) -> int:
-    """Return how many of the lowest layers lie below every trained parameter."""
+def frozen_depth(trained: Iterable[str], layers: str, count: int) -> int:
+    """Return how many of the lowest layers lie below everything that is trained.
+
+    Args:
+        trained: The names of trained parameters or modules.
+        layers: The name of the list of decoder layers.
+        count: How many there are.
+    """
     lowest = count
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            if not name.startswith(f"{layers}."):
-                return 0
-            lowest = min(lowest, int(name.removeprefix(f"{layers}.").split(".")[0]))
+    for name in trained:
+        if not name.startswith(f"{layers}."):
+            return 0
+        lowest = min(lowest, int(name.removeprefix(f"{layers}.").split(".")[0]))
     return lowest if lowest < count else 0
 
 

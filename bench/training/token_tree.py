@@ -132,7 +132,7 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
     """
     if not enabled(Optimization.TOKEN_TREE) or has_virtual_tokens(model) or drops_out(model):
         return False
-    tree = token_tree(collate(examples, _most_alike(examples), pad))
+    tree = token_tree(collate(examples, most_alike(examples), pad))
     try:
         return tree.size < tree.batch.padded_tokens and _agrees(model, tree)
     except (
@@ -142,7 +142,7 @@ def takes_trees(model: nn.Module, examples: Sequence[Example], pad: int) -> bool
         return False
 
 
-def _most_alike(examples: Sequence[Example]) -> list[int]:
+def most_alike(examples: Sequence[Example]) -> list[int]:
     """Return the longest example and others that begin like it, if there are any."""
     order = sorted(range(len(examples)), key=lambda index: examples[index].tokens)
     longest = max(range(len(order)), key=lambda place: len(examples[order[place]].tokens))

@@ -13,8 +13,8 @@ from bench.evaluation import embedding_space, knowledge_category, signals
 from bench.forgetting import drift
 from bench.inference import generation, likelihood
 from bench.inference.likelihood import fact_losses, target_logits
-from bench.training import loop, schedule
-from methods import calibration, covariance, layer_deviation, lora_family
+from bench.training import course, loop, schedule
+from methods import calibration, covariance, difference, layer_deviation
 from methods.adapters.peft import Peft
 from methods.encoder import Encoded
 from methods.versions import MACHINERY
@@ -42,7 +42,7 @@ def in_order(lengths, size, generator):
 @pytest.mark.parametrize(
     ("name", "module", "constant", "value"),
     [
-        (TRAINING, loop, "batches_by_length", in_order),
+        (TRAINING, course, "batches_by_length", in_order),
         ("cuts", layer_deviation, "_SMALLEST", 0.5),
         ("distance", embedding_space, "CONTEXT", "So"),
     ],
@@ -94,7 +94,7 @@ EDITS = [
     ("calibration", calibration, "fact_text", lambda fact: fact.question),
     ("calibration", calibration, "calibration_facts", lambda facts, samples: facts[:samples]),
     ("covariance", covariance, "_Accumulator", lambda _, kind=covariance._Accumulator: kind(True)),
-    ("low-rank adapters", lora_family, "set_weight", lambda *_: None),
+    ("low-rank adapters", difference, "begin", lambda *_: None),
 ]
 
 

@@ -103,6 +103,14 @@ def test_a_subset_runs_some_members_in_their_order(tiny_base):
     assert torch.allclose(found, expected, atol=1e-5)
 
 
+def test_a_subset_without_magnitudes_is_one_of_lora_alone(tiny_base):
+    stacked = stack_models(tiny_base.model, some(tiny_base))
+    few = stacked.subset([1, 0])
+    found = logits(few, torch.cat([TOKENS[1], TOKENS[0]]))
+    expected = torch.cat([logits(stacked.alone[n], TOKENS[n]) for n in (1, 0)])
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_padding_of_ranks_and_of_targets_is_zero(tiny_base):
     stacked = stack_models(tiny_base.model, some(tiny_base))
     trained = sum(p.numel() for m in stacked.alone for p in m.parameters() if p.requires_grad)
