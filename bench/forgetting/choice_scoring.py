@@ -7,7 +7,7 @@ forward pass gives what a pass for each (context, ending) would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import failures
+from bench.inference.batch_size import rows_at_once
 from bench.inference.equivalence import shortcut_agrees
 from bench.inference.lm_head import logits_at
 from bench.inference.prefix_cache import Prefix, run_tokens
+from bench.models.capabilities import members_of, own_models
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """A request of lm-eval: the texts, the tokens of the context, those of the continuation."""
@@ -83,25 +85,25 @@ def branch_scores(
     prefix: Prefix,
     branches: Sequence[ContextChoices],
     batch_size: int,
-    dtype: torch.dtype | None,
-) -> dict[int, Score]:
+) -> list[dict[int, Score]]:
     """Score every ending of every context.
 
     Args:
-        model: A base or an adapted model, in evaluation mode.
+        model: A base, an adapted model or several stacked ones, in evaluation mode.
         prefix: States of the tokens that precede every context.
         branches: From `grouped`.
-        batch_size: The maximum number of contexts to run at once.
-        dtype: The number format of log-likelihoods; None: that of the logits.
+        batch_size: The maximum number of contexts to run at once on a CPU.
 
     Returns:
-        The score of each request, by its number.
+        The score of each request by its number, for each member.
     """
-    scores: dict[int, Score] = {}
-    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
-    for batch in _batches(branches, batch_size, vocabulary):
-        for branched, logits in zip(batch, _logits(model, prefix, batch), strict=True):
-            scores |= _branch_scores(branched, torch.log_softmax(logits, dim=-1, dtype=dtype))
+    members = members_of(model)
+    scores: list[dict[int, Score]] = [{} for _ in range(members)]
+    for batch in _batches(branches, partial(_rows, model, prefix, batch_size)):
+        logits = _logits(model, prefix, batch).float()
+        found = _batch_scores(batch, logits.unflatten(0, (members, -1)))
+        for own, of_member in zip(scores, found, strict=True):
+            own |= of_member
     return scores
 
 
@@ -115,44 +117,57 @@ def branches_agree(model: nn.Module, prefix: Prefix, branches: Sequence[ContextC
     widest = max(branches, key=lambda branched: branched.run_tokens)
     ending = max(reversed(widest.endings), key=len)
     columns = _columns(widest, widest.endings.index(ending))
-    states = prefix
+    # What holds for one member of a stack holds for all.
+    judged = own_models(model)[0]
+    states = prefix if judged is model else run_tokens(judged, prefix.ids)
 
     def together() -> Tensor:
-        return _logits(model, states, [widest])[0][columns]
+        return _logits(judged, states, [widest])[0][columns]
 
     def alone(rows: int = 1) -> Tensor:
         tokens = torch.tensor([[*widest.context, *ending[:-1]]] * rows)
-        tokens = tokens.to(next(model.parameters()).device)
-        logits = model(tokens, past_key_values=states.expanded(rows), use_cache=True).logits
+        tokens = tokens.to(next(judged.parameters()).device)
+        logits = judged(tokens, past_key_values=states.expanded(rows), use_cache=True).logits
         return logits[0, len(widest.context) - 1 :]
 
     def renew() -> None:
         nonlocal states
-        states = run_tokens(model, states.ids)
+        states = run_tokens(judged, states.ids)
 
     try:
         again = partial(alone, 2)
-        return shortcut_agrees(model, together, alone, again=again, renew=renew)
+        return shortcut_agrees(judged, together, alone, again=again, renew=renew)
     except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         failures.raise_device_errors(error)
         return False
 
 
 def _batches(
-    branches: Sequence[ContextChoices], batch_size: int, vocabulary: int
+    branches: Sequence[ContextChoices], fitting: Callable[[ContextChoices], int]
 ) -> Iterator[list[ContextChoices]]:
-    """Group contexts with similar numbers of tokens to run, within the bound on logits."""
+    """Group contexts with similar numbers of tokens to run, as many at once as are fitting."""
     waiting = sorted(branches, key=lambda b: (b.run_tokens, len(b.context)))
     while waiting:
-        widest = waiting[-1].run_tokens + 1
-        rows = min(batch_size, max(1, LOGITS_AT_ONCE // (widest * vocabulary)))
+        rows = fitting(waiting[-1])
         yield waiting[-rows:]
         del waiting[-rows:]
 
 
+def _rows(model: nn.Module, prefix: Prefix, batch_size: int, widest: ContextChoices) -> int:
+    """Return how many contexts to run at once with the widest of them, within the bounds."""
+    kept = widest.run_tokens + 1
+    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    few = min(batch_size, max(1, LOGITS_AT_ONCE // (kept * vocabulary)))
+    width = prefix.tokens + len(widest.context) + widest.run_tokens
+    return rows_at_once(model, on_cpu=few, width=width, kept=kept)
+
+
 def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[ContextChoices]) -> Tensor:
-    """Return the logits from each context's last token on, `[batch, kept, vocabulary]`."""
-    device = next(model.parameters()).device
+    """Return the logits from each context's last token on, `[batch, kept, vocabulary]`.
+
+    A stack runs the batch for each member, those of the first one first.
+    """
+    device, members = next(model.parameters()).device, members_of(model)
     layout = _layout(batch)
     rows, width = layout.tokens.shape
     before = torch.ones(rows, width, prefix.tokens, dtype=torch.bool)
@@ -160,12 +175,16 @@ def _logits(model: nn.Module, prefix: Prefix, batch: Sequence[ContextChoices]) -
     dtype = next(model.parameters()).dtype
     mask = torch.zeros(seen.shape, dtype=dtype, device=device)
     mask.masked_fill_(~seen, torch.finfo(dtype).min)
+    tokens, positions = layout.tokens, layout.positions + prefix.tokens
+    if members > 1:
+        tokens, positions = tokens.repeat(members, 1), positions.repeat(members, 1)
+        mask = mask.repeat(members, 1, 1, 1)
     return logits_at(
         model,
         torch.arange(-layout.kept, 0, device=device),
-        input_ids=layout.tokens.to(device),
+        input_ids=tokens.to(device),
         attention_mask=mask,
-        position_ids=(layout.positions + prefix.tokens).to(device),
+        position_ids=positions.to(device),
         past_key_values=prefix.expanded(rows),
         use_cache=True,
     )
@@ -204,13 +223,37 @@ def _columns(branched: ContextChoices, number: int) -> list[int]:
     return [0, *range(1 + before, before + len(branched.endings[number]))]
 
 
-def _branch_scores(branched: ContextChoices, likelihoods: Tensor) -> dict[int, Score]:
-    """Read the scores of one context from log-likelihoods `[kept, vocabulary]`."""
+def _batch_scores(batch: Sequence[ContextChoices], logits: Tensor) -> list[dict[int, Score]]:
+    """Read the scores of a batch, of each member.
+
+    Args:
+        batch: The contexts.
+        logits: `[members, batch, kept, vocabulary]`, float32.
+    """
+    places = [
+        (row, column, token)
+        for row, branched in enumerate(batch)
+        for number, ending in enumerate(branched.endings)
+        for column, token in zip(_columns(branched, number), ending, strict=True)
+    ]
+    rows, columns, tokens = torch.tensor(places).T.to(logits.device)
+    chosen = logits[:, rows, columns, tokens] - logits.logsumexp(-1)[:, rows, columns]
+    greedy = logits.argmax(-1)[:, rows, columns] == tokens
+    # One transfer for all members: [members, 2, places].
+    found = torch.stack([chosen, greedy.to(chosen)], dim=1).tolist()
+    return [_scores(batch, likelihoods, hits) for likelihoods, hits in found]
+
+
+def _scores(
+    batch: Sequence[ContextChoices], likelihoods: Sequence[float], hits: Sequence[float]
+) -> dict[int, Score]:
+    """Add up the log-likelihoods of each ending's tokens, which follow each other."""
     scores: dict[int, Score] = {}
-    for number, ending in enumerate(branched.endings):
-        predicted = likelihoods[_columns(branched, number)]
-        target = torch.tensor(ending, device=predicted.device)
-        greedy = bool((predicted.argmax(-1) == target).all())
-        score = (float(predicted.gather(-1, target[:, None]).sum()), greedy)
-        scores |= dict.fromkeys(branched.requests[number], score)
+    start = 0
+    for branched in batch:
+        for ending, requests in zip(branched.endings, branched.requests, strict=True):
+            tokens = slice(start, start + len(ending))
+            score = (sum(likelihoods[tokens]), all(hits[tokens]))
+            scores |= dict.fromkeys(requests, score)
+            start = tokens.stop
     return scores

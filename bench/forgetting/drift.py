@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from bench.forgetting.base_state_cache import BaseStates
 from bench.forgetting.preserved_state import undisturbed
 from bench.forgetting.scores import DRIFT_METRIC, ItemScores
+from bench.inference.batch_size import rows_at_once
+from bench.models.capabilities import members_of
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 
@@ -75,41 +77,52 @@ class Drift:
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Return the mean KL of each sampled sequence, in nats per token."""
+        [found] = self.score_together(base, model)
+        return found
+
+    def score_together(self, base: Base, model: nn.Module) -> list[ItemScores]:
+        """Return the scores of each member of a stack, in nats per token."""
         texts, _ = self._texts(base)
-        items = [0.0] * len(texts)
+        items = [[0.0] * len(texts)]
         if model is not base.model:
             items = self._items(base, model, len(texts))
-        return ItemScores(
-            task=self.name,
-            metric=DRIFT_METRIC,
-            items=tuple(items),
-            floor=None,
-            digest=hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest(),
-        )
+        digest = hashlib.sha256(texts.cpu().numpy().tobytes()).hexdigest()
+        return [ItemScores(self.name, DRIFT_METRIC, tuple(own), None, digest) for own in items]
 
     def at_checkpoint(self, base: Base, model: nn.Module) -> float:
         """Return the mean KL over the first sequences, in nats per token.
 
         It is measured once per epoch, and need not be as sharp as the score after training.
         """
-        return fmean(self._items(base, model, CHECKPOINT_SEQUENCES))
+        [found] = self.at_checkpoint_together(base, model)
+        return found
+
+    def at_checkpoint_together(self, base: Base, model: nn.Module) -> list[float]:
+        """Return `at_checkpoint` of each member of a stack."""
+        return [fmean(own) for own in self._items(base, model, CHECKPOINT_SEQUENCES)]
 
     def at_end(self, items: Sequence[float]) -> float:
         """Return from the scores of all sequences what `at_checkpoint` would return."""
         return fmean(items[:CHECKPOINT_SEQUENCES])
 
-    def _items(self, base: Base, model: nn.Module, sequences: int) -> list[float]:
-        """Return the mean KL of each of the first sequences."""
+    def _items(self, base: Base, model: nn.Module, sequences: int) -> list[list[float]]:
+        """Return the mean KL of each of the first sequences, `[members][sequences]`."""
         texts, states = self._texts(base)
-        items: list[float] = []
+        members, width = members_of(model), texts.shape[1]
+        items: list[list[float]] = [[] for _ in range(members)]
         with undisturbed(model), undisturbed(base.model):
             for number, batch in enumerate(_batches(base, texts[:sequences])):
-                tuned = _run(model, batch)
-                run = partial(_run, base.model, batch)
-                pristine = states.logits(number, base, run)
-                # From the end: virtual tokens of prompt-learning adapters cannot shift it.
-                pairs = zip(pristine[:, -TOKENS:], tuned[:, -TOKENS:], strict=True)
-                items += [_mean_divergence(p, q) for p, q in pairs]
+                rows = rows_at_once(model, on_cpu=len(batch), width=width, kept=width)
+                pristine = states.logits(number, base, partial(_run, base.model, batch))
+                for some, p in zip(batch.split(rows), pristine.split(rows), strict=True):
+                    tuned = _run(model, some.repeat(members, 1) if members > 1 else some)
+                    # From the end: virtual tokens of prompt-learning adapters cannot shift it.
+                    found = [
+                        _mean_divergences(p[:, -TOKENS:], q[:, -TOKENS:])
+                        for q in tuned.split(len(some))
+                    ]
+                    for own, of_member in zip(items, torch.stack(found).tolist(), strict=True):
+                        own += of_member
         return items
 
     def _texts(self, base: Base) -> tuple[Tensor, BaseStates]:
@@ -169,8 +182,15 @@ def _run(model: nn.Module, texts: Tensor) -> Tensor:
     return logits
 
 
-def _mean_divergence(pristine: Tensor, tuned: Tensor) -> float:
-    """Return the mean of KL(pristine || tuned) over positions of logits `[tokens, vocab]`."""
+def _mean_divergences(pristine: Tensor, tuned: Tensor) -> Tensor:
+    """Return the mean of KL(pristine || tuned) over the tokens of each text, float64 `[batch]`.
+
+    Args:
+        pristine: Logits of the base, `[batch, tokens, vocab]`.
+        tuned: Those of the tuned model.
+    """
+    if pristine.is_cpu and len(pristine) > 1:  # one text after the other fits the caches
+        pairs = zip(pristine.split(1), tuned.split(1), strict=True)
+        return torch.cat([_mean_divergences(p, q) for p, q in pairs])
     p, q = (torch.log_softmax(logits.float(), dim=-1) for logits in (pristine, tuned))
-    divergence = (p.exp() * (p - q)).sum(-1, dtype=torch.float64).mean()
-    return max(0.0, float(divergence))
+    return (p.exp() * (p - q)).sum(-1, dtype=torch.float64).mean(-1).clamp(min=0.0)

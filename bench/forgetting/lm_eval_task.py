@@ -22,8 +22,8 @@ from tasks.fact import Fact, facts_digest
 from tasks.forgetting.harness import harness_spec
 from tasks.prompt import Prompt
 
-BATCH_SIZE = {"cpu": 16, "cuda": 64}
-"""Requests per batch, by device; larger batches save nothing measurable."""
+ROWS_ON_CPU = 16
+"""Requests per batch on a CPU; larger batches save nothing measurable."""
 
 FEW_SHOT_SEED = 1234
 """lm-eval's default, so that scores equal those of its command line."""
@@ -57,11 +57,19 @@ class HarnessTask:
 
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score a model per document by the task's first metric and first filter."""
+        [found] = self.score_together(base, model)
+        return found
+
+    def score_together(self, base: Base, model: nn.Module) -> list[ItemScores]:
+        """Score each member of a stack; their requests are the same and are run together."""
+        with undisturbed(model):
+            views = SharedPrefixLM(base, ROWS_ON_CPU).of_members(model)
+            return [self._score(view) for view in views]
+
+    def _score(self, view: SharedPrefixLM) -> ItemScores:
         label = self.task.config.task
         self.task.set_fewshot_seed(FEW_SHOT_SEED)
-        with undisturbed(model):
-            view = SharedPrefixLM(base, BATCH_SIZE.get(base.device.type, 16)).around(model)
-            found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
+        found = evaluate(view, {label: self.task}, limit=self.limit, bootstrap_iters=0)
         first = str(self.task._filters[0].name)
         samples = [sample for sample in found["samples"][label] if sample["filter"] == first]
         digest = hashlib.sha256()

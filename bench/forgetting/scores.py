@@ -62,6 +62,9 @@ class ForgettingTask(Protocol):
     def score(self, base: Base, model: nn.Module) -> ItemScores:
         """Score `base`'s own model, or one tuned from it, without changing anything."""
 
+    def score_together(self, base: Base, model: nn.Module) -> list[ItemScores]:
+        """Score each member of a stack; any other model has one."""
+
 
 def at_floor(scores: ItemScores) -> bool:
     """Return whether scores of 0 and 1 are not above chance, so that nothing can be lost.

@@ -13,6 +13,7 @@ from bench.forgetting.drift import SEQUENCES, Drift
 from bench.forgetting.lm_eval_catalog import lm_eval_harness_task
 from bench.forgetting.lm_eval_task import knowledge_harness_task
 from bench.forgetting.scores import ForgettingTask, ItemScores, compare
+from bench.models.capabilities import members_of
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.records import Forgetting
@@ -137,10 +138,17 @@ class ForgettingSuite:
 
     def measure(self, model: nn.Module) -> list[Forgetting]:
         """Score a tuned model on every task, paired per item with the base."""
-        return [
-            compare(self.base_scores(task), task.score(self.base, model), self.limit)
-            for task in self.tasks
-        ]
+        [found] = self.measure_together(model)
+        return found
+
+    def measure_together(self, model: nn.Module) -> list[list[Forgetting]]:
+        """Score each member of a stack on every task, `[members][tasks]`."""
+        found: list[list[Forgetting]] = [[] for _ in range(members_of(model))]
+        for task in self.tasks:
+            base = self.base_scores(task)
+            for own, scores in zip(found, task.score_together(self.base, model), strict=True):
+                own.append(compare(base, scores, self.limit))
+        return found
 
 
 def forget_facts(

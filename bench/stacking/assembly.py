@@ -220,19 +220,15 @@ def to_device(arrays: Sequence[Numbers], device: torch.device) -> list[Tensor]:
         arrays: Arrays of any shapes and dtypes that torch has too.
         device: The device.
     """
-    if device.type == "cpu":
-        return [torch.from_numpy(array) for array in arrays]
-    sizes = [-(-array.nbytes // ALIGNED) * ALIGNED for array in arrays]
-    packed = np.zeros(sum(sizes), np.uint8)
-    at = np.cumsum([0, *sizes])
-    for array, start in zip(arrays, at, strict=False):
-        packed[start : start + array.nbytes] = (
-            np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        )
-    moved = torch.from_numpy(packed).to(device)
+    packed, starts = bytearray(), list[int]()
+    for array in arrays:
+        starts.append(len(packed))
+        packed += array.tobytes()
+        packed += bytes(-len(packed) % ALIGNED)
+    moved = torch.frombuffer(packed, dtype=torch.uint8).to(device)
     return [
         moved[start : start + array.nbytes].view(_dtype(array)).view(array.shape)
-        for array, start in zip(arrays, at.tolist(), strict=False)
+        for array, start in zip(arrays, starts, strict=True)
     ]
 
 

@@ -15,6 +15,9 @@ from itertools import accumulate, groupby
 
 from torch import Tensor
 
+ALIGNED = 64
+"""A row takes a multiple of this many numbers: kernels are faster where rows begin aligned."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -74,11 +77,17 @@ class Layout:
         """The d_out of all targets together."""
         return sum(target.rows for target in self.targets)
 
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of a row: of each block of A, of B, of m, and of nothing, up to a full line."""
+        A = [self.rank * count * columns for count, columns in self.blocks]
+        used = [*A, self.rank * self.rows, self.rows * self.magnitudes]
+        return (*used, -sum(used) % ALIGNED)
+
     @property
     def numbers(self) -> int:
         """The length of a row of the buffer."""
-        per_rank = sum(count * columns for count, columns in self.blocks) + self.rows
-        return self.rank * per_rank + self.rows * self.magnitudes
+        return sum(self.sizes)
 
 
 def layout_of(groups: Sequence[Sequence[Target]], rank: int, magnitudes: bool) -> Layout:
@@ -108,15 +117,12 @@ class Parts:
 
     def __init__(self, layout: Layout, flat: Tensor) -> None:
         self.layout, self.flat = layout, flat
-        r = layout.rank
-        sizes = [count * r * columns for count, columns in layout.blocks]
-        whole = flat.split([*sizes, layout.rows * r, layout.rows * layout.magnitudes], dim=1)
+        *A, B, self.m, _ = flat.split(layout.sizes, dim=1)
         self.A = [
-            part.view(len(flat), count, r, columns)
-            for part, (count, columns) in zip(whole, layout.blocks, strict=False)
+            part.view(len(flat), count, layout.rank, columns)
+            for part, (count, columns) in zip(A, layout.blocks, strict=True)
         ]
-        self.B = whole[-2].view(len(flat), layout.rows, r)
-        self.m = whole[-1]
+        self.B = B.view(len(flat), layout.rows, layout.rank)
 
     def of(self, member: int, name: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return a member's A `[r, d_in]`, B `[d_out, r]` and m `[d_out]` of a target."""

@@ -83,7 +83,7 @@ EDITS = [
     (EVALUATED, likelihood, "target_logits", lambda *given: 2 * target_logits(*given)),
     (EVALUATED, signals, "_correct", lambda _, facts: torch.ones(len(facts))),
     (EVALUATED, knowledge_category, "TEMPERATURE", 5.0),
-    (EVALUATED, drift, "_mean_divergence", lambda p, q: float((p - q).abs().mean())),
+    (EVALUATED, drift, "_mean_divergences", lambda p, q: (p - q).abs().mean((1, 2)).double()),
     (EVALUATED, drift, "SEED", 1),
     (EVALUATED, drift, "TOKENS", 63),
     (EVALUATED, drift, "STARTS", ("The",) * 8),

@@ -252,9 +252,9 @@ def test_neighbours_that_the_base_missed_are_not_asked_again(tiny_base, monkeypa
 
     def answer(model, tokenizer, prompts, **kwargs):
         asked.extend(prompts)
-        return ["a house"] * len(prompts)
+        return [["a house"] * len(prompts)]
 
-    monkeypatch.setattr("bench.evaluation.responses.greedy_answers", answer)
+    monkeypatch.setattr("bench.evaluation.responses.greedy_answers_of_members", answer)
     after = respond(tiny_base.model, contexts, FACTS, before)
     assert not any("large" in text for text in asked)
     assert after.neighbours == ((False,),) * 5
@@ -332,8 +332,8 @@ def test_reliability_is_asked_as_it_was_trained(tiny_base, chatting, trained, mo
     """And the contexts that training did not see are the others."""
     contexts = Contexts(chatting, PROMPT, trained)
     monkeypatch.setattr(
-        "bench.evaluation.responses.greedy_answers",
-        lambda model, tokenizer, prompts, **_: [f"{hash(p)}" for p in prompts],
+        "bench.evaluation.responses.greedy_answers_of_members",
+        lambda model, tokenizer, prompts, **_: [[f"{hash(p)}" for p in prompts]],
     )
     before = respond_untrained(tiny_base.model, contexts, FACTS)
     assert [*before.answers] == list(dict.fromkeys((Context.FEW_SHOT, trained.asked)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,7 +44,7 @@ def test_scores_are_those_of_one_pass_each(pairs, batch_size, with_prefix):
     prefix = run_prefix(MODEL, contexts if with_prefix else [PREFIX[:5]])
     shared = prefix.tokens
     assert bool(shared) == with_prefix
-    found = branch_scores(MODEL, prefix, grouped(requests, shared), batch_size, None)
+    [found] = branch_scores(MODEL, prefix, grouped(requests, shared), batch_size)
     assert sorted(found) == list(range(len(pairs)))
     for number, (context, ending) in enumerate(pairs):
         likelihood, greedy = alone(context, ending)
@@ -62,7 +64,8 @@ def test_batches_keep_within_the_bound_on_logits(monkeypatch):
     monkeypatch.setattr(module, "LOGITS_AT_ONCE", 257 * 6)
     branches = grouped(requests_of([([1], [1, 2, 3, n]) for n in range(5)]), len(PREFIX))
     many = grouped(requests_of([([n], [1, 2]) for n in range(7)]), len(PREFIX))
-    sizes = [len(batch) for batch in module._batches([*branches, *many], 4, 257)]
+    fitting = partial(module._rows, MODEL, run_prefix(MODEL, [PREFIX]), 4)
+    sizes = [len(batch) for batch in module._batches([*branches, *many], fitting)]
     assert sizes == [1, 3, 3, 1]
 
 

@@ -57,6 +57,9 @@ class Counting:
         self.models.append(model)
         return scores([1, 1] if model is base.model else [1, 0])
 
+    def score_together(self, base, model):
+        return [self.score(base, model)]
+
 
 def test_a_suite_scores_the_base_once(tiny_base, make_tiny):
     from bench.forgetting.suite import ForgettingSuite

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench.inference.encoding import collate
+from bench.inference.likelihood import fact_losses, target_logits
 from bench.optimizations import Optimization, without
 from bench.stacking import passes
+from bench.stacking.assembly import Part
 from bench.stacking.model import stack_models
 from bench.stacking.train import train_together
 from bench.training.loop import DivergenceError, TrainingPlan, data_order_seed, train
@@ -90,10 +93,48 @@ def test_members_that_differ_in_everything_train_as_alone(tiny_base, optimizatio
 )
 def test_other_architectures_train_as_alone(make):
     base = base_of(make())
-    kinds = [{}, {"r": 2}]
+    kinds = [{}, {"r": 2}, {"use_dora": True}]
     if make is stacks.tiny_experts:
         kinds = [{**kind, "target_modules": ["q_proj", "v_proj"]} for kind in kinds]
-    assert_all_same(base, kinds, [make_plan(base, epochs=2), make_plan(base, epochs=2, seed=3)])
+    assert_all_same(base, kinds, [make_plan(base, epochs=2, seed=seed) for seed in range(3)])
+
+
+def test_layers_of_another_class_train_as_alone(tiny_base):
+    """As those that hold their weights in four bits: their own forward runs, and goes back."""
+    for layer in tiny_base.model.model.layers:
+        for linear in (layer.self_attn.v_proj, layer.mlp.up_proj):
+            linear.__class__ = type("Own", (torch.nn.Linear,), {})
+    plans = [make_plan(tiny_base, epochs=2, seed=seed) for seed in range(2)]
+    assert_all_same(tiny_base, [{}, {"r": 2}], plans)
+
+
+def test_layers_that_run_again_going_back_train_as_alone(tiny_base):
+    plans = [make_plan(tiny_base, epochs=2, seed=seed) for seed in range(2)]
+    expected, _ = alone(tiny_base, KINDS[1:3], plans)
+    tiny_base.model.gradient_checkpointing_enable({"use_reentrant": False})
+    found, stacked = together(tiny_base, KINDS[1:3], plans)
+    assert stacked.is_gradient_checkpointing
+    for mine, theirs, plan in zip(found, expected, plans, strict=True):
+        assert_same(mine, theirs, plan)
+
+
+def test_questions_that_begin_alike_are_trees(tiny_base):
+    """One of each member, padded to the larger; what is predicted comes last."""
+    plans = [make_plan(tiny_base), make_plan(tiny_base, facts=OTHERS)]
+    stacked = stack_models(tiny_base.model, [adapted(tiny_base, seed) for seed in range(2)])
+    ways = passes.Passes(stacked, [plan.contexts[0] for plan in plans], 0)
+    batch = ways.of([Part([0, 1, 2], [1.0] * 3), Part([3], [1.0])])
+    assert batch.positions is not None
+    assert len(batch.tokens) == 2
+    with torch.no_grad():
+        losses, hits = batch.fact_losses(ways.logits(batch))
+    for member, (model, rows) in enumerate(zip(stacked.alone, ([0, 1, 2], [3]), strict=True)):
+        batch = collate(plans[member].contexts[0], rows, 0)
+        with torch.no_grad():
+            own, right = fact_losses(target_logits(model, batch), batch.labels)
+        assert torch.allclose(losses[member, : len(rows)], own, atol=1e-5)
+        assert torch.allclose(hits[member, : len(rows)], right)
+    assert losses[1, 1:].tolist() == [0.0, 0.0], "padding"
 
 
 def test_one_member_is_a_training_by_itself(tiny_base):
