@@ -36,9 +36,6 @@ from bench.training.loop import DivergenceError, train
 from methods.notes import stored
 from tasks.errors import UsageError
 
-IDENTITY_TOLERANCE = 1e-3
-"""Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
-
 
 @dataclass
 class CellResult:
@@ -130,7 +127,7 @@ def _measure_cell(
     model, decisions = attached.model, attached.decisions
     result.update(
         init_difference=attached.difference,
-        identity=attached.difference < IDENTITY_TOLERANCE,
+        identity=attached.difference <= attached.tolerance,
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         parameters_total=sum(p.numel() for p in base.model.parameters()),
     )

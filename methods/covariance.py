@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from methods.gram import add_lower, mirrored
+from methods.gram import add_lower, mirror
 from methods.targets import linear_layers
 from tasks.errors import UsageError
 
@@ -56,12 +56,28 @@ class Covariances:
         return tuple(n for n, matrix in self.matrices.items() if self.tokens[n] < len(matrix))
 
 
+def covariance_bytes(widths: Iterable[int], tokens: int) -> int:
+    """Return the most bytes that `input_covariances` holds at once, beside the model's own.
+
+    All sums lie on the model's device, in float32. Beside them are copies of one input at a time:
+    its rows in float32, the scaled ones, and those without padding.
+
+    Args:
+        widths: d of each distinct layer input: for a decoder layer of Llama the hidden width
+            three times (q, k and v share one, gate and up one, o has its own) and down's.
+        tokens: Tokens in the largest batch, padding included.
+    """
+    widths = list(widths)
+    beside = 3 * tokens * max(widths)
+    return 4 * (sum(width * width for width in widths) + beside)
+
+
 def input_covariances(
     model: PreTrainedModel, batches: Iterable[Mapping[str, Tensor]], *, scaled: bool = True
 ) -> Covariances:
     """Run batches through the decoder, without the head, and measure every linear layer's input.
 
-    It needs memory for one `[d_in, d_in]` float32 matrix per distinct input.
+    What it holds is `covariance_bytes`.
 
     Args:
         model: A model on a single device.
@@ -70,6 +86,7 @@ def input_covariances(
 
     Raises:
         ValueError: There is no batch.
+        UsageError: The input of a layer is not one row for each token.
     """
     import torch
 
@@ -79,7 +96,7 @@ def input_covariances(
         for name, module in linear_layers(model)
     ]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             for batch in batches:
                 accumulator.mask = batch["attention_mask"].bool()
                 samples += len(accumulator.mask)
@@ -116,23 +133,29 @@ class _Accumulator:
         return measure
 
     def add(self, name: str, inputs: Tensor) -> None:
-        """Add the rows of `inputs` `[batch, seq, d_in]` that are not padding."""
+        """Add the rows of `inputs` `[..., d_in]` that are not padding."""
         assert self.mask is not None, "the mask is set before the model runs"
-        mask = self.mask
-        if inputs.dim() == 2:  # GPT-style modules that flatten batch and sequence
-            inputs = inputs.view(*mask.shape, -1)
-        values = inputs.float()
+        mask, width = self.mask, inputs.shape[-1]
+        if inputs.numel() != mask.numel() * width:
+            given, tokens = (" x ".join(map(str, tensor.shape)) for tensor in (inputs, mask))
+            raise UsageError(
+                f"the input of '{name}' ({given}) is not one row for each token ({tokens}), as a "
+                "covariance needs it: use a method that measures no inputs, such as pissa"
+            )
+        # Some modules flatten batch and sequence, or put an axis of one head between them.
+        values = inputs.reshape(*mask.shape, width).float()
         if self.scaled:
             largest = values.masked_fill(~mask[..., None], float("-inf")).amax(dim=(1, 2)).abs()
             values = values / largest[:, None, None]
         rows = values[mask]
         if name not in self.sums:
-            self.sums[name] = rows.new_zeros(rows.shape[1], rows.shape[1])
+            self.sums[name] = rows.new_zeros(width, width)
         add_lower(self.sums[name], rows)
         self.tokens[name] = self.tokens.get(name, 0) + len(rows)
 
     def covariances(self, samples: int) -> Covariances:
-        """Return the sums divided by the number of samples."""
+        """Return the sums divided by the number of samples, each in its own memory."""
         self.latest = None
-        matrices = {name: mirrored(total) / samples for name, total in self.sums.items()}
+        # Copies of all of them at once would take the memory of the model again, and more.
+        matrices = {name: mirror(total).div_(samples) for name, total in self.sums.items()}
         return Covariances(matrices, dict(self.shared), dict(self.tokens), samples)

@@ -8,11 +8,13 @@ values and s = alpha / r,
 
 For M = W this is PiSSA's A = sqrt(S_r / s) V_r^T; for M = W C it is CorDA's
 A = sqrt(S_r / s) (V^T C^-1)_r without an inverse, since S V^T C^-1 = U^T W.
+
+A rank above the smaller side of W counts as that side, and B A is then the whole of W.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from methods.subspaces import End, Subspace, end_slice, left_subspace
@@ -30,7 +32,7 @@ INVERSE_MARGIN = 3.0
 
 @dataclass(frozen=True)
 class Factors:
-    """What an adapter starts from; the base keeps W - s B A.
+    """What an adapter starts from: a piece s B A of W.
 
     Attributes:
         B: `[d_out, r]`, float32.
@@ -44,6 +46,16 @@ class Factors:
     singular_values: Tensor | None = None
     condition: float | None = None
 
+    def cpu(self) -> Factors:
+        """Return the same factors on the CPU."""
+        values = self.singular_values
+        return replace(
+            self,
+            B=self.B.cpu(),
+            A=self.A.cpu(),
+            singular_values=None if values is None else values.cpu(),
+        )
+
 
 def principal_factors(weight: Tensor, rank: int, scale: float) -> Factors:
     """Return PiSSA's factors (arXiv 2404.02948): the r largest directions of W `[d_out, d_in]`.
@@ -51,14 +63,14 @@ def principal_factors(weight: Tensor, rank: int, scale: float) -> Factors:
     Computed in float64: where singular values at the cut were 0.6% apart, a float32 Gram matrix
     gave a B A that was off by 1.3e-4.
     """
-    weight = weight.double()
+    weight, rank = weight.double(), min(rank, *weight.shape)
     found = left_subspace(weight, rank, End.LARGEST, steep=False)
     return _balanced(weight, found, scale)
 
 
 def minor_factors(weight: Tensor, rank: int, scale: float) -> Factors:
     """Return MiLoRA's factors (arXiv 2406.09044): the r smallest non-null directions of W."""
-    weight = weight.double()
+    weight, rank = weight.double(), min(rank, *weight.shape)
     return _balanced(weight, left_subspace(weight, rank, End.SMALLEST), scale)
 
 
@@ -72,7 +84,7 @@ def corda_factors(weight: Tensor, damped: Tensor, rank: int, scale: float, end: 
         scale: s.
         end: Which singular directions of W C to take.
     """
-    weight = weight.double()
+    weight, rank = weight.double(), min(rank, *weight.shape)
     return _balanced(weight, left_subspace(weight @ damped.double(), rank, end), scale)
 
 
@@ -82,7 +94,7 @@ def reference_corda_factors(
     """Return CorDA's factors by PEFT's arithmetic: float32, an explicit inverse, an exact SVD."""
     import torch
 
-    damped = damped.float()
+    damped, rank = damped.float(), min(rank, *weight.shape)
     U, S, Vh = torch.linalg.svd(weight.float() @ damped, full_matrices=False)
     A = Vh @ torch.linalg.inv(damped)
     chosen = end_slice(len(S), rank, end)

@@ -31,6 +31,13 @@ def lower_gram(rows: Tensor) -> Tensor:
     return total
 
 
-def mirrored(total: Tensor) -> Tensor:
-    """Return the symmetric matrix whose lower half is that of `total`."""
-    return total.tril() + total.tril(-1).T
+def mirror(total: Tensor) -> Tensor:
+    """Make `total` `[d, d]` symmetric by its lower half, in place, and return it."""
+    width = -(-len(total) // BLOCKS)
+    for first in range(0, len(total), width):
+        here, beyond = slice(first, first + width), slice(first + width, None)
+        block = total[here, here]
+        block.tril_()
+        block += block.tril(-1).T
+        total[here, beyond] = total[beyond, here].T
+    return total

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from weakref import WeakValueDictionary
 
 from methods.notes import Notes, Told, note
 from methods.parts import Setting
-from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
+from methods.peft_adapter import PeftAdapter, attach_config, lora_layers
 from methods.side_by_side import side_by_side
-from methods.targets import is_transposed, linear_layers, set_weight, weight_of
+from methods.targets import is_transposed, linear_layers, weight_of
 from tasks.errors import UsageError
+from tasks.fact import facts_digest
 
 if TYPE_CHECKING:
+    import torch
     from peft import LoraConfig
     from torch import Tensor, nn
 
     from methods.decomposition import Factors
+    from methods.difference import Start as LayerStart
 
 
 ILL_CONDITIONED = 1e7
@@ -49,6 +53,9 @@ class LoraFamily(PeftAdapter):
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments for `LoraConfig`, set by variants."""
 
+    seed_free: ClassVar[bool] = False
+    """Whether `prepare` does not depend on the seed, so that seeds and rates share its result."""
+
     def check(self) -> None:
         """Refuse a rank, alpha or dropout that no model can take."""
         if self.r < 1:
@@ -64,47 +71,94 @@ class LoraFamily(PeftAdapter):
         divisor = math.sqrt(self.r) if self.options.get("use_rslora") else self.r
         return (self.alpha or self.r) / divisor
 
+    def start_key(self, setting: Setting) -> Hashable | None:
+        """Return what `prepare` depends on beside the base, unless it depends on the seed."""
+        if not self.seed_free:
+            return None
+        # Only what measures inputs needs a model on one device; the others read weights alone.
+        measured = (setting.facts, setting.calibration) if self.needs_one_device else ()
+        layers = setting.layers
+        return (type(self).__module__, repr(self), layers, *map(facts_digest, measured))
+
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
         """Add B and A to every target."""
         return attach_config(setting, self.config(setting))
 
-    def check_rank(self, setting: Setting) -> None:
-        """Refuse a rank above the smaller side of a target, which has no more directions."""
-        for name, linear in linear_layers(setting.model, setting.layers):
-            if self.r > min(weight_of(linear).shape):
-                shape = " x ".join(map(str, weight_of(linear).shape))
-                raise UsageError(f"r={self.r} is above the smaller side of '{name}' ({shape})")
+    def ranks(self, setting: Setting) -> dict[str, int]:
+        """Return the rank of every target: r, or its smaller side, with the same s."""
+        targets = linear_layers(setting.model, setting.layers)
+        return {name: min(self.r, *_sides(linear)) for name, linear in targets}
 
     def config(self, setting: Setting) -> LoraConfig:
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
 
         targets = dict(linear_layers(setting.model, setting.layers))
+        narrow = {name: rank for name, rank in self.ranks(setting).items() if rank < self.r}
+        power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.r,
             lora_alpha=cast("int", self.alpha or self.r),
             lora_dropout=self.dropout,
             target_modules=list(targets),
+            rank_pattern=narrow,
+            alpha_pattern={name: self.scale * rank**power for name, rank in narrow.items()},
             fan_in_fan_out=any(map(is_transposed, targets.values())),
             **self.options,
         )
 
+    def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
+        """Return a warning about targets whose smaller side is below the rank."""
+        ranks = {name: layer.r["default"] for name, layer in lora_layers(model)}
+        narrow = [name for name, rank in ranks.items() if rank < self.r]
+        if not narrow:
+            return ()
+        several = f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""
+        warning = (
+            f"r={self.r} is above the smaller side of '{narrow[0]}'{several}: adapted there with a "
+            f"rank of {min(ranks[name] for name in narrow)}"
+        )
+        return (Notes(warnings=(warning,)),)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Start:
-    """What `FactoredLora` prepares: the factors of each target by its name, and notes."""
+    """What `FactoredLora` prepares: the factors of each target by its name, and notes.
+
+    Attributes:
+        factors: On the CPU, whatever the device of the model.
+        notes: How well the matrices are conditioned, and more.
+        placed: The factors of each target on a device, for as long as a model uses them.
+    """
 
     factors: dict[str, Factors]
     notes: tuple[Notes, ...]
+    placed: WeakValueDictionary[tuple[str, str], LayerStart] = field(
+        default_factory=WeakValueDictionary
+    )
+
+    def on(self, name: str, device: torch.device) -> LayerStart:
+        """Return the start of a target on a device; all models there share its memory."""
+        from methods.difference import Start as LayerStart
+
+        start = self.placed.get((name, str(device)))
+        if start is None:
+            factors = self.factors[name]
+            start = LayerStart(factors.A.to(device), factors.B.to(device))
+            self.placed[name, str(device)] = start
+        return start
 
 
 @dataclass(frozen=True)
 class FactoredLora(LoraFamily):
-    """LoRA that starts from a piece of W, given as `Factors`, and leaves W - s B A in the base.
+    """LoRA that starts from a piece of W, given as `Factors`, and trains what differs from it.
 
-    The `prepare` of a part calls `decompose`, which takes every weight out x in.
+    W' = W + s (B A - B_0 A_0), see `methods.difference`. The `prepare` of a part calls `decompose`,
+    which takes every weight out x in.
     """
+
+    seed_free = True
 
     def decompose(
         self,
@@ -123,7 +177,6 @@ class FactoredLora(LoraFamily):
             of_input: Computes what `factors` needs of an input, given its name; it is called once
                 for all targets that share the input, and its result is not kept.
         """
-        self.check_rank(setting)
         targets = linear_layers(setting.model, setting.layers)
         weights = {name: weight_of(linear) for name, linear in targets}
         sharing: dict[str, list[str]] = {}
@@ -132,7 +185,7 @@ class FactoredLora(LoraFamily):
 
         def together(names: Sequence[str]) -> list[Factors]:
             shared = of_input(input_of(names[0]))
-            return [factors(shared, weights[name]) for name in names]
+            return [factors(shared, weights[name]).cpu() for name in names]
 
         groups = list(sharing.values())
         run = side_by_side if _small(weights.values()) else map
@@ -140,24 +193,24 @@ class FactoredLora(LoraFamily):
         return Start(found, tuple(start_notes(found)))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
-        """Add B and A, and leave W - s B A, rounded to the base's dtype, in the base."""
-        import torch
+        """Add B and A, which start at the prepared factors, and leave W in the base."""
+        from methods.difference import begin
 
-        # First, while the base holds W: DoRA's magnitudes are the row norms of what PEFT finds.
         model = attach_config(setting, self.config(setting))
-        for name, start in prepared.factors.items():
-            layer: Any = model.base_model.model.get_submodule(name)
-            pristine = weight_of(layer.base_layer).float()
-            rest = torch.addmm(pristine, start.B, start.A, alpha=-self.scale)
-            set_weight(layer.base_layer, rest)
-            layer.lora_A["default"].weight.data = start.A.clone()
-            layer.lora_B["default"].weight.data = start.B.clone()
-        remember_initial(model)
+        for name, layer in lora_layers(model):
+            begin(layer, prepared.on(name, layer.lora_A["default"].weight.device))
         return model
 
     def notes(self, model: nn.Module, prepared: Start) -> Sequence[Notes]:
         """Return how well the decomposed matrices are conditioned, and the factors balanced."""
-        return prepared.notes
+        return (*super().notes(model, prepared), *prepared.notes)
+
+
+def _sides(linear: nn.Module) -> tuple[int, int]:
+    """Return d_out and d_in of a linear layer, also where its weight is packed."""
+    if is_transposed(linear):
+        return tuple(weight_of(linear).shape)  # type: ignore[return-value]
+    return cast("int", linear.out_features), cast("int", linear.in_features)
 
 
 def _small(weights: Iterable[Tensor]) -> bool:

@@ -9,7 +9,7 @@ which `list` shows, and gives the formula with shapes, the paper, and whether th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -150,6 +150,14 @@ class Adapter(Part, ABC):
 
     def prepare(self, setting: Setting) -> Any:
         """Return what `attach` needs, for example a decomposition; timed as a phase of its own."""
+        return None
+
+    def start_key(self, setting: Setting) -> Hashable | None:
+        """Return what `prepare` depends on, beside the base; cells with the same key share it.
+
+        None, the default, lets each cell prepare for itself, as it must if the result depends on
+        the seed. A shared result stays in memory: keep it small, and on the CPU.
+        """
         return None
 
     @abstractmethod

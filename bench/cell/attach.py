@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell.decisions import Decisions, decide
 from bench.evaluation.signals import BaseSignals
-from bench.inference.encoding import collate
+from bench.inference.encoding import IGNORED, collate
 from bench.inference.likelihood import target_logits
 from bench.libraries import heard
 from bench.models.copy_on_write import BorrowedModel, borrow
@@ -30,6 +30,9 @@ from tasks.fact import Fact
 PROBES = 8
 """Training facts on which the adapter's difference to the base is measured."""
 
+IDENTITY_TOLERANCE = 1e-3
+"""Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
+
 
 @dataclass(frozen=True)
 class Attached:
@@ -43,6 +46,7 @@ class Attached:
             what libraries warned of.
         plan: The training plan, of the kept facts only.
         difference: Largest |logit difference| to the base before training.
+        tolerance: The difference up to which the adapter starts as an identity.
     """
 
     model: nn.Module
@@ -52,6 +56,7 @@ class Attached:
     decisions: Decisions
     plan: TrainingPlan
     difference: float
+    tolerance: float
 
 
 def attach(
@@ -111,7 +116,8 @@ def attach(
     # draws, or finds in a cache instead, must not move where the next one starts.
     with heard() as warned:
         torch.manual_seed(spec.seed)
-        prepared = recipe.adapter.prepare(setting)
+        key, prepare = recipe.adapter.start_key(setting), partial(recipe.adapter.prepare, setting)
+        prepared = prepare() if key is None else signals.start(key, prepare)
         torch.manual_seed(spec.seed)
         model = recipe.adapter.attach(setting, prepared).eval()
     decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned))))
@@ -121,7 +127,8 @@ def attach(
     loan.settle()
     difference = init_difference(base, model, plan)
     fuse_projections(model, partial(_probe_logits, model, plan))
-    return Attached(model, loan, setting, prepared, decisions, plan, difference)
+    tolerance = identity_tolerance(base, plan)
+    return Attached(model, loan, setting, prepared, decisions, plan, difference, tolerance)
 
 
 def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
@@ -129,6 +136,27 @@ def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
     with torch.no_grad():
         ours, theirs = _probe_logits(model, plan), _probe_logits(base.model, plan)
     return float((ours.float() - theirs.float()).abs().max())
+
+
+@torch.no_grad()
+def identity_tolerance(base: Base, plan: TrainingPlan) -> float:
+    """Return the largest |logit difference| to the base of an adapter that starts as an identity.
+
+    In half precision it is what the base itself differs by when it runs the same facts one by one.
+    """
+    if base.model.dtype == torch.float32:
+        return IDENTITY_TOLERANCE
+    probes = range(min(PROBES, plan.facts))
+    together = _labelled(base.model, plan, probes)
+    alone = torch.cat([_labelled(base.model, plan, [probe]) for probe in probes])
+    return max(IDENTITY_TOLERANCE, float((together - alone).abs().max()))
+
+
+def _labelled(model: nn.Module, plan: TrainingPlan, probes: Sequence[int]) -> Tensor:
+    """Return the logits that predict the target tokens of some facts, float32 `[tokens, vocab]`."""
+    batch = collate(plan.contexts[0], probes, plan.pad)
+    logits = target_logits(model, batch)
+    return logits[(batch.labels != IGNORED).to(logits.device)].float()
 
 
 def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:

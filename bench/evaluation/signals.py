@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,13 @@ class BaseSignals:
             batches = text_batches(self.tokenizer, texts, self.model.device, window, size)
             return input_covariances(self.model, batches)
 
+        if not self._keeps_covariances:
+            return measure()
         return self._cache.get(self._key("covariance", facts_digest(chosen), str(window)), measure)
+
+    def start(self, key: Hashable, prepare: Callable[[], Any]) -> Any:
+        """Return what an adapter prepares, once for all cells with this `Adapter.start_key`."""
+        return self._cache.get((*self._key("start"), key), prepare)
 
     def get(self, name: str, **parameters: Hashable) -> Any:
         """Return a registered signal, computed once for each set of parameters."""
@@ -175,6 +181,14 @@ class BaseSignals:
         said = greedy_answers(model, self.tokenizer, prompts, budget=budget)
         answers = dict(zip(asked, said, strict=True))
         return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
+
+    @property
+    def _keeps_covariances(self) -> bool:
+        """Whether covariances stay for other starts on them, of another rank for example.
+
+        On a GPU they would take more memory than the model through all later cells.
+        """
+        return self.model.device.type == "cpu"
 
     def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
         return (kind, self._base.name, self._base.revision, str(self.model.dtype), *parts)

@@ -18,8 +18,12 @@ from torch import Tensor, nn
 from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, enabled
 from bench.training.fused_lora import Projection, project
+from methods.difference import Difference, DoraDifference, squared_rows, start_of
 
 Forward = Callable[..., Any]
+
+_VARIANTS = (type(None), DoraLinearVariant, Difference, DoraDifference)
+"""LoRA and DoRA, which start at B = 0 or are a difference to their start."""
 
 
 def fuse_projections(model: nn.Module, probe: Callable[[], Tensor]) -> int:
@@ -57,8 +61,7 @@ class _Group:
         self.layers = layers
         # Squared row norms of a DoRA layer's W, float32 `[d_out]`; None for LoRA.
         self._squared: list[Tensor | None] = [
-            layer.base_layer.weight.float().square().sum(1) if layer.lora_variant else None
-            for layer in layers
+            squared_rows(layer.base_layer.weight) if _is_dora(layer) else None for layer in layers
         ]
         self._plain: list[Forward] = [layer.forward for layer in layers]
         self._input: Tensor | None = None
@@ -102,13 +105,14 @@ class _Group:
                 scale=layer.scaling[name],
                 magnitude=None if squared is None else layer.lora_magnitude_vector[name].weight,
                 squared=squared,
+                start=start_of(layer),
             )
             found.append(projection)
         return found
 
 
 def _fusible(layer: Any) -> bool:
-    """Return whether a layer is plain LoRA or DoRA on a plain, frozen `nn.Linear`."""
+    """Return whether a layer is LoRA or DoRA on a plain, frozen `nn.Linear`."""
     # These fields are PEFT's own and not documented, tried with PEFT 0.21.2: an exact type and
     # `fuse_projections`, which compares logits, keep other versions from being computed wrongly.
     if type(layer) is not LoraLinear or len(layer.active_adapters) != 1:
@@ -120,12 +124,16 @@ def _fusible(layer: Any) -> bool:
     variant = layer.lora_variant.get(name)
     return (
         name in layer.lora_A
-        and (variant is None or type(variant) is DoraLinearVariant)
+        and type(variant) in _VARIANTS
         and isinstance(layer.lora_dropout[name], nn.Identity)
         and layer.lora_A[name].bias is None
         and layer.lora_B[name].bias is None
         and not layer.fan_in_fan_out
     )
+
+
+def _is_dora(layer: Any) -> bool:
+    return layer.active_adapters[0] in layer.lora_magnitude_vector
 
 
 @contextmanager

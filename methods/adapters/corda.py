@@ -32,11 +32,11 @@ class Corda(FactoredLora):
     """LoRA that starts from an SVD of each weight times its input covariance.
 
     With C `[d_in, d_in]` the covariance of a layer's inputs over calibration facts and
-    SVD(W C) = U S V^T, it starts at B = U_r sqrt(S_r / s) `[d_out, r]` and
-    A = sqrt(S_r / s) (V^T C^-1)_r `[r, d_in]`; the base keeps W - s B A. C is the mean of X^T X
-    over samples, each divided by |max(X)|. A sample is a window of packed texts, as in the
-    reference code: B A does not depend on the scale of C, but |A| / |B| does, and with it which of
-    the two trains. **exact**, arXiv 2406.05223; `pack=0` is a variant.
+    SVD(W C) = U S V^T, it starts at B_0 = U_r sqrt(S_r / s) `[d_out, r]` and
+    A_0 = sqrt(S_r / s) (V^T C^-1)_r `[r, d_in]`, and trains W' = W + s (B A - B_0 A_0). C is the
+    mean of X^T X over samples, each divided by |max(X)|. A sample is a window of packed texts, as
+    in the reference code: B A does not depend on the scale of C, but |A| / |B| does, and with it
+    which of the two trains. **exact**, arXiv 2406.05223; `pack=0` is a variant.
 
     Attributes:
         mode: `kpm` preserves knowledge: it trains the r smallest directions and calibrates on what

@@ -8,7 +8,6 @@ from typing import Any
 from methods.covariance import input_covariances
 from methods.lora_family import LoraFamily
 from methods.parts import Setting, adapter
-from methods.targets import linear_names
 
 
 @adapter("eva")
@@ -19,17 +18,16 @@ class Eva(LoraFamily):
     A = V_r^T `[r, d_in]` of the uncentred inputs X = U S V^T; B = 0. **exact**, arXiv 2410.07170.
     """
 
-    paper, needs_one_device = "2410.07170", True
+    paper, needs_one_device, seed_free = "2410.07170", True, True
 
     def prepare(self, setting: Setting) -> dict[str, Any]:
-        """Return A `[r, d_in]` of every target, the top eigenvectors of X^T X."""
+        """Return A `[r, d_in]` of every target, the top eigenvectors of X^T X, on the CPU."""
         import torch
 
-        self.check_rank(setting)
-        found = input_covariances(setting.model, setting.calibration_batches(), scaled=False)
-        V = {name: torch.linalg.eigh(C.double())[1].flip(1) for name, C in found.matrices.items()}
-        targets = linear_names(setting.model, setting.layers)
-        return {name: V[found.input_of(name)][:, : self.r].T for name in targets}
+        found, V = input_covariances(setting.model, setting.calibration_batches(), scaled=False), {}
+        for name, C in found.matrices.items():
+            V[name] = torch.linalg.eigh(C.double())[1].flip(1)[:, : self.r].clone().cpu()
+        return {n: V[found.input_of(n)][:, :rank].T for n, rank in self.ranks(setting).items()}
 
     def attach(self, setting: Setting, prepared: dict[str, Any]) -> Any:
         """Add B = 0 and A to every target."""

@@ -14,9 +14,9 @@ from methods.parts import Setting, adapter
 class MiLora(FactoredLora):
     """LoRA that starts from the smallest singular directions of each weight.
 
-    With the r smallest of W = U S V^T it starts at B = U_r sqrt(S_r / s) `[d_out, r]` and
-    A = sqrt(S_r / s) V_r^T `[r, d_in]`; the base keeps W - s B A. Null directions, whose singular
-    value is 0, are left out. **exact** up to scale, arXiv 2406.09044.
+    With the r smallest of W = U S V^T it starts at B_0 = U_r sqrt(S_r / s) `[d_out, r]` and
+    A_0 = sqrt(S_r / s) V_r^T `[r, d_in]`, and trains W' = W + s (B A - B_0 A_0). Null directions,
+    whose singular value is 0, are left out. **exact** up to scale, arXiv 2406.09044.
     """
 
     paper = "2406.09044"

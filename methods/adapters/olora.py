@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class OLora(FactoredLora):
     """LoRA that starts from a QR decomposition of each weight.
 
-    With W = Q R it starts at B = Q_r `[d_out, r]` and A = R_r `[r, d_in]`; the base keeps
-    W - s B A. **exact**, arXiv 2406.01775.
+    With W = Q R it starts at B_0 = Q_r `[d_out, r]` and A_0 = R_r `[r, d_in]`, and trains
+    W' = W + s (B A - B_0 A_0). **exact**, arXiv 2406.01775.
     """
 
     paper = "2406.01775"

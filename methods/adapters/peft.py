@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from methods.notes import Notes
 from methods.parts import Setting, adapter
-from methods.peft_adapter import PeftAdapter, attach_config, remember_initial
+from methods.peft_adapter import (
+    PeftAdapter,
+    attach_config,
+    attach_without_cut,
+    begin_as_peft,
+    lora_layers,
+)
 from methods.peft_config import (
     build_config,
     check_config,
@@ -65,14 +71,16 @@ class Peft(PeftAdapter):
 
         try:
             config = build_config(read_config(self.path), setting)
-            model = attach_config(setting, config)
+            if cuts_the_base(config):
+                model = attach_without_cut(setting, config)
+                self._check_cut(model, config.init_lora_weights)
+                begin_as_peft(model, config.init_lora_weights)
+            else:
+                model = attach_config(setting, config)
         except (UsageError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # PEFT's types refuse with every class of exception
             raise UsageError(f"peft[path={self.path}]: PEFT refuses: {one_line(error)}") from error
-        if cuts_the_base(config):
-            self._check_cut(model, str(config.init_lora_weights))
-            remember_initial(model)
         return cast("nn.Module", model)
 
     def extra_loss(self, model: nn.Module) -> Tensor | None:
@@ -93,15 +101,13 @@ class Peft(PeftAdapter):
         Not every variant is W + s B A; DoRA may be combined with any start, since its norm is
         taken of the whole.
         """
-        layers = [(n, m) for n, m in model.named_modules() if "default" in getattr(m, "lora_A", ())]
-        for name, layer in layers:
+        for name, layer in lora_layers(model):
             variants = [type(variant).__name__ for variant in layer.lora_variant.values()]
             strange = [variant for variant in variants if not variant.startswith("Dora")]
             if strange:
                 why = f"cannot be saved for the untouched base with {strange[0]}: use either one"
             elif init.lower() == "olora" and layer.fan_in_fan_out:
-                where = name.removeprefix("base_model.model.")
-                why = f"is not right on transposed weights such as {where}: use the adapter olora"
+                why = f"is not right on transposed weights such as {name}: use the adapter olora"
             else:
                 continue
             raise UsageError(f"peft[path={self.path}]: init_lora_weights={init} {why}")

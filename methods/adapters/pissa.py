@@ -14,9 +14,9 @@ from methods.parts import Setting, adapter
 class Pissa(FactoredLora):
     """LoRA that starts from the largest singular directions of each weight.
 
-    With the r largest of W = U S V^T it starts at B = U_r sqrt(S_r / s) `[d_out, r]` and
-    A = sqrt(S_r / s) V_r^T `[r, d_in]`; the base keeps W - s B A. The directions come from an
-    eigendecomposition of the smaller Gram matrix, which is faster than an SVD. **exact**,
+    With the r largest of W = U S V^T it starts at B_0 = U_r sqrt(S_r / s) `[d_out, r]` and
+    A_0 = sqrt(S_r / s) V_r^T `[r, d_in]`, and trains W' = W + s (B A - B_0 A_0). The directions are
+    those of the smaller Gram matrix, which are found faster than an SVD. **exact**,
     arXiv 2404.02948.
     """
 

@@ -43,7 +43,7 @@ from methods import decomposition, fact_filter, layer_choice, layer_deviation, w
 from methods.calibration import calibration_facts, text_batches
 from methods.covariance import input_covariances
 from methods.encoder import Encoded, Encoder
-from methods.gram import lower_gram, mirrored
+from methods.gram import lower_gram, mirror
 from methods.parts import Setting
 from methods.recipe import parse_recipe
 from methods.strategies.reweight import Reweight
@@ -301,7 +301,7 @@ def low_rank_starts() -> dict[str, Tensor]:
 
 def gram() -> dict[str, Tensor]:
     """Part of X^T X."""
-    return {"product": mirrored(lower_gram(drawn(20, 10)))[:, 7]}
+    return {"product": mirror(lower_gram(drawn(20, 10)))[:, 7]}
 
 
 def calibration() -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from bench.forgetting import drift
 from bench.inference import generation, likelihood
 from bench.inference.likelihood import fact_losses, target_logits
 from bench.training import loop, schedule
-from methods import calibration, covariance, layer_deviation, lora_family
+from methods import calibration, covariance, difference, layer_deviation
 from methods.adapters.peft import Peft
 from methods.encoder import Encoded
 from methods.versions import MACHINERY
@@ -94,7 +94,7 @@ EDITS = [
     ("calibration", calibration, "fact_text", lambda fact: fact.question),
     ("calibration", calibration, "calibration_facts", lambda facts, samples: facts[:samples]),
     ("covariance", covariance, "_Accumulator", lambda _, kind=covariance._Accumulator: kind(True)),
-    ("low-rank adapters", lora_family, "set_weight", lambda *_: None),
+    ("low-rank adapters", difference, "begin", lambda *_: None),
 ]
 
 

@@ -1,13 +1,17 @@
 """Input covariances against PEFT's own, and what masking, batching and sharing must not change."""
 
+from weakref import ref
+
 import pytest
 import torch
 from peft import LoraConfig
 from peft.tuners.lora.config import CordaConfig
 from peft.tuners.lora.corda import calib_cov_distribution
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods.calibration import text_batches
-from methods.covariance import input_covariances
+from methods.covariance import covariance_bytes, input_covariances
 from methods.targets import linear_layers, linear_names
 from tasks.errors import UsageError
 
@@ -77,3 +81,93 @@ def test_wrong_use(tiny_base):
     found = covariances(tiny_base, TEXTS)
     with pytest.raises(UsageError, match="lm_head"):
         found["lm_head"]
+
+
+class Memory(TorchDispatchMode):
+    """The most bytes that tensors made inside the block held at once, beside a model's weights."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.peak, self._made = 0, {}
+        self._weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self._made[id(tensor)] = ref(tensor)
+        live = [tensor for made in self._made.values() if (tensor := made()) is not None]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in live}
+        held = sum(size for at, size in storages.items() if at not in self._weights)
+        self.peak = max(self.peak, held)
+        return result
+
+
+@pytest.mark.parametrize("tokens", [4, 300])
+def test_the_formula_of_its_memory_is_what_it_holds(tokens, make_tiny):
+    """It counts the sums once: nothing is copied for all inputs when they are complete."""
+    model = make_tiny(hidden=256, layers=3)
+    widths = [256, 256, 256, 512] * 3
+    batches = [{"input_ids": torch.full((1, tokens), 65), "attention_mask": torch.ones(1, tokens)}]
+    with Memory(model) as memory:
+        found = input_covariances(model, batches * 2)
+    sums = 4 * sum(width**2 for width in widths)
+    assert sum(C.nbytes for C in found.matrices.values()) == sums
+    formula = covariance_bytes(widths, tokens)
+    states = 30 * 4 * 512 * tokens  # the model's own, within one layer
+    assert sums < memory.peak <= formula + states
+    assert formula < 1.5 * sums + states
+
+
+def test_corda_on_an_8b_shape_fits_into_60_gigabytes():
+    weights = 2 * 8.03e9
+    covariances = covariance_bytes([4096, 4096, 4096, 14336] * 32, 2048)
+    # W C of one target, its triangle, the inverse of that, and products of the same size.
+    decomposition = 8 * 6 * 14336 * 14336
+    assert weights + covariances + decomposition < 60e9
+
+
+def through(first, last):
+    """A model of one linear layer whose input is reshaped first, and its output last."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(8, 8, bias=False)
+            self.config = None
+
+        def get_output_embeddings(self):
+            return None
+
+        @property
+        def base_model(self):
+            return lambda input_ids, attention_mask, use_cache: last(
+                self.inner(first(table[input_ids]))
+            )
+
+    table = torch.randn(10, 8, generator=torch.Generator().manual_seed(1))
+    return Layer(), table
+
+
+IDS = torch.tensor([[1, 2, 3], [4, 5, 0]])
+MASK = torch.tensor([[1, 1, 1], [1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    "reshape",
+    [lambda x: x, lambda x: x.flatten(0, 1), lambda x: x[:, None], lambda x: x[:, :, None]],
+    ids=["3-D", "2-D", "a head before the tokens", "a head behind them"],
+)
+def test_an_input_may_have_any_axes_with_one_row_for_each_token(reshape):
+    model, table = through(reshape, lambda x: x)
+    batch = {"input_ids": IDS, "attention_mask": MASK}
+    found = input_covariances(model, [batch], scaled=False)
+    X = table[IDS[MASK.bool()]]
+    assert torch.allclose(found["inner"], X.T @ X / 2, atol=1e-5)
+
+
+def test_an_input_with_other_rows_is_one_line_that_names_the_layer():
+    model, _ = through(lambda x: x[:, :, None].expand(-1, -1, 4, -1), lambda x: x)
+    with pytest.raises(UsageError, match=r"'inner' \(2 x 3 x 4 x 8\).*\(2 x 3\)") as error:
+        input_covariances(model, [{"input_ids": IDS, "attention_mask": MASK}])
+    assert "\n" not in str(error.value)

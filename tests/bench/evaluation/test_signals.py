@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from bench.evaluation import signals as module
 from bench.evaluation.signals import BaseSignals
 from bench.store.cost_cache import CostCache
 from methods import signals as registry
@@ -157,3 +158,14 @@ def test_without_a_number_calibration_asks_for_enough_tokens_and_no_more(signals
     assert found.samples == 17
     few = signals.covariance(MANY, pack=1024)
     assert sum(map(len, windows_of(signals.tokenizer, MANY, 1024))) in few.tokens.values()
+
+
+@pytest.mark.parametrize(("on_host", "measured"), [(True, 1), (False, 2)])
+def test_covariances_stay_where_they_do_not_fill_a_card(on_host, measured, signals, monkeypatch):
+    calls = []
+    plain = module.input_covariances
+    monkeypatch.setattr(module, "input_covariances", lambda *a: calls.append(1) or plain(*a))
+    monkeypatch.setattr(BaseSignals, "_keeps_covariances", on_host)
+    found = [signals.covariance(MANY, 8).matrices for _ in range(2)]
+    assert len(calls) == measured
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
