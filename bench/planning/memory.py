@@ -9,7 +9,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 | `full` in training | 16 + b for each trained weight, beside the base | `full_state` |
 | activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
 | logits | 12 rows kept vocabulary | `logits` |
-| covariances | 4 for each entry of the widest ones, twice while they are made | `covariances` |
+| covariances | 4 for each entry, and one input in float32 | `covariances` |
 | factors of a start | four matrices of float64 | `decomposition` |
 | asking | keys and values of all rows, the widest layer and the logits | `asking` |
 
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, cast
 from bench.config.types import DType
 from bench.models.shape import ModelShape, model_shape
 from bench.planning.planned_cell import PlannedCell
+from methods.covariance import covariance_bytes
 from methods.identity import names_read
 from methods.lora_family import FactoredLora
 from methods.parts import Adapter
@@ -37,6 +38,9 @@ PLAIN_TOKENS, LONG_TOKENS = 24, 200
 
 KEPT = 8
 """About how many positions of a row are predicted: those of its answer."""
+
+CALIBRATED_TOKENS = 2048
+"""Tokens of a window or a batch of calibration texts."""
 
 ASKED_ROWS = 32
 """How many rows are asked at once at least; on a GPU more are, as far as memory allows."""
@@ -203,11 +207,8 @@ def logits(shape: ModelShape, rows: int) -> float:
 
 
 def covariances(shape: ModelShape) -> float:
-    """Return the bytes of the covariances `[d, d]` of all inputs, in float32.
-
-    They are there twice while sums become matrices.
-    """
-    return 2.0 * 4 * sum(width * width for width in shape.inputs)
+    """Return the bytes of the covariances `[d, d]` of all inputs, in float32, while measured."""
+    return float(covariance_bytes(shape.inputs, CALIBRATED_TOKENS)) if shape.inputs else 0.0
 
 
 def decomposition(shape: ModelShape) -> float:

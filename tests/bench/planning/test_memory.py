@@ -81,7 +81,9 @@ def test_covariances_take_what_the_measured_ones_do(tiny_base):
     measured = input_covariances(tiny_base.model, [batch]).matrices.values()
     shape = shape_of_config(tiny_base.model.config)
     assert sorted(shape.inputs) == sorted(len(matrix) for matrix in measured)
-    assert memory.covariances(shape) == 2 * sum(matrix.nbytes for matrix in measured)
+    held = sum(matrix.nbytes for matrix in measured)
+    beside = 3 * 4 * memory.CALIBRATED_TOKENS * max(shape.inputs)
+    assert memory.covariances(shape) == held + beside
 
 
 def test_an_adapter_has_as_many_numbers_as_peft_makes(make_tiny):
@@ -151,8 +153,7 @@ def test_methods_at_real_sizes_take_what_cards_show(shapes):
 
     assert 15 < peak("lora", "8b") < 22
     assert 12 < peak("pissa", "7b") < 22, "no weights of its own"
-    assert peak("corda", "8b") > 80
-    assert peak("corda", "7b") < 80
+    assert peak("corda", "7b") < peak("corda", "8b") < 60
     assert 150 < peak("full", "8b") < 175
     assert 20 < peak("full", "1b") < 30
     assert peak("full+freeze", "8b") < peak("full", "8b")
@@ -232,8 +233,9 @@ def test_a_model_that_fits_is_no_line(known):
 
 def test_what_does_not_fit_is_one_line_that_says_what_would(known, snapshot):
     card, laptop = Place("cuda:0", 80 * GB), Place("this machine", 12 * GB)
-    cells = [planned("8b", "full"), planned("8b", "full"), planned("8b"), planned("8b", "corda")]
+    cells = [planned("8b", "full"), planned("8b", "full"), planned("8b")]
     lines = memory_notes(cells, card)
+    lines += memory_notes([planned("8b", "corda")], Place("cuda:0", 40 * GB))
     lines += memory_notes([planned("3b", "lora", DType.FLOAT32)], laptop)
     lines += memory_notes([planned("8b", "lora", batch=2048)], card)
     lines += memory_notes([planned("70b", "dora")], card)
