@@ -45,9 +45,7 @@ def run_cell(cell: PlannedCell, context: CellContext, progress: Progress) -> Cel
     return result
 
 
-def run_cells(
-    cells: Batch, context: CellContext, progress: Progress, on_result: OnResult
-) -> None:
+def run_cells(cells: Batch, context: CellContext, progress: Progress, on_result: OnResult) -> None:
     """Run cells of one base, together as far as possible.
 
     After Ctrl-C, cells that have begun end as interrupted, and the others have no result.

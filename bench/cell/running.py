@@ -157,9 +157,7 @@ class RunningCell:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         where = {**provenance(self.context.compute), **self.context.placed(), "finished": finished}
         phases = self.clock.phases if hasattr(self, "clock") else {}
-        self.result.update(
-            status=status, reason=reason, phases=phases, provenance=where, **values
-        )
+        self.result.update(status=status, reason=reason, phases=phases, provenance=where, **values)
         self.over = True
 
     def prepare(self) -> None:

@@ -24,13 +24,13 @@ def options_for(tiny_folder, facts_file, tmp_path):
             "methods": METHODS,
             "tasks": str(facts_file),
             "models": str(tiny_folder),
-            "lr": "1e-3,3e-3",
+            "seeds": "0,1",
             "forgetting": f"{TASK},drift",
             "forgetting_limit": 4,
             "epochs": 3,
             "batch_size": 4,
             "device": "cpu",
-            "checkpoints": "all",
+            "checkpoints": "drift",
             "out": tmp_path / name,
         }
         return build_options({**given, **changes})
@@ -43,7 +43,7 @@ def run(options):
     outcome = run_grid(options, Silent())
     store = ResultsStore(options.out)
     records = {record.cell_id: record for record in outcome.records}
-    return records, {cell: store.read_facts(cell) for cell in records}
+    return records, {cell: store.rows(cell) for cell in records}
 
 
 def test_a_grid_run_together_has_the_numbers_of_cells_run_alone(options_for):
