@@ -152,18 +152,20 @@ def test_a_machine_that_cannot_quantise_says_so_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("bits", [FOUR, EIGHT])
-def test_cells_on_a_quantised_base(bits, tiny_folder, facts_file, tmp_path):
+def test_cells_on_a_quantised_base(bits, make_tiny, tiny_parts, facts_file, tmp_path):
     """On a CPU, where bitsandbytes runs as well, though the command line does not offer it."""
     pytest.importorskip("bitsandbytes")
+    make_tiny(hidden=64).save_pretrained(tmp_path / "model")  # 64 weights share a scale
+    tiny_parts[1].save_pretrained(tmp_path / "model")
     changes = {
         "tasks": str(facts_file),
-        "models": str(tiny_folder),
+        "models": str(tmp_path / "model"),
         "forgetting": "drift",
         "forgetting_limit": 4,
         "epochs": 2,
         "dtype": "bfloat16",
         "quantize": bits,
-        "out": tmp_path,
+        "out": tmp_path / "results",
     }
     options = options_of("lora,rslora,lora+last[n=1],eva", **changes)
     compute = compute_of(options)
@@ -183,7 +185,6 @@ def test_cells_on_a_quantised_base(bits, tiny_folder, facts_file, tmp_path):
 
 
 def test_what_is_asked_of_transformers():
-    pytest.importorskip("transformers")
     assert quantising(Quantisation.NONE) == {}
     four = quantising(FOUR)["quantization_config"]
     assert (four.load_in_4bit, four.bnb_4bit_quant_type) == (True, "nf4")
