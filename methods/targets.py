@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 READ = "the mixers read other weights directly"
-MISTAKEN = "PEFT takes shared experts for the others"
+MISTAKEN = "PEFT takes them for experts"
 """Why linear layers are out of reach."""
 
 STATE_SPACE_WEIGHTS = ("x_proj", "dt_proj", "out_proj")

@@ -95,4 +95,5 @@ def without_shortcuts(lacking: Sequence[Optimization]) -> list[str]:
     names = [_SHORTCUTS[one] for one in lacking if one in _SHORTCUTS]
     if not names:
         return []
-    return [f"the model runs without {' and '.join(names)}: slower, not with other numbers"]
+    told = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return [f"the model runs without {told}: slower, not with other numbers"]

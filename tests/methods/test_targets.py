@@ -5,7 +5,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from methods.parts import ADAPTERS
-from methods.reach import reached_share
+from methods.reach import reach_notes, reached_share
 from methods.targets import (
     decoder_layers,
     layer_prefixes,
@@ -133,3 +133,15 @@ def test_the_share_of_weights_that_adapters_reach(name, missed):
     linear = sum(model.get_submodule(n).weight.numel() for n in linear_names(model))
     assert share == pytest.approx(linear / inside)
     assert (share == 1) == (not missed)
+
+
+def test_adapters_are_told_what_they_miss_and_full_misses_nothing(cases, tiny_base):
+    model = BY_NAME["Mixtral"].model().requires_grad_(False)
+    base = type(tiny_base)("moe", "random", model, tiny_base.tokenizer)
+    lora = cases.attach(base, ADAPTERS["lora"](r=2)).model
+    [note] = reach_notes(model, None, lora)
+    assert note.reached == reached_share(model)[0] < 0.2
+    assert f"{note.reached:.0%}" in note.warnings[0]
+    full = cases.attach(base, ADAPTERS["full"]()).model
+    dense = cases.attach(tiny_base, ADAPTERS["lora"](r=2)).model
+    assert reach_notes(model, None, full) == reach_notes(tiny_base.model, None, dense) == ()

@@ -151,39 +151,57 @@ def test_a_machine_that_cannot_quantise_says_so_at_once(monkeypatch):
     check_quantisation(Quantisation.NONE, "cpu")
 
 
+GPU = pytest.param(
+    "cuda",
+    "lora,rslora,dora,lora+last[n=1],eva",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+    ],
+)
+
+
 @pytest.mark.parametrize("bits", [FOUR, EIGHT])
-def test_cells_on_a_quantised_base(bits, tiny_folder, facts_file, tmp_path):
-    """On a CPU, where bitsandbytes runs as well, though the command line does not offer it."""
+@pytest.mark.parametrize(("device", "methods"), [("cpu", "lora,rslora,lora+last[n=1],eva"), GPU])
+def test_cells_on_a_quantised_base(
+    bits, device, methods, make_tiny, tiny_parts, facts_file, tmp_path
+):
+    """On a CPU as well, where bitsandbytes runs, though the command line does not offer it.
+
+    Not DoRA: there PEFT reads weights that bitsandbytes has laid out in another way.
+    """
     pytest.importorskip("bitsandbytes")
+    make_tiny(hidden=64).save_pretrained(tmp_path / "model")  # 64 weights share a scale
+    tiny_parts[1].save_pretrained(tmp_path / "model")
     changes = {
         "tasks": str(facts_file),
-        "models": str(tiny_folder),
+        "models": str(tmp_path / "model"),
         "forgetting": "drift",
         "forgetting_limit": 4,
         "epochs": 2,
+        "device": device,
         "dtype": "bfloat16",
         "quantize": bits,
-        "out": tmp_path,
+        "out": tmp_path / "results",
     }
-    options = options_of("lora,rslora,lora+last[n=1],eva", **changes)
+    options = options_of(methods, **changes)
     compute = compute_of(options)
     assert compute.quantisation is bits
     context = CellContext(options, compute, print)
-    tokens = torch.arange(9)[None] + 65
+    tokens = torch.arange(9, device=device)[None] + 65
     for cell in plan_grid(options, ResultsStore(options.out)):
         base = context.base(cell)
         before = base.model(tokens).logits
         assert len([m for m in base.model.modules() if "bitsandbytes" in type(m).__module__]) == 14
         record = run_cell(cell, context, Silent()).record
         assert (record.status, record.reason) == (Status.DONE, "")
-        assert record.init_difference == 0
+        assert record.init_difference < (0.1 if "dora" in record.spec.method else 1e-6)
         assert record.provenance["quantisation"] == bits
         assert record.curve[-1].loss < record.curve[0].loss
         assert torch.equal(context.base(cell).model(tokens).logits, before)
 
 
 def test_what_is_asked_of_transformers():
-    pytest.importorskip("transformers")
     assert quantising(Quantisation.NONE) == {}
     four = quantising(FOUR)["quantization_config"]
     assert (four.load_in_4bit, four.bnb_4bit_quant_type) == (True, "nf4")

@@ -7,11 +7,12 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.inference.encoding import collate
 from bench.inference.likelihood import fact_losses, target_logits
-from bench.optimizations import Optimization, without
+from bench.optimizations import Optimization, declined, without
 from bench.training import fuse_adapters as fusing
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.fused_lora import Projection, project
@@ -247,6 +248,60 @@ def test_a_small_move_of_m_moves_the_row(percent):
     before, after = before.double(), after.double()
     changes = 100 * ((after * before).sum(0) / before.square().sum(0) - 1)
     assert torch.allclose(changes, torch.full_like(changes, percent), atol=0.02)
+
+
+class AsInFalcon(nn.Linear):
+    """The same product, written down in another way."""
+
+    def forward(self, x):
+        return x @ self.weight.T
+
+
+class Halved(nn.Linear):
+    """Another function than its class says."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+def with_layers_of(kind):
+    """A model whose linear layers are of a subclass, with an adapter that has moved."""
+    model = adapted()
+    for module in model.modules():
+        if type(getattr(module, "base_layer", None)) is nn.Linear:
+            module.base_layer.__class__ = kind
+    return model
+
+
+def test_a_subclass_is_fused_if_it_computes_the_same():
+    plain = with_layers_of(AsInFalcon)
+    ours, count = fused(plain)
+    assert count == 2 * len(MODULES)
+    assert torch.allclose(ours(TOKENS).logits, plain(TOKENS).logits, atol=1e-5)
+    assert declined(ours) == []
+
+
+def test_a_subclass_that_computes_something_else_is_not_and_says_so():
+    ours, count = fused(with_layers_of(Halved))
+    assert count == 0
+    assert declined(ours) == [Optimization.FUSED_PROJECTIONS]
+    assert torch.equal(ours(TOKENS).logits, with_layers_of(Halved)(TOKENS).logits)
+
+
+def test_a_model_that_writes_to_what_a_layer_returned_is_not_fused():
+    plain = adapted()
+    for layer in plain.base_model.model.model.layers:
+        layer.mlp.down_proj.register_forward_hook(lambda *a: a[2].mul_(2))
+    ours, count = fused(plain)
+    assert count == 0
+    assert declined(ours) == [Optimization.FUSED_PROJECTIONS]
+    gradients(ours)
+
+
+def test_a_method_that_is_not_fused_is_no_lack_of_the_model():
+    ours, count = fused(adapted(lora_dropout=0.1))
+    assert count == 0
+    assert declined(ours) == []
 
 
 @pytest.mark.parametrize("start", [False, True])
