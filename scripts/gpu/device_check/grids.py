@@ -113,4 +113,4 @@ def _phases(cell: Mapping[str, Any]) -> dict[str, object]:
 def _apart(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> float:
     """Return the largest relative difference of the losses of two curves."""
     pairs = zip(one, other, strict=True)
-    return max(abs(a["loss"] - b["loss"]) / max(abs(b["loss"]), 1e-6) for a, b in pairs)
+    return max(float(abs(a["loss"] - b["loss"]) / max(abs(b["loss"]), 1e-6)) for a, b in pairs)
