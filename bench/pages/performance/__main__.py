@@ -101,8 +101,11 @@ def _entries(named: Sequence[str], device: str) -> Sequence[str]:
     """Return the entries to run; without names all that the device can measure.
 
     Raises:
-        UsageError: A GPU has no part in one of those that are named.
+        UsageError: The device is neither a CPU nor a GPU of CUDA, or a GPU has no part in one of
+            the entries that are named.
     """
+    if not device.startswith(("cpu", "cuda")):
+        raise UsageError(f"--device {device} is not measured: give cpu, cuda or cuda:N")
     if device == "cpu":
         return named or NAMES
     if alone := [name for name in named if name in ON_CPU_ALONE]:

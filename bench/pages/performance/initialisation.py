@@ -82,7 +82,7 @@ def _corda(bench: Bench, base: Base, mode: str, target: float) -> tuple[Row, lis
     covariances = signals_of(base, cell).covariance(facts, adapter.samples, adapter.pack)
 
     def decomposed(name: str, weight: Tensor) -> Tensor:
-        return weight @ damped_covariance(covariances[name])
+        return weight @ damped_covariance(covariances[name].to(weight.device))
 
     what = f"corda preparation, {mode}, {len(texts)} texts"
     return sides.compared(what, target, CORDA_ERROR, decomposed)

@@ -8,6 +8,7 @@ from bench import runner
 from bench.cell.context import CellContext
 from bench.models.device import Compute
 from bench.progress.base import Silent
+from bench.store.store import ResultsStore
 from device_check.machine import TableRow, planned
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def same(check: Check) -> None:
         )
         context = CellContext(options, Compute(device, options.dtype), print)
         for cell in cells:
-            record = runner.run_cell(cell, context, Silent()).record
+            result = runner.run_cell(cell, context, Silent())
+            record = result.record
+            ResultsStore(options.out).write(record, result.rows)
             check.keep(record.traceback)
             rows.append({"method": cell.spec.method, "on": f"{device} {dtype}"} | _found(record))
     check.tell("The same cells", sorted(rows, key=lambda row: str(row["method"])))

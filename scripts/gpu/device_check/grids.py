@@ -23,7 +23,7 @@ SEEDS = 8
 
 def grid(check: Check) -> None:
     """Run recipes of every kind: seconds and memory of each phase; one worker beside four."""
-    size = _options(limit=32, epochs=4, forgetting_limit=50)
+    size = _options(**_size(check), forgetting_limit=50)
     runs = {"all": _options(methods=METHODS, workers=1)}
     for workers in (1, 4):
         one_by_one = _options(methods="lora", seeds="0-7", workers=workers, stack=1)
@@ -43,8 +43,7 @@ def stacked(check: Check) -> None:
     told = _options(
         methods=",".join(STACKED),
         seeds=f"0-{SEEDS - 1}",
-        limit=32,
-        epochs=4,
+        **_size(check),
         forgetting="drift",
         forgetting_limit=8,
         workers=1,
@@ -65,6 +64,11 @@ def stacked(check: Check) -> None:
     lacking = [f"--stack {row['stack']}" for row in rows if row["done"] < count]
     if lacking:
         raise RuntimeError(f"not all of {count} cells are done with {', '.join(lacking)}")
+
+
+def _size(check: Check) -> dict[str, int]:
+    """Return the facts and epochs of a cell: on a CPU few, where stages are only tried."""
+    return {"limit": 32, "epochs": 4} if check.on_gpu else {"limit": 4, "epochs": 2}
 
 
 def _options(**values: object) -> list[str]:
@@ -109,4 +113,4 @@ def _phases(cell: Mapping[str, Any]) -> dict[str, object]:
 def _apart(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> float:
     """Return the largest relative difference of the losses of two curves."""
     pairs = zip(one, other, strict=True)
-    return max(abs(a["loss"] - b["loss"]) / max(abs(b["loss"]), 1e-6) for a, b in pairs)
+    return max(float(abs(a["loss"] - b["loss"]) / max(abs(b["loss"]), 1e-6)) for a, b in pairs)

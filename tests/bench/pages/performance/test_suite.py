@@ -255,6 +255,10 @@ def test_the_command_knows_every_entry(tmp_path, monkeypatch):
     refused = CliRunner().invoke(main, ["--device", "cuda", "--only", "scale"])
     assert refused.exit_code == 2
     assert "leave out --device" in refused.output
+    monkeypatch.setattr("bench.models.device.choose_compute", lambda *_: Compute("mps", "float32"))
+    refused = CliRunner().invoke(main, ["--device", "mps"])
+    assert refused.exit_code == 2
+    assert "--device mps is not measured" in refused.output
 
 
 def test_no_larger_product_is_tried_in_a_dtype_that_is_emulated(monkeypatch):
