@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.config.options import RunOptions
-
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "scripts" / "gpu"
 TABLES = {
@@ -53,7 +51,7 @@ def checked(tmp_path_factory, tokenizer):
     told |= {"PYTHON": sys.executable, "NO_INSTALL": "1", "NO_TESTS": "1", "OMP_NUM_THREADS": "1"}
     told |= {"DEVICE": "cpu", "SHAPE": "tiny", "LIMIT": "7200", "SECONDS_LEFT": "99999"}
     done = subprocess.run(
-        ["bash", "scripts/gpu/check.sh", *(name for name in TABLES if not _lacks(name))],
+        ["bash", "scripts/gpu/check.sh", *TABLES],
         cwd=ROOT,
         env={**os.environ, **{name: str(value) for name, value in told.items()}},
         capture_output=True,
@@ -63,15 +61,6 @@ def checked(tmp_path_factory, tokenizer):
     failures = out / "failures.txt"
     assert done.returncode == 0, (failures.exists() and failures.read_text(), done.stderr)
     return out
-
-
-def _lacks(name: str) -> bool:
-    """Whether a stage needs stacking and this checkout has none."""
-    stacking = ROOT / "bench" / "stacking" / "train.py"
-    options = "stack" in RunOptions.model_fields
-    return (name in ("steps", "large") and not stacking.exists()) or (
-        name in ("stacked", "grid") and not options
-    )
 
 
 def tables(report: Path) -> dict[str, int]:
@@ -112,8 +101,6 @@ def test_a_stage_that_fails_is_told_and_the_others_run(stages, tmp_path, tokeniz
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_a_stage_runs_through_on_a_cpu(checked, name):
-    if _lacks(name):
-        pytest.skip("this checkout cannot stack cells")
     report = (checked / "gpu.md").read_text()
     found = tables(checked / "gpu.md")
     for pattern, rows in TABLES[name].items():
