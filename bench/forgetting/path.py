@@ -43,12 +43,22 @@ class ForgettingPath:
         if not self._measures:
             return
         with self._aside():
-            drift, forgetting = None, dict[str, float]()
-            if self._checkpoints is Checkpoints.ALL:
-                forgetting = _by_task(self._suite.without_drift.measure(self._model))
-            if self._drift is not None:
-                drift = self._drift.at_checkpoint(self._suite.base, self._model)
-        self._points.append(Checkpoint(epoch=epoch, drift=drift, forgetting=forgetting))
+            [point] = self._measured(self._model, [epoch])
+        self._points.append(point)
+
+    def _measured(self, model: nn.Module, epochs: Sequence[int]) -> list[Checkpoint]:
+        """Measure a model that has done some epochs, or each member of a stack."""
+        drifts: list[float | None] = [None for _ in epochs]
+        forgetting: list[dict[str, float]] = [{} for _ in epochs]
+        if self._checkpoints is Checkpoints.ALL:
+            found = self._suite.without_drift.measure_together(model)
+            forgetting = [_by_task(own) for own in found]
+        if self._drift is not None:
+            drifts = [*self._drift.at_checkpoint_together(self._suite.base, model)]
+        return [
+            Checkpoint(epoch=epoch, drift=drift, forgetting=own)
+            for epoch, drift, own in zip(epochs, drifts, forgetting, strict=True)
+        ]
 
     def ended(self, epochs: int, measured: Sequence[Forgetting]) -> list[Checkpoint]:
         """Return all checkpoints, the last from what was measured after training anyway.
@@ -69,6 +79,25 @@ class ForgettingPath:
 
     def _is_drift(self, found: Forgetting) -> bool:
         return self._drift is not None and found.task == self._drift.name
+
+
+def measure_paths_together(
+    paths: Sequence[ForgettingPath], model: nn.Module, epochs: Sequence[int]
+) -> None:
+    """Measure the members of a stack at once; random states and training mode stay as they are.
+
+    Args:
+        paths: The path of each member; all have the same tasks, base and checkpoints. What
+            measuring costs is charged to the first.
+        model: The stack of exactly these members.
+        epochs: The number of epochs that each has done.
+    """
+    if not paths or not paths[0]._measures:
+        return
+    with paths[0]._aside():
+        points = paths[0]._measured(model, epochs)
+    for path, point in zip(paths, points, strict=True):
+        path._points.append(point)
 
 
 def merged(earlier: Sequence[Checkpoint], now: Sequence[Checkpoint]) -> list[Checkpoint]:
