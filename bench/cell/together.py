@@ -14,7 +14,7 @@ from bench.cell.context import CellContext
 from bench.cell.phases import PhaseClock
 from bench.cell.running import RunningCell
 from bench.evaluation.responses import respond_together
-from bench.forgetting.path import measure_paths
+from bench.forgetting.path import measure_paths_together
 from bench.progress.base import Progress
 from bench.stacking.model import StackedModel, stack_models
 from bench.stacking.train import train_together
@@ -104,10 +104,10 @@ class StackedCells:
             member = self._members[number]
             asked.setdefault(self._context.forgetting_tasks(member.cell), []).append(member)
         for group in asked.values():
-            measure_paths(
+            measure_paths_together(
                 [member.path for member in group],
-                [epochs[id(member)] for member in group],
                 self._of(group),
+                [epochs[id(member)] for member in group],
                 partial(clock.phase, PhaseName.FORGET),
             )
 

@@ -13,7 +13,6 @@ from torch import nn
 from bench.config.types import Checkpoints
 from bench.forgetting.drift import Drift
 from bench.forgetting.suite import ForgettingSuite
-from bench.models.capabilities import members_of
 from bench.store.records import Checkpoint, Forgetting
 
 Aside = Callable[[], AbstractContextManager[None]]
@@ -41,28 +40,25 @@ class ForgettingPath:
 
     def measure(self, epoch: int) -> None:
         """Measure the model after an epoch; random states and training mode stay as they are."""
-        measure_paths([self], [epoch], self._model, self._aside)
+        if not self._measures:
+            return
+        with self._aside():
+            [point] = self._measured(self._model, [epoch])
+        self._points.append(point)
 
-    def measured(self, model: nn.Module) -> list[Checkpoint]:
-        """Return what is measured of each member of a stack, or of one model, at a checkpoint."""
-        members = members_of(model)
-        drift: Sequence[float | None] = [None] * members
-        forgetting: Sequence[dict[str, float]] = [{} for _ in range(members)]
+    def _measured(self, model: nn.Module, epochs: Sequence[int]) -> list[Checkpoint]:
+        """Measure a model that has done some epochs, or each member of a stack."""
+        drifts: list[float | None] = [None for _ in epochs]
+        forgetting: list[dict[str, float]] = [{} for _ in epochs]
         if self._checkpoints is Checkpoints.ALL:
-            forgetting = list(map(_by_task, self._suite.without_drift.measure_together(model)))
+            found = self._suite.without_drift.measure_together(model)
+            forgetting = [_by_task(own) for own in found]
         if self._drift is not None:
-            drift = self._drift.at_checkpoint_together(self._suite.base, model)
-        each = zip(drift, forgetting, strict=True)
-        return [Checkpoint(epoch=0, drift=kl, forgetting=lost) for kl, lost in each]
-
-    @property
-    def measures(self) -> bool:
-        """Whether there is something to measure at a checkpoint."""
-        return self._measures
-
-    def add(self, found: Checkpoint, epoch: int) -> None:
-        """Add what was measured after an epoch."""
-        self._points.append(found.model_copy(update={"epoch": epoch}))
+            drifts = [*self._drift.at_checkpoint_together(self._suite.base, model)]
+        return [
+            Checkpoint(epoch=epoch, drift=drift, forgetting=own)
+            for epoch, drift, own in zip(epochs, drifts, forgetting, strict=True)
+        ]
 
     def ended(self, epochs: int, measured: Sequence[Forgetting]) -> list[Checkpoint]:
         """Return all checkpoints, the last from what was measured after training anyway.
@@ -85,23 +81,23 @@ class ForgettingPath:
         return self._drift is not None and found.task == self._drift.name
 
 
-def measure_paths(
-    paths: Sequence[ForgettingPath], epochs: Sequence[int], model: nn.Module, aside: Aside
+def measure_paths_together(
+    paths: Sequence[ForgettingPath], model: nn.Module, epochs: Sequence[int], aside: Aside
 ) -> None:
-    """Measure members of a stack after an epoch of each, or one model.
+    """Measure the members of a stack at once; random states and training mode stay as they are.
 
     Args:
-        paths: Their paths, whose suites are the same.
+        paths: The path of each member; all have the same tasks, base and checkpoints.
+        model: The stack of exactly these members.
         epochs: The number of epochs that each has done.
-        model: The stack of these members, in this order.
         aside: Opens the phase to which measuring is charged.
     """
-    if not paths[0].measures:
+    if not paths or not paths[0]._measures:
         return
     with aside():
-        found = paths[0].measured(model)
-    for path, epoch, point in zip(paths, epochs, found, strict=True):
-        path.add(point, epoch)
+        points = paths[0]._measured(model, epochs)
+    for path, point in zip(paths, points, strict=True):
+        path._points.append(point)
 
 
 def merged(earlier: Sequence[Checkpoint], now: Sequence[Checkpoint]) -> list[Checkpoint]:

@@ -102,9 +102,11 @@ def test_between_cells_of_one_model_nothing_is_loaded_or_built(
 ):
     model = shutil.copytree(tiny_folder, tmp_path / "model")
     scored = []
-    plain = harness.HarnessTask.score
+    plain = harness.HarnessTask.score_together
     monkeypatch.setattr(
-        harness.HarnessTask, "score", lambda *a: scored.append(a[2] is a[1].model) or plain(*a)
+        harness.HarnessTask,
+        "score_together",
+        lambda *a: scored.append(a[2] is a[1].model) or plain(*a),
     )
     progress = Removing(loads, model)
     records = run_grid(options(model, facts_file, tmp_path / "results"), progress).records
@@ -123,9 +125,11 @@ def test_a_later_run_in_the_folder_does_not_ask_the_base_again(
     tiny_folder, facts_file, tmp_path, monkeypatch
 ):
     scored, asked = [], []
-    score, respond = harness.HarnessTask.score, signals.respond_untrained
+    score, respond = harness.HarnessTask.score_together, signals.respond_untrained
     monkeypatch.setattr(
-        harness.HarnessTask, "score", lambda *a: scored.append(a[2] is a[1].model) or score(*a)
+        harness.HarnessTask,
+        "score_together",
+        lambda *a: scored.append(a[2] is a[1].model) or score(*a),
     )
     monkeypatch.setattr(signals, "respond_untrained", lambda *a: asked.append(a) or respond(*a))
 

@@ -13,19 +13,26 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
-from bench.evaluation.responses import Responses, respond, respond_untrained
+from bench.evaluation.responses import (
+    Responses,
+    respond,
+    respond_together,
+    respond_untrained,
+)
 from bench.inference import likelihood
 from bench.inference import prefix_cache as prefix
 from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.prefix_cache import usable_prefix
 from bench.models.copy_on_write import borrow
+from bench.stacking.model import stack_models
 from bench.store.knowledge import KnowledgeCategory
 from tasks.context import Context, TrainPrompt
 from tasks.errors import UsageError
 from tasks.fact import Fact, Neighbour
 from tasks.prompt import BUILT_IN, Prompt
 from tests.bench.encoded import encode
+from tests.bench.stacking.stacks import adapted
 
 PROMPT = Prompt(BUILT_IN)
 FACTS = tuple(
@@ -349,3 +356,21 @@ def test_reliability_is_asked_as_it_was_trained(tiny_base, chatting, trained, mo
     others = {context for context in Context if context is not trained.asked}
     shown = {c for c in Context if getattr(metrics, f"robustness.{c}") is not None}
     assert shown == others
+
+
+def test_members_of_a_stack_respond_as_each_alone(tiny_base):
+    kinds = [{"r": 2}, {"use_dora": True}, {"r": 8, "use_rslora": True}]
+    models = [adapted(tiny_base, seed, spread=0.3, **kind) for seed, kind in enumerate(kinds)]
+    stack = stack_models(tiny_base.model, models)
+    facts = tuple(replace(fact, old_answers=("rock",) * (n % 2)) for n, fact in enumerate(FACTS))
+    contexts, before = Contexts(tiny_base.tokenizer, PROMPT), untrained(tiny_base, facts)
+    found = respond_together(stack, contexts, facts, before)
+    assert len(found) == len(kinds)
+    for ours, model in zip(found, stack.alone, strict=True):
+        alone = respond(model, contexts, facts, before)
+        assert ours.nll == pytest.approx(alone.nll, rel=1e-5)
+        for mine, own in zip(ours.old_nll, alone.old_nll, strict=True):
+            assert mine == (own if own is None else pytest.approx(own, rel=1e-5))
+        rest = {"nll": alone.nll, "old_nll": alone.old_nll}
+        assert replace(ours, **rest) == alone
+    assert found[0].answers != found[1].answers

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from bench.config.types import Checkpoints
 from bench.forgetting.drift import Drift
 from bench.forgetting.lm_eval_model import SharedPrefixLM
 from bench.forgetting.lm_eval_task import knowledge_harness_task
+from bench.forgetting.path import ForgettingPath, measure_paths_together
 from bench.forgetting.suite import ForgettingSuite
 from bench.optimizations import Optimization, without
 from bench.stacking.model import stack_models
@@ -24,6 +28,9 @@ CHOICE = [
     for i, n in enumerate(NAMES)
 ]
 OPEN = [Fact(f"o{i}", f"Capital of land {i}?", (f"city {i}",)) for i in range(3)]
+NOISE = 1e-7
+"""Nats by which a mean over float32 log-likelihoods is uncertain."""
+
 KINDS = [{"r": 2}, {"use_dora": True}, {"use_rslora": True, "r": 8}]
 
 
@@ -43,12 +50,12 @@ def test_drift_is_that_of_each_alone(base, stack):
     found = drift.score_together(base, stack)
     alone = [drift.score(base, own) for own in stack.alone]
     for one, other in zip(found, alone, strict=True):
-        assert one.items == pytest.approx(other.items, rel=1e-5, abs=1e-9)
+        assert one.items == pytest.approx(other.items, rel=1e-5, abs=NOISE)
         assert (one.digest, len(one.items)) == (other.digest, 9)
     assert found[0].mean != pytest.approx(found[1].mean, rel=1e-2)
     points = drift.at_checkpoint_together(base, stack)
     own = [drift.at_checkpoint(base, model) for model in stack.alone]
-    assert points == pytest.approx(own, rel=1e-5)
+    assert points == pytest.approx(own, rel=1e-5, abs=NOISE)
 
 
 @pytest.fixture
@@ -102,7 +109,7 @@ def test_items_are_those_of_each_alone(base, stack, passes, facts):
     task = knowledge_harness_task("elements", facts, PROMPT)
     found = task.score_together(base, stack)
     together = passes["together"]
-    assert 0 < together
+    assert together > 0
     alone = [task.score(base, own) for own in stack.alone]
     assert passes["together"] == together, "members alone are not asked through the stack"
     assert found == alone
@@ -132,5 +139,28 @@ def test_a_suite_pairs_every_member_with_the_base(base, stack):
     assert [[one.task for one in own] for own in found] == [["elements", "drift"]] * len(KINDS)
     for own, model in zip(found, stack.alone, strict=True):
         for one, other in zip(own, suite.measure(model), strict=True):
-            assert one.tuned_items == pytest.approx(other.tuned_items, rel=1e-5)
+            assert one.tuned_items == pytest.approx(other.tuned_items, rel=1e-5, abs=NOISE)
             assert one.base_items == other.base_items
+
+
+@pytest.mark.parametrize("checkpoints", [Checkpoints.DRIFT, Checkpoints.ALL, Checkpoints.LAST])
+def test_paths_of_members_are_those_of_each_alone(base, stack, checkpoints):
+    cache = CostCache()
+    suite = ForgettingSuite(
+        [knowledge_harness_task("e", CHOICE, PROMPT), Drift(9, cache)], base, 9, cache
+    )
+
+    def path(model):
+        return ForgettingPath(suite, model, checkpoints, nullcontext)
+
+    few = stack.subset([2, 0])
+    together, alone = [path(own) for own in few.alone], [path(own) for own in few.alone]
+    measure_paths_together(together, few, [3, 1], nullcontext)
+    for own, epoch in zip(alone, [3, 1], strict=True):
+        own.measure(epoch)
+    for one, other in zip(together, alone, strict=True):
+        found, expected = one._points, other._points
+        assert len(found) == len(expected) == int(checkpoints is not Checkpoints.LAST)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours.epoch, ours.forgetting) == (theirs.epoch, theirs.forgetting)
+            assert ours.drift == pytest.approx(theirs.drift, rel=1e-5, abs=NOISE)

@@ -96,13 +96,13 @@ def without_path(metrics):
 def test_their_time_is_forgetting_and_not_training(options, monkeypatch):
     import time
 
-    plain = drift.Drift.at_checkpoint
+    plain = drift.Drift.at_checkpoint_together
 
     def slow(self, base, model):
         time.sleep(0.4)
         return plain(self, base, model)
 
-    monkeypatch.setattr(drift.Drift, "at_checkpoint", slow)
+    monkeypatch.setattr(drift.Drift, "at_checkpoint_together", slow)
     phases = run(options()).phases
     assert phases[PhaseName.FORGET].seconds > 0.8
     assert phases[PhaseName.TRAIN].seconds < phases[PhaseName.FORGET].seconds
