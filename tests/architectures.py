@@ -170,7 +170,7 @@ ARCHITECTURES = (
     Architecture("Phi", "PhiConfig"),
     Architecture("Phi-3", "Phi3Config"),
     Architecture("GPT-NeoX", "GPTNeoXConfig"),
-    Architecture("Falcon", "FalconConfig", FALCON, alone=True, remarks=(FUSED,)),
+    Architecture("Falcon", "FalconConfig", FALCON, alone=True),
     Architecture("BLOOM", "BloomConfig", {"n_head": 4, "n_layer": 2}, remarks=(BEGINNINGS,)),
     Architecture(
         "OPT",

@@ -72,7 +72,8 @@ def project(x: Tensor, projections: Sequence[Projection]) -> tuple[Tensor, ...]:
     """
     trained = [tensor for p in projections for tensor in (p.A, p.B, p.magnitude)]
     outputs: tuple[Tensor, ...] = _Projections.apply(x, projections, *trained)
-    return outputs
+    # Not in there: what a function returns as a view, a model such as Falcon could not add to.
+    return tuple(output.view(*x.shape[:-1], -1) for output in outputs)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class _Projections(torch.autograd.Function):
         for projection, D, inner in zip(projections, downs, inners, strict=True):
             step, output = _forward(projection, D, flat, inner)
             steps.append(step)
-            outputs.append(output.view(*x.shape[:-1], -1))
+            outputs.append(output)
         ctx.save_for_backward(flat, down)
         ctx.steps, ctx.shape = steps, x.shape
         return tuple(outputs)
