@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from methods.gram import lower_gram, mirror
+from methods.krylov import krylov_directions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +94,8 @@ def left_subspace(matrix: Tensor, rank: int, end: End, *, steep: bool = True) ->
 
 
 def _largest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:
-    return (_by_products(tall, rank) if steep else None) or _by_corrections(tall, rank)
+    found = _by_products(tall, rank) if steep else None
+    return found or _by_krylov(tall, rank) or _by_corrections(tall, rank)
 
 
 def _smallest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:
@@ -132,6 +134,12 @@ def _by_products(tall: Tensor, rank: int) -> _Leading | None:
         if not values[0] < FLAT * wanted[0]:
             return None
     return None
+
+
+def _by_krylov(tall: Tensor, rank: int) -> _Leading | None:
+    """Take the directions of a large matrix from a small space; its condition stays unknown."""
+    found = krylov_directions(tall, rank, SPARE, ANGLE)
+    return found and _Leading(found[0], found[1].sqrt())
 
 
 def _by_corrections(tall: Tensor, rank: int) -> _Leading | None:

@@ -187,12 +187,13 @@ def _in_float32(flat: Tensor, weight: Tensor, inner: Tensor, up: Tensor) -> Tens
     if flat.dtype == torch.float32:
         output = flat @ weight.T
         return torch.addmm(output, inner, up.T, out=output)
-    if flat.is_cuda:
-        output = torch.mm(flat, weight.T, out_dtype=torch.float32)
-        return torch.addmm(output, inner, up.T, out_dtype=torch.float32)
-    # A product whose output has another dtype is for CUDA alone.
-    output = flat.float() @ weight.float().T
-    return torch.addmm(output, inner.float(), up.float().T)
+    if flat.is_cpu:  # where a product has the dtype of what it multiplies
+        output = flat.float() @ weight.float().T
+        return torch.addmm(output, inner.float(), up.float().T, out=output)
+    # Not addmm(out_dtype=...), on which torch 2.13's counter of operations fails.
+    output = torch.mm(flat, weight.T, out_dtype=torch.float32)
+    output += torch.mm(inner, up.T, out_dtype=torch.float32)
+    return output
 
 
 def _scaled(values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,5 +1,6 @@
 """Input covariances against PEFT's own, and what masking, batching and sharing must not change."""
 
+from dataclasses import replace
 from weakref import ref
 
 import pytest
@@ -10,6 +11,7 @@ from peft.tuners.lora.corda import calib_cov_distribution
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from methods.adapters.corda import Corda
 from methods.calibration import text_batches
 from methods.covariance import covariance_bytes, input_covariances
 from methods.targets import linear_layers, linear_names
@@ -103,6 +105,10 @@ class Memory(TorchDispatchMode):
         return result
 
 
+STATES = 30 * 4 * 512
+"""Bytes for each token that the model itself holds within a layer, at most."""
+
+
 @pytest.mark.parametrize("tokens", [4, 300])
 def test_the_formula_of_its_memory_is_what_it_holds(tokens, make_tiny):
     """It counts the sums once: nothing is copied for all inputs when they are complete."""
@@ -114,17 +120,32 @@ def test_the_formula_of_its_memory_is_what_it_holds(tokens, make_tiny):
     sums = 4 * sum(width**2 for width in widths)
     assert sum(C.nbytes for C in found.matrices.values()) == sums
     formula = covariance_bytes(widths, tokens)
-    states = 30 * 4 * 512 * tokens  # the model's own, within one layer
-    assert sums < memory.peak <= formula + states
-    assert formula < 1.5 * sums + states
+    assert sums < memory.peak <= formula + STATES * tokens
+    assert formula < 1.5 * sums + STATES * tokens
+
+
+SQUARES = 3
+"""Squares of the widest input in float64 that damping C and decomposing W C hold at once."""
+
+
+@pytest.mark.parametrize("mode", ["kpm", "ipm"])
+@pytest.mark.parametrize("precision", ["float64", "reference"])
+def test_corda_holds_the_covariances_and_little_more(mode, precision, make_tiny, cases, tiny_base):
+    model, widths = make_tiny(hidden=256, layers=10), [256, 256, 256, 512] * 10
+    adapter = Corda(r=4, mode=mode, precision=precision, samples=2)
+    setting = cases.attach(replace(tiny_base, model=model), adapter).setting
+    with Memory(model) as memory:
+        prepared = adapter.prepare(replace(setting, model=model))
+    tokens = prepared.notes[-1].calibration_tokens
+    limit = covariance_bytes(widths, tokens) + SQUARES * 8 * 512**2 + STATES * tokens
+    twice = 2 * 4 * sum(width**2 for width in widths)
+    assert twice / 2 < memory.peak < limit < twice
 
 
 def test_corda_on_an_8b_shape_fits_into_60_gigabytes():
     weights = 2 * 8.03e9
-    covariances = covariance_bytes([4096, 4096, 4096, 14336] * 32, 2048)
-    # W C of one target, its triangle, the inverse of that, and products of the same size.
-    decomposition = 8 * 6 * 14336 * 14336
-    assert weights + covariances + decomposition < 60e9
+    covariances = covariance_bytes([4096, 4096, 4096, 14336] * 32, tokens=2048)
+    assert weights + covariances + SQUARES * 8 * 14336**2 < 60e9
 
 
 def through(first, last):

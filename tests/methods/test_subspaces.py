@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods import subspaces
+from methods import krylov, subspaces
 from methods.subspaces import End, left_subspace
 
 SHAPES = [(120, 120), (90, 200), (200, 90)]
@@ -39,7 +39,7 @@ def flat(count):
 def ways(monkeypatch):
     """Count which ways were gone to the end, by name."""
     gone = []
-    for name in ("_by_products", "_by_corrections", "_by_svd"):
+    for name in ("_by_products", "_by_krylov", "_by_corrections", "_by_svd"):
         way = getattr(subspaces, name)
 
         def watched(*args, way=way, name=name):
@@ -111,3 +111,40 @@ def test_a_rank_as_large_as_the_matrix(end, ways):
     M, _ = with_spectrum(steep(100), (100, 160))
     assert left_subspace(M, 100, end).U.shape == (100, 100)
     assert ways == ["_by_svd"]
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Let matrices of some hundred columns count as large."""
+    monkeypatch.setattr(krylov, "FROM", 500)
+
+
+@pytest.mark.parametrize("shape", [(600, 600), (560, 900), (900, 560)])
+@pytest.mark.parametrize("end", End)
+def test_a_large_matrix_is_searched_by_a_small_space(shape, end, large, ways):
+    S = flat(min(shape))
+    M, U = with_spectrum(S, shape)
+    found = left_subspace(M, RANK, end)
+    chosen = slice(0, RANK) if end is End.LARGEST else slice(len(S) - RANK, None)
+    assert ways == ["_by_krylov"]
+    assert distance(found.U, U[:, chosen]) < 1e-7
+    assert torch.allclose(found.S, S[chosen], rtol=1e-7)
+
+
+def test_a_large_matrix_without_any_gap_is_searched_so_too(large, ways):
+    M = gaussian((700, 700), seed=3)
+    found = left_subspace(M, RANK, End.LARGEST, steep=False)
+    assert ways == ["_by_krylov"]
+    assert distance(found.U, torch.linalg.svd(M).U[:, :RANK]) < 1e-7
+    assert found.condition is None, "a small space does not show the other end"
+
+
+@pytest.mark.parametrize(("rounds", "rank"), [(1, RANK), (krylov.ROUNDS, 20)])
+def test_too_few_spaces_or_too_large_ones_leave_it_to_a_whole_decomposition(
+    rounds, rank, large, ways, monkeypatch
+):
+    monkeypatch.setattr(krylov, "ROUNDS", rounds)
+    M = gaussian((600, 600), seed=3)
+    found = left_subspace(M, rank, End.LARGEST, steep=False)
+    assert ways == ["_by_corrections"]
+    assert distance(found.U, torch.linalg.svd(M).U[:, :rank]) < 1e-7

@@ -247,3 +247,39 @@ def test_a_small_move_of_m_moves_the_row(percent):
     before, after = before.double(), after.double()
     changes = 100 * ((after * before).sum(0) / before.square().sum(0) - 1)
     assert torch.allclose(changes, torch.full_like(changes, percent), atol=0.02)
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("dora", [False, True])
+def test_half_precision_off_the_cpu_has_the_dtypes_and_shapes_of_that_on_it(dora, start):
+    """On the meta device, which takes the way of a GPU, and under torch's counter as a first step.
+
+    What a GPU computes there only a GPU can show.
+    """
+    projection, x = dora_row()
+    A, B, m = projection.A, projection.B + 0.1, projection.magnitude
+    begun = Start(A + 0.1, B - 0.1) if start else None
+    found = []
+    for device in ("cpu", "meta"):
+        on = [t.detach().to(device) for t in (projection.weight, A, B, m, projection.squared)]
+        weight, A_, B_, m_, squared = on
+        trained = [t.requires_grad_() for t in (A_, B_, m_)]
+        inputs = x.detach().to(device).requires_grad_()
+        one = Projection(
+            weight,
+            None,
+            A_,
+            B_,
+            1.0,
+            m_ if dora else None,
+            squared if dora else None,
+            begun and Start(begun.A.to(device), begun.B.to(device)),
+        )
+        with FlopCounterMode(display=False) as counter:
+            [output] = project(inputs, [one])
+            output.backward(torch.ones_like(output))
+        gradients = [t.grad for t in (*trained[: 3 if dora else 2], inputs)]
+        shapes = [(t.dtype, t.shape) for t in (output, *gradients)]
+        found.append((shapes, counter.get_total_flops()))
+    assert found[0] == found[1]
+    assert found[0][0][0] == (torch.bfloat16, (4096, 24))
