@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench import failures
 from bench.inference.float32_pass import HALF
 from bench.inference.packed_lm_head import pack_head
 
@@ -97,5 +98,6 @@ def _mixes(device: torch.device, dtype: torch.dtype) -> bool:
     ones = torch.ones(16, 16, dtype=dtype, device=device)
     try:
         return bool(torch.mm(ones, ones, out_dtype=torch.float32)[0, 0] == 16)
-    except (NotImplementedError, RuntimeError, TypeError):
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        failures.raise_device_errors(error)
         return False

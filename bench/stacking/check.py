@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.failures import first_line, is_out_of_memory
+from bench.failures import first_line, raise_device_errors
 from bench.models.capabilities import takes
 from bench.stacking.layers import low_rank_layers
 from bench.stacking.layout import Parts
@@ -55,8 +55,7 @@ def check_stack(stacked: StackedModel, base_model: nn.Module) -> None:
     try:
         _compare(stacked, base_model)
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if is_out_of_memory(error):
-            raise
+        raise_device_errors(error)
         raise UsageError(f"these models cannot be stacked: {first_line(error)}") from error
 
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from bench.failures import is_out_of_memory
+from bench.failures import raise_device_errors
 from bench.inference.encoding import Example
 from bench.inference.equivalence import logits_agree
 from bench.optimizations import Optimization, enabled
@@ -102,8 +102,7 @@ class Passes:
             dtype = self._stacked.stack.dtype
             agrees = logits_agree(self._predictions(batch), expected, dtype)
         except (*NOT_TAKEN, UsageError) as error:
-            if is_out_of_memory(error):
-                raise
+            raise_device_errors(error)
             agrees = False
         return prefix if agrees else None
 
@@ -121,8 +120,7 @@ class Passes:
             short = dtype != torch.float32
             return not short or takes_trees(self._stacked.alone[0], some, self._pad)
         except NOT_TAKEN as error:
-            if is_out_of_memory(error):
-                raise
+            raise_device_errors(error)
             return False
 
     def _checked(self) -> list[Part]:
