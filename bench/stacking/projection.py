@@ -100,7 +100,9 @@ class SharedInput:
             ]
             theta = self._parameters.theta
             outputs = _Projections.apply(x, theta, down, layers, self._gradients(), *given)
-            self._input, self._waiting = x, dict(enumerate(outputs))
+            # Not in there: what a function returns as a view, a model such as Falcon cannot add to.
+            shaped = (output.view(*x.shape[:-1], -1) for output in outputs)
+            self._input, self._waiting = x, dict(enumerate(shaped))
         output = self._waiting.pop(number)
         if not self._waiting:
             self._input = None
@@ -189,7 +191,7 @@ class _Projections(torch.autograd.Function):
                 y = _scaled(y, layer.ratio)
                 if layer.bias is not None:
                     y = y + layer.bias
-            outputs.append(y.view(*x.shape[:-1], -1))
+            outputs.append(y)
         ctx.save_for_backward(rows, inner, *unscaled)
         ctx.down, ctx.layers, ctx.gradients, ctx.shape = down, layers, gradients, x.shape
         return tuple(outputs)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.failures import is_out_of_memory
+from bench.failures import raise_device_errors
 from bench.stacking.assembly import Part
 from bench.stacking.model import StackedModel
 from bench.stacking.passes import Passes
@@ -101,8 +101,7 @@ class _Member:
         try:
             self.course.begin_epoch(self._model.eval(), self.epoch)
         except Exception as error:  # a part that raises harms its own member only
-            if is_out_of_memory(error):
-                raise
+            raise_device_errors(error)
             self.result = error
             return
         self._steps = self.course.steps(self.epoch)
