@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bench.config.types import DType
 from bench.pages.performance.cost_curves import timed
 from bench.pages.performance.entries import Bench, Outcome, Row, share_equal
-from bench.pages.performance.grid import run_grid
+from bench.pages.performance.grid import SMALL_FACTS, SMALL_ITEMS, run_grid
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
 
 METHODS = ("lora", "dora", "pissa", "corda")
 RATES = (1e-4, 3e-4)
 TOGETHER = len(METHODS) * len(RATES)
+EPOCHS = 4
 
 FIRST_EPOCH, LATER, NATS = 1e-5, 1e-4, 1e-6
 """How far losses may differ in float32, relative; after the first epoch also in nats."""
@@ -30,8 +32,17 @@ EQUAL = {DType.FLOAT32: 0.99, DType.BFLOAT16: 0.8, DType.FLOAT16: 0.8}
 def stacked_grid(bench: Bench) -> Outcome:
     """Time four methods at two learning rates, stacked and alone, one process each.
 
-    The command line tunes the rate, so that four chosen cells are trained after the eight.
+    The command line tunes the rate, so that four chosen cells are trained after the eight. They are
+    of few facts and epochs: what is compared is twelve cells twice.
     """
+    size = bench.size
+    few = replace(
+        size,
+        facts=min(SMALL_FACTS, size.facts),
+        items=min(SMALL_ITEMS, size.items),
+        epochs=min(EPOCHS, size.epochs),
+    )
+    bench = replace(bench, size=few)
     folders = {stack: bench.scratch / f"stack-{stack}" for stack in (TOGETHER, 1)}
     seconds = {
         stack: timed(partial(_run, bench, stack, folder)) for stack, folder in folders.items()
@@ -41,8 +52,8 @@ def stacked_grid(bench: Bench) -> Outcome:
     losses = _losses(together, alone)
     answers = _equal_answers(folders[TOGETHER], folders[1], alone)
     row = Row(
-        f"grid of {TOGETHER} cells and {len(METHODS)} chosen ones, --stack {TOGETHER}, with "
-        "--stack 1 as baseline",
+        f"grid of {TOGETHER} cells and {len(METHODS)} chosen ones, {few.facts} facts, "
+        f"{few.epochs} epochs, --stack {TOGETHER}, with --stack 1 as baseline",
         seconds[1],
         seconds[TOGETHER],
         same=f"losses within {losses:.1f} of their tolerance, {answers:.1%} of answers equal",
