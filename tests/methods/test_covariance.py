@@ -10,6 +10,7 @@ from peft.tuners.lora.config import CordaConfig
 from peft.tuners.lora.corda import calib_cov_distribution
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import LlamaConfig
 
 from methods.adapters.corda import Corda
 from methods.calibration import text_batches
@@ -155,7 +156,7 @@ def through(first, last):
         def __init__(self):
             super().__init__()
             self.inner = nn.Linear(8, 8, bias=False)
-            self.config = None
+            self.config = LlamaConfig()
 
         def get_output_embeddings(self):
             return None

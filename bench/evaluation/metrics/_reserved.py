@@ -15,8 +15,8 @@ identity init_difference interval json kept knowledge label learned_at_half_dose
 method metrics micro_batches model movement notes old_answers old_nll_after old_nll_before
 parameters parameters_total parse_file parse_obj parse_raw path phases provenance question reason
 recipe reference relation save_failed schedule schema schema_json schema_version seed_list seeds
-spec status step subject target task traceback train_prompt update_forward_refs validate warmup
-warnings weight
+spec stacked status step subject target task traceback train_prompt update_forward_refs validate
+warmup warnings weight
 """
 RESERVED = frozenset(_NAMES.split())
 ENDINGS = ("_low", "_high", "_p", "_p_holm", "_difference", "_ratio")

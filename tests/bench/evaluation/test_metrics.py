@@ -92,6 +92,7 @@ def measured_rows():
         for said in (("", "", "", ""), ("Ann", "Bo Bo", "Cy", "Dan"))
     )
     space = SimpleNamespace(distance=lambda *_: 0.5, movement=lambda *_: 0.5)
+    space.holding = lambda _: space
     kinds = [KnowledgeCategory.UNKNOWN] * 4
     signals = SimpleNamespace(facts=facts, before=before, knowledge=kinds, space=space)
     kept, weights = torch.ones(4, dtype=torch.bool), torch.ones(4)

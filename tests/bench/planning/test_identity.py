@@ -87,6 +87,7 @@ DO_NOT_COUNT = {
     "executor": "ray",
     "ray_address": "auto",
     "workers": 3,
+    "stack": 4,
     "shard": "1/1",
     "timeout": 5,
     "trust_remote_code": True,

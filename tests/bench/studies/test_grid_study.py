@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import runner
+from bench.cell import running
 from bench.config.options import validated
 from bench.progress.base import Silent
 from bench.report.leaderboard.build import build_leaderboard
@@ -49,7 +49,7 @@ class Interrupting(Silent):
     def __init__(self, at):
         self.at = at
 
-    def cell(self, index, total, label):
+    def cell(self, index, total, label, together=1):
         if index == self.at:
             raise KeyboardInterrupt
 
@@ -268,7 +268,7 @@ def test_a_failed_cell_is_listed_and_runs_again_with_the_next_call(options, monk
     small = {"sources": "train", "samples": "2", "modes": "ipm", "packs": "0"}
     small |= {"forgetting": "none"}
     chosen = options(CalibrationOptions, **small)
-    train, calls = runner.train, []
+    train, calls = running.train, []
 
     def fail_once(*arguments):
         calls.append(1)
@@ -276,7 +276,7 @@ def test_a_failed_cell_is_listed_and_runs_again_with_the_next_call(options, monk
             raise RuntimeError("no luck")
         return train(*arguments)
 
-    monkeypatch.setattr(runner, "train", fail_once)
+    monkeypatch.setattr(running, "train", fail_once)
     report = run_calibration(chosen, Silent())
     assert ["lora" in line and "no luck" in line for line in report.failures] == [True]
     assert report.table["reliability"].isna().tolist() == [True, False]
