@@ -36,6 +36,7 @@ from bench.planning.notices import (
     few_steps,
     halved_batches,
     several_prompts,
+    shared_costs,
     without_shortcuts,
 )
 from bench.planning.planned_cell import PlannedCell
@@ -235,6 +236,7 @@ class RunningCell:
                 *few_steps(spec),
                 *several_prompts(spec),
                 *halved_batches(self.result.record),
+                *shared_costs(self.result.record),
                 *without_shortcuts(declined(model)),
                 *(note for task in tasks for note in task.notes),
             ],

@@ -90,6 +90,17 @@ def halved_batches(record: CellRecord) -> list[str]:
     ]
 
 
+def shared_costs(record: CellRecord) -> list[str]:
+    """Say whose costs a cell's are if it was trained together with others."""
+    if record.stacked == 1:
+        return []
+    return [
+        f"trained and asked together with {record.stacked - 1} other "
+        f"{'cell' if record.stacked == 2 else 'cells'}: its times are an even share of what all of "
+        "them took, and it has no peak of memory of its own; --stack 1 measures what a method costs"
+    ]
+
+
 def without_shortcuts(lacking: Sequence[Optimization]) -> list[str]:
     """Say which optimizations a model does not allow, so that its cells take longer."""
     names = [_SHORTCUTS[one] for one in lacking if one in _SHORTCUTS]

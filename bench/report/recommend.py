@@ -99,15 +99,11 @@ def _seconds(row: Row) -> float:
     return sum(phase.seconds for phase in found) if found else float("inf")
 
 
-def _peak(row: Row) -> int | None:
-    return max((phase.peak_bytes for phase in row.phases.values()), default=None)
-
-
 def _obstacle(section: Section, row: Row, limits: Limits) -> str:
     """Return why a row does not qualify, empty where it does."""
-    peak = _peak(row)
+    peak = row.peak_bytes
     if limits.memory is not None and (peak is None or peak > limits.memory):
-        return f"needs {wording.memory(peak)}" if peak else "has no measured memory"
+        return f"needs {wording.memory(peak)}" if peak else "has no measured memory of its own"
     if limits.forgetting is None:
         return ""
     tasks = [task for task in section.forgetting_tasks if task != DRIFT]
@@ -138,9 +134,9 @@ def _why(section: Section, row: Row, limits: Limits) -> str:
             high = found.lost.interval.high if found.lost.interval else 0.0
             if limits.forgetting is not None and high > limits.forgetting:
                 said[-1] += f", so it may exceed the limit of {100 * limits.forgetting:g}"
-    if _peak(row):
+    if row.peak_bytes:
         limit = f" (limit {wording.memory(limits.memory)})" if limits.memory is not None else ""
-        said.append(f"peak memory {wording.memory(_peak(row))}{limit}")
+        said.append(f"peak memory {wording.memory(row.peak_bytes)}{limit}")
     if row.failures:
         said.append(f"but {len(row.failures)} of its cells have no result")
     return "; ".join(said)

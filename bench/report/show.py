@@ -136,7 +136,8 @@ def _forgetting(entries: list[Forgetting]) -> Table:
 
 
 def _phases(record: CellRecord) -> Table:
-    table = _table("phase", "time spent", "time with empty caches", "peak memory")
+    whose = "" if record.stacked == 1 else f" of {record.stacked} cells"
+    table = _table("phase", "time spent", "time with empty caches", f"peak memory{whose}")
     for name, phase in record.phases.items():
         times = (wording.duration(phase.seconds), wording.duration(phase.seconds_cold))
         table.add_row(name.value, *times, wording.memory(phase.peak_bytes))

@@ -61,10 +61,13 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One phase: mean seconds with nothing cached, and the highest peak of memory in bytes."""
+    """One phase: mean seconds with nothing cached, and the highest peak of memory in bytes.
+
+    The peak is None if it was measured only of cells that were trained together.
+    """
 
     seconds: float
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,12 @@ class Row:
     def interval_kind(self) -> IntervalKind:
         """What most of the row's intervals cover, by its number of seeds."""
         return IntervalKind.of(len(self.cells))
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The highest peak of memory over all phases; None if that of a phase is not known."""
+        peaks = [cost.peak_bytes for cost in self.phases.values()]
+        return max((p for p in peaks if p is not None), default=None) if None not in peaks else None
 
     def first(self, field: str) -> float | None:
         """Return the first value that its done cells recorded for a field of the record."""

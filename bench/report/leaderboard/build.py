@@ -25,7 +25,7 @@ from bench.report.leaderboard.standings import (
     with_standings,
 )
 from bench.report.leaderboard.tuned_grids import Settled, reporting_spec, settle
-from bench.store.records import CellSpec, PhaseName, Status
+from bench.store.records import CellRecord, CellSpec, PhaseName, Status
 
 T = TypeVar("T")
 
@@ -205,18 +205,28 @@ def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
 
 
 def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:
+    """Average what phases took; the memory of cells that were trained together is not theirs."""
     found = {
         name: [cell.record.phases[name] for cell in cells if name in cell.record.phases]
         for name in PhaseName
     }
+    own = {
+        name: [cell.record.phases[name] for cell in cells if name in _own_memory(cell.record)]
+        for name in found
+    }
     return {
         name: Cost(
             seconds=float(np.mean([phase.seconds_cold for phase in phases])),
-            peak_bytes=max(phase.peak_bytes for phase in phases),
+            peak_bytes=max((p.peak_bytes for p in own[name]), default=None),
         )
         for name, phases in found.items()
         if phases
     }
+
+
+def _own_memory(record: CellRecord) -> set[PhaseName]:
+    """Return the phases whose peak is that of the cell alone: cells are prepared one by one."""
+    return {name for name in record.phases if record.stacked == 1 or name is PhaseName.PREPARE}
 
 
 def _warnings(rows: list[Row]) -> list[str]:

@@ -140,7 +140,7 @@ def brief_columns(section: Section) -> list[Column]:
         _cost("train time", _training_seconds, wording.duration),
         _cost(
             "peak memory",
-            lambda row: max((cost.peak_bytes for cost in row.phases.values()), default=None),
+            lambda row: row.peak_bytes,
             wording.memory,
         ),
     ]

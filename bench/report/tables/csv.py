@@ -104,6 +104,7 @@ def _costs(row: Row) -> dict[str, Any]:
         "flops": row.first("flops"),
         **{f"seconds.{name}": _at(cost, "seconds") for name, cost in phases.items()},
         **{f"peak_bytes.{name}": _whole(_at(cost, "peak_bytes")) for name, cost in phases.items()},
+        "stacked": max((cell.record.stacked for cell in row.cells), default=1),
     }
 
 
