@@ -66,6 +66,7 @@ def _plan(options: RunOptions) -> None:
     from bench.planning.cost_estimate import grid_cost
     from bench.planning.grid import plan_grid
     from bench.planning.planned_cell import CellState
+    from bench.planning.stacking import stacking_notes
     from bench.store.store import ResultsStore
 
     store = ResultsStore(options.out)
@@ -74,7 +75,9 @@ def _plan(options: RunOptions) -> None:
     left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
     workers = worker_count(options, left)
     print_plan(cells, grid_cost(cells, store.summaries()), workers)
-    for line in limits(options, compute_of(options), workers, left):
+    compute = compute_of(options)
+    notes = stacking_notes(options, compute, left)
+    for line in (*notes, *limits(options, compute, workers, left)):
         click.echo(line)
 
 

@@ -134,8 +134,8 @@ class RunOptions(BaseModel):
     ray_address: RayAddress | None = None
     """Ray cluster to run on: HOST:PORT, or auto for the one on this machine."""
     workers: Workers = "auto"
-    """How many processes run cells at the same time; auto: one per GPU, or one per core as far as
-    memory allows."""
+    """How many processes run cells at the same time; auto: one per GPU, several with --stack 1, or
+    one per core as far as memory allows."""
     stack: Stack = "auto"
     """How many cells of one model are trained and asked at once: a number, or auto for as many as
     the memory of a GPU takes, and 1 on a CPU. The numbers stay the same."""

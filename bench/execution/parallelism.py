@@ -18,6 +18,7 @@ from bench.models.device import (
 from bench.models.shape import weights_of
 from bench.planning.memory_notes import Place, largest_need, memory_notes
 from bench.planning.planned_cell import PlannedCell
+from bench.planning.stacking import may_stack
 
 MOST_PER_GPU = 4
 """More workers on one GPU take turns rather than run at the same time."""
@@ -47,7 +48,8 @@ def worker_count(options: RunOptions, cells: Sequence[PlannedCell]) -> int:
     device = compute_of(options).device
     if device.startswith("cuda"):
         count = gpus(options)
-        each = 1 if stacks(options) else _on_each_gpu(device, count, cells)
+        together = stacks(options) and any(map(may_stack, cells))
+        each = 1 if together else _on_each_gpu(device, count, cells)
         return max(1, min(count * each, len(cells)))
     if device != "cpu":
         return 1
@@ -102,14 +104,13 @@ def limits(
     place = place_of(options, compute, workers)
     if place is None:
         return []
-    asked = str(getattr(options, "stack", "auto"))
-    stacked = int(asked) if asked.isdecimal() else 1
+    stacked = int(options.stack) if options.stack.isdecimal() else 1
     return [*dtype_notes(options, compute), *memory_notes(cells, place, stacked)]
 
 
 def stacks(options: RunOptions) -> bool:
     """Return whether a run on a GPU trains several cells together in one process."""
-    return str(getattr(options, "stack", "auto")) != "1"
+    return options.stack != "1"
 
 
 def _on_each_gpu(device: str, count: int, cells: Sequence[PlannedCell]) -> int:

@@ -69,3 +69,21 @@ def most_at_once(options: RunOptions, compute: Compute, cells: Sequence[PlannedC
         return 1
     base = (weights_of(cells[0].source) or 0.0) * ITEM[compute.dtype]
     return min(MOST_STACKED, stack_size(cells, card_memory(compute.device) - base))
+
+
+def stacking_notes(
+    options: RunOptions, compute: Compute, cells: Sequence[PlannedCell]
+) -> list[str]:
+    """Say how many cells would be trained at once; nothing if each would be alone.
+
+    Args:
+        options: The options of the run.
+        compute: Its device and dtype.
+        cells: The cells that are left to run.
+    """
+    groups: dict[Hashable, list[PlannedCell]] = {}
+    for cell in filter(may_stack, cells):
+        groups.setdefault(stack_key(cell), []).append(cell)
+    sizes = [min(len(some), most_at_once(options, compute, some)) for some in groups.values()]
+    most = max(sizes, default=1)
+    return [f"up to {most} cells of one model are trained and asked at once"] if most > 1 else []

@@ -7,8 +7,6 @@ import torch
 
 from bench.config.options import build_options
 from bench.execution.run import run_grid
-from bench.planning.grid import plan_grid
-from bench.planning.stacking import fitting, may_stack, most_at_once
 from bench.progress.base import Silent
 from bench.store.records import PhaseName, Status
 from bench.store.store import ResultsStore

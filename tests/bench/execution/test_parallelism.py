@@ -51,16 +51,18 @@ def gpus(monkeypatch):
     return have
 
 
-def test_one_worker_on_each_gpu_stacks_its_cells(options, gpus):
+def test_one_worker_on_each_gpu_stacks_its_cells(options, gpus, monkeypatch):
     gpus(count=2)
-    assert worker_count(options(device="cuda"), [None] * 64) == 2
+    monkeypatch.setattr(parallelism, "may_stack", lambda cell: cell)
+    assert worker_count(options(device="cuda"), [True] * 64) == 2
+    alone = worker_count(options(device="cuda"), [False] * 64)
+    assert alone == 2 * parallelism.MOST_PER_GPU, "if no cell can be stacked"
 
 
 def test_without_stacking_workers_share_a_gpu_as_far_as_the_machine_allows(
     options, gpus, monkeypatch
 ):
-    monkeypatch.setattr(parallelism, "stacks", lambda options: False)
-    asked = options(device="cuda")
+    asked = options(device="cuda", stack="1")
 
     def count(cells=64, **machine):
         gpus(**machine)
