@@ -59,9 +59,7 @@ def test_one_worker_on_each_gpu_stacks_its_cells(options, gpus, monkeypatch):
     assert alone == 2 * parallelism.MOST_PER_GPU, "if no cell can be stacked"
 
 
-def test_without_stacking_workers_share_a_gpu_as_far_as_the_machine_allows(
-    options, gpus, monkeypatch
-):
+def test_without_stacking_workers_share_a_gpu_as_far_as_the_machine_allows(options, gpus):
     asked = options(device="cuda", stack="1")
 
     def count(cells=64, **machine):
@@ -79,7 +77,8 @@ def test_without_stacking_workers_share_a_gpu_as_far_as_the_machine_allows(
     assert count(count=2, cores=4) == 4
     assert count(free=7) == 2, "memory of the machine"
     gpus(count=4)
-    assert worker_count(options(device="cuda:1"), [None] * 64) == parallelism.MOST_PER_GPU
+    of_one = options(device="cuda:1", stack="1")
+    assert worker_count(of_one, [None] * 64) == parallelism.MOST_PER_GPU
 
 
 def test_workers_share_the_memory_of_their_gpu(options, gpus):
