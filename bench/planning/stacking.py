@@ -12,6 +12,7 @@ from bench.planning.planned_cell import PlannedCell
 from methods.adapters.peft import Peft
 from methods.parts import Adapter
 from methods.peft_config import read_config
+from tasks.errors import UsageError
 
 
 def may_stack(cell: PlannedCell) -> bool:
@@ -21,7 +22,10 @@ def may_stack(cell: PlannedCell) -> bool:
     """
     adapter = cell.recipe.adapter
     if isinstance(adapter, Peft):
-        config = read_config(adapter.path)
+        try:
+            config = read_config(adapter.path)
+        except UsageError:  # the cell itself will tell
+            return False
         return config.peft_type == "LORA" and not config.values.get("lora_dropout")
     own = any(
         getattr(type(adapter), name) is not getattr(Adapter, name)
