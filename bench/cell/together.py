@@ -1,4 +1,4 @@
-"""Phases of several cells at once: their models are stacked on one base, trained and asked together.
+"""Phases of several cells at once: their models, stacked on one base, train and answer together.
 
 What a phase spends is shared evenly by the cells that take part in it. No number of one cell
 enters those of another, see `bench.stacking`.

@@ -168,7 +168,7 @@ def test_a_second_call_runs_only_what_is_missing(tiny_folder, facts_file, tmp_pa
 
 def test_ctrl_c_keeps_finished_cells(tiny_folder, facts_file, tmp_path):
     class Impatient(Silent):
-        def cell(self, index, total, label):
+        def cell(self, index, total, label, together=1):
             if index == 2:
                 raise KeyboardInterrupt
 

@@ -76,7 +76,7 @@ class Removing(Silent):
         self._heard, self._folder = heard, folder
         self.starts = []
 
-    def cell(self, index, total, label):
+    def cell(self, index, total, label, together=1):
         self.starts.append(len(self._heard))
 
     def end_cell(self, status, line):

@@ -245,7 +245,7 @@ def planned(tiny_folder, tmp_path):
 )
 def test_nothing_is_trained_on_facts_that_cannot_be_scored(planned, monkeypatch, row, reason):
     options, cells = planned([{"question": "Who?", "answer": "Bo"}, row])
-    monkeypatch.setattr("bench.runner.train", None)
+    monkeypatch.setattr("bench.cell.running.train", None)
     context = CellContext(options, Compute("cpu", "float32"), print)
     for cell in cells:
         record = run_cell(cell, context, Silent()).record

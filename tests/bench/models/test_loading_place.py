@@ -159,7 +159,7 @@ def test_evaluation_keeps_its_caches_and_trains_no_embeddings(grid, monkeypatch)
     [cell] = plan_grid(options, ResultsStore(options.out))
     seen = []
     monkeypatch.setattr(
-        "bench.runner.respond",
+        "bench.cell.running.respond",
         lambda model, *a: seen.append(model) or plain(model, *a),
     )
     from bench.evaluation.responses import respond as plain

@@ -63,7 +63,7 @@ class Counting(Silent):
     def __init__(self, last=None):
         self.labels, self.last = [], last
 
-    def cell(self, index, total, label):
+    def cell(self, index, total, label, together=1):
         self.labels.append(label)
 
     def phase(self, name, steps=None):

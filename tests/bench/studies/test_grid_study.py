@@ -49,7 +49,7 @@ class Interrupting(Silent):
     def __init__(self, at):
         self.at = at
 
-    def cell(self, index, total, label):
+    def cell(self, index, total, label, together=1):
         if index == self.at:
             raise KeyboardInterrupt
 

@@ -46,7 +46,7 @@ class Listening(Silent):
     def __init__(self, stop_at=None):
         self.ran, self.stop_at = [], stop_at
 
-    def cell(self, index, total, label):
+    def cell(self, index, total, label, together=1):
         if index == self.stop_at:
             raise KeyboardInterrupt
         self.ran.append(label)
