@@ -101,21 +101,28 @@ class _Runs:
             self._progress.note(f"{error.told}: running {len(cells)} cells in two halves")
             half = (len(cells) + 1) // 2
             return [cells[:half], cells[half:]]
+        groups = [] if stacked is None else stacked.groups()
         for member in members:
             if member.over:
                 self._on_result(member.result)
-        if stacked is not None:
-            for group in stacked.groups():
-                with self._section(group, limit):
-                    self._ask(stacked, group)
-                for member in group:
-                    self._on_result(member.result)
+        for group in groups:
+            with self._section(group, limit):
+                if self.stopped:  # Ctrl-C has ended a group before this one
+                    raise KeyboardInterrupt
+                self._ask(stacked, group)
+            for member in group:
+                self._on_result(member.result)
         return [] if self.stopped else [[member.cell] for member in refused]
 
     def _trained(
         self, members: Sequence[RunningCell]
     ) -> tuple[StackedCells | None, Sequence[RunningCell]]:
-        """Train cells together; return their stack, and those that must run alone."""
+        """Train cells together; return their stack, and those that must run alone.
+
+        Raises:
+            NoSpaceError: The disk is full, which ends the run.
+            OutOfMemoryInPhaseError: Memory ran out.
+        """
         for member in members:
             with member.guarded():
                 member.prepare()
@@ -126,11 +133,19 @@ class _Runs:
             return None, [*able, *refused]
         try:
             stacked = StackedCells(able, self._context, self._progress)
+            stacked.train()
         except UsageError as error:
             self._progress.note(f"{error}; running them one by one")
-            return None, [*able, *refused]
-        stacked.train()
-        return stacked, refused
+        except Exception as error:  # alone, it harms only the cell that is to blame for it
+            if failures.disk_is_full(error):
+                raise failures.no_space(error) from error
+            told = failures.first_line(error)
+            if failures.is_out_of_memory(error):
+                raise OutOfMemoryInPhaseError(told) from None
+            self._progress.note(f"{told}: running these {len(able)} cells one by one")
+        else:
+            return stacked, refused
+        return None, [*able, *refused]
 
     def _ask(self, stacked: StackedCells, group: Sequence[RunningCell]) -> None:
         """Measure the cells of a group together; one by one if that fails."""
