@@ -136,6 +136,8 @@ class _Runs:
             stacked.train()
         except UsageError as error:
             self._progress.note(f"{error}; running them one by one")
+        except (OutOfMemoryInPhaseError, failures.NoSpaceError):
+            raise
         except Exception as error:  # alone, it harms only the cell that is to blame for it
             if failures.disk_is_full(error):
                 raise failures.no_space(error) from error
@@ -256,8 +258,10 @@ class _Limit:
     def running(self) -> Iterator[None]:
         """Let the time of the block count."""
         started = time.monotonic()
-        with failures.time_limit(self._left, self._told):
-            yield
-        if self._left is not None:
-            # Not 0, which would take the limit away.
-            self._left = max(1e-3, self._left - (time.monotonic() - started))
+        try:
+            with failures.time_limit(self._left, self._told):
+                yield
+        finally:
+            if self._left is not None:
+                # Not 0, which would take the limit away.
+                self._left = max(1e-3, self._left - (time.monotonic() - started))

@@ -47,9 +47,10 @@ def fact_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         The loss in nats per token and the accuracy in [0, 1], both float32 `[batch]`.
     """
     labels = labels.to(logits.device)
+    # Rows of logits: along another axis torch adds them up one by one, off by 7e-5 nats of 49,152.
     losses = functional.cross_entropy(
-        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-    )
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view_as(labels)
     counted = labels != IGNORED
     tokens = counted.sum(1)
     hits = ((logits.argmax(-1) == labels) & counted).sum(1)
