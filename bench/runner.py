@@ -93,10 +93,16 @@ class _Runs:
         members = [RunningCell(cell, self._context, self._progress) for cell in cells]
         limit = _Limit(self._context.options.timeout, len(cells))
         stacked: StackedCells | None = None
-        refused: Sequence[RunningCell] = ()
+        refused: list[RunningCell] = []
         try:
             with self._section(members, limit):
-                stacked, refused = self._trained(members)
+                for member in members:
+                    with member.guarded():
+                        member.prepare()
+            able, refused = _divided(members)
+            with self._section(able, limit):  # those that are refused have not begun
+                stacked = self._trained(able)
+            refused += [] if stacked else [member for member in able if not member.over]
         except OutOfMemoryInPhaseError as error:
             self._progress.note(f"{error.told}: running {len(cells)} cells in two halves")
             half = (len(cells) + 1) // 2
@@ -106,6 +112,7 @@ class _Runs:
             if member.over:
                 self._on_result(member.result)
         for group in groups:
+            assert stacked is not None
             with self._section(group, limit):
                 if self.stopped:  # Ctrl-C has ended a group before this one
                     raise KeyboardInterrupt
@@ -114,25 +121,17 @@ class _Runs:
                 self._on_result(member.result)
         return [] if self.stopped else [[member.cell] for member in refused]
 
-    def _trained(
-        self, members: Sequence[RunningCell]
-    ) -> tuple[StackedCells | None, Sequence[RunningCell]]:
-        """Train cells together; return their stack, and those that must run alone.
+    def _trained(self, members: Sequence[RunningCell]) -> StackedCells | None:
+        """Train cells together; return None if they must run alone.
 
         Raises:
             NoSpaceError: The disk is full, which ends the run.
             OutOfMemoryInPhaseError: Memory ran out.
         """
-        for member in members:
-            with member.guarded():
-                member.prepare()
-        able = [member for member in members if not member.over]
-        refused = [m for m in able if why_alone(m.attached.model, m.cell.recipe.adapter)]
-        able = [member for member in able if member not in refused]
-        if len(able) < 2:
-            return None, [*able, *refused]
+        if len(members) < 2:
+            return None
         try:
-            stacked = StackedCells(able, self._context, self._progress)
+            stacked = StackedCells(members, self._context, self._progress)
             stacked.train()
         except UsageError as error:
             self._progress.note(f"{error}; running them one by one")
@@ -144,10 +143,11 @@ class _Runs:
             told = failures.first_line(error)
             if failures.is_out_of_memory(error):
                 raise OutOfMemoryInPhaseError(told) from None
-            self._progress.note(f"{told}: running these {len(able)} cells one by one")
+            self._progress.note(f"{told}: running these {len(members)} cells one by one")
         else:
-            return stacked, refused
-        return None, [*able, *refused]
+            # A member that changed the base has ended, and the others have trained on what it left.
+            return stacked if self._context.resident else None
+        return None
 
     def _ask(self, stacked: StackedCells, group: Sequence[RunningCell]) -> None:
         """Measure the cells of a group together; one by one if that fails."""
@@ -240,6 +240,17 @@ class _Runs:
         for member in members:
             if not member.over:
                 member.end(ended, reason)
+
+
+def _divided(members: Sequence[RunningCell]) -> tuple[list[RunningCell], list[RunningCell]]:
+    """Divide prepared cells that are not over into those that can be stacked, and the others."""
+    able: list[RunningCell] = []
+    refused: list[RunningCell] = []
+    for member in members:
+        if not member.over:
+            alone = why_alone(member.attached.model, member.cell.recipe.adapter)
+            (refused if alone else able).append(member)
+    return able, refused
 
 
 class _Limit:

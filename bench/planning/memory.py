@@ -25,10 +25,12 @@ from typing import Any, NamedTuple, cast
 from bench.config.types import DType
 from bench.models.shape import ModelShape, model_shape
 from bench.planning.planned_cell import PlannedCell
+from methods.adapters.peft import Peft
 from methods.covariance import covariance_bytes
 from methods.identity import names_read
 from methods.lora_family import FactoredLora
 from methods.parts import Adapter
+from methods.peft_config import read_config
 from methods.recipe import Recipe
 from tasks.context import TrainPrompt
 from tasks.errors import UsageError
@@ -156,7 +158,7 @@ def base(shape: ModelShape, setup: Setup) -> float:
 def of_member(shape: ModelShape, setup: Setup) -> float:
     """Return what training one cell takes beside the base."""
     state = full_state if setup.adapter.trains_weights else adapter_state
-    passing = activations(shape, setup) + logits(shape, setup.rows)
+    passing = activations(shape, setup) + logits(shape, setup.rows) + unscaled(shape, setup)
     return state(shape, setup) + passing
 
 
@@ -169,7 +171,9 @@ def adapter_state(shape: ModelShape, setup: Setup) -> float:
     rank = int(getattr(setup.adapter, "r", RANK))
     numbers = sum(min(rank, *sides) * sum(sides) for sides in shape.linear)
     cast_copy = setup.item if setup.item < 4 else 0
-    return setup.trained * numbers * (4 + 4 + 8 + 4 + cast_copy)
+    # A stack adds up gradients in the base's dtype, and computes with factors of twice the rank.
+    together = 2 * cast_copy + 8 * (cast_copy > 0) if setup.members > 1 else 0
+    return setup.trained * numbers * (4 + 4 + 8 + 4 + cast_copy + together)
 
 
 def full_state(shape: ModelShape, setup: Setup) -> float:
@@ -185,6 +189,21 @@ def full_state(shape: ModelShape, setup: Setup) -> float:
 def trained_weights(shape: ModelShape, setup: Setup) -> float:
     """Return how many weights of the base are trained if the adapter trains those."""
     return setup.trained * shape.in_layers if setup.placed else shape.weights
+
+
+def unscaled(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes of the float32 outputs that DoRA keeps, before it scales them."""
+    if not scales_rows(setup.adapter):
+        return 0.0
+    outputs = sum(d_out for d_out, _ in shape.linear)
+    return 4 * setup.trained * outputs * setup.rows * setup.tokens
+
+
+def scales_rows(adapter: Adapter) -> bool:
+    """Return whether an adapter is DoRA."""
+    if isinstance(adapter, Peft):
+        return bool(read_config(adapter.path).values.get("use_dora"))
+    return bool(getattr(adapter, "options", {}).get("use_dora"))
 
 
 def activations(shape: ModelShape, setup: Setup) -> float:
@@ -260,7 +279,7 @@ def stack_size(cells: Sequence[PlannedCell], beside_base: float) -> int:
     members: list[float] = []
     for count, cell in enumerate(cells[:MOST_STACKED], start=1):
         # Ranks and rows are padded to those of the widest: each takes what the largest does.
-        members.append(of_member(shape, setup_of(cell, shape)))
+        members.append(of_member(shape, setup_of(cell, shape, len(cells))))
         together = count * max(members)
         if max(together, asking(shape, ITEM[cell.spec.dtype], max(ASKED_ROWS, count))) > room:
             break

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.failures import raise_device_errors
 from bench.inference.encoding import Example
 from bench.inference.equivalence import logits_agree
+from bench.models.capabilities import takes_masks
 from bench.optimizations import Optimization, enabled
 from bench.stacking.assembly import Assembly, Part
 from bench.stacking.batch import StackedBatch
@@ -110,6 +111,8 @@ class Passes:
         """Return whether trees give the logits of rows, and share anything at all."""
         parts = self._checked()
         try:
+            if not takes_masks(self._stacked):
+                return False
             if (tree := self._assembly.trees(parts, pays=1.0)) is None:
                 return False
             rows, dtype = self._assembly.rows(parts), self._stacked.stack.dtype

@@ -72,7 +72,9 @@ class Products:
 class RowFactors:
     """DoRA's c = m / ||W + up down|| of each row, as c - 1, in float32.
 
-    A factor rounded to a short dtype would move in steps of half a percent; y + y (c - 1) does not.
+    A factor rounded to a short dtype would move in steps of half a percent, and so would
+    y + y (c - 1) of a rounded y: both stay float32 until they are multiplied.
+
     The norm of a row is expanded to ||W||^2 + 2 <W, up down> + ||up down||^2: no product of the
     size of W is formed, and those of the factors only for the members that have an m.
 

@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from bench.stacking.layers import is_dense
 from bench.stacking.layout import Parts, Target
 from bench.stacking.parameters import StackedParameters
+from bench.training.fused_lora import float32_product
 from methods.targets import weight_of
 
 
@@ -183,15 +184,18 @@ class _Projections(torch.autograd.Function):
         rows = x.reshape(len(down), -1, x.shape[-1])
         inner = torch.bmm(rows, down.transpose(1, 2))
         inners = inner.split(layers[0].up.shape[2], dim=2)
-        unscaled, outputs = [], []
+        unscaled: list[Tensor | None] = []
+        outputs = []
         for layer, mine, base in zip(layers, inners, given, strict=True):
-            y = _adapted(layer, rows, mine, base)
-            unscaled.append(None if layer.ratio is None else y)
-            if layer.ratio is not None:
-                y = _scaled(y, layer.ratio)
-                if layer.bias is not None:
-                    y = y + layer.bias
-            outputs.append(y)
+            if layer.ratio is None:
+                unscaled.append(None)
+                outputs.append(_adapted(layer, rows, mine, base))
+                continue
+            summed = _adapted if rows.dtype == torch.float32 else _summed
+            y = summed(layer, rows, mine, base)
+            unscaled.append(y)
+            y = _scaled(y, layer.ratio).to(rows.dtype)
+            outputs.append(y if layer.bias is None else y + layer.bias)
         ctx.save_for_backward(rows, inner, *unscaled)
         ctx.down, ctx.layers, ctx.gradients, ctx.shape = down, layers, gradients, x.shape
         return tuple(outputs)
@@ -253,6 +257,17 @@ def _adapted(layer: _Layer, rows: Tensor, inner: Tensor, given: Tensor | None) -
     y = y.view(*rows.shape[:2], -1)
     # Not baddbmm_(), which torch's counter of operations does not know.
     return torch.baddbmm(y, inner, layer.up.transpose(1, 2), out=y)
+
+
+def _summed(layer: _Layer, rows: Tensor, inner: Tensor, given: Tensor | None) -> Tensor:
+    """Return what c is about to scale as it is summed, float32: a rounded y hides small moves."""
+    if layer.weight is None:
+        assert given is not None
+        base = given.float()
+    else:
+        base = float32_product(rows.flatten(0, 1), layer.weight)
+    base = base.view(*rows.shape[:2], -1)
+    return torch.baddbmm(base, inner.float(), layer.up.float().transpose(1, 2))
 
 
 def _scaled(y: Tensor, ratio: Tensor) -> Tensor:

@@ -185,16 +185,19 @@ def _product(flat: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _in_float32(flat: Tensor, weight: Tensor, inner: Tensor, up: Tensor) -> Tensor:
     """Return x W^T + inner up^T `[tokens, d_out]` as it is summed, not rounded."""
-    if flat.dtype == torch.float32:
-        output = flat @ weight.T
-        return torch.addmm(output, inner, up.T, out=output)
-    if flat.is_cpu:  # where a product has the dtype of what it multiplies
-        output = flat.float() @ weight.float().T
+    output = float32_product(flat, weight)
+    if flat.dtype == torch.float32 or flat.is_cpu:
         return torch.addmm(output, inner.float(), up.float().T, out=output)
     # Not addmm(out_dtype=...), on which torch 2.13's counter of operations fails.
-    output = torch.mm(flat, weight.T, out_dtype=torch.float32)
     output += torch.mm(inner, up.T, out_dtype=torch.float32)
     return output
+
+
+def float32_product(flat: Tensor, weight: Tensor) -> Tensor:
+    """Return x W^T `[tokens, d_out]` as it is summed, float32, for x `[tokens, d_in]`."""
+    if flat.dtype == torch.float32 or flat.is_cpu:  # there a product has the dtype of its factors
+        return flat.float() @ weight.float().T
+    return torch.mm(flat, weight.T, out_dtype=torch.float32)
 
 
 def _scaled(values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
