@@ -155,6 +155,7 @@ def test_one_worker_takes_all_gpus(grid, monkeypatch):
     gpus = Compute("cuda:0", "bfloat16")
     monkeypatch.setattr("bench.execution.parallelism.compute_of", lambda options: gpus)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr("bench.execution.parallelism.may_stack", lambda cell: True)
     assert worker_count(grid("lora"), [None] * 8) == 4
     assert worker_count(grid("lora"), [None] * 3) == 3
     assert worker_count(grid("lora", device="cuda:1"), [None] * 8) == 1
