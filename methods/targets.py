@@ -155,17 +155,6 @@ def weight_of(linear: nn.Module) -> Tensor:
     return weight.T if is_transposed(linear) else weight
 
 
-def set_weight(linear: nn.Module, weight: Tensor) -> None:
-    """Give a linear layer a new weight `[d_out, d_in]`, in the dtype that it had.
-
-    The parameter is replaced, not overwritten, because the base in memory may share the old one.
-    """
-    from torch import nn
-
-    stored = (weight.T if is_transposed(linear) else weight).to(linear.weight.dtype).contiguous()  # type: ignore[arg-type]
-    linear.weight = nn.Parameter(stored, requires_grad=False)
-
-
 def is_transposed(linear: nn.Module) -> bool:
     """Return whether a layer stores its weight as `[d_in, d_out]`: GPT-2's `Conv1D` does."""
     from transformers.pytorch_utils import Conv1D

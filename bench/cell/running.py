@@ -80,7 +80,6 @@ class RunningCell:
         context: What cells share.
         progress: Shows the phases.
         micro_batches: Number of parts in which each batch is trained.
-        stacked: How many cells are trained together with it, itself included.
 
     Attributes:
         result: What was found so far.
@@ -102,7 +101,6 @@ class RunningCell:
         progress: Progress,
         *,
         micro_batches: int = 1,
-        stacked: int = 1,
     ) -> None:
         self.cell, self.context, self.progress = cell, context, progress
         self.over = False
@@ -111,7 +109,6 @@ class RunningCell:
             spec=cell.spec,
             status=Status.FAILED,
             micro_batches=micro_batches,
-            stacked=stacked,
         )
         self.result = CellResult(record)
         self._log = TrainingLog()

@@ -84,7 +84,8 @@ class Work:
             if taken is None:
                 continue
             able = fitting(taken, order[number + 1 :])
-            most = most_at_once(self.bench.options, self.bench.compute, able)
+            options, loaded = self.bench.options, taken.spec.model == resident
+            most = most_at_once(options, self.bench.compute, able, resident=loaded)
             cells = [taken]
             for other in able[1:]:
                 if len(cells) >= most:

@@ -131,7 +131,7 @@ def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
         rows=cell.spec.batch_size,
         tokens=PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS,
         members=members,
-        quantised=str(getattr(cell.spec, "quantisation", "none")),
+        quantised=str(cell.spec.quantisation),
     )
 
 

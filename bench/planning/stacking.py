@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from bench.config.options import DeviceMap, RunOptions
-from bench.models.device import Compute, card_memory
+from bench.models.device import Compute, card_memory, free_now
 from bench.models.shape import weights_of
-from bench.planning.memory import ITEM, MOST_STACKED, stack_size
+from bench.planning.memory import ITEM, stack_size
 from bench.planning.planned_cell import PlannedCell
 from methods.adapters.peft import Peft
 from methods.parts import Adapter
@@ -40,7 +40,7 @@ def stack_key(cell: PlannedCell) -> Hashable:
     Device and attention are those of the run.
     """
     spec = cell.spec
-    return (spec.model, spec.model_revision, spec.dtype, getattr(spec, "quantisation", None))
+    return (spec.model, spec.model_revision, spec.dtype, spec.quantisation)
 
 
 def fitting(cell: PlannedCell, others: Sequence[PlannedCell]) -> list[PlannedCell]:
@@ -57,13 +57,16 @@ def fitting(cell: PlannedCell, others: Sequence[PlannedCell]) -> list[PlannedCel
     return [cell, *sorted(able, key=lambda other: other.spec.facts_digest != facts)]
 
 
-def most_at_once(options: RunOptions, compute: Compute, cells: Sequence[PlannedCell]) -> int:
+def most_at_once(
+    options: RunOptions, compute: Compute, cells: Sequence[PlannedCell], *, resident: bool = False
+) -> int:
     """Return how many cells to train together, at least 1.
 
     Args:
         options: The options of the run.
         compute: Its device and dtype.
         cells: Cells that may be trained together, the first ones to go first.
+        resident: Whether their base is loaded in this process, so that what is free can be asked.
     """
     if options.device_map is DeviceMap.AUTO:
         return 1
@@ -71,8 +74,10 @@ def most_at_once(options: RunOptions, compute: Compute, cells: Sequence[PlannedC
         return int(options.stack)
     if not compute.device.startswith("cuda") or len(cells) < 2:
         return 1
+    if resident:
+        return stack_size(cells, free_now(compute.device))
     base = (weights_of(cells[0].source) or 0.0) * ITEM[compute.dtype]
-    return min(MOST_STACKED, stack_size(cells, card_memory(compute.device) - base))
+    return stack_size(cells, card_memory(compute.device) - base)
 
 
 def stacking_notes(

@@ -71,11 +71,6 @@ class StackedParameters(nn.Module):
         """Number of members."""
         return len(self.theta)
 
-    @property
-    def has_start(self) -> bool:
-        """Whether some member starts from a piece of the base."""
-        return self._start is not None
-
     def refresh(self) -> None:
         """Compute anew what passes use; call it whenever trained numbers have changed."""
         self.products.fill()

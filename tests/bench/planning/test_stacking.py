@@ -91,3 +91,12 @@ def test_how_many_go_together_is_asked_for_or_a_matter_of_memory(planned, monkey
 def test_a_number_of_cells_that_cannot_be_is_refused(planned):
     with pytest.raises(UsageError, match=r"--stack '0': write a number of at least 1, or auto"):
         planned("lora", stack="0")
+
+
+def test_with_the_base_loaded_what_is_free_decides(planned, monkeypatch):
+    auto, cells = planned("lora", seeds="0-9")
+    card = Compute("cuda:0", "bfloat16")
+    monkeypatch.setattr("bench.planning.stacking.card_memory", lambda _: 80 * 2**30)
+    monkeypatch.setattr("bench.planning.stacking.free_now", lambda _: 2**28)
+    assert most_at_once(auto, card, cells) == 10
+    assert most_at_once(auto, card, cells, resident=True) < 10, "others use the card, too"

@@ -67,7 +67,7 @@ def test_starts_that_are_no_cut_are_the_base_to_the_last_bit(dtype):
     with torch.no_grad():
         found, expected = stacked(input_ids=rows).logits, base.model(input_ids=rows).logits
     assert torch.equal(found, expected)
-    assert stacked.stack.has_start
+    assert stacked.stack._start is not None
 
 
 def test_a_stack_leaves_starts_alone(tiny_base, methods):
