@@ -25,7 +25,7 @@ from bench.planning.memory_notes import (
 from methods.covariance import input_covariances
 from methods.recipe import parse_recipe
 from methods.targets import linear_names
-from tasks.context import TrainPrompt
+from tests.bench.report_cells import make_spec
 
 GB = 1e9
 SIZES = {
@@ -182,13 +182,7 @@ def test_what_is_not_looked_into_would_fit(shapes):
 
 
 def planned(size, method="lora", dtype=DType.BFLOAT16, batch=8):
-    spec = SimpleNamespace(
-        asked=method,
-        model=size,
-        dtype=dtype,
-        batch_size=batch,
-        train_prompt=TrainPrompt.PLAIN,
-    )
+    spec = make_spec(model=size, method=method, dtype=dtype, batch_size=batch)
     return SimpleNamespace(spec=spec, source=size, recipe=parse_recipe(method))
 
 
