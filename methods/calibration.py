@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.errors import UsageError
@@ -29,7 +29,10 @@ def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list
 
 
 def enough_facts(
-    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], tokens: int = ENOUGH
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Fact],
+    tokens: int = ENOUGH,
+    text: Callable[[Fact], str] = fact_text,
 ) -> list[Fact]:
     """Return the first of `calibration_facts` whose joined texts have `tokens` tokens, or all.
 
@@ -37,10 +40,11 @@ def enough_facts(
         tokenizer: The model's tokenizer.
         facts: The facts to choose from.
         tokens: How many tokens the texts must have, at the least.
+        text: Returns a fact as text.
     """
     # Each text has a token or more, so that more texts than tokens are never needed.
     ordered = calibration_facts(facts, tokens)
-    texts = [fact_text(fact) for fact in ordered]
+    texts = [text(fact) for fact in ordered]
 
     def joined(count: int) -> int:
         return len(joined_tokens(tokenizer, texts[:count]))
@@ -76,9 +80,12 @@ def setting_batches(
         pack: Tokens per window, if texts are packed.
         samples: The largest number of facts.
     """
-    facts = setting.facts if source == "task" else setting.calibration
     window = window_length(setting.model, pack)
-    texts = [fact_text(fact) for fact in calibration_facts(facts, samples)]
+    if source == "task":
+        chosen = calibration_facts(setting.facts, samples)
+        texts = [setting.signals.prompt.text(fact) for fact in chosen]
+    else:
+        texts = [fact_text(fact) for fact in calibration_facts(setting.calibration, samples)]
     return text_batches(setting.tokenizer, texts, setting.model.device, window)
 
 

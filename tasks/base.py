@@ -1,4 +1,4 @@
-"""Knowledge tasks: facts with a source, divided into three disjoint parts."""
+"""Tasks: facts, examples of a skill or texts, with a source, divided into disjoint parts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from tasks.fact import Fact, FactPart, hash_fraction
+from tasks.form import QUESTIONS, Form
 from tasks.notation import canonical
 from tasks.registry import Registry
 
 
 class Shares(NamedTuple):
-    """The share of a task's subjects in each of its parts; the three sum to 1."""
+    """The share of a task's subjects in each of its parts; together they sum to 1."""
 
     train: float
     calibration: float
     forget: float
+    test: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,21 @@ class KnowledgeTask(ABC):
         source: Where the facts come from, as people should read it.
         licence: The licence of the data.
         revision: The pinned version of the data; it changes whenever the data do.
+        form: How questions and answers are written.
+        held_out: Whether what is asked is not what is trained: examples or texts of the train part
+            are trained, and questions of the test part asked.
+        limit, epochs: How many facts are trained at most, and how often, unless a run says so.
+        asked_limit: How many held-out questions are asked at most.
     """
 
     source: ClassVar[str] = "not stated"
     licence: ClassVar[str] = "not stated"
     revision: ClassVar[str] = ""
+    form: ClassVar[Form] = QUESTIONS
+    held_out: ClassVar[bool] = False
+    limit: ClassVar[int] = 64
+    epochs: ClassVar[int] = 10
+    asked_limit: ClassVar[int] = 200
 
     @abstractmethod
     def load(self, access: DataAccess) -> Sequence[Fact]:
@@ -69,7 +81,7 @@ class KnowledgeTask(ABC):
 
     @property
     def shares(self) -> Shares:
-        """How the task's subjects are divided into the three parts."""
+        """How the task's subjects are divided into its parts."""
         return Shares(train=0.6, calibration=0.2, forget=0.2)
 
     def part_of(self, fact: Fact) -> FactPart:
@@ -82,8 +94,14 @@ class KnowledgeTask(ABC):
             return FactPart.TRAIN
         if fraction < shares.train + shares.calibration:
             return FactPart.CALIBRATION
-        return FactPart.FORGET
+        if not shares.test or fraction < shares.train + shares.calibration + shares.forget:
+            return FactPart.FORGET
+        return FactPart.TEST
 
 
-TASKS: Registry[KnowledgeTask] = Registry("task", "tasks.knowledge", "semantic_peft_bench.tasks")
+TASKS: Registry[KnowledgeTask] = Registry(
+    "task",
+    ("tasks.knowledge", "tasks.skills", "tasks.documents", "tasks.labels"),
+    "semantic_peft_bench.tasks",
+)
 task = TASKS.register

@@ -8,11 +8,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from tasks.extraction import extracted
+from tasks.scoring import exact_match
+
 
 class FactPart(StrEnum):
-    """The three disjoint parts of a knowledge task; a hash of the subject decides."""
+    """The disjoint parts of a task; a hash of the subject decides.
+
+    Facts to learn are asked as they were trained. What is learned from examples or texts is asked
+    of the part `test`, which only tasks with `held_out` have.
+    """
 
     TRAIN = "train"
+    TEST = "test"
     CALIBRATION = "calibration"
     FORGET = "forget"
 
@@ -43,6 +51,7 @@ class Fact:
             generated.
         old_answers: Answers that were true before, so that learning the fact updates knowledge; if
             empty, the fact is new knowledge.
+        extract: What of an answer is compared, see `tasks.extraction`; empty: all of it.
     """
 
     id: str
@@ -54,11 +63,24 @@ class Fact:
     subject: str = ""
     choices: tuple[str, ...] = ()
     old_answers: tuple[str, ...] = ()
+    extract: str = ""
 
     @property
     def target(self) -> str:
         """The answer that is trained."""
         return self.answers[0]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text to read, without a question; the answer is the text."""
+        return not self.question
+
+    def accepts(self, answer: str) -> bool:
+        """Return whether an answer to its question is correct."""
+        if not self.extract:
+            return exact_match(answer, self.answers)
+        said = extracted(self.extract, answer)
+        return bool(said) and exact_match(said, [extracted(self.extract, a) for a in self.answers])
 
 
 def facts_digest(facts: Iterable[Fact]) -> str:
@@ -72,9 +94,10 @@ def facts_digest(facts: Iterable[Fact]) -> str:
 
 def _content(fact: Fact) -> dict[str, object]:
     content = asdict(fact)
-    # Younger than the digests of published tasks, which must not change where it is not used.
-    if not fact.old_answers:
-        del content["old_answers"]
+    # Younger than the digests of published tasks, which must not change where they are not used.
+    for younger in ("old_answers", "extract"):
+        if not content[younger]:
+            del content[younger]
     return content
 
 

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.fact import Fact, hash_fraction
+from tasks.form import LONGEST_ANSWER, QUESTIONS, Form
 from tasks.leakage import asked_forms
 from tasks.scoring import normalise
 
 DEMONSTRATIONS = 4
-STOP = "\n"
+STOP = QUESTIONS.stop
 """Ends an answer, as the end-of-sequence token does; trained as the last token of each target."""
-
-LONGEST_ANSWER = 256
-"""Most tokens that an answer may have, its stop included; longer targets are refused."""
 
 BUILT_IN = (
     ("What is the capital of the Roman Empire?", "Rome"),
@@ -47,17 +45,17 @@ RESERVE = (
 
 def question_text(question: str) -> str:
     """Return the plain prompt of a question, which is used in training."""
-    return f"Question: {question}\nAnswer:"
+    return QUESTIONS.question(question)
 
 
 def target_text(answer: str) -> str:
     """Return the continuation that is trained: the answer followed by the stop."""
-    return f" {answer}{STOP}"
+    return QUESTIONS.target(answer)
 
 
 def token_budget(longest: int) -> int:
     """Return how many tokens an answer may have, given the longest target in tokens."""
-    return min(LONGEST_ANSWER, longest + 4)
+    return QUESTIONS.token_budget(longest)
 
 
 def character_budget(longest: int) -> int:
@@ -81,28 +79,42 @@ class Prompt:
 
     Attributes:
         demonstrations: Four fixed `(question, answer)` pairs.
+        form: How they and the questions are written.
     """
 
     demonstrations: tuple[tuple[str, str], ...]
+    form: Form = QUESTIONS
 
     @property
     def prefix(self) -> str:
         """The demonstrations as text, which precedes each question."""
-        return "".join(f"{question_text(q)}{target_text(a)}\n" for q, a in self.demonstrations)
+        return "".join(self.form.shown(q, a) for q, a in self.demonstrations)
 
     def few_shot(self, question: str) -> str:
         """Return the demonstrations followed by the plain prompt of a question."""
-        return self.prefix + question_text(question)
+        return self.prefix + self.form.question(question)
+
+    def text(self, fact: Fact) -> str:
+        """Return a fact as the text that is trained: the plain prompt and the first answer."""
+        if fact.is_text:
+            return fact.target
+        return self.form.question(fact.question) + self.form.target(fact.target)
 
     @property
     def digest(self) -> str:
         """Digest of all that is asked and trained: both prompts, the target and the budgets."""
-        texts = [self.few_shot("?"), question_text("?"), target_text("?"), STOP]
-        budgets = [budget(size) for budget in (token_budget, character_budget) for size in (1, 999)]
+        form = self.form
+        texts = [self.few_shot("?"), form.question("?"), form.target("?"), form.stop]
+        texts += [f"windows of {form.window} tokens"] if form.window else []
+        budgets = [
+            budget(size) for budget in (form.token_budget, character_budget) for size in (1, 999)
+        ]
         return hashlib.sha256(json.dumps([texts, budgets]).encode()).hexdigest()
 
 
-def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Prompt:
+def choose_demonstrations(
+    rows: Iterable[Fact], selected: Sequence[Fact], form: Form = QUESTIONS
+) -> Prompt:
     """Return demonstrations drawn by a fixed hash from facts whose subjects are not selected.
 
     Relations take turns, so that the four show different kinds of answers if the task has them.
@@ -111,6 +123,7 @@ def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Pro
     Args:
         rows: All facts of the task.
         selected: The facts that are trained or measured; their subjects are never shown.
+        form: How questions and answers are written.
 
     Returns:
         Demonstrations of the task, or the built-in ones if too few facts are left.
@@ -119,23 +132,23 @@ def choose_demonstrations(rows: Iterable[Fact], selected: Sequence[Fact]) -> Pro
         UsageError: The selected facts ask nearly all built-in demonstrations.
     """
     taken, asked = {_subject(fact) for fact in selected}, asked_forms(selected)
-    spare = [fact for fact in rows if _subject(fact) not in taken]
+    spare = [fact for fact in rows if fact.question and _subject(fact) not in taken]
     spare.sort(key=lambda fact: hash_fraction("demonstration", fact.id))
     chosen: list[Fact] = []
     while len(chosen) < DEMONSTRATIONS and spare:
         shown = Counter(fact.relation for fact in chosen)
         rarest = min(shown[relation] for relation in {fact.relation for fact in spare})
         last = next(fact for fact in spare if shown[fact.relation] == rarest)
-        if (form := normalise(last.question)) in asked:
+        if (question := normalise(last.question)) in asked:
             spare.remove(last)
             continue
         chosen.append(last)
-        asked.add(form)
+        asked.add(question)
         subject = _subject(last)
         spare = [fact for fact in spare if _subject(fact) != subject]
     if len(chosen) < DEMONSTRATIONS:
-        return Prompt(_built_in(asked_forms(selected)))
-    return Prompt(tuple((fact.question, fact.target) for fact in chosen))
+        return Prompt(_built_in(asked_forms(selected)), form)
+    return Prompt(tuple((fact.question, fact.target) for fact in chosen), form)
 
 
 def _subject(fact: Fact) -> tuple[str, bool]:

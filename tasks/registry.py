@@ -13,7 +13,7 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -30,14 +30,14 @@ class Registry(Generic[P]):
 
     Args:
         kind: What messages call a member, for example `adapter`.
-        package: The package whose modules are discovered, for example `methods.adapters`; modules
-            whose names start with `_` are skipped.
+        packages: The packages whose modules are discovered, for example `methods.adapters`, or
+            one of them; modules whose names start with `_` are skipped.
         group: The entry-point group through which installed packages can add members.
     """
 
-    def __init__(self, kind: str, package: str, group: str) -> None:
+    def __init__(self, kind: str, packages: str | Sequence[str], group: str) -> None:
         self.kind = kind
-        self.package = package
+        self.packages = (packages,) if isinstance(packages, str) else tuple(packages)
         self.group = group
         self._members: dict[str, type[P]] = {}
         self._discovered = False
@@ -92,10 +92,10 @@ class Registry(Generic[P]):
         if self._discovered:
             return
         self._discovered = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                imported(f"{self.package}.{module.name}")
+        for package in self.packages:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                if not module.name.startswith("_"):
+                    imported(f"{package}.{module.name}")
         for entry in installed(self.group):
             member = self._load(entry)
             if member not in self._members.values():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell.decisions import Decisions, decide
 from bench.evaluation.signals import BaseSignals
-from bench.inference.encoding import IGNORED, collate
+from bench.inference.encoding import IGNORED, Example, collate
 from bench.inference.likelihood import target_logits
 from bench.libraries import heard
 from bench.models.copy_on_write import BorrowedModel, borrow
@@ -69,6 +69,7 @@ def attach(
     spec: CellSpec,
     calibration: Sequence[Fact],
     max_steps: int | None = None,
+    followed: Sequence[Example] | None = None,
 ) -> Attached:
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
@@ -79,6 +80,7 @@ def attach(
         spec: Seed, schedule and names.
         calibration: Facts that the adapter may calibrate on.
         max_steps: Stops training after this many steps; None: train all epochs.
+        followed: See `TrainingPlan`.
 
     Raises:
         UsageError: The recipe does not fit the model or the facts.
@@ -91,9 +93,13 @@ def attach(
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
     kept = [facts[index] for index in decisions.chosen]
+    examples = [signals.contexts.examples(one, kept) for one in signals.contexts.trained]
+    weights = decisions.weights[decisions.chosen]
+    if len(examples[0]) != len(kept):  # texts, packed into windows
+        weights = torch.ones(len(examples[0]), dtype=weights.dtype)
     plan = TrainingPlan(
-        contexts=[signals.contexts.examples(one, kept) for one in signals.contexts.trained],
-        weights=decisions.weights[decisions.chosen],
+        contexts=examples,
+        weights=weights,
         epochs=spec.epochs,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
@@ -104,6 +110,7 @@ def attach(
         accumulation=spec.accumulation,
         reweigh=decisions.reweigh,
         max_steps=max_steps,
+        followed=followed,
     )
     loan = borrow(base)
     setting = Setting(

@@ -110,9 +110,11 @@ class CellContext:
         Raises:
             UsageError: Data is not available, or a task cannot be measured.
         """
-        key = (cell.spec.facts_digest, cell.spec.calibration_digest, cell.forgetting)
+        spec = cell.spec
+        learned = (spec.facts_digest, spec.lessons_digest, spec.calibration_digest)
+        key = (*learned, cell.forgetting)
         if key not in self._tasks:
-            seen = Seen(cell.data.facts, cell.calibration)
+            seen = Seen((*cell.data.lessons, *cell.data.facts), cell.calibration)
             self._tasks[key] = self._forgetting.build(cell.forgetting, seen)
         return self._tasks[key]
 

@@ -29,6 +29,7 @@ from bench.evaluation.responses import Responses, respond
 from bench.evaluation.round_trip import refuse_unanswerable
 from bench.evaluation.signals import BaseSignals
 from bench.forgetting.path import ForgettingPath, merged
+from bench.inference.encoding import Example
 from bench.libraries import heard
 from bench.models.provenance import provenance
 from bench.optimizations import declined
@@ -85,12 +86,15 @@ class RunningCell:
         result: What was found so far.
         over: Whether it has ended, done or not.
         attached: Its model, from `prepare` on.
+        signals: What the base knows of what is trained, from `prepare` on.
+        asked: What it knows of the facts that are asked, which are the same unless held out.
         path: What measures it at checkpoints, from `prepare` on.
         clock: Its phases.
     """
 
     attached: Attached
     signals: BaseSignals
+    asked: BaseSignals
     path: ForgettingPath
     clock: PhaseClock
 
@@ -117,6 +121,14 @@ class RunningCell:
     def plan(self) -> TrainingPlan:
         """How it is trained."""
         return replace(self.attached.plan, micro_batches=self.result.record.micro_batches)
+
+    @property
+    def followed(self) -> list[Example] | None:
+        """Held-out facts on the trained prompt, which are looked at after each epoch."""
+        contexts = self.asked.contexts
+        if not self.cell.data.held_out:
+            return None
+        return contexts.examples(contexts.asked, self.cell.data.facts)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -163,12 +175,18 @@ class RunningCell:
         cell, context = self.cell, self.context
         base = context.start_cell(cell)
         self.clock = PhaseClock(base.devices, context.cache)
-        prompt = cell.spec.train_prompt
-        self.signals = BaseSignals(base, cell.data.facts, cell.data.prompt, context.cache, prompt)
-        refuse_unanswerable(base, cell.data.facts, self.signals.contexts, context.cache)
+        data, prompt = cell.data, cell.spec.train_prompt
+        self.signals, self.asked = (
+            BaseSignals(base, facts, data.prompt, context.cache, prompt)
+            for facts in (data.trained, data.facts)
+        )
+        answered = dict.fromkeys([*data.trained, *data.facts])
+        refuse_unanswerable(base, tuple(answered), self.asked.contexts, context.cache)
         self.progress.phase(PhaseName.PREPARE)
         with self.clock.phase(PhaseName.PREPARE):
-            self.attached = attach(base, self.signals, cell.recipe, cell.spec, cell.calibration)
+            self.attached = attach(
+                base, self.signals, cell.recipe, cell.spec, cell.calibration, followed=self.followed
+            )
         model = self.attached.model
         self.path = context.path(cell, model, self.clock)
         self.result.update(
@@ -206,21 +224,24 @@ class RunningCell:
         It comes after training: by then other workers have done some of it, or will do it
         meanwhile.
         """
-        self.context.measure_base(self.cell, self.signals, self.progress)
+        self.context.measure_base(self.cell, self.asked, self.progress)
 
     def evaluate(self) -> None:
         """Ask the trained model alone."""
         self.progress.phase(PhaseName.EVALUATE)
         with self.clock.phase(PhaseName.EVALUATE):
             model, facts = self.attached.model, self.cell.data.facts
-            self.evaluated(respond(model, self.signals.contexts, facts, self.signals.before))
+            self.evaluated(respond(model, self.asked.contexts, facts, self.asked.before))
 
     def evaluated(self, after: Responses) -> None:
         """Take what the trained model answered."""
         decisions, model, spec = self.attached.decisions, self.attached.model, self.cell.spec
-        rows, unmeasured = fact_rows(
-            self.signals, after, decisions.kept, decisions.weights, self._log.accuracies
-        )
+        kept, weights, held_out = decisions.kept, decisions.weights, self.cell.data.held_out
+        if held_out:
+            kept = torch.zeros(len(self.asked.facts), dtype=torch.bool)
+            weights = kept.double()
+        curves = self._log.accuracies
+        rows, unmeasured = fact_rows(self.asked, after, kept, weights, curves, held_out=held_out)
         adapter = self.cell.recipe.adapter
         notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
         tasks = self.context.forgetting_tasks(self.cell)

@@ -76,9 +76,9 @@ class StackedCells:
     def evaluate(self, group: Sequence[RunningCell]) -> None:
         """Ask the cells of a group together."""
         self._progress.phase(PhaseName.EVALUATE)
-        signals, facts = group[0].signals, group[0].cell.data.facts
+        asked, facts = group[0].asked, group[0].cell.data.facts
         with self._shared(group, PhaseName.EVALUATE):
-            found = respond_together(self._of(group), signals.contexts, facts, signals.before)
+            found = respond_together(self._of(group), asked.contexts, facts, asked.before)
         for member, after in zip(group, found, strict=True):
             with member.guarded():
                 member.evaluated(after)

@@ -52,7 +52,7 @@ def print_plan(
         print_rows(console, title, (*columns, "cells", *states), rows)
     else:
         print_rows(console, title, columns, [_cell_row(cell, columns) for cell in cells])
-    facts = {_facts(cell): (cell.spec.facts, cell.data.available) for cell in cells}
+    facts = {_facts(cell): (cell.spec.trained, cell.data.available) for cell in cells}
     for name, (used, available) in facts.items():
         console.print(f"{name}: {used} of {available} facts", highlight=False)
     counts = Counter(cell.state for cell in cells)

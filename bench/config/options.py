@@ -87,8 +87,9 @@ class RunOptions(BaseModel):
     tune_seeds: PositiveInt = 2
     """How many seeds try each value that is tuned: 1000, 1001 and so on, which --seeds must not
     name."""
-    epochs: PositiveInt = 10
-    """How many times each fact is trained on."""
+    epochs: PositiveInt | None = None
+    """How many times each fact is trained on; without it 10, or as often as a skill or text says.
+    """
     batch_size: PositiveInt = 8
     """Facts per batch."""
     accumulation: PositiveInt = 1
@@ -103,8 +104,9 @@ class RunOptions(BaseModel):
     checkpoints: Checkpoints = Checkpoints.DRIFT
     """What to measure after every epoch: drift, all (every forgetting task) or last (nothing before
     the end)."""
-    limit: PositiveInt = 64
-    """Maximum number of facts to train on per task."""
+    limit: PositiveInt | None = None
+    """Maximum number of facts to train on per task; without it 64, or as many as a skill or text
+    says."""
     forgetting_limit: PositiveInt = 200
     """Maximum number of items per forgetting task; `drift` uses at most 32 texts."""
     device: Device = "auto"

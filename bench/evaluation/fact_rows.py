@@ -26,6 +26,8 @@ def fact_rows(
     kept: Tensor,
     weights: Tensor,
     accuracies: Sequence[Sequence[float]],
+    *,
+    held_out: bool = False,
 ) -> tuple[list[FactRow], list[str]]:
     """Put what was measured before and after training side by side, one row per fact.
 
@@ -39,9 +41,12 @@ def fact_rows(
         kept: Which facts were trained, bool `[facts]`.
         weights: Weight of each fact in the loss, `[facts]`.
         accuracies: Learning curve of each kept fact, in their order, `[kept][epochs + 1]`.
+        held_out: Whether the facts were not trained but followed: nothing is kept, and
+            `accuracies` is of all facts.
     """
     trained = kept.nonzero().flatten().tolist()
-    curves = dict(zip(trained, accuracies, strict=True))
+    followed = range(len(signals.facts)) if held_out else trained
+    curves = dict(zip(followed, accuracies, strict=True))
     measured = zip(
         signals.facts,
         signals.before.per_fact(),

@@ -24,7 +24,6 @@ from bench.inference.generation import answer_budget, sampled_answers
 from bench.store.knowledge import KnowledgeCategory
 from tasks.fact import Fact
 from tasks.prompt import Prompt
-from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,18 +51,20 @@ def measure_knowledge(
         answers: The model's greedy answers to the facts after the same demonstrations.
     """
     answered = list(zip(facts, answers, strict=True))
-    asked = [fact for fact, answer in answered if not exact_match(answer, fact.answers)]
+    asked = [fact for fact, answer in answered if not fact.accepts(answer)]
+    form = prompt.form
     sampled = sampled_answers(
         model,
         tokenizer,
         [prompt.few_shot(fact.question) for fact in asked],
         samples=SAMPLES,
         temperature=TEMPERATURE,
-        budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers]),
+        budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers], form),
         batch_size=rows_at_once(model, on_cpu=SAMPLED_AT_ONCE),
+        form=form,
     )
     found = dict.fromkeys((fact.id for fact in facts), KnowledgeCategory.KNOWN)
     for fact, said in zip(asked, sampled, strict=True):
-        maybe = any(exact_match(answer, fact.answers) for answer in said)
+        maybe = any(fact.accepts(answer) for answer in said)
         found[fact.id] = KnowledgeCategory.MAYBE if maybe else KnowledgeCategory.UNKNOWN
     return tuple(found[fact.id] for fact in facts)

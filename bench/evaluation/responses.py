@@ -19,6 +19,7 @@ from bench.inference.likelihood import likelihoods_of_members
 from bench.models.capabilities import members_of
 from tasks.context import Context
 from tasks.fact import Fact
+from tasks.form import QUESTIONS, Form
 from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _respond(
     paraphrased: bool,
     before: Responses | None = None,
 ) -> list[Responses]:
-    budget = budget_for(contexts.tokenizer, facts)
+    budget = budget_for(contexts.tokenizer, facts, contexts.form)
     neighbours = [
         neighbour
         for i, fact in enumerate(facts)
@@ -147,7 +148,9 @@ def _respond(
     for context, questions in asked.items():
         distinct = list(dict.fromkeys(questions))
         prompts = [contexts.prompt(context, question) for question in distinct]
-        said = greedy_answers_of_members(model, contexts.tokenizer, prompts, budget=budget)
+        said = greedy_answers_of_members(
+            model, contexts.tokenizer, prompts, budget=budget, form=contexts.form
+        )
         for own, of_member in zip(answers, said, strict=True):
             own[context] = dict(zip(distinct, of_member, strict=True))
 
@@ -186,9 +189,7 @@ def _responses(
             context: tuple(answers[context][fact.question] for fact in facts) for context in wanted
         },
         paraphrases=tuple(
-            tuple(exact_match(trained[text], fact.answers) for text in fact.paraphrases)
-            if paraphrased
-            else ()
+            tuple(fact.accepts(trained[text]) for text in fact.paraphrases) if paraphrased else ()
             for fact in facts
         ),
         neighbours=tuple(
@@ -216,11 +217,13 @@ def _likelihoods(
     return results
 
 
-def budget_for(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> int:
+def budget_for(
+    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], form: Form = QUESTIONS
+) -> int:
     """Return how many tokens answers to facts and their neighbours may have."""
     texts = [
         text
         for fact in facts
         for text in (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
     ]
-    return answer_budget(tokenizer, texts)
+    return answer_budget(tokenizer, texts, form)

@@ -20,9 +20,9 @@ from bench.models.loading import Base
 from bench.store.cost_cache import CostCache
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
-from tasks.prompt import LONGEST_ANSWER, target_text
+from tasks.form import QUESTIONS, Form
+from tasks.prompt import target_text
 from tasks.row import quoted
-from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,10 +38,12 @@ class Asked:
     Attributes:
         prompt: Returns the whole prompt of a question.
         target: Returns the continuation that stands for an answer.
+        form: Says where an answer ends, and how long it may be.
     """
 
     prompt: Callable[[str], str]
     target: Callable[[str], str] = target_text
+    form: Form = QUESTIONS
 
 
 def refuse_unanswerable(
@@ -59,7 +61,7 @@ def refuse_unanswerable(
         UsageError: There are such facts; one line names the first of them and why.
     """
     ways = [
-        Asked(partial(contexts.prompt, context), partial(contexts.target, context))
+        Asked(partial(contexts.prompt, context), partial(contexts.target, context), contexts.form)
         for context in contexts.available
     ]
     window = context_window(base.model.config)
@@ -106,18 +108,19 @@ def unanswerable(
 
 def _lost(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], way: Asked) -> dict[int, str]:
     """Return why targets do not come back, by the index of the fact."""
-    stops = {*stop_tokens(tokenizer)}
+    stops, longest = {*stop_tokens(tokenizer, way.form.stop)}, way.form.longest
     targets = token_ids(tokenizer, [way.target(fact.target) for fact in facts], special=False)
-    said = answer_texts(tokenizer, [_up_to_stop(tokens, stops) for tokens in targets])
+    spoken = [_up_to_stop(tokens, stops) for tokens in targets]
+    said = answer_texts(tokenizer, spoken, way.form.stop)
     problems: dict[int, str] = {}
     for index, (fact, tokens, text) in enumerate(zip(facts, targets, said, strict=True)):
-        if len(tokens) > LONGEST_ANSWER:
+        if len(tokens) > longest:
             problems[index] = (
-                f"the answer has {len(tokens)} tokens, and at most {LONGEST_ANSWER} are generated"
+                f"the answer has {len(tokens)} tokens, and at most {longest} are generated"
             )
         elif tokens and tokens[0] in stops:
             problems[index] = f"the answer {quoted(fact.target)} begins with a token that ends it"
-        elif not exact_match(text, fact.answers):
+        elif not fact.accepts(text):
             problems[index] = f"the answer {quoted(fact.target)} comes back as {quoted(text)}"
     return problems
 
@@ -132,7 +135,7 @@ def _too_long(
     tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], way: Asked, window: int
 ) -> dict[int, str]:
     """Return which facts do not fit the model, by their index."""
-    budget = budget_for(tokenizer, facts)  # every answer may get as long as the longest
+    budget = budget_for(tokenizer, facts, way.form)  # every answer may get as long as the longest
     texts = [(index, way.prompt(text)) for index, text in _asked(facts)]
     # Most tokens have several bytes and hardly any has less than one: short prompts surely fit.
     texts = [

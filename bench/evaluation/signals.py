@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +32,6 @@ from methods.signals import registered_signal
 from tasks.context import TrainPrompt
 from tasks.fact import Fact, facts_digest
 from tasks.prompt import Prompt, fact_text
-from tasks.scoring import exact_match
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -145,13 +144,13 @@ class BaseSignals:
             pack: Tokens per window of joined texts; with 0 each text is a sample.
         """
         if samples is None:
-            chosen = enough_facts(self.tokenizer, facts)
+            chosen = enough_facts(self.tokenizer, facts, text=self._text)
         else:
             chosen = calibration_facts(facts, samples)
         window = window_length(self.model, pack)
 
         def measure() -> Covariances:
-            texts = [fact_text(fact) for fact in chosen]
+            texts = [self._text(fact) for fact in chosen]
             # Windows run one by one: they fill the cores, and none is padded to another's length.
             size = 1 if window else BATCH
             batches = text_batches(self.tokenizer, texts, self.model.device, window, size)
@@ -177,10 +176,19 @@ class BaseSignals:
         """Return the signals with the current answers of a model in training to the kept facts."""
         asked = kept.nonzero().flatten().tolist()
         prompts = [self.prompt.few_shot(self.facts[index].question) for index in asked]
-        budget = answer_budget(self.tokenizer, [t for f in self.facts for t in f.answers])
-        said = greedy_answers(model, self.tokenizer, prompts, budget=budget)
+        form = self.prompt.form
+        budget = answer_budget(self.tokenizer, [t for f in self.facts for t in f.answers], form)
+        said = greedy_answers(model, self.tokenizer, prompts, budget=budget, form=form)
         answers = dict(zip(asked, said, strict=True))
         return CurrentSignals(self, tuple(answers.get(i, "") for i in range(len(self.facts))))
+
+    def _text(self, fact: Fact) -> str:
+        """Return a fact as text: one of this task in its form, another one as a question."""
+        return self.prompt.text(fact) if fact in self._own else fact_text(fact)
+
+    @cached_property
+    def _own(self) -> frozenset[Fact]:
+        return frozenset(self.facts)
 
     @property
     def _keeps_covariances(self) -> bool:
@@ -224,4 +232,4 @@ class CurrentSignals(BaseSignals):
 
 def _correct(answers: Sequence[str], facts: Sequence[Fact]) -> Tensor:
     pairs = zip(answers, facts, strict=True)
-    return torch.tensor([exact_match(answer, fact.answers) for answer, fact in pairs])
+    return torch.tensor([fact.accepts(answer) for answer, fact in pairs], dtype=torch.bool)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.inference.encoding import Example, encode_all
+from bench.inference.encoding import Example, encode_all, encode_texts
 from tasks.context import Context, TrainPrompt
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.prompt import STOP, Prompt, question_text, target_text
+from tasks.form import Form
+from tasks.prompt import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,6 +39,11 @@ class Contexts:
         return tuple(one for one in Context if one is not Context.CHAT or has_chat)
 
     @property
+    def form(self) -> Form:
+        """How questions and answers are written."""
+        return self.demonstrations.form
+
+    @property
     def asked(self) -> Context:
         """The context in which reliability is measured."""
         return self.train_prompt.asked
@@ -60,7 +66,7 @@ class Contexts:
         """Return a whole prompt, without special tokens that the tokenizer adds by itself."""
         match context:
             case Context.PLAIN:
-                return question_text(question)
+                return self.form.question(question)
             case Context.FEW_SHOT:
                 return self.demonstrations.few_shot(question)
             case Context.CHAT:
@@ -71,16 +77,24 @@ class Contexts:
     def target(self, context: Context, answer: str) -> str:
         """Return the continuation that is trained and scored after a prompt."""
         # A chat template ends in a newline or a tag, after which no space is natural.
-        return f"{answer}{STOP}" if context is Context.CHAT else target_text(answer)
+        form = self.form
+        return f"{answer}{form.stop}" if context is Context.CHAT else form.target(answer)
 
     def examples(self, context: Context, facts: Sequence[Fact]) -> list[Example]:
-        """Encode facts with their targets in one context."""
-        return self.encode(context, [(fact.question, fact.target) for fact in facts])
+        """Encode facts with their targets in one context.
+
+        Facts without a question are texts: joined by newlines and cut into windows, they give
+        another number of examples, which come first.
+        """
+        texts = [fact.target for fact in facts if fact.is_text]
+        windows = encode_texts(self.tokenizer, texts, self.form.window) if texts else []
+        pairs = [(fact.question, fact.target) for fact in facts if not fact.is_text]
+        return windows + self.encode(context, pairs)
 
     def encode(self, context: Context, pairs: Sequence[tuple[str, str]]) -> list[Example]:
         """Encode questions with the answers given for them in one context."""
         texts = [(self.prompt(context, q), self.target(context, answer)) for q, answer in pairs]
-        return encode_all(self.tokenizer, texts)
+        return encode_all(self.tokenizer, texts, ended=not self.form.stop)
 
     def _chat(self, question: str) -> str:
         asked = [{"role": "user", "content": question}]

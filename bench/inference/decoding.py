@@ -76,6 +76,7 @@ class Decoder:
         budget: Most tokens of an answer.
         share: Whether to run the beginning that all prompts share only once; the answers are the
             same.
+        stop: Ends an answer, see `tasks.form.Form`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Decoder:
         *,
         budget: int,
         share: bool,
+        stop: str = STOP,
     ) -> None:
         self._model = model
         self._members = members_of(model)
@@ -94,7 +96,8 @@ class Decoder:
         self._budget = budget
         self._contexts = [tokenizer(prompt)["input_ids"] for prompt in prompts]
         self._prefix = usable_prefix(model, self._contexts) if share and prompts else None
-        self._stops = frozenset(stop_tokens(tokenizer))
+        self._stop = stop
+        self._stops = frozenset(stop_tokens(tokenizer, stop))
         self._device = next(model.parameters()).device
         self._masked = torch.tensor(sorted(self._stops), device=self._device)
 
@@ -121,7 +124,7 @@ class Decoder:
         else:
             rows = [row for row in batch for _ in range(samples)]
             said = [self._generate(own, rows, choose) for own in own_models(self._model)]
-        return [answer_texts(self._tokenizer, rows) for rows in said]
+        return [answer_texts(self._tokenizer, rows, self._stop) for rows in said]
 
     def _continue(
         self, batch: Sequence[Sequence[int]], prefix: Prefix, choose: Choose, samples: int
@@ -243,18 +246,25 @@ def _only(choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def answer_texts(
-    tokenizer: PreTrainedTokenizerBase, tokens: Tensor | Sequence[Sequence[int]]
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: Tensor | Sequence[Sequence[int]],
+    stop: str = STOP,
 ) -> list[str]:
     """Return the answers that generated tokens stand for: what precedes the stop, stripped."""
-    ends = "|".join(map(re.escape, (STOP, *tokenizer.all_special_tokens)))
+    ends = "|".join(map(re.escape, filter(None, (stop, *tokenizer.all_special_tokens))))
     texts = tokenizer.batch_decode(tokens)
     return [re.split(ends, text, maxsplit=1)[0].strip() for text in texts]
 
 
 @lru_cache(maxsize=8)
-def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the end-of-sequence token and every token that contains a newline."""
-    names = tokenizer.get_vocab()
+def stop_tokens(tokenizer: PreTrainedTokenizerBase, stop: str = STOP) -> tuple[int, ...]:
+    """Return the end-of-sequence token and, for a stop, every token that contains a newline.
+
+    Args:
+        tokenizer: The base's tokenizer.
+        stop: A newline, or nothing.
+    """
+    names = tokenizer.get_vocab() if stop else {}
     newlines = {i for name, i in names.items() if any(mark in name for mark in NEWLINE_MARKS)}
     ends = {tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set()
     return tuple(sorted(newlines | ends))

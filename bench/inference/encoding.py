@@ -78,19 +78,42 @@ def token_ids(
 
 
 def encode_all(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
+    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], *, ended: bool = False
 ) -> list[Example]:
-    """Encode prompts with what follows them, such as `tasks.prompt.target_text` of an answer.
+    """Encode prompts with what follows them, such as `tasks.form.Form.target` of an answer.
 
     Prompt and target are encoded separately, because an answer that is generated also begins with
     a new token.
+
+    Args:
+        tokenizer: The base's tokenizer.
+        pairs: Prompts and targets.
+        ended: Whether the end-of-sequence token follows each target, if the tokenizer has one.
     """
     prompts = token_ids(tokenizer, [prompt for prompt, _ in pairs])
     targets = token_ids(tokenizer, [target for _, target in pairs], special=False)
+    end = [tokenizer.eos_token_id] if ended and tokenizer.eos_token_id is not None else []
     return [
-        Example((*prompt, *target), len(prompt))
+        Example((*prompt, *target, *end), len(prompt))
         for prompt, target in zip(prompts, targets, strict=True)
     ]
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], window: int
+) -> list[Example]:
+    """Pack texts into windows in which every token but the first is predicted.
+
+    Args:
+        tokenizer: The base's tokenizer.
+        texts: The texts, which are joined by newlines.
+        window: Tokens per window, the last of which may be shorter; 0: one for all.
+    """
+    # Not verbose: what is joined is longer than any model's context, and is cut afterwards.
+    tokens = list(tokenizer("\n".join(texts), verbose=False)["input_ids"])
+    size = window or max(1, len(tokens))
+    rows = [tuple(tokens[start : start + size]) for start in range(0, len(tokens), size)]
+    return [Example(row, 1) for row in rows if len(row) > 1]
 
 
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:

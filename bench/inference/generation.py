@@ -13,17 +13,19 @@ from bench.inference.decoding import Decoder, Sampling, greedy
 from bench.inference.encoding import token_ids
 from bench.models.capabilities import members_of
 from tasks.fact import hash_fraction
-from tasks.prompt import target_text, token_budget
+from tasks.form import QUESTIONS, Form
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def answer_budget(tokenizer: PreTrainedTokenizerBase, targets: Sequence[str]) -> int:
-    """Return how many tokens an answer may have, given all targets."""
-    texts = [target_text(target) for target in dict.fromkeys(targets)]
+def answer_budget(
+    tokenizer: PreTrainedTokenizerBase, targets: Sequence[str], form: Form = QUESTIONS
+) -> int:
+    """Return how many tokens an answer may have, given all targets and how they are written."""
+    texts = [form.target(target) for target in dict.fromkeys(targets)]
     lengths = map(len, token_ids(tokenizer, texts, special=False))
-    return token_budget(max(lengths, default=0))
+    return form.token_budget(max(lengths, default=0))
 
 
 def greedy_answers(
@@ -34,13 +36,14 @@ def greedy_answers(
     budget: int,
     batch_size: int | None = None,
     share: bool = True,
+    form: Form = QUESTIONS,
 ) -> list[str]:
-    """Return a greedy answer to each prompt: at least one token, then up to a newline or the end.
+    """Return a greedy answer to each prompt: at least one token, then up to the stop or the end.
 
     For the arguments see `greedy_answers_of_members`, whose case of one member this is.
     """
     [answers] = greedy_answers_of_members(
-        model, tokenizer, prompts, budget=budget, batch_size=batch_size, share=share
+        model, tokenizer, prompts, budget=budget, batch_size=batch_size, share=share, form=form
     )
     return answers
 
@@ -53,6 +56,7 @@ def greedy_answers_of_members(
     budget: int,
     batch_size: int | None = None,
     share: bool = True,
+    form: Form = QUESTIONS,
 ) -> list[list[str]]:
     """Return each member's greedy answers to the same prompts, `[members][prompts]`.
 
@@ -64,8 +68,9 @@ def greedy_answers_of_members(
         batch_size: Prompts per batch and member; None: see `rows_at_once`.
         share: Whether to run the beginning that all prompts share only once; the answers are the
             same.
+        form: Says where an answer ends.
     """
-    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
+    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share, stop=form.stop)
     answers = [[""] * len(prompts) for _ in range(members_of(model))]
     for indices in decoder.batches(batch_size or rows_at_once(model)):
         for own, said in zip(answers, decoder.answers(indices, greedy), strict=True):
@@ -84,6 +89,7 @@ def sampled_answers(
     budget: int,
     batch_size: int | None = None,
     share: bool = True,
+    form: Form = QUESTIONS,
 ) -> list[tuple[str, ...]]:
     """Return several answers to each prompt, sampled from the full distribution.
 
@@ -100,8 +106,9 @@ def sampled_answers(
         batch_size: Samples per batch, rounded down to whole prompts; None: see `rows_at_once`.
         share: Whether to run the beginning that all prompts share only once; the answers are the
             same.
+        form: Says where an answer ends.
     """
-    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share)
+    decoder = Decoder(model, tokenizer, prompts, budget=budget, share=share, stop=form.stop)
     answers: list[tuple[str, ...]] = [()] * len(prompts)
     batch_size = batch_size or rows_at_once(model)
     for indices in decoder.batches(max(1, batch_size // samples)):

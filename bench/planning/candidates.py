@@ -24,13 +24,14 @@ class Candidate:
     """One way to train a method.
 
     Attributes:
-        recipe, learning_rate, epochs, batch_size: How it trains.
+        recipe, learning_rate, epochs, batch_size: How it trains; without `epochs`, as often as the
+            task says.
         values: Its value of everything that is tuned, as written; empty for an only candidate.
     """
 
     recipe: Recipe
     learning_rate: float
-    epochs: int
+    epochs: int | None
     batch_size: int
     values: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -89,13 +89,13 @@ def grid_cost(cells: Sequence[PlannedCell], finished: Iterable[CellSummary]) -> 
 
 
 def _alike(spec: CellSpec) -> Hashable:
-    size = (spec.facts, spec.epochs, spec.batch_size)
+    size = (spec.trained, spec.epochs, spec.batch_size)
     return (spec.model, spec.precision, spec.task, spec.recipe, *size)
 
 
 def _scaled_seconds(cell: PlannedCell, summary: CellSummary) -> float:
     """Return the seconds of a finished cell, scaled to the size of `cell`."""
-    facts = cell.spec.facts / summary.spec.facts
+    facts = cell.spec.trained / summary.spec.trained
     scales = {
         PhaseName.TRAIN: facts * cell.spec.epochs / summary.spec.epochs,
         PhaseName.EVALUATE: facts,
@@ -109,7 +109,7 @@ def _from_size(cell: PlannedCell) -> Cost:
     if weights is None:
         return Cost(None, None)
     spec = cell.spec
-    trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.facts * spec.epochs
+    trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.trained * spec.epochs
     wide = spec.dtype is DType.FLOAT32
     speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
     return Cost(trained / speed / TRAIN_SHARE, estimate(cell, weights))

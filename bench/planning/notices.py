@@ -48,10 +48,10 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
     for cell in cells:
         spec, available = cell.spec, cell.data.available
         kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
-        if spec.facts < available:
+        if spec.trained < available:
             # A tuning set has more facts than --limit where the task has them.
             why = "" if spec.fact_set is FactSet.TUNING else " (--limit)"
-            used[f"{spec.task}: using {spec.facts} of {available} {kind}{why}"] = None
+            used[f"{spec.task}: using {spec.trained} of {available} {kind}{why}"] = None
     remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
     return [*used, *remarks]
 
@@ -70,7 +70,7 @@ def several_prompts(spec: CellSpec) -> list[str]:
 
 def few_steps(spec: CellSpec) -> list[str]:
     """Warn if a cell trains for too few steps to learn its facts."""
-    batches = math.ceil(spec.facts / spec.batch_size)
+    batches = math.ceil(spec.trained / spec.batch_size)
     steps = math.ceil(batches / spec.accumulation) * spec.epochs
     if steps >= ENOUGH_STEPS:
         return []

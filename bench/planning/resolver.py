@@ -18,11 +18,11 @@ from bench.models.device import compute_of
 from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Candidate
 from bench.planning.planned_cell import CellState, PlannedCell
-from bench.planning.task_data import TaskCatalog, TaskSets
+from bench.planning.task_data import TaskCatalog, TaskData, TaskSets
 from bench.store.records import CellSpec, Tuned
 from bench.store.store import Stamp
 from bench.training import schedule
-from methods.recipe import parse_recipe
+from methods.recipe import Recipe, parse_recipe, part_name
 from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
@@ -95,6 +95,7 @@ class Resolver:
         calibration, calibration_digest = self._calibration(tuple(names))
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
+        _refuse_texts(recipe, data)
         spec = CellSpec(
             model=source.name,
             model_revision=self._revision(source),
@@ -103,13 +104,15 @@ class Resolver:
             task=data.name,
             facts_digest=data.digest,
             facts=len(data.facts),
+            lessons_digest=data.lessons_digest,
+            lessons=len(data.lessons),
             prompt_digest=data.prompt_digest,
             calibration_digest=calibration_digest,
             method=recipe.name,
             recipe=recipe.full_name,
             source_digest=recipe.source_digest,
             learning_rate=candidate.learning_rate,
-            epochs=candidate.epochs,
+            epochs=candidate.epochs or data.task.epochs,
             batch_size=candidate.batch_size,
             optimizer=schedule.describe(),
             seed=seed,
@@ -135,6 +138,20 @@ class Resolver:
         """Return the calibration part of tasks, and its digest."""
         facts = tuple(fact for name in tasks for fact in self._tasks.calibration(name))
         return facts, facts_digest(facts) if facts else ""
+
+
+def _refuse_texts(recipe: Recipe, data: TaskData) -> None:
+    """Refuse strategies that choose or weigh facts by distance where texts are trained.
+
+    Raises:
+        UsageError: There is such a strategy.
+    """
+    part = recipe.filter or recipe.weights
+    if part is not None and any(lesson.is_text for lesson in data.trained):
+        raise UsageError(
+            f"'{recipe.name}': {part_name(part)} goes by the model's answers to questions, and "
+            f"task '{data.name}' trains texts; leave out {part_name(part)}"
+        )
 
 
 def tuned_as(sets: TaskSets, fact_set: FactSet, method: str, values: Mapping[str, str]) -> Tuned:
@@ -185,6 +202,7 @@ def _what_changed(planned: CellSpec, found: CellSpec) -> str:
     method = found.method
     named = {
         "facts_digest": f"task '{planned.task}'",
+        "lessons_digest": f"task '{planned.task}'",
         "tuned": f"task '{planned.task}'",
         "prompt_digest": f"the demonstrations of task '{planned.task}'",
         "calibration_digest": f"what method '{method}' calibrates on",

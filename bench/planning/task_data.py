@@ -23,19 +23,31 @@ chance decides between neighbouring learning rates."""
 
 @dataclass(frozen=True)
 class TaskData:
-    """A knowledge task with the facts of a run.
+    """A task with the facts of a run.
 
     Attributes:
         task: The task.
         available: How many facts its train part has, or one set of it in a tuned grid.
-        facts: The selected facts.
+        facts: The selected facts, which are asked before and after training.
         prompt: Its demonstrations.
+        lessons: What is trained, if that is not the facts that are asked.
     """
 
     task: KnowledgeTask
     available: int
     facts: tuple[Fact, ...]
     prompt: Prompt
+    lessons: tuple[Fact, ...] = ()
+
+    @property
+    def trained(self) -> tuple[Fact, ...]:
+        """What is trained: the lessons, or else the facts themselves."""
+        return self.lessons or self.facts
+
+    @property
+    def held_out(self) -> bool:
+        """Whether other facts are asked than are trained."""
+        return bool(self.lessons)
 
     @cached_property
     def name(self) -> str:
@@ -46,6 +58,11 @@ class TaskData:
     def digest(self) -> str:
         """The digest of the selected facts."""
         return facts_digest(self.facts)
+
+    @cached_property
+    def lessons_digest(self) -> str:
+        """The digest of the lessons; empty if the facts themselves are trained."""
+        return facts_digest(self.lessons) if self.lessons else ""
 
     @cached_property
     def prompt_digest(self) -> str:
@@ -101,16 +118,35 @@ class TaskCatalog:
         available = part_facts(task, rows, FactPart.TRAIN)
         if not available:
             raise UsageError(f"task '{name}' has no facts to train on")
+        limit = self._limit or task.limit
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
-        tried = first_facts(tuning, max(self._limit, TUNING_FACTS))
-        reported = first_facts(reporting, self._limit)
+        tried = first_facts(tuning, max(limit, TUNING_FACTS))
+        reported = first_facts(reporting, limit)
+        asked_tried, asked = self._held_out(task, rows, divided=divided)
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
         spare = part_facts(task, rows, FactPart.CALIBRATION) or tuning or reporting
-        prompt = choose_demonstrations(spare, [*tried, *reported])
+        shown_nowhere = [*tried, *reported, *asked_tried, *asked]
+        prompt = choose_demonstrations(spare, shown_nowhere, task.form)
+
+        def data(available: int, trained: tuple[Fact, ...], asked: tuple[Fact, ...]) -> TaskData:
+            if task.held_out:
+                return TaskData(task, available, asked, prompt, lessons=trained)
+            return TaskData(task, available, trained, prompt)
+
         return TaskSets(
-            TaskData(task, len(reporting), reported, prompt),
-            TaskData(task, len(tuning), tried, prompt) if divided else None,
+            data(len(reporting), reported, asked),
+            data(len(tuning), tried, asked_tried) if divided else None,
         )
+
+    def _held_out(
+        self, task: KnowledgeTask, rows: Sequence[Fact], *, divided: bool
+    ) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
+        """Return the held-out facts to ask while tuning, and those to report."""
+        if not task.held_out:
+            return (), ()
+        test = part_facts(task, rows, FactPart.TEST)
+        tuning, reporting = divide_facts(task, test) if divided and test else ([], test)
+        return first_facts(tuning, task.asked_limit), first_facts(reporting, task.asked_limit)
 
     def calibration(self, name: str) -> tuple[Fact, ...]:
         """Return the facts of a task's calibration part."""

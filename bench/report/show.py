@@ -86,7 +86,8 @@ def _setting(record: CellRecord) -> Pairs:
     yield "recipe", spec.recipe
     yield "base", f"{spec.model} ({spec.precision}, revision {spec.model_revision})"
     kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
-    yield "task", f"{spec.task}, {spec.facts} {kind}"
+    held_out = f", trained on {spec.lessons} lessons" if spec.lessons else ""
+    yield "task", f"{spec.task}, {spec.facts} {kind}{held_out}"
     if spec.tuned:
         over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
         yield "requested", f"{spec.asked}, tuned over {over}"

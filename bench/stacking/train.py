@@ -169,7 +169,7 @@ class _Together:
         """Begin an epoch of some members."""
         for member in members:
             member.begin_epoch()
-        self._look([m for m in members if m.course.takes_turns and m.result is None])
+        self._look([m for m in members if m.course.looks_apart and m.result is None])
 
     def step(self, members: Sequence[_Member], on_step: Callable[[int, int, float], None]) -> None:
         """Run the next step of some members; the others have rows of padding.

@@ -71,7 +71,10 @@ class CellSpec(Model):
     Attributes:
         model, model_revision, dtype: The base model.
         quantisation: Of its linear layers. Not written if there is none.
-        task, facts_digest, facts: The task's name, the digest and number of its selected facts.
+        task, facts_digest, facts: The task's name, the digest and number of the facts that are
+            asked.
+        lessons_digest, lessons: The digest and number of what is trained, if those are not the
+            facts that are asked. Not written if they are.
         prompt_digest: Demonstrations, the form of prompts and targets, and the budgets of answers.
         calibration_digest: The facts that the adapter calibrates on; empty if there are none.
         method: The recipe as users write it, without defaults, as on the leaderboard.
@@ -95,6 +98,8 @@ class CellSpec(Model):
     task: str
     facts_digest: str
     facts: int
+    lessons_digest: str = ""
+    lessons: int = 0
     prompt_digest: str
     calibration_digest: str
     method: str
@@ -118,6 +123,11 @@ class CellSpec(Model):
         return self.tuned.fact_set if self.tuned else None
 
     @property
+    def trained(self) -> int:
+        """How many facts, or other lessons, are trained."""
+        return self.lessons or self.facts
+
+    @property
     def precision(self) -> str:
         """The number format of the base's weights, as people read it: `bfloat16, 4bit`."""
         quantised = self.quantisation is not Quantisation.NONE
@@ -131,7 +141,12 @@ class CellSpec(Model):
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        unset = {"tuned": None, "quantisation": Quantisation.NONE}
+        unset = {
+            "tuned": None,
+            "quantisation": Quantisation.NONE,
+            "lessons_digest": "",
+            "lessons": 0,
+        }
         return {k: v for k, v in content.items() if k not in unset or v != unset[k]}
 
 

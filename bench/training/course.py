@@ -63,6 +63,8 @@ class TrainingPlan:
             first of the full training, but the schedule spans only these steps. None: no limit.
         micro_batches: Number of parts in which each batch is run to save memory; the gradients of
             the parts add up to those of the whole batch.
+        followed: Examples that are not trained but looked at before training and after each epoch,
+            instead of the facts; None: the facts are.
     """
 
     contexts: Sequence[Sequence[Example]]
@@ -78,6 +80,7 @@ class TrainingPlan:
     reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
     max_steps: int | None = None
     micro_batches: int = 1
+    followed: Sequence[Example] | None = None
 
     @property
     def facts(self) -> int:
@@ -112,7 +115,8 @@ class TrainingLog:
     Attributes:
         curve: One point per epoch, averaged over the kept facts trained so far.
         accuracies: Teacher-forced token accuracy of each fact on the trained prompt before
-            training and after each epoch in which it was trained, `[facts][epochs + 1]`. The state
+            training and after each epoch in which it was trained, `[facts][epochs + 1]`, or of each
+            example that is followed instead. The state
             after an epoch is the one that the next pass of training meets: others of that epoch
             may have been trained already, and dropout is on. The last is measured on its own.
         losses: Loss of every optimizer step, in nats per token.
@@ -137,22 +141,28 @@ class Course:
         log: What was measured so far.
         weights: The weight of each fact now, float64 `[facts]`.
         examples: The examples of all contexts in one row: that of fact i in context c is at
-            `c * facts + i`.
+            `c * facts + i`. Behind them are those that are followed.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
-        self.log = TrainingLog(accuracies=[[] for _ in range(plan.facts)])
         self.weights = plan.weights
         self.examples = [example for context in plan.contexts for example in context]
+        self._first = 0 if plan.followed is None else len(self.examples)
+        self.examples += plan.followed or ()
+        looked_at = plan.facts if plan.followed is None else len(plan.followed)
+        self.log = TrainingLog(accuracies=[[] for _ in range(looked_at)])
         self._generator = torch.Generator().manual_seed(plan.order_seed)
         self._losses: dict[int, float] = {}
         self._hits: dict[int, float] = {}
 
     @property
-    def takes_turns(self) -> bool:
-        """Whether several contexts take turns: passes of training then do not see the dose."""
-        return len(self.plan.contexts) > 1
+    def looks_apart(self) -> bool:
+        """Whether passes of training do not see the dose, since they train other examples.
+
+        Several contexts take turns, or others than the facts are followed.
+        """
+        return len(self.plan.contexts) > 1 or self.plan.followed is not None
 
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
         """Weigh the facts anew if the plan says so.
@@ -209,7 +219,7 @@ class Course:
         facts = [fact for part in step for fact in part]
         self._losses.update(zip(facts, losses, strict=True))
         self._hits.update(zip(facts, hits, strict=True))
-        if not self.takes_turns:
+        if not self.looks_apart:
             self.note(facts, hits)
         self.log.losses.append(loss)
         return loss
@@ -222,20 +232,22 @@ class Course:
         self._losses = {}
 
     def looks(self, most: int = LOOK_BATCH) -> list[list[int]]:
-        """Return all facts in batches of a pass that only measures, in the first context.
+        """Return which examples a pass that only measures runs, in batches.
 
-        Passes of training see every state but the last, unless contexts take turns.
+        They are all facts in the first context, or what is followed instead. Passes of training
+        see every state but the last, unless it `looks_apart`.
 
         Args:
-            most: Facts per batch.
+            most: Examples per batch.
         """
-        lengths = [len(example.tokens) for example in self.plan.contexts[0]]
-        return batches_by_length(lengths, most, None)
+        looked_at = self.examples[self._first : self._first + len(self.log.accuracies)]
+        batches = batches_by_length([len(example.tokens) for example in looked_at], most, None)
+        return [[self._first + index for index in batch] for batch in batches]
 
-    def note(self, facts: Sequence[int], hits: Sequence[float]) -> None:
-        """Add an accuracy to the history of each fact."""
-        for fact, hit in zip(facts, hits, strict=True):
-            self.log.accuracies[fact].append(hit)
+    def note(self, examples: Sequence[int], hits: Sequence[float]) -> None:
+        """Add an accuracy to the history of each example that was looked at."""
+        for example, hit in zip(examples, hits, strict=True):
+            self.log.accuracies[example - self._first].append(hit)
 
 
 class Updates:

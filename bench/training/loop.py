@@ -56,7 +56,7 @@ def train(
     course = run.course
     for epoch in range(1, plan.epochs_begun + 1):
         course.begin_epoch(model.eval(), epoch)
-        if course.takes_turns:
+        if course.looks_apart:
             run.look()
         model.train()
         for step in course.steps(epoch):

@@ -20,6 +20,7 @@ from methods.encoder import Encoded
 from methods.versions import MACHINERY
 from methods.weighting import DistanceWeights
 from tasks import prompt, scoring
+from tasks.form import Form
 from tasks.prompt import Prompt
 from tests.bench import golden_numbers
 from tests.bench.golden_numbers import EVALUATED, MEASURES, TRAINING, measured, problem, stored
@@ -72,8 +73,8 @@ EDITS = [
     (TRAINING, DistanceWeights, "refreshed", lambda *_: False),
     (TRAINING, Peft, "extra_loss", lambda *_: None),
     (TRAINING, Peft, "after_step", lambda *_: None),
-    (EVALUATED, prompt, "STOP", "."),
-    (EVALUATED, prompt, "LONGEST_ANSWER", 32),
+    (EVALUATED, Form, "target", lambda _, answer: f" {answer}."),
+    (EVALUATED, Form, "token_budget", lambda *_: 32),
     (EVALUATED, Prompt, "few_shot", lambda _, question: prompt.question_text(question)),
     (EVALUATED, scoring, "normalise", str.casefold),
     (EVALUATED, scoring, "_f1", lambda one, other: float(one == other)),

@@ -29,7 +29,7 @@ def correct_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
         answer = measured.after.answers.get(context)
         if answer is None or context is measured.after.asked:
             return None
-        return exact_match(answer, measured.fact.answers)
+        return measured.fact.accepts(answer)
 
     correct.__name__ = f"correct.{context}"
     return correct
@@ -49,7 +49,7 @@ def contained_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
         return any(
             f" {' '.join(map(normalise, accepted.split()))} " in said
             for accepted in measured.fact.answers
-        ) or exact_match(answer, measured.fact.answers)
+        ) or measured.fact.accepts(answer)
 
     contained.__name__ = f"contained.{context}"
     return contained
@@ -58,12 +58,13 @@ def contained_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
 def confused_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
     """Return the metric `confusion.<context>`: a wrong answer is another trained fact's target.
 
-    None where the answer is right: the mean is a share of the wrong answers.
+    None where the answer is right, so that the mean is a share of the wrong answers, and where
+    what is asked was not trained.
     """
 
     def confused(measured: MeasuredFact) -> bool | None:
         answer = measured.after.answers.get(context)
-        if answer is None or exact_match(answer, measured.fact.answers):
+        if answer is None or not measured.targets or measured.fact.accepts(answer):
             return None
         return normalise(answer) in measured.targets
 
@@ -73,12 +74,12 @@ def confused_in(context: Context) -> Callable[[MeasuredFact], bool | None]:
 
 def correct_before(measured: MeasuredFact) -> bool:
     """Return whether the base answered after demonstrations."""
-    return exact_match(measured.before.few_shot, measured.fact.answers)
+    return measured.fact.accepts(measured.before.few_shot)
 
 
 def correct_after(measured: MeasuredFact) -> bool:
     """Return whether the trained model answered on the trained prompt."""
-    return exact_match(measured.after.trained, measured.fact.answers)
+    return measured.fact.accepts(measured.after.trained)
 
 
 def f1_after(measured: MeasuredFact) -> float:
@@ -87,7 +88,7 @@ def f1_after(measured: MeasuredFact) -> float:
 
 
 def epochs_to_learn(measured: MeasuredFact) -> int | None:
-    """Return after how many epochs the fact was learned and stayed so; None if not trained.
+    """Return after how many epochs the fact was learned and stayed so; None if not followed.
 
     The smallest number of epochs after which all target tokens are right under teacher forcing on
     the trained prompt, and stay right; one more than all epochs if they are wrong at the end.

@@ -48,7 +48,7 @@ def told(record: CellRecord) -> list[Told]:
     choices: list[Told] = []
     for notes in (*found, trained):
         with suppress(Exception):  # a report of a thousand cells outlives one odd value in one
-            choices += notes.told(record.spec.facts, kept) if notes else ()
+            choices += notes.told(record.spec.trained, kept) if notes else ()
     return choices
 
 
@@ -77,7 +77,7 @@ def removals(section: Section) -> list[str]:
         record = row.cells[0].record
         removed, trained = notes_of(record, RemovalNotes), notes_of(record, TrainedNotes)
         if removed and trained:
-            choices = removed.told(record.spec.facts, trained.kept)
+            choices = removed.told(record.spec.trained, trained.kept)
             lines += [f"{row.label}: removed {choice.text}" for choice in choices]
     return lines
 

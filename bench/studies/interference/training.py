@@ -36,7 +36,8 @@ from bench.training.loop import DivergenceError, TrainingLog, train
 from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.fact import Fact
-from tasks.prompt import LONGEST_ANSWER, Prompt
+from tasks.form import LONGEST_ANSWER
+from tasks.prompt import Prompt
 from tasks.scoring import exact_match
 
 States = NDArray[np.float32]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.config.options import Rerun, RunOptions, build_options, load_config
+from tasks.base import KnowledgeTask
 from tasks.errors import UsageError
 
 
@@ -17,8 +18,9 @@ def test_defaults_are_the_documented_ones():
     assert options.tasks == ("countries",)
     assert tuple(map(str, options.forgetting)) == ("elements", "drift")
     assert (options.models, options.seeds, options.lr) == (("smollm2-135m",), (0,), None)
-    assert (options.epochs, options.batch_size) == (10, 8)
-    assert (options.limit, options.forgetting_limit) == (64, 200)
+    assert (options.epochs, options.limit) == (None, None), "each kind of task has its own"
+    assert (KnowledgeTask.epochs, KnowledgeTask.limit) == (10, 64)
+    assert (options.batch_size, options.forgetting_limit) == (8, 200)
     assert (options.device, options.dtype, options.data_dir) == ("auto", "auto", None)
     assert (options.out, options.rerun) == (Path("results"), Rerun.MISSING)
     assert options.save_adapters is False

@@ -118,7 +118,7 @@ def test_a_model_in_training_is_measured_by_its_own_answers(tiny_base, monkeypat
     signals = BaseSignals(tiny_base, FACTS, Prompt(BUILT_IN), CostCache())
     asked = []
 
-    def answer(model, tokenizer, prompts, budget):
+    def answer(model, tokenizer, prompts, budget, form):
         asked.extend(prompts)
         return ["here" for _ in prompts]
 

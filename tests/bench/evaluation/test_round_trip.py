@@ -29,10 +29,11 @@ from bench.store.store import ResultsStore
 from tasks.base import DataAccess
 from tasks.errors import UsageError
 from tasks.fact import Fact, Neighbour
+from tasks.form import LONGEST_ANSWER
 from tasks.knowledge.countries import Countries
 from tasks.knowledge.elements import Elements
 from tasks.knowledge.fictional import Fictional
-from tasks.prompt import BUILT_IN, LONGEST_ANSWER, Prompt, question_text, token_budget
+from tasks.prompt import BUILT_IN, Prompt, question_text, token_budget
 from tests.conftest import byte_tokenizer
 
 PROMPT = Prompt(BUILT_IN)

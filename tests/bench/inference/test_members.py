@@ -64,7 +64,7 @@ def test_answers_that_end_early_keep_members_equally_wide(stack, tokenizer, monk
     )
     stops = tuple(first[:, 0].tolist())
     expected = greedy_answers_of_members(stack, tokenizer, PROMPTS, budget=9)
-    monkeypatch.setattr(decoding, "stop_tokens", lambda _: stops)
+    monkeypatch.setattr(decoding, "stop_tokens", lambda *_: stops)
     widths = []
     hook = stack.register_forward_pre_hook(
         lambda _, __, given: widths.append(len(given["input_ids"])), with_kwargs=True

@@ -149,10 +149,10 @@ def test_the_values_that_training_uses_count(ids, monkeypatch, value):
     ("place", "value"),
     [
         ("bench.planning.resolver.EVALUATION", 99),
-        ("tasks.prompt.target_text", " {}.\n".format),
-        ("tasks.prompt.question_text", "{}?".format),
+        ("tasks.form.Form.target", lambda _, answer: f" {answer}.\n"),
+        ("tasks.form.Form.question", lambda _, question: f"{question}?"),
         ("tasks.prompt.LONGEST_ANSWER", 32),
-        ("tasks.prompt.token_budget", lambda longest: min(64, longest + 2)),
+        ("tasks.form.Form.token_budget", lambda _, longest: min(64, longest + 2)),
     ],
 )
 def test_what_is_asked_and_how_it_is_measured_count(ids, monkeypatch, place, value):

@@ -41,7 +41,7 @@ def test_candidates_are_the_product_of_the_values_for_the_methods_that_have_them
     lora, full, both = methods_of(options)
     assert (lora.name, lora.over) == ("lora", ("lr", "r"))
     assert tried(lora) == [
-        (f"lora{r}", rate, 10, 8) for rate in (1e-4, 1e-3) for r in ("[r=8]", "")
+        (f"lora{r}", rate, None, 8) for rate in (1e-4, 1e-3) for r in ("[r=8]", "")
     ]
     assert (full.over, len(full.candidates)) == (("lr",), 2)
     assert (both.name, both.over, len(both.candidates)) == ("lora+filter", ("lr", "r", "rho"), 8)

@@ -1,0 +1,1 @@
+"""Texts: passages are trained, and questions about them asked."""

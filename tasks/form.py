@@ -1,0 +1,50 @@
+"""How a question and its answer are written, and where an answer ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LONGEST_ANSWER = 256
+"""Most tokens that an answer of one line may have, its stop included; longer ones are refused."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the questions of a task are put to a model and its answers written.
+
+    Attributes:
+        before, after: What stands before and after a question.
+        space: What stands before an answer.
+        stop: Ends an answer and is trained as its end, as the end-of-sequence token does; empty if
+            only that token ends it, so that answers may have several lines. It is one character.
+        longest: Most tokens that an answer may have, its end included; longer targets are refused.
+        window: Tokens per window into which texts (facts without a question) are packed.
+    """
+
+    before: str = "Question: "
+    after: str = "\nAnswer:"
+    space: str = " "
+    stop: str = "\n"
+    longest: int = LONGEST_ANSWER
+    window: int = 0
+
+    def question(self, question: str) -> str:
+        """Return the plain prompt of a question; a text has none."""
+        return f"{self.before}{question}{self.after}" if question else ""
+
+    def target(self, answer: str) -> str:
+        """Return the continuation that is trained: the answer, and what ends it as text."""
+        return f"{self.space}{answer}{self.stop}"
+
+    def shown(self, question: str, answer: str) -> str:
+        """Return a demonstration: a question with its answer, and a blank line."""
+        ended = self.stop or "\n"
+        return f"{self.question(question)}{self.space}{answer}{ended}\n"
+
+    def token_budget(self, longest: int) -> int:
+        """Return how many tokens an answer may have, given the longest target in tokens."""
+        return min(self.longest, longest + 4)
+
+
+QUESTIONS = Form()
+"""The form of facts: `Question: ...` and `Answer:`, with answers of one line."""

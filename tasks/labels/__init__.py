@@ -1,0 +1,1 @@
+"""Classification: texts with a label, asked of held-out texts."""

@@ -1,0 +1,1 @@
+"""Skills: a procedure is learned from examples and asked of held-out problems."""
