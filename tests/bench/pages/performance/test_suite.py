@@ -108,11 +108,14 @@ def test_the_small_grid_has_a_row_for_one_cell(bench, monkeypatch):
     ran = []
     monkeypatch.setattr(whole, "run_grid", run_grid)
     monkeypatch.setattr(whole, "_both_sides", lambda *_: whole._Sides(4.0, cells))
-    cell, grid = ENTRIES["grid-small"](bench).rows
+    outcome = ENTRIES["grid-small"](bench)
+    cell, grid = outcome.rows
     assert ran == [(("lora",), "one-cell", {})]
     assert cell.usual == 9.0
     assert (grid.usual, grid.ours, grid.ratio) == (36.0, 4.0, 9.0)
     assert grid.reached
+    assert "baseline's 36 s they take 4 s" in outcome.notes[-1]
+    assert "9.0x" in outcome.notes[-1], "what training alone leaves as a bound"
 
 
 @pytest.mark.parametrize(
