@@ -63,6 +63,9 @@ class TrainingPlan:
             first of the full training, but the schedule spans only these steps. None: no limit.
         micro_batches: Number of parts in which each batch is run to save memory; the gradients of
             the parts add up to those of the whole batch.
+        until_right: Whether to stop, before the first epoch too, as soon as all target tokens of
+            all facts are right under teacher forcing. All facts are then looked at before each
+            epoch, in evaluation mode. A stack takes no such plan.
     """
 
     contexts: Sequence[Sequence[Example]]
@@ -78,6 +81,7 @@ class TrainingPlan:
     reweigh: Callable[[nn.Module, int], Tensor | None] | None = None
     max_steps: int | None = None
     micro_batches: int = 1
+    until_right: bool = False
 
     @property
     def facts(self) -> int:
@@ -154,6 +158,16 @@ class Course:
         """Whether several contexts take turns: passes of training then do not see the dose."""
         return len(self.plan.contexts) > 1
 
+    @property
+    def looks_apart(self) -> bool:
+        """Whether all facts are looked at before each epoch, not in the passes of training."""
+        return self.takes_turns or self.plan.until_right
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether training stops, because the last look found every fact right."""
+        return self.plan.until_right and all(seen[-1] == 1 for seen in self.log.accuracies)
+
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
         """Weigh the facts anew if the plan says so.
 
@@ -209,7 +223,7 @@ class Course:
         facts = [fact for part in step for fact in part]
         self._losses.update(zip(facts, losses, strict=True))
         self._hits.update(zip(facts, hits, strict=True))
-        if not self.takes_turns:
+        if not self.looks_apart:
             self.note(facts, hits)
         self.log.losses.append(loss)
         return loss
