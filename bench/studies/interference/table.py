@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from bench.studies.interference.compare import Results, failures, outcomes_befor
 from bench.studies.interference.plan import Condition, Regime, StudyPlan
 from bench.studies.interference.store import ASKED, Trained
 from bench.studies.study_report import Form, StudyColumn
+from bench.studies.trainings import named, seeds_text
 from tasks.context import Context
 
 MEASURES: dict[str, Bounds] = {
@@ -168,17 +168,11 @@ def _mean(values: Sequence[float]) -> float | None:
 def where(plan: StudyPlan) -> str:
     """Name the model, task, method, facts and seeds."""
     spec, seeds = plan.cell.spec, [condition.seed for condition in plan.alone]
-    plural = "seed" if len(seeds) == 1 else "seeds"
     return (
-        f"{_named(spec.model)} · {_named(spec.task)} · {spec.method}, "
+        f"{named(spec.model)} · {named(spec.task)} · {spec.method}, "
         f"lr {spec.learning_rate:g}, batch size {spec.batch_size}: "
-        f"{len(plan.measured)} facts, {plural} {', '.join(map(str, seeds))}"
+        f"{len(plan.measured)} facts, {seeds_text(seeds)}"
     )
-
-
-def _named(given: str) -> str:
-    """Return a name as given; of an absolute path only its last part."""
-    return Path(given).name if Path(given).is_absolute() else given
 
 
 def kind_of_intervals(table: pd.DataFrame) -> str:
