@@ -26,6 +26,10 @@ KEPT = (Status.DONE, Status.DIVERGED)
 """Final statuses; a training that ended otherwise is tried again by the next call."""
 
 
+class NotFiniteError(Exception):
+    """A trained model gives numbers that are not finite: it has diverged."""
+
+
 class PlannedTraining(Protocol):
     """A training that is read from the store or run."""
 
@@ -99,7 +103,7 @@ def run_missing(
 
 def ending(error: Exception) -> tuple[Status, str]:
     """Return the status and the reason of a training that raised, which ends it and no other."""
-    if isinstance(error, DivergenceError):
+    if isinstance(error, DivergenceError | NotFiniteError):
         return Status.DIVERGED, str(error)
     if isinstance(error, UsageError):
         return Status.FAILED, str(error)
