@@ -23,7 +23,7 @@ from bench.studies.interference.table import (
     about,
     failure_lines,
     interference_table,
-    kind_of_intervals,
+    intervals_of,
     outcome_line,
     shown_columns,
     where,
@@ -51,7 +51,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
         raise UsageError(f"no fact could be compared: {next(filter(None, reasons), 'no facts')}")
     table = interference_table(plan, pairs, results)
     plane = state_plane(plan, results)
-    note = f"Bars: {kind_of_intervals(table)}"
+    note = f"Bars: {intervals_of(table)}"
     figure = interference_figure(table, plane, where(plan), note)
     return StudyReport(
         name=options.name,

@@ -8,21 +8,14 @@ budgets, and asked in the end.
 from __future__ import annotations
 
 from bench.progress.base import Progress
+from bench.studies.estimates import kind_of_intervals
 from bench.studies.order.figure import order_figure
 from bench.studies.order.plan import plan_study
 from bench.studies.order.store import OrderStore
 from bench.studies.order.study import OrderOptions
-from bench.studies.order.table import (
-    about,
-    failure_lines,
-    kind_of_intervals,
-    order_table,
-    outcome_line,
-    outcomes_of,
-    shown_columns,
-    where,
-)
+from bench.studies.order.table import order_table, outcomes_of, shown_columns
 from bench.studies.order.training import run_training
+from bench.studies.order.wording import about, failure_lines, outcome_line, where
 from bench.studies.study_report import StudyReport
 from bench.studies.trainings import run_missing
 from tasks.errors import UsageError

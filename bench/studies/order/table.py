@@ -11,28 +11,21 @@ import pandas as pd
 
 from bench.report.statistics.comparison import (
     Comparison,
-    Measured,
     compare_all,
     corrected,
 )
 from bench.report.statistics.intervals import (
-    DECIDING_SEEDS,
     DIFFERENCE,
-    FEWEST_ITEMS,
     NON_NEGATIVE,
     SHARE,
     UNBOUNDED,
     Bounds,
-    Estimate,
-    Floats,
-    estimate,
 )
 from bench.store.records import Status
+from bench.studies.estimates import bounded, crossed, kind_of, mean_of, paired
 from bench.studies.order.plan import Budget, Condition, Order, StudyPlan
 from bench.studies.order.store import Trained
-from bench.studies.order.study import Optimizer, OrderOptions
 from bench.studies.study_report import Form, StudyColumn
-from bench.studies.trainings import named, seeds_text
 
 Results = Mapping[str, Trained]
 """Trainings by the digest of their specification."""
@@ -62,8 +55,8 @@ OF_SOME = ("generality", "locality")
 KEYS = ("method", "size", "budget", "order")
 DONE = "done"
 
-BySeed = dict[int, "pd.Series[Any]"]
-"""The values of a measure by seed, those of the same facts or texts in each."""
+Values = Mapping[str, pd.DataFrame]
+"""The values of each measure of one line, `[facts, seeds]`; of drift `[texts, seeds]`."""
 
 
 def items_of(measure: str) -> str:
@@ -152,20 +145,10 @@ def _place(plan: StudyPlan, method: str, size: int, budget: str, order: str) -> 
     return methods.index(method), size, budgets.index(budget), orders.index(order)
 
 
-def _values(
-    seeds: Sequence[Condition], outcomes: pd.DataFrame, results: Results
-) -> dict[str, BySeed]:
-    """Return the values of each measure of one line, of the facts that each seed has."""
-    found: dict[str, BySeed] = {"drift": _drift(seeds, results)}
+def _values(seeds: Sequence[Condition], outcomes: pd.DataFrame, results: Results) -> Values:
     mine = of_line(outcomes, _key(seeds[0]))
-    for name in (name for name in MEASURES if name != "drift"):
-        found[name] = {}
-        if len(mine):
-            by_seed = mine.assign(value=mine[name].astype(float))
-            wide = by_seed.pivot(index="fact_id", columns="seed", values="value").dropna()
-            if len(wide):
-                found[name] = {seed: wide[seed] for seed in mine["seed"].unique().tolist()}
-    return found
+    measured = {name: crossed(mine, name) for name in MEASURES if name != "drift"}
+    return {**measured, "drift": _drift(seeds, results)}
 
 
 def of_line(outcomes: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
@@ -175,76 +158,53 @@ def of_line(outcomes: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
     return outcomes[np.logical_and.reduce([outcomes[name] == key[name] for name in KEYS])]
 
 
-def _drift(seeds: Sequence[Condition], results: Results) -> BySeed:
+def _drift(seeds: Sequence[Condition], results: Results) -> pd.DataFrame:
     """Return the drift on each text by seed, the mean over the trainings of a seed."""
     found = {}
     for condition in seeds:
         records = [results[t.spec.digest].record for t in condition.trainings]
         items = [record.drift for record in records if record.status is Status.DONE]
         if items:
-            found[condition.seed] = pd.Series(np.mean(items, axis=0))
-    return found
+            found[condition.seed] = np.mean(items, axis=0)
+    return pd.DataFrame(found)
 
 
-def _estimates(values: Mapping[str, BySeed]) -> dict[str, Any]:
+def _estimates(values: Values) -> dict[str, Any]:
     line: dict[str, Any] = {}
-    kind = ""
     for name, bounds in MEASURES.items():
-        found = _estimate(values[name], bounds)
-        line |= _bounded(name, found)
+        found = mean_of(values[name], bounds)
+        line |= bounded(name, found)
         if name in OF_SOME:
-            line[f"{name}_items"] = (found.items or 0) if found else 0
-        if name == "right" and found and found.interval:
-            kind = str(found.interval.kind)
-    return {**line, "interval": kind}
-
-
-def _estimate(by_seed: BySeed, bounds: Bounds) -> Estimate | None:
-    items: list[Floats] = [np.asarray(values, dtype=np.float64) for values in by_seed.values()]
-    return estimate([float(values.mean()) for values in items], items, bounds)
-
-
-def _bounded(name: str, found: Estimate | None) -> dict[str, Any]:
-    interval = found.interval if found else None
-    return {
-        name: found.value if found else None,
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
-    }
+            line[items_of(name)] = len(values[name])
+        if name == "right":
+            line["interval"] = kind_of(found)
+    return line
 
 
 def _compared(
-    keys: Sequence[tuple[Any, ...]], values: Mapping[tuple[Any, ...], dict[str, BySeed]], name: str
+    keys: Sequence[tuple[Any, ...]], values: Mapping[tuple[Any, ...], Values], name: str
 ) -> dict[tuple[Any, ...], Comparison | None]:
     """Compare each line with that of one after another, fact by fact; Holm's over all lines."""
     others = [key for key in keys if key[-1] != str(Order.DEPTH) and key[1] > 1]
-    pairs = []
-    for key in others:
-        mine, reference = values[key][name], values[(*key[:-1], str(Order.DEPTH))][name]
-        pairs.append((_measured(mine, reference, name), _measured(reference, mine, name)))
+    pairs = [
+        paired(
+            values[key][name],
+            values[(*key[:-1], str(Order.DEPTH))][name],
+            COMPARED[name],
+            more_is_better=name != "drift",
+        )
+        for key in others
+    ]
     return {
         **dict.fromkeys(keys),
         **dict(zip(others, corrected(compare_all(pairs)), strict=True)),
     }
 
 
-def _measured(mine: BySeed, other: BySeed, name: str) -> Measured:
-    """Return the values of the facts that both have."""
-    common = [seed for seed in mine if seed in other]
-    return Measured(
-        {
-            seed: np.asarray(mine[seed].loc[mine[seed].index.isin(other[seed].index)], np.float64)
-            for seed in common
-        },
-        COMPARED[name],
-        more_is_better=name != "drift",
-    )
-
-
 def _differences(compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
     line: dict[str, Any] = {}
     for name, found in compared.items():
-        line |= _bounded(f"{name}_difference", found.difference if found else None)
+        line |= bounded(f"{name}_difference", found.difference if found else None)
         tested = found is not None and found.p is not None
         line[f"{name}_p_holm"] = found.p_holm if found else None
         line[f"{name}_verdict"] = str(found.verdict) if found and tested else ""
@@ -273,85 +233,3 @@ def _line(seeds: Sequence[Condition], outcomes: pd.DataFrame, results: Results) 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
-
-
-def where(plan: StudyPlan) -> str:
-    """Name the model, the task, the learning rates and the seeds."""
-    spec, seeds = plan.cells[0].spec, dict.fromkeys(cell.spec.seed for cell in plan.cells)
-    rates = dict.fromkeys(f"{c.spec.method} {c.spec.learning_rate:g}" for c in plan.cells)
-    return (
-        f"{named(spec.model)} · {named(spec.task)}: learning rate {', '.join(rates)}, "
-        f"{seeds_text(list(seeds))}"
-    )
-
-
-def kind_of_intervals(table: pd.DataFrame) -> str:
-    """Say what the intervals cover."""
-    kinds = [kind for kind in dict.fromkeys(table["interval"]) if kind]
-    if not kinds:
-        return "no intervals, because there are too few facts"
-    return f"95% confidence intervals ({', '.join(kinds)})"
-
-
-def about(options: OrderOptions, plan: StudyPlan, table: pd.DataFrame) -> tuple[str, ...]:
-    """Say how to read the table and the picture."""
-    fresh = options.optimizer is Optimizer.FRESH
-    batches = (
-        f"; and in epochs, in batches of {options.batch_size}" if options.batch_size > 1 else ""
-    )
-    known = table["known"].dropna()
-    return (
-        f"{where(plan)}; constant learning rate without warm-up.",
-        "One adapter learns K facts in several ways: one after another (depth first), each fact "
-        "alone to its end and then the next; in epochs over all of them, one by one, which changes "
-        f"nothing but the order{batches}.",
-        "Until learned: a fact that is trained alone stops as soon as all of its target tokens are "
-        "right under teacher forcing, and epochs stop as soon as those of all facts are; each fact "
-        f"has at most {options.most} exposures. At equal exposures every fact has "
-        f"{options.exposures}, and epochs one by one also take as many updates as one after "
-        "another.",
-        "One after another, "
-        + ("each fact begins with a new AdamW" if fresh else "all facts share one AdamW")
-        + "; epochs have one AdamW throughout.",
-        f"Small groups are repeated with other facts until {options.measured} facts are measured, "
-        "where the task has them. One fact has no order: its line is the same training each time.",
-        "Right: the greedy answer to the trained prompt. Right after own training is asked "
-        "directly after a fact's last update when facts are trained one after another; what is "
-        "missing in the end was lost to the facts that followed. In epochs the two are the same.",
-        "With demonstrations: four examples stand before the question, which training did not "
-        "see. Generality: other wordings of the question. Locality: neighbours that the base "
-        "answered and that still are. Drift: mean KL to the base on its own texts."
-        + (f" The base knew {100 * known.mean():.0f}% of the facts." if len(known) else ""),
-        "Differences are paired by seed and fact, with the same K and budget"
-        + (
-            f"; verdicts are Holm-corrected over all lines, from {DECIDING_SEEDS} seeds on."
-            if (table["right_verdict"] != "").any()
-            else f"; nothing is tested with fewer than {DECIDING_SEEDS} seeds."
-        ),
-        "The comparison is that of arXiv 2509.22072, whose editors stop at a loss of 0.01 instead; "
-        "the measures are this project's.",
-        f"Brackets and bars: {kind_of_intervals(table)}. '-' means that fewer than {FEWEST_ITEMS} "
-        "facts count.",
-    )
-
-
-def outcome_line(trained: Trained) -> str:
-    """Say in one line how a training ended."""
-    if not trained.outcomes:
-        return trained.record.reason
-    right = sum(outcome.right for outcome in trained.outcomes)
-    taught = sum(outcome.taught for outcome in trained.outcomes)
-    return (
-        f"{taught} of {len(trained.outcomes)} facts learned, {right} answered in the end, "
-        f"{trained.record.exposures:.3g} exposures per fact"
-    )
-
-
-def failure_lines(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return one line for each line of the table with failed trainings."""
-    failed = table[table["status"] != DONE].to_dict("records")
-    return tuple(
-        f"{line['method']}, K = {line['size']}, {line['budget']}, {line['order']}: "
-        f"{line['status']}; their facts are missing"
-        for line in failed
-    )

@@ -7,22 +7,14 @@ each, as sequences of edits are judged in the literature (arXiv 2511.05852, 2509
 from __future__ import annotations
 
 from bench.progress.base import Progress
+from bench.studies.estimates import kind_of_intervals
 from bench.studies.sequence.figure import sequence_figure
 from bench.studies.sequence.plan import plan_study
 from bench.studies.sequence.store import SequenceStore
 from bench.studies.sequence.study import SequenceOptions
-from bench.studies.sequence.table import (
-    about,
-    failure_lines,
-    kind_of_intervals,
-    matrix_table,
-    outcome_line,
-    outcomes_of,
-    sequence_table,
-    shown_columns,
-    where,
-)
+from bench.studies.sequence.table import matrix_table, outcomes_of, sequence_table, shown_columns
 from bench.studies.sequence.training import run_training
+from bench.studies.sequence.wording import about, failure_lines, outcome_line, where
 from bench.studies.study_report import StudyReport
 from bench.studies.trainings import run_missing
 from tasks.errors import UsageError

@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from bench.report.statistics.intervals import (
     DIFFERENCE,
-    FEWEST_ITEMS,
     NON_NEGATIVE,
     SHARE,
     Bounds,
     Estimate,
-    estimate,
 )
 from bench.store.records import Status
+from bench.studies.estimates import bounded, crossed, kind_of, mean_of
 from bench.studies.sequence.plan import StudyPlan
 from bench.studies.sequence.store import Trained
 from bench.studies.study_report import Form, StudyColumn, StudyTable
-from bench.studies.trainings import named, seeds_text
 
 Results = Mapping[str, Trained]
 """Sequences by the digest of their specification."""
@@ -162,7 +160,7 @@ def retention(
     """
     mine = outcomes[outcomes["method"] == method]
     later = mine["stage"] - mine["part"]
-    return {lag: _estimate(_wide(mine[later == lag], field), SHARE) for lag in range(parts)}
+    return {lag: mean_of(crossed(mine[later == lag], field), SHARE) for lag in range(parts)}
 
 
 def _line(
@@ -189,16 +187,16 @@ def _line(
     }
     kind = ""
     for name, bounds in MEASURES.items():
-        found = _estimate(values[name], bounds)
-        line |= _bounded(name, found)
+        found = mean_of(values[name], bounds)
+        line |= bounded(name, found)
         line[f"{name}_items"] = len(values[name])
-        if name == "retention" and found and found.interval:
-            kind = str(found.interval.kind)
+        if name == "retention":
+            kind = kind_of(found)
     for name, shown in AT_THE_END.items():
-        wide = _wide(mine[mine["stage"] == parts], name) if field == shown else pd.DataFrame()
-        line |= {**_bounded(name, _estimate(wide, SHARE)), f"{name}_items": len(wide)}
+        wide = crossed(mine[mine["stage"] == parts], name) if field == shown else pd.DataFrame()
+        line |= {**bounded(name, mean_of(wide, SHARE)), f"{name}_items": len(wide)}
     last = pd.DataFrame({r.spec.cell.seed: r.drift[-1] for r in done})
-    line |= _bounded("drift", _estimate(last, NON_NEGATIVE))
+    line |= bounded("drift", mean_of(last, NON_NEGATIVE))
     return {**line, "interval": kind, "status": "; ".join(failed) or DONE}
 
 
@@ -210,33 +208,13 @@ def _values(mine: pd.DataFrame, field: str, parts: int) -> dict[str, pd.DataFram
         "retention": mine["stage"] == parts,
         "just_before": mine["stage"] == mine["part"] - 1,
     }
-    wide = {name: _wide(mine[rows], field) for name, rows in at.items()}
+    wide = {name: crossed(mine[rows], field) for name, rows in at.items()}
     part_of = mine.drop_duplicates("fact_id").set_index("fact_id")["part"].to_dict()
     first, last = (wide["before"].index.map(part_of) == part for part in (1, parts))
     return {
         **{name: wide[name] for name in ("before", "learned", "retention")},
         "backward": (wide["retention"] - wide["learned"])[~last],
         "forward": (wide["just_before"] - wide["before"])[~first],
-    }
-
-
-def _wide(rows: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Return a field of the facts that every seed has, `[facts, seeds]`, by fact id."""
-    found = rows.assign(value=rows[field].astype(float))
-    return found.pivot(index="fact_id", columns="seed", values="value").dropna().sort_index()
-
-
-def _estimate(wide: pd.DataFrame, bounds: Bounds) -> Estimate | None:
-    items = [wide[seed].to_numpy(np.float64) for seed in wide] if len(wide) else []
-    return estimate([float(values.mean()) for values in items], items, bounds)
-
-
-def _bounded(name: str, found: Estimate | None) -> dict[str, Any]:
-    interval = found.interval if found else None
-    return {
-        name: found.value if found else None,
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
     }
 
 
@@ -254,68 +232,3 @@ def _drift_by_stage(plan: StudyPlan, results: Results, method: str) -> list[floa
 def drift_by_stage(plan: StudyPlan, results: Results) -> dict[str, list[float]]:
     """Return the drift after each part by method, the mean over seeds, in nats per token."""
     return {method: _drift_by_stage(plan, results, method) for method in plan.methods}
-
-
-def where(plan: StudyPlan) -> str:
-    """Name the model, the task, the facts, the learning rates and the seeds."""
-    spec = plan.sequences[0].spec.cell
-    cells = [planned.spec.cell for planned in plan.sequences]
-    rates = dict.fromkeys(f"{cell.method} {cell.learning_rate:g}" for cell in cells)
-    return (
-        f"{named(spec.model)} · {named(spec.task)}: {spec.facts} facts in {len(plan.parts)} parts, "
-        f"{spec.epochs} epochs each, learning rate {', '.join(rates)}, "
-        f"{seeds_text(plan.seeds)}"
-    )
-
-
-def kind_of_intervals(table: pd.DataFrame) -> str:
-    """Say what the intervals cover."""
-    kinds = [kind for kind in dict.fromkeys(table["interval"]) if kind]
-    if not kinds:
-        return "no intervals, because there are too few facts"
-    return f"95% confidence intervals ({', '.join(kinds)})"
-
-
-def about(plan: StudyPlan, table: pd.DataFrame) -> tuple[str, ...]:
-    """Say how to read the tables and the picture."""
-    spec = plan.sequences[0].spec.cell
-    sizes = sorted({len(part) for part in plan.parts})
-    return (
-        f"{where(plan)}, batch size {spec.batch_size}.",
-        f"The facts are divided into {len(plan.parts)} parts of {' or '.join(map(str, sizes))}, "
-        "the same for every method and seed. One adapter is trained on part 1, then on part 2, and "
-        "so on, each time with the whole schedule and a new AdamW. After each part all facts are "
-        "asked, those of later parts too.",
-        "Right after own part: the mean of the matrix's diagonal. Right after the last part, the "
-        "retention: the mean of its last row. Backward transfer: last row minus diagonal, without "
-        "the last part; below 0 means that later parts cost what was learned. Forward transfer: "
-        "accuracy on a part directly before it is trained, minus that before any training, without "
-        "the first part; on the trained prompt it may show no more than the form of an answer.",
-        "Generality (other wordings of the question), locality (neighbours that the base answered "
-        "and that still are) and drift (mean KL to the base on its own texts) are those after the "
-        "last part.",
-        "Transfer is defined as in arXiv 1706.08840; all means are over facts.",
-        f"Brackets and bands: {kind_of_intervals(table)}. '-' means that fewer than "
-        f"{FEWEST_ITEMS} facts count.",
-    )
-
-
-def outcome_line(trained: Trained) -> str:
-    """Say in one line how a sequence ended."""
-    if not trained.outcomes:
-        return trained.record.reason
-    parts = trained.record.spec.parts
-    last = [said.right for said in trained.outcomes if said.stage == parts]
-    then = sum(said.right for said in trained.outcomes if said.stage == said.part)
-    return f"{then} of {len(last)} facts right after their part, {sum(last)} after the last"
-
-
-def failure_lines(plan: StudyPlan, results: Results) -> tuple[str, ...]:
-    """Return one line for each sequence that failed."""
-    found = [(planned, results[planned.spec.digest].record) for planned in plan.sequences]
-    return tuple(
-        f"{planned.spec.cell.method}, seed {planned.spec.cell.seed}: {record.status}: "
-        f"{record.reason}; it is missing"
-        for planned, record in found
-        if record.status is not Status.DONE
-    )
