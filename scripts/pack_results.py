@@ -5,7 +5,7 @@
 In each folder, `cells/*.json` becomes `cells.parquet` and `facts/*.parquet` becomes
 `facts.parquet`. Cells that were packed before stay, unless a loose cell has the same id. Loose
 files are removed only after every packed cell was read back and found equal. `report`, `show` and
-`recommend` read both forms. The trainings of an interference study become `trainings.parquet`.
+`recommend` read both forms. The trainings of a study become `trainings.parquet`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from bench.store.formats import arrow_table
 from bench.store.packed import CELLS, FACTS, PackedCells
 from bench.store.store import ResultsStore
 from bench.studies.interference.store import TrainingStore
+from bench.studies.order.store import OrderStore
+from bench.studies.sequence.store import SequenceStore
 from tasks.errors import UsageError
+
+STUDIES = {"interference": TrainingStore, "order": OrderStore, "sequence": SequenceStore}
+"""Studies with trainings of their own, by the name of their folder."""
 
 
 def pack(folder: Path) -> int:
@@ -31,8 +36,10 @@ def pack(folder: Path) -> int:
     Raises:
         SystemExit: It has no cells, or files that cannot be read: nothing is removed.
     """
-    if (folder / "trainings").is_dir():  # of the interference study
-        return TrainingStore(folder).pack()
+    if (folder / "trainings").is_dir():
+        if folder.name not in STUDIES:
+            raise SystemExit(f"'{folder}': trainings are of a study: {', '.join(STUDIES)}")
+        return STUDIES[folder.name](folder).pack()
     store = ResultsStore(folder)
     try:
         found = store.records()

@@ -1,7 +1,7 @@
 """The report of a study and its files: a table for programs, one for people, and a picture.
 
-The files are `<out>/studies/<name>.csv`, `.md`, `.png` and `.svg`. The same study always gives the
-same bytes.
+The files are `<out>/studies/<name>.csv`, `.md`, `.png` and `.svg`; a further table of the `.md` is
+`<name>_<table>.csv`. The same study always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -63,6 +63,22 @@ class StudyColumn:
 
 
 @dataclass(frozen=True)
+class StudyTable:
+    """A further table of a study.
+
+    Attributes:
+        name: What its file is called after the study's name.
+        title: What it shows.
+        table, columns: As in `StudyReport`.
+    """
+
+    name: str
+    title: str
+    table: pd.DataFrame
+    columns: tuple[StudyColumn, ...]
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """The outcome of a study.
 
@@ -75,6 +91,7 @@ class StudyReport:
         figure: The picture; it must be readable by itself.
         command: The command that repeats the study; empty shows none.
         failures: One line for each part of the study without a result.
+        further: Tables that stand below the first.
     """
 
     name: str
@@ -85,6 +102,7 @@ class StudyReport:
     figure: Figure
     command: str = ""
     failures: tuple[str, ...] = ()
+    further: tuple[StudyTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +124,15 @@ def write_study(out: Path, report: StudyReport) -> StudyFiles:
     """
     from bench.report.plots._style import image, settings
 
-    csv = report.table.to_csv(index=False, na_rep="", lineterminator="\n")
+    csv = _csv(report)
     markdown = study_markdown(report)
     with settings():
         png, svg = image(report.figure, "png"), image(report.figure, "svg")
     folder = out / STUDIES_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for more in report.further:
+            atomic.write(folder / f"{report.name}_{more.name}.csv", _csv(more))
         return StudyFiles(
             csv=atomic.write(folder / f"{report.name}.csv", csv),
             markdown=atomic.write(folder / f"{report.name}.md", markdown),
@@ -136,6 +156,7 @@ def study_markdown(report: StudyReport) -> str:
         f"# {wording.markdown(report.title)}",
         f"![{wording.markdown(report.title)}]({report.name}.png)",
         _table(report),
+        *(f"{wording.markdown(more.title)}:\n\n{_table(more)}" for more in report.further),
         _bullets(report.about),
     ]
     if report.failures:
@@ -145,7 +166,7 @@ def study_markdown(report: StudyReport) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def shown_lines(report: StudyReport) -> list[list[str]]:
+def shown_lines(report: StudyReport | StudyTable) -> list[list[str]]:
     """Return the texts of the shown columns, line by line, not yet escaped.
 
     Raises:
@@ -158,11 +179,15 @@ def shown_lines(report: StudyReport) -> list[list[str]]:
     return [[_text(line, column) for column in report.columns] for line in lines]
 
 
+def _csv(report: StudyReport | StudyTable) -> str:
+    return report.table.to_csv(index=False, na_rep="", lineterminator="\n")
+
+
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {wording.markdown(line)}" for line in lines)
 
 
-def _table(report: StudyReport) -> str:
+def _table(report: StudyReport | StudyTable) -> str:
     # Numbers are written by this program: only texts need escaping.
     lines = [
         [

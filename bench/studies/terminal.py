@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.redaction import safe_text
 from bench.report.tables.terminal import WIDTH, render
-from bench.studies.study_report import Form, StudyReport, shown_lines
+from bench.studies.study_report import Form, StudyReport, StudyTable, shown_lines
 
 _GAP = 2
 
@@ -29,12 +29,16 @@ def study_text(report: StudyReport, *, width: int = WIDTH, color: bool = False) 
     parts: list[RenderableType] = [Text(safe_text(report.title), style="bold")]
     for table in _tables(report, width):
         parts += [table, ""]
+    for more in report.further:
+        parts.append(Text(safe_text(f"{more.title}:")))
+        for table in _tables(more, width):
+            parts += [table, ""]
     parts += [Text(safe_text(line), style="dim") for line in report.about]
     parts += [Text(safe_text(line), style="red") for line in report.failures]
     return render(parts, width=width, color=color)
 
 
-def _tables(report: StudyReport, width: int) -> list[Table]:
+def _tables(report: StudyReport | StudyTable, width: int) -> list[Table]:
     """Return the table, or several that fit, each with the columns that identify a line."""
     places = range(len(report.columns))
     keys = [p for p in places if report.columns[p].key or report.columns[p].form is Form.TEXT]
@@ -55,7 +59,9 @@ def _needed(header: str, texts: Sequence[str]) -> int:
     return max(map(cell_len, [*header.split(), *texts]))
 
 
-def _table(report: StudyReport, lines: Sequence[Sequence[str]], places: Sequence[int]) -> Table:
+def _table(
+    report: StudyReport | StudyTable, lines: Sequence[Sequence[str]], places: Sequence[int]
+) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for place in places:
         column = report.columns[place]

@@ -65,6 +65,9 @@ class TrainingPlan:
             the parts add up to those of the whole batch.
         followed: Examples that are not trained but looked at before training and after each epoch,
             instead of the facts; None: the facts are.
+        until_right: Whether to stop, before the first epoch too, as soon as all target tokens of
+            all facts are right under teacher forcing. All facts are then looked at before each
+            epoch, in evaluation mode. A stack takes no such plan.
     """
 
     contexts: Sequence[Sequence[Example]]
@@ -81,6 +84,7 @@ class TrainingPlan:
     max_steps: int | None = None
     micro_batches: int = 1
     followed: Sequence[Example] | None = None
+    until_right: bool = False
 
     @property
     def facts(self) -> int:
@@ -158,11 +162,18 @@ class Course:
 
     @property
     def looks_apart(self) -> bool:
-        """Whether passes of training do not see the dose, since they train other examples.
+        """Whether all that is followed is looked at before each epoch, not in passes of training.
 
-        Several contexts take turns, or others than the facts are followed.
+        Several contexts take turns, others than the facts are followed, or training stops when all
+        are right.
         """
-        return len(self.plan.contexts) > 1 or self.plan.followed is not None
+        plan = self.plan
+        return len(plan.contexts) > 1 or plan.followed is not None or plan.until_right
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether training stops, because the last look found every fact right."""
+        return self.plan.until_right and all(seen[-1] == 1 for seen in self.log.accuracies)
 
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
         """Weigh the facts anew if the plan says so.

@@ -25,6 +25,7 @@ __all__ = [
     "FlopMeter",
     "TrainingLog",
     "TrainingPlan",
+    "Updates",
     "data_order_seed",
     "train",
 ]
@@ -36,6 +37,7 @@ def train(
     plan: TrainingPlan,
     on_step: Callable[[int, float], None],
     on_epoch: Callable[[int], None] | None = None,
+    updates: Updates | None = None,
 ) -> TrainingLog:
     """Train the parameters that require gradients, in place.
 
@@ -46,18 +48,22 @@ def train(
         on_step: Called after each step with the number of steps done and the last loss.
         on_epoch: Called after each epoch but the last with the number of epochs done; it must
             leave random states and the training mode as they are.
+        updates: The optimizer of an earlier training of the same model, to go on with; None starts
+            afresh.
 
     Raises:
         DivergenceError: The loss is not finite or exceeds EXPLOSION.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    updates = Updates(parameters, plan)
+    updates = Updates(parameters, plan) if updates is None else updates
     run = _Run(model.eval(), adapter, plan)
     course = run.course
     for epoch in range(1, plan.epochs_begun + 1):
         course.begin_epoch(model.eval(), epoch)
         if course.looks_apart:
             run.look()
+        if course.is_learned:
+            break
         model.train()
         for step in course.steps(epoch):
             loss = run.step(step, epoch)
@@ -69,8 +75,9 @@ def train(
         course.end_epoch(epoch)
         if on_epoch is not None and epoch < plan.epochs_begun:
             on_epoch(epoch)
-    model.eval()
-    run.look()
+    else:
+        model.eval()
+        run.look()
     course.log.flops = run.counter.flops
     return course.log
 

@@ -9,7 +9,6 @@ training, which runs once.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from bench.config.options import RunOptions
 from bench.config.types import Schedule
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
-from bench.store.records import CellSpec, Model
+from bench.store.records import CellSpec
 from bench.store.store import ResultsStore
 from bench.studies.interference.study import InterferenceOptions
+from bench.studies.training_store import TrainingSpec as StudyTrainingSpec
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
 from tasks.scoring import normalise
@@ -100,25 +100,17 @@ class Regime(StrEnum):
     UPDATES = "equal updates"
 
 
-class TrainingSpec(Model):
-    """What identifies a training; its digest names its file.
+class TrainingSpec(StudyTrainingSpec):
+    """What identifies a training; the recipe of its cell is empty if nothing is trained.
 
     Attributes:
-        cell: Base, recipe, schedule, seed and the facts that are trained together; the recipe is
-            empty if nothing is trained.
         max_steps: The largest number of optimizer steps.
         measured_digest: A digest of the facts that are measured.
     """
 
     version: int = TRAINING_VERSION
-    cell: CellSpec
     max_steps: int
     measured_digest: str
-
-    @property
-    def digest(self) -> str:
-        """A digest of the whole specification, 16 hexadecimal digits."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

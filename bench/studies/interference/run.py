@@ -10,35 +10,28 @@ went away from their target; epochs to learn; and shrink = mean of |h_joint - h_
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-
 from bench.cell.context import CellContext
-from bench.models.device import choose_compute
-from bench.models.provenance import provenance
+from bench.models.loading import Base
 from bench.progress.base import Progress
-from bench.store import atomic
-from bench.store.records import PhaseName, Status
-from bench.studies.interference.compare import Results, compare, state_plane
+from bench.store.records import PhaseName
+from bench.studies.interference.compare import compare, state_plane
 from bench.studies.interference.figure import interference_figure
-from bench.studies.interference.plan import StudyPlan, plan_study
-from bench.studies.interference.store import TrainingStore
+from bench.studies.interference.plan import PlannedTraining, plan_study
+from bench.studies.interference.store import Trained, TrainingStore
 from bench.studies.interference.study import InterferenceOptions
 from bench.studies.interference.table import (
     about,
     failure_lines,
     interference_table,
-    kind_of_intervals,
+    intervals_of,
     outcome_line,
     shown_columns,
     where,
 )
 from bench.studies.interference.training import run_training
 from bench.studies.study_report import StudyReport
+from bench.studies.trainings import run_missing
 from tasks.errors import UsageError
-
-KEPT = (Status.DONE, Status.DIVERGED)
-"""Final statuses; a training that ended otherwise is tried again by the next call."""
 
 
 def run_interference(options: InterferenceOptions, progress: Progress) -> StudyReport:
@@ -51,15 +44,14 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     """
     plan = plan_study(options)
     store = TrainingStore(options.folder)
-    atomic.ensure_writable(store.folder, store.folder)
-    results = _run_missing(plan, store, progress)
+    results = run_missing(plan.trainings, plan.grid, store, _run, outcome_line, progress)
     pairs = compare(plan, results)
     if pairs.empty:
         reasons = (trained.record.reason for trained in results.values())
         raise UsageError(f"no fact could be compared: {next(filter(None, reasons), 'no facts')}")
     table = interference_table(plan, pairs, results)
     plane = state_plane(plan, results)
-    note = f"Bars: {kind_of_intervals(table)}"
+    note = f"Bars: {intervals_of(table)}"
     figure = interference_figure(table, plane, where(plan), note)
     return StudyReport(
         name=options.name,
@@ -73,34 +65,6 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     )
 
 
-def _run_missing(plan: StudyPlan, store: TrainingStore, progress: Progress) -> Results:
-    compute = choose_compute(plan.grid.device, plan.grid.dtype)
-    bench = CellContext(plan.grid, compute, progress.note)
-    found = {planned.spec.digest: store.read(planned.spec) for planned in plan.trainings}
-    todo = [planned for planned in plan.trainings if found[planned.spec.digest] is None]
-    progress.grid(len(todo), len(found) - len(todo))
-    results = {digest: trained for digest, trained in found.items() if trained is not None}
-    reused = len(results)
-    ran_on = provenance(compute)
-    try:
-        for index, planned in enumerate(todo, start=1):
-            progress.cell(index, len(todo), planned.label)
-            base = bench.base(planned.cell)
-            progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
-            began = time.perf_counter()
-            trained = run_training(planned, base, bench.cache, progress.step)
-            about = {"provenance": ran_on, "seconds": time.perf_counter() - began}
-            trained = replace(trained, record=trained.record.model_copy(update=about))
-            results[planned.spec.digest] = trained
-            if trained.record.status in KEPT:
-                store.write(trained)
-            progress.end_cell(trained.record.status, outcome_line(trained))
-    except KeyboardInterrupt:
-        now = len(results) - reused
-        trainings = "training" if len(results) == 1 else "trainings"
-        raise KeyboardInterrupt(
-            f"{len(results)} finished {trainings} ({now} in this run)"
-        ) from None
-    finally:
-        progress.close()
-    return results
+def _run(planned: PlannedTraining, base: Base, bench: CellContext, progress: Progress) -> Trained:
+    progress.phase(PhaseName.TRAIN, planned.spec.max_steps or None)
+    return run_training(planned, base, bench.cache, progress.step)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,12 @@ from bench.report.statistics.intervals import (
     Estimate,
     estimate,
 )
+from bench.studies.estimates import bounded, kind_of, kind_of_intervals
 from bench.studies.interference.compare import Results, failures, outcomes_before
 from bench.studies.interference.plan import Condition, Regime, StudyPlan
 from bench.studies.interference.store import ASKED, Trained
 from bench.studies.study_report import Form, StudyColumn
+from bench.studies.trainings import named, seeds_text
 from tasks.context import Context
 
 MEASURES: dict[str, Bounds] = {
@@ -148,14 +149,11 @@ def _line(
     kind = ""
     for measure in MEASURES:
         found, items = estimate_of(mine, measure)
-        interval = found.interval if found else None
-        line[measure] = found.value if found else None
-        line[f"{measure}_low"] = interval.low if interval else None
-        line[f"{measure}_high"] = interval.high if interval else None
+        line |= bounded(measure, found)
         if measure in COUNTED:
             line[items_of(measure)] = items
-        if measure == "interference" and interval:
-            kind = str(interval.kind)
+        if measure == "interference":
+            kind = kind_of(found)
     statuses = Counter(f"{record.status}: {record.reason}" for record in failed)
     ended = "; ".join(f"{n} of {len(trained)} {status}" for status, n in statuses.items())
     return {**line, "interval": kind, "status": ended or DONE}
@@ -168,25 +166,16 @@ def _mean(values: Sequence[float]) -> float | None:
 def where(plan: StudyPlan) -> str:
     """Name the model, task, method, facts and seeds."""
     spec, seeds = plan.cell.spec, [condition.seed for condition in plan.alone]
-    plural = "seed" if len(seeds) == 1 else "seeds"
     return (
-        f"{_named(spec.model)} · {_named(spec.task)} · {spec.method}, "
+        f"{named(spec.model)} · {named(spec.task)} · {spec.method}, "
         f"lr {spec.learning_rate:g}, batch size {spec.batch_size}: "
-        f"{len(plan.measured)} facts, {plural} {', '.join(map(str, seeds))}"
+        f"{len(plan.measured)} facts, {seeds_text(seeds)}"
     )
 
 
-def _named(given: str) -> str:
-    """Return a name as given; of an absolute path only its last part."""
-    return Path(given).name if Path(given).is_absolute() else given
-
-
-def kind_of_intervals(table: pd.DataFrame) -> str:
+def intervals_of(table: pd.DataFrame) -> str:
     """Say what the intervals cover."""
-    kinds = [kind for kind in dict.fromkeys(table["interval"]) if kind]
-    if not kinds:
-        return "no intervals, because there are too few facts"
-    return f"95% confidence intervals, paired by fact ({', '.join(kinds)})"
+    return kind_of_intervals(table, ", paired by fact")
 
 
 def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, ...]:
@@ -221,7 +210,7 @@ def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, 
         "after the final norm from which the trained prompt predicts the first answer token. 1 "
         "means that a fact moves its state as far in a group as alone.",
         "The phenomenon was described in arXiv 2405.18292; the measures are this project's.",
-        f"Brackets and bars: {kind_of_intervals(table)}. An interval of width 0 means that all "
+        f"Brackets and bars: {intervals_of(table)}. An interval of width 0 means that all "
         f"facts agree. '-' means that fewer than {FEWEST_ITEMS} facts or answers count.",
     )
 

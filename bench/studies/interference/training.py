@@ -14,7 +14,6 @@ from bench.evaluation.embedding_space import AnswerSpace
 from bench.evaluation.responses import EVALUATION_BATCH
 from bench.evaluation.round_trip import refuse_unanswerable
 from bench.evaluation.signals import BaseSignals
-from bench.failures import first_line, is_out_of_memory
 from bench.inference.contexts import Contexts
 from bench.inference.encoding import Example, batches_by_length, collate
 from bench.inference.generation import greedy_answers
@@ -32,9 +31,9 @@ from bench.studies.interference.store import (
     TrainingRecord,
     is_confused,
 )
-from bench.training.loop import DivergenceError, TrainingLog, train
+from bench.studies.trainings import ending
+from bench.training.loop import TrainingLog, train
 from tasks.context import Context
-from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.form import LONGEST_ANSWER
 from tasks.prompt import Prompt
@@ -61,13 +60,8 @@ def run_training(
     """
     try:
         return _trained(planned, base, cache, on_step)
-    except DivergenceError as error:
-        return _ended(planned, Status.DIVERGED, str(error))
-    except UsageError as error:
-        return _ended(planned, Status.FAILED, str(error))
     except Exception as error:  # a training that raises loses its own facts only
-        status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.FAILED
-        return _ended(planned, status, first_line(error))
+        return _ended(planned, *ending(error))
 
 
 def _trained(

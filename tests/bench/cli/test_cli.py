@@ -81,6 +81,12 @@ WRONG = [
     ("study calibration --data-dir nowhere", "nowhere"),
     ("study interference --sizes 0", "--sizes '0'"),
     ("study interference --method lorra", "lora"),
+    ("study order --sizes 1,0", "--sizes '0'"),
+    ("study order --methods lora+filter", "write lora"),
+    ("study order --optimizer new", "--optimizer 'new'"),
+    ("study sequence --parts 1", "--parts '1'"),
+    ("study sequence --methods lorra", "lora"),
+    ("study sequence --methods lora+freeze+reweight", "write lora+freeze"),
     ("recommend --budget-memory 8Gi", "GiB"),
     ("export-task elemnts folder", "elements"),
 ]
@@ -145,6 +151,7 @@ def test_without_a_command_there_is_help(capsys, group):
     [
         *("", "run", "plan", "report", "recommend", "show", "export-task", "list"),
         *("study", "study interference", "study placement", "study calibration"),
+        *("study order", "study sequence"),
     ],
 )
 def test_what_help_says(capsys, monkeypatch, snapshot, command):

@@ -29,7 +29,11 @@ WITHOUT_TORCH = {
     "study interference --help": "--exposures",
     "study placement --help": "--cuts",
     "study calibration --help": "kpm,ipm",
+    "study order --help": "--exposures",
+    "study sequence --help": "--parts",
     "study placement --method lorra": "lora",
+    "study order --methods lora+filter": "write lora",
+    "study sequence --methods lorra": "lora",
     "study calibration --sources elemnts": "elements",
 }
 ANSWERS = """

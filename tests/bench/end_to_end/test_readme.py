@@ -27,6 +27,8 @@ STUDIES = {
     "interference": ["--sizes", "1,2", "--measured", "2", "--exposures", "1"],
     "placement": ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--cuts", "1"],
     "calibration": ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--samples", "2"],
+    "order": ["--sizes", "1,3", "--measured", "3", "--most", "2", "--exposures", "1"],
+    "sequence": ["--parts", "2", "--limit", "4", "--epochs", "1"],
 }
 """What makes each study of the README small."""
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from bench.config.types import Schedule
 from bench.models.copy_on_write import borrow
 from bench.optimizations import Optimization, without
-from bench.training.loop import DivergenceError, TrainingPlan, data_order_seed, train
+from bench.training.loop import DivergenceError, TrainingPlan, Updates, data_order_seed, train
 from bench.training.schedule import rate_factor
 from methods.adapters.lora import Lora
 from tasks.prompt import question_text, target_text
@@ -225,6 +225,57 @@ def teacher_forced(model, plan):
         right = logits.argmax(-1) == tokens[0, example.start :]
         found.append(pytest.approx(right.float().mean().item()))
     return found
+
+
+def test_training_until_right_is_the_beginning_of_the_whole_training(tiny_base):
+    models = [lora(tiny_base) for _ in range(2)]
+    plan = make_plan(tiny_base, epochs=60, schedule=CONSTANT, warmup=0.0)
+    few = [plan.contexts[0][fact] for fact in (2, 4, 6)]  # what this model can learn
+    weights = torch.ones(len(few), dtype=torch.float64)
+    plan = replace(plan, contexts=[few], weights=weights, batch_size=1)
+    until = train(models[0], Lora(r=4), replace(plan, until_right=True), lambda *_: None)
+    epochs = len(until.curve)
+    assert 1 < epochs < 60
+    by_epoch = list(zip(*until.accuracies, strict=True))
+    assert [set(seen) == {1.0} for seen in by_epoch] == [False] * epochs + [True]
+    whole = train(models[1], Lora(r=4), replace(plan, epochs=epochs), lambda *_: None)
+    assert until.losses == whole.losses
+    assert [seen[-1] for seen in whole.accuracies] == [1.0] * len(few)
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+    again = train(models[0], Lora(r=4), replace(plan, until_right=True), lambda *_: None)
+    assert (again.losses, again.curve) == ([], []), "nothing is left to learn"
+    assert again.accuracies == [[1.0]] * len(few)
+
+
+def test_facts_that_are_not_learned_are_trained_in_all_epochs(tiny_base):
+    plan = make_plan(tiny_base, epochs=2, rate=0.0)
+    until, whole = (
+        train(lora(tiny_base), Lora(r=4), replace(plan, until_right=right), lambda *_: None)
+        for right in (True, False)
+    )
+    assert until.losses == whole.losses
+    assert [len(seen) for seen in until.accuracies] == [3] * len(FACTS)
+
+
+def test_an_optimizer_that_goes_on_equals_one_training(tiny_base):
+    """Adam's moments are those of all steps; a fresh optimizer forgets them."""
+    models = [lora(tiny_base) for _ in range(3)]
+    plan = make_plan(tiny_base, epochs=2, schedule=CONSTANT, warmup=0.0)
+    plan = replace(plan, batch_size=len(FACTS))
+    train(models[0], Lora(r=4), plan, lambda *_: None)
+    once = replace(plan, epochs=1)
+    kept = Updates([p for p in models[1].parameters() if p.requires_grad], once)
+    for _ in range(2):
+        train(models[1], Lora(r=4), once, lambda *_: None, updates=kept)
+        train(models[2], Lora(r=4), once, lambda *_: None)
+    whole, going_on, afresh = (
+        torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
+        for model in models
+    )
+    torch.testing.assert_close(going_on, whole, rtol=0, atol=1e-5)
+    assert (afresh - whole).abs().max() > 1e-3
 
 
 def test_an_exploding_loss_stops_at_its_step(tiny_base):

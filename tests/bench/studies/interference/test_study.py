@@ -22,6 +22,7 @@ from bench.studies.study_report import shown_lines, study_markdown, write_study
 from bench.training.loop import DivergenceError
 from tasks.context import Context
 from tasks.scoring import normalise
+from tests.bench.studies.listening import Listening
 
 
 @pytest.fixture(scope="session")
@@ -38,18 +39,6 @@ def kept(finished, asked):
     folder = asked().folder
     shutil.copytree(finished[2], folder)
     return folder / "trainings"
-
-
-class Listening(Silent):
-    """Remembers what ran; interrupts at a training if told to."""
-
-    def __init__(self, stop_at=None):
-        self.ran, self.stop_at = [], stop_at
-
-    def cell(self, index, total, label, together=1):
-        if index == self.stop_at:
-            raise KeyboardInterrupt
-        self.ran.append(label)
 
 
 def lines_of(report, asked=Context.PLAIN):

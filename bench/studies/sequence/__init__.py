@@ -1,0 +1,1 @@
+"""What facts trained in sequence lose to the updates that follow."""
