@@ -21,6 +21,7 @@ from bench.planning.planned_cell import PlannedCell
 from bench.store.records import CellSpec
 from bench.store.store import ResultsStore
 from bench.studies.interference.study import InterferenceOptions
+from bench.studies.recipes import refuse_held_out
 from bench.studies.training_store import TrainingSpec as StudyTrainingSpec
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
@@ -171,10 +172,12 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
     """Choose the facts and list the trainings, without loading the model.
 
     Raises:
-        UsageError: Unknown names, or a size above the task's number of facts.
+        UsageError: Unknown names, a task that holds out what it asks, or a size above the
+            task's number of facts.
     """
     grid = options.training_grid()
     cells = plan_grid(grid, ResultsStore(options.folder))
+    refuse_held_out(cells[0].data, options.task, options.name)
     cell, facts = cells[0], cells[0].data.facts
     count = divide(facts, options.measured, max(options.sizes), options.task)
     measured, others = facts[:count], facts[count:]

@@ -23,6 +23,7 @@ from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
 from bench.store.store import ResultsStore
 from bench.studies.order.study import Optimizer, OrderOptions
+from bench.studies.recipes import refuse_held_out
 from bench.studies.training_store import TrainingSpec
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest, hash_fraction
@@ -122,10 +123,12 @@ def plan_study(options: OrderOptions) -> StudyPlan:
     """Choose the facts and list the trainings, without loading the model.
 
     Raises:
-        UsageError: Unknown names, or a size above the task's number of facts.
+        UsageError: Unknown names, a task that holds out what it asks, or a size above the
+            task's number of facts.
     """
     grid = options.training_grid()
     cells = tuple(plan_grid(grid, ResultsStore(options.folder)))
+    refuse_held_out(cells[0].data, options.task, options.name)
     facts, largest = cells[0].data.facts, max(options.sizes)
     if len(facts) < largest:
         raise UsageError(

@@ -16,6 +16,7 @@ from bench.config.options import RunOptions
 from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
 from bench.store.store import ResultsStore
+from bench.studies.recipes import refuse_held_out
 from bench.studies.sequence.study import SequenceOptions
 from bench.studies.training_store import TrainingSpec
 from tasks.errors import UsageError
@@ -96,10 +97,11 @@ def plan_study(options: SequenceOptions) -> StudyPlan:
     """Divide the facts and list the sequences, without loading the model.
 
     Raises:
-        UsageError: Unknown names, or fewer facts than parts.
+        UsageError: Unknown names, a task that holds out what it asks, or fewer facts than parts.
     """
     grid = options.training_grid()
     cells = plan_grid(grid, ResultsStore(options.folder))
+    refuse_held_out(cells[0].data, options.task, options.name)
     facts = cells[0].data.facts
     if len(facts) < options.parts:
         raise UsageError(
