@@ -16,7 +16,9 @@ from bench.studies.order.plan import Budget, Order
 from bench.studies.order.table import items_of, of_line
 
 _PANEL = PanelSize(2.7, 2.8)
-_LOOKS: dict[Order, MethodStyle] = {order: style_of(n) for n, order in enumerate(Order)}
+_ORDERS = (Order.DEPTH, Order.BREADTH, Order.BATCHES)
+_LOOKS: dict[Order, MethodStyle] = {order: style_of(n) for n, order in enumerate(_ORDERS)}
+_ALONE = MethodStyle("0.3", "*", "-")
 _THEN = "0.45"
 """The grey of what was right directly after a fact's own training."""
 _DODGE = 1.06
@@ -57,8 +59,9 @@ def order_figure(table: pd.DataFrame, outcomes: pd.DataFrame, where: str, note: 
             row[0].set_title(
                 f"{safe_text(method)}\n{row[0].get_title(loc='left')}", loc="left", fontsize=8
             )
-        present = [order for order in Order if (table["order"] == str(order)).any()]
-        figure.legend(handles=_legend(present), loc="outside lower left", ncols=4, frameon=False)
+        figure.legend(
+            handles=_legend(_present(table)), loc="outside lower left", ncols=5, frameon=False
+        )
     return figure
 
 
@@ -70,24 +73,39 @@ def _legend(orders: list[Order]) -> list[Line2D]:
     ]
     then = Line2D([], [], color=_THEN, linestyle=":", linewidth=1.4)
     then.set_label(f"{Order.DEPTH}: directly after own training")
-    return [*lines, then]
+    alone = Line2D([], [], color=_ALONE.color, marker=_ALONE.marker, linestyle="")
+    alone.set_label("one fact alone")
+    return [*lines, then, alone]
+
+
+def _present(table: pd.DataFrame) -> list[Order]:
+    return [order for order in _ORDERS if (table["order"] == str(order)).any()]
 
 
 def _sizes(axes: Axes, table: pd.DataFrame, name: str, scale: float) -> None:
     """Draw a measure over the sizes, a line per order."""
     sizes = sorted(table["size"].unique())
-    present = [order for order in Order if (table["order"] == str(order)).any()]
-    middle = (len(present) - 1) / 2
+    alone = _drawable(table[table["order"] == str(Order.ALONE)], name)
+    _bars(axes, alone, name, scale, _ALONE)
+    present = _present(table)
     for number, order in enumerate(present):
-        lines = table[table["order"] == str(order)]
-        drawn = _drawable(lines, name)
+        lines, style = table[table["order"] == str(order)], _LOOKS[order]
         if name == "right" and order is Order.DEPTH:
             then = _drawable(lines, "right_then")
             axes.plot(
                 then["size"], scale * then["right_then"].astype(float),
                 color=_THEN, linestyle=":", linewidth=1.4, zorder=1,
             )  # fmt: skip
-        _bars(axes, drawn, name, scale, _LOOKS[order], _DODGE ** (number - middle))
+        drawn = _drawable(lines, name)
+        # Each line begins at one fact, which has no order.
+        whole = pd.concat([alone, drawn]) if len(alone) and len(drawn) else drawn
+        side = _DODGE ** (number - (len(present) - 1) / 2)
+        axes.plot(
+            whole["size"] * np.where(whole["size"] > 1, side, 1),
+            scale * whole[name].astype(float),
+            color=style.color, linestyle=style.dashes, linewidth=1.1,
+        )  # fmt: skip
+        _bars(axes, drawn, name, scale, style, side)
     if _drawable(table, name).empty:
         _nothing(axes)
     axes.set_xscale("log")
@@ -112,8 +130,23 @@ def _drawable(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _bars(
-    axes: Axes, mine: pd.DataFrame, name: str, scale: float, style: MethodStyle, side: float
+    axes: Axes,
+    mine: pd.DataFrame,
+    name: str,
+    scale: float,
+    style: MethodStyle,
+    side: float = 1.0,
 ) -> None:
+    """Draw points with their intervals.
+
+    Args:
+        axes: The panel.
+        mine: Lines of the table.
+        name: The measure.
+        scale: What values are multiplied by.
+        style: The look of the points.
+        side: The factor by which they are shifted, so that bars do not overlap.
+    """
     values = mine[name].to_numpy(dtype=np.float64)
     ends = mine[[f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
     axes.errorbar(
@@ -122,9 +155,8 @@ def _bars(
         yerr=scale * np.nan_to_num(np.abs(ends - values[:, None])).T,
         color=style.color,
         marker=style.marker,
-        linestyle=style.dashes,
+        linestyle="none",
         markersize=4.5,
-        linewidth=1.1,
         elinewidth=0.9,
     )
 

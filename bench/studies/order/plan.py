@@ -7,7 +7,7 @@ from the first in nothing but the order, the third from the second in nothing bu
 There are two budgets. Until learned, a fact that is trained alone stops as soon as all of its
 target tokens are right under teacher forcing, and epochs stop as soon as those of all facts are;
 neither exposes a fact more than `--most` times. At equal exposures every fact is trained equally
-often. One fact has no order: all three are the same training, which runs once.
+often. One fact has no order and is trained alone.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ TRAINING_VERSION = 1
 
 
 class Order(StrEnum):
-    """In which order facts are trained."""
+    """In which order facts are trained; the last is that of one fact."""
 
     DEPTH = "one after another"
     BREADTH = "epochs, one by one"
     BATCHES = "epochs, in batches"
+    ALONE = "alone"
 
 
 class Budget(StrEnum):
@@ -137,15 +138,19 @@ def plan_study(options: OrderOptions) -> StudyPlan:
         )
     conditions = [
         _condition(options, cell, facts, size, budget, order)
-        for size, budget, order in product(sorted(options.sizes), Budget, orders(options))
+        for size, budget in product(sorted(options.sizes), Budget)
+        for order in orders_of(size, options.batch_size)
         for cell in cells
     ]
     return StudyPlan(grid, cells, tuple(conditions))
 
 
-def orders(options: OrderOptions) -> tuple[Order, ...]:
-    """Return the orders to compare; batches of one are no batches."""
-    return tuple(one for one in Order if one is not Order.BATCHES or options.batch_size > 1)
+def orders_of(size: int, batch_size: int) -> tuple[Order, ...]:
+    """Return the orders in which so many facts are trained; batches of one are no batches."""
+    if size == 1:
+        return (Order.ALONE,)
+    both = (Order.DEPTH, Order.BREADTH)
+    return (*both, Order.BATCHES) if batch_size > 1 else both
 
 
 def groups_of(
@@ -194,7 +199,7 @@ def _training(
     place: str,
 ) -> OrderTraining:
     size, learned = len(group), budget is Budget.LEARNED
-    depth_first = order is Order.DEPTH and size > 1
+    depth_first = order is Order.DEPTH
     trained = cell.spec.model_copy(
         update={
             "facts_digest": facts_digest(group),
@@ -209,7 +214,6 @@ def _training(
         until_learned=learned,
         kept_optimizer=depth_first and options.optimizer is Optimizer.KEPT,
     )
-    how = f", {order}" if size > 1 else ""
     facts = "1 fact" if size == 1 else f"{size} facts"
-    label = f"{cell.spec.method}: {facts}{how}, {budget}, {place}, seed {cell.spec.seed}"
+    label = f"{cell.spec.method}: {facts} {order}, {budget}, {place}, seed {cell.spec.seed}"
     return OrderTraining(spec, group, cell, label)

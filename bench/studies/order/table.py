@@ -184,21 +184,25 @@ def _estimates(values: Values) -> dict[str, Any]:
 def _compared(
     keys: Sequence[tuple[Any, ...]], values: Mapping[tuple[Any, ...], Values], name: str
 ) -> dict[tuple[Any, ...], Comparison | None]:
-    """Compare each line with that of one after another, fact by fact; Holm's over all lines."""
-    others = [key for key in keys if key[-1] != str(Order.DEPTH) and key[1] > 1]
-    pairs = [
-        paired(
-            values[key][name],
-            values[(*key[:-1], str(Order.DEPTH))][name],
-            COMPARED[name],
-            more_is_better=name != "drift",
-        )
-        for key in others
-    ]
-    return {
-        **dict.fromkeys(keys),
-        **dict(zip(others, corrected(compare_all(pairs)), strict=True)),
-    }
+    """Compare each line with that of one after another, fact by fact.
+
+    Holm's correction is over the lines of one method and size.
+    """
+    found: dict[tuple[Any, ...], Comparison | None] = dict.fromkeys(keys)
+    others = [key for key in keys if key[-1] in (str(Order.BREADTH), str(Order.BATCHES))]
+    for family in dict.fromkeys(key[:2] for key in others):
+        mine = [key for key in others if key[:2] == family]
+        pairs = [
+            paired(
+                values[key][name],
+                values[(*key[:-1], str(Order.DEPTH))][name],
+                COMPARED[name],
+                more_is_better=name != "drift",
+            )
+            for key in mine
+        ]
+        found.update(zip(mine, corrected(compare_all(pairs)), strict=True))
+    return found
 
 
 def _differences(compared: Mapping[str, Comparison | None]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def about(options: OrderOptions, plan: StudyPlan, table: pd.DataFrame) -> tuple[
         + ("each fact begins with a new AdamW" if fresh else "all facts share one AdamW")
         + "; epochs have one AdamW throughout.",
         f"Small groups are repeated with other facts until {options.measured} facts are measured, "
-        "where the task has them. One fact has no order: its line is the same training each time.",
+        "where the task has them. One fact has no order.",
         "Right: the greedy answer to the trained prompt. Right after own training is asked "
         "directly after a fact's last update when facts are trained one after another; what is "
         "missing in the end was lost to the facts that followed. In epochs the two are the same.",
@@ -54,7 +54,8 @@ def about(options: OrderOptions, plan: StudyPlan, table: pd.DataFrame) -> tuple[
         + (f" The base knew {100 * known.mean():.0f}% of the facts." if len(known) else ""),
         "Differences are paired by seed and fact, with the same K and budget"
         + (
-            f"; verdicts are Holm-corrected over all lines, from {DECIDING_SEEDS} seeds on."
+            "; verdicts are Holm-corrected over the lines of one method and K, from "
+            f"{DECIDING_SEEDS} seeds on."
             if (table["right_verdict"] != "").any()
             else f"; nothing is tested with fewer than {DECIDING_SEEDS} seeds."
         ),

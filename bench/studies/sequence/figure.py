@@ -60,7 +60,7 @@ def sequence_figure(
         for axes, (field, asked) in zip(panels, ASKED.items(), strict=False):
             _retention(axes, plan, outcomes, field, styles)
             axes.set_title(asked, loc="left", fontsize=8)
-        _drift(panels[-1], drift_by_stage(plan, results), styles)
+        _drift(panels[-1], plan, results, styles)
         shared_legend(figure, list(plan.methods), styles)
     return figure
 
@@ -119,10 +119,11 @@ def _retention(
     axes.set_xlabel("parts trained afterwards")
 
 
-def _drift(axes: Axes, drift: dict[str, list[float]], styles: dict[str, MethodStyle]) -> None:
+def _drift(axes: Axes, plan: StudyPlan, results: Results, styles: dict[str, MethodStyle]) -> None:
     for method, style in styles.items():
-        points = {stage: Estimate(value) for stage, value in enumerate([0.0, *drift[method]])}
-        draw_curve(axes, points if drift[method] else {}, style, 1, bar=None)
+        after = drift_by_stage(plan, results, method)
+        points = dict(enumerate([Estimate(0.0), *after])) if after else {}
+        draw_curve(axes, points, style, 1, bar=None)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("drift (nats per token)")
     axes.set_xlabel("parts trained")

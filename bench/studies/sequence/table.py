@@ -115,7 +115,7 @@ def matrix(outcomes: pd.DataFrame, method: str, field: str, parts: int) -> NDArr
 def matrix_table(plan: StudyPlan, outcomes: pd.DataFrame, results: Results) -> StudyTable:
     """Return the matrices, one line per method, way of asking and stage."""
     parts = len(plan.parts)
-    drift = {method: _drift_by_stage(plan, results, method) for method in plan.methods}
+    drift = {method: [None, *drift_by_stage(plan, results, method)] for method in plan.methods}
     fewest = min(map(len, plan.parts))
     lines = [
         {
@@ -124,7 +124,7 @@ def matrix_table(plan: StudyPlan, outcomes: pd.DataFrame, results: Results) -> S
             "trained": "before" if stage == 0 else f"part {stage}",
             **{f"part_{part}": row[part - 1] for part in range(1, parts + 1)},
             "so_far": row[:stage].mean() if stage else None,
-            "drift": drift[method][stage - 1] if stage and drift[method] else None,
+            **bounded("drift", drift[method][stage] if stage < len(drift[method]) else None),
             "facts_per_part": fewest,
         }
         for method in plan.methods
@@ -218,17 +218,15 @@ def _values(mine: pd.DataFrame, field: str, parts: int) -> dict[str, pd.DataFram
     }
 
 
-def _drift_by_stage(plan: StudyPlan, results: Results, method: str) -> list[float]:
-    """Return the drift after each part, the mean over seeds; empty if every seed failed."""
-    found = [
-        results[one.spec.digest].record.drift
-        for one in plan.sequences
-        if one.spec.cell.method == method
+def drift_by_stage(plan: StudyPlan, results: Results, method: str) -> list[Estimate]:
+    """Return the drift after each part, in nats per token; empty if every seed failed."""
+    records = [
+        results[one.spec.digest].record for one in plan.sequences if one.spec.cell.method == method
     ]
-    present = [drift for drift in found if drift]
-    return [float(mean) for mean in np.mean(present, axis=(0, 2))] if present else []
-
-
-def drift_by_stage(plan: StudyPlan, results: Results) -> dict[str, list[float]]:
-    """Return the drift after each part by method, the mean over seeds, in nats per token."""
-    return {method: _drift_by_stage(plan, results, method) for method in plan.methods}
+    done = {record.spec.cell.seed: record.drift for record in records if record.drift}
+    stages = range(len(plan.parts)) if done else ()
+    found = [
+        mean_of(pd.DataFrame({seed: drift[stage] for seed, drift in done.items()}), NON_NEGATIVE)
+        for stage in stages
+    ]
+    return [estimate for estimate in found if estimate is not None]

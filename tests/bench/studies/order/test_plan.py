@@ -34,24 +34,24 @@ def test_seeds_change_the_order():
     assert len({groups_of(20, POOL, 40, seed) for seed in range(4)}) == 4
 
 
-def test_one_fact_has_no_order_and_each_training_runs_once(order):
+def test_one_fact_is_alone_and_more_are_trained_in_every_order(order):
     plan = plan_study(order())
-    assert len(plan.trainings) == 5 * len(Budget) + len(Order) * len(Budget)
-    assert sum(len(c.trainings) for c in plan.conditions) == 6 * len(Order) * len(Budget)
+    assert len(plan.trainings) == 5 * len(Budget) + 3 * len(Budget)
+    assert plan.trainings == [t for c in plan.conditions for t in c.trainings], "small ones first"
     for condition in plan.conditions:
+        assert (condition.order is Order.ALONE) is (condition.size == 1)
         for training in condition.trainings:
             spec = training.spec
             assert spec.until_learned is (condition.budget is Budget.LEARNED)
             assert spec.cell.epochs == (30 if spec.until_learned else 3)
-            assert spec.depth_first is (condition.order is Order.DEPTH and condition.size > 1)
-            in_batches = condition.order is Order.BATCHES and condition.size > 1
-            assert spec.cell.batch_size == (3 if in_batches else 1)
+            assert spec.depth_first is (condition.order is Order.DEPTH)
+            assert spec.cell.batch_size == (3 if condition.order is Order.BATCHES else 1)
             assert (spec.cell.schedule, spec.cell.warmup) == ("constant", 0.0)
 
 
 def test_batches_of_one_are_no_batches(order):
     orders = {condition.order for condition in plan_study(order(batch_size=1)).conditions}
-    assert orders == {Order.DEPTH, Order.BREADTH}
+    assert orders == {Order.ALONE, Order.DEPTH, Order.BREADTH}
 
 
 def test_identity_changes_with_what_matters(order):

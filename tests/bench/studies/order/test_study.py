@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -107,13 +108,15 @@ def test_a_right_target_is_a_right_answer(finished, kept, order):
     assert all(fact.right_then == fact.right for t in epochs for fact in t.outcomes)
 
 
-def test_one_fact_is_the_same_in_every_order(finished):
-    alone = lines_of(finished[0]).loc[1]
-    for budget in map(str, Budget):
-        lines = alone.loc[budget].drop(columns=["method", "seeds"])
-        assert len(lines) == len(Order)
-        for other in range(1, len(Order)):
-            assert lines.iloc[other].equals(lines.iloc[0])
+def test_one_fact_alone_is_one_after_another_and_epochs_alike(order, bench):
+    """Whether it is run as the first of one fact or in epochs over one."""
+    alone = training_of(order(), Order.ALONE, Budget.LEARNED, size=1)
+    first = replace(alone, spec=alone.spec.model_copy(update={"depth_first": True}))
+    base = bench.base(alone.cell)
+    found, expected = (run_training(one, base, bench, Silent()) for one in (alone, first))
+    assert found.outcomes == expected.outcomes
+    assert found.record.updates == expected.record.updates > 1
+    assert found.record.drift == expected.record.drift
 
 
 @pytest.mark.parametrize("optimizer", ["fresh", "kept"])
@@ -158,8 +161,6 @@ def test_one_after_another_equals_a_loop_of_torch_alone(order, bench, optimizer)
 
 def test_answers_are_those_of_a_cell(order, bench):
     """As `FactAnswers` says: paraphrases that carried over, and neighbours that the base knew."""
-    from dataclasses import replace
-
     from bench.studies.learner import FactAnswers
     from tests.bench.studies.conftest import LETTERS
 
@@ -189,7 +190,7 @@ def test_answers_are_those_of_a_cell(order, bench):
 def test_the_table_is_that_of_the_stored_answers(finished, kept, order):
     plan, results = results_of(order())
     outcomes = outcomes_of(plan, results)
-    assert len(outcomes) == (5 + 6) * len(Order) * len(Budget)
+    assert len(outcomes) == (5 + 3 * 6) * len(Budget)
     for line in finished[0].table.to_dict("records"):
         same = np.logical_and.reduce([outcomes[key] == line[key] for key in KEYS])
         mine = outcomes[same]
@@ -340,8 +341,8 @@ def test_the_picture_shows_the_table(finished):
     ):  # fmt: skip
         lines = report.table[report.table["budget"] == budget]
         drawn = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
-        for line, order in zip(drawn, Order, strict=True):
-            shown = lines[lines["order"] == str(order)][name].astype(float)
+        for line, order in zip(drawn, [o for o in Order if o is not Order.ALONE], strict=True):
+            shown = lines[lines["order"].isin(["alone", str(order)])][name].astype(float)
             np.testing.assert_allclose(line.get_ydata(), scale * shown)
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "6"]
         assert axes.get_title(loc="left").endswith(budget)
