@@ -23,7 +23,7 @@ settings.load_profile("any machine")
 
 LONGEST = ("test_embedded.py", "test_ray_backend.py", "test_readme.py", "test_shared_folder.py")
 """Files that take a minute or more, longest first; xdist gives out files in their tests' order."""
-GUIDE = ("norms", "every", "unknown", "short", "moons", "brief", "learned", "ranks")
+GUIDE = ("norms", "every", "unknown", "short", "moons", "plurals", "brief", "learned", "ranks")
 """The examples of the guide on adding parts, in its order."""
 
 

@@ -24,6 +24,7 @@ PLACES = {
     "unknown": "methods/strategies/unknown.py",
     "short": "methods/strategies/short.py",
     "moons": "tasks/knowledge/moons.py",
+    "plurals": "tasks/skills/plurals.py",
     "brief": "bench/evaluation/metrics/brief.py",
     "learned": "bench/report/plots/learned.py",
     "ranks": "bench/studies/ranks.py",
@@ -124,6 +125,7 @@ def test_new_parts_are_listed_with_their_parameters(bench):
     assert re.search(r"^learned +Facts answered correctly", listed, flags=re.MULTILINE)
     assert re.search(r"^ranks +Sweep the rank", listed, flags=re.MULTILINE)
     assert re.search(r"^moons +Which planet a moon circles", listed, flags=re.MULTILINE)
+    assert re.search(r"^plurals +Write the plural of a noun", listed, flags=re.MULTILINE)
 
 
 def test_new_parts_run_and_an_edit_makes_their_cells_run_again(
@@ -164,6 +166,21 @@ def test_a_new_metric_what_a_strategy_noted_and_a_new_plot_are_on_the_page(bench
     notes = [json.loads(path.read_text())["notes"] for path in (results / "cells").glob("*.json")]
     longest = [note["longest_answer"] for note in notes if "longest_answer" in note]
     assert sorted(longest) == [3, 7], "tokens are bytes: three letters, and Jupiter"
+
+
+def test_a_new_skill_is_trained_on_examples_and_asked_of_other_problems(
+    bench, checkout, tiny_folder
+):
+    asked = {"--methods": "lora[r=4]", "--tasks": "plurals", "--models": tiny_folder}
+    asked |= {"--forgetting": "none", "--device": "cpu", "--out": "skill"}
+    bench("run", *(word for pair in asked.items() for word in pair))
+    [record] = (checkout / "skill" / "cells").glob("*.json")
+    spec = json.loads(record.read_text())["spec"]
+    assert (spec["lessons"], spec["facts"], spec["epochs"]) == (5, 5, 2)
+    [facts] = (checkout / "skill" / "facts").glob("*.parquet")
+    rows = pd.read_parquet(facts)
+    assert set(rows["fact_id"]) == {"dog", "house", "book", "stone", "door"}
+    assert not rows["kept"].any()
 
 
 def test_a_new_study_runs_and_is_on_the_page(bench, checkout, tiny_folder, facts_file):
