@@ -84,7 +84,7 @@ _COLUMNS = (
     _column("locality", "locality (%) ↑", Form.PERCENT),
     _column("drift", "drift (nats per token) ↓", Form.NATS),
 )
-_VERDICT = StudyColumn("right_verdict", "verdict")
+_VERDICT = StudyColumn("right_verdict", "verdict on it")
 _STATUS = StudyColumn("status", "status")
 
 
@@ -125,9 +125,10 @@ def order_table(plan: StudyPlan, outcomes: pd.DataFrame, results: Results) -> pd
 def shown_columns(table: pd.DataFrame) -> tuple[StudyColumn, ...]:
     """Return the columns that people see: those with a value, and the status if one failed."""
     shown = [c for c in _COLUMNS if c.name not in OF_SOME or table[c.name].notna().any()]
-    tested = (table["right_verdict"] != "").any()
-    failed = (table["status"] != DONE).any()
-    return (*shown, *((_VERDICT,) if tested else ()), *((_STATUS,) if failed else ()))
+    if (table["right_verdict"] != "").any():
+        place = [column.name for column in shown].index("right_difference")
+        shown.insert(place + 1, _VERDICT)
+    return (*shown, _STATUS) if (table["status"] != DONE).any() else tuple(shown)
 
 
 def _key(condition: Condition) -> dict[str, Any]:

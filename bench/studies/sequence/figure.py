@@ -91,6 +91,7 @@ def _matrix(axes: Axes, values: NDArray[np.float64], enough: bool) -> None:
         axes.figure.colorbar(shown, ax=axes, label="%")
     for part in range(parts):
         box = Rectangle((part - 0.5, part + 0.5), 1, 1, fill=False, edgecolor="#D55E00", lw=1.5)
+        box.set_clip_on(False)
         axes.add_patch(box)
     step = max(1, parts // 12)
     places = range(0, parts, step)

@@ -11,10 +11,12 @@ from bench.studies.study_report import (
     Form,
     StudyColumn,
     StudyReport,
+    StudyTable,
     shown_lines,
     study_markdown,
     write_study,
 )
+from bench.studies.terminal import study_text
 from tasks.errors import UsageError
 
 mpl.use("Agg")
@@ -119,3 +121,24 @@ def test_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
     (tmp_path / "studies").write_text("a file")
     with pytest.raises(UsageError, match="give a writable folder with --out"):
         write_study(tmp_path, report())
+
+
+def test_a_further_table_stands_below_the_first_and_in_a_file_of_its_own(tmp_path):
+    more = StudyTable(
+        "matrix",
+        "All | of it",
+        pd.DataFrame({"part": [1, 2], "share": [0.25, None]}),
+        (
+            StudyColumn("part", "part", Form.COUNT, key=True),
+            StudyColumn("share", "%", Form.PERCENT),
+        ),
+    )
+    whole = report(further=(more,))
+    files = write_study(tmp_path, whole)
+    assert (files.csv.parent / "example_matrix.csv").read_text() == "part,share\n1,0.25\n2,\n"
+    text = files.markdown.read_text()
+    first, below = text.index("| lora "), text.index("All \\| of it:")
+    assert first < below < text.index(" 25.0 |", below) < text.index("- one seed")
+    shown = study_text(whole)
+    assert shown.index("lora+last") < shown.index("All | of it:") < shown.index("25.0")
+    assert study_markdown(report()) == text.replace(text[below : text.index("- one seed")], "")
