@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
 import time
@@ -55,6 +56,11 @@ class PhaseClock:
                 _reset_peak(self._gpus)
                 outer.resume(self._cache.saved)
 
+    def so_far(self, name: PhaseName) -> dict[PhaseName, Phase]:
+        """Return what all phases have spent, with the innermost open one, which is `name`."""
+        spent = self._open[-1].so_far(self._cache.saved, peak_bytes(self._gpus))
+        return {**self.phases, name: spent.added_to(self.phases.get(name))}
+
     def _settle(self) -> None:
         for device in self._gpus:
             torch.cuda.synchronize(device)
@@ -96,6 +102,12 @@ class _Spent:
         self.seconds += time.perf_counter() - self._started
         self.saved += saved - self._saved
         self.peak = max(self.peak, peak)
+
+    def so_far(self, saved: float, peak: int) -> _Spent:
+        """Return what it has spent by now, while it goes on."""
+        now = copy.copy(self)
+        now.pause(saved, peak)
+        return now
 
     def added_to(self, earlier: Phase | None) -> Phase:
         """Return the phase with what was spent on it before."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,6 +35,7 @@ from bench.libraries import heard
 from bench.models.provenance import provenance
 from bench.optimizations import declined
 from bench.planning.notices import (
+    continued_training,
     few_steps,
     halved_batches,
     several_prompts,
@@ -42,8 +44,19 @@ from bench.planning.notices import (
 )
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, Forgetting, Metrics, PhaseName, Status
+from bench.store.records import (
+    CellRecord,
+    Checkpoint,
+    FactRow,
+    Forgetting,
+    Metrics,
+    Phase,
+    PhaseName,
+    Status,
+)
+from bench.store.store import UNFINISHED
 from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, train
+from bench.training.resume import TrainingStates, fits_of, keeps_state
 from methods.notes import stored
 from methods.targets import text_parameters
 from tasks.errors import UsageError
@@ -203,8 +216,42 @@ class RunningCell:
         with self.clock.phase(PhaseName.TRAIN):
             torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach
             adapter = self.cell.recipe.adapter
-            log = train(model, adapter, plan, self.progress.step, self.path.measure)
+            states = self._states(plan.steps)
+            log = train(model, adapter, plan, self.progress.step, self.path.measure, states)
         self.trained(log)
+
+    def _states(self, steps: int) -> TrainingStates | None:
+        """Return what keeps the states of this training; None if none are kept."""
+        minutes, adapter = self.context.options.save_every, self.cell.recipe.adapter
+        if not minutes or keeps_state(adapter, self.attached.model):
+            return None
+        record, compute = self.result.record, self.context.compute
+        parts = record.micro_batches
+
+        def aside() -> dict[str, object]:
+            phases = self.clock.so_far(PhaseName.TRAIN)
+            spent = (PhaseName.TRAIN, PhaseName.FORGET)  # preparing is done again
+            return {
+                "path": [point.model_dump() for point in self.path.points],
+                "phases": {str(n): phases[n].model_dump() for n in spent if n in phases},
+                "continued": list(self.result.record.continued),
+            }
+
+        def take_up(done: int, kept: Mapping[str, Any]) -> None:
+            self.progress.note(f"{self.cell.label}: going on after step {done} of {steps}")
+            self.path.take_up([Checkpoint(**point) for point in kept["path"]])
+            phases = {PhaseName(name): Phase(**one) for name, one in kept["phases"].items()}
+            self.clock.charge(phases, 1)
+            self.result.update(continued=[*kept["continued"], done])
+
+        return TrainingStates(
+            self.context.options.out / UNFINISHED / f"{record.cell_id}-{parts}.pt",
+            fits_of(record.cell_id, parts, compute.device.partition(":")[0]),
+            every=60 * minutes,
+            say=self.progress.note,
+            aside=aside,
+            take_up=take_up,
+        )
 
     def trained(self, log: TrainingLog) -> None:
         """Take what training measured, and check that it left the base alone."""
@@ -254,6 +301,7 @@ class RunningCell:
                 *few_steps(spec),
                 *several_prompts(spec),
                 *halved_batches(self.result.record),
+                *continued_training(self.result.record),
                 *shared_costs(self.result.record),
                 *without_shortcuts(declined(model)),
                 *(note for task in tasks for note in task.notes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 
@@ -23,7 +23,11 @@ _CELL_COLUMNS = ("state", "cell", "method", "model", "task", "lr", "seed")
 
 
 def print_plan(
-    cells: Sequence[PlannedCell], cost: GridCost, workers: int, console: Console | None = None
+    cells: Sequence[PlannedCell],
+    cost: GridCost,
+    workers: int,
+    console: Console | None = None,
+    unfinished: Collection[str] = (),
 ) -> None:
     """Print the cells of a grid with their states, or groups of them, and what is left to run.
 
@@ -32,6 +36,7 @@ def print_plan(
         cost: What the cells that will run take.
         workers: How many processes will run them.
         console: Where to print; the terminal by default.
+        unfinished: The ids of cells whose training was stopped and goes on.
     """
     console = console or Console()
     models = list(dict.fromkeys(cell.spec.model for cell in cells))
@@ -58,6 +63,9 @@ def print_plan(
     counts = Counter(cell.state for cell in cells)
     told = ", ".join(f"{counts[state]} {state}" for state in states)
     console.print(told, highlight=False)
+    if continued := sum(cell.runs and cell.cell_id in unfinished for cell in cells):
+        many = "1 cell goes" if continued == 1 else f"{continued} cells go"
+        console.print(f"{many} on with a training that was stopped", highlight=False)
     console.print(cost_line(cost, workers), highlight=False)
 
 

@@ -74,7 +74,8 @@ def _plan(options: RunOptions) -> None:
     cells = plan_grid(options, store)
     left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
     workers = worker_count(options, left)
-    print_plan(cells, grid_cost(cells, store.summaries()), workers)
+    cost, stopped = grid_cost(cells, store.summaries()), store.unfinished()
+    print_plan(cells, cost, workers, unfinished=stopped)
     compute = compute_of(options)
     notes = stacking_notes(options, compute, left)
     for line in (*notes, *limits(options, compute, workers, left)):

@@ -143,6 +143,10 @@ class RunOptions(BaseModel):
     the memory of a GPU takes, and 1 on a CPU. The numbers stay the same."""
     shard: Shard | None = None
     """Run only part I of N of the cells, written I/N with I starting at 1; for job arrays."""
+    save_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """Minutes of training after which its state is saved, so that a cell whose process was stopped
+    goes on from there; 0: never. A state takes about three times the trained weights on disk. Cells
+    that are trained together (--stack) begin anew."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds after which a cell is stopped and counted as failed."""
     trust_remote_code: bool = False

@@ -38,6 +38,15 @@ class ForgettingPath:
         self._measures = checkpoints is not Checkpoints.LAST and bool(self._drift or every_task)
         self._points: list[Checkpoint] = []
 
+    @property
+    def points(self) -> list[Checkpoint]:
+        """What was measured so far."""
+        return list(self._points)
+
+    def take_up(self, points: Sequence[Checkpoint]) -> None:
+        """Begin with what a training measured before it was stopped."""
+        self._points = list(points)
+
     def measure(self, epoch: int) -> None:
         """Measure the model after an epoch; random states and training mode stay as they are."""
         if not self._measures:

@@ -90,6 +90,17 @@ def halved_batches(record: CellRecord) -> list[str]:
     ]
 
 
+def continued_training(record: CellRecord) -> list[str]:
+    """Say that a training was stopped and went on, with what its processes took together."""
+    if not record.continued:
+        return []
+    steps = " and ".join(map(str, record.continued))
+    return [
+        f"{record.spec.method}: its training was stopped and went on after step {steps}; what was "
+        "trained before counts in its times, what was lost does not"
+    ]
+
+
 def shared_costs(record: CellRecord) -> list[str]:
     """Say whose costs a cell's are if it was trained together with others."""
     if record.stacked == 1:

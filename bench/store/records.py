@@ -257,6 +257,7 @@ class CellRecord(Model):
         stacked: How many cells were trained and asked together, this one included; each is charged
             an even share of the time, and the peak of memory is that of all of them.
         path: What was measured at checkpoints, by epoch; empty where paths are turned off.
+        continued: The steps after which its training went on in another process, which had stopped.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -283,6 +284,7 @@ class CellRecord(Model):
     micro_batches: int = 1
     stacked: int = 1
     path: list[Checkpoint] = Field(default_factory=list)
+    continued: list[int] = Field(default_factory=list)
 
 
 class FactRow(Model):

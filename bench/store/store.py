@@ -1,6 +1,7 @@
 """The results store: one record and one table of fact rows per cell, each absent or complete.
 
 cells/<cell_id>.json       a `CellRecord`; its presence is what makes a cell exist
+unfinished/<cell_id>-N.pt  the state of a training under way, in N parts a batch
 facts/<cell_id>.parquet    its `FactRow`s, written before the record
 
 Committed sets are packed, see `bench.store.packed`; they are read here, too, but never written.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _Stored = TypeVar("_Stored", CellRecord, CellSummary)
+
+UNFINISHED = "unfinished"
+"""Inside a results folder; holds the states of trainings under way."""
 
 STUDIES_FOLDER = "studies"
 """Inside a results folder; holds the tables and pictures of studies."""
@@ -77,6 +82,7 @@ class ResultsStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
+        self._unfinished = folder / UNFINISHED
         self.facts = folder / "facts"
         self._summaries: dict[str, tuple[Stamp, CellSummary | str]] = {}
 
@@ -131,6 +137,19 @@ class ResultsStore:
             os.replace(staged_cell, cell)
         for folder in (self.facts, self.cells):
             atomic.flush(folder)
+        if record.status is not Status.INTERRUPTED:
+            self._end_training(cell_id)
+
+    def unfinished(self) -> set[str]:
+        """Return the ids of cells whose training was stopped and can be continued."""
+        return {path.name.rpartition("-")[0] for path in self._unfinished.glob("*.pt")}
+
+    def _end_training(self, cell_id: str) -> None:
+        """Remove the states of a training that is over."""
+        for path in self._unfinished.glob(f"{cell_id}-*.pt"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # others may still be under way
+            self._unfinished.rmdir()
 
     def read(self, cell_id: str) -> CellRecord | None:
         """Return a record; None if it is absent or unreadable."""

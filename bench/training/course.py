@@ -7,8 +7,9 @@ once with a stack of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from bench.training import schedule
 
 EXPLOSION = 1e4
 """A batch loss above this, in nats per token, counts as divergence; guessing gives about 11."""
+
+_OF_SCHEDULE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
+"""What the schedule's state changes; the rest is the same in every process."""
 
 LOOK_BATCH = 32
 """Facts per batch of a pass that only measures."""
@@ -157,6 +161,7 @@ class Course:
         looked_at = plan.facts if plan.followed is None else len(plan.followed)
         self.log = TrainingLog(accuracies=[[] for _ in range(looked_at)])
         self._generator = torch.Generator().manual_seed(plan.order_seed)
+        self._began = self._generator.get_state()
         self._losses: dict[int, float] = {}
         self._hits: dict[int, float] = {}
 
@@ -185,13 +190,19 @@ class Course:
         found = self.plan.reweigh(model, epoch) if self.plan.reweigh else None
         self.weights = self.weights if found is None else found
 
-    def steps(self, epoch: int) -> Iterator[Sequence[Sequence[int]]]:
-        """Yield the facts of each optimizer step of an epoch, in parts that are run one by one."""
+    def steps(self, epoch: int, done: int = 0) -> Iterator[Sequence[Sequence[int]]]:
+        """Yield the facts of each optimizer step of an epoch, in parts that are run one by one.
+
+        Args:
+            epoch: The epoch, counted from 1.
+            done: How many of its steps were done before and are left out.
+        """
         plan = self.plan
+        self._began = self._generator.get_state()
         lengths = [len(self.examples[self.row(fact, epoch)].tokens) for fact in range(plan.facts)]
         batches = batches_by_length(lengths, plan.batch_size, self._generator)
         starts = range(0, len(batches), plan.accumulation)
-        for start in starts[: plan.steps - len(self.log.losses)]:
+        for start in starts[: plan.steps - len(self.log.losses) + done][done:]:
             some = batches[start : start + plan.accumulation]
             yield [part for batch in some for part in _parts(batch, plan.micro_batches)]
 
@@ -242,6 +253,27 @@ class Course:
         self.log.curve.append(Epoch(epoch=epoch, loss=loss, token_accuracy=accuracy))
         self._losses = {}
 
+    def state(self) -> dict[str, Any]:
+        """Return the place in the data and what was measured, as tensors and plain values."""
+        curve = [point.model_dump() for point in self.log.curve]
+        return {
+            "order": self._began,
+            "weights": self.weights,
+            "losses": list(self.log.losses),
+            "accuracies": [list(own) for own in self.log.accuracies],
+            "curve": curve,
+            "latest": (dict(self._losses), dict(self._hits)),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state within an epoch; `steps` then leaves out those that were done."""
+        self._generator.set_state(state["order"])
+        self.weights = state["weights"]
+        self.log.losses = list(state["losses"])
+        self.log.accuracies = [list(own) for own in state["accuracies"]]
+        self.log.curve = [Epoch(**point) for point in state["curve"]]
+        self._losses, self._hits = (dict(own) for own in state["latest"])
+
     def looks(self, most: int = LOOK_BATCH) -> list[list[int]]:
         """Return which examples a pass that only measures runs, in batches.
 
@@ -284,6 +316,20 @@ class Updates:
     def update(self) -> None:
         """Update the parameters by their gradients, which stay."""
         self._optimizer.step()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the optimizer and of the schedule."""
+        schedule = {
+            name: value
+            for name, value in self._scheduler.state_dict().items()
+            if name in _OF_SCHEDULE
+        }
+        return {"optimizer": self._optimizer.state_dict(), "schedule": schedule}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state of the same optimizer."""
+        self._optimizer.load_state_dict(dict(state["optimizer"]))
+        self._scheduler.load_state_dict({**self._scheduler.state_dict(), **state["schedule"]})
 
     def end_step(self) -> None:
         """Drop the gradients, and move on in the schedule."""

@@ -15,6 +15,14 @@ from bench.inference.likelihood import fact_losses
 from bench.training import schedule
 from bench.training.course import Course, DivergenceError, TrainingLog, TrainingPlan, Updates
 from bench.training.forward import passes
+from bench.training.resume import (
+    TrainingState,
+    TrainingStates,
+    random_states,
+    restore_parameters,
+    restore_random_states,
+    trained_parameters,
+)
 from tasks.fact import hash_fraction
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ def train(
     plan: TrainingPlan,
     on_step: Callable[[int, float], None],
     on_epoch: Callable[[int], None] | None = None,
+    states: TrainingStates | None = None,
     updates: Updates | None = None,
 ) -> TrainingLog:
     """Train the parameters that require gradients, in place.
@@ -48,6 +57,7 @@ def train(
         on_step: Called after each step with the number of steps done and the last loss.
         on_epoch: Called after each epoch but the last with the number of epochs done; it must
             leave random states and the training mode as they are.
+        states: Keeps the state of the training from time to time, and has the one to go on from.
         updates: The optimizer of an earlier training of the same model, to go on with; None starts
             afresh.
 
@@ -58,20 +68,29 @@ def train(
     updates = Updates(parameters, plan) if updates is None else updates
     run = _Run(model.eval(), adapter, plan)
     course = run.course
-    for epoch in range(1, plan.epochs_begun + 1):
-        course.begin_epoch(model.eval(), epoch)
-        if course.looks_apart:
-            run.look()
-        if course.is_learned:
-            break
+    state = states.read() if states is not None else None
+    first, done = (state.epoch, state.done) if state else (1, 0)
+    if state is not None:
+        run.restore(state, updates)
+    for epoch in range(first, plan.epochs_begun + 1):
+        if not done:  # else the epoch had begun
+            course.begin_epoch(model.eval(), epoch)
+            if course.looks_apart:
+                run.look()
+            if course.is_learned:
+                break
         model.train()
-        for step in course.steps(epoch):
+        for step in course.steps(epoch, done):
             loss = run.step(step, epoch)
             torch.nn.utils.clip_grad_norm_(parameters, schedule.CLIP_NORM)
             updates.update()
             adapter.after_step(model, len(course.log.losses) - 1)  # counted from 0
             updates.end_step()
+            done += 1
             on_step(len(course.log.losses), loss)
+            if states is not None and states.due(last=len(course.log.losses) == plan.steps):
+                states.write(run.state(epoch, done, updates))
+        done = 0
         course.end_epoch(epoch)
         if on_epoch is not None and epoch < plan.epochs_begun:
             on_epoch(epoch)
@@ -96,6 +115,26 @@ class _Run:
         self.course = Course(plan)
         self.passes = passes(model, self.course.examples, plan.pad)
         self.counter = FlopMeter(self.passes.flops)
+
+    def state(self, epoch: int, done: int, updates: Updates) -> TrainingState:
+        """Return the state of the training after some steps of an epoch."""
+        return TrainingState(
+            epoch=epoch,
+            done=done,
+            parameters=trained_parameters(self.model),
+            updates=updates.state(),
+            course=self.course.state(),
+            counted=self.counter.state,
+            draws=random_states(),
+        )
+
+    def restore(self, state: TrainingState, updates: Updates) -> None:
+        """Go back to a state."""
+        restore_parameters(self.model, state.parameters)
+        updates.restore(state.updates)
+        self.course.restore(state.course)
+        self.counter.state = state.counted
+        restore_random_states(state.draws)
 
     def step(self, step: Sequence[Sequence[int]], epoch: int) -> float:
         """Add up the gradients of one optimizer step; return its loss, in nats per token.
@@ -151,6 +190,15 @@ class FlopMeter:
     def __init__(self, flops: float = 0.0) -> None:
         self.flops = flops
         self._per_token: float | None = None
+
+    @property
+    def state(self) -> tuple[float, float | None]:
+        """The operations so far and those per token, None before the first step."""
+        return self.flops, self._per_token
+
+    @state.setter
+    def state(self, state: tuple[float, float | None]) -> None:
+        self.flops, self._per_token = state
 
     @contextmanager
     def measure(self, tokens: int) -> Iterator[None]:

@@ -1,0 +1,203 @@
+"""States of a training under way, from which it goes on after its process was killed.
+
+A state holds everything that later steps depend on: the trained parameters, the optimizer with its
+schedule, the place in the order of the facts, the random states, and what was measured so far. A
+training that goes on from it gives the same losses, bit for bit in float32 on a CPU.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.store import atomic
+from methods.adapters.peft import Peft
+from methods.parts import Adapter
+
+FORMAT = 1
+"""Raise it when what a state holds changes: states of before are then left aside."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training after some steps.
+
+    Attributes:
+        epoch: The epoch under way, counted from 1.
+        done: How many steps of it are done.
+        parameters: The trained parameters by name, on the CPU.
+        updates: The state of the optimizer and its schedule.
+        course: The place in the data, and what was measured.
+        counted: Floating point operations so far, and those per token.
+        draws: Random states.
+        aside: What the caller keeps with it, as plain values.
+    """
+
+    epoch: int
+    done: int
+    parameters: Mapping[str, Tensor]
+    updates: Mapping[str, Any]
+    course: Mapping[str, Any]
+    counted: tuple[float, float | None]
+    draws: Mapping[str, Any]
+    aside: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TrainingStates:
+    """Keeps the latest state of one training in a file.
+
+    Args:
+        path: The file.
+        fits: What a state must have been written with to be continued: the cell, the device, the
+            versions of libraries. Plain values.
+        every: Seconds of training between states; the first is written after as many.
+        say: Receives lines about states that cannot be used.
+        aside: Returns what the caller wants to find again beside the state, as plain values.
+        take_up: Called with the steps done and those values when a training goes on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fits: Mapping[str, Any],
+        every: float,
+        say: Callable[[str], None],
+        aside: Callable[[], Mapping[str, Any]] = dict,
+        take_up: Callable[[int, Mapping[str, Any]], None] = lambda *_: None,
+    ) -> None:
+        self._path, self._fits, self._every, self._say = path, fits, every, say
+        self._aside, self._take_up = aside, take_up
+        self._last = time.monotonic()
+        self._kept = False
+
+    def read(self) -> TrainingState | None:
+        """Return the state to go on from; None if there is none, or none that fits."""
+        if not self._path.is_file():
+            return None
+        try:
+            # Tensors and plain values alone: a file from elsewhere can run no code.
+            found = torch.load(self._path, map_location="cpu", weights_only=True)
+            fits, values = found["fits"], found["state"]
+        except Exception as error:  # whatever a damaged file makes of the reader
+            self._say(
+                f"the saved training in {self._path} cannot be read "
+                f"({type(error).__name__}): training begins anew"
+            )
+            return None
+        if differing := [name for name in self._fits if fits.get(name) != self._fits[name]]:
+            self._say(
+                f"the saved training in {self._path} is of another {differing[0]} "
+                f"({fits.get(differing[0])}, now {self._fits[differing[0]]}): training begins anew"
+            )
+            return None
+        state = TrainingState(**values)
+        self._take_up(len(state.course["losses"]), state.aside)
+        self._kept = True
+        return state
+
+    def due(self, *, last: bool) -> bool:
+        """Return whether a state should be written after a step.
+
+        Args:
+            last: Whether it was the last step: what follows it takes its time too, so that a
+                training that has written a state writes one more.
+        """
+        return self._kept if last else time.monotonic() - self._last >= self._every
+
+    def write(self, state: TrainingState) -> None:
+        """Replace the state in the file; a crash leaves either one whole.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
+        content = {"fits": dict(self._fits), "state": {**values, "aside": dict(self._aside())}}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.draft(self._path) as staged:
+            torch.save(content, staged)
+            atomic.flush(staged)
+            staged.replace(self._path)
+        self._kept, self._last = True, time.monotonic()
+
+
+def fits_of(cell_id: str, parts: int, device: str) -> dict[str, Any]:
+    """Return what a state must have been written with to be continued.
+
+    Args:
+        cell_id: The cell.
+        parts: The number of parts in which each batch is run.
+        device: The kind of device.
+    """
+    versions = {f"version of {name}": version(name) for name in ("torch", "transformers", "peft")}
+    return {"format": FORMAT, "cell": cell_id, "division of batches": parts, "device": device} | (
+        versions
+    )
+
+
+def keeps_state(adapter: Adapter, model: nn.Module) -> bool:
+    """Return whether an adapter keeps more between steps than the parameters that it trains.
+
+    A training that went on would lack it, so it begins anew: AdaLoRA, for example, averages the
+    importance of directions.
+    """
+    if type(adapter).after_step is Adapter.after_step:
+        return False
+    # PEFT's own types act after a step only where they reallocate ranks.
+    reallocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")
+    return reallocates or not isinstance(adapter, Peft)
+
+
+def trained_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the parameters that require gradients, on the CPU."""
+    return {
+        name: parameter.detach().cpu().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@torch.no_grad()
+def restore_parameters(model: nn.Module, saved: Mapping[str, Tensor]) -> None:
+    """Write saved parameters back.
+
+    Raises:
+        ValueError: Other parameters are trained now.
+    """
+    present = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if present.keys() != saved.keys():
+        lacking = sorted(present.keys() ^ saved.keys())
+        raise ValueError(f"the saved training trains other parameters, such as {lacking[0]}")
+    for name, parameter in present.items():
+        parameter.copy_(saved[name])
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of all random number generators that a training may draw from."""
+    # The global generator, which libraries draw from.
+    kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": (kind, torch.tensor(np.asarray(keys), dtype=torch.int64), place, has_gauss, gauss),
+    }
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Set all random number generators to saved states."""
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    version, inner, gauss = states["python"]
+    random.setstate((version, tuple(inner), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))

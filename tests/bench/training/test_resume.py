@@ -1,0 +1,324 @@
+"""A training that was stopped goes on as if it had not been: same losses, weights and path."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.cell.context import CellContext
+from bench.cell.running import RunningCell
+from bench.config.options import build_options
+from bench.models.device import Compute
+from bench.planning.grid import plan_grid
+from bench.progress.base import Silent
+from bench.runner import run_cell
+from bench.store.records import Status
+from bench.store.store import ResultsStore
+from bench.training.loop import train
+from bench.training.resume import TrainingStates, fits_of
+
+EVERY_STEP = 1e-9
+RECIPES = (
+    "lora[r=4]",
+    "lora[r=4,dropout=0.3]",
+    "dora[r=4]",
+    "pissa[r=4]",
+    "full",
+    "lora[r=4]+reweight[refresh=1]",
+    "lora[r=4]+freeze",
+)
+
+
+class StoppedError(Exception):
+    """Stands for the end of the process."""
+
+
+class Lines(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory, tiny_parts):
+    """The two-layer model with a chat template."""
+    model, tokenizer = tiny_parts
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
+    folder = tmp_path_factory.mktemp("talking") / "tiny"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def chosen(tiny_folder, facts_file, tmp_path):
+    """Options of one cell on the two-layer model."""
+
+    def make(**changes):
+        given = {
+            "methods": "lora[r=4]",
+            "tasks": str(facts_file),
+            "models": str(tiny_folder),
+            "forgetting": "drift",
+            "forgetting_limit": 2,
+            "epochs": 3,
+            "batch_size": 3,
+            "device": "cpu",
+            "save_every": EVERY_STEP,
+            "out": tmp_path,
+        }
+        return build_options({**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def prepared(chosen):
+    """Prepare a cell whose training can be run by hand."""
+
+    def make(**changes):
+        options = chosen(**changes)
+        [cell] = plan_grid(options, ResultsStore(options.out))
+        running = RunningCell(cell, CellContext(options, Compute("cpu", "float32"), print), Lines())
+        with running.guarded():
+            running.prepare()
+        assert not running.over, running.result.record.reason
+        return running
+
+    return make
+
+
+def weights(model):
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def trained(running, path, stops):
+    """Train a cell, stopping its process after the given numbers of steps; return log and weights.
+
+    A new cell is prepared for each process, as after a kill.
+    """
+    for stop in [*stops, None]:
+        cell = running()
+
+        def on_step(done, loss, stop=stop):
+            if done == stop:
+                raise StoppedError
+
+        states = TrainingStates(path, {"cell": "a"}, EVERY_STEP, print)
+        torch.manual_seed(0)
+        try:
+            log = train(
+                cell.attached.model, cell.cell.recipe.adapter, cell.plan, on_step, None, states
+            )
+        except StoppedError:
+            # What is done with random numbers elsewhere must not matter.
+            torch.rand(7)
+            continue
+        return log, weights(cell.attached.model)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_training_that_was_stopped_twice_gives_the_same_losses(prepared, tmp_path, recipe):
+    def make():
+        return prepared(methods=recipe)
+
+    whole, expected = trained(make, tmp_path / "none.pt", [])
+    log, found = trained(make, tmp_path / "state.pt", [2, 8])
+    assert log.losses == whole.losses
+    assert log.accuracies == whole.accuracies
+    assert log.curve == whole.curve
+    assert log.flops == pytest.approx(whole.flops)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("stop", range(2, 7))
+def test_it_does_not_matter_where_it_was_stopped(prepared, talking, tmp_path, stop):
+    given = {"accumulation": 2, "train_prompt": "mixed", "models": str(talking)}
+
+    def make():
+        return prepared(methods="lora[r=4,dropout=0.2]", **given)
+
+    whole, expected = trained(make, tmp_path / "none.pt", [])
+    assert len(whole.losses) == 6
+    log, found = trained(make, tmp_path / "state.pt", [stop])
+    assert (log.losses, log.accuracies) == (whole.losses, whole.accuracies)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_state_that_was_left_by_the_last_step_only_measures(prepared, tmp_path):
+    whole, _ = trained(prepared, tmp_path / "none.pt", [])
+    path = tmp_path / "state.pt"
+    trained(prepared, path, [])
+    cell = prepared()
+    told = []
+    states = TrainingStates(
+        path, {"cell": "a"}, EVERY_STEP, print, take_up=lambda *g: told.append(g)
+    )
+    log = train(
+        cell.attached.model, cell.cell.recipe.adapter, cell.plan, lambda *_: 1 / 0, None, states
+    )
+    assert told == [(len(whole.losses), {})]
+    assert log.losses == whole.losses
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda path: path.write_bytes(b"no state"), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "cannot be read"),
+        (lambda path: torch.save({"fits": {"cell": "b"}, "state": {}}, path), "of another cell"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_left_aside_with_one_line(prepared, tmp_path, write, why):
+    path = tmp_path / "state.pt"
+    whole, _ = trained(prepared, tmp_path / "none.pt", [])
+    trained(prepared, path, [4])
+    write(path)
+    lines = []
+    states = TrainingStates(path, {"cell": "a"}, EVERY_STEP, lines.append)
+    cell = prepared()
+    log = train(
+        cell.attached.model, cell.cell.recipe.adapter, cell.plan, lambda *_: None, None, states
+    )
+    [line] = lines
+    assert why in line
+    assert line.endswith("training begins anew")
+    assert log.losses == whole.losses
+
+
+def test_a_state_with_code_in_it_runs_none(prepared, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return print, ("run",)
+
+    torch.save({"fits": Evil(), "state": {}}, tmp_path / "state.pt")
+    lines = []
+    states = TrainingStates(tmp_path / "state.pt", {"cell": "a"}, 1.0, lines.append)
+    assert states.read() is None
+    assert "cannot be read" in lines[0]
+
+
+def test_other_versions_devices_and_divisions_do_not_fit():
+    one = fits_of("c", 1, "cpu")
+    assert one == fits_of("c", 1, "cpu")
+    for other in (fits_of("c", 2, "cpu"), fits_of("d", 1, "cpu"), fits_of("c", 1, "cuda")):
+        assert other != one
+    assert {"version of torch", "version of peft", "version of transformers"} <= one.keys()
+
+
+def test_states_are_written_as_often_as_asked_for(prepared, tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("bench.training.resume.time.monotonic", lambda: now[0])
+    written = []
+    states = TrainingStates(tmp_path / "state.pt", {}, 10.0, print)
+    monkeypatch.setattr(
+        TrainingStates, "write", lambda self, state: written.append(len(state.course["losses"]))
+    )
+    cell = prepared()
+
+    def on_step(done, loss):
+        now[0] += 4.0
+
+    train(cell.attached.model, cell.cell.recipe.adapter, cell.plan, on_step, None, states)
+    assert written[0] == 3, "after 12 of 10 seconds"
+
+
+def stopped_cell(context, cell, steps):
+    """Run a cell whose process ends after some steps: nothing of it is stored."""
+
+    class Stops(Lines):
+        def step(self, done, loss):
+            if done == steps:
+                raise KeyboardInterrupt
+
+    return run_cell(cell, context, Stops())
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_cell_goes_on_and_its_record_says_so(chosen, tmp_path, steps):
+    def planned(out):
+        options = chosen(out=tmp_path / out)
+        [cell] = plan_grid(options, ResultsStore(options.out))
+        return cell, CellContext(options, Compute("cpu", "float32"), print), options
+
+    cell, context, _ = planned("whole")
+    whole = run_cell(cell, context, Silent())
+    cell, context, options = planned("stopped")
+    store, progress = ResultsStore(options.out), Lines()
+    first = stopped_cell(context, cell, steps)
+    assert first.record.status is Status.INTERRUPTED
+    store.write(first.record, first.rows)
+    assert store.unfinished() == {cell.cell_id}
+
+    again = CellContext(options, Compute("cpu", "float32"), print)
+    found = run_cell(cell, again, progress)
+    store.write(found.record, found.rows)
+    assert store.unfinished() == set()
+    assert not (options.out / "unfinished").exists()
+    assert progress.lines == [f"{cell.label}: going on after step {steps - 1} of 9"]
+    record = found.record
+    assert (record.status, record.continued) == (Status.DONE, [steps - 1])
+    assert any(f"went on after step {steps - 1};" in line for line in record.warnings)
+    assert record.curve == whole.record.curve
+    assert record.path == whole.record.path
+    assert record.metrics == whole.record.metrics
+    assert found.rows == whole.rows
+
+
+def test_what_a_stopped_process_took_counts(chosen, tmp_path, monkeypatch):
+    options = chosen()
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    context = CellContext(options, Compute("cpu", "float32"), print)
+    stopped_cell(context, cell, 5)
+    [path] = (options.out / "unfinished").iterdir()
+    found = torch.load(path, weights_only=True)
+    phases = found["state"]["aside"]["phases"]
+    phases["train"]["seconds"] += 1000.0
+    phases["train"]["peak_bytes"] = 2**50
+    torch.save(found, path)
+    record = run_cell(cell, context, Silent()).record
+    assert 1000 < record.phases["train"].seconds < 1100
+    assert record.phases["train"].peak_bytes == 2**50
+
+
+def test_nothing_is_kept_where_it_was_not_asked_for_or_could_not_be_taken_up(
+    chosen, tmp_path, prepared
+):
+    assert prepared(save_every=0)._states(9) is None
+    file = tmp_path / "adalora.json"
+    file.write_text('{"peft_type": "ADALORA", "init_r": 4, "target_r": 2, "total_step": 9}')
+    assert prepared(methods=f"peft[path={file}]")._states(9) is None
+    file.write_text('{"peft_type": "LORA", "r": 4}')
+    assert prepared(methods=f"peft[path={file}]")._states(9) is not None
+
+
+def test_halved_batches_do_not_go_on_from_whole_ones(prepared):
+    cell = prepared()
+    whole = cell._states(9)._path
+    cell.result.update(micro_batches=2)
+    assert cell._states(9)._path != whole
+
+
+def test_other_trained_parameters_are_an_error(prepared, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(prepared, path, [4])
+    cell = prepared(methods="lora[r=4]+last[n=1]")
+    states = TrainingStates(path, {"cell": "a"}, EVERY_STEP, print)
+    with pytest.raises(ValueError, match="trains other parameters"):
+        train(
+            cell.attached.model,
+            cell.cell.recipe.adapter,
+            replace(cell.plan),
+            lambda *_: None,
+            None,
+            states,
+        )
