@@ -18,7 +18,7 @@ from bench.inference.generation import answer_budget, greedy_answers_of_members
 from bench.inference.likelihood import likelihoods_of_members
 from bench.models.capabilities import members_of
 from tasks.context import Context
-from tasks.fact import Fact
+from tasks.fact import Consequence, Fact
 from tasks.form import QUESTIONS, Form
 from tasks.scoring import exact_match
 
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = ROWS_ON_CPU
 """Rows of studies that ask in batches of one size on every device."""
+
+
+class Followed(NamedTuple):
+    """What one model answered of one consequence of a fact, on the trained prompt.
+
+    Attributes:
+        right: Whether one of its phrasings was answered correctly.
+        hops: Whether every single question behind it was; None where none is known.
+    """
+
+    right: bool
+    hops: bool | None
 
 
 class Response(NamedTuple):
@@ -38,6 +50,7 @@ class Response(NamedTuple):
     neighbours: tuple[bool, ...]
     nll: float
     old_nll: float | None
+    consequences: tuple[Followed | None, ...] = ()
 
     @property
     def trained(self) -> str:
@@ -62,6 +75,8 @@ class Responses:
         neighbours: Whether each neighbour was answered correctly after demonstrations.
         nll: Mean negative log-likelihood of the target on the trained prompt, in nats per token.
         old_nll: The same for the first old answer; None for facts without old answers.
+        consequences: What was answered of each consequence of each fact; None where it was not
+            asked, because a fact that it needs is not among the facts. Empty if no fact has any.
     """
 
     asked: Context
@@ -70,6 +85,7 @@ class Responses:
     neighbours: tuple[tuple[bool, ...], ...]
     nll: tuple[float, ...]
     old_nll: tuple[float | None, ...]
+    consequences: tuple[tuple[Followed | None, ...], ...] = ()
 
     @property
     def few_shot(self) -> tuple[str, ...]:
@@ -80,12 +96,16 @@ class Responses:
         """Return the same values, fact by fact."""
         said = zip(*self.answers.values(), strict=True)
         answers = [dict(zip(self.answers, each, strict=True)) for each in said]
-        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll)
+        followed = self.consequences or ((),) * len(self.nll)
+        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, followed)
         return [Response(self.asked, *each) for each in zip(answers, *rest, strict=True)]
 
 
 def respond_untrained(model: nn.Module, contexts: Contexts, facts: Sequence[Fact]) -> Responses:
     """Ask the base what a trained model is compared with.
+
+    It is asked the consequences of facts too, on the trained prompt: what it could answer before
+    was not carried over from what was learned. Facts without consequences cost nothing more.
 
     Args:
         model: The untouched base, in evaluation mode.
@@ -141,6 +161,7 @@ def _respond(
     ]
     asked = {context: [fact.question for fact in facts] for context in wanted}
     asked[Context.FEW_SHOT] += [neighbour.question for neighbour in neighbours]
+    asked[contexts.asked] += _asked_of_consequences(facts)
     if paraphrased:
         asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
 
@@ -198,6 +219,40 @@ def _responses(
         ),
         nll=nll,
         old_nll=old_nll,
+        consequences=_followed(facts, trained),
+    )
+
+
+def _expected(facts: Sequence[Fact]) -> list[list[Consequence | None]]:
+    """Return the consequences of each fact, None for those that need a fact which is not there."""
+    there = {fact.id for fact in facts}
+    return [
+        [one if there.issuperset(one.needs) else None for one in fact.consequences]
+        for fact in facts
+    ]
+
+
+def _asked_of_consequences(facts: Sequence[Fact]) -> list[str]:
+    expected = [one for found in _expected(facts) for one in found if one is not None]
+    return [
+        text for one in expected for text in (*one.phrasings, *(hop.question for hop in one.hops))
+    ]
+
+
+def _followed(
+    facts: Sequence[Fact], said: Mapping[str, str]
+) -> tuple[tuple[Followed | None, ...], ...]:
+    """Judge the answers to consequences and to the single questions behind them."""
+
+    def judged(one: Consequence) -> Followed:
+        right = any(exact_match(said[text], one.answers) for text in one.phrasings)
+        hops = [exact_match(said[hop.question], hop.answers) for hop in one.hops]
+        return Followed(right, all(hops) if hops else None)
+
+    if not any(fact.consequences for fact in facts):
+        return ()
+    return tuple(
+        tuple(None if one is None else judged(one) for one in found) for found in _expected(facts)
     )
 
 
@@ -220,10 +275,16 @@ def _likelihoods(
 def budget_for(
     tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], form: Form = QUESTIONS
 ) -> int:
-    """Return how many tokens answers to facts and their neighbours may have."""
+    """Return how many tokens answers to facts, neighbours and consequences may have."""
     texts = [
         text
         for fact in facts
-        for text in (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
+        for text in (
+            *fact.answers,
+            *fact.old_answers,
+            *(n.answers[0] for n in fact.neighbours),
+            *(one.answers[0] for one in fact.consequences),
+            *(hop.answers[0] for one in fact.consequences for hop in one.hops),
+        )
     ]
     return answer_budget(tokenizer, texts, form)
