@@ -176,7 +176,13 @@ def test_no_built_in_demonstration_is_asked(questions, kind):
     assert questions & {q for q, _ in BUILT_IN} or shown == BUILT_IN
 
 
-@pytest.fixture(params=["countries", "elements", "fictional[n=1200]", "fictional[n=400,seed=3]"])
+SHIPPED = [
+    *("countries", "countries[hops=true]", "elements"),
+    *("fictional[n=1200]", "fictional[n=400,seed=3]", "fictional[families=true]"),
+]
+
+
+@pytest.fixture(params=SHIPPED)
 def shipped(request):
     from tasks.resolve import resolve_task
 
