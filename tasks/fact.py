@@ -37,12 +37,14 @@ class ConsequenceKind(StrEnum):
     """How something follows from a fact; a closed set.
 
     `multi_hop` combines the fact with others, `alias` asks for it under another name of its
-    subject, and `inverse` asks for the subject, given the answer.
+    subject, `inverse` asks for the subject, given the answer, and `logical` is what else must be
+    true if the fact is.
     """
 
     MULTI_HOP = "multi_hop"
     ALIAS = "alias"
     INVERSE = "inverse"
+    LOGICAL = "logical"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,17 @@ A row has these fields in .jsonl, .json (a list of objects) and .csv (with a hea
 | `aliases` | the question under other names of its subject, never trained; same answers |
 | `multi_hop` | what follows together with other facts: a list like `neighbours`, see below |
 | `inverse` | the question asked backwards: a list of the same form |
+| `logical` | what else must be true if the fact is: a list of the same form |
 | `id` | a unique name; by default it is derived from question and answers |
 | `relation`, `subject` | what is asked, and about what; facts of one subject stay together |
 
-The questions of `multi_hop` and `inverse` are never trained and have answers of their own. With
-`questions` instead of `question` one question has several wordings, of which any may be answered,
-and with `hops`, a list of the same form, it says which single questions are behind it.
+The questions of `multi_hop`, `inverse` and `logical` are never trained and have answers of their
+own. With `questions` instead of `question` one question has several wordings, of which any may be
+answered, and with `hops`, a list of the same form, it says which single questions are behind it.
 
 In a .csv file, `answers`, `old_answers`, `paraphrases` and `aliases` are JSON lists or texts
-separated by `|`, and `neighbours`, `multi_hop` and `inverse` are JSON; a list of texts in quotes is
-a list in `answer` and `old_answer` too.
+separated by `|`, and the lists of questions are JSON; a list of texts in quotes is a list in
+`answer` and `old_answer` too.
 
 A missing value (null, NaN, an empty text, `nan` in a table) is an error for a question and for an
 answer; in other fields it means that there is none.
@@ -53,6 +54,7 @@ FIELDS = (
     "aliases",
     "multi_hop",
     "inverse",
+    "logical",
     "id",
     "relation",
     "subject",
@@ -188,12 +190,13 @@ def _neighbours(row: Row) -> tuple[Neighbour, ...]:
 
 
 def _consequences(row: Row, answers: tuple[str, ...]) -> tuple[Consequence, ...]:
-    """Return what follows from the fact: first with others, then by alias, then backwards."""
+    """Return what follows from the fact, in the order of the kinds."""
     aliases = distinct(_optional(row, "aliases"))
     return (
         *_asked_of(row, "multi_hop", ConsequenceKind.MULTI_HOP),
         *(Consequence(ConsequenceKind.ALIAS, (text,), answers) for text in aliases),
         *_asked_of(row, "inverse", ConsequenceKind.INVERSE),
+        *_asked_of(row, "logical", ConsequenceKind.LOGICAL),
     )
 
 

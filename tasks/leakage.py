@@ -25,12 +25,14 @@ class TextKind(StrEnum):
     MULTI_HOP = "multi_hop"
     ALIAS = "aliases"
     INVERSE = "inverse"
+    LOGICAL = "logical"
 
 
 _KINDS = {
     ConsequenceKind.MULTI_HOP: TextKind.MULTI_HOP,
     ConsequenceKind.ALIAS: TextKind.ALIAS,
     ConsequenceKind.INVERSE: TextKind.INVERSE,
+    ConsequenceKind.LOGICAL: TextKind.LOGICAL,
 }
 
 

@@ -13,7 +13,7 @@ from tasks.scoring import normalise
 from tasks.selection import select_facts
 from tests.tasks.promises import trained_neighbours
 
-MULTI_HOP, ALIAS, INVERSE = ConsequenceKind
+MULTI_HOP, ALIAS, INVERSE, LOGICAL = ConsequenceKind
 
 PINNED = {
     "countries[hops=true]": "7ac15d2baeef2563d7952b1a01e3640f33272e92424297faed6fdee2f0be3ab8",

@@ -11,7 +11,7 @@ from tasks.resolve import resolve_task
 from tasks.selection import first_facts
 from tests.tasks.facts_files import load, write
 
-MULTI_HOP, ALIAS, INVERSE = ConsequenceKind
+MULTI_HOP, ALIAS, INVERSE, LOGICAL = ConsequenceKind
 
 LEADER = {
     "id": "leader",

@@ -279,6 +279,7 @@ _FOLLOWS = {
     ConsequenceKind.MULTI_HOP: "questions that combine a fact with others",
     ConsequenceKind.ALIAS: "facts asked under another name of their subject",
     ConsequenceKind.INVERSE: "facts asked backwards, for the subject",
+    ConsequenceKind.LOGICAL: "what else must be true if a fact is",
 }
 
 
@@ -350,7 +351,7 @@ _TABLE = (
         "consequences carried over: untrained questions whose answers follow from what was "
         "learned, answered correctly on the trained prompt in any of their wordings; multi-hop "
         "questions combine a fact with others, an alias is another name of the subject, inverse "
-        "questions ask for the subject",
+        "questions ask for the subject, and logical ones for what else must be true",
         "portability",
         _LEADING,
     ),

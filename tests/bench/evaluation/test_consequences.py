@@ -23,7 +23,7 @@ from tasks.prompt import BUILT_IN, Prompt
 from tasks.scoring import exact_match
 from tests.bench.stacking.stacks import adapted
 
-MULTI_HOP, ALIAS, INVERSE = ConsequenceKind
+MULTI_HOP, ALIAS, INVERSE, LOGICAL = ConsequenceKind
 PROMPT = Prompt(BUILT_IN)
 LONG = "x" * 12
 """An answer in every fact, so that no budget depends on what the model says."""
