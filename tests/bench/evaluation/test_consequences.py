@@ -163,7 +163,10 @@ def test_consequences_are_asked_in_the_batch_of_the_trained_prompt(tiny_base, fa
 
 
 def test_members_of_a_stack_are_judged_as_each_alone(tiny_base, facts):
-    models = [adapted(tiny_base, seed, spread=0.3, r=2) for seed in range(3)]
+    models = [
+        adapted(tiny_base, seed, spread=0.3, r=2, target_modules=chosen)
+        for seed, chosen in enumerate(["all-linear", ["q_proj", "o_proj"], ["down_proj"]])
+    ]
     stack = stack_models(tiny_base.model, models)
     contexts = Contexts(tiny_base.tokenizer, PROMPT)
     before = respond_untrained(tiny_base.model, contexts, facts)
