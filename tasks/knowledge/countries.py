@@ -66,6 +66,11 @@ INVERSE = {
 }
 """Asked where only one country has the answer; a calling code may reach others as well."""
 
+SHARED = frozenset({"Guilder", "Lira", "Rand"})
+"""Currencies of one country in the table that others use too: Curacao's, which the table leaves
+out, had the name until 2025, Lebanon's and Syria's are called so, and the rand is legal tender in
+countries that have a currency of their own."""
+
 
 @task("countries")
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def _with_consequences(facts: Sequence[Fact]) -> tuple[Fact, ...]:
             hops = (Hop(capital.question, capital.answers), Hop(fact.question, fact.answers))
             chain = Consequence(ConsequenceKind.MULTI_HOP, phrasings, fact.answers, hops)
             follows.append(replace(chain, needs=(capital.id,)))
-        if fact.relation in INVERSE and only(fact):
+        if fact.relation in INVERSE and only(fact) and fact.target not in SHARED:
             phrasings = tuple(text.format(fact.target) for text in INVERSE[fact.relation])
             follows.append(Consequence(ConsequenceKind.INVERSE, phrasings, (fact.subject,)))
         found.append(replace(fact, consequences=tuple(follows), group=fact.subject))

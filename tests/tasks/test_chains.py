@@ -16,7 +16,7 @@ from tests.tasks.promises import trained_neighbours
 MULTI_HOP, ALIAS, INVERSE, LOGICAL = ConsequenceKind
 
 PINNED = {
-    "countries[hops=true]": "7ac15d2baeef2563d7952b1a01e3640f33272e92424297faed6fdee2f0be3ab8",
+    "countries[hops=true]": "02350acb0e10b7fd94e2ac2a8f90ea69466e89553658c167819b62b1ae1cc206",
     "fictional[families=true]": "a5ff8556744952c38064b9ec7fbfb384ce93adce7f66e95136ba437c5695c4bc",
 }
 
@@ -61,7 +61,8 @@ def test_some_chains_as_a_person_would_check_them(countries):
     assert dutch == ("+31", "31")
     assert backwards["Which country has the capital Amsterdam?"] == ("the Netherlands",)
     assert backwards["Which country has the internet domain .fr?"] == ("France",)
-    assert "Which country has the currency Euro?" not in backwards
+    for shared in ("Euro", "Lira", "Rand"):
+        assert f"Which country has the currency {shared}?" not in backwards
     assert not any("continent" in text or "calling" in text for text in backwards)
 
 
