@@ -231,28 +231,3 @@ KINDS: Mapping[str, Mapping[str, Relation]] = {
         ),
     },
 }
-
-MOTHER = Wordings(
-    "Who is the mother of {}?", ("What is the name of {}'s mother?", "Name the mother of {}.")
-)
-CHILD = ("Who is the child of {}?", "Whose mother is {}?")
-"""Families: who somebody's mother is, and the same asked backwards."""
-
-OF_MOTHERS = {
-    "birthplace": (
-        "Where was the mother of {} born?",
-        "What is the birthplace of {}'s mother?",
-        "In which town was the mother of {} born?",
-    ),
-    "profession": (
-        "What is the profession of the mother of {}?",
-        "What does {}'s mother do for a living?",
-        "Name the profession of the mother of {}.",
-    ),
-    "employer": (
-        "Which company does the mother of {} work for?",
-        "Who is the employer of {}'s mother?",
-        "Where does the mother of {} work?",
-    ),
-}
-"""Two hops: from somebody to the mother, and on to what is asked of her."""

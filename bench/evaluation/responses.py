@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
+from bench.evaluation.consequences import Followed, asked_of_consequences, followed
 from bench.inference.batch_size import ROWS_ON_CPU
 from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers_of_members
 from bench.inference.likelihood import likelihoods_of_members
 from bench.models.capabilities import members_of
 from tasks.context import Context
-from tasks.fact import Consequence, Fact
+from tasks.fact import Fact
 from tasks.form import QUESTIONS, Form
 from tasks.scoring import exact_match
 
@@ -27,18 +28,6 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = ROWS_ON_CPU
 """Rows of studies that ask in batches of one size on every device."""
-
-
-class Followed(NamedTuple):
-    """What one model answered of one consequence of a fact, on the trained prompt.
-
-    Attributes:
-        right: Whether one of its phrasings was answered correctly.
-        hops: Whether every single question behind it was; None where none is known.
-    """
-
-    right: bool
-    hops: bool | None
 
 
 class Response(NamedTuple):
@@ -96,8 +85,8 @@ class Responses:
         """Return the same values, fact by fact."""
         said = zip(*self.answers.values(), strict=True)
         answers = [dict(zip(self.answers, each, strict=True)) for each in said]
-        followed = self.consequences or ((),) * len(self.nll)
-        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, followed)
+        follows = self.consequences or ((),) * len(self.nll)
+        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, follows)
         return [Response(self.asked, *each) for each in zip(answers, *rest, strict=True)]
 
 
@@ -161,7 +150,7 @@ def _respond(
     ]
     asked = {context: [fact.question for fact in facts] for context in wanted}
     asked[Context.FEW_SHOT] += [neighbour.question for neighbour in neighbours]
-    asked[contexts.asked] += _asked_of_consequences(facts)
+    asked[contexts.asked] += asked_of_consequences(facts)
     if paraphrased:
         asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
 
@@ -219,40 +208,7 @@ def _responses(
         ),
         nll=nll,
         old_nll=old_nll,
-        consequences=_followed(facts, trained),
-    )
-
-
-def _expected(facts: Sequence[Fact]) -> list[list[Consequence | None]]:
-    """Return the consequences of each fact, None for those that need a fact which is not there."""
-    there = {fact.id for fact in facts}
-    return [
-        [one if there.issuperset(one.needs) else None for one in fact.consequences]
-        for fact in facts
-    ]
-
-
-def _asked_of_consequences(facts: Sequence[Fact]) -> list[str]:
-    expected = [one for found in _expected(facts) for one in found if one is not None]
-    return [
-        text for one in expected for text in (*one.phrasings, *(hop.question for hop in one.hops))
-    ]
-
-
-def _followed(
-    facts: Sequence[Fact], said: Mapping[str, str]
-) -> tuple[tuple[Followed | None, ...], ...]:
-    """Judge the answers to consequences and to the single questions behind them."""
-
-    def judged(one: Consequence) -> Followed:
-        right = any(exact_match(said[text], one.answers) for text in one.phrasings)
-        hops = [exact_match(said[hop.question], hop.answers) for hop in one.hops]
-        return Followed(right, all(hops) if hops else None)
-
-    if not any(fact.consequences for fact in facts):
-        return ()
-    return tuple(
-        tuple(None if one is None else judged(one) for one in found) for found in _expected(facts)
+        consequences=followed(facts, trained),
     )
 
 
