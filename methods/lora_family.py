@@ -14,9 +14,10 @@ from methods.notes import Notes, Told, note
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, lora_layers
 from methods.side_by_side import side_by_side
-from methods.targets import is_transposed, linear_layers, weight_of
+from methods.targets import Modules, is_transposed, sides_of, targets_of, weight_of
 from tasks.errors import UsageError
 from tasks.fact import facts_digest
+from tasks.notation import YOUNGER
 
 if TYPE_CHECKING:
     import torch
@@ -38,17 +39,20 @@ LARGE = 2048
 
 @dataclass(frozen=True)
 class LoraFamily(PeftAdapter):
-    """Low-rank adapters on every linear layer except the head.
+    """Low-rank adapters on the linear layers except the head.
 
     Attributes:
         r: Rank, at least 1.
         alpha: Scale before it is divided by the rank; none means r, so that s = 1.
         dropout: Dropout on the input of A, in [0, 1).
+        modules: Which linear layers of the decoder layers: those of attention (`attn`), of the
+            feed-forward layers (`mlp`), only into (`up`) or out of (`down`) these, or `all`.
     """
 
     r: int = 16
     alpha: float | None = None
     dropout: float = 0.0
+    modules: Modules = field(default=Modules.ALL, metadata=YOUNGER)
 
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments for `LoraConfig`, set by variants."""
@@ -80,20 +84,24 @@ class LoraFamily(PeftAdapter):
         layers = setting.layers
         return (type(self).__module__, repr(self), layers, *map(facts_digest, measured))
 
+    def targets(self, setting: Setting) -> dict[str, nn.Module]:
+        """Return the linear layers to adapt, by name."""
+        return targets_of(setting.model, setting.layers, self.modules)
+
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
         """Add B and A to every target."""
         return attach_config(setting, self.config(setting))
 
     def ranks(self, setting: Setting) -> dict[str, int]:
         """Return the rank of every target: r, or its smaller side, with the same s."""
-        targets = linear_layers(setting.model, setting.layers)
-        return {name: min(self.r, *_sides(linear)) for name, linear in targets}
+        targets = self.targets(setting)
+        return {name: min(self.r, *sides_of(linear)) for name, linear in targets.items()}
 
     def config(self, setting: Setting) -> LoraConfig:
         """Return PEFT's configuration for the targets of `setting`."""
         from peft import LoraConfig
 
-        targets = dict(linear_layers(setting.model, setting.layers))
+        targets = self.targets(setting)
         narrow = {name: rank for name, rank in self.ranks(setting).items() if rank < self.r}
         power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
@@ -171,15 +179,14 @@ class FactoredLora(LoraFamily):
         """Return the factors of every target.
 
         Args:
-            setting: The cell; its model and layers decide the targets.
+            setting: The cell; its model and layers, with `modules`, decide the targets.
             factors: Computes the factors of a target from what `of_input` returned for its input,
                 and from its weight `[d_out, d_in]`.
             input_of: Maps the name of a target to the name of its input; targets may share one.
             of_input: Computes what `factors` needs of an input, given its name; it is called once
                 for all targets that share the input, and its result is not kept.
         """
-        targets = linear_layers(setting.model, setting.layers)
-        weights = {name: weight_of(linear) for name, linear in targets}
+        weights = {name: weight_of(linear) for name, linear in self.targets(setting).items()}
         sharing: dict[str, list[str]] = {}
         for name in weights:
             sharing.setdefault(input_of(name), []).append(name)
@@ -205,13 +212,6 @@ class FactoredLora(LoraFamily):
     def notes(self, model: nn.Module, prepared: Start) -> Sequence[Notes]:
         """Return how well the decomposed matrices are conditioned, and the factors balanced."""
         return (*super().notes(model, prepared), *prepared.notes)
-
-
-def _sides(linear: nn.Module) -> tuple[int, int]:
-    """Return d_out and d_in of a linear layer, also where its weight is packed."""
-    if is_transposed(linear):
-        return tuple(weight_of(linear).shape)  # type: ignore[return-value]
-    return cast("int", linear.out_features), cast("int", linear.in_features)
 
 
 def _small(weights: Iterable[Tensor]) -> bool:

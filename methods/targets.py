@@ -8,7 +8,8 @@ projectors for them, which no fact passes through: they are neither trained nor 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, cast
 
 from tasks.errors import UsageError
 
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
+
+class Modules(StrEnum):
+    """Which linear layers inside the decoder layers an adapter changes; a closed set.
+
+    `up` leads into the feed-forward layer (gates included: some architectures fuse them with it),
+    `down` out of it.
+    """
+
+    ALL = "all"
+    ATTN = "attn"
+    MLP = "mlp"
+    UP = "up"
+    DOWN = "down"
+
+
+_ATTENTION = ("attn", "attention")
+_FEED_FORWARD = ("mlp", "ffn", "feed_forward", "moe", "expert")
+_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "out_proj", "w2", "wo")
+"""How architectures name the modules, and the last layer of a feed-forward one; the names that
+were tried are in `tests/architectures.py`."""
 
 READ = "the mixers read other weights directly"
 MISTAKEN = "PEFT takes them for experts"
@@ -97,6 +118,62 @@ def linear_layers(
     for name, module in _all_linear(model):
         if name.startswith(prefixes) and name not in left_out:
             yield name, module
+
+
+def targets_of(
+    model: PreTrainedModel, layers: Sequence[int] | None, modules: Modules
+) -> dict[str, nn.Module]:
+    """Return the linear layers that an adapter changes, by full name.
+
+    Args:
+        model: The base.
+        layers: Indices of the decoder layers, from 0; None for all, and with `Modules.ALL` for the
+            linear layers outside of them too.
+        modules: Which modules of the decoder layers.
+
+    Raises:
+        UsageError: The decoder layers have no such modules that an adapter can reach.
+    """
+    found = dict(linear_layers(model, layers))
+    if modules is Modules.ALL:
+        return found
+    prefix = f"{decoder_layers(model)[0]}."
+    kinds = {
+        name: _kinds(model, name.removeprefix(prefix), module)
+        for name, module in found.items()
+        if name.startswith(prefix)
+    }
+    chosen = {name: found[name] for name, kind in kinds.items() if modules in kind}
+    if not chosen:
+        there = {kind for kind in Modules if any(kind in of for of in kinds.values())}
+        known = ", ".join(["all", *(kind for kind in Modules if kind in there)])
+        raise UsageError(
+            f"modules={modules}: {type(model).__name__} has no such linear layers that an adapter "
+            f"reaches; it has {known}"
+        )
+    return chosen
+
+
+def _kinds(model: PreTrainedModel, path: str, linear: nn.Module) -> tuple[Modules, ...]:
+    """Return what a linear layer belongs to, by its path below the list of decoder layers."""
+    for part in path.split("."):
+        if any(word in part for word in _ATTENTION):
+            return (Modules.ATTN,)
+        if any(word in part for word in _FEED_FORWARD) or part.startswith("fc"):
+            d_out, d_in = sides_of(linear)
+            if d_out == 1:
+                return ()  # a gate that weighs the shared expert is no layer of it
+            width = model.config.get_text_config().hidden_size
+            out = path.endswith(_OUT) if d_out == d_in else d_out == width
+            return (Modules.MLP, Modules.DOWN if out else Modules.UP)
+    return ()
+
+
+def sides_of(linear: nn.Module) -> tuple[int, int]:
+    """Return d_out and d_in of a linear layer, also where its weight is packed."""
+    if is_transposed(linear):
+        return tuple(weight_of(linear).shape)  # type: ignore[return-value]
+    return cast("int", linear.out_features), cast("int", linear.in_features)
 
 
 def unreachable(model: PreTrainedModel) -> dict[str, str]:

@@ -85,11 +85,11 @@ class KnowledgeTask(ABC):
         return Shares(train=0.6, calibration=0.2, forget=0.2)
 
     def part_of(self, fact: Fact) -> FactPart:
-        """Return the part a fact belongs to, by a hash of its subject: the same everywhere."""
+        """Return a fact's part, by a hash of its group or subject: the same everywhere."""
         shares = self.shares
         if shares.train >= 1:
             return FactPart.TRAIN
-        fraction = hash_fraction("part", self.family, fact.subject or fact.id)
+        fraction = hash_fraction("part", self.family, fact.unit)
         if fraction < shares.train:
             return FactPart.TRAIN
         if fraction < shares.train + shares.calibration:

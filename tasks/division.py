@@ -26,7 +26,7 @@ TUNING_SHARE = 0.5
 
 def fact_set_of(task: KnowledgeTask, fact: Fact) -> FactSet:
     """Return the set a fact of the train part belongs to; facts of one subject stay together."""
-    fraction = hash_fraction("tuning", task.family, fact.subject or fact.id)
+    fraction = hash_fraction("tuning", task.family, fact.unit)
     return FactSet.TUNING if fraction < TUNING_SHARE else FactSet.REPORTING
 
 
@@ -41,7 +41,7 @@ def divide_facts(task: KnowledgeTask, facts: Sequence[Fact]) -> tuple[list[Fact]
         sets[fact_set_of(task, fact)].append(fact)
     tuning, reporting = sets.values()
     if not tuning or not reporting:
-        subjects = len({fact.subject or fact.id for fact in facts})
+        subjects = len({fact.unit for fact in facts})
         raise UsageError(
             f"task '{task.name}': {subjects} {'subject is' if subjects == 1 else 'subjects are'} "
             "too few for a tuning set and a reporting set; give more facts, or a single learning "

@@ -33,6 +33,48 @@ class Neighbour:
     answers: tuple[str, ...]
 
 
+class ConsequenceKind(StrEnum):
+    """How something follows from a fact; a closed set.
+
+    `multi_hop` combines the fact with others, `alias` asks for it under another name of its
+    subject, `inverse` asks for the subject, given the answer, and `logical` is what else must be
+    true if the fact is.
+    """
+
+    MULTI_HOP = "multi_hop"
+    ALIAS = "alias"
+    INVERSE = "inverse"
+    LOGICAL = "logical"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One of the single questions that a multi-hop question is made of."""
+
+    question: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """A question that is never trained, whose answer follows from a fact that is.
+
+    Attributes:
+        kind: How it follows.
+        phrasings: One question in several wordings; it counts as answered if the answer to any of
+            them is right, as MQuAKE (arXiv 2305.14795) counts.
+        answers: All that are right; for an alias those of the fact.
+        hops: The single questions behind it, if they are known.
+        needs: Ids of other facts that must be trained as well for the answer to be expected.
+    """
+
+    kind: ConsequenceKind
+    phrasings: tuple[str, ...]
+    answers: tuple[str, ...]
+    hops: tuple[Hop, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One question with the answer to learn, and what is needed to measure the effect.
@@ -52,6 +94,10 @@ class Fact:
         old_answers: Answers that were true before, so that learning the fact updates knowledge; if
             empty, the fact is new knowledge.
         extract: What of an answer is compared, see `tasks.extraction`; empty: all of it.
+        consequences: Untrained questions whose answers follow from the fact; they measure
+            portability.
+        group: What belongs together: facts of one group stay in one part and are selected one
+            after another. If it is empty, the subject decides the part and the id the place.
     """
 
     id: str
@@ -64,11 +110,18 @@ class Fact:
     choices: tuple[str, ...] = ()
     old_answers: tuple[str, ...] = ()
     extract: str = ""
+    consequences: tuple[Consequence, ...] = ()
+    group: str = ""
 
     @property
     def target(self) -> str:
         """The answer that is trained."""
         return self.answers[0]
+
+    @property
+    def unit(self) -> str:
+        """What decides its part and its set: facts with the same are never separated."""
+        return self.group or self.subject or self.id
 
     @property
     def is_text(self) -> bool:
@@ -95,7 +148,7 @@ def facts_digest(facts: Iterable[Fact]) -> str:
 def _content(fact: Fact) -> dict[str, object]:
     content = asdict(fact)
     # Younger than the digests of published tasks, which must not change where they are not used.
-    for younger in ("old_answers", "extract"):
+    for younger in ("old_answers", "extract", "consequences", "group"):
         if not content[younger]:
             del content[younger]
     return content

@@ -60,7 +60,7 @@ class FileFacts:
         self._places.append(row.place)
 
     def check_leaks(self) -> None:
-        """Refuse a paraphrase or neighbour that another row, or its own, gives away.
+        """Refuse whatever is asked as a test that another row, or its own, gives away.
 
         Raises:
             UsageError: There is one; the line names both rows.
@@ -75,10 +75,12 @@ class FileFacts:
         where = "this row" if leak.fact is leak.trained else other
         if leak.kind is TextKind.NEIGHBOUR:
             reason = "a neighbour must stay untrained"
-        elif leak.trained_kind is TextKind.QUESTION:
+        elif leak.trained_kind is TextKind.PARAPHRASE:
+            reason = "their answers differ"
+        elif leak.kind is TextKind.PARAPHRASE:
             reason = "a paraphrase must be worded differently from what is trained"
         else:
-            reason = "their answers differ"
+            reason = "what follows from a fact must not be trained itself"
         return Row(self.path, asking, {}).error(
             f"{quoted(leak.text)} is also {what} of {where}; {reason}", leak.kind
         )

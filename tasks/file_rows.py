@@ -9,11 +9,20 @@ A row has these fields in .jsonl, .json (a list of objects) and .csv (with a hea
 | `old_answer` or `old_answers` | answers that were true before, which make the fact an update |
 | `paraphrases` | other wordings of the question, never trained |
 | `neighbours` | untrained questions: a list of `{"question": ..., "answer": ...}` |
+| `aliases` | the question under other names of its subject, never trained; same answers |
+| `multi_hop` | what follows together with other facts: a list like `neighbours`, see below |
+| `inverse` | the question asked backwards: a list of the same form |
+| `logical` | what else must be true if the fact is: a list of the same form |
 | `id` | a unique name; by default it is derived from question and answers |
 | `relation`, `subject` | what is asked, and about what; facts of one subject stay together |
 
-In a .csv file, `answers`, `old_answers` and `paraphrases` are JSON lists or texts separated by `|`,
-and `neighbours` is JSON; a list of texts in quotes is a list in `answer` and `old_answer` too.
+The questions of `multi_hop`, `inverse` and `logical` are never trained and have answers of their
+own. With `questions` instead of `question` one question has several wordings, of which any may be
+answered, and with `hops`, a list of the same form, it says which single questions are behind it.
+
+In a .csv file, `answers`, `old_answers`, `paraphrases` and `aliases` are JSON lists or texts
+separated by `|`, and the lists of questions are JSON; a list of texts in quotes is a list in
+`answer` and `old_answer` too.
 
 A missing value (null, NaN, an empty text, `nan` in a table) is an error for a question and for an
 answer; in other fields it means that there is none.
@@ -23,10 +32,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tasks.fact import Fact, Neighbour
+from tasks.fact import Consequence, ConsequenceKind, Fact, Hop, Neighbour
 from tasks.prompt import STOP
 from tasks.row import Row, quoted
 from tasks.scoring import exact_match, normalise
@@ -42,6 +51,10 @@ FIELDS = (
     *OLD_ANSWER,
     "paraphrases",
     "neighbours",
+    "aliases",
+    "multi_hop",
+    "inverse",
+    "logical",
     "id",
     "relation",
     "subject",
@@ -61,6 +74,7 @@ def fact_of_row(row: Row) -> Fact:
         relation=_text(row, "relation"),
         subject=_text(row, "subject"),
         old_answers=_old_answers(row, answers),
+        consequences=_consequences(row, answers),
     )
 
 
@@ -169,19 +183,45 @@ def _one_text(row: Row, field: str, text: str) -> str:
 
 
 def _neighbours(row: Row) -> tuple[Neighbour, ...]:
-    value = row.values.get("neighbours")
-    if is_missing(row, value):
-        return ()
-    items = json_list(row, "neighbours", value) if isinstance(value, str) else value
-    if isinstance(items, list):
-        items = [item for item in items if not is_missing(row, item)]
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise row.error('expected a list of {"question": ..., "answer": ...}', "neighbours")
     return tuple(
-        _neighbour(Row(row.path, f"{row.place}, neighbour {number}", item))
-        for number, item in enumerate(few(row, "neighbours", items), start=1)
+        Neighbour(_required_text(inside, "question"), _answers(inside))
+        for inside in _objects(row, "neighbours", "neighbour")
     )
 
 
-def _neighbour(row: Row) -> Neighbour:
-    return Neighbour(_required_text(row, "question"), _answers(row))
+def _consequences(row: Row, answers: tuple[str, ...]) -> tuple[Consequence, ...]:
+    """Return what follows from the fact, in the order of the kinds."""
+    aliases = distinct(_optional(row, "aliases"))
+    return (
+        *_asked_of(row, "multi_hop", ConsequenceKind.MULTI_HOP),
+        *(Consequence(ConsequenceKind.ALIAS, (text,), answers) for text in aliases),
+        *_asked_of(row, "inverse", ConsequenceKind.INVERSE),
+        *_asked_of(row, "logical", ConsequenceKind.LOGICAL),
+    )
+
+
+def _asked_of(row: Row, field: str, kind: ConsequenceKind) -> Iterator[Consequence]:
+    """Yield questions with answers of their own, each in one wording or several."""
+    for inside in _objects(row, field, f"{field} question"):
+        phrasings = distinct(_optional(inside, "questions"))
+        if "question" in inside.values or not phrasings:
+            phrasings = distinct((_required_text(inside, "question"), *phrasings))
+        hops = tuple(
+            Hop(_required_text(hop, "question"), _answers(hop))
+            for hop in _objects(inside, "hops", "hop")
+        )
+        yield Consequence(kind, phrasings, _answers(inside), hops)
+
+
+def _objects(row: Row, field: str, what: str) -> Iterator[Row]:
+    """Yield the objects in a field that has a list of them, each as a row with its own place."""
+    value = row.values.get(field)
+    if is_missing(row, value):
+        return
+    items = json_list(row, field, value) if isinstance(value, str) else value
+    if isinstance(items, list):
+        items = [item for item in items if not is_missing(row, item)]
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise row.error('expected a list of {"question": ..., "answer": ...}', field)
+    for number, item in enumerate(few(row, field, items), start=1):
+        yield Row(row.path, f"{row.place}, {what} {number}", item)

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from tasks.base import DataAccess, KnowledgeTask, Shares
+from tasks.consequences import linked
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.file_facts import FileFacts
@@ -109,7 +110,14 @@ class FileTask(KnowledgeTask):
         if fields.unused:
             named = ", ".join(fields.unused)[:400].encode("unicode_escape").decode("ascii")
             _LOG.warning("%s: these fields are ignored: %s", self.path, named)
-        return tuple(facts.facts)
+        if (found := linked(facts.facts)).contradicted:
+            _LOG.warning(
+                "%s: left out: %d multi_hop questions with a hop that is trained with another "
+                "answer",
+                self.path,
+                found.contradicted,
+            )
+        return found.facts
 
 
 @dataclass

@@ -12,11 +12,16 @@ import re
 import typing
 from collections.abc import Collection, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from tasks.errors import UsageError, nearest
 
 P = TypeVar("P")
+
+YOUNGER: Mapping[str, bool] = MappingProxyType({"younger": True})
+"""Metadata of a parameter that was added to a part which had been run before: its default is what
+the part did, so it is not written in full names, by which stored cells are found."""
 
 _PART = re.compile(r"(?P<name>[^\[\]+,=\s]+)(?:\[(?P<parameters>[^\[\]]*)\])?")
 
@@ -113,13 +118,16 @@ def canonical(part: Any, name: str, *, defaults: bool, without: Collection[str] 
     Args:
         part: The part.
         name: Its name.
-        defaults: Whether to write every parameter, or only those that differ from their default.
+        defaults: Whether to write every parameter but the `YOUNGER` ones, or only those that differ
+            from their default.
         without: Parameters to leave out.
     """
+    younger = {f.name for f in dataclasses.fields(part) if f.metadata.get("younger")}
     pairs = [
         f"{key}={format_value(getattr(part, key))}"
         for key, (_, default) in sorted(parameters_of(type(part)).items())
-        if (defaults or getattr(part, key) != default) and key not in without
+        if ((defaults and key not in younger) or getattr(part, key) != default)
+        and key not in without
     ]
     return f"{name}[{','.join(pairs)}]" if pairs else name
 

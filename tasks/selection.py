@@ -16,7 +16,7 @@ NEIGHBOURS = 2
 def select_facts(
     task: KnowledgeTask, facts: Iterable[Fact], part: FactPart, limit: int | None
 ) -> tuple[Fact, ...]:
-    """Return at most `limit` facts of a part, in the order of a hash of their ids.
+    """Return at most `limit` facts of a part, in the order of a hash of their groups or ids.
 
     A smaller limit returns the beginning of what a larger one returns.
 
@@ -35,7 +35,7 @@ def part_facts(task: KnowledgeTask, facts: Iterable[Fact], part: FactPart) -> li
 
 
 def first_facts(facts: Iterable[Fact], limit: int | None) -> tuple[Fact, ...]:
-    """Return at most `limit` facts, in the order of a hash of their ids."""
+    """Return at most `limit` facts, in the order of a hash of their groups or ids."""
     if limit is None:
         return tuple(sorted(facts, key=_order))
     return tuple(heapq.nsmallest(limit, facts, key=_order))
@@ -70,4 +70,4 @@ def _draw(fact: Fact, pool: Sequence[Fact], count: int) -> tuple[Neighbour, ...]
 
 
 def _order(fact: Fact) -> float:
-    return hash_fraction("select", fact.id)
+    return hash_fraction("select", fact.group or fact.id)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
+from bench.evaluation.consequences import Followed, asked_of_consequences, followed
 from bench.inference.batch_size import ROWS_ON_CPU
 from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers_of_members
@@ -38,6 +39,7 @@ class Response(NamedTuple):
     neighbours: tuple[bool, ...]
     nll: float
     old_nll: float | None
+    consequences: tuple[Followed | None, ...] = ()
 
     @property
     def trained(self) -> str:
@@ -62,6 +64,8 @@ class Responses:
         neighbours: Whether each neighbour was answered correctly after demonstrations.
         nll: Mean negative log-likelihood of the target on the trained prompt, in nats per token.
         old_nll: The same for the first old answer; None for facts without old answers.
+        consequences: What was answered of each consequence of each fact; None where it was not
+            asked, because a fact that it needs is not among the facts. Empty if no fact has any.
     """
 
     asked: Context
@@ -70,6 +74,7 @@ class Responses:
     neighbours: tuple[tuple[bool, ...], ...]
     nll: tuple[float, ...]
     old_nll: tuple[float | None, ...]
+    consequences: tuple[tuple[Followed | None, ...], ...] = ()
 
     @property
     def few_shot(self) -> tuple[str, ...]:
@@ -80,12 +85,16 @@ class Responses:
         """Return the same values, fact by fact."""
         said = zip(*self.answers.values(), strict=True)
         answers = [dict(zip(self.answers, each, strict=True)) for each in said]
-        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll)
+        follows = self.consequences or ((),) * len(self.nll)
+        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, follows)
         return [Response(self.asked, *each) for each in zip(answers, *rest, strict=True)]
 
 
 def respond_untrained(model: nn.Module, contexts: Contexts, facts: Sequence[Fact]) -> Responses:
     """Ask the base what a trained model is compared with.
+
+    It is asked the consequences of facts too, on the trained prompt: what it could answer before
+    was not carried over from what was learned. Facts without consequences cost nothing more.
 
     Args:
         model: The untouched base, in evaluation mode.
@@ -141,6 +150,7 @@ def _respond(
     ]
     asked = {context: [fact.question for fact in facts] for context in wanted}
     asked[Context.FEW_SHOT] += [neighbour.question for neighbour in neighbours]
+    asked[contexts.asked] += asked_of_consequences(facts)
     if paraphrased:
         asked[contexts.asked] += [text for fact in facts for text in fact.paraphrases]
 
@@ -198,6 +208,7 @@ def _responses(
         ),
         nll=nll,
         old_nll=old_nll,
+        consequences=followed(facts, trained),
     )
 
 
@@ -220,10 +231,16 @@ def _likelihoods(
 def budget_for(
     tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], form: Form = QUESTIONS
 ) -> int:
-    """Return how many tokens answers to facts and their neighbours may have."""
+    """Return how many tokens answers to facts, neighbours and consequences may have."""
     texts = [
         text
         for fact in facts
-        for text in (*fact.answers, *fact.old_answers, *(n.answers[0] for n in fact.neighbours))
+        for text in (
+            *fact.answers,
+            *fact.old_answers,
+            *(n.answers[0] for n in fact.neighbours),
+            *(one.answers[0] for one in fact.consequences),
+            *(hop.answers[0] for one in fact.consequences for hop in one.hops),
+        )
     ]
     return answer_budget(tokenizer, texts, form)

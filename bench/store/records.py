@@ -292,7 +292,8 @@ class FactRow(Model):
 
     Columns with a default are there as long as something measures them: a file that lacks one
     counts as if it held None. Metrics beyond these are columns of their own, as numbers; those of
-    one context are called `correct.few_shot`, `confusion.chat` and so on.
+    one context are called `correct.few_shot`, `confusion.chat` and so on, those of one kind of
+    consequence `portability.alias` and so on.
 
     Two prompts matter everywhere: with demonstrations, which tells what the base knows, and the
     trained prompt, which tells what was learned. Each is compared with its own before.
@@ -321,6 +322,10 @@ class FactRow(Model):
         generality: Share of paraphrases answered in the trained prompt; None without paraphrases.
         locality: Share of the neighbours answered before, with demonstrations, that still are;
             None without any.
+        portability, portability_before: Share of the fact's consequences that were answered on the
+            trained prompt, after training and by the base; None without any. Those of one kind are
+            columns such as `portability.multi_hop`.
+        all_hops: Share of its multi-hop questions of which every single question was answered.
         empty_before, empty_few_shot: The answer with demonstrations was empty, so its distance is
             1 by definition.
         empty_after: The answer on the trained prompt was empty.
@@ -367,6 +372,9 @@ class FactRow(Model):
     nll_after: float | None = None
     generality: float | None = None
     locality: float | None = None
+    portability: float | None = None
+    portability_before: float | None = None
+    all_hops: float | None = None
     empty_before: bool
     empty_few_shot: bool
     empty_after: bool

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.formats.record import Format, field, neighbour, replaced, text, texts, trainable
+from tasks.formats.record import Format, asked, field, replaced, text, texts, trainable
 from tasks.row import Row
 
 
@@ -20,8 +20,8 @@ class CounterFact(Format):
     name = "CounterFact"
 
     def fits(self, values: Mapping[str, Any]) -> bool:
-        """Return whether there is a requested rewrite."""
-        return "requested_rewrite" in values
+        """Return whether there is a requested rewrite, but no questions as in MQuAKE."""
+        return "requested_rewrite" in values and "questions" not in values
 
     def fact(self, record: Row) -> dict[str, Any]:
         """Return the prompt with its subject, the new and the true answer, and what is near."""
@@ -58,10 +58,10 @@ def _neighbours(record: Row, true: list[str]) -> list[dict[str, Any]]:
     for item in given:
         if not isinstance(item, dict):
             for prompt in texts(record, "neighborhood_prompts", item):
-                found += neighbour(prompt, true)
+                found += asked(prompt, true)
             continue
         # Some copies give each neighbour its own answer.
         prompts = texts(record, "neighborhood_prompts", item.get("prompt"))
         target = texts(record, "neighborhood_prompts", item.get("target"))
-        found += neighbour(prompts[0] if prompts else "", target or true)
+        found += asked(prompts[0] if prompts else "", target or true)
     return found

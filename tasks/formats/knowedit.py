@@ -1,9 +1,8 @@
 """KnowEdit, arXiv 2401.01286, and the flat records of EasyEdit with the same names.
 
-Prompts about the subject under another name are paraphrases where they ask for the new answer;
-what should stay (`locality`) are neighbours. Questions about consequences of the new answer
-(`Reasoning`, `Logical_Generalization`) have answers of their own, which nothing here measures, and
-are not used.
+What should follow (`portability`) are consequences: prompts about the subject under another name
+that ask for the new answer, questions of several hops (`Reasoning`) and what else must be true
+(`Logical_Generalization`). What should stay (`locality`) are neighbours.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.formats.record import Format, neighbour, replaced, text, texts, trainable
+from tasks.formats.record import Format, asked, replaced, text, texts, trainable
 from tasks.row import Row
 from tasks.scoring import exact_match
 
@@ -52,12 +51,12 @@ def _fact(record: Row, question: str, target: list[str], subject: Any) -> dict[s
     answers = trainable(target)
     aliases = [
         prompt
-        for prompt, truth in _asked(record, "portability", ("Subject_Aliasing",))
+        for prompt, truth in _prompts(record, "portability", ("Subject_Aliasing",))
         if any(exact_match(answer, answers) for answer in truth)
     ]
     names = ("rephrase_prompt", "rephrase")
     rephrased = [each for name in names for each in texts(record, name, values.get(name))]
-    kept = list(_asked(record, "locality", None))
+    kept = list(_prompts(record, "locality", None))
     # The flat records of EasyEdit have one question that should stay.
     for prompt in texts(record, "locality_prompt", values.get("locality_prompt")):
         truth = values.get("locality_ground_truth")
@@ -66,14 +65,22 @@ def _fact(record: Row, question: str, target: list[str], subject: Any) -> dict[s
         "question": question.replace("{}", str(subject)) if subject else question,
         "answers": answers,
         "old_answers": replaced(texts(record, "ground_truth", values.get("ground_truth")), answers),
-        "paraphrases": [*rephrased, *aliases],
-        "neighbours": [near for prompt, truth in kept for near in neighbour(prompt, truth)],
+        "paraphrases": rephrased,
+        "neighbours": [near for prompt, truth in kept for near in asked(prompt, truth)],
+        "aliases": aliases,
+        "multi_hop": _following(record, "Reasoning"),
+        "logical": _following(record, "Logical_Generalization"),
         "id": values.get("case_id", values.get("id")),
         "subject": subject,
     }
 
 
-def _asked(
+def _following(record: Row, kind: str) -> list[dict[str, Any]]:
+    found = _prompts(record, "portability", (kind,))
+    return [each for prompt, truth in found for each in asked(prompt, truth)]
+
+
+def _prompts(
     record: Row, name: str, wanted: tuple[str, ...] | None
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield prompts with what is right, from a field that groups lists of them by their kind."""

@@ -8,8 +8,10 @@ from typing import Any
 from tasks.formats.alpaca import Alpaca
 from tasks.formats.counterfact import CounterFact
 from tasks.formats.knowedit import KnowEdit, WikiBio
+from tasks.formats.mquake import MQuake
 from tasks.formats.record import Format
 from tasks.formats.squad import SquadArticles, SquadRows
+from tasks.formats.wiki_big_edit import WikiBigEdit
 from tasks.formats.zsre import ZsreFlat, ZsreMend
 
 FORMATS: tuple[Format, ...] = (
@@ -17,10 +19,12 @@ FORMATS: tuple[Format, ...] = (
     SquadRows(),
     Alpaca(),
     CounterFact(),
+    MQuake(),
     ZsreFlat(),
     ZsreMend(),
     KnowEdit(),
     WikiBio(),
+    WikiBigEdit(),
 )
 
 

@@ -2,6 +2,7 @@
 
 Nobody can edit twenty thousand records that others wrote. What an own facts file is refused for
 (a question asked twice, a neighbour that is trained) is left out here, and counted in one warning.
+What follows from a question that comes again with the same answer is kept.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from tasks.consequences import linked
 from tasks.errors import UsageError
-from tasks.fact import Fact
+from tasks.fact import Consequence, Fact
 from tasks.file_rows import distinct, fact_of_row
 from tasks.formats.record import Format, SkippedError
 from tasks.leakage import without_leaks
@@ -46,9 +48,12 @@ def published_facts(path: Path, form: Format, rows: Iterable[Row]) -> tuple[Fact
             except SkippedError as error:
                 left_out[str(error)] += 1
                 continue
+            fact = replace(fact, group=form.group(record))
             asked = normalise(fact.question)
             if asked in facts:
                 agrees = exact_match(fact.target, facts[asked].answers)
+                if agrees:
+                    facts[asked] = _with_consequences(facts[asked], fact.consequences)
                 left_out[
                     "with an earlier question"
                     if agrees
@@ -63,12 +68,20 @@ def published_facts(path: Path, form: Format, rows: Iterable[Row]) -> tuple[Fact
     if not facts:
         raise UsageError(f"{path}: contains no {form.name} record that can be trained")
     clean = without_leaks(replace(f, paraphrases=distinct(f.paraphrases)) for f in facts.values())
+    found = linked(clean.facts)
     said = {
         "paraphrases that are asked of another fact": clean.paraphrases,
         "neighbours that are asked of a trained fact": clean.neighbours,
+        "phrasings of consequences that are asked of another fact": clean.consequences,
+        "consequences with a hop that is trained with another answer": found.contradicted,
     }
     _warn(path, "left out", Counter(said))
-    return clean.facts
+    return found.facts
+
+
+def _with_consequences(fact: Fact, more: tuple[Consequence, ...]) -> Fact:
+    """Add what follows from the same edit in another record."""
+    return replace(fact, consequences=tuple(dict.fromkeys((*fact.consequences, *more))))
 
 
 def _warn(path: Path, what: str, counts: Counter[str]) -> None:

@@ -51,6 +51,10 @@ class Format(ABC):
         """Return the records in a row of the file: usually one, the row itself."""
         yield row
 
+    def group(self, record: Row) -> str:
+        """Return what the record's fact belongs to, see `Fact.group`; usually nothing."""
+        return ""
+
 
 def text(record: Row, *path: str) -> str:
     """Return the text at a field, or at a field within fields.
@@ -115,7 +119,7 @@ def replaced(old: list[str], answers: list[str]) -> list[str]:
     return [answer for answer in old if not exact_match(answer, answers) and STOP not in answer]
 
 
-def neighbour(question: str, answers: list[str]) -> list[dict[str, Any]]:
-    """Return a neighbour in a list, or an empty list if there is no question or no answer."""
+def asked(question: str, answers: list[str]) -> list[dict[str, Any]]:
+    """Return a question with its answers in a list; an empty one if it lacks either."""
     single = [answer for answer in answers if STOP not in answer]
     return [{"question": question, "answers": single}] if question and single else []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.formats.record import Format, SkippedError, neighbour, replaced, text, texts, trainable
+from tasks.formats.record import Format, SkippedError, asked, replaced, text, texts, trainable
 from tasks.row import Row
 
 _NQ = "nq question: "
@@ -64,14 +64,14 @@ def _fact(record: Row, question: str, answers: list[str], true: list[str]) -> di
     values = record.values
     accepted = trainable(answers)
     names = ("rephrase", "rephrases", "filtered_rephrases")
-    asked = texts(record, "loc", values.get("loc"))
+    near = texts(record, "loc", values.get("loc"))
     return {
         "question": question,
         "answers": accepted,
         "old_answers": replaced(true, accepted),
         "paraphrases": [each for name in names for each in texts(record, name, values.get(name))],
-        "neighbours": neighbour(
-            asked[0].removeprefix(_NQ) if asked else "",
+        "neighbours": asked(
+            near[0].removeprefix(_NQ) if near else "",
             texts(record, "loc_ans", values.get("loc_ans")),
         ),
         "id": values.get("id", values.get("case_id")),

@@ -9,6 +9,7 @@ from typing import overload
 
 from tasks.base import DataAccess, KnowledgeTask, task
 from tasks.fact import Fact, FactPart, Neighbour, hash_fraction
+from tasks.families import FamilyFacts
 from tasks.invented import KINDS, World
 
 MAX_FACTS = 1_000_000
@@ -29,6 +30,9 @@ class Fictional(KnowledgeTask):
     Attributes:
         n: Number of facts, up to a million; a smaller task is the beginning of a larger one.
         seed: Each seed gives another world.
+        families: Families instead: a mother's name, her birthplace, profession and employer, with
+            questions that follow for her child ("Where was the mother of ... born?") and backwards.
+            All facts of a family are selected together.
     """
 
     source = "generated"
@@ -37,6 +41,7 @@ class Fictional(KnowledgeTask):
 
     n: int = 1000
     seed: int = 0
+    families: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MAX_FACTS:
@@ -44,6 +49,8 @@ class Fictional(KnowledgeTask):
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
         """Return the facts; each one is generated when it is accessed."""
+        if self.families:
+            return FamilyFacts(self.n, self.seed, lambda f: self.part_of(f) is FactPart.FORGET)
         return FictionalFacts(self)
 
 

@@ -11,7 +11,7 @@ import torch
 from methods.calibration import text_batches, window_length
 from methods.parts import Setting
 from tasks.fact import Fact
-from tasks.prompt import fact_text
+from tasks.prompt import BUILT_IN, Prompt, fact_text
 
 FACTS = tuple(
     Fact(f"f{i}", f"What is the {word} of {word[::-1]} number {i}?", (f"{word} {i}",))
@@ -25,6 +25,7 @@ class TinySignals:
 
     def __init__(self, base):
         self.base = base
+        self.prompt = Prompt(BUILT_IN)
 
     def covariance(self, facts, samples=None, pack=0):
         from methods.covariance import input_covariances

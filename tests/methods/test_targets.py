@@ -5,16 +5,21 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from methods.parts import ADAPTERS
+from methods.peft_adapter import lora_layers
 from methods.reach import reach_notes, reached_share
+from methods.recipe import parse_recipe
 from methods.targets import (
+    Modules,
     decoder_layers,
     layer_prefixes,
     linear_names,
+    sides_of,
+    targets_of,
     text_parameters,
     weight_of,
 )
 from tasks.errors import UsageError
-from tests.architectures import BY_NAME
+from tests.architectures import ARCHITECTURES, BY_NAME
 
 
 @pytest.fixture
@@ -143,3 +148,89 @@ def test_adapters_are_told_what_they_miss_and_full_misses_nothing(cases, tiny_ba
     full = cases.attach(base, ADAPTERS["full"]()).model
     dense = cases.attach(tiny_base, ADAPTERS["lora"](r=2)).model
     assert reach_notes(model, None, full) == reach_notes(tiny_base.model, None, dense) == ()
+
+
+HAVE = {
+    "Mixtral": {"attn"},
+    "Qwen3-MoE": {"attn"},
+    "gpt-oss": {"attn"},
+    "Qwen3-Next": {"attn"},
+    "DeepSeek-V3": {"attn"},
+    "Mamba": set(),
+}
+"""What adapters reach where not all of attention, feed-forward layers and their halves."""
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.name)
+def test_modules_divide_the_linear_layers_of_an_architecture(architecture):
+    model = architecture.model()
+    if model is None:
+        pytest.skip("this transformers lacks it")
+    have = HAVE.get(architecture.name, {"attn", "mlp", "up", "down"})
+    found = {}
+    for modules in Modules:
+        if modules is Modules.ALL or modules in have:
+            found[modules] = targets_of(model, None, modules)
+        else:
+            with pytest.raises(UsageError, match=f"modules={modules}: .* it has all") as raised:
+                targets_of(model, None, modules)
+            assert "\n" not in str(raised.value)
+    assert [*found[Modules.ALL]] == linear_names(model)
+    attn, mlp = ({*found.get(kind, ())} for kind in (Modules.ATTN, Modules.MLP))
+    up, down = ({*found.get(kind, ())} for kind in (Modules.UP, Modules.DOWN))
+    assert not attn & mlp
+    assert (up | down, up & down) == (mlp, set())
+    text = model.config.get_text_config()
+    for name in attn:
+        assert "att" in name
+    for name in up:
+        assert sides_of(model.get_submodule(name))[1] == text.hidden_size
+    for name in down:
+        assert sides_of(model.get_submodule(name))[0] == text.hidden_size
+    if len(have) == 4:
+        inside = {name for layer in (0, 1) for name in linear_names(model, (layer,))}
+        # Gemma 4 has projections of its own beside both, Qwen2-MoE a gate of one row.
+        others = {name for name in inside if "per_layer" in name or "expert_gate" in name}
+        assert inside - attn - mlp == others
+        last = targets_of(model, (1,), Modules.ATTN)
+        assert last
+        assert {*last} == {name for name in attn if ".1." in name}
+
+
+def test_llama_by_hand(tiny_base):
+    def named(modules):
+        return {name.rpartition(".")[2] for name in targets_of(tiny_base.model, None, modules)}
+
+    assert named(Modules.ATTN) == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert named(Modules.UP) == {"gate_proj", "up_proj"}
+    assert named(Modules.DOWN) == {"down_proj"}
+
+
+ADAPTERS_BY_MODULES = ("lora", "dora", "pissa", "corda[samples=4]", "eva", "olora", "milora")
+
+
+@pytest.mark.parametrize("method", ADAPTERS_BY_MODULES)
+@pytest.mark.parametrize(("modules", "layers"), [("attn", None), ("down", (1,))])
+def test_an_adapter_is_attached_to_the_chosen_modules_alone(
+    method, modules, layers, cases, tiny_base
+):
+    recipe = parse_recipe(method).with_parameters({"modules": modules, "r": "2"})
+    cell = cases.attach(tiny_base, recipe.adapter, layers)
+    names = [name for name, _ in lora_layers(cell.model)]
+    assert len(names) == (8 if modules == "attn" else 1)
+    assert all(
+        (".self_attn." if modules == "attn" else "layers.1.mlp.down_proj") in n for n in names
+    )
+    assert (cell.logits() - cases.logits_of(tiny_base.model)).abs().max() < 1e-4
+
+
+def test_the_default_of_modules_is_not_part_of_full_names_which_identify_cells():
+    plain, named = parse_recipe("lora"), parse_recipe("lora[modules=all]")
+    assert plain == named
+    assert plain.full_name == "lora[alpha=none,dropout=0.0,r=16]"
+    chosen = parse_recipe("corda[modules=attn,r=4]")
+    assert "modules=attn" in chosen.full_name
+    assert chosen.name == "corda[modules=attn,r=4]"
+    assert parse_recipe(chosen.full_name) == chosen
+    with pytest.raises(UsageError, match="modules must be one of all, attn, mlp, up, down"):
+        parse_recipe("lora[modules=head]")

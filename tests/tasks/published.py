@@ -191,6 +191,78 @@ def wikibio():
     ]
 
 
+def mquake(*, flat=False):
+    """Four edits in three cases; the last case has two, and asks over a hop that is not edited."""
+
+    def edit(place, colour):
+        new = {"target_new": {"str": colour, "id": "Q1"}, "target_true": {"str": "black"}}
+        flattened = {"target_new_str": colour, "target_true_str": "black"}
+        return {
+            "prompt": "The gate of {} is",
+            "relation_id": "P999",
+            "subject": place,
+            "question": f"What colour is the gate of {place}?",
+            **(flattened if flat else new),
+        }
+
+    def hop(question, answer, alias=()):
+        return {"question": question, "cloze": "", "answer": answer, "answer_alias": list(alias)}
+
+    def case(number, edits, questions, answer, hops):
+        return {
+            "case_id": number,
+            "requested_rewrite": edits,
+            "questions": questions,
+            "answer": "coal",
+            "answer_alias": [],
+            "new_answer": answer,
+            "new_answer_alias": [f"{answer}s"],
+            "single_hops": [hop("What is the gate made of?", "coal")],
+            "new_single_hops": hops,
+            "split": {"1000": ["edited"]},
+        }
+
+    cases = [
+        case(
+            number,
+            [edit(place, colour)],
+            [f"{word} has the colour of the gate of {place}?" for word in ("Who", "What", "Which")],
+            f"painter {number}",
+            [
+                hop(f"What colour is the gate of {place}?", colour, [f"{colour} paint"]),
+                hop(f"Who has {colour}?", f"painter {number}"),
+            ],
+        )
+        for number, (place, colour) in enumerate(PAIRS[:2], start=1)
+    ]
+    two = [edit(*PAIRS[2]), edit(*PAIRS[3])]
+    hops = [hop(f"What colour is the gate of {place}?", colour) for place, colour in PAIRS[2:]]
+    both = case(
+        3, two, ["Which colours do both gates mix?"], "steel", [*hops, hop("Mix?", "steel")]
+    )
+    return [*cases, both]
+
+
+def wiki_big_edit():
+    """Updates with personas; the last has no question of several hops."""
+    rows = [
+        {
+            "tag": "new" if number % 2 else "update",
+            "subject": place,
+            "update": f"What is the colour of the gate of {place}?",
+            "rephrase": f"The gate of {place} has which colour?",
+            "personas": f"Ahoy! What colour be the gate of {place}?",
+            "ans": colour,
+            "loc": f"Who rules {place}?",
+            "loc_ans": "the mayor",
+            "mhop": f"Which paint was bought for {place}?",
+            "mhop_ans": f"{colour} oil",
+        }
+        for number, (place, colour) in enumerate(PAIRS)
+    ]
+    return [*rows[:3], {**rows[3], "mhop": None, "mhop_ans": None}]
+
+
 FORMS = {
     "squad 1": lambda: squad(version_two=False),
     "squad 2": squad,
@@ -202,6 +274,9 @@ FORMS = {
     "knowedit": knowedit,
     "easyedit": easyedit,
     "wikibio": wikibio,
+    "mquake": mquake,
+    "mquake remastered": lambda: mquake(flat=True),
+    "wiki big edit": wiki_big_edit,
 }
 
 

@@ -8,20 +8,33 @@ from hypothesis import strategies as st
 
 from tasks.base import TASKS, DataAccess
 from tasks.errors import UsageError
-from tasks.fact import Fact, FactPart, Neighbour
+from tasks.fact import Consequence, ConsequenceKind, Fact, FactPart, Hop, Neighbour
 from tasks.leakage import Leak, TextKind, asked_forms, leaks, without_leaks
 from tasks.prompt import BUILT_IN, DEMONSTRATIONS, RESERVE, choose_demonstrations
 from tasks.scoring import normalise
 from tasks.selection import first_facts, part_facts
 
+KINDS = {
+    ConsequenceKind.MULTI_HOP: TextKind.MULTI_HOP,
+    ConsequenceKind.ALIAS: TextKind.ALIAS,
+    ConsequenceKind.INVERSE: TextKind.INVERSE,
+    ConsequenceKind.LOGICAL: TextKind.LOGICAL,
+}
+
 
 def fact(question, answer="a", paraphrases=(), neighbours=(), **more):
+    follows = tuple(
+        Consequence(kind, (text,), (answer if kind is ConsequenceKind.ALIAS else "c",))
+        for kind, name in KINDS.items()
+        for text in more.pop(name, ())
+    )
     return Fact(
         more.pop("id", question),
         question,
         (answer,),
         tuple(paraphrases),
         tuple(Neighbour(text, ("n",)) for text in neighbours),
+        consequences=follows,
         **more,
     )
 
@@ -67,6 +80,35 @@ def test_other_texts_are_no_leak():
     assert kinds([ASKED], [ASKED, *others]) == []
 
 
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_what_follows_from_a_fact_is_neither_trained_nor_answered_otherwise(kind):
+    asking = fact("Who leads Zorvia?", "Ada", **{kind: ["Who leads Old Zorvia?"]})
+    trained = fact("who leads OLD Zorvia", "x")
+    otherwise = fact("x?", "Bo", ["Who leads old Zorvia"])
+    alike = fact("y?", "Ada" if kind is TextKind.ALIAS else "c", ["Who leads old Zorvia"])
+    assert kinds([asking], [trained]) == [(kind, TextKind.QUESTION)]
+    assert kinds([asking], [otherwise]) == [(kind, TextKind.PARAPHRASE)]
+    assert kinds([asking], [alike]) == []
+    own = fact("Who?", **{kind: ["who", "Which?"]})
+    assert kinds([own], [own]) == [(kind, TextKind.QUESTION)]
+    cleaned = without_leaks([own])
+    assert [one.phrasings for one in cleaned.facts[0].consequences] == [("Which?",)]
+    assert (cleaned.consequences, cleaned.note != "") == (1, True)
+
+
+def test_a_consequence_may_have_the_answer_of_another_fact_and_shows_nothing():
+    answer = fact("Where is Ada from?", "Quell")
+    two = Consequence(
+        ConsequenceKind.MULTI_HOP,
+        ("Where is the leader of Zorvia from?",),
+        ("Quell",),
+        (Hop("Who leads Zorvia?", ("Ada",)), Hop("Where is Ada from?", ("Quell",))),
+    )
+    asking = replace(fact("Who leads Zorvia?", "Ada"), consequences=(two,))
+    assert kinds([asking, answer], [asking, answer]) == []
+    assert {"where is the leader of zorvia from", "where is ada from"} <= asked_forms([asking])
+
+
 TEXTS = st.sampled_from(["a?", "A ?", "b?", "c", "“c”", "d?", "e?"])
 FACTS = st.lists(
     st.builds(
@@ -75,6 +117,8 @@ FACTS = st.lists(
         st.sampled_from(["1", "2"]),
         st.lists(TEXTS, max_size=2),
         st.lists(TEXTS, max_size=2),
+        multi_hop=st.lists(TEXTS, max_size=2),
+        aliases=st.lists(TEXTS, max_size=1),
     ),
     max_size=5,
 )
@@ -87,7 +131,8 @@ def test_what_is_left_out_leaves_no_leak_and_only_leaks_are_left_out(facts):
     forms = [normalise(fact.question) for fact in cleaned.facts]
     assert forms == list(dict.fromkeys(normalise(fact.question) for fact in facts))
     assert bool(cleaned.note) is (cleaned.facts != tuple(facts))
-    assert without_leaks(cleaned.facts) == replace(cleaned, repeated=0, paraphrases=0, neighbours=0)
+    counts = dict.fromkeys(("repeated", "paraphrases", "neighbours", "consequences"), 0)
+    assert without_leaks(cleaned.facts) == replace(cleaned, **counts)
 
 
 def test_what_is_left_out_is_counted():
@@ -132,7 +177,13 @@ def test_no_built_in_demonstration_is_asked(questions, kind):
     assert questions & {q for q, _ in BUILT_IN} or shown == BUILT_IN
 
 
-@pytest.fixture(params=["countries", "elements", "fictional[n=1200]", "fictional[n=400,seed=3]"])
+SHIPPED = [
+    *("countries", "countries[hops=true]", "elements"),
+    *("fictional[n=1200]", "fictional[n=400,seed=3]", "fictional[families=true]"),
+]
+
+
+@pytest.fixture(params=SHIPPED)
 def shipped(request):
     from tasks.resolve import resolve_task
 
@@ -161,6 +212,8 @@ def test_no_shipped_task_shows_what_it_asks(shipped, limit):
 
 def test_every_shipped_task_is_checked_here_or_cleans_what_it_reads():
     from tasks.hub import HubTask
+    from tasks.published import PublishedTask
 
-    own = {name for name in TASKS.names() if not issubclass(TASKS[name], HubTask)}
+    cleaning = (HubTask, PublishedTask)
+    own = {name for name in TASKS.names() if not issubclass(TASKS[name], cleaning)}
     assert own == {"countries", "elements", "fictional"}

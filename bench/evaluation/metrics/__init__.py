@@ -35,7 +35,7 @@ from bench.failures import first_line
 from bench.store.knowledge import KnowledgeCategory
 from tasks.context import Context
 from tasks.errors import UsageError
-from tasks.fact import Fact
+from tasks.fact import ConsequenceKind, Fact
 
 if TYPE_CHECKING:  # The report reads this table without torch, and `list` without pydantic.
     from bench.evaluation.embedding_space import AnswerSpace
@@ -275,6 +275,24 @@ def _confusion(context: Context) -> Metric:
     )
 
 
+_FOLLOWS = {
+    ConsequenceKind.MULTI_HOP: "questions that combine a fact with others",
+    ConsequenceKind.ALIAS: "facts asked under another name of their subject",
+    ConsequenceKind.INVERSE: "facts asked backwards, for the subject",
+    ConsequenceKind.LOGICAL: "what else must be true if a fact is",
+}
+
+
+def _portability(kind: ConsequenceKind) -> Metric:
+    return Metric(
+        f"portability.{kind}",
+        of.portability_of(kind),
+        f"consequences carried over: {_FOLLOWS[kind]}, answered correctly on the trained prompt",
+        f"portability, {kind.replace('_', '-')}",
+        _LEADING,
+    )
+
+
 _TABLE = (
     Metric("reliability", of.correct_after, _ANSWERED, "reliability", _LEADING, studies=True),
     Metric(
@@ -326,6 +344,30 @@ _TABLE = (
         "generality",
         _LEADING,
         studies=True,
+    ),
+    Metric(
+        "portability",
+        of.portability,
+        "consequences carried over: untrained questions whose answers follow from what was "
+        "learned, answered correctly on the trained prompt in any of their wordings; multi-hop "
+        "questions combine a fact with others, an alias is another name of the subject, inverse "
+        "questions ask for the subject, and logical ones for what else must be true",
+        "portability",
+        _LEADING,
+    ),
+    *map(_portability, ConsequenceKind),
+    Metric(
+        "all_hops",
+        of.all_hops,
+        "multi-hop questions of which every single question was answered correctly on the trained "
+        "prompt, whether or not they were themselves",
+        "all hops",
+    ),
+    Metric(
+        "portability_before",
+        of.portability_before,
+        "consequences that the base already answered on that prompt",
+        csv=_PLAIN,
     ),
     *map(_confusion, Context),
     *map(_contained, Context),

@@ -7,10 +7,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from tasks.context import Context
+from tasks.fact import ConsequenceKind
 from tasks.scoring import exact_match, normalise, token_f1
 
 if TYPE_CHECKING:
     from bench.evaluation.metrics import MeasuredFact
+    from bench.evaluation.responses import Response
 
 
 def mean_or_none(values: Iterable[float | None]) -> float | None:
@@ -114,6 +116,43 @@ def locality(measured: MeasuredFact) -> float | None:
     """Return the share of the neighbours answered before that still are."""
     pairs = zip(measured.before.neighbours, measured.after.neighbours, strict=True)
     return mean_or_none(now for was, now in pairs if was)
+
+
+def portability(measured: MeasuredFact) -> float | None:
+    """Return the share of the fact's consequences that the trained model answered."""
+    return _share(measured, measured.after)
+
+
+def portability_before(measured: MeasuredFact) -> float | None:
+    """Return the share of the fact's consequences that the base answered, on the same prompt."""
+    return _share(measured, measured.before)
+
+
+def portability_of(kind: ConsequenceKind) -> Callable[[MeasuredFact], float | None]:
+    """Return the metric `portability.<kind>`: the share of one kind of consequences."""
+
+    def share(measured: MeasuredFact) -> float | None:
+        return _share(measured, measured.after, kind)
+
+    share.__name__ = f"portability.{kind}"
+    return share
+
+
+def all_hops(measured: MeasuredFact) -> float | None:
+    """Return the share of multi-hop questions of which every single question was answered."""
+    followed = measured.after.consequences
+    return mean_or_none(None if one is None else one.hops for one in followed)
+
+
+def _share(
+    measured: MeasuredFact, said: Response, kind: ConsequenceKind | None = None
+) -> float | None:
+    if not said.consequences:
+        return None
+    pairs = zip(measured.fact.consequences, said.consequences, strict=True)
+    return mean_or_none(
+        found.right for one, found in pairs if found is not None and kind in (None, one.kind)
+    )
 
 
 def nll_before(measured: MeasuredFact) -> float:

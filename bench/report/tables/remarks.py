@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from bench.evaluation.metrics import Metric
+from bench.evaluation.metrics import Metric, metric_table
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
@@ -19,7 +19,8 @@ from bench.store.knowledge import KnowledgeCategory
 _LEARNED = (
     "Learned is measured on the prompt that was trained: epochs to learn, the share learned after "
     "some of the epochs, and reliability at the end. Carried over is what training did not see: "
-    "the same questions in other contexts (robustness) and in other words (generality)."
+    "the same questions in other contexts (robustness) and in other words (generality), and "
+    "questions whose answers follow from what was learned (portability)."
 )
 _FAMILIES = {
     "robustness": "facts carried over: answered correctly in a context that training did not see, "
@@ -74,7 +75,9 @@ def _sentence(metric: Metric) -> str:
     family = metric.name.partition(".")[0]
     if metric.name == AT_HALF_DOSE:
         return f"learned after N epochs, unknown facts: {metric.explanation}."
-    return f"{family}: {_FAMILIES[family]}." if family in _FAMILIES else metric.sentence
+    if family in _FAMILIES:
+        return f"{family}: {_FAMILIES[family]}."
+    return metric_table().get(family, metric).sentence
 
 
 def interval_remark(section: Section) -> str:

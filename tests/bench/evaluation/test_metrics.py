@@ -40,7 +40,7 @@ from bench.store.records import CellRecord, FactRow, Metrics, Status
 from bench.store.store import ResultsStore
 from tasks.context import Context
 from tasks.errors import UsageError
-from tasks.fact import Fact
+from tasks.fact import ConsequenceKind, Fact
 from tests.bench.report_cells import fill, make_cell, make_rows, metrics_of
 
 ROOT = Path(__file__).parents[3]
@@ -322,8 +322,8 @@ def test_every_metric_has_its_own_line(table):
     found = metric_table()
     for name, metric in found.items():
         assert (metric.name, metric.explanation.endswith(".")) == (name, False)
-        # Those of one context are columns of their own, as are those of plug-ins.
-        in_context = metric.column.rpartition(".")[2] in {*Context}
+        # Those of one context or kind are columns of their own, as are those of plug-ins.
+        in_context = metric.column.rpartition(".")[2] in {*Context, *ConsequenceKind}
         assert in_context or metric.column in FactRow.model_fields
         low, high = metric.bounds
         assert low < high

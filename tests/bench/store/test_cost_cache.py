@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.evaluation.consequences import Followed
 from bench.evaluation.responses import Responses
 from bench.forgetting.scores import ItemScores
 from bench.models.device import Compute
@@ -256,6 +257,7 @@ RESPONSES = Responses(
     neighbours=((), (True,)),
     nll=(0.1 + 0.2, 1e-300),
     old_nll=(None, 2.5),
+    consequences=((Followed(right=True, hops=None), None, Followed(right=False, hops=True)), ()),
 )
 
 
@@ -266,6 +268,7 @@ RESPONSES = Responses(
         ((KnowledgeCategory.KNOWN, KnowledgeCategory.UNKNOWN), tuple[KnowledgeCategory, ...]),
         (ItemScores("elements", "acc", (1.0, 1 / 3), 0.25, "digest"), ItemScores),
         (replace(RESPONSES, nll=(float("inf"), 0.0)), Responses),
+        (replace(RESPONSES, consequences=()), Responses),
     ],
 )
 def test_what_is_measured_of_a_base_comes_back_bit_for_bit(kept, value, kind):

@@ -6,10 +6,19 @@ import logging
 import pytest
 
 from tasks.errors import UsageError
-from tasks.fact import Neighbour
+from tasks.fact import Hop, Neighbour
 from tasks.formats.known import FORMATS, format_of
 from tests.tasks.facts_files import load, write
-from tests.tasks.published import COLOURS, FORMS, PAIRS, PLACES, counterfact, write_form, zsre
+from tests.tasks.published import (
+    COLOURS,
+    FORMS,
+    PAIRS,
+    PLACES,
+    counterfact,
+    mquake,
+    write_form,
+    zsre,
+)
 
 OWN = [
     {"question": "Who?", "answer": "Ada"},
@@ -108,17 +117,94 @@ def test_zsre_without_other_answers_trains_the_true_one(tmp_path):
     assert facts[0].old_answers == ()
 
 
-def test_knowedit_has_aliases_as_paraphrases_and_what_should_stay_as_neighbours(tmp_path):
+def followed(fact):
+    return [(one.kind.value, one.phrasings, one.answers) for one in fact.consequences]
+
+
+def test_knowedit_has_what_should_follow_and_what_should_stay(tmp_path):
     facts = load(write_form(tmp_path, "knowedit"))
     for fact, (place, colour) in zip(facts, PAIRS, strict=True):
         assert fact.question == f"The colour of the gate of {place} is"
         assert (fact.answers, fact.old_answers) == ((colour,), ("black",))
-        assert fact.paraphrases == (f"The colour of the gate of Old {place} is",)
+        assert followed(fact) == [
+            ("multi_hop", ("The paint comes from",), ("Quell",)),
+            ("alias", (f"The colour of the gate of Old {place} is",), (colour,)),
+            ("logical", ("Is it bright?",), ("no",)),
+        ]
+        assert fact.paraphrases == ()
         assert fact.neighbours == (
             Neighbour(f"The mayor of {place} is", ("Bo Lint", "Lint")),
             Neighbour(f"The colour of the gate of {place}, which is not {colour}, is", ("black",)),
         )
         assert fact.subject == place
+
+
+@pytest.mark.parametrize("name", ["mquake", "mquake remastered"])
+def test_mquake_has_edits_with_questions_that_need_all_of_a_case(tmp_path, name):
+    facts = load(write_form(tmp_path, name))
+    for fact, (place, colour) in zip(facts, PAIRS, strict=True):
+        assert fact.question == f"What colour is the gate of {place}?"
+        assert (fact.answers, fact.old_answers) == ((colour,), ("black",))
+        assert (fact.subject, fact.relation) == (place, "P999")
+    assert [fact.id for fact in facts] == ["1/1", "2/1", "3/1", "3/2"]
+    assert [fact.group for fact in facts] == ["1", "2", "3", "3"]
+    [first] = facts[0].consequences
+    assert first.phrasings == tuple(
+        f"{word} has the colour of the gate of Zorvia?" for word in ("Who", "What", "Which")
+    )
+    assert (first.answers, first.needs) == (("painter 1", "painter 1s"), ())
+    assert first.hops[0] == Hop("What colour is the gate of Zorvia?", ("red", "red paint"))
+    assert facts[2].consequences == ()
+    [last] = facts[3].consequences
+    assert (last.phrasings, last.needs) == (("Which colours do both gates mix?",), ("3/1",))
+
+
+def test_edits_that_cases_share_come_once_with_all_that_follows(tmp_path, caplog):
+    rows = mquake()
+    again = json.loads(json.dumps(rows[2]))
+    again |= {"case_id": 9, "questions": ["What else?"], "new_answer": "lead"}
+    other = json.loads(json.dumps(rows[0]))
+    other["requested_rewrite"][0]["target_new"]["str"] = "pink"
+    other["new_single_hops"][0]["answer"] = "pink"
+    other["new_single_hops"][0]["answer_alias"] = []
+    facts = load(write(tmp_path, "f.json", [*rows, again, other]))
+    assert [fact.target for fact in facts] == COLOURS
+    assert [one.answers[0] for one in facts[3].consequences] == ["steel", "lead"]
+    assert len(facts[0].consequences) == 1
+    assert "2 with an earlier question, 1 with another answer" in warnings(caplog)
+
+
+def test_a_case_that_another_edit_contradicts_asks_nothing(tmp_path, caplog):
+    rows = mquake()
+    rows[0]["new_single_hops"][1] = {
+        "question": "what colour is the gate of QUELL",
+        "answer": "painter 1",
+    }
+    facts = load(write(tmp_path, "f.json", rows))
+    assert facts[0].consequences == ()
+    assert "1 consequences with a hop that is trained with another answer" in warnings(caplog)
+
+
+def test_edits_that_are_not_among_the_hops_are_hops_too(tmp_path):
+    rows = [{**row, "new_single_hops": []} for row in mquake()]
+    facts = load(write(tmp_path, "f.json", rows))
+    [last] = facts[3].consequences
+    assert [hop.answers for hop in last.hops] == [("blue",), ("grey",)]
+    assert last.needs == ("3/1",)
+
+
+def test_wiki_big_edit_has_other_words_what_is_near_and_what_follows(tmp_path):
+    facts = load(write_form(tmp_path, "wiki big edit"))
+    first, last = facts[0], facts[3]
+    assert first.question == "What is the colour of the gate of Zorvia?"
+    assert first.paraphrases == (
+        "The gate of Zorvia has which colour?",
+        "Ahoy! What colour be the gate of Zorvia?",
+    )
+    assert first.neighbours == (Neighbour("Who rules Zorvia?", ("the mayor",)),)
+    assert followed(first) == [("multi_hop", ("Which paint was bought for Zorvia?",), ("red oil",))]
+    assert last.consequences == ()
+    assert (first.old_answers, first.subject) == ((), "Zorvia")
 
 
 def test_flat_records_and_biographies_are_read_too(tmp_path):
@@ -184,6 +270,12 @@ def broken(name, *path):
         (broken("zsre of mend", "input"), "input: is missing"),
         (broken("zsre of mend", "output"), 'output: expected a list of {"answer"'),
         (broken("knowedit", "prompt"), "prompt: is missing"),
+        (broken("mquake", "questions"), "questions: is missing"),
+        (broken("mquake", "new_answer"), "new_answer: is missing"),
+        (broken("mquake", "requested_rewrite", 0, "question"), "edit 1, question: is missing"),
+        (broken("mquake", "requested_rewrite", 0, "target_new"), "edit 1, target_new: is missing"),
+        (broken("mquake", "new_single_hops", 0, "answer"), "hops 1, answer: is missing"),
+        (broken("wiki big edit", "update"), "update: is missing"),
         (broken("alpaca", "instruction"), "instruction: is missing"),
         (broken("squad rows", "answers"), "answers: is missing"),
         (broken("squad rows", "question"), "question: is missing"),
@@ -225,7 +317,7 @@ def test_missing_values_in_any_optional_field_are_none(tmp_path, name):
     required = {
         *("question", "answers", "instruction", "output", "requested_rewrite", "src", "alt"),
         *("input", "prompt", "target_new", "text", "labels", "concept", "paragraphs", "title"),
-        "alternatives",
+        *("alternatives", "update", "ans"),
     }
     content = FORMS[name]()
     rows = content["data"] if isinstance(content, dict) else content
