@@ -37,7 +37,7 @@ class StackedCells:
         self, members: Sequence[RunningCell], context: CellContext, progress: Progress
     ) -> None:
         self._members, self._context, self._progress = members, context, progress
-        self._base = context.base(members[0].cell)
+        self._base = context.start(members[0].cell)
         with self._shared(members, PhaseName.TRAIN):
             self._stack = stack_models(self._base.model, [m.attached.model for m in members])
         for member in members:
