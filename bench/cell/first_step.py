@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.cell.attach import Attached
 from bench.inference.equivalence import logits_agree
+from bench.libraries import heard
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
 from bench.planning.planned_cell import PlannedCell
@@ -62,7 +63,8 @@ def started_base(base: Base, first: PlannedCell, folder: Path) -> Base:
     """
     loan = borrow(base)
     probe = partial(_probe, base)
-    model, before = merge_saved(loan.model, folder, probe)
+    with heard():  # what libraries warn of here, they have warned of in the first step
+        model, before = merge_saved(loan.model, folder, probe)
     loan.settle()
     if before is not None and not logits_agree(probe(model), before, base.model.dtype):
         raise UsageError(

@@ -224,6 +224,8 @@ class RunningCell:
     def train(self) -> None:
         """Train alone."""
         plan, model = self.plan, self.attached.model
+        if self.cell.first is not None:
+            self.path.measure(0)  # what the first step has cost
         self.progress.phase(PhaseName.TRAIN, plan.steps)
         with self.clock.phase(PhaseName.TRAIN):
             torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach

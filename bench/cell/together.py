@@ -57,6 +57,8 @@ class StackedCells:
 
         with self._shared(self._members, PhaseName.TRAIN) as clock:
             on_epoch = partial(self._measure_paths, clock)
+            # All start from the same first step, if there is one; what that has cost counts.
+            on_epoch({n: 0 for n, member in enumerate(self._members) if member.cell.first})
             logs = train_together(self._stack, plans, on_step, on_epoch)
         for member, log in zip(self._members, logs, strict=True):
             with member.guarded():

@@ -88,6 +88,8 @@ def _setting(record: CellRecord) -> Pairs:
     kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
     held_out = f", trained on {spec.lessons} lessons" if spec.lessons else ""
     yield "task", f"{spec.task}, {spec.facts} {kind}{held_out}"
+    if spec.after:
+        yield "first step", f"{spec.after.told} (cell {spec.after.cell})"
     if spec.tuned:
         over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
         yield "requested", f"{spec.asked}, tuned over {over}"

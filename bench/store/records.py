@@ -244,7 +244,8 @@ class Epoch(Model):
 class Checkpoint(Model):
     """What was measured after an epoch: one point of a path from learned to forgotten.
 
-    The share learned by then is in the fact rows. Before training, everything here is 0.
+    The share learned by then is in the fact rows. Before training, everything here is 0, except
+    after a first step, for which epoch 0 is a checkpoint too.
 
     Attributes:
         epoch: The number of epochs done.
