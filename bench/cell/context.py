@@ -84,9 +84,10 @@ class CellContext:
         if first is None:
             return base
         if self.started_from != first.cell_id:
-            self._started = None
-            gc.unfreeze()
-            self.free_memory()
+            if self._started is not None:
+                self._started = None
+                gc.unfreeze()
+                self.free_memory()
             folder = folder_of(first, self.options.out)
             self._started = (first.cell_id, started_base(base, first, folder))
         assert self._started is not None

@@ -1,4 +1,4 @@
-"""Laws of two adapters on one model, on the two-layer model: what trains, what stays, what starts."""
+"""Laws of two adapters on one two-layer model: what trains, what stays, and where it starts."""
 
 from __future__ import annotations
 
