@@ -25,6 +25,7 @@ from bench.store.records import Status
 from bench.store.store import ResultsStore
 from methods.parts import Adapter
 from methods.two_steps.merged import merge_saved
+from methods.two_steps.mode import VERSION
 from methods.two_steps.saved import save_steps
 from tasks.errors import UsageError
 
@@ -71,7 +72,7 @@ def started_base(base: Base, first: PlannedCell, folder: Path) -> Base:
             f"merging the adapter of {first.spec.method} gives another model than the adapter: "
             "use --after ...:frozen, or begin with lora"
         )
-    revision = f"{base.revision} after {first.cell_id}"
+    revision = f"{base.revision} after {first.cell_id}, {VERSION}"
     return replace(base, revision=revision, model=model)
 
 

@@ -102,7 +102,8 @@ def _setting(record: CellRecord) -> Pairs:
     yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
     yield "compute", wording.operations(record.flops)
     if record.init_difference is not None:
-        same = "outputs equal the base's" if record.identity else "outputs differ from the base's"
+        whose = "those after the first step" if spec.after else "the base's"
+        same = f"outputs {'equal' if record.identity else 'differ from'} {whose}"
         yield "untrained", f"{same}; largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path

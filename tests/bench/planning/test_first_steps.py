@@ -15,6 +15,7 @@ from bench.planning.resolver import Assignment, resolve
 from bench.planning.stacking import fitting, may_stack
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
+from methods.two_steps.mode import StepMode
 from tasks.errors import UsageError
 
 
@@ -63,6 +64,13 @@ def test_it_is_the_same_cell_as_without_followers(options, lamps_file):
     alone = planned(options(methods="lora", tasks=str(lamps_file), after=None))
     firsts, _ = divided(planned(options(seeds="0,1,2")))
     assert [cell.cell_id for cell in firsts[:2]] == [cell.cell_id for cell in alone]
+
+
+def test_all_modes_start_from_one_cell(options, lamps_file):
+    ids = {
+        divided(planned(options(after=f"{lamps_file}:{mode}")))[0][0].cell_id for mode in StepMode
+    }
+    assert len(ids) == 1
 
 
 def test_it_trains_at_its_own_rate_and_is_not_tuned(options):

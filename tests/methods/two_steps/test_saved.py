@@ -22,6 +22,7 @@ from methods.two_steps.merged import merge_saved
 from methods.two_steps.pair import join
 from methods.two_steps.saved import save_steps
 from tasks.errors import UsageError
+from tests.methods.test_transposed_weights import gpt2
 
 CASES = [
     (Lora(r=3), Lora(r=4), 7),
@@ -88,6 +89,20 @@ def test_a_step_on_merged_weights_is_saved_for_the_untouched_base(
     found = loaded(cases, tiny_base, tmp_path / "both", rank)
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
     assert all(torch.equal(p, pristine[n]) for n, p in tiny_base.model.named_parameters())
+
+
+@pytest.mark.parametrize("two", [Lora(r=4), Dora(r=4)], ids=repr)
+def test_a_pair_on_transposed_weights_is_saved(cases, tiny_base, tmp_path, two):
+    base = Base("gpt2", "random-0", gpt2(), tiny_base.tokenizer)
+    first = trained(cases, base, Dora(r=3), tmp_path / "first")
+    cell = cases.attach(base, two)
+    pair = join(cell.model, first, trainable=True, probe=lambda: cases.logits_of(cell.model))
+    torch.testing.assert_close(cell.logits(), pair.alone, atol=0, rtol=0)
+    cell.train(steps=3)
+    expected = cell.logits()
+    save_steps(cell.model, cell.save, first, pair, tmp_path / "both")
+    found = loaded(cases, base, tmp_path / "both", None)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
 def test_virtual_tokens_on_merged_weights_have_no_form_for_the_untouched_base(
