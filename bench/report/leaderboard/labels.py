@@ -64,8 +64,8 @@ def setting_labels(
         apart[name] = _telling_apart(specs, fields)
     labels = []
     for name, spec in named:
-        fields = {*apart[name], "started"}
-        chosen = [said for field, text in details if field in fields and (said := text(spec))]
+        told = {*apart[name], "started"}
+        chosen = [said for field, text in details if field in told and (said := text(spec))]
         labels.append(f"{name} ({', '.join(chosen)})" if chosen else name)
     return labels
 
