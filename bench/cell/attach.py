@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.cell.decisions import Decisions, decide
 from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import IGNORED, Example, collate
+from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.libraries import heard
 from bench.models.copy_on_write import BorrowedModel, borrow
@@ -198,7 +199,7 @@ def _on_top(model: nn.Module, below: Below, base: Base, plan: TrainingPlan) -> P
         raise UsageError("the adapter of the first step changes nothing: it is not active")
     # In half precision the sum that was merged is rounded, which no order of summation explains.
     exact = base.model.dtype == torch.float32
-    if exact and init_difference(_probe_logits(base.model, plan), pair.alone) > IDENTITY_TOLERANCE:
+    if exact and not logits_agree(_probe_logits(base.model, plan), pair.alone):
         raise UsageError("the adapter of the first step is not the one that was merged")
     one = collate(plan.contexts[0], [0], plan.pad)
     pair.check_reached(target_logits(model, one).float().logsumexp(-1).sum())
