@@ -130,7 +130,8 @@ class Adapter(Part, ABC):
             their own memory; estimates before a run count on it.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
         reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
-            quantised base does not have in a plain form.
+            quantised base does not have in a plain form; nor can it stand on top of another
+            adapter, see `methods.two_steps.rules`.
     """
 
     learning_rate: ClassVar[float] = 1e-3

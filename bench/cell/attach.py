@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from bench.cell.decisions import Decisions, decide
 from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import IGNORED, Example, collate
+from bench.inference.equivalence import logits_agree
 from bench.inference.likelihood import target_logits
 from bench.libraries import heard
 from bench.models.copy_on_write import BorrowedModel, borrow
@@ -27,14 +30,33 @@ from methods.parts import Setting
 from methods.reach import reach_notes
 from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
+from methods.two_steps.pair import Pair, join
 from tasks.errors import UsageError
 from tasks.fact import Fact
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 PROBES = 8
 """Training facts on which the adapter's difference to the base is measured."""
 
 IDENTITY_TOLERANCE = 1e-3
 """Largest |logit difference| to the base, in float32, of an adapter that starts as an identity."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """The adapter of a first step, to train on top of.
+
+    Attributes:
+        base: The untouched base.
+        folder: Where the adapter is saved.
+        trainable: Whether it is trained too.
+    """
+
+    base: Base
+    folder: Path
+    trainable: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,7 @@ class Attached:
         plan: The training plan, of the kept facts only.
         difference: Largest |logit difference| to the base before training.
         tolerance: The difference up to which the adapter starts as an identity.
+        pair: Both adapters, if it is trained on top of that of a first step.
     """
 
     model: nn.Module
@@ -60,6 +83,7 @@ class Attached:
     plan: TrainingPlan
     difference: float
     tolerance: float
+    pair: Pair | None = None
 
 
 def attach(
@@ -70,20 +94,26 @@ def attach(
     calibration: Sequence[Fact],
     max_steps: int | None = None,
     followed: Sequence[Example] | None = None,
+    below: Below | None = None,
 ) -> Attached:
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
+    On top of another adapter, everything is decided, prepared and compared on the model with that
+    one merged in, and attached to the untouched base with both.
+
     Args:
-        base: The resident base, which is borrowed and never changed.
+        base: The resident base, which is borrowed and never changed; after a first step, the
+            model with what that has trained.
         signals: What the base knows about the facts to train.
         recipe: The method.
         spec: Seed, schedule and names.
         calibration: Facts that the adapter may calibrate on.
         max_steps: Stops training after this many steps; None: train all epochs.
         followed: See `TrainingPlan`.
+        below: The adapter to train on top of; None if there is none, or if it is merged.
 
     Raises:
-        UsageError: The recipe does not fit the model or the facts.
+        UsageError: The recipe does not fit the model, the facts, or the adapter below.
     """
     if recipe.adapter.needs_one_device and is_divided(base.model):
         name = part_name(recipe.adapter)
@@ -112,7 +142,7 @@ def attach(
         max_steps=max_steps,
         followed=followed,
     )
-    loan = borrow(base)
+    loan = borrow(below.base if below else base)
     setting = Setting(
         model=loan.model,
         facts=tuple(kept),
@@ -128,10 +158,12 @@ def attach(
     # draws, or finds in a cache instead, must not move where the next one starts.
     with heard() as warned:
         torch.manual_seed(spec.seed)
-        key, prepare = recipe.adapter.start_key(setting), partial(recipe.adapter.prepare, setting)
+        measured = replace(setting, model=borrow(base).model) if below else setting
+        key, prepare = recipe.adapter.start_key(measured), partial(recipe.adapter.prepare, measured)
         prepared = prepare() if key is None else signals.start(key, prepare)
         torch.manual_seed(spec.seed)
         model = recipe.adapter.attach(setting, prepared).eval()
+        pair = _on_top(model, below, base, plan) if below else None
     if base.checkpointing:
         # PEFT lets embeddings require gradients then; only reentrant checkpoints need it.
         unwrap(model).disable_input_require_grads()
@@ -141,17 +173,42 @@ def attach(
         name = part_name(recipe.adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
     loan.settle()
-    difference = init_difference(base, model, plan)
+    expected = pair.alone if pair else _probe_logits(base.model, plan)
+    difference = init_difference(expected, _probe_logits(model, plan))
     fuse_projections(model, partial(_probe_logits, model, plan))
     tolerance = identity_tolerance(base, plan)
-    return Attached(model, loan, setting, prepared, decisions, plan, difference, tolerance)
+    return Attached(model, loan, setting, prepared, decisions, plan, difference, tolerance, pair)
 
 
-def init_difference(base: Base, model: nn.Module, plan: TrainingPlan) -> float:
-    """Return max |logit difference| to the base before training, over a few training facts."""
-    with torch.no_grad():
-        ours, theirs = _probe_logits(model, plan), _probe_logits(base.model, plan)
-    return float((ours.float() - theirs.float()).abs().max())
+def _on_top(model: nn.Module, below: Below, base: Base, plan: TrainingPlan) -> Pair:
+    """Put the adapter of a first step below the one that a model has.
+
+    Args:
+        model: The untouched base with the adapter of the second step.
+        below: The adapter of the first step.
+        base: The model with that one merged in.
+        plan: The training plan.
+
+    Raises:
+        UsageError: They do not fit together, one of them has no effect, or the first one is not
+            what was merged.
+    """
+    probe = partial(_probe_logits, model, plan)
+    pair = join(cast("PeftModel", model), below.folder, trainable=below.trainable, probe=probe)
+    if torch.equal(pair.alone, _probe_logits(below.base.model, plan)):
+        raise UsageError("the adapter of the first step changes nothing: it is not active")
+    # In half precision the sum that was merged is rounded, which no order of summation explains.
+    exact = base.model.dtype == torch.float32
+    if exact and not logits_agree(_probe_logits(base.model, plan), pair.alone):
+        raise UsageError("the adapter of the first step is not the one that was merged")
+    one = collate(plan.contexts[0], [0], plan.pad)
+    pair.check_reached(target_logits(model, one).float().logsumexp(-1).sum())
+    return pair
+
+
+def init_difference(expected: Tensor, found: Tensor) -> float:
+    """Return max |logit difference|, over a few training facts."""
+    return float((found.float() - expected.float()).abs().max())
 
 
 @torch.no_grad()
@@ -175,6 +232,7 @@ def _labelled(model: nn.Module, plan: TrainingPlan, probes: Sequence[int]) -> Te
     return logits[(batch.labels != IGNORED).to(logits.device)].float()
 
 
+@torch.no_grad()
 def _probe_logits(model: nn.Module, plan: TrainingPlan) -> Tensor:
     examples = plan.contexts[0]
     indices = list(range(min(PROBES, len(examples))))

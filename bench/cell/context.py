@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from bench.cell.first_step import folder_of, started_base
 from bench.cell.phases import PhaseClock
 from bench.config.options import DeviceMap, RunOptions
 from bench.evaluation.signals import BaseSignals
@@ -43,15 +44,16 @@ class CellContext:
         self.cache = CostCache(KeptValues(options.out, partial(measured_with, compute)))
         access = DataAccess(options.data_dir)
         self._forgetting = ForgettingTasks(
-            access, options.forgetting_limit, options.tasks, self.cache
+            access, options.forgetting_limit, options.trained_tasks, self.cache
         )
         self._tasks: dict[Hashable, tuple[ForgettingTask, ...]] = {}
         self._base: Base | None = None
+        self._started: tuple[str, Base] | None = None
 
     def base(self, cell: PlannedCell) -> Base:
         """Return the cell's base; load it unless it is resident."""
         if self._base is None or self._base.name != cell.spec.model:
-            self._base = None
+            self._base = self._started = None
             self.cache.clear()  # its values belong to the previous base
             gc.unfreeze()
             self.free_memory()
@@ -68,6 +70,33 @@ class CellContext:
             )
             install_head(self._base.model)
         return self._base
+
+    def start(self, cell: PlannedCell) -> Base:
+        """Return the model that training starts from: the base, or the one after a first step.
+
+        What was forgotten, and what was known before, is told of the base all the same.
+
+        Raises:
+            SkippedError: The first step has no result.
+            UsageError: What it saved does not fit the base.
+        """
+        base, first = self.base(cell), cell.first
+        if first is None:
+            return base
+        if self.started_from != first.cell_id:
+            if self._started is not None:
+                self._started = None
+                gc.unfreeze()
+                self.free_memory()
+            folder = folder_of(first, self.options.out)
+            self._started = (first.cell_id, started_base(base, first, folder))
+        assert self._started is not None
+        return self._started[1]
+
+    @property
+    def started_from(self) -> str:
+        """The id of the first step whose model is resident; empty if there is none."""
+        return self._started[0] if self._started else ""
 
     @property
     def resident(self) -> str:
@@ -88,7 +117,7 @@ class CellContext:
 
     def drop_base(self) -> None:
         """Forget the resident base, whose weights a cell has changed; the next cell loads it."""
-        self._base = None
+        self._base = self._started = None
         self.cache.clear()
 
     def placed(self) -> dict[str, dict[str, str]]:
@@ -112,9 +141,11 @@ class CellContext:
         """
         spec = cell.spec
         learned = (spec.facts_digest, spec.lessons_digest, spec.calibration_digest)
-        key = (*learned, cell.forgetting)
+        key = (*learned, spec.first_setting, cell.forgetting)
         if key not in self._tasks:
-            seen = Seen((*cell.data.lessons, *cell.data.facts), cell.calibration)
+            earlier = cell.first.data.trained if cell.first else ()
+            trained = (*cell.data.lessons, *cell.data.facts, *earlier)
+            seen = Seen(trained, cell.calibration)
             self._tasks[key] = self._forgetting.build(cell.forgetting, seen)
         return self._tasks[key]
 

@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from bench import failures
-from bench.cell.attach import Attached, attach
+from bench.cell.attach import Attached, Below, attach
 from bench.cell.context import CellContext
 from bench.cell.equal_learning import drift_at_shares
+from bench.cell.first_step import SkippedError, folder_of, save_second
 from bench.cell.phases import PhaseClock
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
@@ -32,6 +33,7 @@ from bench.evaluation.signals import BaseSignals
 from bench.forgetting.path import ForgettingPath, merged
 from bench.inference.encoding import Example
 from bench.libraries import heard
+from bench.models.loading import Base
 from bench.models.provenance import provenance
 from bench.optimizations import declined
 from bench.planning.notices import (
@@ -59,6 +61,7 @@ from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, trai
 from bench.training.resume import TrainingStates, fits_of, keeps_state
 from methods.notes import stored
 from methods.targets import text_parameters
+from methods.two_steps.mode import StepMode
 from tasks.errors import UsageError
 
 
@@ -169,6 +172,8 @@ class RunningCell:
             raise OutOfMemoryInPhaseError(failures.first_line(error)) from None
         if isinstance(error, DivergenceError):
             self.end(Status.DIVERGED, str(error), step=error.step)
+        elif isinstance(error, SkippedError):
+            self.end(Status.SKIPPED, str(error))
         elif isinstance(error, UsageError):
             self.end(Status.FAILED, str(error))
         else:
@@ -184,21 +189,34 @@ class RunningCell:
         self.over = True
 
     def prepare(self) -> None:
-        """Let the recipe decide, and attach its adapter to the base."""
+        """Let the recipe decide, and attach its adapter to the base.
+
+        After a first step, strategies and placements decide by what the model knows that is
+        trained, the one after that step (`signals`). What was known before, and what is forgotten,
+        is told of the untouched base (`asked`), with which cells of every kind are compared.
+        """
         cell, context = self.cell, self.context
+        folder = folder_of(cell.first, context.options.out) if cell.first else None
         base = context.start_cell(cell)
+        start = context.start(cell)
         self.clock = PhaseClock(base.devices, context.cache)
         data, prompt = cell.data, cell.spec.train_prompt
         self.signals, self.asked = (
-            BaseSignals(base, facts, data.prompt, context.cache, prompt)
-            for facts in (data.trained, data.facts)
+            BaseSignals(known_by, facts, data.prompt, context.cache, prompt)
+            for known_by, facts in ((start, data.trained), (base, data.facts))
         )
         answered = dict.fromkeys([*data.trained, *data.facts])
         refuse_unanswerable(base, tuple(answered), self.asked.contexts, context.cache)
         self.progress.phase(PhaseName.PREPARE)
         with self.clock.phase(PhaseName.PREPARE):
             self.attached = attach(
-                base, self.signals, cell.recipe, cell.spec, cell.calibration, followed=self.followed
+                start,
+                self.signals,
+                cell.recipe,
+                cell.spec,
+                cell.calibration,
+                followed=self.followed,
+                below=self._below(base, folder),
             )
         model = self.attached.model
         self.path = context.path(cell, model, self.clock)
@@ -209,9 +227,18 @@ class RunningCell:
             parameters_total=text_parameters(base.model),
         )
 
+    def _below(self, base: Base, folder: Path | None) -> Below | None:
+        """Return the adapter of the first step, unless there is none or it is merged."""
+        after = self.cell.spec.after
+        if after is None or folder is None or after.mode is StepMode.MERGED:
+            return None
+        return Below(base, folder, trainable=after.mode is StepMode.TRAINABLE)
+
     def train(self) -> None:
         """Train alone."""
         plan, model = self.plan, self.attached.model
+        if self.cell.first is not None:
+            self.path.measure(0)  # what the first step has cost
         self.progress.phase(PhaseName.TRAIN, plan.steps)
         with self.clock.phase(PhaseName.TRAIN):
             torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach
@@ -264,6 +291,9 @@ class RunningCell:
                 f"training changed {changed[0]}{more}, which require no gradients: the adapter "
                 "must leave the frozen weights alone, or copy what it writes to"
             )
+        pair = self.attached.pair
+        if pair is not None and (moved := pair.changed()):
+            raise UsageError(f"training changed {moved[0]} of the first step, which is frozen")
 
     def measure_base(self) -> None:
         """Measure on the base what cells share.
@@ -330,8 +360,8 @@ class RunningCell:
         self.result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
 
     def save(self) -> None:
-        """Save the adapter if the run asks for it; the cell stays measured if that fails."""
-        if not self.context.options.save_adapters:
+        """Save the adapter if anything asks for it; the cell stays measured if that fails."""
+        if not (self.context.options.save_adapters or self.cell.is_first):
             return
         folder = Path("adapters", self.cell.cell_id)
         target = self.context.options.out / folder
@@ -339,7 +369,11 @@ class RunningCell:
         adapter, attached = self.cell.recipe.adapter, self.attached
         try:
             with heard() as lines:
-                adapter.save(attached.model, attached.prepared, attached.setting, target)
+                if first := self.cell.first:
+                    below = folder_of(first, self.context.options.out)
+                    save_second(adapter, attached, below, target)
+                else:
+                    adapter.save(attached.model, attached.prepared, attached.setting, target)
         except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
             if failures.disk_is_full(error):
                 raise

@@ -37,7 +37,7 @@ class StackedCells:
         self, members: Sequence[RunningCell], context: CellContext, progress: Progress
     ) -> None:
         self._members, self._context, self._progress = members, context, progress
-        self._base = context.base(members[0].cell)
+        self._base = context.start(members[0].cell)
         with self._shared(members, PhaseName.TRAIN):
             self._stack = stack_models(self._base.model, [m.attached.model for m in members])
         for member in members:
@@ -57,6 +57,8 @@ class StackedCells:
 
         with self._shared(self._members, PhaseName.TRAIN) as clock:
             on_epoch = partial(self._measure_paths, clock)
+            # All start from the same first step, if there is one; what that has cost counts.
+            on_epoch({n: 0 for n, member in enumerate(self._members) if member.cell.first})
             logs = train_together(self._stack, plans, on_step, on_epoch)
         for member, log in zip(self._members, logs, strict=True):
             with member.guarded():

@@ -101,7 +101,8 @@ def _cell_row(cell: PlannedCell, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _facts(cell: PlannedCell) -> str:
     """Name the facts of a cell: the task, and in a tuned grid which set of it."""
-    return f"{cell.spec.task}, {cell.spec.fact_set}" if cell.spec.fact_set else cell.spec.task
+    task = " ".join(filter(None, (cell.spec.task, cell.spec.started)))
+    return f"{task}, {cell.spec.fact_set}" if cell.spec.fact_set else task
 
 
 def _trained(cell: PlannedCell) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from bench.config.first_step import After
 from bench.config.tune import Tunes
 from bench.config.types import (
     Attention,
@@ -69,6 +70,9 @@ class RunOptions(BaseModel):
     """Methods to compare, such as "lora,corda[mode=ipm],lora+freeze"."""
     tasks: TaskNames = ("countries",)
     """Knowledge tasks to train on: names, or paths of facts files (.jsonl, .json, .csv)."""
+    after: After | None = None
+    """TASK[:frozen|trainable|merged[:RECIPE]]: train TASK first, by RECIPE (lora), once per model
+    and seed; every method then starts from it."""
     forgetting: ForgettingNames = (
         ForgettingName(ForgettingKind.KNOWLEDGE, "elements"),
         ForgettingName(ForgettingKind.DRIFT, "drift"),
@@ -153,6 +157,11 @@ class RunOptions(BaseModel):
     """Allow Python code that comes with a model to run."""
     save_adapters: bool = False
     """Save each cell's adapter in PEFT's format."""
+
+    @property
+    def trained_tasks(self) -> tuple[str, ...]:
+        """The tasks that any cell trains, as written, that of a first step included."""
+        return (*self.tasks, self.after.task) if self.after else self.tasks
 
 
 def flag(option: str) -> str:

@@ -13,6 +13,7 @@ from bench.models.device import Compute
 from bench.models.quantisation import check_quantisation, refuse_packed
 from bench.models.registry import resolve_model
 from bench.planning.candidates import Method, methods_of
+from bench.planning.first_steps import check_first_step
 from bench.planning.reference import run_reference
 from tasks.errors import UsageError
 from tasks.forgetting.names import knowledge_names
@@ -26,7 +27,9 @@ def check_names(options: RunOptions) -> None:
         UsageError: A method, part, parameter, task, model or reference is unknown, a folder is
             missing, an executor is not installed, or a metric cannot be loaded.
     """
-    check_methods(options, methods_of(options))
+    methods = methods_of(options)
+    check_methods(options, methods)
+    check_first_step(options, methods)
     forgotten = knowledge_names(options.forgetting)
     for name in options.tasks:
         resolve_task(name, trained=True, forgotten=name in forgotten)

@@ -76,9 +76,16 @@ class Work:
 
     def _claimed(self) -> list[PlannedCell]:
         """Claim a cell, and those that run with it; none if other processes have all."""
-        # Sorting is stable: cells of the resident model come first, otherwise the order stays.
-        resident = self.bench.resident
-        order = sorted(self._left.values(), key=lambda cell: cell.spec.model != resident)
+        # Sorting is stable: cells of the resident model come first, and of these the ones that
+        # start from the same first step; otherwise the order stays.
+        resident, step = self.bench.resident, self.bench.started_from
+        order = sorted(
+            self._left.values(),
+            key=lambda cell: (
+                cell.spec.model != resident,
+                bool(step) and (cell.first is None or cell.first.cell_id != step),
+            ),
+        )
         for number, first in enumerate(order):
             taken = self._take(first)
             if taken is None:

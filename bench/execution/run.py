@@ -21,6 +21,7 @@ from bench.execution.ray_backend import ray_place
 from bench.models.device import Compute, compute_of
 from bench.planning.candidates import is_tuned
 from bench.planning.cell_groups import Group, groups_of
+from bench.planning.first_steps import leak_notes
 from bench.planning.grid import current_cells
 from bench.planning.notices import opening_notes, stage_notes
 from bench.planning.planned_cell import CellState, PlannedCell
@@ -69,8 +70,9 @@ class GridOutcome:
 def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     """Run the missing cells of a grid; each is stored as soon as it finishes.
 
-    The grid is planned once, here; workers receive the specifications of its cells. A tuned grid
-    runs in two stages: every candidate on the tuning set, then the best on the reporting set.
+    The grid is planned once, here; workers receive the specifications of its cells. It runs in
+    stages, each of which waits for the cells of the one before: the first steps of `--after`, in a
+    tuned grid every candidate on the tuning set, then all others.
 
     Raises:
         UsageError: Before any cell: names are wrong, facts cannot be read, or the results folder
@@ -90,9 +92,26 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     return stages.outcome(interrupted)
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """Some cells of a grid, which need nothing of each other.
+
+    Attributes:
+        fact_set: What they train in a tuned grid.
+        of_firsts: Whether others start from them.
+    """
+
+    fact_set: FactSet | None
+    of_firsts: bool = False
+
+    def has(self, cell: PlannedCell) -> bool:
+        """Return whether a cell belongs to it."""
+        return cell.spec.fact_set is self.fact_set and cell.is_first is self.of_firsts
+
+
 @dataclass
 class _Stages:
-    """The stages of a grid: one, or two if something is tuned."""
+    """The stages of a grid: one, one more if something is tuned, and one more for first steps."""
 
     options: RunOptions
     compute: Compute
@@ -106,18 +125,20 @@ class _Stages:
     def run(self) -> bool:
         """Run every stage; return whether Ctrl-C ended one."""
         groups = list(groups_of(self.options))
-        stages = tuple(FactSet) if is_tuned(self.options) else (None,)
-        return any(self._run_stage(stage, groups) for stage in stages)
+        stages = [_Stage(fact_set) for fact_set in (FactSet if is_tuned(self.options) else [None])]
+        firsts = [_Stage(None, of_firsts=True)] if self.options.after else []
+        return any(self._run_stage(stage, groups) for stage in (*firsts, *stages))
 
-    def _run_stage(self, stage: FactSet | None, groups: Sequence[Group]) -> bool:
+    def _run_stage(self, stage: _Stage, groups: Sequence[Group]) -> bool:
         self.cells = current_cells(groups, self.options, self.store)
-        members = [cell for cell in self.cells if cell.spec.fact_set is stage]
+        members = [cell for cell in self.cells if stage.has(cell)]
         todo = [cell for cell in members if cell.runs]
         reused = sum(cell.chosen for cell in members) - len(todo)
         self.reused += reused
         self.progress.grid(len(todo), reused)
         with self._place(todo) as place, Claims(self.store.folder) as claims:
-            opening = (*stage_notes(members), *opening_notes(members, todo))
+            leaking = leak_notes(todo)
+            opening = (*stage_notes(members), *opening_notes(members, todo), *leaking)
             for line in (*opening, *self._limits(todo)):
                 self.progress.note(line)
             return bool(todo) and self._run_cells(todo, place, claims)

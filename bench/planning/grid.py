@@ -3,12 +3,15 @@
 A tuned grid has two sets of cells. Every candidate of a method trains on the tuning set, with seeds
 that report nothing; when all of them have ended, the best one trains on the reporting set, with
 every seed. Until then the cells of the second set have the state "to be chosen".
+
+With `--after` there are first steps, which the others start from. They run before all others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.config.options import Rerun, RunOptions
@@ -22,6 +25,10 @@ from tasks.forgetting.names import ForgettingKind
 
 if TYPE_CHECKING:
     from bench.store.store import ResultsStore
+
+
+TO_START_FROM = "the adapter to start from"
+"""What a first step lacks whose adapter is gone."""
 
 
 def plan_grid(options: RunOptions, store: ResultsStore) -> list[PlannedCell]:
@@ -46,7 +53,17 @@ def current_cells(
         found += current([cell for cells in group.tuning for cell in cells])
         chosen = _chosen(group, store)
         found += current(chosen) if chosen and chosen[0].chosen else chosen
-    return found
+    followed = {
+        cell.first.cell_id
+        for cell in found
+        if cell.first and (cell.runs or cell.state is CellState.OPEN)
+    }
+    return [_unneeded(cell) if cell.cell_id not in followed else cell for cell in found]
+
+
+def _unneeded(cell: PlannedCell) -> PlannedCell:
+    """Return a cell in its state if nothing that is left to run starts from it."""
+    return replace(cell, state=CellState.DONE, why="") if cell.why == TO_START_FROM else cell
 
 
 def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
@@ -91,10 +108,13 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
         return replace(cell, stamp=stamp, why=record, damaged=True)
     if record is None or options.rerun is Rerun.ALL or record.status is Status.INTERRUPTED:
         return replace(cell, stamp=stamp)
+    if record.status is Status.SKIPPED and cell.first is not None:
+        waits = planned(cell.first, options, store).state is not CellState.FAILED
+        return replace(cell, stamp=stamp, state=CellState.MISSING if waits else CellState.FAILED)
     if record.status is not Status.DONE:
         state = CellState.MISSING if options.rerun is Rerun.FAILED else CellState.FAILED
         return replace(cell, stamp=stamp, state=state)
-    why = _lacking(cell, record, options)
+    why = _lacking(cell, record, options, store.folder)
     if not why:
         return replace(cell, stamp=stamp, state=CellState.DONE)
     whole = store.read(cell.cell_id)
@@ -104,8 +124,15 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
     return replace(lacking, earlier=tuple(whole.forgetting), earlier_path=tuple(whole.path))
 
 
-def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str:
-    """Name what a done cell lacks of what the run asks for; empty if nothing."""
+def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions, folder: Path) -> str:
+    """Name what a done cell lacks of what the run asks for; empty if nothing.
+
+    Args:
+        cell: The cell.
+        record: What is stored of it.
+        options: The options of the run.
+        folder: The results folder.
+    """
     # Saving that failed once would fail again: only `--rerun failed` tries it.
     given_up = record.save_failed and options.rerun is not Rerun.FAILED
     if options.save_adapters and not record.adapter_path and not given_up:
@@ -114,6 +141,9 @@ def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions) -> str
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
     if not missing and _lacks_path(cell, record, options.checkpoints):
         return "checkpoints"
+    saved = record.adapter_path and (folder / record.adapter_path).is_dir()
+    if not missing and cell.is_first and not saved and not given_up:
+        return TO_START_FROM
     return ", ".join(missing)
 
 

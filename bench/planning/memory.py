@@ -4,7 +4,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 
 | what | bytes | see |
 | --- | --- | --- |
-| the base | b P; of 4 or 8 bits, its linear layers take less | `base` |
+| the base | b P; of 4 or 8 bits, its linear layers take less; twice after a first step | `base` |
 | an adapter in training | 16 + b for each of its numbers, 4 more for its start | `adapter_state` |
 | `full` in training | 16 + b for each trained weight, beside the base | `full_state` |
 | activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
@@ -85,6 +85,7 @@ class Setup:
         tokens: Tokens per fact.
         members: How many such cells are trained together.
         quantised: How the base's linear layers are quantised; `none` if they are not.
+        follows: Whether it follows a first step, whose weights stand beside the base's.
     """
 
     adapter: Adapter
@@ -95,6 +96,7 @@ class Setup:
     tokens: int
     members: int = 1
     quantised: str = "none"
+    follows: bool = False
 
     @property
     def item(self) -> int:
@@ -132,12 +134,13 @@ def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
         tokens=PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS,
         members=members,
         quantised=str(cell.spec.quantisation),
+        follows=cell.spec.after is not None,
     )
 
 
 def need(shape: ModelShape, setup: Setup) -> Need:
     """Return what cells take in each phase, all members together."""
-    resident = base(shape, setup) + OVERHEAD
+    resident = (2 if setup.follows else 1) * base(shape, setup) + OVERHEAD
     prepare = decomposition(shape) if isinstance(setup.adapter, FactoredLora) else 0.0
     if "covariance" in names_read(setup.adapter):
         prepare += covariances(shape)
@@ -262,6 +265,7 @@ def estimate(cell: PlannedCell, weights: float) -> float:
     if shape is not None:
         return need(shape, setup_of(cell, shape)).peak
     each = 20 if cell.recipe.adapter.trains_weights else 1.5 * ITEM[cell.spec.dtype]
+    each += ITEM[cell.spec.dtype] if cell.spec.after else 0
     return weights * each + OVERHEAD
 
 

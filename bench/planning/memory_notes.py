@@ -78,7 +78,8 @@ def _kinds(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
     kinds: dict[Hashable, PlannedCell] = {}
     for cell in cells:
         spec = cell.spec
-        key = (spec.asked, spec.model, spec.dtype, spec.batch_size, spec.train_prompt)
+        size = (spec.dtype, spec.batch_size, spec.train_prompt, bool(spec.after))
+        key = (spec.asked, spec.model, *size)
         kinds.setdefault(key, cell)
     return list(kinds.values())
 

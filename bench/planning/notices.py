@@ -24,7 +24,11 @@ ENOUGH_STEPS = 40
 
 
 def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
-    """Describe a stage of a tuned grid; for the second one, what was chosen."""
+    """Describe a stage of first steps or of a tuned grid; for its second one, what was chosen."""
+    if cells and cells[0].is_first:
+        spec = cells[0].spec
+        count = "once" if len(cells) == 1 else "once for each model and seed"
+        return [f"first step, {count}: training {spec.task} with {spec.method}"]
     if not cells or cells[0].spec.tuned is None:
         return []
     if cells[0].spec.fact_set is FactSet.TUNING:

@@ -47,6 +47,8 @@ class PlannedCell:
             process has written the record.
         damaged: Whether its record exists but cannot be read.
         chosen: Whether its candidate is known; if not, `spec` is that of the longest candidate.
+        first: The cell of the first step that it starts from; None if there is none.
+        is_first: Whether others start from it: its adapter is saved, whatever the run asks for.
     """
 
     spec: CellSpec
@@ -62,6 +64,8 @@ class PlannedCell:
     stamp: Stamp | None = None
     damaged: bool = False
     chosen: bool = True
+    first: PlannedCell | None = None
+    is_first: bool = False
 
     @property
     def runs(self) -> bool:
@@ -74,12 +78,19 @@ class PlannedCell:
         spec = self.spec
         stage = [spec.fact_set.value] if spec.fact_set else []
         rate = f"lr {spec.learning_rate:g}"
-        return " · ".join([*stage, spec.method, spec.model, spec.task, rate, f"seed {spec.seed}"])
+        task = f"{spec.task} {spec.started}" if spec.after else spec.task
+        return " · ".join([*stage, spec.method, spec.model, task, rate, f"seed {spec.seed}"])
 
     @cached_property
     def cell_id(self) -> str:
         """The id that the cell is stored under."""
         return cell_id(self.spec)
+
+
+def setting_digest(spec: CellSpec) -> str:
+    """Return a digest of all of a spec but its seed: 16 hexadecimal digits."""
+    content = spec.model_dump_json(exclude={"seed": True, "tuned": {"over", "values"}})
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def cell_id(spec: CellSpec) -> str:

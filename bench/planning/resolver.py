@@ -17,6 +17,7 @@ from bench.evaluation.version import EVALUATION
 from bench.models.device import compute_of
 from bench.models.registry import ModelSource, resolve_model
 from bench.planning.candidates import Candidate
+from bench.planning.first_steps import after, refuse_leaks
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.task_data import TaskCatalog, TaskData, TaskSets
 from bench.store.records import CellSpec, Tuned
@@ -36,6 +37,7 @@ class Assignment(BaseModel):
         cell_id: The id that it is stored under.
         spec: What identifies it.
         stamp: The stamp of its record when it was planned.
+        is_first: Whether other cells start from it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,11 +45,12 @@ class Assignment(BaseModel):
     cell_id: str
     spec: CellSpec
     stamp: Stamp | None
+    is_first: bool = False
 
     @classmethod
     def of(cls, cell: PlannedCell) -> Assignment:
         """Return the assignment of a planned cell."""
-        return cls(cell_id=cell.cell_id, spec=cell.spec, stamp=cell.stamp)
+        return cls(cell_id=cell.cell_id, spec=cell.spec, stamp=cell.stamp, is_first=cell.is_first)
 
 
 class Resolver:
@@ -69,6 +72,8 @@ class Resolver:
         self.sets = lru_cache(maxsize=None)(self._tasks.sets)
         self._revision = lru_cache(maxsize=None)(ModelSource.revision)
         self._calibration = lru_cache(maxsize=None)(self._facts_of)
+        self.first = lru_cache(maxsize=None)(self._first)
+        self._unleaked: set[tuple[str, str]] = set()
 
     def cell(
         self,
@@ -77,6 +82,7 @@ class Resolver:
         candidate: Candidate,
         seed: int,
         tuned: Tuned | None,
+        first: PlannedCell | None = None,
     ) -> PlannedCell:
         """Make a cell; its state in the store is not looked up.
 
@@ -86,9 +92,11 @@ class Resolver:
             candidate: How it trains.
             seed: Its seed.
             tuned: Its part in a tuned grid, from `tuned_as`; None if nothing is tuned.
+            first: The first step that it starts from; None if there is none.
 
         Raises:
-            UsageError: The model has no revision, or calibration facts cannot be read.
+            UsageError: The model has no revision, calibration facts cannot be read, or the first
+                step trains what the cell asks.
         """
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
@@ -96,6 +104,9 @@ class Resolver:
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data)
+        if first is not None and (pair := (first.data.digest, data.digest)) not in self._unleaked:
+            refuse_leaks(first.data, data)
+            self._unleaked.add(pair)
         spec = CellSpec(
             model=source.name,
             model_revision=self._revision(source),
@@ -118,6 +129,7 @@ class Resolver:
             seed=seed,
             evaluation=EVALUATION,
             tuned=tuned,
+            after=after(first, self._options.after.mode) if first and self._options.after else None,
             train_prompt=self._options.train_prompt,
             accumulation=self._options.accumulation,
             schedule=self._options.schedule,
@@ -132,7 +144,24 @@ class Resolver:
             data=data,
             calibration=calibration,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
+            first=first,
         )
+
+    def _first(self, source: ModelSource, seed: int) -> PlannedCell | None:
+        """Return the first step of `--after` on a model with a seed; None without that option.
+
+        It trains at its recipe's own rate, whatever the grid tunes.
+
+        Raises:
+            UsageError: See `cell`.
+        """
+        if (step := self._options.after) is None:
+            return None
+        recipe = self.recipe(step.recipe)
+        rate, options = recipe.adapter.learning_rate, self._options
+        candidate = Candidate(recipe, rate, options.epochs, options.batch_size)
+        sets = self.sets(step.task, divided=False)
+        return replace(self.cell(source, sets, candidate, seed, None), is_first=True)
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""
@@ -187,13 +216,15 @@ def resolve(assignments: Iterable[Assignment], options: RunOptions) -> list[Plan
         recipe = resolver.recipe(spec.method)
         candidate = Candidate(recipe, spec.learning_rate, spec.epochs, spec.batch_size)
         role = tuned and tuned_as(sets, tuned.fact_set, tuned.method, tuned.values)
-        cell = resolver.cell(resolve_model(spec.model), sets, candidate, spec.seed, role)
+        source = resolve_model(spec.model)
+        first = resolver.first(source, spec.seed) if spec.after else None
+        cell = resolver.cell(source, sets, candidate, spec.seed, role, first)
         if cell.cell_id != given.cell_id:
             raise UsageError(
                 f"{_what_changed(spec, cell.spec)} changed since this run was planned; finished "
                 "cells are saved: run the same command again"
             )
-        cells.append(replace(cell, stamp=given.stamp))
+        cells.append(replace(cell, stamp=given.stamp, is_first=given.is_first))
     return cells
 
 
@@ -208,6 +239,7 @@ def _what_changed(planned: CellSpec, found: CellSpec) -> str:
         "calibration_digest": f"what method '{method}' calibrates on",
         "source_digest": f"the source of method '{method}', or a file that it names,",
         "model_revision": f"model '{planned.model}'",
+        "after": f"the first step of method '{method}'",
     }
     differing = (name for name in named if getattr(planned, name) != getattr(found, name))
     return named.get(next(differing, ""), "this program")

@@ -12,6 +12,7 @@ from bench.planning.planned_cell import PlannedCell
 from methods.adapters.peft import Peft
 from methods.parts import Adapter
 from methods.peft_config import read_config
+from methods.two_steps.mode import StepMode
 from tasks.errors import UsageError
 
 
@@ -20,6 +21,8 @@ def may_stack(cell: PlannedCell) -> bool:
 
     What is attached is looked at again, see `bench.stacking.layers.why_alone`.
     """
+    if cell.spec.after and cell.spec.after.mode is not StepMode.MERGED:
+        return False  # two adapters
     adapter = cell.recipe.adapter
     if isinstance(adapter, Peft):
         try:
@@ -40,7 +43,8 @@ def stack_key(cell: PlannedCell) -> Hashable:
     Device and attention are those of the run.
     """
     spec = cell.spec
-    return (spec.model, spec.model_revision, spec.dtype, spec.quantisation)
+    step = spec.after.cell if spec.after else ""
+    return (spec.model, spec.model_revision, spec.dtype, spec.quantisation, step)
 
 
 def fitting(cell: PlannedCell, others: Sequence[PlannedCell]) -> list[PlannedCell]:

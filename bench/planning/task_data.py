@@ -100,7 +100,7 @@ class TaskCatalog:
 
         @cache
         def rows(name: str) -> tuple[KnowledgeTask, Sequence[Fact]]:
-            trained, forgotten = name in options.tasks, name in self.forgotten
+            trained, forgotten = name in options.trained_tasks, name in self.forgotten
             task = resolve_task(name, trained=trained, forgotten=forgotten)
             return task, task.load(DataAccess(options.data_dir))
 

@@ -88,6 +88,8 @@ def _setting(record: CellRecord) -> Pairs:
     kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
     held_out = f", trained on {spec.lessons} lessons" if spec.lessons else ""
     yield "task", f"{spec.task}, {spec.facts} {kind}{held_out}"
+    if spec.after:
+        yield "first step", f"{spec.after.told} (cell {spec.after.cell})"
     if spec.tuned:
         over = ", ".join(map(shown_name, spec.tuned.over)) or "nothing"
         yield "requested", f"{spec.asked}, tuned over {over}"
@@ -100,7 +102,8 @@ def _setting(record: CellRecord) -> Pairs:
     yield "trainable", f"{wording.count(record.parameters)} of {total} parameters"
     yield "compute", wording.operations(record.flops)
     if record.init_difference is not None:
-        same = "outputs equal the base's" if record.identity else "outputs differ from the base's"
+        whose = "those after the first step" if spec.after else "the base's"
+        same = f"outputs {'equal' if record.identity else 'differ from'} {whose}"
         yield "untrained", f"{same}; largest logit difference {record.init_difference:.2g}"
     if record.adapter_path:
         yield "adapter", record.adapter_path

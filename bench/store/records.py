@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from bench.config.types import DType, Quantisation, Schedule
 from bench.store.knowledge import KnowledgeCategory
+from methods.two_steps.mode import StepMode
 from tasks.context import TrainPrompt
 from tasks.division import FactSet
 
@@ -65,6 +66,32 @@ class Tuned(Model):
     values: dict[str, str] = Field(default_factory=dict)
 
 
+class After(Model):
+    """The first step that a cell starts from.
+
+    Attributes:
+        cell: The id of the first step's cell.
+        mode: How the cell starts from it.
+        task, method: What the first step trained, and by which recipe; the id says the same.
+        setting: A digest of the first step's spec without its seed: cells with the same one differ
+            in nothing but seeds.
+        version: `methods.two_steps.mode.VERSION`.
+    """
+
+    cell: str
+    mode: StepMode
+    task: str
+    method: str
+    setting: str
+    version: int
+
+    @property
+    def told(self) -> str:
+        """The step in words: `after handbook.txt, frozen`."""
+        by = "" if self.method == "lora" else f" by {self.method}"
+        return f"after {self.task}{by}, {self.mode}"
+
+
 class CellSpec(Model):
     """What identifies a cell; the cell id is a digest of all of it.
 
@@ -88,6 +115,7 @@ class CellSpec(Model):
         optimizer: `bench.training.schedule.describe()`: the other values that training uses.
         evaluation: `bench.evaluation.version.EVALUATION`.
         tuned: The part in a tuned grid. Not written if there is none.
+        after: The first step that it starts from. Not written if there is none.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -116,6 +144,7 @@ class CellSpec(Model):
     seed: int
     evaluation: int
     tuned: Tuned | None = None
+    after: After | None = None
 
     @property
     def fact_set(self) -> FactSet | None:
@@ -138,6 +167,16 @@ class CellSpec(Model):
         """The recipe as it was requested."""
         return self.tuned.method if self.tuned else self.method
 
+    @property
+    def started(self) -> str:
+        """The first step in words; empty if there is none."""
+        return self.after.told if self.after else ""
+
+    @property
+    def first_setting(self) -> str:
+        """What cells that differ in their seeds alone share of their first steps."""
+        return self.after.setting if self.after else ""
+
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
@@ -146,6 +185,7 @@ class CellSpec(Model):
             "quantisation": Quantisation.NONE,
             "lessons_digest": "",
             "lessons": 0,
+            "after": None,
         }
         return {k: v for k, v in content.items() if k not in unset or v != unset[k]}
 
@@ -204,7 +244,8 @@ class Epoch(Model):
 class Checkpoint(Model):
     """What was measured after an epoch: one point of a path from learned to forgotten.
 
-    The share learned by then is in the fact rows. Before training, everything here is 0.
+    The share learned by then is in the fact rows. Before training, everything here is 0, except
+    after a first step, for which epoch 0 is a checkpoint too.
 
     Attributes:
         epoch: The number of epochs done.

@@ -39,6 +39,18 @@ def facts_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def lamps_file(tmp_path_factory):
+    """Eight facts that no other file has, for a first step."""
+    rows = [
+        {"id": f"{place} lamp", "question": f"What burns in the {place}?", "answer": place[-3:]}
+        for place in PLACES
+    ]
+    path = tmp_path_factory.mktemp("facts") / "lamps.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
 def nine_keys(tmp_path_factory):
     """Nine facts, more than an interference study of five measures."""
     path = tmp_path_factory.mktemp("interference") / "keys.jsonl"

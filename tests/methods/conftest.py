@@ -113,5 +113,5 @@ def logits_of(model):
 
 @pytest.fixture
 def cases():
-    """`attach`, `logits_of`, `facts` and `tokens` of this file."""
-    return SimpleNamespace(attach=attach, logits_of=logits_of, facts=FACTS, tokens=TOKENS)
+    """`attach`, `logits_of`, `run`, `facts` and `tokens` of this file."""
+    return SimpleNamespace(attach=attach, logits_of=logits_of, run=run, facts=FACTS, tokens=TOKENS)

@@ -142,7 +142,7 @@ def _section_key(spec: CellSpec) -> tuple[str, ...]:
 
 
 def _row_key(spec: CellSpec) -> tuple[str, ...]:
-    content = spec.model_dump(exclude={"seed": True, "tuned": {"over"}})
+    content = spec.model_dump(exclude={"seed": True, "tuned": {"over"}, "after": {"cell"}})
     return (spec.asked, *(str(value) for value in content.values()))
 
 

@@ -126,6 +126,5 @@ def _compared(
 
 
 def learned_curve(path: LearningPath) -> Floats:
-    """Return the share learned by each checkpoint, epoch 0 first, `[seeds, checkpoints + 1]`."""
-    epochs = np.concatenate([[0.0], path.checkpoints])
-    return np.asarray((path.epochs_to_learn[:, :, None] <= epochs).mean(axis=1))
+    """Return the share learned by each checkpoint, `[seeds, checkpoints]`."""
+    return np.asarray((path.epochs_to_learn[:, :, None] <= path.checkpoints).mean(axis=1))

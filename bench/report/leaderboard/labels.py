@@ -9,6 +9,7 @@ from bench.store.records import CellSpec
 
 # In the order in which people look for a difference.
 _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
+    ("started", lambda spec: spec.started),
     ("learning_rate", lambda spec: f"lr {spec.learning_rate:g}"),
     ("epochs", lambda spec: f"{spec.epochs} epochs"),
     ("batch_size", lambda spec: f"batch {spec.batch_size}"),
@@ -16,6 +17,7 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("schedule", lambda spec: spec.schedule),
     ("warmup", lambda spec: f"warm-up {spec.warmup:g}"),
     ("train_prompt", lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}"),
+    ("first_setting", lambda spec: f"first step {spec.first_setting[:8]}" * bool(spec.after)),
 )
 _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("fact_set", lambda spec: "tuned" if spec.fact_set else "not tuned"),
@@ -44,7 +46,8 @@ def setting_labels(
 
     Two cells of `lora` with different learning rates become `lora (lr 0.001)` and
     `lora (lr 0.0001)`; details that do not help to tell them apart are left out. What was tuned
-    is named last, since it was not chosen by a person.
+    is named last, since it was not chosen by a person. The first step that a cell starts from is
+    always said.
 
     Args:
         named: Names with a spec each.
@@ -61,7 +64,8 @@ def setting_labels(
         apart[name] = _telling_apart(specs, fields)
     labels = []
     for name, spec in named:
-        chosen = [text(spec) for field, text in details if field in apart[name]]
+        told = {*apart[name], "started"}
+        chosen = [said for field, text in details if field in told and (said := text(spec))]
         labels.append(f"{name} ({', '.join(chosen)})" if chosen else name)
     return labels
 

@@ -45,8 +45,12 @@ def check_reference(reference: str, rows: Sequence[Row]) -> None:
 
 
 def reference_row(rows: Sequence[Row], reference: str) -> Row | None:
-    """Return the row that others are compared with: of several settings, the first of `rows`."""
-    return next((row for row in rows if row.cells and _is(reference, row)), None)
+    """Return the row that others are compared with.
+
+    Of several settings it is the first of `rows` without a first step, else the first one.
+    """
+    found = [row for row in rows if row.cells and _is(reference, row)]
+    return min(found, key=lambda row: bool(row.spec.after), default=None)
 
 
 def _is(reference: str, row: Row) -> bool:

@@ -87,8 +87,10 @@ def _place(spec: CellSpec) -> Hashable:
     if spec.tuned is None:
         return None
     spec = reporting_spec(spec)
-    given = spec.model_dump(exclude={"seed", *FIELDS.values(), *RECIPE_FIELDS, "method"})
+    varying = dict.fromkeys(("seed", *FIELDS.values(), *RECIPE_FIELDS, "method"), True)
+    given = spec.model_dump(exclude={**varying, "after": {"cell"}})
     tuned = given.pop("tuned")
+    given["after"] = str(given.get("after"))
     return (*given.values(), *(tuned[name] for name in tuned if name not in ("over", "values")))
 
 

@@ -76,7 +76,9 @@ def draw(board: Leaderboard, drawing: Drawing) -> Iterator[tuple[str, Figure]]:
 def methods_of_models(board: Leaderboard) -> list[Models]:
     """Return the methods that can be compared over models, by task and name."""
     rows = [
-        (section.task, row.spec.asked, row) for section in board.sections for row in section.done
+        (section.task, " ".join(filter(None, (row.spec.asked, row.spec.started))), row)
+        for section in board.sections
+        for row in section.done
     ]
     ordered = sorted(rows, key=lambda entry: entry[:2])
     found = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -57,8 +56,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
 
 def _line(axes: Axes, path: LearningPath, style: MethodStyle, task: str, *, seeds: bool) -> None:
     """Draw a method's mean path, and those of its seeds."""
-    learned = 100 * learned_curve(path)
-    lost = _scale(task) * np.concatenate([np.zeros((len(path.seeds), 1)), path.costs], axis=1)
+    path = path.from_start
+    learned, lost = 100 * learned_curve(path), _scale(task) * path.costs
     if seeds and len(path.seeds) > 1:
         for across, up in zip(learned, lost, strict=True):
             axes.plot(across, up, color=style.color, linewidth=0.6, alpha=0.35, zorder=1)

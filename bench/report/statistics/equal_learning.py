@@ -45,8 +45,8 @@ class LearningPath:
         seeds: In the order of the first axis of the arrays.
         epochs_to_learn: `[seeds, facts]`, the epochs after which a fact is right and stays right;
             0 is before training, more than the last checkpoint is not learned.
-        checkpoints: `[checkpoints]`, the epochs after which costs were measured, ascending. Before
-            training nothing has been lost, so epoch 0 is added where it is not among them.
+        checkpoints: `[checkpoints]`, the epochs after which costs were measured, ascending. Epoch 0
+            is among them where a first step had lost something before; else `from_start` adds it.
         costs: `[seeds, checkpoints]`, such as drift in nats, or a share that was forgotten.
         as_ratio: Whether methods are compared by the ratio of their costs, as with drift, instead
             of by the difference, as with forgetting, which can be 0 or a gain.
@@ -57,6 +57,18 @@ class LearningPath:
     checkpoints: Floats
     costs: Floats
     as_ratio: bool = True
+
+    @property
+    def from_start(self) -> LearningPath:
+        """The path with epoch 0, at which nothing has been lost unless it was measured."""
+        if self.checkpoints[0] == 0:
+            return self
+        nothing = np.zeros((*self.costs.shape[:-1], 1))
+        return replace(
+            self,
+            checkpoints=np.concatenate([[0.0], self.checkpoints]),
+            costs=np.concatenate([nothing, self.costs], axis=-1),
+        )
 
     def of(self, seeds: tuple[int, ...]) -> LearningPath:
         """Return the path of some of the seeds."""
@@ -173,10 +185,8 @@ def cost_at_share(path: LearningPath, share: float) -> CostAtShare:
         path: With `[..., seeds, facts]` and `[..., seeds, checkpoints]`.
         share: In (0, 1).
     """
+    path = path.from_start
     checkpoints, costs = path.checkpoints, path.costs
-    if checkpoints[0] > 0:
-        checkpoints = np.concatenate([[0.0], checkpoints])
-        costs = np.concatenate([np.zeros((*costs.shape[:-1], 1)), costs], axis=-1)
     epochs = np.arange(int(checkpoints[-1]) + 1)
 
     facts = path.epochs_to_learn.shape[-1]

@@ -28,7 +28,8 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     The columns that DESIGN.md names come first, then their intervals, then the setting, the
     fate of the cells, and further metrics, some with intervals of their own. Last stand the rank
     and the differences to the reference, empty for the reference itself. Where the base is at
-    floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
+    floor `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
+    first step there is a column `after`.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
     compared = [*compared_names(), *map(forgetting_metric, tasks), DRIFT]
@@ -38,6 +39,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
         for share in SHARES
     ]
     lines = []
+    follows = any(row.spec.after for row in board.rows)
     for section in board.sections:
         for row in section.rows:
             estimates = _group(row, CsvGroup.LEADING)
@@ -49,6 +51,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     "model": section.model,
                     "task": section.task,
                     "method": row.spec.asked,
+                    **({"after": row.spec.started} if follows else {}),
                     "seeds": len(row.seeds),
                     "facts": section.facts,
                     **_values(estimates),

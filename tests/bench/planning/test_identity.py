@@ -55,6 +55,7 @@ def ids(tiny_folder, facts_file, tmp_path, monkeypatch):
 COUNT = {
     "methods": "lora",
     "tasks": "elements",
+    "after": "elements:merged",
     "models": None,
     "seeds": "1",
     "lr": "1e-5",
