@@ -83,6 +83,7 @@ DO_NOT_COUNT = {
     "out": Path("elsewhere"),
     "reference": "lora",
     "tune_seeds": 3,
+    "save_every": 0,
     "checkpoints": "all",
     "rerun": "all",
     "executor": "ray",
