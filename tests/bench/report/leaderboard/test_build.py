@@ -32,6 +32,7 @@ SPECIFIED = [
     "robustness.chat",
     "robustness.bare",
     "generality",
+    "portability",
     "locality",
     "drift_at_90",
     "drift_at_50",
