@@ -16,6 +16,8 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("schedule", lambda spec: spec.schedule),
     ("warmup", lambda spec: f"warm-up {spec.warmup:g}"),
     ("train_prompt", lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}"),
+    ("lessons", lambda spec: f"{spec.lessons} examples"),
+    ("lessons_digest", lambda spec: f"examples {spec.lessons_digest[:8]}"),
 )
 _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("fact_set", lambda spec: "tuned" if spec.fact_set else "not tuned"),
