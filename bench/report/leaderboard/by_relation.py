@@ -59,7 +59,7 @@ def by_relation(section: Section) -> ByRelation | None:
 
     Of facts the pictures by distance say more: they are trained, so no relation is a difficulty.
     """
-    if not section.done or not section.rows[0].spec.lessons:
+    if not section.done or not section.held_out:
         return None
     found = section.done[0].cells[0].facts.some(["relation"])["relation"]
     names, of = np.unique(np.array(found, dtype=object), return_inverse=True)

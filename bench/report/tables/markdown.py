@@ -35,7 +35,7 @@ def leaderboard_markdown(
     blocks += _text_table("## Across all tasks and models", overall_table(board))
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
-    blocks += ["## How to read this", _bullets(remarks.reading())]
+    blocks += ["## How to read this", _bullets(remarks.reading(board))]
     if board.problems:
         blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
     return "\n\n".join(blocks) + "\n"
@@ -43,7 +43,7 @@ def leaderboard_markdown(
 
 def section_markdown(section: Section) -> str:
     """Return a section's part of `leaderboard.md`."""
-    before = " ".join([f"{section.facts} facts.", remarks.base_scores(section)])
+    before = " ".join([f"{section.asked}{remarks.lessons(section)}.", remarks.base_scores(section)])
     blocks = [
         f"## {markdown(section.title)}",
         markdown(before),
