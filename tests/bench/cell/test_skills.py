@@ -21,6 +21,8 @@ from bench.report.tables.by_relation import HEADING
 from bench.report.write import write_report
 from bench.store.records import Status
 from bench.store.store import ResultsStore
+from bench.studies.interference.plan import plan_study
+from bench.studies.interference.study import InterferenceOptions
 from tasks.context import Context
 from tasks.errors import UsageError
 from tests.conftest import byte_tokenizer, tiny_llama
@@ -205,6 +207,23 @@ def test_rates_are_tuned_on_other_problems(chosen):
     options = chosen(tasks=SMALL, lr="1e-3,1e-2", tune_seeds=1)
     done(options)
     assert "### Tuning" in write_report(options.out).markdown.read_text(encoding="utf-8")
+
+
+def test_interference_is_between_facts_alone(chat_folder, tmp_path):
+    options = InterferenceOptions(
+        model=str(chat_folder), task=SMALL, method="lora[r=4]", device="cpu", out=tmp_path
+    )
+    with pytest.raises(UsageError, match="interference is between facts that are asked as they"):
+        plan_study(options)
+
+
+@pytest.mark.parametrize("study", ["placement", "calibration"])
+def test_studies_that_compare_rows_take_a_skill(chat_folder, tmp_path, study):
+    chosen = ["--model", str(chat_folder), "--task", "arithmetic[n=40]", "--out", str(tmp_path)]
+    small = ["--limit", "4", "--epochs", "1", "--forgetting", "none", "--device", "cpu"]
+    more = {"placement": ["--cuts", "1"], "calibration": ["--samples", "2", "--modes", "ipm"]}
+    assert main(["study", study, *chosen, *small, *more[study]]) == 0
+    assert (tmp_path / "studies" / f"{study}.csv").is_file()
 
 
 def test_a_skill_cannot_be_exported(tmp_path, capsys):
