@@ -33,7 +33,7 @@ class Arithmetic(KnowledgeTask):
     licence: ClassVar[str] = "CC0-1.0"
     revision: ClassVar[str] = "1"
     held_out: ClassVar[bool] = True
-    limit: ClassVar[int] = 512
+    limit: ClassVar[int] = 600
     epochs: ClassVar[int] = 2
     asked_limit: ClassVar[int] = 120
 
