@@ -226,6 +226,12 @@ def test_studies_that_compare_rows_take_a_skill(chat_folder, tmp_path, study):
     assert (tmp_path / "studies" / f"{study}.csv").is_file()
 
 
+def test_a_plan_says_how_much_is_trained_and_held_out(chat_folder, tmp_path, capsys):
+    chosen = ["--models", str(chat_folder), "--tasks", "arithmetic", "--out", str(tmp_path)]
+    assert main(["plan", *chosen, "--methods", "lora", "--forgetting", "none"]) == 0
+    assert "arithmetic: 518 of 518 examples, 114 held out" in capsys.readouterr().out
+
+
 def test_a_skill_cannot_be_exported(tmp_path, capsys):
     assert main(["export-task", "arithmetic", str(tmp_path)]) == 2
     assert "is learned and not measured as forgotten" in capsys.readouterr().err
