@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 LONGEST_ANSWER = 256
 """Most tokens that an answer of one line may have, its stop included; longer ones are refused."""
@@ -29,6 +30,9 @@ class Form:
     longest: int = LONGEST_ANSWER
     window: int = 0
     chat: bool = False
+
+    others: ClassVar[tuple[str, ...]] = ()
+    """Questions that are written otherwise than `?` is; they stand for their kind in digests."""
 
     def question(self, question: str) -> str:
         """Return the plain prompt of a question; a text has none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tasks.conversation import transcript
 from tasks.form import Form
@@ -36,6 +37,8 @@ class AlpacaForm(Form):
     space: str = ""
     stop: str = ""
     longest: int = LONGEST_RESPONSE
+
+    others: ClassVar[tuple[str, ...]] = (f"?{INPUT}?",)
 
     def question(self, question: str) -> str:
         """Return the prompt of an instruction, or of an instruction, `INPUT` and its input."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from tasks.fact import FactPart, facts_digest
 from tasks.files import FileTask
 from tasks.forgetting.names import parse_forgetting
 from tasks.instruction_forms import ALPACA, CHAT
+from tasks.prompt import Prompt
 from tasks.resolve import resolve_task, split_names
 from tasks.selection import part_facts
 from tests.tasks.facts_files import write
@@ -55,6 +57,9 @@ def test_alpaca_prompts_are_those_of_its_code():
         "### Instruction:\nAdd.\n\n### Input:\n1, 2\n\n### Response:"
     )
     assert ALPACA.target("3") == "3"
+    assert Prompt((), ALPACA).digest != Prompt((), replace(ALPACA, before="Do:")).digest
+    other = type("Other", (type(ALPACA),), {"others": ()})()
+    assert Prompt((), ALPACA).digest != Prompt((), other).digest, "the prompt with input counts"
     assert (ALPACA.stop, CHAT.stop) == ("", ""), "a response may have several lines"
 
 
