@@ -179,17 +179,11 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
     """Choose the facts and list the trainings, without loading the model.
 
     Raises:
-        UsageError: Unknown names, a task that does not ask what it trains, or a size above the
-            task's number of facts.
+        UsageError: Unknown names, or a size above the task's number of facts.
     """
     grid = options.training_grid()
     cells = plan_grid(grid, ResultsStore(options.folder))
     cell, facts = cells[0], cells[0].data.facts
-    if cell.data.held_out:
-        raise UsageError(
-            f"--task {options.task}: interference is between facts that are asked as they were "
-            "trained, and a skill or a text is asked otherwise; name a task of facts"
-        )
     count = divide(facts, options.measured, max(options.sizes), options.task)
     measured, others = facts[:count], facts[count:]
 

@@ -21,8 +21,6 @@ from bench.report.tables.by_relation import HEADING
 from bench.report.write import write_report
 from bench.store.records import Status
 from bench.store.store import ResultsStore
-from bench.studies.interference.plan import plan_study
-from bench.studies.interference.study import InterferenceOptions
 from tasks.context import Context
 from tasks.errors import UsageError
 from tests.conftest import byte_tokenizer, tiny_llama
@@ -207,14 +205,6 @@ def test_rates_are_tuned_on_other_problems(chosen):
     options = chosen(tasks=SMALL, lr="1e-3,1e-2", tune_seeds=1)
     done(options)
     assert "### Tuning" in write_report(options.out).markdown.read_text(encoding="utf-8")
-
-
-def test_interference_is_between_facts_alone(chat_folder, tmp_path):
-    options = InterferenceOptions(
-        model=str(chat_folder), task=SMALL, method="lora[r=4]", device="cpu", out=tmp_path
-    )
-    with pytest.raises(UsageError, match="interference is between facts that are asked as they"):
-        plan_study(options)
 
 
 @pytest.mark.parametrize("study", ["placement", "calibration"])
