@@ -9,7 +9,8 @@ from tasks.conversation import transcript
 from tasks.form import Form
 
 LONGEST_RESPONSE = 512
-"""Most tokens of a response, as in Alpaca's code, whose prompt counts too."""
+"""Most tokens of a response; longer ones are refused. Alpaca's code cuts prompt and response
+together after as many."""
 
 INPUT = "\n\n### Input:\n"
 """Stands between an instruction and its input, within a question."""
