@@ -93,6 +93,9 @@ class FileTask(KnowledgeTask):
             rows = chain([first], rows)
             if form := format_of(first.values):
                 return published_facts(path, form, rows)
+            if "messages" in first.values and "question" not in first.values:
+                way = f"{self.path}[as=chat]"
+                raise first.error(f"conversations are examples of a skill; write {way}", "messages")
         facts = FileFacts(path)
         for row in rows:
             fields.note(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 LONGEST_ANSWER = 256
 """Most tokens that an answer of one line may have, its stop included; longer ones are refused."""
@@ -19,6 +20,7 @@ class Form:
             only that token ends it, so that answers may have several lines. It is one character.
         longest: Most tokens that an answer may have, its end included; longer targets are refused.
         window: Tokens per window into which texts (facts without a question) are packed.
+        chat: Whether questions are conversations, which the tokenizer's chat template puts.
     """
 
     before: str = "Question: "
@@ -27,6 +29,10 @@ class Form:
     stop: str = "\n"
     longest: int = LONGEST_ANSWER
     window: int = 0
+    chat: bool = False
+
+    others: ClassVar[tuple[str, ...]] = ()
+    """Questions that are written otherwise than `?` is; they stand for their kind in digests."""
 
     def question(self, question: str) -> str:
         """Return the plain prompt of a question; a text has none."""

@@ -106,6 +106,8 @@ class Prompt:
         form = self.form
         texts = [self.few_shot("?"), form.question("?"), form.target("?"), form.stop]
         texts += [f"windows of {form.window} tokens"] if form.window else []
+        texts += ["the chat template"] if form.chat else []
+        texts += map(form.question, form.others)
         budgets = [
             budget(size) for budget in (form.token_budget, character_budget) for size in (1, 999)
         ]

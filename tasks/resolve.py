@@ -9,8 +9,17 @@ from pathlib import Path
 from tasks.base import TASKS, KnowledgeTask
 from tasks.errors import UsageError, nearest
 from tasks.files import FileRole, FileTask
-from tasks.notation import build_part, parse_part, split_outside_brackets
+from tasks.notation import (
+    build_part,
+    parameters_of,
+    parse_parameters,
+    parse_part,
+    split_outside_brackets,
+)
 from tasks.rows import SUFFIXES, unknown_type
+from tasks.skill_file import KINDS, SkillFile
+
+_BRACKETED = re.compile(r"(?P<path>[^\[\]]+)\[(?P<parameters>[^\[\]]*)\]")
 
 
 def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
@@ -19,7 +28,8 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
     Only names are checked: no data are read and torch is not imported.
 
     Args:
-        text: `countries`, `fictional[n=1000]`, or a path to a .jsonl, .json or .csv file.
+        text: `countries`, `fictional[n=1000]`, or a path to a .jsonl, .json or .csv file; with
+            `[as=alpaca]` or `[as=chat]` behind it, of examples of a skill.
         trained: Whether the run trains on the task.
         forgotten: Whether the run measures forgetting on the task.
 
@@ -27,6 +37,8 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
         UsageError: There is no such task or file; near names are suggested.
     """
     text = text.strip()
+    if skill := _skill_file(text):
+        return skill
     if _is_path(text):
         return FileTask(_checked_path(text), _role(trained, forgotten))
     name, written = parse_part(text)
@@ -55,6 +67,25 @@ def _joined_file(text: str, pieces: list[str]) -> str:
     pattern = r"\s*,\s*".join(map(re.escape, pieces))
     written = (found.group() for found in re.finditer(pattern, text))
     return next((name for name in written if Path(name).expanduser().is_file()), "")
+
+
+def _skill_file(text: str) -> SkillFile | None:
+    """Return the examples in a file that is named with brackets; None for any other name."""
+    written = _BRACKETED.fullmatch(text)
+    if written is None or Path(text).is_file():
+        return None
+    path, parameters = written["path"], parse_parameters(written["parameters"], text)
+    if Path(path).suffix.lower() not in SUFFIXES:
+        return None
+    kind = parameters.pop("as", "")
+    if kind not in KINDS:
+        ways = " or ".join(f"{path}[as={name}]" for name in KINDS)
+        raise UsageError(f"'{text}': write {ways}, or leave out the brackets for a file of facts")
+    known = {*parameters_of(KINDS[kind])} - {"path"}
+    if unknown := [name for name in parameters if name not in known]:
+        takes = ", ".join(sorted(known))
+        raise UsageError(f"'{path}' has no parameter '{unknown[0]}': it takes as, {takes}")
+    return build_part(KINDS[kind], path, {**parameters, "path": _checked_path(path)})
 
 
 def _role(trained: bool, forgotten: bool) -> FileRole:

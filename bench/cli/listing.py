@@ -27,7 +27,7 @@ _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
 """The mark in a docstring that `certainty` and `paper` repeat."""
 
 FORGETTING = (
-    ("TASK", "the forget part of any task above"),
+    ("TASK", "the forget part of any task of facts above"),
     ("lm_eval:NAME", "an lm-eval task, with data from the hub or --data-dir"),
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
     ("none", "do not measure forgetting"),

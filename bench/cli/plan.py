@@ -57,9 +57,11 @@ def print_plan(
         print_rows(console, title, (*columns, "cells", *states), rows)
     else:
         print_rows(console, title, columns, [_cell_row(cell, columns) for cell in cells])
-    facts = {_facts(cell): (cell.spec.trained, cell.data.available) for cell in cells}
-    for name, (used, available) in facts.items():
-        console.print(f"{name}: {used} of {available} facts", highlight=False)
+    used = {_facts(cell): cell for cell in cells}
+    for name, cell in used.items():
+        told = f"{name}: {cell.spec.trained} of {cell.data.available} "
+        told += f"examples, {cell.spec.facts} held out" if cell.data.held_out else "facts"
+        console.print(told, highlight=False)
     counts = Counter(cell.state for cell in cells)
     told = ", ".join(f"{counts[state]} {state}" for state in states)
     console.print(told, highlight=False)

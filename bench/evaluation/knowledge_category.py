@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from bench.inference.batch_size import rows_at_once
+from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, sampled_answers
 from bench.store.knowledge import KnowledgeCategory
+from tasks.context import Context
 from tasks.fact import Fact
 from tasks.prompt import Prompt
 
@@ -52,11 +54,11 @@ def measure_knowledge(
     """
     answered = list(zip(facts, answers, strict=True))
     asked = [fact for fact, answer in answered if not fact.accepts(answer)]
-    form = prompt.form
+    form, contexts = prompt.form, Contexts(tokenizer, prompt)
     sampled = sampled_answers(
         model,
         tokenizer,
-        [prompt.few_shot(fact.question) for fact in asked],
+        [contexts.prompt(Context.FEW_SHOT, fact.question) for fact in asked],
         samples=SAMPLES,
         temperature=TEMPERATURE,
         budget=answer_budget(tokenizer, [text for fact in facts for text in fact.answers], form),

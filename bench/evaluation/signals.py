@@ -29,7 +29,7 @@ from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
 from methods.layer_deviation import LayerDeviations, Norm
 from methods.signals import registered_signal
-from tasks.context import TrainPrompt
+from tasks.context import Context, TrainPrompt
 from tasks.fact import Fact, facts_digest
 from tasks.prompt import Prompt, fact_text
 
@@ -175,7 +175,8 @@ class BaseSignals:
     def now(self, model: nn.Module, kept: Tensor) -> CurrentSignals:
         """Return the signals with the current answers of a model in training to the kept facts."""
         asked = kept.nonzero().flatten().tolist()
-        prompts = [self.prompt.few_shot(self.facts[index].question) for index in asked]
+        questions = [self.facts[index].question for index in asked]
+        prompts = [self.contexts.prompt(Context.FEW_SHOT, one) for one in questions]
         form = self.prompt.form
         budget = answer_budget(self.tokenizer, [t for f in self.facts for t in f.answers], form)
         said = greedy_answers(model, self.tokenizer, prompts, budget=budget, form=form)

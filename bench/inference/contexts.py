@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.inference.encoding import Example, encode_all, encode_texts
 from tasks.context import Context, TrainPrompt
+from tasks.conversation import USER, after_demonstrations, turns_of
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.form import Form
@@ -34,9 +35,12 @@ class Contexts:
 
     @cached_property
     def available(self) -> tuple[Context, ...]:
-        """All contexts, without `chat` where the tokenizer has no chat template."""
-        has_chat = bool(getattr(self.tokenizer, "chat_template", None))
-        return tuple(one for one in Context if one is not Context.CHAT or has_chat)
+        """All contexts, without `chat` where the tokenizer has no chat template.
+
+        Conversations are always put by it, so that it is no context of its own for them.
+        """
+        chat = self._has_template and not self.form.chat
+        return tuple(one for one in Context if one is not Context.CHAT or chat)
 
     @property
     def form(self) -> Form:
@@ -53,8 +57,14 @@ class Contexts:
         """The contexts in which facts are trained, in turn.
 
         Raises:
-            UsageError: Training needs a chat template and the tokenizer has none.
+            UsageError: Training needs a chat template and the tokenizer has none, or conversations
+                are put by it anyway.
         """
+        if self.form.chat and Context.CHAT in self.train_prompt.trained:
+            raise UsageError(
+                f"--train-prompt {self.train_prompt}: conversations are put by the model's chat "
+                "template in any case; use plain or few_shot"
+            )
         if not {*self.train_prompt.trained} <= {*self.available}:
             raise UsageError(
                 f"--train-prompt {self.train_prompt}: this model's tokenizer has no chat template; "
@@ -64,13 +74,15 @@ class Contexts:
 
     def prompt(self, context: Context, question: str) -> str:
         """Return a whole prompt, without special tokens that the tokenizer adds by itself."""
+        if self.form.chat:
+            return self._conversation(context, question)
         match context:
             case Context.PLAIN:
                 return self.form.question(question)
             case Context.FEW_SHOT:
                 return self.demonstrations.few_shot(question)
             case Context.CHAT:
-                return self._chat(question)
+                return self._templated([{"role": USER, "content": question}])
             case Context.BARE:
                 return question
 
@@ -96,13 +108,41 @@ class Contexts:
         texts = [(self.prompt(context, q), self.target(context, answer)) for q, answer in pairs]
         return encode_all(self.tokenizer, texts, ended=not self.form.stop)
 
-    def _chat(self, question: str) -> str:
-        asked = [{"role": "user", "content": question}]
-        text: str = self.tokenizer.apply_chat_template(
-            asked, tokenize=False, add_generation_prompt=True
-        )
+    def _conversation(self, context: Context, question: str) -> str:
+        """Return the prompt of a conversation; `bare` is its last turn alone."""
+        if context is Context.BARE:
+            return turns_of(question)[-1]["content"]
+        shown = self.demonstrations.demonstrations if context is Context.FEW_SHOT else ()
+        return self._templated(after_demonstrations(question, shown))
+
+    def _templated(self, turns: list[dict[str, str]]) -> str:
+        """Return turns in the tokenizer's chat template, up to the answer.
+
+        Raises:
+            UsageError: There is no template, or it refuses these turns.
+        """
+        from jinja2 import TemplateError
+
+        if not self._has_template:
+            raise UsageError(
+                "conversations need a chat template and this model's tokenizer has none; use a "
+                "model that has one, or write the examples as instructions ([as=alpaca])"
+            )
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise UsageError(
+                f"this model's chat template refuses a conversation of {len(turns)} turns: "
+                f"{' '.join(str(error).split())}"
+            ) from error
         # Tokenizing adds it once more, and a model trained with one such token reads two badly.
         return text.removeprefix(self.tokenizer.bos_token or "") if self._adds_begin else text
+
+    @property
+    def _has_template(self) -> bool:
+        return bool(getattr(self.tokenizer, "chat_template", None))
 
     @cached_property
     def _adds_begin(self) -> bool:

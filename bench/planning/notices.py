@@ -51,7 +51,8 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
     used: dict[str, None] = {}
     for cell in cells:
         spec, available = cell.spec, cell.data.available
-        kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
+        noun = "examples" if spec.lessons else "facts"
+        kind = f"{spec.fact_set} {noun}" if spec.fact_set else noun
         if spec.trained < available:
             # A tuning set has more facts than --limit where the task has them.
             why = "" if spec.fact_set is FactSet.TUNING else " (--limit)"

@@ -86,7 +86,7 @@ def _setting(record: CellRecord) -> Pairs:
     yield "recipe", spec.recipe
     yield "base", f"{spec.model} ({spec.precision}, revision {spec.model_revision})"
     kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
-    held_out = f", trained on {spec.lessons} lessons" if spec.lessons else ""
+    held_out = f" asked, trained on {spec.lessons} others" if spec.lessons else ""
     yield "task", f"{spec.task}, {spec.facts} {kind}{held_out}"
     if spec.after:
         yield "first step", f"{spec.after.told} (cell {spec.after.cell})"

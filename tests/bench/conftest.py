@@ -7,6 +7,12 @@ from functools import partial
 
 import pytest
 
+from tests.conftest import byte_tokenizer, tiny_llama
+
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 PLACES = ["attic", "barn", "cellar", "garden", "harbour", "kitchen", "library", "mill"]
 
 
@@ -15,6 +21,18 @@ def tiny_folder(tmp_path_factory, tiny_parts):
     """A transformers folder with the two-layer model, for `--models`."""
     model, tokenizer = tiny_parts
     folder = tmp_path_factory.mktemp("models") / "tiny"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory):
+    """The two-layer model with room for long prompts, and a chat template."""
+    model, tokenizer = tiny_llama(), byte_tokenizer()
+    model.config.max_position_embeddings = 8192
+    tokenizer.chat_template = TEMPLATE
+    folder = tmp_path_factory.mktemp("models") / "chat"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

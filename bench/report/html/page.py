@@ -19,6 +19,7 @@ from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
+from bench.report.tables.by_relation import HEADING, by_relation_table
 from bench.report.tables.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.tables.limits import (
     PAGE_ROWS,
@@ -74,7 +75,7 @@ def leaderboard_html(
         across=[plot for plot in plots if plot.section is None],
         studies=studies,
         problems=remarks.problems(board),
-        reading=remarks.reading(),
+        reading=remarks.reading(board),
     )
 
 
@@ -102,7 +103,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         hidden=hidden_remark(section, PAGE_ROWS),
         plots=plots,
         drawn=drawn_remark(section) if plots else "",
-        tuning=tuning_table(section),
+        texts=[(HEADING, by_relation_table(section)), ("Tuning", tuning_table(section))],
         removals=removals(section),
         examples=examples,
         remarks=remarks,

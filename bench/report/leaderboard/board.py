@@ -190,6 +190,17 @@ class Section:
     ranked: Mapping[str, Measured] = field(default_factory=dict)
 
     @property
+    def held_out(self) -> bool:
+        """Whether its facts were not trained, as the problems of a skill."""
+        return any(row.spec.lessons for row in self.rows)
+
+    @property
+    def asked(self) -> str:
+        """What its numbers are about: `64 facts`, `1 held-out problem`."""
+        noun = "held-out problem" if self.held_out else "fact"
+        return f"{self.facts} {noun}" + ("" if self.facts == 1 else "s")
+
+    @property
     def half_dose(self) -> int | None:
         """The epochs after which the reference had learned half of the unknown facts."""
         return self.rows[0].half_dose

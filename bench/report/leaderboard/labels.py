@@ -18,6 +18,8 @@ _SETTINGS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("warmup", lambda spec: f"warm-up {spec.warmup:g}"),
     ("train_prompt", lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}"),
     ("first_setting", lambda spec: f"first step {spec.first_setting[:8]}" * bool(spec.after)),
+    ("lessons", lambda spec: f"{spec.lessons} examples"),
+    ("lessons_digest", lambda spec: f"examples {spec.lessons_digest[:8]}"),
 )
 _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("fact_set", lambda spec: "tuned" if spec.fact_set else "not tuned"),

@@ -115,8 +115,7 @@ def new_figure(
         panel: Size of each.
     """
     plural = "seed" if len(section.seeds) == 1 else "seeds"
-    facts = f"{section.facts} fact" + ("" if section.facts == 1 else "s")
-    where = f"{section.title}: {facts}, {plural} {', '.join(map(str, section.seeds))}"
+    where = f"{section.title}: {section.asked}, {plural} {', '.join(map(str, section.seeds))}"
     return titled_figure(columns, rows, panel, heading, where, note)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.evaluation.metrics import CsvGroup
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
+from bench.report.leaderboard.by_relation import AFTER, BEFORE, ByRelation, by_relation
 from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
 from bench.report.leaderboard.half_dose import compared_names, section_metrics
 from bench.report.leaderboard.recipe_notes import notes_of
@@ -26,9 +27,10 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the table of `leaderboard.csv`.
 
     The columns that DESIGN.md names come first, then their intervals, then the setting, the
-    fate of the cells, and further metrics, some with intervals of their own. Last stand the rank
-    and the differences to the reference, empty for the reference itself. Where the base is at
-    floor `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
+    fate of the cells, and further metrics, some with intervals of their own. Then stand the rank
+    and the differences to the reference, empty for the reference itself, and last, if there are
+    held-out problems of several kinds, the reliability of each kind. Where the base is at floor
+    `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
     first step there is a column `after`.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
@@ -41,6 +43,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     lines = []
     follows = any(row.spec.after for row in board.rows)
     for section in board.sections:
+        kinds = by_relation(section)
         for row in section.rows:
             estimates = _group(row, CsvGroup.LEADING)
             estimates |= {name: row.metrics.get(name) for name in at_equal}
@@ -61,6 +64,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     "half_dose": _whole(row.half_dose),
                     **_further(row, tasks),
                     **_standing(row, section, [*compared, *at_equal]),
+                    **_kinds(row, kinds),
                 }
             )
     return pd.DataFrame(lines)
@@ -146,6 +150,18 @@ def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
         found |= {f"{name}.{task}": _at(forgotten, name) for name in ("base", "tuned")}
         found[f"at_floor.{task}"] = _whole(_at(forgotten, "at_floor"))
     return {**found, **_values(estimates), **_intervals(estimates)}
+
+
+def _kinds(row: Row, kinds: ByRelation | None) -> dict[str, float | None]:
+    """Return what was answered of each kind of held-out problem, before and after training."""
+    if kinds is None or not row.cells:
+        return {}
+    shares = zip(kinds.names, kinds.before, kinds.after(row), strict=True)
+    found: dict[str, float | None] = {}
+    for name, before, after in shares:
+        found |= {f"{BEFORE}.{name}": _at(before, "value"), f"{AFTER}.{name}": _at(after, "value")}
+        found |= _intervals({f"{AFTER}.{name}": after})
+    return found
 
 
 def _balance(row: Row) -> float | None:

@@ -11,6 +11,7 @@ from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
+from bench.report.tables.by_relation import HEADING, by_relation_table
 from bench.report.tables.columns import Column, cost_columns, quality_columns
 from bench.report.tables.format import TextTable, markdown
 from bench.report.tables.overall import overall_table
@@ -34,7 +35,7 @@ def leaderboard_markdown(
     blocks += _text_table("## Across all tasks and models", overall_table(board))
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
-    blocks += ["## How to read this", _bullets(remarks.reading())]
+    blocks += ["## How to read this", _bullets(remarks.reading(board))]
     if board.problems:
         blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
     return "\n\n".join(blocks) + "\n"
@@ -42,7 +43,7 @@ def leaderboard_markdown(
 
 def section_markdown(section: Section) -> str:
     """Return a section's part of `leaderboard.md`."""
-    before = " ".join([f"{section.facts} facts.", remarks.base_scores(section)])
+    before = " ".join([f"{section.asked}{remarks.lessons(section)}.", remarks.base_scores(section)])
     blocks = [
         f"## {markdown(section.title)}",
         markdown(before),
@@ -50,6 +51,7 @@ def section_markdown(section: Section) -> str:
         _table(section, quality_columns(section), marks=True),
         remarks.interval_remark(section),
         markdown(remarks.comparison_remark(section)),
+        *_text_table(f"### {HEADING}", by_relation_table(section)),
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]

@@ -57,8 +57,16 @@ _KINDS = {
 }
 
 
-def reading() -> list[str]:
-    """Explain each column of the tables, a line for each."""
+_HELD_OUT = (
+    "Held-out problems are of a skill or about a text, and none of them was trained. What is said "
+    "of facts holds for them: known is what the base solves, learned what a model solves on the "
+    "trained prompt. Of worked steps the result alone counts, while epochs to learn are counted "
+    "until every token of the steps is right."
+)
+
+
+def reading(board: Leaderboard | None = None) -> list[str]:
+    """Explain each column of the tables, a line for each, and what a board has beside facts."""
     shown = [metric for metric in section_metrics(0).values() if metric.header]
     shown.sort(key=lambda metric: metric.name not in (EPOCHS_UNKNOWN, AT_HALF_DOSE))
     said = {_sentence(metric): None for metric in shown}
@@ -67,6 +75,7 @@ def reading() -> list[str]:
         _LEARNED,
         *said,
         *_MORE,
+        *([_HELD_OUT] if board and any(section.held_out for section in board.sections) else []),
     ]
 
 
@@ -217,6 +226,12 @@ def base_scores(section: Section) -> str:
     scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
     facts = f"Before training, the base knew {known} of them, maybe knew {maybe}, and did not know"
     return f"{facts} {unknown}{f'; it scored {scored}' if scored else ''}."
+
+
+def lessons(section: Section) -> str:
+    """Say how many examples were trained where others are asked; empty for facts."""
+    counts = sorted({row.spec.lessons for row in section.rows if row.spec.lessons})
+    return f", asked after training on {' or '.join(map(str, counts))} others" if counts else ""
 
 
 def problems(board: Leaderboard) -> list[str]:

@@ -62,7 +62,7 @@ def _sizes(options: CalibrationOptions, source: str) -> list[int]:
     grid = options.grid((REFERENCE,))
     library = TaskCatalog(grid)
     if source == TRAIN:
-        facts = library.sets(options.task, divided=False).reporting.facts
+        facts = library.sets(options.task, divided=False).reporting.trained
     else:
         facts = library.calibration(source)
     if not facts:

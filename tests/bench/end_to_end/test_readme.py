@@ -7,6 +7,7 @@ cells takes seconds.
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 from pathlib import Path
@@ -39,6 +40,16 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
     (tmp_path / "my_facts.csv").write_text(FACTS, encoding="utf-8")
+    said = [
+        {"instruction": f"Say {i}.", "input": "Now.", "output": f"It is\n{i}."} for i in range(20)
+    ]
+    (tmp_path / "my_skill.json").write_text(json.dumps(said))
+    turns = [
+        [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": f"It is {i}."}]
+        for i in range(20)
+    ]
+    chats = "".join(json.dumps({"messages": each}) + "\n" for each in turns)
+    (tmp_path / "my_chats.jsonl").write_text(chats)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():
@@ -50,7 +61,8 @@ def value_of(words, option, default):
 
 
 def with_model(words, folder):
-    """Replace the models that a command names."""
+    """Replace the models that a command names, and make generated skills small."""
+    words = [f"{word}[n=40]" if word in ("arithmetic", "dates") else word for word in words]
     if "--models" in words:
         start = words.index("--models")
         words = [*words[:start], *words[start + 2 :]]
@@ -79,9 +91,10 @@ def test_a_run_on_ray_is_planned(reader, tiny_folder, words, capsys):
 
 
 @pytest.mark.parametrize("words", [w for w in RUNS[1:] if w not in RAY], ids=shlex.join)
-def test_a_run_of_the_readme_ends_well(reader, tiny_folder, words, monkeypatch):
+def test_a_run_of_the_readme_ends_well(reader, tiny_folder, chat_folder, words, monkeypatch):
     monkeypatch.setattr("bench.report.plots.draw_plots", lambda *_: ())  # the first command draws
-    assert main(["run", *with_model(words, tiny_folder), *SMALL]) == 0
+    folder = chat_folder if any("[as=" in word for word in words) else tiny_folder
+    assert main(["run", *with_model(words, folder), *SMALL]) == 0
     methods = parse_recipes([value_of(words, "--methods", "lora,dora,pissa,corda")])
     sizes = [value_of(words, option, "one").count(",") + 1 for option in ("--tasks", "--seeds")]
     firsts = sizes[1] if "--after" in words else 0
