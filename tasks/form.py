@@ -19,6 +19,8 @@ class Form:
             only that token ends it, so that answers may have several lines. It is one character.
         longest: Most tokens that an answer may have, its end included; longer targets are refused.
         window: Tokens per window into which texts (facts without a question) are packed.
+        cut: Most tokens of a question and its answer in training: what is longer is cut, and need
+            not be answerable; 0 trains everything whole.
     """
 
     before: str = "Question: "
@@ -27,6 +29,7 @@ class Form:
     stop: str = "\n"
     longest: int = LONGEST_ANSWER
     window: int = 0
+    cut: int = 0
 
     def question(self, question: str) -> str:
         """Return the plain prompt of a question; a text has none."""

@@ -106,6 +106,7 @@ class Prompt:
         form = self.form
         texts = [self.few_shot("?"), form.question("?"), form.target("?"), form.stop]
         texts += [f"windows of {form.window} tokens"] if form.window else []
+        texts += [f"cut after {form.cut} tokens"] if form.cut else []
         budgets = [
             budget(size) for budget in (form.token_budget, character_budget) for size in (1, 999)
         ]

@@ -180,7 +180,9 @@ class RunningCell:
             BaseSignals(base, facts, data.prompt, context.cache, prompt)
             for facts in (data.trained, data.facts)
         )
-        answered = dict.fromkeys([*data.trained, *data.facts])
+        # What is cut in training is not what is asked, and need not be answerable as a whole.
+        lessons = () if data.held_out and data.prompt.form.cut else data.trained
+        answered = dict.fromkeys([*lessons, *data.facts])
         refuse_unanswerable(base, tuple(answered), self.asked.contexts, context.cache)
         self.progress.phase(PhaseName.PREPARE)
         with self.clock.phase(PhaseName.PREPARE):
