@@ -42,7 +42,15 @@ from bench.planning.notices import (
 )
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
-from bench.store.records import CellRecord, FactRow, Forgetting, Metrics, PhaseName, Status
+from bench.store.records import (
+    CellRecord,
+    Evaluated,
+    FactRow,
+    Forgetting,
+    Metrics,
+    PhaseName,
+    Status,
+)
 from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, train
 from methods.notes import stored
 from methods.targets import text_parameters
@@ -233,10 +241,12 @@ class RunningCell:
         self.progress.phase(PhaseName.EVALUATE)
         with self.clock.phase(PhaseName.EVALUATE):
             model, facts = self.attached.model, self.cell.data.facts
-            self.evaluated(respond(model, self.asked.contexts, facts, self.asked.before))
+            after = respond(model, self.asked.contexts, facts, self.asked.before)
+            [learned] = self.context.evaluation(self.cell).learned_together(model)
+            self.evaluated(after, learned)
 
-    def evaluated(self, after: Responses) -> None:
-        """Take what the trained model answered."""
+    def evaluated(self, after: Responses, learned: Sequence[Evaluated]) -> None:
+        """Take what the trained model answered, and what it scored on tasks of `--evaluate`."""
         decisions, model, spec = self.attached.decisions, self.attached.model, self.cell.spec
         kept, weights, held_out = decisions.kept, decisions.weights, self.cell.data.held_out
         if held_out:
@@ -247,8 +257,12 @@ class RunningCell:
         adapter = self.cell.recipe.adapter
         notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
         tasks = self.context.forgetting_tasks(self.cell)
+        tasks += tuple(self.context.evaluation(self.cell).tasks)
+        now = {found.task for found in learned}
+        earlier = [found for found in self.cell.earlier_evaluated if found.task not in now]
         self.result.rows = rows
         self.result.update(
+            evaluated=[*learned, *earlier],
             metrics=summarise(rows),
             warnings=[
                 *(line for one in notes for line in one.warnings),

@@ -15,6 +15,7 @@ from bench.config.types import (
     Checkpoints,
     Device,
     DType,
+    EvaluationNames,
     ForgettingNames,
     Names,
     Quantisation,
@@ -109,6 +110,11 @@ class RunOptions(BaseModel):
     says."""
     forgetting_limit: PositiveInt = 200
     """Maximum number of items per forgetting task; `drift` uses at most 32 texts."""
+    evaluate: EvaluationNames = ()
+    """What to measure learning on, before and after training: gsm8k or math (asked and scored as
+    CorDA's code does), lm_eval:NAME, or none."""
+    evaluate_limit: PositiveInt = 200
+    """Maximum number of items per task of --evaluate."""
     device: Device = "auto"
     """Device: auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE

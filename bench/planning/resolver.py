@@ -132,6 +132,7 @@ class Resolver:
             data=data,
             calibration=calibration,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
+            evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
         )
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
