@@ -27,6 +27,7 @@ from bench.report.tables.limits import (
     hidden_remark,
 )
 from bench.report.tables.overall import overall_table
+from bench.report.tables.published import published_table
 from bench.report.tables.tuning import tuning_table
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         plots=plots,
         drawn=drawn_remark(section) if plots else "",
         tuning=tuning_table(section),
+        published=published_table(section),
         removals=removals(section),
         examples=examples,
         remarks=remarks,

@@ -199,6 +199,7 @@ def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
         ),
         metrics=found.metrics,
         forgetting=found.forgetting,
+        evaluated=found.evaluated,
         phases=_costs(done),
         tuning=tuning,
     )
@@ -239,12 +240,14 @@ def _warnings(rows: list[Row]) -> list[str]:
 
 
 def _mixed_items(rows: list[Row]) -> list[str]:
-    """Warn where one forgetting task was measured on different items: rows do not compare."""
+    """Warn where one task was measured on different items: rows do not compare."""
     digests: dict[str, set[str]] = {}
     for row in rows:
         for cell in row.cells:
             for entry in cell.record.forgetting:
                 digests.setdefault(entry.task, set()).add(entry.digest)
+            for learned in cell.record.evaluated:
+                digests.setdefault(f"{learned.task} (--evaluate)", set()).add(learned.digest)
     return [
         f"{task}: measured on {len(found)} different sets of items, so rows cannot be compared"
         for task, found in sorted(digests.items())

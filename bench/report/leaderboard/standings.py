@@ -34,6 +34,11 @@ def forgetting_metric(task: str) -> str:
     return task if task == DRIFT else f"forgetting.{task}"
 
 
+def evaluation_metric(task: str) -> str:
+    """Return the name of the metric of a task of `--evaluate`: `learned.gsm8k`."""
+    return f"learned.{task}"
+
+
 def check_reference(reference: str, rows: Sequence[Row]) -> None:
     """Check that some row is a reference that was asked for.
 
@@ -72,6 +77,7 @@ def with_standings(
     tasks = sorted({task for row in rows for task in row.forgetting})
     metrics = [name for name in compared_names() if any(row.metrics[name] for row in rows)]
     metrics += map(forgetting_metric, tasks)
+    metrics += map(evaluation_metric, sorted({task for row in rows for task in row.evaluated}))
     columns = compare_columns(rows, reference, metrics) if reference is not None else {}
     ranks = _ranks(ranked_by)
     found = []
@@ -115,7 +121,7 @@ def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
     found = section_metrics(row.half_dose).get(metric)
     if found is None:
-        return _forgotten(row, metric)
+        return _learned(row, metric) or _forgotten(row, metric)
     return _measured(found, {_seed(cell): per_fact(cell.facts, found) for cell in row.cells})
 
 
@@ -152,6 +158,24 @@ def on_common_facts(row: Row, reference: Row, metric: str) -> tuple[Measured, Me
 def _among(common: NDArray[np.bool_], counted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Return which of the facts that count are common, `[facts that count]`."""
     return common if counted is None else common[counted]
+
+
+def _learned(row: Row, metric: str) -> Measured | None:
+    """Return the scores of a task of `--evaluate`; None if the metric is none of it."""
+    entries = {
+        _seed(cell): entry
+        for cell in row.cells
+        for entry in cell.record.evaluated
+        if evaluation_metric(entry.task) == metric
+    }
+    if not entries:
+        return None
+    return Measured(
+        by_seed={seed: np.asarray(entry.tuned_items) for seed, entry in entries.items()},
+        bounds=UNBOUNDED,
+        more_is_better=True,
+        items={seed: entry.digest for seed, entry in entries.items()},
+    )
 
 
 def _forgotten(row: Row, metric: str) -> Measured:

@@ -12,7 +12,7 @@ from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
 from bench.report.leaderboard.half_dose import compared_names, section_metrics
 from bench.report.leaderboard.recipe_notes import notes_of
-from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
 from bench.report.statistics.equal_learning import as_ratio
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
@@ -31,7 +31,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     floor `forgetting.<task>` is empty and `at_floor.<task>` is 1.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
+    evaluated = sorted({task for row in board.rows for task in row.evaluated})
     compared = [*compared_names(), *map(forgetting_metric, tasks), DRIFT]
+    compared += map(evaluation_metric, evaluated)
     at_equal = [
         equal_learning_metric(task, share)
         for task in (DRIFT, *(task for task in path_tasks(board.rows) if task != DRIFT))
@@ -57,6 +59,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_setting(row),
                     "half_dose": _whole(row.half_dose),
                     **_further(row, tasks),
+                    **_evaluated(row, evaluated),
                     **_standing(row, section, [*compared, *at_equal]),
                 }
             )
@@ -143,6 +146,13 @@ def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
         found |= {f"{name}.{task}": _at(forgotten, name) for name in ("base", "tuned")}
         found[f"at_floor.{task}"] = _whole(_at(forgotten, "at_floor"))
     return {**found, **_values(estimates), **_intervals(estimates)}
+
+
+def _evaluated(row: Row, tasks: list[str]) -> dict[str, Any]:
+    """Return the scores on tasks of `--evaluate` after training, and those of the base."""
+    found = {evaluation_metric(task): _at(row.evaluated.get(task), "tuned") for task in tasks}
+    bases = {f"learned_base.{task}": _at(row.evaluated.get(task), "base") for task in tasks}
+    return {**_values(found), **_intervals(found), **bases}
 
 
 def _balance(row: Row) -> float | None:

@@ -38,6 +38,8 @@ _MORE = (
     "are better. For each metric, Holm's correction is over the methods of the table.",
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
+    "learned TASK: the score after training on a task of --evaluate, in percent. The base's own "
+    "score stands above the table.",
     "drift (or forgets), 90% learned: what was lost when 90% of the facts that the base did not "
     "answer were learned, so that no method seems to forget less because it learned less; '-' if "
     "some seed never got there. The .csv also has it at 50%. This drift is measured on the first 8 "
@@ -197,6 +199,13 @@ def warnings(section: Section) -> list[str]:
     return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section.rows)]
 
 
+def size(section: Section) -> str:
+    """Say how many facts are asked, or how many examples are trained where none are."""
+    if section.facts:
+        return f"{section.facts} facts."
+    return f"{section.rows[0].spec.trained:,} examples are trained, and none of them asked."
+
+
 def base_scores(section: Section) -> str:
     """Say which facts the base knew, and what it scores on each forgetting task."""
     scores = {
@@ -205,13 +214,21 @@ def base_scores(section: Section) -> str:
         for row in section.done
         if task in row.forgetting and task != DRIFT
     }
+    scores |= {
+        task: row.evaluated[task].base
+        for task in section.evaluated_tasks
+        for row in section.done
+        if task in row.evaluated
+    }
     if not section.done:
         return ""
+    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
+    if not section.facts:
+        return f"Before training, the base scored {scored}." if scored else ""
     knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
     known, maybe, unknown = (
         f"{100 * (knowledge == kind).mean():.1f}%" for kind in range(len(KnowledgeCategory))
     )
-    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
     facts = f"Before training, the base knew {known} of them, maybe knew {maybe}, and did not know"
     return f"{facts} {unknown}{f'; it scored {scored}' if scored else ''}."
 
