@@ -9,8 +9,9 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 
 from bench.forgetting.lm_eval_model import SharedPrefixLM
-from bench.forgetting.lm_eval_task import HarnessTask
+from bench.forgetting.lm_eval_task import ROWS_ON_CPU, HarnessTask
 from bench.forgetting.scores import ItemScores
+from bench.inference.batch_size import rows_at_once
 from tasks.base import DataAccess
 from tasks.errors import UsageError
 from tasks.extraction import agrees
@@ -35,6 +36,10 @@ class ProblemTask(HarnessTask):
     def _score(self, view: SharedPrefixLM) -> ItemScores:
         options = self.task.config.generation_kwargs
         options["max_gen_toks"] = min(self.longest, view.max_length // 2)
+        # Rows of a batch were chosen for short answers; long ones leave states of each token.
+        width = 2 * options["max_gen_toks"]
+        rows = rows_at_once(view.model, on_cpu=ROWS_ON_CPU, width=width)
+        view.batch_size_per_gpu = min(view.batch_size_per_gpu, rows)
         return super()._score(view)
 
 
