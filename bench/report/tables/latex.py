@@ -91,7 +91,7 @@ def section_tex(section: Section) -> str:
 
 def _caption(section: Section) -> str:
     said = [
-        f"{section.title}, {section.facts} facts.",
+        f"{section.title}, {remarks.counted(section)}.",
         remarks.interval_remark(section),
         remarks.comparison_remark(section),
         *(f"{text}." for text in remarks.failures(section)),

@@ -199,11 +199,18 @@ def warnings(section: Section) -> list[str]:
     return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section.rows)]
 
 
-def size(section: Section) -> str:
-    """Say how many facts are asked, or how many examples are trained where none are."""
+def counted(section: Section) -> str:
+    """Count the facts that are asked, or the examples that are trained where none are."""
     if section.facts:
-        return f"{section.facts} facts."
-    return f"{section.rows[0].spec.trained:,} examples are trained, and none of them asked."
+        return f"{section.facts} facts"
+    return f"{section.rows[0].spec.trained:,} trained examples"
+
+
+def size(section: Section) -> str:
+    """Say how many facts are asked, or that none are."""
+    return (
+        f"{counted(section)}." if section.facts else f"{counted(section)}; none of them is asked."
+    )
 
 
 def base_scores(section: Section) -> str:

@@ -65,7 +65,7 @@ def render(parts: Sequence[RenderableType], *, width: int, color: bool) -> str:
 
 
 def _section(section: Section, width: int) -> list[RenderableType]:
-    heading = f"{section.title}, {section.facts} facts"
+    heading = f"{section.title}, {remarks.counted(section)}"
     parts: list[RenderableType] = [Text(safe_text(heading), style="bold")]
     shown = replace(section, rows=section.rows[:TERMINAL_ROWS])
     for columns in _stacked(shown, brief_columns(shown), width):

@@ -122,7 +122,7 @@ def test_reports_show_what_was_learned_beside_what_was_published(options):
     assert list(frame["learned.gsm8k"]) == list(frame["learned_base.gsm8k"]) == [0.0, 0.0]
     for name in ("leaderboard.md", "leaderboard.html"):
         table = (chosen.out / name).read_text()
-        for told in ("learned gsm8k", "Somebody's table", "6 examples are trained"):
+        for told in ("learned gsm8k", "Somebody's table", "6 trained examples"):
             assert told in table.replace("&#39;", "'"), (name, told)
         assert "nan%" not in table
     [one, _] = ResultsStore(chosen.out).records().records
