@@ -14,7 +14,7 @@ class WizardInstructions(Instructions):
     """WizardLM-Evol-Instruct: general instructions of growing difficulty."""
 
     source = "fxmeng/WizardLM_evol_instruct_V2_143k, the first 100,000 rows of train"
-    licence = "not stated by its publisher"
+    licence = "see its page on the hub"
     dataset = "fxmeng/WizardLM_evol_instruct_V2_143k"
     instruction = "human"
     response = "assistant"

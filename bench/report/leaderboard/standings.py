@@ -19,7 +19,13 @@ from bench.report.leaderboard.half_dose import (
     section_metrics,
 )
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED, Floats
+from bench.report.statistics.intervals import (
+    DECIDING_SEEDS,
+    FEWEST_ITEMS,
+    UNBOUNDED,
+    Estimate,
+    Floats,
+)
 from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
@@ -59,9 +65,19 @@ def _is(reference: str, row: Row) -> bool:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """Return the metric that rows are ranked by: facts the base did not answer, if it left any."""
-    present = (name for name in HEADLINES if any(row.metrics[name] for row in rows))
-    return next(present, HEADLINES[-1])
+    """Return the metric that rows are ranked by: facts the base did not answer, if it left any.
+
+    Where no facts are asked it is the first task of `--evaluate`.
+    """
+    present = [name for name in HEADLINES if any(row.metrics[name] for row in rows)]
+    evaluated = sorted({task for row in rows for task in row.evaluated})
+    return next(iter([*present, *map(evaluation_metric, evaluated)]), HEADLINES[-1])
+
+
+def headline_of(row: Row, name: str) -> Estimate | None:
+    """Return a row's value of the metric that rows are ranked by."""
+    by_task = {evaluation_metric(task): found.tuned for task, found in row.evaluated.items()}
+    return by_task[name] if name in by_task else row.metrics.get(name)
 
 
 def with_standings(

@@ -187,9 +187,10 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
     rank = Column("rank", "", _rank)
     if not versus or not any(row.standing.comparisons for row in section.rows):
         return [rank]
-    metric = section_metrics(section.half_dose)[section.headline]
-    unit = "points" if metric.is_share else "epochs"
-    show = partial(_versus, metric, section.reference)
+    metric = section_metrics(section.half_dose).get(section.headline)
+    is_share = metric is None or metric.is_share  # no metric of facts: a score of --evaluate
+    unit = "points" if is_share else "epochs"
+    show = partial(_versus, section.headline, is_share, section.reference)
     return [rank, Column(f"vs {section.reference} ({unit})", "", show)]
 
 
@@ -198,13 +199,13 @@ def _rank(row: Row) -> Shown:
     return Shown(wording.rank(rank), None if rank is None else (rank.low + rank.high) / 2)
 
 
-def _versus(metric: Metric, reference: str, row: Row) -> Shown:
+def _versus(headline: str, is_share: bool, reference: str, row: Row) -> Shown:
     if row.label == reference:
         return Shown(REFERENCE, 0.0)
-    found = row.standing.comparisons.get(metric.name)
+    found = row.standing.comparisons.get(headline)
     if found is None or not found.difference.is_of_enough:
         return Shown(wording.MISSING)
-    write = wording.points_interval if metric.is_share else wording.more_epochs_interval
+    write = wording.points_interval if is_share else wording.more_epochs_interval
     text = f"{MARKS[found.verdict]} {write(found.difference)}".strip()
     return _shown(text, found.difference)
 

@@ -9,6 +9,7 @@ from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
+from bench.report.leaderboard.standings import evaluation_metric, headline_of
 from bench.report.statistics.comparison import Comparison, Verdict
 from bench.report.statistics.intervals import DECIDING_SEEDS, Estimate, IntervalKind
 from bench.report.tables.columns import AT_FLOOR
@@ -129,6 +130,9 @@ def _share_seeds(section: Section) -> bool:
 def _ranked_by(section: Section) -> str:
     if section.headline == EPOCHS_UNKNOWN:
         return "the epochs in which they learn unknown facts"
+    for task in section.evaluated_tasks:
+        if section.headline == evaluation_metric(task):
+            return f"the score on {task}"
     return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 
@@ -156,7 +160,7 @@ def fewer_pairs(section: Section) -> list[str]:
 
 
 def _headlines(section: Section, *rows: Row) -> list[Estimate]:
-    found = [row.metrics[section.headline] for row in rows]
+    found = [headline_of(row, section.headline) for row in rows]
     return [one for one in found if one is not None]
 
 
