@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from tasks.extraction import extracted
+from tasks.extraction import agrees
 from tasks.scoring import exact_match
 
 
@@ -132,8 +132,7 @@ class Fact:
         """Return whether an answer to its question is correct."""
         if not self.extract:
             return exact_match(answer, self.answers)
-        said = extracted(self.extract, answer)
-        return bool(said) and exact_match(said, [extracted(self.extract, a) for a in self.answers])
+        return any(agrees(self.extract, answer, accepted) for accepted in self.answers)
 
 
 def facts_digest(facts: Iterable[Fact]) -> str:

@@ -21,6 +21,8 @@ class Form:
         longest: Most tokens that an answer may have, its end included; longer targets are refused.
         window: Tokens per window into which texts (facts without a question) are packed.
         chat: Whether questions are conversations, which the tokenizer's chat template puts.
+        cut: Most tokens of a question and its answer in training: what is longer is cut, and need
+            not be answerable; 0 trains everything whole.
     """
 
     before: str = "Question: "
@@ -30,6 +32,7 @@ class Form:
     longest: int = LONGEST_ANSWER
     window: int = 0
     chat: bool = False
+    cut: int = 0
 
     others: ClassVar[tuple[str, ...]] = ()
     """Questions that are written otherwise than `?` is; they stand for their kind in digests."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tasks.alpaca import AFTER, BEFORE
 from tasks.conversation import transcript
 from tasks.form import Form
 
@@ -19,10 +20,6 @@ _WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further "
     "context. Write a response that appropriately completes the request.\n\n### Instruction:\n"
 )
-_WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n### Instruction:\n"
-)
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class AlpacaForm(Form):
     https://github.com/tatsu-lab/stanford_alpaca (`train.py`, `PROMPT_DICT`), Apache-2.0.
     """
 
-    before: str = _WITHOUT_INPUT
-    after: str = "\n\n### Response:"
+    before: str = BEFORE
+    after: str = AFTER
     space: str = ""
     stop: str = ""
     longest: int = LONGEST_RESPONSE

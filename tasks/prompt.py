@@ -108,6 +108,7 @@ class Prompt:
         texts += [f"windows of {form.window} tokens"] if form.window else []
         texts += ["the chat template"] if form.chat else []
         texts += map(form.question, form.others)
+        texts += [f"cut after {form.cut} tokens"] if form.cut else []
         budgets = [
             budget(size) for budget in (form.token_budget, character_budget) for size in (1, 999)
         ]

@@ -46,6 +46,7 @@ class CellContext:
         self._forgetting = ForgettingTasks(
             access, options.forgetting_limit, options.trained_tasks, self.cache
         )
+        self._evaluation = ForgettingTasks(access, options.evaluate_limit, cache=self.cache)
         self._tasks: dict[Hashable, tuple[ForgettingTask, ...]] = {}
         self._base: Base | None = None
         self._started: tuple[str, Base] | None = None
@@ -159,7 +160,8 @@ class CellContext:
             UsageError: Data is not available, or a task cannot be measured.
         """
         whole = self.options.forgetting
-        built = (self.forgetting_tasks(replace(cell, forgetting=whole)) for cell in cells)
+        built = [self.forgetting_tasks(replace(cell, forgetting=whole)) for cell in cells]
+        built.append(self._evaluation.build(self.options.evaluate))
         return list({note: None for tasks in built for task in tasks for note in task.notes})
 
     def suite(self, cell: PlannedCell) -> ForgettingSuite:
@@ -169,6 +171,14 @@ class CellContext:
             UsageError: Data is not available, or a task cannot be measured.
         """
         return self._forgetting.on(self.base(cell), self.forgetting_tasks(cell))
+
+    def evaluation(self, cell: PlannedCell) -> ForgettingSuite:
+        """Return the tasks of `--evaluate` for a cell, bound to its base.
+
+        Raises:
+            UsageError: Data is not available, or a task cannot be measured.
+        """
+        return self._evaluation.on(self.base(cell), self._evaluation.build(cell.evaluate))
 
     def path(self, cell: PlannedCell, model: nn.Module, clock: PhaseClock) -> ForgettingPath:
         """Return what measures a cell's model at its checkpoints.
@@ -188,7 +198,8 @@ class CellContext:
             progress: Shows that the base is measured, if there is something to measure.
         """
         # The last needs the first.
-        needed = [signals.responses, *self.suite(cell).shared, signals.sampled_knowledge]
+        tasks = (*self.suite(cell).shared, *self.evaluation(cell).shared)
+        needed = [signals.responses, *tasks, signals.sampled_knowledge]
         lacking = [value for value in needed if value.key not in self.cache]
         if lacking:
             progress.phase("measure the base")

@@ -49,6 +49,7 @@ from bench.progress.base import Progress
 from bench.store.records import (
     CellRecord,
     Checkpoint,
+    Evaluated,
     FactRow,
     Forgetting,
     Metrics,
@@ -205,7 +206,9 @@ class RunningCell:
             BaseSignals(known_by, facts, data.prompt, context.cache, prompt)
             for known_by, facts in ((start, data.trained), (base, data.facts))
         )
-        answered = dict.fromkeys([*data.trained, *data.facts])
+        # What is cut in training is not what is asked, and need not be answerable as a whole.
+        lessons = () if data.held_out and data.prompt.form.cut else data.trained
+        answered = dict.fromkeys([*lessons, *data.facts])
         refuse_unanswerable(base, tuple(answered), self.asked.contexts, context.cache)
         self.progress.phase(PhaseName.PREPARE)
         with self.clock.phase(PhaseName.PREPARE):
@@ -308,10 +311,12 @@ class RunningCell:
         self.progress.phase(PhaseName.EVALUATE)
         with self.clock.phase(PhaseName.EVALUATE):
             model, facts = self.attached.model, self.cell.data.facts
-            self.evaluated(respond(model, self.asked.contexts, facts, self.asked.before))
+            after = respond(model, self.asked.contexts, facts, self.asked.before)
+            [learned] = self.context.evaluation(self.cell).learned_together(model)
+            self.evaluated(after, learned)
 
-    def evaluated(self, after: Responses) -> None:
-        """Take what the trained model answered."""
+    def evaluated(self, after: Responses, learned: Sequence[Evaluated]) -> None:
+        """Take what the trained model answered, and what it scored on tasks of `--evaluate`."""
         decisions, model, spec = self.attached.decisions, self.attached.model, self.cell.spec
         kept, weights, held_out = decisions.kept, decisions.weights, self.cell.data.held_out
         if held_out:
@@ -322,8 +327,12 @@ class RunningCell:
         adapter = self.cell.recipe.adapter
         notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
         tasks = self.context.forgetting_tasks(self.cell)
+        tasks += tuple(self.context.evaluation(self.cell).tasks)
+        now = {found.task for found in learned}
+        earlier = [found for found in self.cell.earlier_evaluated if found.task not in now]
         self.result.rows = rows
         self.result.update(
+            evaluated=[*learned, *earlier],
             metrics=summarise(rows),
             warnings=[
                 *(line for one in notes for line in one.warnings),

@@ -80,10 +80,12 @@ class StackedCells:
         self._progress.phase(PhaseName.EVALUATE)
         asked, facts = group[0].asked, group[0].cell.data.facts
         with self._shared(group, PhaseName.EVALUATE):
-            found = respond_together(self._of(group), asked.contexts, facts, asked.before)
-        for member, after in zip(group, found, strict=True):
+            model = self._of(group)
+            found = respond_together(model, asked.contexts, facts, asked.before)
+            learned = self._context.evaluation(group[0].cell).learned_together(model)
+        for member, after, own in zip(group, found, learned, strict=True):
             with member.guarded():
-                member.evaluated(after)
+                member.evaluated(after, own)
 
     def forget(self, group: Sequence[RunningCell]) -> None:
         """Measure what the cells of a group forgot."""
@@ -116,7 +118,7 @@ class StackedCells:
     def _asked(self, member: RunningCell) -> Hashable:
         cell = member.cell
         contexts = (cell.spec.facts_digest, cell.data.prompt.digest, cell.spec.train_prompt)
-        return (*contexts, self._context.forgetting_tasks(cell))
+        return (*contexts, self._context.forgetting_tasks(cell), cell.evaluate)
 
     def _of(self, group: Sequence[RunningCell]) -> StackedModel:
         """Return the stack of some members."""

@@ -21,6 +21,7 @@ from bench.studies.registry import found_studies
 from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tasks.base import TASKS
 from tasks.notation import format_value, parameters_of, type_name
+from tasks.problems.base import problem_sets
 from tasks.registry import Registry, declared
 
 _CERTAINTY = re.compile(r"\s*\*\*(exact|rebuilt)\*\*.*")
@@ -32,6 +33,9 @@ FORGETTING = (
     ("drift", "mean KL(base || tuned) per token on text sampled from the base"),
     ("none", "do not measure forgetting"),
 )
+
+
+EVALUATION = (("lm_eval:NAME", "an lm-eval task, as above, to say what was learned"),)
 
 
 @click.command(name="list")
@@ -50,9 +54,16 @@ def list_parts() -> None:
         ("Plots: in the report", [(found.name, found.about) for found in plots]),
         ("Models: --models", [*((name, wheel.licence) for name, wheel in EMBEDDED.items()), hub]),
         ("Forgetting: --forgetting", FORGETTING),
+        ("Learning: --evaluate", [*_sets(), *EVALUATION]),
         ("Metrics: columns of leaderboard.csv", metrics),
     ):
         print_rows(console, title, ("name", "about"), rows)
+
+
+def _sets() -> list[tuple[str, str]]:
+    """Return each set of problems with what it is about."""
+    about = {name: inspect.getdoc(kind) or "" for name, kind in problem_sets().items()}
+    return [(name, text.partition("\n")[0]) for name, text in about.items()]
 
 
 def parameters_text(part: type[Any]) -> str:

@@ -11,8 +11,9 @@ import click
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
 from bench.cli.flags import options_of, typed_values
 from bench.cli.report import print_report
-from bench.config.options import RunOptions, build_options
+from bench.config.options import RunOptions, build_options, load_assumed
 from bench.execution.checks import check_names
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.execution.run import GridOutcome
@@ -35,7 +36,7 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     options = build_options(typed_values(given), config)
     check_names(options)
     if dry_run:
-        _plan(options)
+        _plan(options, config)
         return DONE
     interrupt_once()
     from bench.libraries import quiet_libraries
@@ -56,10 +57,29 @@ def plan(config: Path | None, **given: Any) -> None:
     """Show which cells are done, which would run and for how long; change nothing."""
     options = build_options(typed_values(given), config)
     check_names(options)
-    _plan(options)
+    _plan(options, config)
 
 
-def _plan(options: RunOptions) -> None:
+def _plan(options: RunOptions, config: Path | None) -> None:
+    """Print the plan of a grid; by the sizes that its file assumes where nothing else is known.
+
+    Raises:
+        UsageError: A model has no revision or facts cannot be read, and no sizes are assumed.
+    """
+    from bench.cli.sketch import print_sketch
+    from bench.planning.sketch import sketch
+
+    try:
+        _plan_cells(options)
+    except UsageError as error:
+        assumed = load_assumed(config) if config else None
+        found = sketch(options, assumed) if assumed else None
+        if found is None:
+            raise
+        print_sketch(found, config, str(error))
+
+
+def _plan_cells(options: RunOptions) -> None:
     from bench.cli.plan import print_plan
     from bench.execution.parallelism import limits, worker_count
     from bench.models.device import compute_of

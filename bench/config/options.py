@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from bench.config.assumed import SECTION, Assumed, read_assumed
 from bench.config.first_step import After
 from bench.config.tune import Tunes
 from bench.config.types import (
@@ -16,6 +17,7 @@ from bench.config.types import (
     Checkpoints,
     Device,
     DType,
+    EvaluationNames,
     ForgettingNames,
     Names,
     Quantisation,
@@ -113,6 +115,11 @@ class RunOptions(BaseModel):
     says."""
     forgetting_limit: PositiveInt = 200
     """Maximum number of items per forgetting task; `drift` uses at most 32 texts."""
+    evaluate: EvaluationNames = ()
+    """What to measure learning on, before and after training: gsm8k or math (asked and scored as
+    CorDA's code does), lm_eval:NAME, or none."""
+    evaluate_limit: PositiveInt = 200
+    """Maximum number of items per task of --evaluate."""
     device: Device = "auto"
     """Device: auto, cpu, mps, cuda or cuda:N."""
     device_map: DeviceMap = DeviceMap.NONE
@@ -193,13 +200,10 @@ def load_config(path: Path) -> dict[str, Any]:
         UsageError: It cannot be read, is not valid YAML (with the line) or not a mapping, or has
             an unknown option.
     """
-    loaded = _read_yaml(path)
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise UsageError(f"{path}: write one option per line, as in 'methods: lora,corda'")
     options: dict[str, Any] = {}
-    for key, value in loaded.items():
+    for key, value in _grid_file(path).items():
+        if key == SECTION:
+            continue
         name = str(key).replace("-", "_")
         if name not in RunOptions.model_fields:
             close = nearest(name, RunOptions.model_fields)
@@ -212,6 +216,24 @@ def load_config(path: Path) -> dict[str, Any]:
             raise UsageError(f"{path}: option '{key}' is given twice, with dash and underscore")
         options[name] = value
     return options
+
+
+def load_assumed(path: Path) -> Assumed | None:
+    """Return what a grid file assumes of models and data; None if it has no such section.
+
+    Raises:
+        UsageError: The file cannot be read, or its section is not of the right form.
+    """
+    return read_assumed(_grid_file(path), path)
+
+
+def _grid_file(path: Path) -> dict[Any, Any]:
+    loaded = _read_yaml(path)
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path}: write one option per line, as in 'methods: lora,corda'")
+    return loaded
 
 
 def _read_yaml(path: Path) -> Any:

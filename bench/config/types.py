@@ -15,7 +15,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from tasks.forgetting.names import NONE, ForgettingName, forgetting_names
+from tasks.forgetting.names import NONE, ForgettingName, evaluation_names, forgetting_names
 from tasks.notation import split_outside_brackets
 from tasks.resolve import split_names
 
@@ -125,6 +125,15 @@ def read_forgetting(given: Any) -> tuple[ForgettingName, ...]:
     return forgetting_names([str(name) for name in names])
 
 
+def read_evaluation(given: Any) -> tuple[ForgettingName, ...]:
+    """Read the tasks of `--evaluate`; `none`, or nothing at all, gives an empty tuple.
+
+    Raises:
+        UsageError: A name is unknown.
+    """
+    return evaluation_names([str(name) for name in task_names(given)])
+
+
 def _form(pattern: str, right: str) -> AfterValidator:
     """Return a check that a value matches a pattern; the error says what to write instead."""
 
@@ -169,6 +178,11 @@ Counts = Spread[PositiveInt]
 ForgettingNames = Annotated[
     tuple[ForgettingName, ...],
     BeforeValidator(read_forgetting),
+    PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
+]
+EvaluationNames = Annotated[
+    tuple[ForgettingName, ...],
+    BeforeValidator(read_evaluation),
     PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
 ]
 Device = Annotated[str, _form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")]

@@ -64,6 +64,8 @@ def refuse_unanswerable(
         Asked(partial(contexts.prompt, context), partial(contexts.target, context), contexts.form)
         for context in contexts.available
     ]
+    if not facts:
+        return
     window = context_window(base.model.config)
     shown = contexts.demonstrations.digest
     key = ("round trip", base.name, base.revision, facts_digest(facts), shown)

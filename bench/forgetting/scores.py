@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.models.loading import Base
 from bench.store.cost_cache import Shared
-from bench.store.records import Forgetting
+from bench.store.records import Evaluated, Forgetting
 
 DRIFT_METRIC = "kl"
 ABOVE_CHANCE = 0.05
@@ -88,8 +88,7 @@ def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
     Raises:
         ValueError: The scores belong to different items.
     """
-    if (base.task, base.metric, base.digest) != (tuned.task, tuned.metric, tuned.digest):
-        raise ValueError(f"cannot pair {base.task} with {tuned.task}: their items differ")
+    _refuse_other_items(base, tuned)
     lost = base.mean - tuned.mean
     return Forgetting(
         task=base.task,
@@ -103,3 +102,32 @@ def compare(base: ItemScores, tuned: ItemScores, limit: int) -> Forgetting:
         limit=limit,
         digest=base.digest,
     )
+
+
+def learned(base: ItemScores, tuned: ItemScores, limit: int) -> Evaluated:
+    """Pair the scores of the pristine base with those of a model that was to learn the task.
+
+    Args:
+        base: The scores of the pristine base.
+        tuned: Those of the tuned model on the same items.
+        limit: The requested maximum number of items, for the record.
+
+    Raises:
+        ValueError: The scores belong to different items.
+    """
+    _refuse_other_items(base, tuned)
+    return Evaluated(
+        task=base.task,
+        metric=base.metric,
+        base=base.mean,
+        tuned=tuned.mean,
+        base_items=list(base.items),
+        tuned_items=list(tuned.items),
+        limit=limit,
+        digest=base.digest,
+    )
+
+
+def _refuse_other_items(base: ItemScores, tuned: ItemScores) -> None:
+    if (base.task, base.metric, base.digest) != (tuned.task, tuned.metric, tuned.digest):
+        raise ValueError(f"cannot pair {base.task} with {tuned.task}: their items differ")

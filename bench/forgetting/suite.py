@@ -1,4 +1,7 @@
-"""The forgetting tasks of a run: the base is scored once and paired with every cell."""
+"""The tasks that a run measures: the base is scored once and paired with every cell.
+
+They say what was forgotten, or with `--evaluate` what was learned.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from torch import nn
 from bench.forgetting.drift import SEQUENCES, Drift
 from bench.forgetting.lm_eval_catalog import lm_eval_harness_task
 from bench.forgetting.lm_eval_task import knowledge_harness_task
-from bench.forgetting.scores import ForgettingTask, ItemScores, compare
+from bench.forgetting.problem_task import problem_task
+from bench.forgetting.scores import ForgettingTask, ItemScores, compare, learned
 from bench.models.capabilities import members_of
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
-from bench.store.records import Forgetting
+from bench.store.records import Evaluated, Forgetting
 from tasks.base import DataAccess
 from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart
@@ -85,6 +89,9 @@ class ForgettingTasks:
         if asked.kind is ForgettingKind.LM_EVAL:
             wanted = (name, self._access, self._limit)
             return self._once(wanted, partial(lm_eval_harness_task, *wanted))
+        if asked.kind is ForgettingKind.PROBLEMS:
+            wanted = (name, self._access, self._limit)
+            return self._once((asked.kind, *wanted), partial(problem_task, *wanted))
         facts, prompt, dropped = forget_facts(
             name, self._access, self._limit, seen, trained=name in self._trained_tasks
         )
@@ -143,11 +150,19 @@ class ForgettingSuite:
 
     def measure_together(self, model: nn.Module) -> list[list[Forgetting]]:
         """Score each member of a stack on every task, `[members][tasks]`."""
-        found: list[list[Forgetting]] = [[] for _ in range(members_of(model))]
+        return [[compare(*pair, self.limit) for pair in own] for own in self._pairs(model)]
+
+    def learned_together(self, model: nn.Module) -> list[list[Evaluated]]:
+        """Score each member of a stack on tasks that say what was learned, `[members][tasks]`."""
+        return [[learned(*pair, self.limit) for pair in own] for own in self._pairs(model)]
+
+    def _pairs(self, model: nn.Module) -> list[list[tuple[ItemScores, ItemScores]]]:
+        """Return the scores of the base and of each member on every task, `[members][tasks]`."""
+        found: list[list[tuple[ItemScores, ItemScores]]] = [[] for _ in range(members_of(model))]
         for task in self.tasks:
             base = self.base_scores(task)
             for own, scores in zip(found, task.score_together(self.base, model), strict=True):
-                own.append(compare(base, scores, self.limit))
+                own.append((base, scores))
         return found
 
 

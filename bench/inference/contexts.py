@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.inference.encoding import Example, encode_all, encode_texts
+from bench.inference.encoding import Example, encode_all, encode_texts, shortened
 from tasks.context import Context, TrainPrompt
 from tasks.conversation import USER, after_demonstrations, turns_of
 from tasks.errors import UsageError
@@ -96,12 +96,15 @@ class Contexts:
         """Encode facts with their targets in one context.
 
         Facts without a question are texts: joined by newlines and cut into windows, they give
-        another number of examples, which come first.
+        another number of examples, which come first. Those longer than the form allows are cut.
         """
         texts = [fact.target for fact in facts if fact.is_text]
         windows = encode_texts(self.tokenizer, texts, self.form.window) if texts else []
         pairs = [(fact.question, fact.target) for fact in facts if not fact.is_text]
-        return windows + self.encode(context, pairs)
+        encoded = self.encode(context, pairs)
+        if self.form.cut:
+            encoded = [shortened(example, self.form.cut) for example in encoded]
+        return windows + encoded
 
     def encode(self, context: Context, pairs: Sequence[tuple[str, str]]) -> list[Example]:
         """Encode questions with the answers given for them in one context."""

@@ -116,6 +116,19 @@ def encode_texts(
     return [Example(row, 1) for row in rows if len(row) > 1]
 
 
+def shortened(example: Example, most: int) -> Example:
+    """Return an example of at most `most` tokens, its end cut off.
+
+    If the prompt alone is as long, its own end is cut further, so that the first token of the
+    target is still predicted: a mean over no tokens is not a number.
+    """
+    if len(example.tokens) <= most:
+        return example
+    start = min(example.start, most - 1)
+    target = example.tokens[example.start :]
+    return Example((*example.tokens[:start], *target)[:most], start)
+
+
 def collate(examples: Sequence[Example], indices: Sequence[int], pad: int) -> Batch:
     """Return a batch of some examples, padded on the right, on the CPU.
 

@@ -121,7 +121,12 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
     lacking = replace(cell, stamp=stamp, state=CellState.LACKS, why=why)
     if whole is None:
         return lacking
-    return replace(lacking, earlier=tuple(whole.forgetting), earlier_path=tuple(whole.path))
+    return replace(
+        lacking,
+        earlier=tuple(whole.forgetting),
+        earlier_path=tuple(whole.path),
+        earlier_evaluated=tuple(whole.evaluated),
+    )
 
 
 def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions, folder: Path) -> str:
@@ -139,6 +144,12 @@ def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions, folder
         return "adapter"
     present = {(f.task, f.limit) for f in record.forgetting}
     missing = [str(n) for n in cell.forgetting if (str(n), options.forgetting_limit) not in present]
+    learned = {(e.task, e.limit) for e in record.evaluated}
+    missing += [
+        f"{name} (--evaluate)"
+        for name in cell.evaluate
+        if (str(name), options.evaluate_limit) not in learned
+    ]
     if not missing and _lacks_path(cell, record, options.checkpoints):
         return "checkpoints"
     saved = record.adapter_path and (folder / record.adapter_path).is_dir()

@@ -34,6 +34,7 @@ from methods.peft_config import read_config
 from methods.recipe import Recipe
 from tasks.context import TrainPrompt
 from tasks.errors import UsageError
+from tasks.form import Form
 
 PLAIN_TOKENS, LONG_TOKENS = 24, 200
 """About how many tokens a question and its answer have: alone, and after demonstrations."""
@@ -84,6 +85,7 @@ class Setup:
         rows: Facts per batch.
         tokens: Tokens per fact.
         members: How many such cells are trained together.
+        kept: Positions of a row that are predicted.
         quantised: How the base's linear layers are quantised; `none` if they are not.
         follows: Whether it follows a first step, whose weights stand beside the base's.
     """
@@ -97,6 +99,7 @@ class Setup:
     members: int = 1
     quantised: str = "none"
     follows: bool = False
+    kept: int = KEPT
 
     @property
     def item(self) -> int:
@@ -124,18 +127,31 @@ class Need(NamedTuple):
 
 def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
     """Return what decides how much memory a planned cell takes."""
-    prompt = cell.spec.train_prompt
+    tokens, kept = tokens_of(cell.data.task.form, cell.spec.train_prompt)
     return Setup(
         adapter=cell.recipe.adapter,
-        trained=_trained_share(cell.recipe, shape.layers),
+        trained=trained_share(cell.recipe, shape.layers),
         placed=cell.recipe.placement is not None,
         dtype=cell.spec.dtype,
         rows=cell.spec.batch_size,
-        tokens=PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS,
+        tokens=tokens,
         members=members,
         quantised=str(cell.spec.quantisation),
         follows=cell.spec.after is not None,
+        kept=kept,
     )
+
+
+def tokens_of(form: Form, prompt: TrainPrompt) -> tuple[int, int]:
+    """Return about how many tokens a row has in training, and how many of them are predicted.
+
+    Args:
+        form: How questions and answers are written.
+        prompt: The contexts that training sees.
+    """
+    if longest := max(form.cut, form.window):
+        return longest, longest
+    return (PLAIN_TOKENS if prompt is TrainPrompt.PLAIN else LONG_TOKENS), KEPT
 
 
 def need(shape: ModelShape, setup: Setup) -> Need:
@@ -161,7 +177,9 @@ def base(shape: ModelShape, setup: Setup) -> float:
 def of_member(shape: ModelShape, setup: Setup) -> float:
     """Return what training one cell takes beside the base."""
     state = full_state if setup.adapter.trains_weights else adapter_state
-    passing = activations(shape, setup) + logits(shape, setup.rows) + unscaled(shape, setup)
+    passing = (
+        activations(shape, setup) + logits(shape, setup.rows, setup.kept) + unscaled(shape, setup)
+    )
     return state(shape, setup) + passing
 
 
@@ -223,9 +241,9 @@ def activations(shape: ModelShape, setup: Setup) -> float:
     return float(setup.rows * setup.tokens * saved)
 
 
-def logits(shape: ModelShape, rows: int) -> float:
+def logits(shape: ModelShape, rows: int, kept: int = KEPT) -> float:
     """Return the bytes of logits at predicted positions, their softmax and gradient, in float32."""
-    return 3.0 * 4 * rows * KEPT * shape.vocabulary
+    return 3.0 * 4 * rows * kept * shape.vocabulary
 
 
 def covariances(shape: ModelShape) -> float:
@@ -291,7 +309,7 @@ def stack_size(cells: Sequence[PlannedCell], beside_base: float) -> int:
     return fit
 
 
-def _trained_share(recipe: Recipe, layers: int) -> float:
+def trained_share(recipe: Recipe, layers: int) -> float:
     """Return the share of the decoder layers that a recipe trains; 1 if only a run can tell."""
     if recipe.placement is None:
         return 1.0

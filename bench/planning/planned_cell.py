@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.models.registry import ModelSource
 from bench.planning.task_data import TaskData
-from bench.store.records import CellSpec, Checkpoint, Forgetting
+from bench.store.records import CellSpec, Checkpoint, Evaluated, Forgetting
 from methods.recipe import Recipe
 from tasks.fact import Fact
 from tasks.forgetting.names import ForgettingName
@@ -42,7 +42,9 @@ class PlannedCell:
         data: The facts of its task.
         calibration: The facts that its adapter calibrates on.
         forgetting: The forgetting tasks to measure.
-        earlier, earlier_path: What an earlier run of an incomplete cell measured.
+        evaluate: What learning is measured on besides.
+        earlier, earlier_path, earlier_evaluated: What an earlier run of an incomplete cell
+            measured.
         stamp: The stamp of its record when it was planned; if that has changed since, another
             process has written the record.
         damaged: Whether its record exists but cannot be read.
@@ -59,8 +61,10 @@ class PlannedCell:
     data: TaskData
     calibration: tuple[Fact, ...]
     forgetting: tuple[ForgettingName, ...]
+    evaluate: tuple[ForgettingName, ...] = ()
     earlier: tuple[Forgetting, ...] = ()
     earlier_path: tuple[Checkpoint, ...] = ()
+    earlier_evaluated: tuple[Evaluated, ...] = ()
     stamp: Stamp | None = None
     damaged: bool = False
     chosen: bool = True

@@ -145,6 +145,7 @@ class Resolver:
             calibration=calibration,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
             first=first,
+            evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
         )
 
     def _first(self, source: ModelSource, seed: int) -> PlannedCell | None:

@@ -20,7 +20,7 @@ from bench.report.leaderboard.recipe_notes import told, untold
 from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.report.tables import format as wording
 from bench.report.tables.terminal import WIDTH, render
-from bench.store.records import CellRecord, Forgetting, Status
+from bench.store.records import CellRecord, Evaluated, Forgetting, Status
 from bench.store.store import ResultsStore
 
 _NOTE_LENGTH = 240
@@ -48,6 +48,8 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
         parts += [_title("metrics"), _pairs(_metrics(record, cell)), ""]
     if record.forgetting:
         parts += [_title("forgetting"), _forgetting(record.forgetting), ""]
+    if record.evaluated:
+        parts += [_title("learned (--evaluate)"), _evaluated(record.evaluated), ""]
     if record.phases:
         parts += [_title("phases"), _phases(record), ""]
     parts += [Text(f"warning: {safe_text(text)}", style="yellow") for text in record.warnings]
@@ -134,6 +136,15 @@ def _forgetting(entries: list[Forgetting]) -> Table:
     for entry in entries:
         lost = f"{entry.forgetting:+.3f}" if entry.task != DRIFT else f"{entry.forgetting:.3f}"
         scores = (f"{entry.base:.3f}", f"{entry.tuned:.3f}", "at floor" if entry.at_floor else lost)
+        cells = (entry.task, entry.metric, *scores, str(len(entry.tuned_items)))
+        table.add_row(*(Text(safe_text(cell)) for cell in cells))
+    return table
+
+
+def _evaluated(entries: list[Evaluated]) -> Table:
+    table = _table("task", "metric", "base", "tuned", "learned", "items")
+    for entry in entries:
+        scores = (f"{entry.base:.3f}", f"{entry.tuned:.3f}", f"{entry.tuned - entry.base:+.3f}")
         cells = (entry.task, entry.metric, *scores, str(len(entry.tuned_items)))
         table.add_row(*(Text(safe_text(cell)) for cell in cells))
     return table

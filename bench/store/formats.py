@@ -52,6 +52,15 @@ class Asked(BaseModel):
     at_floor: bool
 
 
+class Evaluation(BaseModel):
+    """A task of `--evaluate` as it was measured: its name and its limit on items."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    limit: int
+
+
 class Scores(BaseModel):
     """The metrics that candidates are chosen by, see `bench.planning.tuning`."""
 
@@ -77,6 +86,7 @@ class CellSummary(BaseModel):
     save_failed: bool = False
     metrics: Scores | None = None
     forgetting: tuple[Asked, ...] = ()
+    evaluated: tuple[Evaluation, ...] = ()
     path: tuple[Checkpoint, ...] = ()
     phases: dict[PhaseName, Phase] = Field(default_factory=dict)
 

@@ -230,6 +230,28 @@ class Forgetting(Model):
     digest: str
 
 
+class Evaluated(Model):
+    """One task of `--evaluate` of one cell: what was learned, paired per item with the base.
+
+    Attributes:
+        task: `gsm8k`, `lm_eval:gsm8k`, ...
+        metric: What the scores are: `acc`, `exact_match`, ...
+        base, tuned: Mean scores; more is better.
+        base_items, tuned_items: Scores per item, in the same order.
+        limit: The maximum number of items that was requested.
+        digest: Digest of the items.
+    """
+
+    task: str
+    metric: str
+    base: float
+    tuned: float
+    base_items: list[float]
+    tuned_items: list[float]
+    limit: int
+    digest: str
+
+
 class Epoch(Model):
     """One point of the learning curve, teacher-forced, over the kept facts.
 
@@ -295,6 +317,7 @@ class CellRecord(Model):
         provenance: Git commit, package versions, device, dtype, threads, data digest.
         micro_batches: Parts into which each batch was divided, their gradients added up: 2 after
             memory had run out with whole batches.
+        evaluated: What was learned by the tasks of `--evaluate`.
         stacked: How many cells were trained and asked together, this one included; each is charged
             an even share of the time, and the peak of memory is that of all of them.
         path: What was measured at checkpoints, by epoch; empty where paths are turned off.
@@ -310,6 +333,7 @@ class CellRecord(Model):
     traceback: str = ""
     metrics: Metrics | None = None
     forgetting: list[Forgetting] = Field(default_factory=list)
+    evaluated: list[Evaluated] = Field(default_factory=list)
     curve: list[Epoch] = Field(default_factory=list)
     phases: dict[PhaseName, Phase] = Field(default_factory=dict)
     parameters: int | None = None

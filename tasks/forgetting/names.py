@@ -1,4 +1,4 @@
-"""What `--forgetting` accepts: knowledge tasks, lm-eval tasks, `drift` and `none`."""
+"""What `--forgetting` and `--evaluate` accept: tasks of ours, of lm-eval, `drift` and `none`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tasks.base import KnowledgeTask
 from tasks.errors import UsageError
+from tasks.problems.base import problem_sets, problems_of
 from tasks.resolve import resolve_task, split_names
 
 LM_EVAL_PREFIX = "lm_eval:"
@@ -15,9 +16,14 @@ NONE = "none"
 
 
 class ForgettingKind(StrEnum):
-    """The kinds of forgetting tasks."""
+    """The kinds of tasks that are measured on the base and on each trained model.
+
+    Sets of problems measure what was learned, `drift` and knowledge what was forgotten, and tasks
+    of lm-eval either.
+    """
 
     KNOWLEDGE = "knowledge"
+    PROBLEMS = "problems"
     LM_EVAL = "lm_eval"
     DRIFT = "drift"
 
@@ -29,7 +35,7 @@ class ForgettingName:
     Attributes:
         kind: The kind of task.
         name: The knowledge task as written (`elements`, a path), the name in lm-eval without the
-            prefix (`piqa`), or `drift`.
+            prefix (`piqa`), a set of problems (`gsm8k`), or `drift`.
     """
 
     kind: ForgettingKind
@@ -59,6 +65,34 @@ def forgetting_names(written: Sequence[str]) -> tuple[ForgettingName, ...]:
     if NONE in written:
         raise UsageError(f"--forgetting '{text}': 'none' cannot be combined with other tasks")
     return tuple(dict.fromkeys(_name(piece, text) for piece in written))
+
+
+def evaluation_names(written: Sequence[str]) -> tuple[ForgettingName, ...]:
+    """Return the tasks of `--evaluate` in order and without repetitions; `none` alone is empty.
+
+    Raises:
+        UsageError: A name is none of a set of problems and does not begin with `lm_eval:`, or
+            `none` stands beside others.
+    """
+    if list(written) == [NONE]:
+        return ()
+    if NONE in written:
+        text = ",".join(written)
+        raise UsageError(f"--evaluate '{text}': 'none' cannot be combined with other tasks")
+    return tuple(dict.fromkeys(map(_evaluation_name, written)))
+
+
+def _evaluation_name(written: str) -> ForgettingName:
+    name = written.removeprefix(LM_EVAL_PREFIX)
+    if name and name != written:
+        return ForgettingName(ForgettingKind.LM_EVAL, name)
+    if written in problem_sets():
+        return ForgettingName(ForgettingKind.PROBLEMS, problems_of(written).name)
+    known = ", ".join(problem_sets())
+    raise UsageError(
+        f"--evaluate '{written}': write {known} or lm_eval:NAME; facts that are trained are asked "
+        "without it"
+    )
 
 
 def knowledge_names(names: Sequence[ForgettingName]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from bench.report.tables.limits import (
     hidden_remark,
 )
 from bench.report.tables.overall import overall_table
+from bench.report.tables.published import published_table
 from bench.report.tables.tuning import tuning_table
 
 if TYPE_CHECKING:
@@ -103,7 +104,11 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         hidden=hidden_remark(section, PAGE_ROWS),
         plots=plots,
         drawn=drawn_remark(section) if plots else "",
-        texts=[(HEADING, by_relation_table(section)), ("Tuning", tuning_table(section))],
+        texts=[
+            ("Published values", published_table(section)),
+            (HEADING, by_relation_table(section)),
+            ("Tuning", tuning_table(section)),
+        ],
         removals=removals(section),
         examples=examples,
         remarks=remarks,

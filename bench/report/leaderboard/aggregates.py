@@ -9,11 +9,12 @@ from itertools import chain
 import numpy as np
 
 from bench.evaluation.metrics import CsvGroup, Metric, metric_table
-from bench.report.leaderboard.board import DRIFT, Cell, Forgotten
+from bench.report.leaderboard.board import DRIFT, Cell, Forgotten, Learned
 from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.intervals import (
     DIFFERENCE,
     NON_NEGATIVE,
+    SHARE,
     UNBOUNDED,
     Bounds,
     Estimate,
@@ -21,7 +22,7 @@ from bench.report.statistics.intervals import (
     Sample,
     estimates,
 )
-from bench.store.records import Forgetting
+from bench.store.records import Evaluated, Forgetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,12 @@ class Aggregate:
     Attributes:
         metrics: By name; None where no cell has it.
         forgetting: By task; some of the cells have measured it.
+        evaluated: By task of `--evaluate`, likewise.
     """
 
     metrics: dict[str, Estimate | None]
     forgetting: dict[str, Forgotten]
+    evaluated: dict[str, Learned]
 
 
 def aggregates(
@@ -50,12 +53,19 @@ def aggregates(
     samples = [[_metric(name, cells) for name in metrics] for cells in groups]
     entries = [_by_task(cells) for cells in groups]
     losses = [[_losses(*entry) for entry in by_task.items()] for by_task in entries]
-    found = iter(estimates(list(chain.from_iterable((*samples, *losses)))))
+    learned = [_by_evaluated_task(cells) for cells in groups]
+    gains = [[_scores(entry) for entry in by_task.values()] for by_task in learned]
+    found = iter(estimates(list(chain.from_iterable((*samples, *losses, *gains)))))
     by_group = [{name: next(found) for name in metrics} for _ in groups]
-    return [
-        Aggregate(means, {t: _forgotten(t, measured, next(found)) for t, measured in tasks.items()})
-        for means, tasks in zip(by_group, entries, strict=True)
+    forgotten = [
+        {task: _forgotten(task, measured, next(found)) for task, measured in by_task.items()}
+        for by_task in entries
     ]
+    evaluated = [
+        {task: Learned(task, _mean_base(entry), next(found)) for task, entry in by_task.items()}
+        for by_task in learned
+    ]
+    return [Aggregate(*each) for each in zip(by_group, forgotten, evaluated, strict=True)]
 
 
 def _metric(name: str, cells: Sequence[Cell]) -> Sample:
@@ -100,6 +110,26 @@ def _by_task(cells: Sequence[Cell]) -> dict[str, list[Forgetting]]:
         for entry in cell.record.forgetting:
             found.setdefault(entry.task, []).append(entry)
     return dict(sorted(found.items()))
+
+
+def _by_evaluated_task(cells: Sequence[Cell]) -> dict[str, list[Evaluated]]:
+    """Return what was learned by task of `--evaluate`, `[seeds]` each."""
+    found: dict[str, list[Evaluated]] = {}
+    for cell in cells:
+        for entry in cell.record.evaluated:
+            found.setdefault(entry.task, []).append(entry)
+    return dict(sorted(found.items()))
+
+
+def _scores(entries: Sequence[Evaluated]) -> Sample:
+    items = [np.asarray(entry.tuned_items, dtype=np.float64) for entry in entries]
+    ends = [end for values in items if len(values) for end in (values.min(), values.max())]
+    bounds = SHARE if all(0 <= end <= 1 for end in ends) else UNBOUNDED
+    return Sample([entry.tuned for entry in entries], items, bounds)
+
+
+def _mean_base(entries: Sequence[Evaluated]) -> float:
+    return float(np.mean([entry.base for entry in entries]))
 
 
 def _losses(task: str, entries: Sequence[Forgetting]) -> Sample:

@@ -60,6 +60,15 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """One task of `--evaluate` over the seeds of a row: the mean scores before and after."""
+
+    task: str
+    base: float
+    tuned: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """One phase: mean seconds with nothing cached, and the highest peak of memory in bytes.
 
@@ -129,6 +138,7 @@ class Row:
         spec: Of its first cell; all but the seed is shared.
         cells: The done ones, by seed.
         forgetting: By task, `drift` among them.
+        evaluated: What was learned by tasks of `--evaluate`, by task.
         metrics: By name: those of the metric table, the share learned at the half dose, and costs
             at equal learning such as `drift_at_90`.
         standing: Against the reference and the other rows.
@@ -146,6 +156,7 @@ class Row:
     standing: Standing = field(default_factory=Standing)
     tuning: Tuning | None = None
     half_dose: int | None = None
+    evaluated: dict[str, Learned] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -169,6 +180,35 @@ class Row:
         return next((value for value in values if value is not None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published value beside a row's own, all in percent.
+
+    Attributes:
+        title: Where it stands, for people.
+        label, task: The row, and the task that is scored.
+        ours: The row's own score; None where it was not measured.
+        items: Of how many items.
+        scores: The published ones, by source.
+        band: What counts as the same.
+        sources: What each source is.
+    """
+
+    title: str
+    label: str
+    task: str
+    ours: float | None
+    items: int | None
+    scores: Mapping[str, float]
+    band: tuple[float, float]
+    sources: Mapping[str, str]
+
+    @property
+    def is_hit(self) -> bool | None:
+        """Whether the row's own score is within the band; None where it has none."""
+        return None if self.ours is None else self.band[0] <= self.ours <= self.band[1]
+
+
 @dataclass(frozen=True)
 class Section:
     """Rows that may be compared with each other, best first; `title` is unique.
@@ -177,6 +217,7 @@ class Section:
         headline: The metric that ranks are of.
         reference: Label of the row that the others are compared with; empty where there is none.
         ranked: By label the headline of the rows that can be ranked.
+        published: Published values that rows match.
     """
 
     title: str
@@ -188,6 +229,7 @@ class Section:
     headline: str = "reliability"
     reference: str = ""
     ranked: Mapping[str, Measured] = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
     @property
     def held_out(self) -> bool:
@@ -196,7 +238,9 @@ class Section:
 
     @property
     def asked(self) -> str:
-        """What its numbers are about: `64 facts`, `1 held-out problem`."""
+        """What its numbers are about: `64 facts`, `1 held-out problem`; or what is trained only."""
+        if not self.facts:
+            return f"{self.rows[0].spec.trained:,} trained examples"
         noun = "held-out problem" if self.held_out else "fact"
         return f"{self.facts} {noun}" + ("" if self.facts == 1 else "s")
 
@@ -226,6 +270,11 @@ class Section:
         """Names of the forgetting tasks, `drift` last."""
         names = {name for row in self.rows for name in row.forgetting}
         return tuple(sorted(names, key=lambda name: (name == DRIFT, name)))
+
+    @property
+    def evaluated_tasks(self) -> tuple[str, ...]:
+        """Names of the tasks of `--evaluate`."""
+        return tuple(sorted({name for row in self.rows for name in row.evaluated}))
 
 
 @dataclass(frozen=True)

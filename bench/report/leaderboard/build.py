@@ -20,6 +20,7 @@ from bench.report.leaderboard.standings import (
     DEFAULT_REFERENCE,
     check_reference,
     headline,
+    headline_of,
     ranked_values,
     reference_row,
     with_standings,
@@ -172,8 +173,9 @@ def _section(title: str, entries: list[_Entry], reference: str) -> Section:
 
 def _place(row: Row, headline: str) -> tuple[bool, bool, float, float, str]:
     """Sort key: the best by the headline first, then by reliability; rows without a result last."""
-    found, overall = row.metrics[headline], row.metrics["reliability"]
-    sign = -1 if metric_table()[headline].more_is_better else 1
+    found, overall = headline_of(row, headline), row.metrics["reliability"]
+    metric = metric_table().get(headline)
+    sign = -1 if metric is None or metric.more_is_better else 1
     value = sign * found.value if found else 0.0
     learned = overall.value if overall else 0.0
     return (not row.cells, found is None, value, -learned, row.label)
@@ -199,6 +201,7 @@ def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
         ),
         metrics=found.metrics,
         forgetting=found.forgetting,
+        evaluated=found.evaluated,
         phases=_costs(done),
         tuning=tuning,
     )
@@ -239,12 +242,14 @@ def _warnings(rows: list[Row]) -> list[str]:
 
 
 def _mixed_items(rows: list[Row]) -> list[str]:
-    """Warn where one forgetting task was measured on different items: rows do not compare."""
+    """Warn where one task was measured on different items: rows do not compare."""
     digests: dict[str, set[str]] = {}
     for row in rows:
         for cell in row.cells:
             for entry in cell.record.forgetting:
                 digests.setdefault(entry.task, set()).add(entry.digest)
+            for learned in cell.record.evaluated:
+                digests.setdefault(f"{learned.task} (--evaluate)", set()).add(learned.digest)
     return [
         f"{task}: measured on {len(found)} different sets of items, so rows cannot be compared"
         for task, found in sorted(digests.items())

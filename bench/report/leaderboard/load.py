@@ -6,11 +6,12 @@ Sections need nothing of each other: each may be read in any order and in any pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.build import Untitled, board_of, by_section, section_of
+from bench.report.leaderboard.published import with_published
 from bench.report.leaderboard.read_cells import readable_cells
 from bench.store.records import CellRecord
 from bench.store.store import Records, ResultsStore
@@ -91,6 +92,8 @@ def read_section(source: BoardSource, records: Sequence[CellRecord]) -> ReadSect
     """Read the fact rows of a section's cells and compute its rows."""
     cells, problems = readable_cells(ResultsStore(source.folder), records, source.damaged)
     section = section_of(cells, source.reference) if cells else None
+    if section is not None:
+        section = replace(section, section=with_published(section.section, source.folder))
     return ReadSection(section, tuple(problems))
 
 

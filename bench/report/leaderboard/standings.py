@@ -19,7 +19,13 @@ from bench.report.leaderboard.half_dose import (
     section_metrics,
 )
 from bench.report.statistics.comparison import Comparison, Measured, compare_all, corrected
-from bench.report.statistics.intervals import DECIDING_SEEDS, FEWEST_ITEMS, UNBOUNDED, Floats
+from bench.report.statistics.intervals import (
+    DECIDING_SEEDS,
+    FEWEST_ITEMS,
+    UNBOUNDED,
+    Estimate,
+    Floats,
+)
 from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
@@ -32,6 +38,11 @@ since most methods learn everything in the end."""
 def forgetting_metric(task: str) -> str:
     """Return the name of a forgetting task's metric: `forgetting.elements`, or `drift`."""
     return task if task == DRIFT else f"forgetting.{task}"
+
+
+def evaluation_metric(task: str) -> str:
+    """Return the name of the metric of a task of `--evaluate`: `learned.gsm8k`."""
+    return f"learned.{task}"
 
 
 def check_reference(reference: str, rows: Sequence[Row]) -> None:
@@ -58,9 +69,19 @@ def _is(reference: str, row: Row) -> bool:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """Return the metric that rows are ranked by: facts the base did not answer, if it left any."""
-    present = (name for name in HEADLINES if any(row.metrics[name] for row in rows))
-    return next(present, HEADLINES[-1])
+    """Return the metric that rows are ranked by: facts the base did not answer, if it left any.
+
+    Where no facts are asked it is the first task of `--evaluate`.
+    """
+    present = [name for name in HEADLINES if any(row.metrics[name] for row in rows)]
+    evaluated = sorted({task for row in rows for task in row.evaluated})
+    return next(iter([*present, *map(evaluation_metric, evaluated)]), HEADLINES[-1])
+
+
+def headline_of(row: Row, name: str) -> Estimate | None:
+    """Return a row's value of the metric that rows are ranked by."""
+    by_task = {evaluation_metric(task): found.tuned for task, found in row.evaluated.items()}
+    return by_task[name] if name in by_task else row.metrics.get(name)
 
 
 def with_standings(
@@ -76,6 +97,7 @@ def with_standings(
     tasks = sorted({task for row in rows for task in row.forgetting})
     metrics = [name for name in compared_names() if any(row.metrics[name] for row in rows)]
     metrics += map(forgetting_metric, tasks)
+    metrics += map(evaluation_metric, sorted({task for row in rows for task in row.evaluated}))
     columns = compare_columns(rows, reference, metrics) if reference is not None else {}
     ranks = _ranks(ranked_by)
     found = []
@@ -119,7 +141,7 @@ def measured(row: Row, metric: str) -> Measured:
     """Return one metric of a row, per seed and fact or item."""
     found = section_metrics(row.half_dose).get(metric)
     if found is None:
-        return _forgotten(row, metric)
+        return _learned(row, metric) or _forgotten(row, metric)
     return _measured(found, {_seed(cell): per_fact(cell.facts, found) for cell in row.cells})
 
 
@@ -156,6 +178,24 @@ def on_common_facts(row: Row, reference: Row, metric: str) -> tuple[Measured, Me
 def _among(common: NDArray[np.bool_], counted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Return which of the facts that count are common, `[facts that count]`."""
     return common if counted is None else common[counted]
+
+
+def _learned(row: Row, metric: str) -> Measured | None:
+    """Return the scores of a task of `--evaluate`; None if the metric is none of it."""
+    entries = {
+        _seed(cell): entry
+        for cell in row.cells
+        for entry in cell.record.evaluated
+        if evaluation_metric(entry.task) == metric
+    }
+    if not entries:
+        return None
+    return Measured(
+        by_seed={seed: np.asarray(entry.tuned_items) for seed, entry in entries.items()},
+        bounds=UNBOUNDED,
+        more_is_better=True,
+        items={seed: entry.digest for seed, entry in entries.items()},
+    )
 
 
 def _forgotten(row: Row, metric: str) -> Measured:

@@ -74,6 +74,8 @@ def draw_plots(
             drawn = to_draw(section)
             kinds = PLOTS if drawing.includes(section.title) else ()
             for kind in kinds:
+                if kind.of_facts and not section.facts:
+                    continue
                 with _noted(kind, problems):
                     figure = kind.draw(drawn, styles)
                     if figure is not None:

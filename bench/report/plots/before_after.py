@@ -30,7 +30,12 @@ _VECTORS_AT_MOST = 4000
 """A figure with more points holds them as pixels, or the page would be megabytes."""
 
 
-@plot("before-after", "Each fact's distance to its target before and after training.", order=90)
+@plot(
+    "before-after",
+    "Each fact's distance to its target before and after training.",
+    order=90,
+    of_facts=True,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw a small panel per method, all to one scale; None where no cell is done."""
     if not section.done:

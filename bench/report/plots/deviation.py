@@ -31,6 +31,7 @@ _NOTE = (
     "deviation",
     "Share of facts that moved away from their targets, and mean deviation, by target distance.",
     order=80,
+    of_facts=True,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw shares above means, a column per population; None where no cell is done."""

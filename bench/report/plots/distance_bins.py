@@ -19,7 +19,9 @@ _NOTE = (
 )
 
 
-@plot("distance-bins", "Epochs to learn by target distance, in bins of 0.1.", order=60)
+@plot(
+    "distance-bins", "Epochs to learn by target distance, in bins of 0.1.", order=60, of_facts=True
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw all facts above unknown facts, each as wide as ten bins need."""
     heading = "Epochs to learn by target distance, in bins of 0.1"

@@ -33,6 +33,7 @@ _SMALL = 0.55
     "dose-by-distance",
     "How many epochs it took to learn facts, by how far the base's answer was from the target.",
     order=5,
+    of_facts=True,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw the dose above the final accuracy; None where no cell is done.

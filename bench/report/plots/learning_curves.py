@@ -20,7 +20,12 @@ _BANDS_AT_MOST = 4
 _PANEL = PanelSize(3.9, 3.9)
 
 
-@plot("learning-curves", "The share of facts that each method has learned, by epoch.", order=40)
+@plot(
+    "learning-curves",
+    "The share of facts that each method has learned, by epoch.",
+    order=40,
+    of_facts=True,
+)
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw dose curves and the loss; None where no cell recorded a curve."""
     rows = [row for row in section.done if any(cell.record.curve for cell in row.cells)]

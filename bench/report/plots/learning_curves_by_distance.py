@@ -35,6 +35,7 @@ _PANEL = PanelSize(2.3, 2.6)
     "bucket-curves",
     "The share of facts learned by epoch, by how far the base's answer was from the target.",
     order=70,
+    of_facts=True,
 )
 def draw(section: Section, styles: Styles) -> Figure | None:
     """Draw all facts above unknown facts, a column per bucket; None where no curve was kept."""

@@ -11,7 +11,7 @@ from bench.evaluation.metrics import Metric
 from bench.report.leaderboard.board import DRIFT, Forgotten, Row, Section
 from bench.report.leaderboard.equal_learning import equal_learning_metric
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
-from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
 from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -70,6 +70,7 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
         [
             *(_metric_column(metric) for metric in shown if metric.name in _FIRST),
             *_standing_columns(section, versus),
+            *_learned_columns(section),
             *(_metric_column(metric) for metric in shown if metric.name not in _FIRST),
             *_lost_columns(section),
         ],
@@ -88,6 +89,13 @@ def _present(section: Section, columns: list[Column]) -> list[Column]:
         column
         for column in columns
         if any(column.show(row).text != wording.MISSING for row in section.done)
+    ]
+
+
+def _learned_columns(section: Section) -> list[Column]:
+    return [
+        Column(f"learned {task} (%)", "↑", partial(_evaluated, task), (0.0, 1.0))
+        for task in section.evaluated_tasks
     ]
 
 
@@ -131,6 +139,7 @@ def brief_columns(section: Section) -> list[Column]:
     columns = [
         *first,
         *_standing_columns(section, versus=False),
+        *_learned_columns(section),
         *carried,
         *named.values(),
         *_lost_columns(section),
@@ -178,9 +187,10 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
     rank = Column("rank", "", _rank)
     if not versus or not any(row.standing.comparisons for row in section.rows):
         return [rank]
-    metric = section_metrics(section.half_dose)[section.headline]
-    unit = "points" if metric.is_share else "epochs"
-    show = partial(_versus, metric, section.reference)
+    metric = section_metrics(section.half_dose).get(section.headline)
+    is_share = metric is None or metric.is_share  # no metric of facts: a score of --evaluate
+    unit = "points" if is_share else "epochs"
+    show = partial(_versus, section.headline, is_share, section.reference)
     return [rank, Column(f"vs {section.reference} ({unit})", "", show)]
 
 
@@ -189,13 +199,13 @@ def _rank(row: Row) -> Shown:
     return Shown(wording.rank(rank), None if rank is None else (rank.low + rank.high) / 2)
 
 
-def _versus(metric: Metric, reference: str, row: Row) -> Shown:
+def _versus(headline: str, is_share: bool, reference: str, row: Row) -> Shown:
     if row.label == reference:
         return Shown(REFERENCE, 0.0)
-    found = row.standing.comparisons.get(metric.name)
+    found = row.standing.comparisons.get(headline)
     if found is None or not found.difference.is_of_enough:
         return Shown(wording.MISSING)
-    write = wording.points_interval if metric.is_share else wording.more_epochs_interval
+    write = wording.points_interval if is_share else wording.more_epochs_interval
     text = f"{MARKS[found.verdict]} {write(found.difference)}".strip()
     return _shown(text, found.difference)
 
@@ -244,6 +254,12 @@ def _at_equal_learning(task: str, share: float, row: Row) -> Shown:
     found = row.metrics.get(name)
     write = wording.nats_interval if task == DRIFT else wording.points_interval
     return _shown(_marked(write(found), name, row), found)
+
+
+def _evaluated(task: str, row: Row) -> Shown:
+    found = row.evaluated.get(task)
+    text = wording.percent_interval(found.tuned if found else None)
+    return _shown(_marked(text, evaluation_metric(task), row), found.tuned if found else None)
 
 
 def _forgotten(task: str, row: Row) -> Shown:

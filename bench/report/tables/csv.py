@@ -13,7 +13,7 @@ from bench.report.leaderboard.by_relation import AFTER, BEFORE, ByRelation, by_r
 from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
 from bench.report.leaderboard.half_dose import compared_names, section_metrics
 from bench.report.leaderboard.recipe_notes import notes_of
-from bench.report.leaderboard.standings import forgetting_metric
+from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
 from bench.report.statistics.equal_learning import as_ratio
 from bench.report.statistics.intervals import Estimate
 from bench.store.records import PhaseName
@@ -34,7 +34,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     first step there is a column `after`.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
+    evaluated = sorted({task for row in board.rows for task in row.evaluated})
     compared = [*compared_names(), *map(forgetting_metric, tasks), DRIFT]
+    compared += map(evaluation_metric, evaluated)
     at_equal = [
         equal_learning_metric(task, share)
         for task in (DRIFT, *(task for task in path_tasks(board.rows) if task != DRIFT))
@@ -63,6 +65,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_setting(row),
                     "half_dose": _whole(row.half_dose),
                     **_further(row, tasks),
+                    **_evaluated(row, evaluated),
                     **_standing(row, section, [*compared, *at_equal]),
                     **_kinds(row, kinds),
                 }
@@ -162,6 +165,13 @@ def _kinds(row: Row, kinds: ByRelation | None) -> dict[str, float | None]:
         found |= {f"{BEFORE}.{name}": _at(before, "value"), f"{AFTER}.{name}": _at(after, "value")}
         found |= _intervals({f"{AFTER}.{name}": after})
     return found
+
+
+def _evaluated(row: Row, tasks: list[str]) -> dict[str, Any]:
+    """Return the scores on tasks of `--evaluate` after training, and those of the base."""
+    found = {evaluation_metric(task): _at(row.evaluated.get(task), "tuned") for task in tasks}
+    bases = {f"learned_base.{task}": _at(row.evaluated.get(task), "base") for task in tasks}
+    return {**_values(found), **_intervals(found), **bases}
 
 
 def _balance(row: Row) -> float | None:

@@ -15,6 +15,7 @@ from bench.report.tables.by_relation import HEADING, by_relation_table
 from bench.report.tables.columns import Column, cost_columns, quality_columns
 from bench.report.tables.format import TextTable, markdown
 from bench.report.tables.overall import overall_table
+from bench.report.tables.published import published_table
 from bench.report.tables.tuning import tuning_table
 
 
@@ -43,7 +44,7 @@ def leaderboard_markdown(
 
 def section_markdown(section: Section) -> str:
     """Return a section's part of `leaderboard.md`."""
-    before = " ".join([f"{section.asked}{remarks.lessons(section)}.", remarks.base_scores(section)])
+    before = " ".join([remarks.size(section), remarks.base_scores(section)])
     blocks = [
         f"## {markdown(section.title)}",
         markdown(before),
@@ -55,6 +56,7 @@ def section_markdown(section: Section) -> str:
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]
+    blocks += _text_table("### Published values", published_table(section))
     blocks += _text_table("### Tuning", tuning_table(section))
     lists = {
         "### Facts that filters removed": removals(section),
@@ -71,7 +73,7 @@ def _text_table(heading: str, found: TextTable | None) -> list[str]:
     if found is None:
         return []
     lines = [[markdown(text) for text in line] for line in found.lines]
-    left = ("method", "candidate", "")
+    left = ("method", "candidate", "score", "")
     align = ["left" if header in left else "right" for header in found.headers]
     return [heading, markdown(found.remark), _pipe(found.headers, lines, align)]
 

@@ -9,6 +9,7 @@ from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
+from bench.report.leaderboard.standings import evaluation_metric, headline_of
 from bench.report.statistics.comparison import Comparison, Verdict
 from bench.report.statistics.intervals import DECIDING_SEEDS, Estimate, IntervalKind
 from bench.report.tables.columns import AT_FLOOR
@@ -39,6 +40,8 @@ _MORE = (
     "are better. For each metric, Holm's correction is over the methods of the table.",
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
+    "learned TASK: the score after training on a task of --evaluate, in percent. The base's own "
+    "score stands above the table.",
     "drift (or forgets), 90% learned: what was lost when 90% of the facts that the base did not "
     "answer were learned, so that no method seems to forget less because it learned less; '-' if "
     "some seed never got there. The .csv also has it at 50%. This drift is measured on the first 8 "
@@ -139,6 +142,9 @@ def _share_seeds(section: Section) -> bool:
 def _ranked_by(section: Section) -> str:
     if section.headline == EPOCHS_UNKNOWN:
         return "the epochs in which they learn unknown facts"
+    for task in section.evaluated_tasks:
+        if section.headline == evaluation_metric(task):
+            return f"the score on {task}"
     return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 
@@ -166,7 +172,7 @@ def fewer_pairs(section: Section) -> list[str]:
 
 
 def _headlines(section: Section, *rows: Row) -> list[Estimate]:
-    found = [row.metrics[section.headline] for row in rows]
+    found = [headline_of(row, section.headline) for row in rows]
     return [one for one in found if one is not None]
 
 
@@ -209,6 +215,13 @@ def warnings(section: Section) -> list[str]:
     return [*said, *section.warnings, *fewer_pairs(section), *tuning_warnings(section.rows)]
 
 
+def size(section: Section) -> str:
+    """Say how many facts or problems are asked, and how many others were trained."""
+    if not section.facts:
+        return f"{section.asked}; none of them is asked."
+    return f"{section.asked}{_lessons(section)}."
+
+
 def base_scores(section: Section) -> str:
     """Say which facts the base knew, and what it scores on each forgetting task."""
     scores = {
@@ -217,18 +230,26 @@ def base_scores(section: Section) -> str:
         for row in section.done
         if task in row.forgetting and task != DRIFT
     }
+    scores |= {
+        task: row.evaluated[task].base
+        for task in section.evaluated_tasks
+        for row in section.done
+        if task in row.evaluated
+    }
     if not section.done:
         return ""
+    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
+    if not section.facts:
+        return f"Before training, the base scored {scored}." if scored else ""
     knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
     known, maybe, unknown = (
         f"{100 * (knowledge == kind).mean():.1f}%" for kind in range(len(KnowledgeCategory))
     )
-    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
     facts = f"Before training, the base knew {known} of them, maybe knew {maybe}, and did not know"
     return f"{facts} {unknown}{f'; it scored {scored}' if scored else ''}."
 
 
-def lessons(section: Section) -> str:
+def _lessons(section: Section) -> str:
     """Say how many examples were trained where others are asked; empty for facts."""
     counts = sorted({row.spec.lessons for row in section.rows if row.spec.lessons})
     return f", asked after training on {' or '.join(map(str, counts))} others" if counts else ""

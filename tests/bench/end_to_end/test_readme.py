@@ -21,6 +21,7 @@ from methods.recipe import parse_recipes
 from tests.bench.readme_commands import COMMANDS, FACTS, RUNS
 
 EXAMPLE = Path(__file__).parents[3] / "results" / "example"
+CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL = ["--limit", "4", "--epochs", "1", "--forgetting-limit", "4", "--device", "cpu"]
 
 
@@ -119,6 +120,7 @@ OTHERS = [words for words in COMMANDS if words not in RUNS and words[0] != "stud
 def test_another_command_of_the_readme_answers(reader, capsys, words):
     """A placeholder stands for any cell of the example, which lies in the repository."""
     cell = ResultsStore(EXAMPLE).records().records[0].cell_id
-    meant = {"CELL": cell, "results/example": str(EXAMPLE)}
+    grids = {f"configs/{path.name}": str(path) for path in CONFIGS.glob("*.yaml")}
+    meant = {"CELL": cell, "results/example": str(EXAMPLE), **grids}
     assert main([meant.get(word, word) for word in words]) == 0
     assert (cell if "CELL" in words else "lora") in capsys.readouterr().out

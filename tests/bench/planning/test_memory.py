@@ -25,6 +25,7 @@ from bench.planning.memory_notes import (
 from methods.covariance import input_covariances
 from methods.recipe import parse_recipe
 from methods.targets import linear_names
+from tasks.form import QUESTIONS
 from tests.bench.report_cells import make_spec
 
 GB = 1e9
@@ -183,7 +184,8 @@ def test_what_is_not_looked_into_would_fit(shapes):
 
 def planned(size, method="lora", dtype=DType.BFLOAT16, batch=8):
     spec = make_spec(model=size, method=method, dtype=dtype, batch_size=batch)
-    return SimpleNamespace(spec=spec, source=size, recipe=parse_recipe(method))
+    data = SimpleNamespace(task=SimpleNamespace(form=QUESTIONS))
+    return SimpleNamespace(spec=spec, source=size, recipe=parse_recipe(method), data=data)
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""What a grid file assumes of models and data, for a plan where neither is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from tasks.errors import UsageError
+
+SECTION = "assumed"
+"""The name of the section of a grid file."""
+
+
+class Assumed(BaseModel):
+    """The section `assumed` of a grid file.
+
+    Attributes:
+        models: By name the configuration of a model, as in its `config.json`; `model_type` says
+            which architecture of transformers it is.
+        rows: By task how many rows it has.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    rows: dict[str, PositiveInt] = Field(default_factory=dict)
+
+
+def read_assumed(content: Mapping[str, Any], path: Path) -> Assumed | None:
+    """Return what a grid file assumes; None if it has no such section.
+
+    Args:
+        content: The file's content.
+        path: The file, for errors.
+
+    Raises:
+        UsageError: The section is not of this form.
+    """
+    if SECTION not in content:
+        return None
+    try:
+        return Assumed.model_validate(content[SECTION])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, (SECTION, *first["loc"])))
+        raise UsageError(f"{path}: {place}: {first['msg']}") from error

@@ -1,0 +1,162 @@
+"""What a grid takes, from assumed sizes: for a plan where neither hub nor data are at hand.
+
+Names, options and recipes are real; models, tokenizers and rows are not looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.config.assumed import Assumed
+from bench.config.options import RunOptions
+from bench.config.types import DType
+from bench.models.shape import ModelShape, shape_of_config
+from bench.planning.candidates import methods_of
+from bench.planning.memory import Need, Setup, need, tokens_of, trained_share
+from methods.parts import Adapter
+from methods.recipe import Recipe
+from tasks.base import KnowledgeTask
+from tasks.errors import UsageError
+from tasks.resolve import resolve_task
+
+CARD = 79 * 2.0**30
+"""Bytes that a card of 80 GB has for programs."""
+
+
+@dataclass(frozen=True)
+class SketchedRow:
+    """One method on one model and task.
+
+    Attributes:
+        method, model, task: Their names.
+        need: What it takes, in bytes.
+        divides: Whether its model may be divided over several.
+    """
+
+    method: str
+    model: str
+    task: str
+    need: Need
+    divides: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether one card of 80 GB is enough."""
+        return self.need.peak <= CARD
+
+    @property
+    def cards(self) -> int:
+        """How many such cards together have the memory."""
+        return math.ceil(self.need.peak / CARD)
+
+
+@dataclass(frozen=True)
+class SketchedTask:
+    """One task, as far as it is known without its rows.
+
+    Attributes:
+        name: Its name.
+        rows: How many are trained.
+        epochs: How often.
+        steps: Optimizer steps in all.
+    """
+
+    name: str
+    rows: int
+    epochs: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A grid from assumed sizes.
+
+    Attributes:
+        rows: One for each method, model and task.
+        tasks: The tasks that are trained.
+        cells: How many cells the grid has.
+        unchecked: What was not looked at, in words.
+    """
+
+    rows: tuple[SketchedRow, ...]
+    tasks: tuple[SketchedTask, ...]
+    cells: int
+    unchecked: str
+
+
+def sketch(options: RunOptions, assumed: Assumed) -> Sketch | None:
+    """Return what a grid takes by assumed sizes; None if those of a model or task are missing.
+
+    Raises:
+        UsageError: A configuration is not one of transformers, or a recipe does not fit it.
+    """
+    if not assumed.models.keys() >= {*options.models} or not assumed.rows.keys() >= {
+        *options.tasks
+    }:
+        return None
+    tasks = [resolve_task(name, trained=True, forgotten=False) for name in options.tasks]
+    recipes = [one.candidates[0].recipe for one in methods_of(options)]
+    shapes = {name: _shape(name, assumed) for name in options.models}
+    rows = [
+        SketchedRow(
+            method=recipe.name,
+            model=model,
+            task=task.name,
+            need=need(shape, _setup(options, recipe, task, shape)),
+            divides=not recipe.adapter.needs_one_device,
+        )
+        for model, shape in shapes.items()
+        for task in tasks
+        for recipe in recipes
+    ]
+    models = ", ".join(options.models)
+    return Sketch(
+        rows=tuple(rows),
+        tasks=tuple(_task(options, task, assumed.rows[task.name]) for task in tasks),
+        cells=len(rows) * len(options.seeds),
+        unchecked=f"weights and tokenizer of {models}; rows of {_all_data(options, recipes)}",
+    )
+
+
+def _shape(name: str, assumed: Assumed) -> ModelShape:
+    from transformers import AutoConfig
+
+    values = dict(assumed.models[name])
+    try:
+        return shape_of_config(AutoConfig.for_model(values.pop("model_type"), **values))
+    except (KeyError, ValueError, TypeError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise UsageError(f"assumed.models.{name}: no configuration of a model: {told}") from error
+
+
+def _setup(options: RunOptions, recipe: Recipe, task: KnowledgeTask, shape: ModelShape) -> Setup:
+    adapter: Adapter = recipe.adapter
+    tokens, kept = tokens_of(task.form, options.train_prompt)
+    return Setup(
+        adapter=adapter,
+        trained=trained_share(recipe, shape.layers),
+        placed=recipe.placement is not None,
+        dtype=DType.BFLOAT16 if options.dtype is DType.AUTO else options.dtype,
+        rows=options.batch_size,
+        tokens=tokens,
+        kept=kept,
+        quantised=str(options.quantize),
+    )
+
+
+def _task(options: RunOptions, task: KnowledgeTask, rows: int) -> SketchedTask:
+    trained = min(rows, options.limit or task.limit)
+    epochs = options.epochs or task.epochs
+    batches = math.ceil(trained / options.batch_size)
+    return SketchedTask(
+        task.name, trained, epochs, epochs * math.ceil(batches / options.accumulation)
+    )
+
+
+def _all_data(options: RunOptions, recipes: Sequence[Recipe]) -> str:
+    """Name everything that has rows: what is trained, calibrated on and measured."""
+    calibrated = (name for one in recipes for name in one.adapter.calibration_tasks(()))
+    measured = map(str, (*options.forgetting, *options.evaluate))
+    return ", ".join(dict.fromkeys((*options.tasks, *calibrated, *measured)))

@@ -1,0 +1,109 @@
+"""Plans from assumed sizes, where neither hub nor data are at hand."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.cli import main
+from bench.config.options import build_options, load_assumed, load_config
+from bench.models.shape import shape_of_config
+from bench.planning.memory import Setup, need
+from bench.planning.sketch import CARD, sketch
+from methods.recipe import parse_recipe
+from tasks.errors import UsageError
+from tests.bench.planning.test_memory import config as llama
+
+ROOT = Path(__file__).parents[3]
+TABLE = ROOT / "configs/corda_table1.yaml"
+
+
+@pytest.fixture(scope="module")
+def table():
+    found = sketch(build_options({}, TABLE), load_assumed(TABLE))
+    return {
+        row.method.partition("[")[0] + ("ipm" in row.method) * " ipm": row for row in found.rows
+    }
+
+
+def test_the_plan_of_the_table_needs_neither_hub_nor_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", "--config", str(TABLE)]) == 0
+    told = capsys.readouterr().out
+    for piece in (
+        "not checked: weights and tokenizer of meta-llama/Llama-2-7b-hf; rows of metamath",
+        "metamath: 100,000 rows, 1 epoch, 782 optimizer steps",
+        "one card of",
+        "nq_questions",
+        "gsm8k, math",
+    ):
+        assert piece in told
+    assert not list(tmp_path.iterdir()), "a plan changes nothing"
+
+
+def test_a_model_without_assumed_sizes_is_told_as_ever(tmp_path, capsys):
+    words = ["plan", "--config", str(TABLE), "--models", "somebody/else-7b"]
+    assert main([*words, "--data-dir", str(tmp_path)]) == 2
+    assert "not checked" not in capsys.readouterr().out
+
+
+def test_one_card_is_enough_for_all_but_full_fine_tuning(table):
+    assert {name for name, row in table.items() if not row.fits} == {"full"}
+    assert table["full"].cards == 2
+    assert table["full"].divides
+    assert len(table) == 5
+
+
+def test_amounts_are_those_of_the_formulas(table):
+    shape = shape_of_config(llama("7b"))
+    options = build_options({}, TABLE)
+    for name in ("lora[r=128]", "corda[mode=ipm,pack=0,r=128,samples=256]"):
+        setup = Setup(
+            parse_recipe(name).adapter, 1.0, False, options.dtype, rows=1, tokens=512, kept=512
+        )
+        [row] = [row for row in table.values() if row.method == name]
+        assert row.need == need(shape, setup)
+    # 21.9 GB of covariances and 13.5 GB of weights, counted apart from the formulas.
+    assert 35.4e9 < table["corda"].need.prepare < 41e9 < CARD
+    assert table["corda"].need.prepare > table["pissa"].need.prepare
+
+
+def test_a_longer_text_and_more_predicted_tokens_take_more():
+    shape = shape_of_config(llama("135m"))
+    adapter = parse_recipe("lora").adapter
+    short, long = (
+        need(shape, Setup(adapter, 1.0, False, "float32", rows=1, tokens=512, kept=kept))
+        for kept in (8, 512)
+    )
+    assert long.train - short.train == 12.0 * (512 - 8) * shape.vocabulary
+
+
+@pytest.mark.parametrize(
+    ("assumed", "piece"),
+    [
+        ({"models": {"a/b": 5}}, "assumed.models.a/b"),
+        ({"model": {}}, "assumed.model"),
+        ({"rows": {"metamath": 0}}, "assumed.rows.metamath"),
+    ],
+)
+def test_a_wrong_section_is_told_in_one_line(tmp_path, assumed, piece):
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"tasks": "metamath", "assumed": assumed}))
+    with pytest.raises(UsageError) as raised:
+        load_assumed(path)
+    assert piece in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert load_config(path) == {"tasks": "metamath"}
+
+
+def test_a_configuration_that_is_none_is_told(tmp_path):
+    path = tmp_path / "grid.yaml"
+    assumed = {"models": {"a/b": {"model_type": "nothing"}}, "rows": {"metamath": 5}}
+    path.write_text(yaml.safe_dump({"models": "a/b", "tasks": "metamath", "assumed": assumed}))
+    with pytest.raises(UsageError, match=r"assumed\.models\.a/b"):
+        sketch(build_options({}, path), load_assumed(path))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.yaml")), ids=lambda path: path.stem)
+def test_the_options_of_every_committed_grid_are_valid(path):
+    assert build_options({}, path).methods

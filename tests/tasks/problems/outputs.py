@@ -1,0 +1,62 @@
+"""Outputs made up by hand, and whether CorDA's code counts them as right.
+
+The verdicts are those of `inference/gsm8k_inference.py`, `MATH_inference.py`, `util.py` and
+`grader.py` of github.com/iboing/CorDA, run on these texts with SymPy's parser of LaTeX installed.
+"""
+
+WHOLE_NUMBERS = [
+    ("16 - 3 - 4 = 9\n9 * 2 = 18\n#### 18\nThe answer is: 18", 18, True),
+    ("She has 9 eggs.\nThe answer is: $18.", 18, True),
+    ("The answer is: 17\nNo, wait. The answer is: 18", 18, True),
+    ("The answer is: 18\nLet me check. The answer is: 17", 18, False),
+    ("The answer is 18", 18, False),
+    ("#### 18", 18, False),
+    ("The answer is:18", 18, False),
+    ("The answer is: eighteen", 18, False),
+    ("The answer is: 18 eggs, of which 3 are eaten", 18, True),
+    ("The answer is: 3 of 18", 18, False),
+    ("The answer is: 1,234", 1234, True),
+    ("The answer is: 1,234,567", 1234567, False),
+    ("The answer is: -5", -5, True),
+    ("The answer is: - 5", -5, False),
+    ("The answer is: 17.6", 18, True),
+    ("The answer is: 18.5", 18, True),
+    ("The answer is: 3/4", 1, True),
+    ("The answer is: 36/2", 18, True),
+    ("The answer is: 5/0", 5, True),
+    ("The answer is: /5", 5, False),
+    ("The answer is: 1800", 18, True),
+    ("The answer is: 18", 1800, True),
+    ("The answer is: 180", 18, False),
+    ("The answer is: 100001", 100000, True),
+    ("", 18, False),
+]
+
+LATEX = [
+    (r"So x = 2.\nThe answer is: \frac{1}{2}", r"\frac{1}{2}", True),
+    (r"The answer is: \dfrac12", r"\frac{1}{2}", True),
+    ("The answer is: 0.5", r"\frac{1}{2}", True),
+    ("The answer is: 1/2.", r"\frac{1}{2}", True),
+    ("The answer is: x = 5", "5", True),
+    ("The answer is: five", "5", False),
+    (r"The answer is: 5\text{ cm}", "5", True),
+    (r"The answer is: 90^\circ", "90", True),
+    ("The answer is: (1, 2)", "(1,2)", True),
+    ("The answer is: (1, 3)", "(1,2)", False),
+    ("The answer is: [1, 2]", "(1,2)", False),
+    ("The answer is: 1,000", "1000", True),
+    ("The answer is: 50", "0.25", False),
+    ("The answer is: 25", "0.25", True),
+    (r"The answer is: \sqrt3", r"\sqrt{3}", True),
+    (r"The answer is: 2\sqrt{2}", r"\sqrt{8}", True),
+    (r"The answer is: 1+2x", "2x+1", True),
+    (r"The answer is: x+1", "2x+1", False),
+    (r"The answer is: 3.14", r"\pi", False),
+    (r"The answer is: (x+1)^2", "x^2+2x+1", True),
+    ("The answer is: 7.\nThat is a prime number.", "7", True),
+    ("The answer is: 7. That is a prime number.", "7", False),
+    (r"\boxed{7}", "7", False),
+    (r"The answer is: \text{Monday}", "Monday", False),
+    (r"The answer is: \frac{2}{4}", r"\frac{1}{2}", True),
+    (r"The answer is: 12\%", "12", True),
+]
