@@ -19,6 +19,7 @@ class Form:
             only that token ends it, so that answers may have several lines. It is one character.
         longest: Most tokens that an answer may have, its end included; longer targets are refused.
         window: Tokens per window into which texts (facts without a question) are packed.
+        labels: Whether answers are labels of texts: then all choices of a fact are scored.
     """
 
     before: str = "Question: "
@@ -27,6 +28,7 @@ class Form:
     stop: str = "\n"
     longest: int = LONGEST_ANSWER
     window: int = 0
+    labels: bool = False
 
     def question(self, question: str) -> str:
         """Return the plain prompt of a question; a text has none."""

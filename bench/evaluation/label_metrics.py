@@ -6,8 +6,12 @@ Unlike `Metric`, none of these is a mean over facts: each needs all rows of a ce
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bench.store.records import FactRow
 
 
 def label_scores(log_likelihoods: Sequence[float]) -> list[float]:
@@ -75,6 +79,22 @@ def balanced_accuracy(scores: Sequence[Sequence[float]], right: Sequence[int]) -
     return float(recall_score(right, guesses, labels=list(range(len(scores[0]))), average="macro"))
 
 
+def measured_labels(rows: Sequence[FactRow]) -> dict[str, float | None]:
+    """Return each measure by name, of the base with `_before`; none unless rows have scores."""
+    scored = [row for row in rows if row.labels and row.label_scores and row.label_scores_before]
+    right = [(row.labels or []).index(row.target) for row in scored]
+    moments = {
+        "_before": [row.label_scores_before or [] for row in scored],
+        "": [row.label_scores or [] for row in scored],
+    }
+    return {
+        f"{name}{moment}": measure(scores, right)
+        for name, measure in _MEASURES.items()
+        for moment, scores in moments.items()
+        if scored
+    }
+
+
 def _one_against_rest(
     scores: Sequence[Sequence[float]], right: Sequence[int]
 ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]] | None:
@@ -84,3 +104,11 @@ def _one_against_rest(
     truth = (np.asarray(right)[:, None] == np.arange(len(scores[0]))).astype(np.int64)
     counts = truth.sum(axis=0)
     return truth if bool(((counts > 0) & (counts < len(truth))).all()) else None
+
+
+_MEASURES = {
+    "auroc": auroc,
+    "auprc": auprc,
+    "macro_f1": macro_f1,
+    "balanced_accuracy": balanced_accuracy,
+}

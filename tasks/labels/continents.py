@@ -15,7 +15,7 @@ from tasks.base import DataAccess, KnowledgeTask, Shares, task
 from tasks.fact import Fact
 from tasks.form import Form
 
-LABELLED = Form(before="Text: ", after="\nLabel:")
+LABELLED = Form(before="Text: ", after="\nLabel:", labels=True)
 """How texts and their labels are written."""
 
 TEMPLATES = (
