@@ -23,6 +23,7 @@ class Form:
         chat: Whether questions are conversations, which the tokenizer's chat template puts.
         cut: Most tokens of a question and its answer in training: what is longer is cut, and need
             not be answerable; 0 trains everything whole.
+        labels: Whether answers are labels of texts: then all choices of a fact are scored.
     """
 
     before: str = "Question: "
@@ -33,6 +34,7 @@ class Form:
     window: int = 0
     chat: bool = False
     cut: int = 0
+    labels: bool = False
 
     others: ClassVar[tuple[str, ...]] = ()
     """Questions that are written otherwise than `?` is; they stand for their kind in digests."""

@@ -138,5 +138,8 @@ def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:
         old_answers=list(fact.old_answers),
         old_nll_before=before.old_nll,
         old_nll_after=after.old_nll,
+        labels=list(fact.choices) if after.label_scores else None,
+        label_scores_before=list(before.label_scores) or None,
+        label_scores=list(after.label_scores) or None,
         **metrics,
     )

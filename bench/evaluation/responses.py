@@ -7,12 +7,13 @@ is asked with demonstrations; what was learned is asked on the trained prompt.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
 from bench.evaluation.consequences import Followed, asked_of_consequences, followed
+from bench.evaluation.label_metrics import label_scores
 from bench.inference.batch_size import ROWS_ON_CPU
 from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers_of_members
@@ -40,6 +41,7 @@ class Response(NamedTuple):
     nll: float
     old_nll: float | None
     consequences: tuple[Followed | None, ...] = ()
+    label_scores: tuple[float, ...] = ()
 
     @property
     def trained(self) -> str:
@@ -66,6 +68,8 @@ class Responses:
         old_nll: The same for the first old answer; None for facts without old answers.
         consequences: What was answered of each consequence of each fact; None where it was not
             asked, because a fact that it needs is not among the facts. Empty if no fact has any.
+        label_scores: The probability of each of a fact's choices among them, on the trained
+            prompt, `[facts][choices]`; empty unless the task is a classification.
     """
 
     asked: Context
@@ -75,6 +79,7 @@ class Responses:
     nll: tuple[float, ...]
     old_nll: tuple[float | None, ...]
     consequences: tuple[tuple[Followed | None, ...], ...] = ()
+    label_scores: tuple[tuple[float, ...], ...] = ()
 
     @property
     def few_shot(self) -> tuple[str, ...]:
@@ -85,8 +90,9 @@ class Responses:
         """Return the same values, fact by fact."""
         said = zip(*self.answers.values(), strict=True)
         answers = [dict(zip(self.answers, each, strict=True)) for each in said]
-        follows = self.consequences or ((),) * len(self.nll)
-        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, follows)
+        none: tuple[tuple[()], ...] = ((),) * len(self.nll)
+        follows, scores = self.consequences or none, self.label_scores or none
+        rest = (self.paraphrases, self.neighbours, self.nll, self.old_nll, follows, scores)
         return [Response(self.asked, *each) for each in zip(answers, *rest, strict=True)]
 
 
@@ -165,9 +171,13 @@ def _respond(
             own[context] = dict(zip(distinct, of_member, strict=True))
 
     likelihoods = _likelihoods(model, contexts, facts)
+    scores = _label_scores(model, contexts, facts)
     return [
-        _responses(contexts.asked, facts, wanted, own, *nlls, paraphrased=paraphrased)
-        for own, nlls in zip(answers, likelihoods, strict=True)
+        replace(
+            _responses(contexts.asked, facts, wanted, own, *nlls, paraphrased=paraphrased),
+            label_scores=of_labels,
+        )
+        for own, nlls, of_labels in zip(answers, likelihoods, scores, strict=True)
     ]
 
 
@@ -225,6 +235,23 @@ def _likelihoods(
     for found in likelihoods_of_members(model, examples, pad):
         old = {fact.id: value for fact, value in zip(updates, found[len(facts) :], strict=True)}
         results.append((tuple(found[: len(facts)]), tuple(old.get(fact.id) for fact in facts)))
+    return results
+
+
+def _label_scores(
+    model: nn.Module, contexts: Contexts, facts: Sequence[Fact]
+) -> list[tuple[tuple[float, ...], ...]]:
+    """Return each member's scores of all labels, `[members][facts][choices]`, if there are any."""
+    if not contexts.form.labels:
+        return [()] * members_of(model)
+    pairs = [(fact.question, label) for fact in facts for label in fact.choices]
+    examples = contexts.encode(contexts.asked, pairs)
+    sizes = [len(example.tokens) - example.start for example in examples]
+    results = []
+    for found in likelihoods_of_members(model, examples, contexts.tokenizer.pad_token_id):
+        sums = iter([-mean * size for mean, size in zip(found, sizes, strict=True)])
+        scored = [label_scores([next(sums) for _ in fact.choices]) for fact in facts]
+        results.append(tuple(map(tuple, scored)))
     return results
 
 

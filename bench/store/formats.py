@@ -167,6 +167,8 @@ def arrow_schema(others: tuple[str, ...] = ()) -> pa.Schema:
         float | None: pa.float64(),
         list[str]: pa.list_(pa.string()),
         list[float]: pa.list_(pa.float64()),
+        list[str] | None: pa.list_(pa.string()),
+        list[float] | None: pa.list_(pa.float64()),
     }
     declared = [(name, kinds[field.annotation]) for name, field in FactRow.model_fields.items()]
     return pa.schema([*declared, *((name, pa.float64()) for name in others)])

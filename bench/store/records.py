@@ -403,6 +403,9 @@ class FactRow(Model):
         updated: The answer after training is a new one and no old one.
         old_nll_before, old_nll_after: As `nll_before` and `nll_after`, of the first old answer.
         prefers_new_after: The new answer is likelier per token than the old one.
+        labels: All labels of a classification, None elsewhere.
+        label_scores_before, label_scores: The probability of each of them among all, on the trained
+            prompt, of the base and of the trained model, in their order.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -453,3 +456,6 @@ class FactRow(Model):
     old_nll_before: float | None = None
     old_nll_after: float | None = None
     prefers_new_after: bool | None = None
+    labels: list[str] | None = None
+    label_scores_before: list[float] | None = None
+    label_scores: list[float] | None = None

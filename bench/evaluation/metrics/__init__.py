@@ -218,10 +218,15 @@ def _loading(what: str) -> Iterator[None]:
 
 
 def summarise(rows: Sequence[FactRow]) -> Metrics:
-    """Average every metric over fact rows; a mean over nothing is None."""
+    """Average every metric over fact rows; a mean over nothing is None.
+
+    Rows of a classification have the measures of `label_metrics` too, which are no means.
+    """
+    from bench.evaluation.label_metrics import measured_labels
     from bench.store.records import Metrics
 
-    return Metrics.model_validate({name: m.mean(rows) for name, m in metric_table().items()})
+    means = {name: metric.mean(rows) for name, metric in metric_table().items()}
+    return Metrics.model_validate({**means, **measured_labels(rows)})
 
 
 _UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)
