@@ -10,8 +10,9 @@ def published_table(section: Section) -> TextTable | None:
     """Return the published values that rows of a section match; None where there are none."""
     if not section.published:
         return None
-    names = list(dict.fromkeys(name for one in section.published for name in one.scores))
     sources = {n: text for one in section.published for n, text in one.sources.items()}
+    given = [name for one in section.published for name in one.scores]
+    names = list(dict.fromkeys([*(name for name in sources if name in given), *given]))
     titles = " and ".join(dict.fromkeys(one.title for one in section.published))
     told = "; ".join(f"{name}: {sources[name]}" for name in names if name in sources)
     return TextTable(

@@ -75,6 +75,8 @@ COUNT = {
 DO_NOT_COUNT = {
     "forgetting": "elements,drift",
     "forgetting_limit": 7,
+    "evaluate": "gsm8k,lm_eval:piqa",
+    "evaluate_limit": 7,
     "device": "cuda:1",
     "device_map": "auto",
     "attention": "eager",
