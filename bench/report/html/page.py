@@ -75,7 +75,7 @@ def leaderboard_html(
         across=[plot for plot in plots if plot.section is None],
         studies=studies,
         problems=remarks.problems(board),
-        reading=remarks.reading(),
+        reading=remarks.reading(board.sections),
     )
 
 
