@@ -180,7 +180,7 @@ def test_no_built_in_demonstration_is_asked(questions, kind):
 SHIPPED = [
     *("countries", "countries[hops=true]", "elements"),
     *("fictional[n=1200]", "fictional[n=400,seed=3]", "fictional[families=true]"),
-    *("arithmetic", "dates"),
+    *("arithmetic", "dates", "continents"),
 ]
 
 

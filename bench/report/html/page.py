@@ -76,7 +76,7 @@ def leaderboard_html(
         across=[plot for plot in plots if plot.section is None],
         studies=studies,
         problems=remarks.problems(board),
-        reading=remarks.reading(board),
+        reading=remarks.reading(board.sections),
     )
 
 

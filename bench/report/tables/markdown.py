@@ -36,7 +36,7 @@ def leaderboard_markdown(
     blocks += _text_table("## Across all tasks and models", overall_table(board))
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
-    blocks += ["## How to read this", _bullets(remarks.reading(board))]
+    blocks += ["## How to read this", _bullets(remarks.reading(board.sections))]
     if board.problems:
         blocks += ["## Files that could not be read", _bullets(remarks.problems(board))]
     return "\n\n".join(blocks) + "\n"

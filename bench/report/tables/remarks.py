@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 from bench.evaluation.metrics import Metric, metric_table
@@ -31,6 +32,11 @@ _FAMILIES = {
 }
 """What metrics of one context have in common, by how their names begin."""
 
+_EVALUATED = (
+    "learned TASK: the score after training on a task of --evaluate, in percent. The base's own "
+    "score stands above the table."
+)
+
 _MORE = (
     "Before training, a fact is known if the base's greedy answer is correct, maybe known if one "
     "of a few sampled answers is, and unknown if none is. The columns for unknown facts include "
@@ -40,8 +46,6 @@ _MORE = (
     "are better. For each metric, Holm's correction is over the methods of the table.",
     "forgets: the base's score minus the score after training, in percentage points; a positive "
     "number is a loss, a negative one a gain. drift: mean KL divergence from the base per token.",
-    "learned TASK: the score after training on a task of --evaluate, in percent. The base's own "
-    "score stands above the table.",
     "drift (or forgets), 90% learned: what was lost when 90% of the facts that the base did not "
     "answer were learned, so that no method seems to forget less because it learned less; '-' if "
     "some seed never got there. The .csv also has it at 50%. This drift is measured on the first 8 "
@@ -68,8 +72,12 @@ _HELD_OUT = (
 )
 
 
-def reading(board: Leaderboard | None = None) -> list[str]:
-    """Explain each column of the tables, a line for each, and what a board has beside facts."""
+def reading(sections: Sequence[Section] = ()) -> list[str]:
+    """Explain each column of the tables, a line for each.
+
+    Args:
+        sections: Those that are shown; what only some have is explained if one of them has it.
+    """
     shown = [metric for metric in section_metrics(0).values() if metric.header]
     shown.sort(key=lambda metric: metric.name not in (EPOCHS_UNKNOWN, AT_HALF_DOSE))
     said = {_sentence(metric): None for metric in shown}
@@ -77,8 +85,9 @@ def reading(board: Leaderboard | None = None) -> list[str]:
         "↑: more is better; ↓: less is better. Brackets are 95% confidence intervals.",
         _LEARNED,
         *said,
+        *([_EVALUATED] if any(section.evaluated_tasks for section in sections) else []),
         *_MORE,
-        *([_HELD_OUT] if board and any(section.held_out for section in board.sections) else []),
+        *([_HELD_OUT] if any(section.held_out for section in sections) else []),
     ]
 
 

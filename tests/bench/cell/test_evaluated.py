@@ -132,7 +132,6 @@ def test_reports_show_what_was_learned_beside_what_was_published(options):
         load_leaderboard(chosen.out)
 
 
-@pytest.mark.slow
 def test_stacked_cells_are_scored_as_each_alone(options):
     alone, stacked = (
         run_grid(

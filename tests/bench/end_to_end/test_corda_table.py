@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from bench.cli import main
 from bench.store.records import Status
 from bench.store.store import ResultsStore
@@ -41,7 +39,6 @@ FILES = {
 }
 
 
-@pytest.mark.slow
 def test_the_whole_table_is_run_and_reported(tmp_path, tiny_folder, capsys, monkeypatch):
     from lm_eval.models.huggingface import HFLM
 

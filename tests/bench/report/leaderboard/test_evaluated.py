@@ -66,6 +66,7 @@ def test_its_text_says_by_what_rows_are_ranked(section):
     text = leaderboard_markdown(Leaderboard((section,)))
     assert "Ranks (95% intervals) are by the score on gsm8k." in text
     assert "100,000 trained examples; none of them is asked" in text
+    assert "learned TASK: " in text
     assert "5.0% on gsm8k, 5.0% on math" in text
     assert "nan" not in text.lower().split("## how to read")[0]
 
