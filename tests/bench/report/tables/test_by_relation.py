@@ -73,6 +73,16 @@ def test_reports_show_it_below_what_was_learned(tmp_path):
     assert frame.loc["countries", [f"reliability.{kind}" for kind in KINDS]].isna().all()
 
 
+def test_what_was_held_out_is_said_where_there_is_any(tmp_path):
+    said = "Held-out problems are of a skill or about a text"
+    skill = write_report(fill(tmp_path / "skill", skill_cells())).markdown.read_text("utf-8")
+    assert "60 held-out problems, asked after training on 400 others. Before" in skill
+    assert said in skill
+    facts = write_report(fill(tmp_path / "facts", [make_cell(n=60)])).markdown.read_text("utf-8")
+    assert "60 facts. Before" in facts
+    assert said not in facts
+
+
 def test_rows_trained_on_other_examples_have_other_names(tmp_path):
     cells = [
         make_cell(n=60, spec={**SKILL, "lessons": count, "lessons_digest": digest * 64})
