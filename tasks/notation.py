@@ -43,15 +43,20 @@ def parse_part(text: str) -> tuple[str, dict[str, str]]:
     match = _PART.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read '{text}': write name or name[key=value,key=value]")
+    return match["name"], parse_parameters(match["parameters"] or "", text)
+
+
+def parse_parameters(inside: str, text: str) -> dict[str, str]:
+    """Return the parameters written within the brackets of a text, by their names."""
     parameters: dict[str, str] = {}
-    for pair in filter(None, (p.strip() for p in (match["parameters"] or "").split(","))):
+    for pair in filter(None, (p.strip() for p in inside.split(","))):
         key, equals, value = (piece.strip() for piece in pair.partition("="))
         if not equals or not key or not value:
             raise UsageError(f"cannot read '{pair}' in '{text}': write key=value")
         if key in parameters:
             raise UsageError(f"parameter '{key}' is given twice in '{text}'")
         parameters[key] = value
-    return match["name"], parameters
+    return parameters
 
 
 def parameters_of(part: type[Any]) -> dict[str, tuple[Any, Any]]:

@@ -20,7 +20,7 @@ from bench.store.records import Forgetting
 from tasks.base import DataAccess
 from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart
-from tasks.forgetting.names import ForgettingKind, ForgettingName
+from tasks.forgetting.names import ForgettingKind, ForgettingName, refuse_held_out
 from tasks.forgetting.overlap import without_seen
 from tasks.prompt import Prompt, choose_demonstrations
 from tasks.resolve import resolve_task
@@ -172,9 +172,10 @@ def forget_facts(
         trained: Whether the run trains on the task too.
 
     Raises:
-        UsageError: No facts are left to measure.
+        UsageError: The task cannot be forgotten, or no facts are left to measure.
     """
     task = resolve_task(name, trained=trained, forgotten=True)
+    refuse_held_out(task)
     rows = task.load(access)
     part = select_facts(task, rows, FactPart.FORGET, None)
     unseen = without_seen(part, [*seen.trained, *seen.calibrated])

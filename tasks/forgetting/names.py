@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tasks.base import KnowledgeTask
 from tasks.errors import UsageError
 from tasks.resolve import resolve_task, split_names
 
@@ -49,7 +50,8 @@ def forgetting_names(written: Sequence[str]) -> tuple[ForgettingName, ...]:
     Names of lm-eval's own tasks are not checked, because that needs lm-eval.
 
     Raises:
-        UsageError: A knowledge task is unknown, a name is empty, or `none` stands beside others.
+        UsageError: A knowledge task is unknown or cannot be forgotten, a name is empty, or `none`
+            stands beside others.
     """
     if list(written) == [NONE]:
         return ()
@@ -64,6 +66,19 @@ def knowledge_names(names: Sequence[ForgettingName]) -> tuple[str, ...]:
     return tuple(name.name for name in names if name.kind is ForgettingKind.KNOWLEDGE)
 
 
+def refuse_held_out(task: KnowledgeTask) -> None:
+    """Refuse to measure forgetting by a task that has nothing to forget.
+
+    Raises:
+        UsageError: It is a skill or a text, which only training makes a model know.
+    """
+    if task.held_out:
+        raise UsageError(
+            f"'{task.name}' is learned and not measured as forgotten: its questions are for models "
+            "that were trained on it; name a knowledge task, lm_eval:NAME or drift"
+        )
+
+
 def _name(written: str, text: str) -> ForgettingName:
     if not written or written == LM_EVAL_PREFIX:
         raise UsageError(
@@ -74,5 +89,5 @@ def _name(written: str, text: str) -> ForgettingName:
         return ForgettingName(ForgettingKind.DRIFT, written)
     if written.startswith(LM_EVAL_PREFIX):
         return ForgettingName(ForgettingKind.LM_EVAL, written.removeprefix(LM_EVAL_PREFIX))
-    resolve_task(written, trained=False, forgotten=True)
+    refuse_held_out(resolve_task(written, trained=False, forgotten=True))
     return ForgettingName(ForgettingKind.KNOWLEDGE, written)

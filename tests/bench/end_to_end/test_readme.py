@@ -37,6 +37,7 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.libraries.quiet_libraries", lambda: None)
     (tmp_path / "my_facts.csv").write_text(FACTS, encoding="utf-8")
+    (tmp_path / "handbook.md").write_text("# The house\n\nWho lives here writes their own facts.\n")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():
