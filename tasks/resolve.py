@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.base import TASKS, KnowledgeTask
+from tasks.documents.own_texts import OwnTexts
+from tasks.documents.passages import TEXT_SUFFIXES, is_text_path
 from tasks.errors import UsageError, nearest
 from tasks.files import FileRole, FileTask
 from tasks.notation import (
@@ -19,7 +23,7 @@ from tasks.notation import (
 from tasks.rows import SUFFIXES, unknown_type
 from tasks.skill_file import KINDS, SkillFile
 
-_BRACKETED = re.compile(r"(?P<path>[^\[\]]+)\[(?P<parameters>[^\[\]]*)\]")
+_BRACKETED = re.compile(r"(?P<path>.+)\[(?P<parameters>[^\[\]]*)\]", re.DOTALL)
 
 
 def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
@@ -29,7 +33,8 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
 
     Args:
         text: `countries`, `fictional[n=1000]`, or a path to a .jsonl, .json or .csv file; with
-            `[as=alpaca]` or `[as=chat]` behind it, of examples of a skill.
+            `[as=alpaca]` or `[as=chat]` behind it, of examples of a skill; or to a text (.txt, .md,
+            or a folder of these), with parameters behind it: `a.md[learn=both]`.
         trained: Whether the run trains on the task.
         forgotten: Whether the run measures forgetting on the task.
 
@@ -39,6 +44,8 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
     text = text.strip()
     if skill := _skill_file(text):
         return skill
+    if texts := _own_texts(text):
+        return texts
     if _is_path(text):
         return FileTask(_checked_path(text), _role(trained, forgotten))
     name, written = parse_part(text)
@@ -88,6 +95,47 @@ def _skill_file(text: str) -> SkillFile | None:
     return build_part(KINDS[kind], path, {**parameters, "path": _checked_path(path)})
 
 
+def with_questions(text: str, questions: str) -> str:
+    """Return the name of a task with a file of questions, if it is a text that has none yet."""
+    task = _own_texts(text.strip())
+    if task is None or task.questions:
+        return text
+    named = replace(task, questions=questions).name
+    if _own_texts(named) is None:
+        raise UsageError(
+            f"--questions '{questions}': a name with a comma or brackets cannot stand in the name "
+            "of a task; rename the file"
+        )
+    return named
+
+
+def is_own_text(text: str) -> bool:
+    """Return whether a task is a person's own text."""
+    return _own_texts(text.strip()) is not None
+
+
+def _own_texts(text: str) -> OwnTexts | None:
+    """Return the texts of a path, which may have parameters behind it; None for other names."""
+    if text.partition("[")[0] in TASKS:
+        return None
+    if Path(text).suffix.lower() in TEXT_SUFFIXES or _is_texts(text):
+        return OwnTexts(path=_checked_path(text, TEXT_SUFFIXES))
+    written = _BRACKETED.fullmatch(text)
+    if written is None or not _is_texts(written["path"]):
+        return None
+    parameters = parse_parameters(written["parameters"], text)
+    path = _checked_path(written["path"], TEXT_SUFFIXES)
+    task = build_part(OwnTexts, path, {**parameters, "path": path})
+    if task.questions:
+        _checked_path(task.questions)
+    return task
+
+
+def _is_texts(text: str) -> bool:
+    path = Path(text).expanduser()
+    return path.suffix.lower() in TEXT_SUFFIXES or (path.is_dir() and is_text_path(path))
+
+
 def _role(trained: bool, forgotten: bool) -> FileRole:
     if trained and forgotten:
         return FileRole.BOTH
@@ -101,24 +149,26 @@ def _is_path(text: str) -> bool:
     return Path(text).suffix.lower() in SUFFIXES or any(s in text for s in separators)
 
 
-def _checked_path(text: str) -> str:
+def _checked_path(text: str, suffixes: Sequence[str] = SUFFIXES) -> str:
     path = Path(text).expanduser()
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in suffixes:
             raise UsageError(_unknown_type(text))
         return text
     if path.is_dir():
+        if suffixes is TEXT_SUFFIXES:
+            return text
         raise UsageError(
             f"'{text}' is a folder: name a file in it that ends in {', '.join(SUFFIXES)}"
         )
-    raise UsageError(f"no file '{text}'{_near_file(path)}")
+    raise UsageError(f"no file '{text}'{_near_file(path, suffixes)}")
 
 
-def _near_file(path: Path) -> str:
+def _near_file(path: Path, suffixes: Sequence[str]) -> str:
     """Return a hint at a file beside it, or at a task, with a similar name."""
     if not path.parent.is_dir():
         return f": there is no folder '{path.parent}'"
-    files = [file for file in path.parent.iterdir() if file.suffix.lower() in SUFFIXES]
+    files = [file for file in path.parent.iterdir() if file.suffix.lower() in suffixes]
     close = nearest(path.name, [file.name for file in files]) or nearest(path.stem, TASKS.names())
     return f": did you mean {' or '.join(close)}?" if close else ""
 

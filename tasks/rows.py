@@ -65,6 +65,10 @@ def unknown_type(suffix: str) -> str:
         ".xlsx": "save it as .csv",
         ".xls": "save it as .csv",
         ".ods": "save it as .csv",
+        ".pdf": "save its text as .txt",
+        ".docx": "save its text as .txt",
+        ".html": "save its text as .txt",
+        ".rst": "save its text as .txt",
     }
     way = ways.get(suffix.lower(), "")
     return (

@@ -42,6 +42,7 @@ from bench.planning.notices import (
     halved_batches,
     several_prompts,
     shared_costs,
+    tokens_read,
     without_shortcuts,
 )
 from bench.planning.planned_cell import PlannedCell
@@ -322,7 +323,8 @@ class RunningCell:
         if held_out:
             kept = torch.zeros(len(self.asked.facts), dtype=torch.bool)
             weights = kept.double()
-        curves = self._log.accuracies
+        curves, plan = self._log.accuracies, self.attached.plan
+        packed = any(lesson.is_text for lesson in self.cell.data.lessons)
         rows, unmeasured = fact_rows(self.asked, after, kept, weights, curves, held_out=held_out)
         adapter = self.cell.recipe.adapter
         notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
@@ -337,7 +339,8 @@ class RunningCell:
             warnings=[
                 *(line for one in notes for line in one.warnings),
                 *unmeasured,
-                *few_steps(spec),
+                *tokens_read(self.cell, plan.contexts),
+                *few_steps(spec, plan.facts if packed else spec.trained),
                 *several_prompts(spec),
                 *halved_batches(self.result.record),
                 *continued_training(self.result.record),

@@ -49,7 +49,7 @@ def list_parts() -> None:
         ("Adapters: how weights are changed", _parts(ADAPTERS)),
         ("Placements: which layers are trained", _parts(PLACEMENTS)),
         ("Strategies: which facts are learned, and how strongly", _parts(STRATEGIES)),
-        ("Tasks: --tasks NAME, or a path to a .jsonl, .json or .csv file", _parts(TASKS)),
+        ("Tasks: --tasks NAME, or a path to facts (.jsonl, .json, .csv) or texts", _parts(TASKS)),
         ("Studies: python -m bench study NAME", [(name, found.about) for name, found in studies]),
         ("Plots: in the report", [(found.name, found.about) for found in plots]),
         ("Models: --models", [*((name, wheel.licence) for name, wheel in EMBEDDED.items()), hub]),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from bench.config.assumed import SECTION, Assumed, read_assumed
 from bench.config.first_step import After
@@ -33,6 +33,7 @@ from bench.config.types import (
 from tasks.context import TrainPrompt
 from tasks.errors import UsageError, nearest
 from tasks.forgetting.names import ForgettingKind, ForgettingName
+from tasks.resolve import is_own_text, with_questions
 
 _Options = TypeVar("_Options", bound=BaseModel)
 
@@ -71,7 +72,11 @@ class RunOptions(BaseModel):
     methods: Names = ("lora", "dora", "pissa", "corda")
     """Methods to compare, such as "lora,corda[mode=ipm],lora+freeze"."""
     tasks: TaskNames = ("countries",)
-    """Knowledge tasks to train on: names, or paths of facts files (.jsonl, .json, .csv)."""
+    """Tasks to train on: names, or paths of facts files (.jsonl, .json, .csv) and of texts (.txt,
+    .md, folders)."""
+    questions: Path | None = None
+    """Facts file that asks about the texts of --tasks (.txt, .md or folders); without it, texts are
+    trained and only what is forgotten is measured."""
     after: After | None = None
     """TASK[:frozen|trainable|merged[:RECIPE]]: train TASK first, by RECIPE (lora), once per model
     and seed; every method then starts from it."""
@@ -169,6 +174,23 @@ class RunOptions(BaseModel):
     def trained_tasks(self) -> tuple[str, ...]:
         """The tasks that any cell trains, as written, that of a first step included."""
         return (*self.tasks, self.after.task) if self.after else self.tasks
+
+    @model_validator(mode="after")
+    def _ask_about_texts(self) -> RunOptions:
+        """Write the file of questions into the names of texts, which then say all that they are.
+
+        Raises:
+            UsageError: No text is named.
+        """
+        if self.questions is None:
+            return self
+        if not any(map(is_own_text, self.tasks)):
+            raise UsageError(
+                f"--questions '{self.questions}': --tasks names no text (.txt, .md or a folder)"
+            )
+        named = tuple(with_questions(name, str(self.questions)) for name in self.tasks)
+        object.__setattr__(self, "tasks", named)
+        return self
 
 
 def flag(option: str) -> str:

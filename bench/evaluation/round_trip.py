@@ -58,15 +58,24 @@ def refuse_unanswerable(
         cache: The cache that the cells of a process share.
 
     Raises:
-        UsageError: There are such facts; one line names the first of them and why.
+        UsageError: There are such facts, of which one line names the first and why; or texts are
+            packed into longer windows than the model reads.
     """
+    window = context_window(base.model.config)
+    if window is not None and contexts.form.window > window:
+        raise UsageError(
+            f"window={contexts.form.window} is more than the {window} tokens that {base.name} "
+            f"reads at once: write window={window} or less"
+        )
+    facts = [fact for fact in facts if not fact.is_text]
+    if not facts:
+        return
     ways = [
         Asked(partial(contexts.prompt, context), partial(contexts.target, context), contexts.form)
         for context in contexts.available
     ]
     if not facts:
         return
-    window = context_window(base.model.config)
     shown = contexts.demonstrations.digest
     key = ("round trip", base.name, base.revision, facts_digest(facts), shown)
     problems = cache.get(key, lambda: unanswerable(base.tokenizer, facts, ways, window))

@@ -109,7 +109,8 @@ def _from_size(cell: PlannedCell) -> Cost:
     if weights is None:
         return Cost(None, None)
     spec = cell.spec
-    trained = FLOP_OF_TOKEN * weights * TOKENS_OF_FACT * spec.trained * spec.epochs
+    tokens = TOKENS_OF_FACT * cell.data.asked_in_training + cell.data.text_tokens
+    trained = FLOP_OF_TOKEN * weights * tokens * spec.epochs
     wide = spec.dtype is DType.FLOAT32
     speed = CORE_FLOPS * (os.cpu_count() or 1) if wide else GPU_FLOPS
     return Cost(trained / speed / TRAIN_SHARE, estimate(cell, weights))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.inference.encoding import Example
 from bench.optimizations import Optimization
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.tuning import shown
 from bench.store.records import CellRecord, CellSpec
 from tasks.division import FactSet
+from tasks.documents.texts import TextTask
 
 _SHORTCUTS = {
     Optimization.FUSED_PROJECTIONS: "fused projections",
@@ -53,12 +55,29 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
         spec, available = cell.spec, cell.data.available
         noun = "examples" if spec.lessons else "facts"
         kind = f"{spec.fact_set} {noun}" if spec.fact_set else noun
-        if spec.trained < available:
+        if isinstance(cell.data.task, TextTask):
+            used |= dict.fromkeys(_texts_used(cell))
+        elif spec.trained < available:
             # A tuning set has more facts than --limit where the task has them.
             why = "" if spec.fact_set is FactSet.TUNING else " (--limit)"
             used[f"{spec.task}: using {spec.trained} of {available} {kind}{why}"] = None
-    remarks = {note: None for cell in todo for note in few_steps(cell.spec)}
+    remarks = {
+        note: None
+        for cell in todo
+        for note in (*unasked(cell), *few_steps(cell.spec, cell.data.rows))
+    }
     return [*used, *remarks]
+
+
+def _texts_used(cell: PlannedCell) -> list[str]:
+    """Write how many passages are trained, and how many questions are asked about them."""
+    data, spec = cell.data, cell.spec
+    texts = sum(lesson.is_text for lesson in data.lessons)
+    tuned = f" of the {spec.fact_set} set" if spec.fact_set else ""
+    trained = f"training {texts} passages, " if texts else ""
+    if data.asked_in_training:
+        trained += "and training and " if texts else "training and "
+    return [f"{spec.task}: {trained}asking {spec.facts} questions{tuned}"] if spec.facts else []
 
 
 def several_prompts(spec: CellSpec) -> list[str]:
@@ -73,9 +92,44 @@ def several_prompts(spec: CellSpec) -> list[str]:
     ]
 
 
-def few_steps(spec: CellSpec) -> list[str]:
-    """Warn if a cell trains for too few steps to learn its facts."""
-    batches = math.ceil(spec.trained / spec.batch_size)
+def tokens_read(cell: PlannedCell, contexts: Sequence[Sequence[Example]]) -> list[str]:
+    """Say how much a training on texts, or on questions about them, read: epochs differ in size.
+
+    Args:
+        cell: The cell.
+        contexts: What an epoch trains, in each context; several take turns.
+    """
+    data, spec = cell.data, cell.spec
+    if not isinstance(data.task, TextTask):
+        return []
+    rows = [example for context in contexts for example in context]
+    tokens = sum(len(row.tokens) for row in rows) * spec.epochs // len(contexts)
+    predicted = sum(len(row.tokens) - row.start for row in rows) * spec.epochs // len(contexts)
+    kinds = {
+        "windows of texts": len(contexts[0]) - data.asked_in_training,
+        "questions": data.asked_in_training,
+    }
+    trained = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    said = [
+        f"{spec.task}: {trained} in {spec.epochs} epochs made {tokens:,} tokens, of which "
+        f"{predicted:,} were predicted"
+    ]
+    return said + unasked(cell)
+
+
+def unasked(cell: PlannedCell) -> list[str]:
+    """Say that nothing is asked about a text."""
+    if cell.data.facts:
+        return []
+    return [
+        f"{cell.spec.task}: nothing is asked about it, so only what is forgotten is measured; "
+        "--questions FILE asks"
+    ]
+
+
+def few_steps(spec: CellSpec, rows: int) -> list[str]:
+    """Warn if a cell that trains so many rows an epoch has too few steps to learn its facts."""
+    batches = math.ceil(rows / spec.batch_size)
     steps = math.ceil(batches / spec.accumulation) * spec.epochs
     if steps >= ENOUGH_STEPS:
         return []

@@ -24,6 +24,7 @@ from bench.store.records import CellSpec, Tuned
 from bench.store.store import Stamp
 from bench.training import schedule
 from methods.recipe import Recipe, parse_recipe, part_name
+from tasks.context import TrainPrompt
 from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
@@ -103,7 +104,7 @@ class Resolver:
         calibration, calibration_digest = self._calibration(tuple(names))
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
-        _refuse_texts(recipe, data)
+        _refuse_texts(recipe, data, self._options.train_prompt)
         if first is not None and (pair := (first.data.digest, data.digest)) not in self._unleaked:
             refuse_leaks(first.data, data)
             self._unleaked.add(pair)
@@ -170,12 +171,22 @@ class Resolver:
         return facts, facts_digest(facts) if facts else ""
 
 
-def _refuse_texts(recipe: Recipe, data: TaskData) -> None:
-    """Refuse strategies that choose or weigh facts by distance where texts are trained.
+def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
+    """Refuse what makes no sense where texts are trained.
+
+    Args:
+        recipe: The recipe; its strategies must not choose or weigh facts by answers.
+        data: What is trained.
+        prompt: The prompt of the questions; texts alone have none to mix.
 
     Raises:
-        UsageError: There is such a strategy.
+        UsageError: There is something of that kind.
     """
+    if prompt is TrainPrompt.MIXED and all(lesson.is_text for lesson in data.trained):
+        raise UsageError(
+            f"--train-prompt {prompt}: task '{data.name}' trains texts, which have no prompts to "
+            "take turns; name the one in which questions are asked: plain, few_shot or chat"
+        )
     part = recipe.filter or recipe.weights
     if part is not None and any(lesson.is_text for lesson in data.trained):
         raise UsageError(

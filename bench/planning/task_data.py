@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -9,6 +10,7 @@ from functools import cache, cached_property
 from bench.config.options import RunOptions
 from tasks.base import DataAccess, KnowledgeTask
 from tasks.division import FactSet, divide_facts
+from tasks.documents.texts import Learn, TextTask
 from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart, facts_digest
 from tasks.forgetting.names import knowledge_names
@@ -19,6 +21,9 @@ from tasks.selection import first_facts, part_facts, select_facts
 TUNING_FACTS = 256
 """A tuning set has at least so many facts where the task has them, whatever the limit: with fewer,
 chance decides between neighbouring learning rates."""
+
+CHARACTERS_OF_TOKEN = 4
+"""About how many characters of a text are one token."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,25 @@ class TaskData:
     def held_out(self) -> bool:
         """Whether other facts are asked than are trained."""
         return bool(self.lessons)
+
+    @cached_property
+    def text_tokens(self) -> int:
+        """About how many tokens of texts are trained in an epoch; 0 if no texts are."""
+        texts = (len(lesson.target) for lesson in self.lessons if lesson.is_text)
+        return math.ceil(sum(texts) / CHARACTERS_OF_TOKEN)
+
+    @cached_property
+    def rows(self) -> int:
+        """About how many rows an epoch trains: texts are packed into windows."""
+        window = self.task.form.window
+        if not self.text_tokens or not window:
+            return len(self.trained)
+        return math.ceil(self.text_tokens / window) + self.asked_in_training
+
+    @property
+    def asked_in_training(self) -> int:
+        """How many of the lessons are questions."""
+        return sum(not lesson.is_text for lesson in self.trained)
 
     @cached_property
     def name(self) -> str:
@@ -119,6 +143,8 @@ class TaskCatalog:
         if not available:
             raise UsageError(f"task '{name}' has no facts to train on")
         limit = self._limit or task.limit
+        if isinstance(task, TextTask):
+            return self._texts(task, rows, limit, divided=divided)
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
         tried = first_facts(tuning, max(limit, TUNING_FACTS))
         reported = first_facts(reporting, limit)
@@ -137,6 +163,38 @@ class TaskCatalog:
             data(len(reporting), reported, asked),
             data(len(tuning), tried, asked_tried) if divided else None,
         )
+
+    def _texts(
+        self, task: TextTask, rows: Sequence[Fact], limit: int, *, divided: bool
+    ) -> TaskSets:
+        """Select the questions of a text, and the passages that tell what they ask.
+
+        Where it is tuned, other questions are asked while tuning. The passages are other ones too
+        if the task knows which passage tells what.
+        """
+        available = part_facts(task, rows, FactPart.TRAIN)
+        questions = [fact for fact in available if not fact.is_text]
+        passages = [fact for fact in available if fact.is_text]
+        if divided and not questions:
+            raise UsageError(
+                f"task '{task.name}' asks nothing to tune by: name a file with --questions, or "
+                "give a single learning rate without --tune"
+            )
+        tuning, reporting = divide_facts(task, questions) if divided else ([], questions)
+        tried = task.first(tuning, max(limit, TUNING_FACTS))
+        asked = task.first(reporting, limit)
+        spare = [f for f in part_facts(task, rows, FactPart.CALIBRATION) if not f.is_text]
+        prompt = choose_demonstrations(spare or tuning or reporting, [*tried, *asked], task.form)
+
+        def data(asked: tuple[Fact, ...], available: int) -> TaskData:
+            if task.learn is Learn.QUESTIONS:
+                return TaskData(task, available, asked, prompt)
+            lessons = task.telling(passages, asked)
+            trained = (*lessons, *asked) if task.learn is Learn.BOTH else lessons
+            count = len(passages) + (available if task.learn is Learn.BOTH else 0)
+            return TaskData(task, count, asked, prompt, lessons=trained)
+
+        return TaskSets(data(asked, len(reporting)), data(tried, len(tuning)) if divided else None)
 
     def _held_out(
         self, task: KnowledgeTask, rows: Sequence[Fact], *, divided: bool

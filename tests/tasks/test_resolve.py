@@ -64,12 +64,12 @@ def test_the_role_of_a_file(tmp_path, is_trained, forgotten, role):
         ("{folder}/fcats.csv", ["no file", "did you mean facts.csv?"]),
         ("{folder}/none/facts.csv", ["no file", "no folder"]),
         ("{folder}", ["is a folder"]),
-        ("{folder}/notes.txt", ["'.txt'", ".jsonl, .json, .csv"]),
+        ("{folder}/notes.pdf", ["'.pdf'", ".jsonl, .json, .csv", "save its text as .txt"]),
     ],
 )
 def test_wrong_names(tmp_path, text, pieces):
     (tmp_path / "facts.csv").write_text("")
-    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "notes.pdf").write_text("")
     with pytest.raises(UsageError) as raised:
         trained(text.replace("{folder}", str(tmp_path)))
     assert "\n" not in str(raised.value)

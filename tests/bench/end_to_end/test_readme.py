@@ -51,6 +51,7 @@ def reader(tmp_path, monkeypatch):
     ]
     chats = "".join(json.dumps({"messages": each}) + "\n" for each in turns)
     (tmp_path / "my_chats.jsonl").write_text(chats)
+    (tmp_path / "handbook.md").write_text("# The house\n\nWho lives here writes their own facts.\n")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():
