@@ -74,8 +74,6 @@ def refuse_unanswerable(
         Asked(partial(contexts.prompt, context), partial(contexts.target, context), contexts.form)
         for context in contexts.available
     ]
-    if not facts:
-        return
     shown = contexts.demonstrations.digest
     key = ("round trip", base.name, base.revision, facts_digest(facts), shown)
     problems = cache.get(key, lambda: unanswerable(base.tokenizer, facts, ways, window))

@@ -101,7 +101,8 @@ DO_NOT_COUNT = {
 
 
 def test_every_option_is_known_to_count_or_not():
-    assert {*COUNT} | {*DO_NOT_COUNT} == {*RunOptions.model_fields}
+    named = {"questions"}  # stands in the names of texts, and counts with them
+    assert {*COUNT} | {*DO_NOT_COUNT} | named == {*RunOptions.model_fields}
 
 
 @pytest.mark.parametrize("option", COUNT)
