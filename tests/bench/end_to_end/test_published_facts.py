@@ -36,4 +36,5 @@ def test_a_published_form_is_trained(tiny_folder, tmp_path, name):
     assert sorted(row.target for row in result.rows) == sorted(COLOURS)
     assert len(result.record.curve) == 1
     updates = {"counterfact", "zsre", "zsre of mend", "knowedit", "easyedit"}
+    updates |= {"mquake", "mquake remastered"}
     assert bool(result.rows[0].old_answers) == (name in updates)

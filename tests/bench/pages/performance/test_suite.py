@@ -92,7 +92,7 @@ def test_a_whole_grid_finds_the_same_answers(bench, monkeypatch):
     [row] = outcome.rows
     assert row.agreed, row.same
     assert row.same.startswith("100% of answers equal"), "float32 on one machine"
-    assert [note.partition(",")[0] for note in outcome.notes] == ["lora", "lora+freeze"]
+    assert [note.partition(",")[0] for note in outcome.notes[:-1]] == ["lora", "lora+freeze"]
     assert all("path" in note for note in outcome.notes), "drift after the first epoch"
 
 
