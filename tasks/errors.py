@@ -14,6 +14,10 @@ class UsageError(Exception):
     """
 
 
+class UnavailableError(UsageError):
+    """Data or a model that lies neither here nor, as far as can be told now, on the hub."""
+
+
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to `limit` of the `known` names that are most similar to `name`, best first."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

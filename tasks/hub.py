@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tasks.base import DataAccess, KnowledgeTask
-from tasks.errors import UsageError
+from tasks.errors import UnavailableError, UsageError
 from tasks.fact import Fact
 from tasks.file_rows import fact_of_row
 from tasks.leakage import without_leaks
@@ -109,7 +109,7 @@ class HubTask(KnowledgeTask):
         names = [*candidates([self.family], self.split), self.family]
         where = "give --data-dir DIR with" if access.data_dir is None else "--data-dir has no"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return UsageError(
+        return UnavailableError(
             f"task '{self.family}': cannot load {self.dataset} from the hub ({reason}); {where} "
             f"{folder / names[0]}.jsonl (or {', '.join(names[1:])}, or a folder {self.family}/; "
             f"{', '.join(SUFFIXES)})"

@@ -111,9 +111,9 @@ class SkillFile(KnowledgeTask):
         parts = {self.part_of(fact) for fact in rows.values()}
         for part, does in ((FactPart.TRAIN, "train"), (FactPart.TEST, "hold out")):
             if part not in parts:
-                plural = "row" if len(rows) == 1 else "rows"
+                many = "1 row leaves" if len(rows) == 1 else f"{len(rows)} rows leave"
                 raise UsageError(
-                    f"{self.path}: {len(rows)} {plural} leave none to {does}; give more, or name "
+                    f"{self.path}: {many} none to {does}; give more, or name "
                     f"a second file to ask: {self.path}[as={self.kind},test=FILE]"
                 )
         return tuple(rows.values())

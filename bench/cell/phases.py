@@ -56,6 +56,18 @@ class PhaseClock:
                 _reset_peak(self._gpus)
                 outer.resume(self._cache.saved)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the block out of the phase that is open."""
+        self._settle()
+        spent = self._open[-1]
+        spent.pause(self._cache.saved, peak_bytes(self._gpus))
+        try:
+            yield
+        finally:
+            _reset_peak(self._gpus)
+            spent.resume(self._cache.saved)
+
     def so_far(self, name: PhaseName) -> dict[PhaseName, Phase]:
         """Return what all phases have spent, with the innermost open one, which is `name`."""
         spent = self._open[-1].so_far(self._cache.saved, peak_bytes(self._gpus))

@@ -251,6 +251,13 @@ class RunningCell:
             log = train(model, adapter, plan, self.progress.step, self.path.measure, states)
         self.trained(log)
 
+    @property
+    def _on_path(self) -> str:
+        """What is measured after each epoch, in words."""
+        options = self.context.options
+        names = ", ".join(map(str, self.cell.forgetting))
+        return f"{options.checkpoints} of {names}, at most {options.forgetting_limit}"
+
     def _states(self, steps: int) -> TrainingStates | None:
         """Return what keeps the states of this training; None if none are kept."""
         minutes, adapter = self.context.options.save_every, self.cell.recipe.adapter
@@ -277,11 +284,12 @@ class RunningCell:
 
         return TrainingStates(
             self.context.options.out / UNFINISHED / f"{record.cell_id}-{parts}.pt",
-            fits_of(record.cell_id, parts, compute.device.partition(":")[0]),
+            fits_of(record.cell_id, parts, compute.device.partition(":")[0], self._on_path),
             every=60 * minutes,
             say=self.progress.note,
             aside=aside,
             take_up=take_up,
+            paused=self.clock.paused,
         )
 
     def trained(self, log: TrainingLog) -> None:

@@ -61,14 +61,14 @@ def print_plan(
     for name, cell in used.items():
         told = f"{name}: {cell.spec.trained} of {cell.data.available} "
         told += f"examples, {cell.spec.facts} held out" if cell.data.held_out else "facts"
-        console.print(told, highlight=False)
+        console.print(told, highlight=False, markup=False)
     counts = Counter(cell.state for cell in cells)
     told = ", ".join(f"{counts[state]} {state}" for state in states)
-    console.print(told, highlight=False)
+    console.print(told, highlight=False, markup=False)
     if continued := sum(cell.runs and cell.cell_id in unfinished for cell in cells):
         many = "1 cell goes" if continued == 1 else f"{continued} cells go"
-        console.print(f"{many} on with a training that was stopped", highlight=False)
-    console.print(cost_line(cost, workers), highlight=False)
+        console.print(f"{many} on with a training that was stopped", highlight=False, markup=False)
+    console.print(cost_line(cost, workers), highlight=False, markup=False)
 
 
 def cost_line(cost: GridCost, workers: int) -> str:

@@ -13,7 +13,7 @@ from bench.cli.flags import options_of, typed_values
 from bench.cli.report import print_report
 from bench.config.options import RunOptions, build_options, load_assumed
 from bench.execution.checks import check_names
-from tasks.errors import UsageError
+from tasks.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from bench.execution.run import GridOutcome
@@ -67,16 +67,19 @@ def _plan(options: RunOptions, config: Path | None) -> None:
         UsageError: A model has no revision or facts cannot be read, and no sizes are assumed.
     """
     from bench.cli.sketch import print_sketch
-    from bench.planning.sketch import sketch
+    from bench.planning.sketch import lacking, sketch
 
     try:
         _plan_cells(options)
-    except UsageError as error:
+    except UnavailableError as error:
         assumed = load_assumed(config) if config else None
-        found = sketch(options, assumed) if assumed else None
-        if found is None:
+        if assumed is None:
             raise
-        print_sketch(found, config, str(error))
+        if missing := lacking(options, assumed):
+            raise UsageError(
+                f"{error}; nor does the section 'assumed' of {config} say what {missing} takes"
+            ) from error
+        print_sketch(sketch(options, assumed), config, str(error))
 
 
 def _plan_cells(options: RunOptions) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.models.gguf import BLOCK, GgufWheel
-from tasks.errors import UsageError, unknown_name
+from tasks.errors import UnavailableError, UsageError, unknown_name
 
 EMBEDDED: dict[str, GgufWheel] = {
     "smollm2-135m": GgufWheel(
@@ -91,7 +91,7 @@ def _hub_commit(name: str) -> str:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         if gated(error):
             raise UsageError(not_granted(name)) from error
-        raise UsageError(
+        raise UnavailableError(
             f"model '{name}' is not in the local cache and could not be downloaded from the hub "
             f"({type(error).__name__}): check the id and the connection, or use one of "
             f"{', '.join(EMBEDDED)}"

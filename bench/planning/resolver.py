@@ -24,7 +24,7 @@ from bench.store.records import CellSpec, Tuned
 from bench.store.store import Stamp
 from bench.training import schedule
 from methods.recipe import Recipe, parse_recipe, part_name
-from tasks.context import TrainPrompt
+from tasks.context import Context, TrainPrompt
 from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
@@ -172,7 +172,7 @@ class Resolver:
 
 
 def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
-    """Refuse what makes no sense where texts are trained.
+    """Refuse what makes no sense where texts or conversations are trained.
 
     Args:
         recipe: The recipe; its strategies must not choose or weigh facts by answers.
@@ -182,6 +182,11 @@ def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
     Raises:
         UsageError: There is something of that kind.
     """
+    if data.prompt.form.chat and Context.CHAT in prompt.trained:
+        raise UsageError(
+            f"--train-prompt {prompt}: the conversations of '{data.name}' are put by the model's "
+            "chat template in any case; use plain or few_shot"
+        )
     if prompt is TrainPrompt.MIXED and all(lesson.is_text for lesson in data.trained):
         raise UsageError(
             f"--train-prompt {prompt}: task '{data.name}' trains texts, which have no prompts to "

@@ -13,7 +13,7 @@ from bench.config.assumed import Assumed
 from bench.config.options import RunOptions
 from bench.config.types import DType
 from bench.models.shape import ModelShape, shape_of_config
-from bench.planning.candidates import methods_of
+from bench.planning.candidates import methods_of, tuning_seeds_of
 from bench.planning.memory import Need, Setup, need, tokens_of, trained_share
 from methods.parts import Adapter
 from methods.recipe import Recipe
@@ -86,16 +86,20 @@ class Sketch:
     unchecked: str
 
 
-def sketch(options: RunOptions, assumed: Assumed) -> Sketch | None:
-    """Return what a grid takes by assumed sizes; None if those of a model or task are missing.
+def lacking(options: RunOptions, assumed: Assumed) -> str:
+    """Return the first model or task whose size is not assumed; empty if all are."""
+    tasks = (*options.tasks, options.after.task) if options.after else options.tasks
+    missing = [name for name in options.models if name not in assumed.models]
+    missing += [name for name in tasks if name not in assumed.rows]
+    return next(iter(missing), "")
+
+
+def sketch(options: RunOptions, assumed: Assumed) -> Sketch:
+    """Return what a grid takes by assumed sizes, all of which have to be there (`lacking`).
 
     Raises:
         UsageError: A configuration is not one of transformers, or a recipe does not fit it.
     """
-    if not assumed.models.keys() >= {*options.models} or not assumed.rows.keys() >= {
-        *options.tasks
-    }:
-        return None
     tasks = [resolve_task(name, trained=True, forgotten=False) for name in options.tasks]
     recipes = [one.candidates[0].recipe for one in methods_of(options)]
     shapes = {name: _shape(name, assumed) for name in options.models}
@@ -115,9 +119,20 @@ def sketch(options: RunOptions, assumed: Assumed) -> Sketch | None:
     return Sketch(
         rows=tuple(rows),
         tasks=tuple(_task(options, task, assumed.rows[task.name]) for task in tasks),
-        cells=len(rows) * len(options.seeds),
+        cells=_cells(options),
         unchecked=f"weights and tokenizer of {models}; rows of {_all_data(options, recipes)}",
     )
+
+
+def _cells(options: RunOptions) -> int:
+    """Return how many cells a grid has, those that tune and first steps included."""
+    tuning = tuning_seeds_of(options)
+    of_methods = sum(
+        len(options.seeds) + (len(one.candidates) * len(tuning) if len(one.candidates) > 1 else 0)
+        for one in methods_of(options)
+    )
+    firsts = len({*options.seeds, *tuning}) if options.after else 0
+    return len(options.models) * (len(options.tasks) * of_methods + firsts)
 
 
 def _shape(name: str, assumed: Assumed) -> ModelShape:
@@ -126,7 +141,7 @@ def _shape(name: str, assumed: Assumed) -> ModelShape:
     values = dict(assumed.models[name])
     try:
         return shape_of_config(AutoConfig.for_model(values.pop("model_type"), **values))
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # transformers checks values in many ways, with as many errors
         told = str(error).splitlines()[0][:200]
         raise UsageError(f"assumed.models.{name}: no configuration of a model: {told}") from error
 

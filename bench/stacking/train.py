@@ -163,7 +163,8 @@ class _Together:
         self._passes = Passes(stack, examples, plans[0].pad)
         self._meter = FlopMeter()
         for member in self.members:
-            member.course.log.flops = self._passes.flops / stack.members
+            share = member.course.trained_share
+            member.course.log.flops = self._passes.flops / stack.members * share
 
     def begin_epochs(self, members: Sequence[_Member]) -> None:
         """Begin an epoch of some members."""

@@ -146,8 +146,10 @@ class ResultsStore:
 
     def _end_training(self, cell_id: str) -> None:
         """Remove the states of a training that is over."""
-        for path in self._unfinished.glob(f"{cell_id}-*.pt"):
-            path.unlink(missing_ok=True)
+        # A kill leaves half a state under a hidden name.
+        for pattern in (f"{cell_id}-*.pt", f".{cell_id}-*.tmp"):
+            for path in self._unfinished.glob(pattern):
+                path.unlink(missing_ok=True)
         with suppress(OSError):  # others may still be under way
             self._unfinished.rmdir()
 

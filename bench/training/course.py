@@ -166,6 +166,12 @@ class Course:
         self._hits: dict[int, float] = {}
 
     @property
+    def trained_share(self) -> float:
+        """The share of all tokens that is trained, not only followed."""
+        sizes = [len(example.tokens) for example in self.examples]
+        return sum(sizes[: self._first or None]) / sum(sizes)
+
+    @property
     def looks_apart(self) -> bool:
         """Whether all that is followed is looked at before each epoch, not in passes of training.
 

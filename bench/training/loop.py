@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,7 +90,7 @@ def train(
             done += 1
             on_step(len(course.log.losses), loss)
             if states is not None and states.due(last=len(course.log.losses) == plan.steps):
-                states.write(run.state(epoch, done, updates))
+                states.write(partial(run.state, epoch, done, updates))
         done = 0
         course.end_epoch(epoch)
         if on_epoch is not None and epoch < plan.epochs_begun:
@@ -114,7 +115,12 @@ class _Run:
         self.model, self.adapter, self.plan = model, adapter, plan
         self.course = Course(plan)
         self.passes = passes(model, self.course.examples, plan.pad)
-        self.counter = FlopMeter(self.passes.flops)
+        # What is only followed costs no operations of training.
+        self.counter = FlopMeter(self.passes.flops * self.course.trained_share)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     def state(self, epoch: int, done: int, updates: Updates) -> TrainingState:
         """Return the state of the training after some steps of an epoch."""
@@ -125,7 +131,7 @@ class _Run:
             updates=updates.state(),
             course=self.course.state(),
             counted=self.counter.state,
-            draws=random_states(),
+            draws=random_states(self._device),
         )
 
     def restore(self, state: TrainingState, updates: Updates) -> None:
@@ -134,7 +140,7 @@ class _Run:
         updates.restore(state.updates)
         self.course.restore(state.course)
         self.counter.state = state.counted
-        restore_random_states(state.draws)
+        restore_random_states(state.draws, self._device)
 
     def step(self, step: Sequence[Sequence[int]], epoch: int) -> float:
         """Add up the gradients of one optimizer step; return its loss, in nats per token.

@@ -7,9 +7,11 @@ training that goes on from it gives the same losses, bit for bit in float32 on a
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +65,7 @@ class TrainingStates:
         say: Receives lines about states that cannot be used.
         aside: Returns what the caller wants to find again beside the state, as plain values.
         take_up: Called with the steps done and those values when a training goes on.
+        paused: Stops what measures the training while a state is written.
     """
 
     def __init__(
@@ -73,9 +76,10 @@ class TrainingStates:
         say: Callable[[str], None],
         aside: Callable[[], Mapping[str, Any]] = dict,
         take_up: Callable[[int, Mapping[str, Any]], None] = lambda *_: None,
+        paused: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._path, self._fits, self._every, self._say = path, fits, every, say
-        self._aside, self._take_up = aside, take_up
+        self._aside, self._take_up, self._paused = aside, take_up, paused
         self._last = time.monotonic()
         self._kept = False
 
@@ -111,44 +115,72 @@ class TrainingStates:
             last: Whether it was the last step: what follows it takes its time too, so that a
                 training that has written a state writes one more.
         """
+        if math.isinf(self._every):
+            return False
         return self._kept if last else time.monotonic() - self._last >= self._every
 
-    def write(self, state: TrainingState) -> None:
+    def write(self, state: Callable[[], TrainingState]) -> None:
         """Replace the state in the file; a crash leaves either one whole.
 
-        Raises:
-            OSError: It cannot be written.
+        If it cannot be written, which one line says, the training goes on without.
+
+        Args:
+            state: Returns the state of the training.
         """
-        values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
-        content = {"fits": dict(self._fits), "state": {**values, "aside": dict(self._aside())}}
+        aside = dict(self._aside())
+        with self._paused():
+            now = state()
+            values = {name: getattr(now, name) for name in TrainingState.__dataclass_fields__}
+            try:
+                self._replace({"fits": dict(self._fits), "state": {**values, "aside": aside}})
+                self._kept = True
+            except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
+                self._every = math.inf
+                self._say(
+                    f"the state of this training cannot be saved in {self._path} "
+                    f"({type(error).__name__}): training goes on without"
+                )
+        self._last = time.monotonic()
+
+    def _replace(self, content: Mapping[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        for left in self._path.parent.glob(f".{self._path.name}.*.tmp"):
+            left.unlink(missing_ok=True)  # of a process that was killed as it wrote
         with atomic.draft(self._path) as staged:
             torch.save(content, staged)
             atomic.flush(staged)
             staged.replace(self._path)
-        self._kept, self._last = True, time.monotonic()
 
 
-def fits_of(cell_id: str, parts: int, device: str) -> dict[str, Any]:
+def fits_of(cell_id: str, parts: int, device: str, path: str = "") -> dict[str, Any]:
     """Return what a state must have been written with to be continued.
 
     Args:
         cell_id: The cell.
         parts: The number of parts in which each batch is run.
         device: The kind of device.
+        path: What is measured on the path, which is kept with the state.
     """
     versions = {f"version of {name}": version(name) for name in ("torch", "transformers", "peft")}
-    return {"format": FORMAT, "cell": cell_id, "division of batches": parts, "device": device} | (
-        versions
-    )
+    return {
+        "format": FORMAT,
+        "cell": cell_id,
+        "division of batches": parts,
+        "device": device,
+        "set of measures after each epoch": path,
+        **versions,
+    }
 
 
 def keeps_state(adapter: Adapter, model: nn.Module) -> bool:
     """Return whether an adapter keeps more between steps than the parameters that it trains.
 
     A training that went on would lack it, so it begins anew: AdaLoRA, for example, averages the
-    importance of directions.
+    importance of directions, and MonteCLoRA keeps samples that it has drawn.
     """
+    configs = getattr(model, "peft_config", {})
+    if any(getattr(config, "monteclora_config", None) for config in configs.values()):
+        return True
     if type(adapter).after_step is Adapter.after_step:
         return False
     # PEFT's own types act after a step only where they reallocate ranks.
@@ -180,23 +212,27 @@ def restore_parameters(model: nn.Module, saved: Mapping[str, Tensor]) -> None:
         parameter.copy_(saved[name])
 
 
-def random_states() -> dict[str, Any]:
-    """Return the states of all random number generators that a training may draw from."""
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of all random number generators that a training may draw from.
+
+    Args:
+        device: The device of the model; other ones may be in use by others.
+    """
     # The global generator, which libraries draw from.
     kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         "python": random.getstate(),
         "numpy": (kind, torch.tensor(np.asarray(keys), dtype=torch.int64), place, has_gauss, gauss),
     }
 
 
-def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Set all random number generators to saved states."""
+def restore_random_states(states: Mapping[str, Any], device: torch.device) -> None:
+    """Set all random number generators to saved states; for the device see `random_states`."""
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
     version, inner, gauss = states["python"]
     random.setstate((version, tuple(inner), gauss))
     kind, keys, *rest = states["numpy"]

@@ -98,7 +98,10 @@ def _multi_hop(row: Row) -> list[dict[str, Any]]:
 def _hops(row: Row) -> list[dict[str, Any]]:
     """Return the single questions: those of the record, and edits that are not among them."""
     hops = []
-    for number, one in enumerate(row.values.get("new_single_hops") or [], start=1):
+    given = row.values.get("new_single_hops") or []
+    if not isinstance(given, list):
+        raise row.error('expected a list of {"question": ..., "answer": ...}', "new_single_hops")
+    for number, one in enumerate(given, start=1):
         place = f"{row.place}, new_single_hops {number}"
         inside = Row(row.path, place, one if isinstance(one, Mapping) else {})
         alias = texts(inside, "answer_alias", inside.values.get("answer_alias"))

@@ -240,7 +240,8 @@ class Section:
     def asked(self) -> str:
         """What its numbers are about: `64 facts`, `1 held-out problem`; or what is trained only."""
         if not self.facts:
-            return f"{self.rows[0].spec.trained:,} trained examples"
+            trained = self.rows[0].spec.trained
+            return f"{trained:,} trained example" + ("" if trained == 1 else "s")
         noun = "held-out problem" if self.held_out else "fact"
         return f"{self.facts} {noun}" + ("" if self.facts == 1 else "s")
 

@@ -88,9 +88,7 @@ def test_a_hub_token_is_in_no_record_and_no_line(tmp_path, monkeypatch, capsys):
     assert HIDDEN in ResultsStore(folder).read(record.cell_id).traceback
     assert without_secrets("hf_hub_download is a function") == "hf_hub_download is a function"
     PlainProgress(sys.stderr).note(said)
-    monkeypatch.setattr(
-        "bench.cli.run._plan", lambda *_: (_ for _ in ()).throw(UsageError(said))
-    )
+    monkeypatch.setattr("bench.cli.run._plan", lambda *_: (_ for _ in ()).throw(UsageError(said)))
     assert cli.main(["plan"]) == 2
     err = capsys.readouterr().err
     assert TOKEN not in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import replace
 
 import pytest
@@ -221,7 +222,7 @@ def test_states_are_written_as_often_as_asked_for(prepared, tmp_path, monkeypatc
     written = []
     states = TrainingStates(tmp_path / "state.pt", {}, 10.0, print)
     monkeypatch.setattr(
-        TrainingStates, "write", lambda self, state: written.append(len(state.course["losses"]))
+        TrainingStates, "write", lambda self, state: written.append(len(state().course["losses"]))
     )
     cell = prepared()
 
@@ -274,6 +275,18 @@ def test_a_cell_goes_on_and_its_record_says_so(chosen, tmp_path, steps):
     assert found.rows == whole.rows
 
 
+def test_a_path_has_no_points_that_were_measured_otherwise(chosen):
+    options = chosen()
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    stopped_cell(CellContext(options, Compute("cpu", "float32"), print), cell, 5)
+    other, progress = chosen(forgetting_limit=3), Lines()
+    context = CellContext(other, Compute("cpu", "float32"), print)
+    record = run_cell(cell, context, progress).record
+    [line] = progress.lines
+    assert "of another set of measures after each epoch" in line
+    assert record.continued == []
+
+
 def test_what_a_stopped_process_took_counts(chosen, tmp_path, monkeypatch):
     options = chosen()
     [cell] = plan_grid(options, ResultsStore(options.out))
@@ -299,6 +312,53 @@ def test_nothing_is_kept_where_it_was_not_asked_for_or_could_not_be_taken_up(
     assert prepared(methods=f"peft[path={file}]")._states(9) is None
     file.write_text('{"peft_type": "LORA", "r": 4}')
     assert prepared(methods=f"peft[path={file}]")._states(9) is not None
+    monteclora = '{"peft_type": "LORA", "r": 4, "monteclora_config": {}}'
+    file.write_text(monteclora)
+    assert prepared(methods=f"peft[path={file}]")._states(9) is None
+
+
+def test_a_state_that_cannot_be_written_costs_one_line_and_no_cell(chosen, tmp_path, prepared):
+    whole, _ = trained(prepared, tmp_path / "none.pt", [])
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    lines = []
+    states = TrainingStates(tmp_path / "taken" / "state.pt", {}, EVERY_STEP, lines.append)
+    cell = prepared()
+    log = train(
+        cell.attached.model, cell.cell.recipe.adapter, cell.plan, lambda *_: None, None, states
+    )
+    assert log.losses == whole.losses
+    [line] = lines
+    assert line.endswith("training goes on without")
+
+
+def test_half_a_state_that_a_kill_left_goes_with_the_cell(chosen):
+    options = chosen()
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    context, store = (
+        CellContext(options, Compute("cpu", "float32"), print),
+        ResultsStore(options.out),
+    )
+    stopped_cell(context, cell, 4)
+    [state] = (options.out / "unfinished").iterdir()
+    (state.parent / f".{state.name}.123.tmp").write_bytes(b"half")
+    result = run_cell(cell, context, Silent())
+    store.write(result.record, result.rows)
+    assert not state.parent.exists()
+
+
+def test_writing_states_takes_no_time_of_the_training(chosen, monkeypatch):
+    written = TrainingStates._replace
+
+    def slow(self, content):
+        time.sleep(0.3)
+        written(self, content)
+
+    monkeypatch.setattr(TrainingStates, "_replace", slow)
+    options = chosen()
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    context = CellContext(options, Compute("cpu", "float32"), print)
+    record = run_cell(cell, context, Silent()).record
+    assert record.phases["train"].seconds < 9 * 0.3
 
 
 def test_halved_batches_do_not_go_on_from_whole_ones(prepared):
