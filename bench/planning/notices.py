@@ -137,7 +137,8 @@ def few_steps(spec: CellSpec, rows: int) -> list[str]:
     if steps >= ENOUGH_STEPS:
         return []
     return [
-        f"{spec.task}: {steps} optimizer steps are too few to learn most facts; "
+        f"{spec.task}: {'1 optimizer step is' if steps == 1 else f'{steps} optimizer steps are'} "
+        f"too few to learn most {'of it' if spec.lessons else 'facts'}; "
         "raise --epochs or lower --batch-size"
     ]
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from tasks.base import DataAccess, KnowledgeTask, Shares, task
 from tasks.fact import Fact, hash_fraction
+from tasks.selection import refuse_without_test
 from tasks.shuffled import Shuffled
 
 MOST_PROBLEMS = 1_000_000
@@ -54,8 +55,14 @@ class Arithmetic(KnowledgeTask):
         return Shares(train=0.7, calibration=0.1, forget=0.0, test=0.2)
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the problems; levels take turns until one has no more."""
-        return tuple(self._problems())
+        """Return the problems; levels take turns until one has no more.
+
+        Raises:
+            UsageError: They are too few to train some and ask others.
+        """
+        problems = tuple(self._problems())
+        refuse_without_test(self, problems)
+        return problems
 
     def _problems(self) -> Iterator[Fact]:
         levels, made, turn = self._pairs(), 0, 0

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from tasks.base import DataAccess, KnowledgeTask, Shares, task
 from tasks.fact import Fact
+from tasks.selection import refuse_without_test
 from tasks.shuffled import Shuffled
 
 FIRST, LAST = date(1900, 1, 2), date(2099, 12, 30)
@@ -88,8 +89,14 @@ class Dates(KnowledgeTask):
         return Shares(train=0.7, calibration=0.1, forget=0.0, test=0.2)
 
     def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the dates; the ways of writing take turns."""
-        return tuple(self._written())
+        """Return the dates; the ways of writing take turns.
+
+        Raises:
+            UsageError: They are too few to train some and ask others.
+        """
+        written = tuple(self._written())
+        refuse_without_test(self, written)
+        return written
 
     def _written(self) -> Iterator[Fact]:
         order = Shuffled(MOST_DATES, "dates", str(self.seed))

@@ -193,3 +193,12 @@ def test_a_container_has_the_cores_and_the_memory_that_it_is_given(tmp_path, mon
     (tmp_path / "memory.max").write_text(str(64 * 2**20))
     (tmp_path / "memory.current").write_text(str(24 * 2**20))
     assert (device.cores(), device.free_memory()) == (1, 40 * 2**20)
+
+
+def test_names_with_brackets_are_printed_as_they_are(options, capsys):
+    chosen = options(tasks="fictional[n=20],fictional[n=40]", limit=4)
+    cells = plan_grid(chosen, ResultsStore(chosen.out))
+    print_plan(cells, grid_cost(cells, ()), 1)
+    told = capsys.readouterr().out
+    assert "fictional[n=20]: 4 of " in told
+    assert "fictional[n=40]: 4 of " in told

@@ -107,3 +107,40 @@ def test_a_configuration_that_is_none_is_told(tmp_path):
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.yaml")), ids=lambda path: path.stem)
 def test_the_options_of_every_committed_grid_are_valid(path):
     assert build_options({}, path).methods
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--lr", "1e-3,1e-4", "--seeds", "1000"], "try what is tuned and must not report it"),
+        (["--tasks", "metamath[rows=0]"], "at least one row is needed"),
+    ],
+)
+def test_what_is_wrong_is_told_instead_of_planned_by_assumed_sizes(capsys, words, why):
+    assert main(["plan", "--config", str(TABLE), *words]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_size_that_is_not_assumed_is_named(capsys):
+    assert main(["plan", "--config", str(TABLE), "--tasks", "code_feedback"]) == 2
+    assert "nor does the section 'assumed'" in capsys.readouterr().err
+
+
+def test_cells_that_tune_and_first_steps_count():
+    def cells(**given):
+        return sketch(build_options(given, TABLE), load_assumed(TABLE)).cells
+
+    assert cells() == 5
+    assert cells(methods="lora[r=128]", lr="1e-3,1e-4", reference="lora[r=128]") == 5
+    assert cells(methods="lora[r=128]", after="metamath", reference="lora[r=128]") == 2
+
+
+@pytest.mark.parametrize("values", [{"hidden_size": "big"}, {"num_attention_heads": 0}])
+def test_a_configuration_that_is_none_is_one_line(values):
+    assumed = load_assumed(TABLE)
+    [(name, config)] = (
+        assumed.models.items() if len(assumed.models) == 1 else [next(iter(assumed.models.items()))]
+    )
+    wrong = assumed.model_copy(update={"models": {name: {**config, **values}}})
+    with pytest.raises(UsageError, match="no configuration of a model"):
+        sketch(build_options({"models": name}, TABLE), wrong)
