@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bench.inference.encoding import Example
 from bench.optimizations import Optimization
 from bench.planning.planned_cell import PlannedCell
 from bench.planning.tuning import shown
 from bench.store.records import CellRecord, CellSpec
 from tasks.division import FactSet
 from tasks.documents.texts import TextTask
+
+if TYPE_CHECKING:
+    from bench.inference.encoding import Example
 
 _SHORTCUTS = {
     Optimization.FUSED_PROJECTIONS: "fused projections",

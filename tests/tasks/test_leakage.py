@@ -132,7 +132,15 @@ def test_no_built_in_demonstration_is_asked(questions, kind):
     assert questions & {q for q, _ in BUILT_IN} or shown == BUILT_IN
 
 
-@pytest.fixture(params=["countries", "elements", "fictional[n=1200]", "fictional[n=400,seed=3]"])
+@pytest.fixture(
+    params=[
+        "countries",
+        "elements",
+        "fictional[n=1200]",
+        "fictional[n=400,seed=3]",
+        "gazetteer[learn=questions]",
+    ]
+)
 def shipped(request):
     from tasks.resolve import resolve_task
 
@@ -163,4 +171,4 @@ def test_every_shipped_task_is_checked_here_or_cleans_what_it_reads():
     from tasks.hub import HubTask
 
     own = {name for name in TASKS.names() if not issubclass(TASKS[name], HubTask)}
-    assert own == {"countries", "elements", "fictional"}
+    assert own == {"countries", "elements", "fictional", "gazetteer"}
