@@ -131,7 +131,7 @@ class Resolver:
             evaluation=EVALUATION,
             tuned=tuned,
             after=after(first, self._options.after.mode) if first and self._options.after else None,
-            train_prompt=self._options.train_prompt,
+            train_prompt=_asked_with(data, self._options.train_prompt),
             accumulation=self._options.accumulation,
             schedule=self._options.schedule,
             warmup=self._options.warmup,
@@ -171,6 +171,17 @@ class Resolver:
         return facts, facts_digest(facts) if facts else ""
 
 
+def _asked_with(data: TaskData, prompt: TrainPrompt) -> TrainPrompt:
+    """Return the prompt that facts are trained and asked with.
+
+    Texts do not teach how questions are answered: asked plainly, a model goes on in their style
+    with a whole sentence, which counts as wrong. So they are asked after demonstrations, as the
+    base is.
+    """
+    texts = bool(data.lessons) and all(lesson.is_text for lesson in data.lessons)
+    return TrainPrompt.FEW_SHOT if texts and prompt is TrainPrompt.PLAIN else prompt
+
+
 def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
     """Refuse what makes no sense where texts or conversations are trained.
 
@@ -190,7 +201,7 @@ def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
     if prompt is TrainPrompt.MIXED and all(lesson.is_text for lesson in data.trained):
         raise UsageError(
             f"--train-prompt {prompt}: task '{data.name}' trains texts, which have no prompts to "
-            "take turns; name the one in which questions are asked: plain, few_shot or chat"
+            "take turns; name the one in which questions are asked: few_shot or chat"
         )
     part = recipe.filter or recipe.weights
     if part is not None and any(lesson.is_text for lesson in data.trained):

@@ -251,6 +251,8 @@ def base_scores(section: Section) -> str:
     if not section.facts:
         return f"Before training, the base scored {scored}." if scored else ""
     knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
+    if not len(knowledge):  # of a text that nothing is asked about
+        return ""
     known, maybe, unknown = (
         f"{100 * (knowledge == kind).mean():.1f}%" for kind in range(len(KnowledgeCategory))
     )

@@ -195,8 +195,18 @@ def test_steps_and_costs_are_those_of_windows(chosen, handbook):
 def test_no_prompts_take_turns_where_texts_alone_are_trained(chosen, handbook):
     with pytest.raises(UsageError, match=r"--train-prompt mixed: task 'handbook.txt' trains texts"):
         planned(chosen(tasks="handbook.txt", train_prompt="mixed"))
-    for prompt in ("few_shot", "chat"):
-        assert planned(chosen(tasks="handbook.txt", train_prompt=prompt))
+
+
+def test_texts_alone_are_asked_after_demonstrations_and_what_is_trained_to_answer_plainly(
+    chosen, handbook
+):
+    def asked(way, **given):
+        options = chosen(tasks=way.format("handbook.txt"), questions="q.jsonl", **given)
+        [cell] = planned(options)
+        return str(cell.spec.train_prompt)
+
+    assert [asked(way) for way in WAYS] == ["few_shot", "plain", "plain"]
+    assert [asked(way, train_prompt="chat") for way in WAYS] == ["chat"] * 3
 
 
 def test_a_window_that_a_model_does_not_read_is_refused(chosen, handbook):

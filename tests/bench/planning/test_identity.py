@@ -101,8 +101,8 @@ DO_NOT_COUNT = {
 
 
 def test_every_option_is_known_to_count_or_not():
-    named = {"questions"}  # stands in the names of texts, and counts with them
-    assert {*COUNT} | {*DO_NOT_COUNT} | named == {*RunOptions.model_fields}
+    # `questions` needs a text and has a test of its own, below.
+    assert {*COUNT, *DO_NOT_COUNT, "questions"} == {*RunOptions.model_fields}
 
 
 @pytest.mark.parametrize("option", COUNT)
@@ -141,6 +141,18 @@ def test_the_content_of_a_facts_file_counts(ids, facts_file, tmp_path):
     before = ids(tasks=str(copy))
     copy.write_bytes(copy.read_bytes().replace(b"key?", b"lock?"))
     assert not ids(tasks=str(copy)) & before
+
+
+def test_a_text_and_the_questions_about_it_count(ids, facts_file, tmp_path):
+    text, questions = tmp_path / "text.txt", tmp_path / "keys.jsonl"
+    text.write_text("The keys hang in the hall.")
+    questions.write_bytes(facts_file.read_bytes())
+    alone, asked = ids(tasks=str(text)), ids(tasks=str(text), questions=str(questions))
+    questions.write_bytes(questions.read_bytes().replace(b"key?", b"lock?"))
+    others = ids(tasks=str(text), questions=str(questions))
+    text.write_text("The keys hang in the barn.")
+    edited = ids(tasks=str(text), questions=str(questions))
+    assert len(alone | asked | others | edited) == 4
 
 
 @pytest.mark.parametrize("value", ["VERSION", "CLIP_NORM", "WEIGHT_DECAY"])
