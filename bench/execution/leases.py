@@ -128,10 +128,15 @@ class Claims(AbstractContextManager["Claims"]):
         return found
 
     def close(self) -> None:
-        """Release all claims."""
+        """Release all claims, and remove those that dead processes have left."""
         self._stop.set()
         for cell_id in list(self._held):
             self.release(cell_id)
+        # A process that is killed between the record and its release leaves a claim on a cell
+        # that nobody will run again.
+        for path in self._folder.glob("*.json"):
+            with suppress(OSError):  # a full disk must not hide how the run ended
+                self._remove_expired(path.stem)
 
     def _path(self, cell_id: str) -> Path:
         return self._folder / f"{cell_id}.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.execution.leases import Claims
+from bench.execution.leases import Claims, Owner
 
 ROOT = Path(__file__).parents[3]
 CELL = "0123456789abcdef"
@@ -160,3 +160,16 @@ def test_a_pid_that_is_used_again_does_not_keep_a_claim(tmp_path):
     earlier["started"] -= 100
     path.write_text(json.dumps(earlier))
     assert Claims(tmp_path).take(CELL)
+
+
+def test_a_run_that_ends_removes_the_claims_of_dead_processes(tmp_path):
+    with Claims(tmp_path) as claims:
+        claims.take(CELL)
+    with Claims(tmp_path) as living:
+        living.take(CELL)
+        left = path_of(tmp_path).with_name("0123456789abcdef.json")
+        dead = Owner.model_validate_json(path_of(tmp_path).read_bytes())
+        left.write_text(dead.model_copy(update={"started": 1.0}).model_dump_json())
+        Claims(tmp_path).close()
+        assert not left.exists(), "its process, with another start, is gone"
+        assert path_of(tmp_path).exists(), "its process lives"
