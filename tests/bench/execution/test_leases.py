@@ -167,7 +167,7 @@ def test_a_run_that_ends_removes_the_claims_of_dead_processes(tmp_path):
         claims.take(CELL)
     with Claims(tmp_path) as living:
         living.take(CELL)
-        left = path_of(tmp_path).with_name("0123456789abcdef.json")
+        left = path_of(tmp_path).with_name("fedcba9876543210.json")
         dead = Owner.model_validate_json(path_of(tmp_path).read_bytes())
         left.write_text(dead.model_copy(update={"started": 1.0}).model_dump_json())
         Claims(tmp_path).close()
