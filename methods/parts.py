@@ -175,6 +175,14 @@ class Adapter(Part, ABC):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Act after optimizer step `step`, counted from 0, while its gradients are still there."""
 
+    def keeps_state(self, model: nn.Module) -> bool:
+        """Return whether more is kept between steps than the parameters that are trained.
+
+        A training that was stopped would lack it, so it begins anew instead of going on. An adapter
+        that acts after steps is taken to keep something, unless it says otherwise here.
+        """
+        return type(self).after_step is not Adapter.after_step
+
     def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
         """Return notes to record and show about this cell, see `methods.notes`."""
         return ()

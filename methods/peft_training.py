@@ -18,6 +18,16 @@ def update_ranks(model: nn.Module, step: int) -> None:
         tuner.update_and_allocate(step)
 
 
+def keeps_more_than_weights(model: nn.Module) -> bool:
+    """Return whether a PEFT type keeps more between steps than its trained weights.
+
+    AdaLoRA and AdaMSS average scores of directions, MonteCLoRA keeps samples that it has drawn.
+    """
+    configs: Any = getattr(model, "peft_config", {})
+    draws = any(getattr(config, "monteclora_config", None) for config in configs.values())
+    return draws or hasattr(getattr(model, "base_model", None), "update_and_allocate")
+
+
 def penalty(model: nn.Module) -> Tensor | None:
     """Return the penalty that the PEFT type adds to the loss, or None.
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tasks.base import KnowledgeTask
-from tasks.errors import UsageError
 from tasks.fact import Fact, FactPart, Neighbour, hash_fraction
 from tasks.scoring import normalise
 
@@ -33,19 +32,6 @@ def select_facts(
 def part_facts(task: KnowledgeTask, facts: Iterable[Fact], part: FactPart) -> list[Fact]:
     """Return the facts of a part, in their order."""
     return [fact for fact in facts if task.part_of(fact) is part]
-
-
-def refuse_without_test(task: KnowledgeTask, facts: Sequence[Fact]) -> None:
-    """Refuse a generated skill that is too small to train some problems and ask others.
-
-    Raises:
-        UsageError: Nothing is trained or nothing is asked.
-    """
-    parts = {task.part_of(fact) for fact in facts}
-    if not parts >= {FactPart.TRAIN, FactPart.TEST}:
-        left = "ask" if FactPart.TRAIN in parts else "train"
-        many = "1 problem leaves" if len(facts) == 1 else f"{len(facts)} problems leave"
-        raise UsageError(f"task '{task.name}': {many} none to {left}; give a larger n")
 
 
 def first_facts(facts: Iterable[Fact], limit: int | None) -> tuple[Fact, ...]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from bench.cell.context import CellContext
 from bench.cell.equal_learning import drift_at_shares
 from bench.cell.first_step import SkippedError, folder_of, save_second
 from bench.cell.phases import PhaseClock
+from bench.cell.training_states import training_states
 from bench.evaluation.fact_rows import fact_rows
 from bench.evaluation.metrics import summarise
 from bench.evaluation.responses import Responses, respond
@@ -49,18 +49,14 @@ from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import (
     CellRecord,
-    Checkpoint,
     Evaluated,
     FactRow,
     Forgetting,
     Metrics,
-    Phase,
     PhaseName,
     Status,
 )
-from bench.store.store import UNFINISHED
 from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, train
-from bench.training.resume import TrainingStates, fits_of, keeps_state
 from methods.notes import stored
 from methods.targets import text_parameters
 from methods.two_steps.mode import StepMode
@@ -203,10 +199,11 @@ class RunningCell:
         start = context.start(cell)
         self.clock = PhaseClock(base.devices, context.cache)
         data, prompt = cell.data, cell.spec.train_prompt
-        self.signals, self.asked = (
-            BaseSignals(known_by, facts, data.prompt, context.cache, prompt)
-            for known_by, facts in ((start, data.trained), (base, data.facts))
+        self.signals = self.asked = BaseSignals(
+            base, data.facts, data.prompt, context.cache, prompt
         )
+        if data.held_out or start is not base:
+            self.signals = BaseSignals(start, data.trained, data.prompt, context.cache, prompt)
         # What is cut in training is not what is asked, and need not be answerable as a whole.
         lessons = () if data.held_out and data.prompt.form.cut else data.trained
         answered = dict.fromkeys([*lessons, *data.facts])
@@ -247,50 +244,9 @@ class RunningCell:
         with self.clock.phase(PhaseName.TRAIN):
             torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach
             adapter = self.cell.recipe.adapter
-            states = self._states(plan.steps)
+            states = training_states(self)
             log = train(model, adapter, plan, self.progress.step, self.path.measure, states)
         self.trained(log)
-
-    @property
-    def _on_path(self) -> str:
-        """What is measured after each epoch, in words."""
-        options = self.context.options
-        names = ", ".join(map(str, self.cell.forgetting))
-        return f"{options.checkpoints} of {names}, at most {options.forgetting_limit}"
-
-    def _states(self, steps: int) -> TrainingStates | None:
-        """Return what keeps the states of this training; None if none are kept."""
-        minutes, adapter = self.context.options.save_every, self.cell.recipe.adapter
-        if not minutes or keeps_state(adapter, self.attached.model):
-            return None
-        record, compute = self.result.record, self.context.compute
-        parts = record.micro_batches
-
-        def aside() -> dict[str, object]:
-            phases = self.clock.so_far(PhaseName.TRAIN)
-            spent = (PhaseName.TRAIN, PhaseName.FORGET)  # preparing is done again
-            return {
-                "path": [point.model_dump() for point in self.path.points],
-                "phases": {str(n): phases[n].model_dump() for n in spent if n in phases},
-                "continued": list(self.result.record.continued),
-            }
-
-        def take_up(done: int, kept: Mapping[str, Any]) -> None:
-            self.progress.note(f"{self.cell.label}: going on after step {done} of {steps}")
-            self.path.take_up([Checkpoint(**point) for point in kept["path"]])
-            phases = {PhaseName(name): Phase(**one) for name, one in kept["phases"].items()}
-            self.clock.charge(phases, 1)
-            self.result.update(continued=[*kept["continued"], done])
-
-        return TrainingStates(
-            self.context.options.out / UNFINISHED / f"{record.cell_id}-{parts}.pt",
-            fits_of(record.cell_id, parts, compute.device.partition(":")[0], self._on_path),
-            every=60 * minutes,
-            say=self.progress.note,
-            aside=aside,
-            take_up=take_up,
-            paused=self.clock.paused,
-        )
 
     def trained(self, log: TrainingLog) -> None:
         """Take what training measured, and check that it left the base alone."""

@@ -138,7 +138,7 @@ def few_steps(spec: CellSpec, rows: int) -> list[str]:
         return []
     return [
         f"{spec.task}: {'1 optimizer step is' if steps == 1 else f'{steps} optimizer steps are'} "
-        f"too few to learn most {'of it' if spec.lessons else 'facts'}; "
+        f"too few to learn {'much' if spec.lessons else 'most facts'}; "
         "raise --epochs or lower --batch-size"
     ]
 

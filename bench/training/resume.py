@@ -22,8 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.store import atomic
-from methods.adapters.peft import Peft
-from methods.parts import Adapter
 
 FORMAT = 1
 """Raise it when what a state holds changes: states of before are then left aside."""
@@ -170,22 +168,6 @@ def fits_of(cell_id: str, parts: int, device: str, path: str = "") -> dict[str, 
         "set of measures after each epoch": path,
         **versions,
     }
-
-
-def keeps_state(adapter: Adapter, model: nn.Module) -> bool:
-    """Return whether an adapter keeps more between steps than the parameters that it trains.
-
-    A training that went on would lack it, so it begins anew: AdaLoRA, for example, averages the
-    importance of directions, and MonteCLoRA keeps samples that it has drawn.
-    """
-    configs = getattr(model, "peft_config", {})
-    if any(getattr(config, "monteclora_config", None) for config in configs.values()):
-        return True
-    if type(adapter).after_step is Adapter.after_step:
-        return False
-    # PEFT's own types act after a step only where they reallocate ranks.
-    reallocates = hasattr(getattr(model, "base_model", None), "update_and_allocate")
-    return reallocates or not isinstance(adapter, Peft)
 
 
 def trained_parameters(model: nn.Module) -> dict[str, Tensor]:

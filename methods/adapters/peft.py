@@ -26,7 +26,7 @@ from methods.peft_config import (
     takes_packed,
     told_unknown,
 )
-from methods.peft_training import penalty, update_ranks
+from methods.peft_training import keeps_more_than_weights, penalty, update_ranks
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class Peft(PeftAdapter):
     def after_step(self, model: nn.Module, step: int) -> None:
         """Let AdaLoRA and AdaMSS reallocate ranks; they need the gradients of this step."""
         update_ranks(model, step)
+
+    def keeps_state(self, model: nn.Module) -> bool:
+        """Return whether its type keeps more between steps than its trained weights."""
+        return keeps_more_than_weights(model)
 
     def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
         """Return a warning for each key of the file that the installed PEFT does not know."""

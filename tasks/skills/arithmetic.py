@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tasks.base import DataAccess, KnowledgeTask, Shares, task
+from tasks.base import task
 from tasks.fact import Fact, hash_fraction
-from tasks.selection import refuse_without_test
+from tasks.generated_skill import GeneratedSkill
 from tasks.shuffled import Shuffled
 
 MOST_PROBLEMS = 1_000_000
@@ -18,7 +18,7 @@ MOST_LEVELS = 9
 
 @task("arithmetic")
 @dataclass(frozen=True)
-class Arithmetic(KnowledgeTask):
+class Arithmetic(GeneratedSkill):
     """Sums of two numbers, added digit by digit; what is asked is never trained.
 
     A pair of numbers, in either order, is in one part only. The level of a problem is the number
@@ -30,12 +30,7 @@ class Arithmetic(KnowledgeTask):
         seed: Each seed gives other problems.
     """
 
-    source: ClassVar[str] = "generated"
-    licence: ClassVar[str] = "CC0-1.0"
-    revision: ClassVar[str] = "1"
-    held_out: ClassVar[bool] = True
     limit: ClassVar[int] = 600
-    epochs: ClassVar[int] = 2
     asked_limit: ClassVar[int] = 120
 
     n: int = 700
@@ -49,22 +44,8 @@ class Arithmetic(KnowledgeTask):
         if not 1 <= self.n <= most:
             raise ValueError(f"n={self.n} must be between 1 and {most} for levels={self.levels}")
 
-    @property
-    def shares(self) -> Shares:
-        """Most problems are trained, some are shown as demonstrations, and the rest is asked."""
-        return Shares(train=0.7, calibration=0.1, forget=0.0, test=0.2)
-
-    def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the problems; levels take turns until one has no more.
-
-        Raises:
-            UsageError: They are too few to train some and ask others.
-        """
-        problems = tuple(self._problems())
-        refuse_without_test(self, problems)
-        return problems
-
-    def _problems(self) -> Iterator[Fact]:
+    def problems(self) -> Iterator[Fact]:
+        """Yield the problems; levels take turns until one has no more."""
         levels, made, turn = self._pairs(), 0, 0
         while True:
             for pairs in levels:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import ClassVar
 
-from tasks.base import DataAccess, KnowledgeTask, Shares, task
+from tasks.base import task
 from tasks.fact import Fact
-from tasks.selection import refuse_without_test
+from tasks.generated_skill import GeneratedSkill
 from tasks.shuffled import Shuffled
 
 FIRST, LAST = date(1900, 1, 2), date(2099, 12, 30)
@@ -58,7 +58,7 @@ WORDINGS: Mapping[str, Wording] = {
 
 @task("dates")
 @dataclass(frozen=True)
-class Dates(KnowledgeTask):
+class Dates(GeneratedSkill):
     """Dates in words, to be written as ISO 8601 dates; what is asked is never trained.
 
     A date is named in one part only, in whichever words. The days before and after it are others.
@@ -68,12 +68,7 @@ class Dates(KnowledgeTask):
         seed: Each seed gives other dates.
     """
 
-    source: ClassVar[str] = "generated"
-    licence: ClassVar[str] = "CC0-1.0"
-    revision: ClassVar[str] = "1"
-    held_out: ClassVar[bool] = True
     limit: ClassVar[int] = 256
-    epochs: ClassVar[int] = 2
     asked_limit: ClassVar[int] = 100
 
     n: int = 600
@@ -83,22 +78,8 @@ class Dates(KnowledgeTask):
         if not 1 <= self.n <= MOST_DATES:
             raise ValueError(f"n={self.n} must be between 1 and {MOST_DATES}")
 
-    @property
-    def shares(self) -> Shares:
-        """Most dates are trained, some are shown as demonstrations, and the rest is asked."""
-        return Shares(train=0.7, calibration=0.1, forget=0.0, test=0.2)
-
-    def load(self, access: DataAccess) -> Sequence[Fact]:
-        """Return the dates; the ways of writing take turns.
-
-        Raises:
-            UsageError: They are too few to train some and ask others.
-        """
-        written = tuple(self._written())
-        refuse_without_test(self, written)
-        return written
-
-    def _written(self) -> Iterator[Fact]:
+    def problems(self) -> Iterator[Fact]:
+        """Yield the dates; the ways of writing take turns."""
         order = Shuffled(MOST_DATES, "dates", str(self.seed))
         levels = tuple(WORDINGS.items())
         for k in range(self.n):

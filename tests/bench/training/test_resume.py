@@ -11,6 +11,7 @@ import torch
 
 from bench.cell.context import CellContext
 from bench.cell.running import RunningCell
+from bench.cell.training_states import training_states
 from bench.config.options import build_options
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
@@ -306,15 +307,15 @@ def test_what_a_stopped_process_took_counts(chosen, tmp_path, monkeypatch):
 def test_nothing_is_kept_where_it_was_not_asked_for_or_could_not_be_taken_up(
     chosen, tmp_path, prepared
 ):
-    assert prepared(save_every=0)._states(9) is None
+    assert training_states(prepared(save_every=0)) is None
     file = tmp_path / "adalora.json"
     file.write_text('{"peft_type": "ADALORA", "init_r": 4, "target_r": 2, "total_step": 9}')
-    assert prepared(methods=f"peft[path={file}]")._states(9) is None
+    assert training_states(prepared(methods=f"peft[path={file}]")) is None
     file.write_text('{"peft_type": "LORA", "r": 4}')
-    assert prepared(methods=f"peft[path={file}]")._states(9) is not None
+    assert training_states(prepared(methods=f"peft[path={file}]")) is not None
     monteclora = '{"peft_type": "LORA", "r": 4, "monteclora_config": {}}'
     file.write_text(monteclora)
-    assert prepared(methods=f"peft[path={file}]")._states(9) is None
+    assert training_states(prepared(methods=f"peft[path={file}]")) is None
 
 
 def test_a_state_that_cannot_be_written_costs_one_line_and_no_cell(chosen, tmp_path, prepared):
@@ -363,9 +364,9 @@ def test_writing_states_takes_no_time_of_the_training(chosen, monkeypatch):
 
 def test_halved_batches_do_not_go_on_from_whole_ones(prepared):
     cell = prepared()
-    whole = cell._states(9)._path
+    whole = training_states(cell)._path
     cell.result.update(micro_batches=2)
-    assert cell._states(9)._path != whole
+    assert training_states(cell)._path != whole
 
 
 def test_other_trained_parameters_are_an_error(prepared, tmp_path):
