@@ -69,8 +69,9 @@ def this_machine(device: str = CPU) -> Machine:
     on_gpu = device != CPU
     dtypes: tuple[DType, ...] = (DType.FLOAT32, DType.BFLOAT16)
     memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else _memory()
+    threads = f", {found['threads']} thread{'' if found['threads'] == 1 else 's'}"
     return Machine(
-        processor=found["device_name"] + ("" if on_gpu else f", {found['threads']} threads"),
+        processor=found["device_name"] + ("" if on_gpu else threads),
         memory=memory,
         versions={"python": found["python"], **found["packages"]},
         commit=f"{found['git_commit'][:12]}{' and changes' if found['git_dirty'] else ''}",
