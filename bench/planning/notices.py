@@ -121,8 +121,8 @@ def tokens_read(cell: PlannedCell, contexts: Sequence[Sequence[Example]]) -> lis
 
 
 def unasked(cell: PlannedCell) -> list[str]:
-    """Say that nothing is asked about a text."""
-    if cell.data.facts:
+    """Say that nothing is asked about a text; skills may be asked by `--evaluate` alone."""
+    if cell.data.facts or not any(lesson.is_text for lesson in cell.data.lessons):
         return []
     return [
         f"{cell.spec.task}: nothing is asked about it, so only what is forgotten is measured; "

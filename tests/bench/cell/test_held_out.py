@@ -15,6 +15,7 @@ from bench.evaluation.signals import BaseSignals
 from bench.execution.run import run_grid
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
+from bench.planning.notices import opening_notes
 from bench.progress.base import Silent
 from bench.report.write import write_report
 from bench.runner import run_cell
@@ -179,6 +180,17 @@ def test_texts_that_nothing_is_asked_about_can_be_trained(run, chosen):
     assert result.rows == []
     assert result.record.forgetting[0].forgetting > 0
     assert result.record.metrics.reliability is None
+
+
+@pytest.mark.parametrize(("task", "told"), [("doubled", False), ("keys[asks=false]", True)])
+def test_only_of_texts_it_is_said_that_nothing_is_asked(chosen, monkeypatch, task, told):
+    """A skill that asks nothing itself may be asked by `--evaluate`."""
+    monkeypatch.setattr(Doubled, "part_of", lambda *_: FactPart.TRAIN)
+    options = chosen(tasks=task)
+    cells = plan_grid(options, ResultsStore(options.out))
+    assert cells[0].data.facts == ()
+    said = any("nothing is asked" in line for line in opening_notes(cells, cells))
+    assert said is told
 
 
 def test_reports_of_both_kinds_are_written(chosen):
