@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tasks.fact import Consequence, Fact
@@ -61,3 +62,28 @@ def followed(
     return tuple(
         tuple(None if one is None else judged(one) for one in found) for found in _expected(facts)
     )
+
+
+def of_trained(
+    facts: Sequence[Fact],
+    said: Sequence[tuple[Followed | None, ...]],
+    left_out: AbstractSet[str],
+) -> list[tuple[Followed | None, ...]]:
+    """Return what was answered of consequences, None for those that need a fact not trained.
+
+    Which facts a filter leaves out is known only after the base was asked about all of them.
+
+    Args:
+        facts: The facts that were asked.
+        said: What was answered of the consequences of each, see `Responses.consequences`.
+        left_out: The ids of facts that were asked and not trained.
+    """
+    if not left_out:
+        return list(said)
+    return [
+        tuple(
+            found if left_out.isdisjoint(one.needs) else None
+            for one, found in zip(fact.consequences, of_fact, strict=bool(of_fact))
+        )
+        for fact, of_fact in zip(facts, said, strict=True)
+    ]

@@ -9,11 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from bench import failures
+from bench.evaluation.consequences import of_trained
 from bench.evaluation.metrics import MeasuredFact, Metric, metric_table
-from bench.evaluation.responses import Responses
+from bench.evaluation.responses import Response, Responses
 from bench.evaluation.signals import BaseSignals
 from bench.store.records import FactRow
 from tasks.context import Context
+from tasks.fact import Fact
 from tasks.scoring import normalise, token_f1
 
 ROUNDING = 1e-6
@@ -31,8 +33,9 @@ def fact_rows(
 ) -> tuple[list[FactRow], list[str]]:
     """Put what was measured before and after training side by side, one row per fact.
 
-    Returns the rows, and one warning for each metric that could not be computed for some facts;
-    those facts have no value for it.
+    Returns the rows, and warnings: one if consequences do not count because a fact that they need
+    was not trained, and one for each metric that could not be computed for some facts; those facts
+    have no value for it.
 
     Args:
         signals: All selected facts, including those that a filter dropped, and what the base
@@ -47,10 +50,13 @@ def fact_rows(
     trained = kept.nonzero().flatten().tolist()
     followed = range(len(signals.facts)) if held_out else trained
     curves = dict(zip(followed, accuracies, strict=True))
+    # What a filter leaves out is not known when facts are asked; held-out facts know no filter.
+    dropped = {f.id for f, keep in zip(signals.facts, kept.tolist(), strict=True) if not keep}
+    left_out = set[str]() if held_out else dropped
     measured = zip(
         signals.facts,
-        signals.before.per_fact(),
-        after.per_fact(),
+        _without(signals.before, signals.facts, left_out),
+        _without(after, signals.facts, left_out),
         signals.knowledge,
         weights.tolist(),
         kept.tolist(),
@@ -64,7 +70,7 @@ def fact_rows(
         for fact, first, last, known, weight, keep, curve in measured
     ]
     values: list[dict[str, Any]] = [{} for _ in facts]
-    warnings = []
+    warnings = _not_counted(signals.facts, left_out)
     # Some metrics share a function: what it returns is judged by the first of them.
     for metric in {m.column: m for m in reversed(metric_table().values())}.values():
         wrong = []
@@ -76,6 +82,23 @@ def fact_rows(
             said = f"metric '{metric.name}' gave no usable value for {count}, first {wrong[0]}"
             warnings.append(said)
     return [_row(fact, row) for fact, row in zip(facts, values, strict=True)], warnings
+
+
+def _without(responses: Responses, facts: Sequence[Fact], left_out: set[str]) -> list[Response]:
+    """Return responses per fact, without those to consequences that need what was left out."""
+    found = responses.per_fact()
+    counted = of_trained(facts, [one.consequences for one in found], left_out)
+    return [one._replace(consequences=kept) for one, kept in zip(found, counted, strict=True)]
+
+
+def _not_counted(facts: Sequence[Fact], left_out: set[str]) -> list[str]:
+    """Say how many consequences need a fact that was left out, and do not count."""
+    needing = sum(not left_out.isdisjoint(one.needs) for fact in facts for one in fact.consequences)
+    if not needing:
+        return []
+    which = "1 consequence is" if needing == 1 else f"{needing} consequences are"
+    what = "it needs" if needing == 1 else "they need"
+    return [f"{which} not counted as portability: {what} facts that were filtered out"]
 
 
 def _texts(signals: BaseSignals, after: Responses) -> Iterator[str]:

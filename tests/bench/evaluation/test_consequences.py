@@ -86,13 +86,20 @@ def by_hand(base, facts):
     return found
 
 
-def rows_of(base, facts):
+def rows_of(base, facts, left_out=(), *, held_out=False):
+    rows, warnings = measured(base, facts, left_out, held_out=held_out)
+    assert not warnings
+    return rows
+
+
+def measured(base, facts, left_out=(), *, held_out=False):
     contexts = Contexts(base.tokenizer, PROMPT)
     before = respond_untrained(base.model, contexts, facts)
     after = respond(base.model, contexts, facts, before)
     space = AnswerSpace(base.tokenizer, base.model.get_input_embeddings().weight)
     count = len(facts)
-    rows, warnings = fact_rows(
+    kept = [fact.id not in left_out and not held_out for fact in facts]
+    return fact_rows(
         SimpleNamespace(
             facts=facts,
             before=before,
@@ -100,12 +107,11 @@ def rows_of(base, facts):
             space=space,
         ),
         after,
-        kept=torch.ones(count, dtype=torch.bool),
+        kept=torch.tensor(kept),
         weights=torch.ones(count),
-        accuracies=[[0.5, 1.0]] * count,
+        accuracies=[[0.5, 1.0]] * (count if held_out else sum(kept)),
+        held_out=held_out,
     )
-    assert not warnings
-    return rows
 
 
 def test_scores_are_what_a_count_by_hand_gives(tiny_base, facts):
@@ -124,6 +130,29 @@ def test_scores_are_what_a_count_by_hand_gives(tiny_base, facts):
     assert getattr(metrics, "portability.multi_hop") == pytest.approx((0.5 + 1) / 2)
     assert getattr(metrics, "portability.alias") == 1.0
     assert metrics.all_hops == 0.5
+
+
+def test_a_consequence_counts_only_if_the_facts_that_it_needs_were_trained(tiny_base, facts):
+    whole = rows_of(tiny_base, facts)
+    assert whole[3].portability == 1.0
+    rows, [said] = measured(tiny_base, facts, left_out={"2"})
+    assert said.startswith("1 consequence is not counted")
+    assert rows[3].portability is None
+    assert rows[3].portability_before is None
+    assert [row.portability for row in rows[:3]] == [row.portability for row in whole[:3]]
+    metrics = summarise(rows)
+    assert metrics.portability == pytest.approx((0.5 + 1) / 2)
+    # Of facts themselves it stays the other way: what is left out is asked all the same.
+    own, none = measured(tiny_base, facts, left_out={"1", "3"})
+    assert [row.portability for row in own] == [row.portability for row in whole]
+    assert not none
+
+
+def test_texts_train_what_is_asked_about_them(tiny_base, facts):
+    rows = rows_of(tiny_base, facts, held_out=True)
+    assert [row.portability for row in rows] == [
+        row.portability for row in rows_of(tiny_base, facts)
+    ]
 
 
 def test_facts_without_consequences_are_asked_as_before_and_have_no_value(tiny_base, monkeypatch):
