@@ -19,23 +19,34 @@ def run_reference(options: RunOptions) -> str | None:
     distinguishes is known once its cells are.
 
     Raises:
-        UsageError: It is neither; the error suggests similar names.
+        UsageError: It is neither; the error names the methods, or similar names if it is no method.
     """
     if options.reference is None:
         return None
     method, _, setting = options.reference.partition(" (")
-    known = {method.name for method in methods_of(options)}
+    run = {method.name: None for method in methods_of(options)}
     name = _canonical(method)
-    if name not in known:
-        known |= stored_methods(options.out)
-    if name not in known:
-        raise unknown_name("reference", options.reference, known)
+    if name not in run and name not in (stored := stored_methods(options.out)):
+        if not _is_method(method):
+            raise unknown_name("reference", options.reference, stored | run.keys())
+        raise UsageError(
+            f"--reference '{method}' is not among --methods {','.join(run)}, and {options.out} "
+            f"has no cells of it: name one of these methods, or add {method} to --methods"
+        )
     return f"{name} ({setting}" if setting else name
 
 
 def stored_methods(folder: Path) -> set[str]:
     """Return the methods that have cells in a results folder, as they were requested."""
     return {summary.spec.asked for summary in ResultsStore(folder).summaries()}
+
+
+def _is_method(method: str) -> bool:
+    try:
+        parse_recipe(method)
+    except UsageError:
+        return False
+    return True
 
 
 def _canonical(method: str) -> str:

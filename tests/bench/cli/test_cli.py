@@ -253,6 +253,10 @@ def test_the_reference_of_a_run_is_the_one_of_its_report(
     assert len(got) == 5
     assert run("--methods", "dora", "--reference", "olara") == 2
     assert "olora" in capsys.readouterr().err
+    assert run("--config", str(grid), "--methods", "lora,corda", "--reference", "dora") == 2
+    told = capsys.readouterr().err
+    for given in ("--reference 'dora'", "--methods lora,corda", "add dora to --methods"):
+        assert given in told
     assert len(got) == 5, "nothing ran"
 
 
