@@ -77,7 +77,7 @@ class RunOptions(BaseModel):
     questions: Path | None = None
     """Facts file that asks about the texts of --tasks (.txt, .md or folders); without it, texts are
     trained and only what is forgotten is measured."""
-    after: After | None = None
+    after: After = None
     """TASK[:frozen|trainable|merged[:RECIPE]]: train TASK first, by RECIPE (lora), once per model
     and seed; every method then starts from it."""
     forgetting: ForgettingNames = (
