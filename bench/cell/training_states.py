@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.config.options import Rerun
 from bench.store.records import Checkpoint, Phase, PhaseName
 from bench.store.store import UNFINISHED
 from bench.training.resume import TrainingStates, fits_of
@@ -17,6 +18,7 @@ def training_states(cell: RunningCell) -> TrainingStates | None:
     """Return what keeps the states of a prepared cell's training; None if none are kept.
 
     A training that goes on takes up the path that was measured before, and the time that it took.
+    With `--rerun all` none goes on: what an earlier run has left is removed.
     """
     options = cell.context.options
     if not options.save_every or cell.cell.recipe.adapter.keeps_state(cell.attached.model):
@@ -43,7 +45,7 @@ def training_states(cell: RunningCell) -> TrainingStates | None:
         cell.clock.charge(phases, 1)
         cell.result.update(continued=[*kept["continued"], done])
 
-    return TrainingStates(
+    states = TrainingStates(
         options.out / UNFINISHED / f"{record.cell_id}-{parts}.pt",
         fits_of(record.cell_id, parts, compute.device.partition(":")[0], path),
         every=60 * options.save_every,
@@ -52,3 +54,8 @@ def training_states(cell: RunningCell) -> TrainingStates | None:
         take_up=take_up,
         paused=cell.clock.paused,
     )
+    # Here and not when the grid is planned: this process has claimed the cell, so that nobody is
+    # training from the state.
+    if options.rerun is Rerun.ALL:
+        states.discard()
+    return states

@@ -11,7 +11,7 @@ import click
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
 from bench.cli.flags import options_of, typed_values
 from bench.cli.report import print_report
-from bench.config.options import RunOptions, build_options, load_assumed
+from bench.config.options import Rerun, RunOptions, build_options, load_assumed
 from bench.execution.checks import check_names
 from tasks.errors import UnavailableError, UsageError
 
@@ -97,7 +97,8 @@ def _plan_cells(options: RunOptions) -> None:
     cells = plan_grid(options, store)
     left = [cell for cell in cells if cell.runs or cell.state is CellState.OPEN]
     workers = worker_count(options, left)
-    cost, stopped = grid_cost(cells, store.summaries()), store.unfinished()
+    cost = grid_cost(cells, store.summaries())
+    stopped = set() if options.rerun is Rerun.ALL else store.unfinished()
     print_plan(cells, cost, workers, unfinished=stopped)
     compute = compute_of(options)
     notes = stacking_notes(options, compute, left)

@@ -106,6 +106,10 @@ class TrainingStates:
         self._kept = True
         return state
 
+    def discard(self) -> None:
+        """Remove the state that is there: training begins anew."""
+        self._path.unlink(missing_ok=True)
+
     def due(self, *, last: bool) -> bool:
         """Return whether a state should be written after a step.
 

@@ -12,6 +12,7 @@ import torch
 from bench.cell.context import CellContext
 from bench.cell.running import RunningCell
 from bench.cell.training_states import training_states
+from bench.cli.run import _plan_cells
 from bench.config.options import build_options
 from bench.models.device import Compute
 from bench.planning.grid import plan_grid
@@ -274,6 +275,25 @@ def test_a_cell_goes_on_and_its_record_says_so(chosen, tmp_path, steps):
     assert record.path == whole.record.path
     assert record.metrics == whole.record.metrics
     assert found.rows == whole.rows
+
+
+def test_rerun_all_begins_anew_and_the_plan_says_so(chosen, capsys):
+    options = chosen()
+    [cell] = plan_grid(options, ResultsStore(options.out))
+    stopped_cell(CellContext(options, Compute("cpu", "float32"), print), cell, 5)
+    _plan_cells(options)
+    assert "1 cell goes on with a training" in capsys.readouterr().out
+    again, progress = chosen(rerun="all"), Lines()
+    _plan_cells(again)
+    assert "goes on" not in capsys.readouterr().out
+    assert ResultsStore(options.out).unfinished() == {cell.cell_id}, "a plan changes nothing"
+    record = run_cell(cell, CellContext(again, Compute("cpu", "float32"), print), progress).record
+    assert record.status is Status.DONE
+    assert (record.continued, progress.lines) == ([], [])
+    # What this run itself leaves is taken up by the next one.
+    stopped_cell(CellContext(again, Compute("cpu", "float32"), print), cell, 5)
+    record = run_cell(cell, CellContext(options, Compute("cpu", "float32"), print), progress).record
+    assert record.continued == [4]
 
 
 def test_a_path_has_no_points_that_were_measured_otherwise(chosen):
