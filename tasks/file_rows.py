@@ -218,10 +218,15 @@ def _objects(row: Row, field: str, what: str) -> Iterator[Row]:
     value = row.values.get(field)
     if is_missing(row, value):
         return
-    items = json_list(row, field, value) if isinstance(value, str) else value
+    # A list may be written as text; any other text is none, whatever JSON says of it.
+    items = value
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        items = json_list(row, field, value)
     if isinstance(items, list):
         items = [item for item in items if not is_missing(row, item)]
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise row.error('expected a list of {"question": ..., "answer": ...}', field)
+        kind = "JSON list" if row.written_as_text else "list"
+        found = f", found {quoted(value)}" if isinstance(value, str) else ""
+        raise row.error(f'expected a {kind} of {{"question": ..., "answer": ...}}{found}', field)
     for number, item in enumerate(few(row, field, items), start=1):
         yield Row(row.path, f"{row.place}, {what} {number}", item)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.base import KnowledgeTask
+from tasks.base import TASKS, KnowledgeTask
 from tasks.errors import UsageError
 from tasks.problems.base import problem_sets, problems_of
 from tasks.resolve import resolve_task, split_names
@@ -123,5 +123,10 @@ def _name(written: str, text: str) -> ForgettingName:
         return ForgettingName(ForgettingKind.DRIFT, written)
     if written.startswith(LM_EVAL_PREFIX):
         return ForgettingName(ForgettingKind.LM_EVAL, written.removeprefix(LM_EVAL_PREFIX))
+    if written in problem_sets() and written not in TASKS:
+        raise UsageError(
+            f"--forgetting '{written}': {written} measures what is learned; write --evaluate "
+            f"{written}, or {LM_EVAL_PREFIX}NAME for a task of lm-eval"
+        )
     refuse_held_out(resolve_task(written, trained=False, forgotten=True))
     return ForgettingName(ForgettingKind.KNOWLEDGE, written)

@@ -41,6 +41,10 @@ class MQuake(Format):
         edits = field(row, "requested_rewrite")
         if not isinstance(edits, list) or not all(isinstance(one, Mapping) for one in edits):
             raise row.error("expected a list of edits", "requested_rewrite")
+        if not edits:
+            raise row.error(
+                "has no edits: give at least one, or delete the record", "requested_rewrite"
+            )
         for number, edit in enumerate(edits, start=1):
             place, whole = f"{row.place}, edit {number}", row if number == len(edits) else None
             yield _Edit(row.path, place, edit, case=_case(row), number=number, whole=whole)

@@ -65,7 +65,9 @@ def test_a_table_has_aliases_as_texts_and_the_others_as_json(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"multi_hop": "Who?"}, "line 1, multi_hop: "),
+        ({"multi_hop": "Who?"}, 'multi_hop: expected a list of {"question": ..., "answer": ...}'),
+        ({"neighbours": "{}"}, 'neighbours: expected a list of {"question": ..., "answer": ...}'),
+        ({"inverse": "[{]"}, "line 1, inverse: invalid JSON"),
         ({"multi_hop": [3]}, "line 1, multi_hop: expected a list of"),
         ({"inverse": [{"answer": "x"}]}, "line 1, inverse question 1, question: is missing"),
         ({"inverse": [{"question": "x?"}]}, "line 1, inverse question 1, answer: is missing"),

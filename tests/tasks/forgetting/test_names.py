@@ -54,6 +54,8 @@ def test_a_path_is_a_knowledge_task(tmp_path):
         ("drift,", "empty name"),
         ("lm_eval:", "empty name"),
         ("elements[", "unbalanced brackets"),
+        ("gsm8k", "--evaluate gsm8k"),
+        ("drift,math", "--evaluate math"),
     ],
 )
 def test_a_wrong_name_is_one_line(text, reason):

@@ -260,6 +260,13 @@ def broken(name, *path):
     return rows
 
 
+def emptied(name, field):
+    """Return the records of a form, the second with an empty list in a field."""
+    rows = FORMS[name]()
+    rows[1][field] = []
+    return rows
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -275,6 +282,7 @@ def broken(name, *path):
         (broken("mquake", "requested_rewrite", 0, "question"), "edit 1, question: is missing"),
         (broken("mquake", "requested_rewrite", 0, "target_new"), "edit 1, target_new: is missing"),
         (broken("mquake", "new_single_hops", 0, "answer"), "hops 1, answer: is missing"),
+        (emptied("mquake", "requested_rewrite"), "requested_rewrite: has no edits"),
         (broken("wiki big edit", "update"), "update: is missing"),
         (broken("alpaca", "instruction"), "instruction: is missing"),
         (broken("squad rows", "answers"), "answers: is missing"),
