@@ -64,15 +64,18 @@ def _plan(options: RunOptions, config: Path | None) -> None:
     """Print the plan of a grid; by the sizes that its file assumes where nothing else is known.
 
     Raises:
-        UsageError: A model has no revision or facts cannot be read, and no sizes are assumed.
+        UsageError: A model has no revision or facts cannot be read, and no sizes are assumed; or
+            the file assumes sizes of what does not exist.
     """
     from bench.cli.sketch import print_sketch
-    from bench.planning.sketch import lacking, sketch
+    from bench.planning.sketch import check_assumed, lacking, sketch
 
+    assumed = load_assumed(config) if config else None
+    if config and assumed:
+        check_assumed(assumed, config)
     try:
         _plan_cells(options)
     except UnavailableError as error:
-        assumed = load_assumed(config) if config else None
         if assumed is None:
             raise
         if missing := lacking(options, assumed):

@@ -25,6 +25,8 @@ def print_sketch(
     """
     console = console or Console()
     count = f"{found.cells} {'cell' if found.cells == 1 else 'cells'}"
+    if found.cells != found.whole:  # of a shard
+        count = f"about {found.cells} of {found.whole} cells"
     print_rows(console, f"{count}, in GiB", _COLUMNS, [_line(row) for row in found.rows])
     lines = [
         f"{task.name}: {task.rows:,} rows, {task.epochs} "

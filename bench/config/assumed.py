@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from bench.config.wrong_values import first_wrong
 from tasks.errors import UsageError
 
 SECTION = "assumed"
@@ -44,6 +45,4 @@ def read_assumed(content: Mapping[str, Any], path: Path) -> Assumed | None:
     try:
         return Assumed.model_validate(content[SECTION])
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, (SECTION, *first["loc"])))
-        raise UsageError(f"{path}: {place}: {first['msg']}") from error
+        raise UsageError(f"{path}: {first_wrong(error, Assumed, SECTION)}") from error

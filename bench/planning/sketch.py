@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.config.assumed import Assumed
+from bench.config.assumed import SECTION, Assumed
 from bench.config.options import RunOptions
-from bench.config.types import DType
+from bench.config.types import DType, shard_numbers
+from bench.models.registry import resolve_model
 from bench.models.shape import ModelShape, shape_of_config
 from bench.planning.candidates import methods_of, tuning_seeds_of
 from bench.planning.memory import Need, Setup, need, tokens_of, trained_share
@@ -76,22 +78,50 @@ class Sketch:
     Attributes:
         rows: One for each method, model and task.
         tasks: The tasks that are trained.
-        cells: How many cells the grid has.
+        cells: How many cells there are to run: of a shard about so many, since ids decide which
+            they are, and ids need the data.
+        whole: How many cells the grid has.
         unchecked: What was not looked at, in words.
     """
 
     rows: tuple[SketchedRow, ...]
     tasks: tuple[SketchedTask, ...]
     cells: int
+    whole: int
     unchecked: str
+
+
+def check_assumed(assumed: Assumed, path: Path) -> None:
+    """Check that what sizes are assumed of are tasks and models, wherever their data are.
+
+    Args:
+        assumed: The sizes.
+        path: The grid file, for errors.
+
+    Raises:
+        UsageError: A name is unknown.
+    """
+    for name in assumed.rows:
+        try:
+            _task_of(name)
+        except UsageError as error:
+            raise UsageError(f"{path}: {SECTION}.rows.{name}: {error}") from error
+    for name in assumed.models:
+        try:
+            resolve_model(name)
+        except UsageError as error:
+            raise UsageError(f"{path}: {SECTION}.models.{name}: {error}") from error
 
 
 def lacking(options: RunOptions, assumed: Assumed) -> str:
     """Return the first model or task whose size is not assumed; empty if all are."""
-    tasks = (*options.tasks, options.after.task) if options.after else options.tasks
     missing = [name for name in options.models if name not in assumed.models]
-    missing += [name for name in tasks if name not in assumed.rows]
+    missing += [name for name in options.trained_tasks if _task_of(name).name not in assumed.rows]
     return next(iter(missing), "")
+
+
+def _task_of(name: str) -> KnowledgeTask:
+    return resolve_task(name, trained=True, forgotten=False)
 
 
 def sketch(options: RunOptions, assumed: Assumed) -> Sketch:
@@ -100,7 +130,7 @@ def sketch(options: RunOptions, assumed: Assumed) -> Sketch:
     Raises:
         UsageError: A configuration is not one of transformers, or a recipe does not fit it.
     """
-    tasks = [resolve_task(name, trained=True, forgotten=False) for name in options.tasks]
+    tasks = list(map(_task_of, options.tasks))
     recipes = [one.candidates[0].recipe for one in methods_of(options)]
     shapes = {name: _shape(name, assumed) for name in options.models}
     rows = [
@@ -119,20 +149,29 @@ def sketch(options: RunOptions, assumed: Assumed) -> Sketch:
     return Sketch(
         rows=tuple(rows),
         tasks=tuple(_task(options, task, assumed.rows[task.name]) for task in tasks),
-        cells=_cells(options),
+        cells=_cells(options, options.shard),
+        whole=_cells(options, None),
         unchecked=f"weights and tokenizer of {models}; rows of {_all_data(options, recipes)}",
     )
 
 
-def _cells(options: RunOptions) -> int:
-    """Return how many cells a grid has, those that tune and first steps included."""
-    tuning = tuning_seeds_of(options)
-    of_methods = sum(
-        len(options.seeds) + (len(one.candidates) * len(tuning) if len(one.candidates) > 1 else 0)
-        for one in methods_of(options)
-    )
-    firsts = len({*options.seeds, *tuning}) if options.after else 0
-    return len(options.models) * (len(options.tasks) * of_methods + firsts)
+def _cells(options: RunOptions, shard: str | None) -> int:
+    """Return how many cells a grid has, those that tune and first steps included.
+
+    Of a shard it is as many as if shards were of the same size, as they nearly are. Only what
+    stays together goes into one of them: the candidates of a method where any are tuned, or else a
+    cell. First steps are run with whatever starts from them.
+    """
+    tuning, groups = tuning_seeds_of(options), list[int]()
+    for one in methods_of(options):
+        tried = len(one.candidates) * len(tuning) if len(one.candidates) > 1 else 0
+        together = [len(options.seeds) + tried]
+        groups += (together if tuning else [1] * len(options.seeds)) * len(options.tasks)
+    groups *= len(options.models)
+    part, parts = shard_numbers(shard) if shard else (1, 1)
+    own = sum(groups[len(groups) * (part - 1) // parts : len(groups) * part // parts])
+    firsts = len(options.models) * len({*options.seeds, *tuning}) if options.after else 0
+    return own + min(firsts, own)
 
 
 def _shape(name: str, assumed: Assumed) -> ModelShape:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.config.wrong_values import first_wrong
 from bench.report.leaderboard.board import Published, Row, Section
 from bench.store.records import CellSpec
 from tasks.errors import UsageError
@@ -134,9 +135,7 @@ def read_published(text: str, name: str) -> PublishedFile:
         content: Any = yaml.safe_load(text)
         return PublishedFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{name}: {place}: {first['msg']}") from error
+        raise UsageError(f"{name}: {first_wrong(error, PublishedFile)}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
 

@@ -81,9 +81,11 @@ def test_a_longer_text_and_more_predicted_tokens_take_more():
 @pytest.mark.parametrize(
     ("assumed", "piece"),
     [
-        ({"models": {"a/b": 5}}, "assumed.models.a/b"),
-        ({"model": {}}, "assumed.model"),
-        ({"rows": {"metamath": 0}}, "assumed.rows.metamath"),
+        ({"models": {"a/b": 5}}, "assumed.models.a/b: must be names with values"),
+        ({"model": {}}, "assumed.model: unknown name: write models"),
+        ({"rows": {"metamath": 0}}, "assumed.rows.metamath: must be greater than 0, found '0'"),
+        ({"rows": {"metamath": "many"}}, "must be a whole number, found 'many'"),
+        (5, "assumed: must be names with values"),
     ],
 )
 def test_a_wrong_section_is_told_in_one_line(tmp_path, assumed, piece):
@@ -93,7 +95,59 @@ def test_a_wrong_section_is_told_in_one_line(tmp_path, assumed, piece):
         load_assumed(path)
     assert piece in str(raised.value)
     assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    for word in ("Input", "Extra", "Field", "dictionary"):
+        assert word not in str(raised.value), "pydantic's own words"
     assert load_config(path) == {"tasks": "metamath"}
+
+
+@pytest.mark.parametrize(
+    ("assumed", "piece"),
+    [
+        ({"rows": {"metamaths": 5}}, "assumed.rows.metamaths: unknown task 'metamaths': did you"),
+        ({"models": {"smollm2": {}}}, "assumed.models.smollm2: unknown model"),
+    ],
+)
+def test_sizes_of_what_does_not_exist_are_told_whatever_can_be_looked_up(
+    tmp_path, capsys, assumed, piece
+):
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"methods": "lora", "limit": 4, "assumed": assumed}))
+    assert main(["plan", "--config", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert piece in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "task", ["code_feedback", "wizard_instructions", "metamath[revision=main]"]
+)
+def test_the_other_skills_of_the_paper_are_planned_too(capsys, task):
+    assert main(["plan", "--config", str(TABLE), "--tasks", task]) == 0
+    name = task.partition("[")[0]
+    assert f"{name}: 100,000 rows, 1 epoch, 782 optimizer steps" in capsys.readouterr().out
+
+
+def test_a_shard_is_a_part_of_the_grid(capsys):
+    def cells(**given):
+        found = sketch(build_options(given, TABLE), load_assumed(TABLE))
+        return found.cells, found.whole
+
+    wide = {"seeds": "0-2", "tasks": "metamath,code_feedback"}
+    for given in (
+        {},
+        wide,
+        {"seeds": "0-2", "tune": "r=8,16", "methods": "lora,pissa", "reference": "lora"},
+    ):
+        _, whole = cells(**given)
+        parts = [cells(**given, shard=f"{n}/4")[0] for n in range(1, 5)]
+        assert sum(parts) == whole
+        assert max(parts) < whole
+    # Candidates stay together, and first steps go with what starts from them.
+    assert set(parts) == {0, 3 + 2 * 2}
+    after = {"methods": "lora[r=128]", "after": "code_feedback", "seeds": "0-3"}
+    assert cells(**after) == (8, 8)
+    assert cells(**after, shard="1/4") == (2, 8)
+    assert main(["plan", "--config", str(TABLE), "--shard", "1/2"]) == 0
+    assert "about 2 of 5 cells" in capsys.readouterr().out
 
 
 def test_a_configuration_that_is_none_is_told(tmp_path):
@@ -122,7 +176,7 @@ def test_what_is_wrong_is_told_instead_of_planned_by_assumed_sizes(capsys, words
 
 
 def test_a_size_that_is_not_assumed_is_named(capsys):
-    assert main(["plan", "--config", str(TABLE), "--tasks", "code_feedback"]) == 2
+    assert main(["plan", "--config", str(TABLE), "--tasks", "nq_open"]) == 2
     assert "nor does the section 'assumed'" in capsys.readouterr().err
 
 
