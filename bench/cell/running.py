@@ -127,6 +127,7 @@ class RunningCell:
             spec=cell.spec,
             status=Status.FAILED,
             micro_batches=micro_batches,
+            asks=cell.data.asks,
         )
         self.result = CellResult(record)
         self._log = TrainingLog()

@@ -12,6 +12,7 @@ from bench.planning.cost_estimate import GridCost
 from bench.planning.planned_cell import CellState, PlannedCell
 from bench.planning.tuning import RATE, shown
 from bench.progress.base import duration
+from bench.store.asks import Asks
 
 LISTED_CELLS = 60
 """Larger plans are grouped by method, model and task."""
@@ -60,7 +61,7 @@ def print_plan(
     used = {_facts(cell): cell for cell in cells}
     for name, cell in used.items():
         told = f"{name}: {cell.spec.trained} of {cell.data.available} "
-        told += f"examples, {cell.spec.facts} held out" if cell.data.held_out else "facts"
+        told += _what(cell)
         console.print(told, highlight=False, markup=False)
     counts = Counter(cell.state for cell in cells)
     told = ", ".join(f"{counts[state]} {state}" for state in states)
@@ -69,6 +70,15 @@ def print_plan(
         many = "1 cell goes" if continued == 1 else f"{continued} cells go"
         console.print(f"{many} on with a training that was stopped", highlight=False, markup=False)
     console.print(cost_line(cost, workers), highlight=False, markup=False)
+
+
+def _what(cell: PlannedCell) -> str:
+    """Name what is trained, and what else is asked."""
+    if not cell.data.held_out:
+        return "facts"
+    if (asks := cell.data.asks) is Asks.PROBLEMS:
+        return f"examples, {cell.spec.facts} held out"
+    return f"{asks.lessons}, {cell.spec.facts} {asks.items}"
 
 
 def cost_line(cost: GridCost, workers: int) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.evaluation.responses import budget_for
 from bench.inference.contexts import Contexts
 from bench.inference.decoding import answer_texts, stop_tokens
 from bench.inference.encoding import token_ids
 from bench.models.loading import Base
+from bench.models.shape import context_window, refuse_long_windows
 from bench.store.cost_cache import CostCache
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
@@ -62,11 +63,7 @@ def refuse_unanswerable(
             packed into longer windows than the model reads.
     """
     window = context_window(base.model.config)
-    if window is not None and contexts.form.window > window:
-        raise UsageError(
-            f"window={contexts.form.window} is more than the {window} tokens that {base.name} "
-            f"reads at once: write window={window} or less"
-        )
+    refuse_long_windows(contexts.form.window, window, base.name)
     facts = [fact for fact in facts if not fact.is_text]
     if not facts:
         return
@@ -84,12 +81,6 @@ def refuse_unanswerable(
             f"{base.name} cannot be trained on {len(problems)} of {len(facts)} facts: "
             f"{'; '.join(named)}"
         )
-
-
-def context_window(config: Any) -> int | None:
-    """Return how many tokens a model can attend to, or None if its configuration sets no bound."""
-    window = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return window if isinstance(window, int) and window > 0 else None
 
 
 def unanswerable(

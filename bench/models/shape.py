@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.models.cache_folder import cache_folder
 from bench.models.registry import EMBEDDED, ModelSource
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -126,6 +127,49 @@ def config_folder(source: ModelSource) -> Path | None:
 
     found = try_to_load_from_cache(source.name, "config.json")
     return Path(found).parent if isinstance(found, str) else None
+
+
+def context_window(config: Any) -> int | None:
+    """Return how many tokens a model can attend to, or None if its configuration sets no bound."""
+    window = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return window if isinstance(window, int) and window > 0 else None
+
+
+@lru_cache(maxsize=64)
+def context_of(source: ModelSource) -> int | None:
+    """Return the same from the file alone, without importing transformers; None if it is not here.
+
+    What other names an architecture may have for it is left to transformers, once it is loaded.
+    """
+    folder = config_folder(source)
+    path = None if folder is None else folder / "config.json"
+    if path is None or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content = content.get("text_config") or content
+        found = [content.get(name) for name in ("max_position_embeddings", "n_positions")]
+    except (OSError, ValueError, AttributeError):  # loading the model will tell what is wrong
+        return None
+    return next((size for size in found if isinstance(size, int) and size > 0), None)
+
+
+def refuse_long_windows(window: int, context: int | None, model: str) -> None:
+    """Refuse windows of texts that are longer than what a model reads.
+
+    Args:
+        window: Tokens in a window; 0 where no texts are trained.
+        context: How many tokens the model can attend to; None if that is not known.
+        model: Its name, for the error.
+
+    Raises:
+        UsageError: They are longer.
+    """
+    if context is not None and window > context:
+        raise UsageError(
+            f"window={window} is more than the {context} tokens that {model} reads at once: write "
+            f"window={context} or less"
+        )
 
 
 def dequantised_path(name: str) -> Path:

@@ -16,6 +16,7 @@ from bench.config.options import RunOptions
 from bench.evaluation.version import EVALUATION
 from bench.models.device import compute_of
 from bench.models.registry import ModelSource, resolve_model
+from bench.models.shape import context_of, refuse_long_windows
 from bench.planning.candidates import Candidate
 from bench.planning.first_steps import after, refuse_leaks
 from bench.planning.planned_cell import CellState, PlannedCell
@@ -96,8 +97,8 @@ class Resolver:
             first: The first step that it starts from; None if there is none.
 
         Raises:
-            UsageError: The model has no revision, calibration facts cannot be read, or the first
-                step trains what the cell asks.
+            UsageError: The model has no revision, calibration facts cannot be read, windows of
+                texts are longer than the model reads, or the first step trains what the cell asks.
         """
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
@@ -105,6 +106,8 @@ class Resolver:
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
+        if data.lessons:
+            refuse_long_windows(data.task.form.window, context_of(source), source.name)
         if first is not None and (pair := (first.data.digest, data.digest)) not in self._unleaked:
             refuse_leaks(first.data, data)
             self._unleaked.add(pair)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from bench.config.options import RunOptions
+from bench.store.asks import Asks
 from tasks.base import DataAccess, KnowledgeTask
 from tasks.division import FactSet, divide_facts
 from tasks.documents.texts import Learn, TextTask
@@ -53,6 +54,16 @@ class TaskData:
     def held_out(self) -> bool:
         """Whether other facts are asked than are trained."""
         return bool(self.lessons)
+
+    @cached_property
+    def asks(self) -> Asks:
+        """What it asks, by what it trains."""
+        if not self.lessons:
+            return Asks.FACTS
+        texts = sum(lesson.is_text for lesson in self.lessons)
+        if not texts:
+            return Asks.PROBLEMS
+        return Asks.QUESTIONS if texts == len(self.lessons) else Asks.TRAINED_QUESTIONS
 
     @cached_property
     def text_tokens(self) -> int:

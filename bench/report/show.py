@@ -20,6 +20,7 @@ from bench.report.leaderboard.recipe_notes import told, untold
 from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.report.tables import format as wording
 from bench.report.tables.terminal import WIDTH, render
+from bench.store.asks import Asks
 from bench.store.records import CellRecord, Evaluated, Forgetting, Status
 from bench.store.store import ResultsStore
 
@@ -87,8 +88,9 @@ def _setting(record: CellRecord) -> Pairs:
     yield "method", spec.method
     yield "recipe", spec.recipe
     yield "base", f"{spec.model} ({spec.precision}, revision {spec.model_revision})"
-    kind = f"{spec.fact_set} facts" if spec.fact_set else "facts"
-    held_out = f" asked, trained on {spec.lessons} others" if spec.lessons else ""
+    asks = record.asks or (Asks.PROBLEMS if spec.lessons else Asks.FACTS)
+    kind = f"{spec.fact_set} {asks.items}" if spec.fact_set else asks.items
+    held_out = f" asked, trained on {spec.lessons} {asks.lessons}" if spec.lessons else ""
     yield "task", f"{spec.task}, {spec.facts} {kind}{held_out}"
     if spec.after:
         yield "first step", f"{spec.after.told} (cell {spec.after.cell})"

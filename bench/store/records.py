@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from bench.config.types import DType, Quantisation, Schedule
+from bench.store.asks import Asks
 from bench.store.knowledge import KnowledgeCategory
 from methods.two_steps.mode import StepMode
 from tasks.context import TrainPrompt
@@ -322,6 +323,7 @@ class CellRecord(Model):
             an even share of the time, and the peak of memory is that of all of them.
         path: What was measured at checkpoints, by epoch; empty where paths are turned off.
         continued: The steps after which its training went on in another process, which had stopped.
+        asks: What it asks; None in older records.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -350,6 +352,7 @@ class CellRecord(Model):
     stacked: int = 1
     path: list[Checkpoint] = Field(default_factory=list)
     continued: list[int] = Field(default_factory=list)
+    asks: Asks | None = None
 
 
 class FactRow(Model):

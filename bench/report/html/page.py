@@ -19,7 +19,7 @@ from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
-from bench.report.tables.by_relation import HEADING, by_relation_table
+from bench.report.tables.by_relation import by_relation_heading, by_relation_table
 from bench.report.tables.columns import Column, Shown, cost_columns, quality_columns
 from bench.report.tables.limits import (
     PAGE_ROWS,
@@ -106,7 +106,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         drawn=drawn_remark(section) if plots else "",
         texts=[
             ("Published values", published_table(section)),
-            (HEADING, by_relation_table(section)),
+            (by_relation_heading(section), by_relation_table(section)),
             ("Tuning", tuning_table(section)),
         ],
         removals=removals(section),

@@ -7,6 +7,7 @@ its row and is never averaged over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +18,11 @@ from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.comparison import Comparison, Measured
 from bench.report.statistics.intervals import Estimate, IntervalKind
 from bench.report.statistics.ranking import OverallRanks, RankInterval
+from bench.store.asks import Asks
 from bench.store.records import CellRecord, CellSpec, PhaseName, Status
 from tasks.forgetting.names import ForgettingKind
+
+_FACTS = re.compile(r"\b(?P<fact>[Ff]act)(?P<many>s?)\b")
 
 DRIFT = ForgettingKind.DRIFT.value
 """The forgetting task that needs no data: mean KL to the base, in nats per token."""
@@ -233,17 +237,35 @@ class Section:
 
     @property
     def held_out(self) -> bool:
-        """Whether its facts were not trained, as the problems of a skill."""
+        """Whether other things were trained than are asked, as for a skill or a text."""
         return any(row.spec.lessons for row in self.rows)
+
+    @property
+    def asks(self) -> Asks:
+        """What it asks; of older records, and where all failed, by what was trained."""
+        tuned = (entry for row in self.rows if row.tuning for entry in row.tuning.tried)
+        cells = [*(row.cells for row in self.rows), *(entry.cells for entry in tuned)]
+        found = (cell.record.asks for some in cells for cell in some)
+        return next(filter(None, found), Asks.PROBLEMS if self.held_out else Asks.FACTS)
 
     @property
     def asked(self) -> str:
         """What its numbers are about: `64 facts`, `1 held-out problem`; or what is trained only."""
         if not self.facts:
             trained = self.rows[0].spec.trained
-            return f"{trained:,} trained example" + ("" if trained == 1 else "s")
-        noun = "held-out problem" if self.held_out else "fact"
-        return f"{self.facts} {noun}" + ("" if self.facts == 1 else "s")
+            noun = "passage" if self.asks is Asks.QUESTIONS else "example"
+            return f"{trained:,} trained {noun}" + ("" if trained == 1 else "s")
+        return f"{self.facts} {self.asks.noun}" + ("" if self.facts == 1 else "s")
+
+    def worded(self, text: str) -> str:
+        """Return a text about facts in the words of what is asked: problems, or questions."""
+
+        def word(found: re.Match[str]) -> str:
+            items = self.asks.items
+            item = items if found["many"] else items.removesuffix("s")
+            return item.capitalize() if found["fact"][0] == "F" else item
+
+        return _FACTS.sub(word, text)
 
     @property
     def half_dose(self) -> int | None:

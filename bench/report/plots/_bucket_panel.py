@@ -118,14 +118,14 @@ def bucket_figure(
         buckets = section_buckets(section, bucketing, population)
         if grid.stacked or place < shape[1]:
             count = sum(bucket.n for bucket in buckets)
-            axes.set_title(f"{population.label}, n = {count}", loc="left")
+            axes.set_title(f"{section.worded(population.label)}, n = {count}", loc="left")
         below = grid.panels[place + shape[1] :: shape[1]]
         if grid.stacked or all(grid.is_left_out(*panel) for panel in below):
             axes.set_xlabel(_distance_label(population, shape[1]))
         _panel(axes, section, styles, measure, buckets, population)
     # Limits that one panel sets would keep the others of its row from widening them.
     for axes, (measure, _) in zip(panels[:, 0], grid.panels[:: shape[1]], strict=True):
-        axes.set(ylabel=measure.label, ylim=measure.limits)
+        axes.set(ylabel=section.worded(measure.label), ylim=measure.limits)
     shared_legend(figure, [row.label for row in section.done], styles)
     return figure
 
@@ -161,7 +161,7 @@ def _panel(
 def empty(axes: Axes) -> None:
     """Say that a panel has no facts."""
     axes.set_xticks([])
-    axes.text(0.5, 0.5, "no such facts", transform=axes.transAxes, ha="center", color="0.4")
+    axes.text(0.5, 0.5, "none of these", transform=axes.transAxes, ha="center", color="0.4")
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], scale: float) -> None:

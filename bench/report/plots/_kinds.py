@@ -38,7 +38,7 @@ def plot(
 
     Args:
         name: The first part of the names of its files.
-        caption: One sentence that is shown below it.
+        caption: One sentence that is shown below it, worded for facts.
         order: Its place on the page; plots with the same place are sorted by name.
         across: Whether it compares sections: it is then called with the `Leaderboard` and a
             `Drawing`, and yields titles and figures, those that the drawing includes.

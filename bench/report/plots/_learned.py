@@ -21,7 +21,7 @@ def learned(section: Section, row: Row) -> Estimate | None:
 def learned_label(section: Section) -> str:
     """Return the label of the axis that shows it."""
     if learned_metric(section) != AT_HALF_DOSE:
-        return "reliability, % of facts (more is better)"
+        return section.worded("reliability, % of facts (more is better)")
     epochs = section.half_dose
     plural = "epoch" if epochs == 1 else "epochs"
-    return f"unknown facts learned after {epochs} {plural}, % (more is better)"
+    return section.worded(f"unknown facts learned after {epochs} {plural}, % (more is better)")

@@ -109,11 +109,12 @@ def new_figure(
     Args:
         columns: Panels side by side.
         section: What is plotted: its base, task, facts and seeds are named.
-        heading: What the plot shows.
-        note: What the marks and bars are.
+        heading: What the plot shows, worded for facts.
+        note: What the marks and bars are, likewise.
         rows: Panels above each other.
         panel: Size of each.
     """
+    heading, note = section.worded(heading), section.worded(note)
     plural = "seed" if len(section.seeds) == 1 else "seeds"
     where = f"{section.title}: {section.asked}, {plural} {', '.join(map(str, section.seeds))}"
     return titled_figure(columns, rows, panel, heading, where, note)

@@ -87,7 +87,7 @@ def _panel(axes: Axes, row: Row, style: MethodStyle, *, rasterized: bool) -> Non
                 rasterized=rasterized,
             )
     away, count = int((grown(facts) > AWAY).sum()), len(facts)
-    share = "no facts"
+    share = "none"
     if count:
         low, high = 100 * wilson(away, count).low, 100 * wilson(away, count).high
         share = f"{away} of {count} moved away: {100 * away / count:.0f}% [{low:.0f}, {high:.0f}]"

@@ -43,7 +43,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     every, unknown, loss = figure.subplots(1, 3)
     for axes, unknown_only in ((every, False), (unknown, True)):
         title = "facts the base did not answer" if unknown_only else "all facts"
-        axes.set(title=f"{title}: learned, %", ylim=(-3, 103))
+        axes.set(title=section.worded(f"{title}: learned, %"), ylim=(-3, 103))
         _dose_panel(axes, rows, styles, unknown_only=unknown_only, bands=bands)
     for index, row in enumerate(rows):
         draw_curve(loss, _losses(row), styles[row.label], 1, bar=None if bands else index)

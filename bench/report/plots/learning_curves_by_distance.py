@@ -49,7 +49,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     figure = new_figure(columns, section, heading, _NOTE, rows=2, panel=_PANEL)
     grid = figure.subplots(2, columns, squeeze=False, sharey=True)
     for panels, buckets, population in zip(grid, drawn, populations, strict=True):
-        panels[0].set_ylabel(f"{population.label}:\nlearned, %")
+        panels[0].set_ylabel(f"{section.worded(population.label)}:\nlearned, %")
         if not buckets:
             empty(panels[0])
         for axes in panels[max(1, len(buckets)) :]:

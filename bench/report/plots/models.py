@@ -93,8 +93,8 @@ def methods_of_models(board: Leaderboard) -> list[Models]:
 
 def _figure(group: Models, styles: Styles) -> Figure:
     heading = f"Epochs to learn by target distance: {group.method} on several models"
-    facts = ", ".join(f"{label} {row.spec.facts}" for label, row in group.rows.items())
-    figure = titled_figure(2, 2, _PANEL, heading, f"{group.task}; facts: {facts}", _NOTE)
+    counts = ", ".join(f"{label} {row.spec.facts}" for label, row in group.rows.items())
+    figure = titled_figure(2, 2, _PANEL, heading, f"{group.task}; asked: {counts}", _NOTE)
     grid = figure.subplots(2, 2, sharey=True)
     for line, quantiles in zip(grid, (True, False), strict=True):
         for axes, population in zip(line, (EVERY_FACT, UNKNOWN), strict=True):

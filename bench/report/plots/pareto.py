@@ -139,7 +139,7 @@ def _drift_title(section: Section, points: list[Point]) -> str:
         return "drift from the base"
     shown = {point.row.label for point in points}
     never = [row.label for row in section.done if row.label not in shown]
-    title = "drift when 90% of unknown facts were learned"
+    title = section.worded("drift when 90% of unknown facts were learned")
     if not never:
         return title
     more = f" and {len(never) - 2} more" if len(never) > 2 else ""

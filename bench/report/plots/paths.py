@@ -48,7 +48,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         for index, (row, path) in enumerate(paths):
             _line(axes, path, styles[row.label], task, seeds=thin)
             _marks(axes, row, styles[row.label], task, (index - (len(paths) - 1) / 2) * 0.6)
-        _finish(axes, task)
+        _finish(axes, task, section)
     labels = {row.label: None for paths in panels.values() for row, _ in paths}
     shared_legend(figure, [row.label for row in section.done if row.label in labels], styles)
     return figure
@@ -96,10 +96,11 @@ def _scale(task: str) -> float:
     return 1.0 if task == DRIFT else 100.0
 
 
-def _finish(axes: Axes, task: str) -> None:
+def _finish(axes: Axes, task: str, section: Section) -> None:
     for share in SHARES:
         axes.axvline(100 * share, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-    axes.set(xlim=(-2, 102), xlabel="learned of the facts the base did not answer, %")
+    learned = section.worded("learned of the facts the base did not answer, %")
+    axes.set(xlim=(-2, 102), xlabel=learned)
     if task == DRIFT:
         axes.set_ylim(bottom=0)
         axes.set(ylabel="nats per token", title="drift from the base")

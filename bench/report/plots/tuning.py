@@ -98,9 +98,11 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     facts = " and ".join(map(str, sorted({entry.trial.spec.facts for entry in tried})))
     seeds = sorted({cell.record.spec.seed for entry in tried for cell in entry.cells})
     word = "seed" if len(seeds) == 1 else "seeds"
-    where = f"{section.title}: {facts} tuning facts, {word} {', '.join(map(str, seeds))}"
+    where = (
+        f"{section.title}: {facts} tuning {section.asks.items}, {word} {', '.join(map(str, seeds))}"
+    )
     note = f"{_BARS if len(rows) <= MOST_WITH_BARS else _NO_BARS}. {_NOTE}"
-    figure = titled_figure(len(tasks), len(names), SQUARE, _HEADING, where, note)
+    figure = titled_figure(len(tasks), len(names), SQUARE, section.worded(_HEADING), where, note)
     grid = figure.subplots(len(names), len(tasks), squeeze=False)
     for line, name in zip(grid, names, strict=True):
         places = places_of([entry for row in rows for entry in curve(row, name)], name)

@@ -1,4 +1,4 @@
-"""The table of held-out problems by their kind, such as the levels of a skill."""
+"""The table of held-out problems by their kind, such as a skill's levels; of questions, too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from bench.report.leaderboard.board import Section
 from bench.report.leaderboard.by_relation import by_relation
 from bench.report.tables import format as wording
 from bench.report.tables.format import TextTable
+from bench.store.asks import Asks
 
-HEADING = "Held-out problems by kind"
 BASE = "base, after four demonstrations"
+
+
+def by_relation_heading(section: Section) -> str:
+    """Return what stands above the table: `Held-out problems by kind`."""
+    return f"{section.asks.noun.capitalize()}s by kind"
 
 
 def by_relation_table(section: Section) -> TextTable | None:
@@ -17,6 +22,7 @@ def by_relation_table(section: Section) -> TextTable | None:
     None where the facts that were trained are asked, or where problems are of one kind.
     """
     found = by_relation(section)
+    trained = "" if section.asks is Asks.TRAINED_QUESTIONS else "; none of them was trained"
     if found is None:
         return None
     headers = ["method", *(f"{name} (%) ↑" for name in found.names)]
@@ -29,6 +35,6 @@ def by_relation_table(section: Section) -> TextTable | None:
     return TextTable(
         headers,
         lines,
-        f"Reliability, of each kind of problem alone: {sizes}; none of them was trained. The first "
+        f"Reliability, of each kind of {section.asks.items} alone: {sizes}{trained}. The first "
         "line is the base before training, asked after four demonstrations.",
     )

@@ -11,7 +11,7 @@ from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
 from bench.report.tables import remarks
-from bench.report.tables.by_relation import HEADING, by_relation_table
+from bench.report.tables.by_relation import by_relation_heading, by_relation_table
 from bench.report.tables.columns import Column, cost_columns, quality_columns
 from bench.report.tables.format import TextTable, markdown
 from bench.report.tables.overall import overall_table
@@ -52,7 +52,7 @@ def section_markdown(section: Section) -> str:
         _table(section, quality_columns(section), marks=True),
         remarks.interval_remark(section),
         markdown(remarks.comparison_remark(section)),
-        *_text_table(f"### {HEADING}", by_relation_table(section)),
+        *_text_table(f"### {by_relation_heading(section)}", by_relation_table(section)),
         "### Cost",
         _table(section, cost_columns(section), marks=False),
     ]

@@ -16,6 +16,7 @@ from bench.report.statistics.intervals import DECIDING_SEEDS, Estimate, Interval
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.format import MISSING
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
+from bench.store.asks import Asks
 from bench.store.knowledge import KnowledgeCategory
 
 _LEARNED = (
@@ -64,12 +65,22 @@ _KINDS = {
 }
 
 
-_HELD_OUT = (
-    "Held-out problems are of a skill or about a text, and none of them was trained. What is said "
-    "of facts holds for them: known is what the base solves, learned what a model solves on the "
-    "trained prompt. Of worked steps the result alone counts, while epochs to learn are counted "
-    "until every token of the steps is right."
+_PROBLEMS = (
+    "Held-out problems are of a skill, and none of them was trained. What is said of facts holds "
+    "for them: known is what the base solves, learned what a model solves on the trained prompt. "
+    "Of worked steps the result alone counts, while epochs to learn are counted until every token "
+    "of the steps is right."
 )
+_QUESTIONS = (
+    "Questions are about a text, and are trained only where it says so. What is said of facts "
+    "holds for them: known is what the base answers, learned what a model answers on the trained "
+    "prompt."
+)
+_HELD_OUT = {
+    Asks.PROBLEMS: _PROBLEMS,
+    Asks.QUESTIONS: _QUESTIONS,
+    Asks.TRAINED_QUESTIONS: _QUESTIONS,
+}
 
 
 def reading(sections: Sequence[Section] = ()) -> list[str]:
@@ -87,7 +98,7 @@ def reading(sections: Sequence[Section] = ()) -> list[str]:
         *said,
         *([_EVALUATED] if any(section.evaluated_tasks for section in sections) else []),
         *_MORE,
-        *([_HELD_OUT] if any(section.held_out for section in sections) else []),
+        *dict.fromkeys(_HELD_OUT[s.asks] for s in sections if s.asks in _HELD_OUT),
     ]
 
 
@@ -263,7 +274,8 @@ def base_scores(section: Section) -> str:
 def _lessons(section: Section) -> str:
     """Say how many examples were trained where others are asked; empty for facts."""
     counts = sorted({row.spec.lessons for row in section.rows if row.spec.lessons})
-    return f", asked after training on {' or '.join(map(str, counts))} others" if counts else ""
+    many = " or ".join(map(str, counts))
+    return f", asked after training on {many} {section.asks.lessons}" if counts else ""
 
 
 def problems(board: Leaderboard) -> list[str]:

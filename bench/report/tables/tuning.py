@@ -20,6 +20,7 @@ from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.columns import forgetting_header, forgotten_text
 from bench.report.tables.format import TextTable
+from bench.store.asks import Asks
 from bench.store.records import Status
 
 CHOSEN = "chosen"
@@ -32,6 +33,14 @@ FLOOR = 0.1
 
 _SCORES = {LEARNED_HALF: "learned in half the epochs"}
 _SCORED = {LEARNED_HALF: "the share of facts that it had learned after half of its epochs"}
+_CHOSEN = {
+    Asks.FACTS: ("on {} separate facts about other subjects", "on them"),
+    Asks.PROBLEMS: ("by {} other held-out problems", "on other examples"),
+    Asks.QUESTIONS: ("by {} other questions", "on texts that answer them"),
+    Asks.TRAINED_QUESTIONS: ("by {} other questions", "on them and on texts that answer them"),
+}
+"""By what is asked: how settings were chosen, and on what each candidate was trained."""
+
 EQUAL = dict(zip(AT_EQUAL_LEARNING, ("drift at 90% learned", "drift at 50% learned"), strict=True))
 """Names of drift at equal learning as they are shown."""
 
@@ -57,7 +66,7 @@ def tuning_mark(row: Row) -> str:
         return f"all {len(tuning.tried)} candidates failed"
     chosen = tuning.trained or tuning.best
     told = f"{shown(chosen.spec, tuning.over)}, best of {len(tuning.tried)}"
-    return told if row.cells or row.failures else f"{told}; not yet trained on these facts"
+    return told if row.cells or row.failures else f"{told}; not yet trained for what is reported"
 
 
 def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
@@ -65,14 +74,17 @@ def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
     cells = [cell for row in rows for entry in tuning_of(row).tried for cell in entry.cells]
     facts = sorted({cell.record.spec.facts for cell in cells})
     seeds = sorted({cell.record.spec.seed for cell in cells})
+    score = section.worded(_SCORED.get(score_measure(section), score_measure(section)))
+    chosen, trained = _CHOSEN[section.asks]
     return (
-        f"Settings were chosen on {_listed(facts)} separate facts about other subjects. Every "
-        f"candidate was trained on them with {'seed' if len(seeds) == 1 else 'seeds'} "
+        f"Settings were chosen {chosen.format(_listed(facts))}. Every "
+        f"candidate was trained {trained} with {'seed' if len(seeds) == 1 else 'seeds'} "
         f"{_listed(seeds)}, which {'reports' if len(seeds) == 1 else 'report'} nothing, and scored "
-        f"by {_SCORED.get(score_measure(section), score_measure(section))}. Of the candidates "
+        f"by {score}. Of the candidates "
         f"within {100 * CLOSE:g} points of the best, the one that {_least(section)} was chosen, "
         "then the one with the lowest learning rate. The tables above show it, trained "
-        "from the base on the facts reported here. Intervals decide nothing here."
+        f"from the base {'on' if section.asks is Asks.FACTS else 'for'} the {section.asks.items} "
+        "reported here. Intervals decide nothing here."
     )
 
 
@@ -155,7 +167,7 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
             ]
         if tuning.best is not None and tuning.trained not in (None, tuning.best):
             better = shown(tuning.best.spec, tuning.over)
-            said.append(f"{row.label}: {better} is better but not yet trained on these facts")
+            said.append(f"{row.label}: {better} is better but not yet trained for what is reported")
         if tuning.earlier:
             listed = "; ".join(tuning.earlier)
             said.append(f"{row.label}: not shown: {listed}, chosen from fewer candidates")

@@ -209,7 +209,17 @@ def test_texts_alone_are_asked_after_demonstrations_and_what_is_trained_to_answe
     assert [asked(way, train_prompt="chat") for way in WAYS] == ["chat"] * 3
 
 
-def test_a_window_that_a_model_does_not_read_is_refused(chosen, handbook):
+def test_a_window_that_a_model_does_not_read_is_refused_before_one_is_loaded(
+    chosen, handbook, monkeypatch
+):
+    monkeypatch.setattr(CellContext, "base", lambda *_: pytest.fail("a model was loaded"))
+    for given in ({"tasks": "handbook.txt[window=4096]"}, {"after": "handbook.txt[window=4096]"}):
+        with pytest.raises(UsageError, match="write window=1024 or less"):
+            run_grid(chosen(**given), Silent())
+
+
+def test_without_a_configuration_the_cell_refuses_such_a_window(chosen, handbook, monkeypatch):
+    monkeypatch.setattr("bench.planning.resolver.context_of", lambda source: None)
     [record] = run_grid(chosen(tasks="handbook.txt[window=4096]"), Silent()).records
     assert record.status is Status.FAILED
     assert "write window=1024 or less" in record.reason

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import GPT2Config, LlamaConfig, MambaConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from bench.cell.context import CellContext
 from bench.config.options import build_options
 from bench.evaluation.round_trip import (
     Asked,
-    context_window,
     refuse_unanswerable,
     unanswerable,
 )
@@ -166,18 +165,6 @@ def test_all_that_is_asked_must_fit_the_model(more):
     assert f"at most {prompts + budget - 1}" in problem
     if not (long.old_answers or long.answers[1:]):
         assert lost(tokenizer, short, long, window=prompts + budget - 1) == [problem]
-
-
-@pytest.mark.parametrize(
-    ("config", "window"),
-    [
-        (LlamaConfig(max_position_embeddings=77), 77),
-        (GPT2Config(n_positions=55), 55),
-        (MambaConfig(), None),
-    ],
-)
-def test_the_window_is_read_from_any_configuration(config, window):
-    assert context_window(config) == window
 
 
 def test_an_answer_that_passes_is_given_back_by_a_model_that_learned_it(tiny_base, monkeypatch):

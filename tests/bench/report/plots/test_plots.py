@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from bench.report.plots._style import image, method_styles, settings, style_of
 from bench.report.plots.learning_curves import dose_curve
 from bench.report.statistics.intervals import Estimate
 from bench.report.write import write_report
+from bench.store.asks import Asks
 from tasks.errors import UsageError
 from tests.bench.report_cells import failed_cell, fill, make_cell, make_forgetting, make_path
 
@@ -52,6 +55,32 @@ def test_degenerate_cells_draw_or_are_left_out(tmp_path, case):
     }
     rare = {"layers", "tuning"}  # of grids that freeze layers, or choose settings
     assert names == {kind.name for kind in PLOTS} - rare - missing.get(case, set())
+
+
+@pytest.mark.parametrize("asks", [Asks.FACTS, Asks.PROBLEMS, Asks.QUESTIONS])
+def test_pictures_name_what_was_asked(tmp_path, asks):
+    lessons = {} if asks is Asks.FACTS else {"lessons": 9, "lessons_digest": "b" * 64}
+    record, rows = make_cell(n=60, relations=3, spec=lessons)
+    board = board_of(tmp_path, (record.model_copy(update={"asks": asks}), rows))
+    [section] = board.sections
+    styles, said = method_styles(board), {}
+    with settings():
+        for kind in PLOTS:
+            if figure := kind.draw(section, styles):
+                texts = [figure.get_suptitle(), *map(str, chain(*map(words, figure.axes)))]
+                said[kind.name] = re.findall(
+                    r"facts?|problems?|questions?", " ".join(texts).lower()
+                )
+    assert {"paths", "learning-curves", "pareto", "dose-by-distance"} <= said.keys()
+    for name, found in said.items():
+        assert {asks.items.removesuffix("s"), asks.items} >= {*found}, name
+    assert asks.items in said["paths"]
+
+
+def words(axes):
+    """What stands at the edges of a panel."""
+    titles = (axes.get_title(loc) for loc in ("left", "center", "right"))
+    return [axes.get_xlabel(), axes.get_ylabel(), *titles]
 
 
 def test_a_folder_of_failures_has_tables_and_no_plots(tmp_path):

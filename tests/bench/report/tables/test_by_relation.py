@@ -5,20 +5,23 @@ from __future__ import annotations
 import pytest
 
 from bench.report.leaderboard.load import load_leaderboard
-from bench.report.tables.by_relation import BASE, HEADING, by_relation_table
+from bench.report.tables.by_relation import BASE, by_relation_table
 from bench.report.tables.csv import leaderboard_frame
 from bench.report.write import write_report
+from bench.store.asks import Asks
 from tests.bench.report_cells import fill, make_cell
 
 SKILL = {"task": "arithmetic", "lessons": 400, "lessons_digest": "b" * 64}
+HEADING = "Held-out problems by kind"
 KINDS = ["calling code", "capital", "currency"]
 
 
-def skill_cells(relations=3, **spec):
-    return [
+def skill_cells(relations=3, record=None, **spec):
+    cells = [
         make_cell(n=60, relations=relations, accuracy=accuracy, spec={**SKILL, **spec, "method": m})
         for m, accuracy in (("lora", 0.9), ("full", 0.4))
     ]
+    return [(cell.model_copy(update=record), rows) for cell, rows in cells]
 
 
 def share(rows, relation, column):
@@ -74,7 +77,7 @@ def test_reports_show_it_below_what_was_learned(tmp_path):
 
 
 def test_what_was_held_out_is_said_where_there_is_any(tmp_path):
-    said = "Held-out problems are of a skill or about a text"
+    said = "Held-out problems are of a skill"
     skill = write_report(fill(tmp_path / "skill", skill_cells())).markdown.read_text("utf-8")
     assert "60 held-out problems, asked after training on 400 others. Before" in skill
     assert said in skill
@@ -90,3 +93,23 @@ def test_rows_trained_on_other_examples_have_other_names(tmp_path):
     ]
     [section] = load_leaderboard(fill(tmp_path, cells)).sections
     assert {row.label for row in section.rows} == {"lora (100 examples)", "lora (400 examples)"}
+
+
+@pytest.mark.parametrize(
+    ("asks", "told"),
+    [
+        (Asks.QUESTIONS, "60 questions, asked after training on 400 passages."),
+        (Asks.TRAINED_QUESTIONS, "60 questions, asked after training on 400 passages and question"),
+    ],
+)
+def test_questions_about_texts_are_called_questions(tmp_path, asks, told):
+    fill(tmp_path, skill_cells(record={"asks": asks}))
+    report = write_report(tmp_path)
+    text = report.markdown.read_text("utf-8")
+    assert told in text
+    assert "### Questions by kind" in text
+    assert "problem" not in text.lower()
+    assert ("none of them was trained" in text) == (asks is Asks.QUESTIONS)
+    page = report.html.read_text("utf-8")
+    assert "Held-out problem" not in page
+    assert "learned a share of the questions." in page
