@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -99,6 +99,12 @@ def run_missing(
     finally:
         progress.close()
     return results
+
+
+def first_reason(results: Mapping[str, Trained[Record, Outcome]], otherwise: str) -> str:
+    """Return why the first of the trainings without a result has none."""
+    reasons = (trained.record.reason for trained in results.values())
+    return next(filter(None, reasons), otherwise)
 
 
 def ending(error: Exception) -> tuple[Status, str]:

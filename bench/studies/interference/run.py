@@ -30,7 +30,7 @@ from bench.studies.interference.table import (
 )
 from bench.studies.interference.training import run_training
 from bench.studies.study_report import StudyReport
-from bench.studies.trainings import run_missing
+from bench.studies.trainings import first_reason, run_missing
 from tasks.errors import UsageError
 
 
@@ -47,8 +47,7 @@ def run_interference(options: InterferenceOptions, progress: Progress) -> StudyR
     results = run_missing(plan.trainings, plan.grid, store, _run, outcome_line, progress)
     pairs = compare(plan, results)
     if pairs.empty:
-        reasons = (trained.record.reason for trained in results.values())
-        raise UsageError(f"no fact could be compared: {next(filter(None, reasons), 'no facts')}")
+        raise UsageError(f"no fact could be compared: {first_reason(results, 'no facts')}")
     table = interference_table(plan, pairs, results)
     plane = state_plane(plan, results)
     note = f"Bars: {intervals_of(table)}"

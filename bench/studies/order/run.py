@@ -17,7 +17,7 @@ from bench.studies.order.table import order_table, outcomes_of, shown_columns
 from bench.studies.order.training import run_training
 from bench.studies.order.wording import about, failure_lines, outcome_line, where
 from bench.studies.study_report import StudyReport
-from bench.studies.trainings import run_missing
+from bench.studies.trainings import first_reason, run_missing
 from tasks.errors import UsageError
 
 
@@ -33,8 +33,7 @@ def run_order(options: OrderOptions, progress: Progress) -> StudyReport:
     results = run_missing(plan.trainings, plan.grid, store, run_training, outcome_line, progress)
     outcomes = outcomes_of(plan, results)
     if outcomes.empty:
-        reasons = (trained.record.reason for trained in results.values())
-        raise UsageError(f"every training failed: {next(filter(None, reasons), 'no reason')}")
+        raise UsageError(f"every training failed: {first_reason(results, 'no reason')}")
     table = order_table(plan, outcomes, results)
     note = f"Bars: {kind_of_intervals(table)}"
     return StudyReport(

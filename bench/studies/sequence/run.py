@@ -16,7 +16,7 @@ from bench.studies.sequence.table import matrix_table, outcomes_of, sequence_tab
 from bench.studies.sequence.training import run_training
 from bench.studies.sequence.wording import about, failure_lines, outcome_line, where
 from bench.studies.study_report import StudyReport
-from bench.studies.trainings import run_missing
+from bench.studies.trainings import first_reason, run_missing
 from tasks.errors import UsageError
 
 
@@ -32,8 +32,7 @@ def run_sequence(options: SequenceOptions, progress: Progress) -> StudyReport:
     results = run_missing(plan.sequences, plan.grid, store, run_training, outcome_line, progress)
     outcomes = outcomes_of(plan, results)
     if outcomes.empty:
-        reasons = (trained.record.reason for trained in results.values())
-        raise UsageError(f"every sequence failed: {next(filter(None, reasons), 'no reason')}")
+        raise UsageError(f"every sequence failed: {first_reason(results, 'no reason')}")
     table = sequence_table(plan, outcomes, results)
     note = f"Bands: {kind_of_intervals(table)}"
     return StudyReport(
