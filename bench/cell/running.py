@@ -252,7 +252,7 @@ class RunningCell:
     def trained(self, log: TrainingLog) -> None:
         """Take what training measured, and check that it left the base alone."""
         self._log = log
-        self.result.update(curve=log.curve, flops=log.flops)
+        self.result.update(curve=log.curve, flops=log.flops, losses_digest=log.digest)
         if changed := self.attached.loan.changed():
             self.context.drop_base()  # some of them may be the base's own
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -324,6 +324,8 @@ class CellRecord(Model):
         path: What was measured at checkpoints, by epoch; empty where paths are turned off.
         continued: The steps after which its training went on in another process, which had stopped.
         asks: What it asks; None in older records.
+        losses_digest: Digest of the losses of all optimizer steps: trainings with the same one took
+            the same steps, bit for bit, however often they were stopped. Empty in older records.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -353,6 +355,7 @@ class CellRecord(Model):
     path: list[Checkpoint] = Field(default_factory=list)
     continued: list[int] = Field(default_factory=list)
     asks: Asks | None = None
+    losses_digest: str = ""
 
 
 class FactRow(Model):

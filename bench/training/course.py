@@ -6,7 +6,9 @@ once with a stack of them.
 
 from __future__ import annotations
 
+import hashlib
 import math
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,6 +138,11 @@ class TrainingLog:
     accuracies: list[list[float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     flops: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """A digest of the losses, every bit of them."""
+        return hashlib.sha256(array("d", self.losses).tobytes()).hexdigest()
 
 
 class Course:

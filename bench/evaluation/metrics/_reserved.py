@@ -12,11 +12,12 @@ answer_few_shot answer_plain answers asks balance batch_size cell_id construct c
 dict distance_before_trained drift drift_at_50 drift_at_90 dtype empty_after empty_before
 empty_few_shot epochs evaluated f1_before fact_id facts failed_cells failures flops forgetting
 from_orm half_dose headline identity init_difference interval json kept knowledge label label_scores
-label_scores_before labels learned_at_half_dose learning_rate method metrics micro_batches model
-movement notes old_answers old_nll_after old_nll_before parameters parameters_total parse_file
-parse_obj parse_raw path phases provenance question reason recipe reference relation save_failed
-schedule schema schema_json schema_version seed_list seeds spec stacked status step subject target
-task traceback train_prompt update_forward_refs validate warmup warnings weight
+label_scores_before labels learned_at_half_dose learning_rate losses_digest method metrics
+micro_batches model movement notes old_answers old_nll_after old_nll_before parameters
+parameters_total parse_file parse_obj parse_raw path phases provenance question reason recipe
+reference relation save_failed schedule schema schema_json schema_version seed_list seeds spec
+stacked status step subject target task traceback train_prompt update_forward_refs validate warmup
+warnings weight
 """
 RESERVED = frozenset(_NAMES.split())
 ENDINGS = ("_low", "_high", "_p", "_p_holm", "_difference", "_ratio")

@@ -47,6 +47,7 @@ def test_a_training_killed_again_and_again_ends_with_the_same_numbers(
     assert (whole.status, killed.status) == (Status.DONE, Status.DONE)
     assert len(killed.continued) >= 2, "killed before it went on, or it began anew"
     assert killed.continued == sorted(killed.continued)
+    assert killed.losses_digest == whole.losses_digest, "of every step"
     assert killed.curve == whole.curve
     assert killed.path == whole.path
     assert killed.metrics == whole.metrics

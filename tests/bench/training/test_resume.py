@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import replace
 
@@ -271,6 +272,7 @@ def test_a_cell_goes_on_and_its_record_says_so(chosen, tmp_path, steps):
     record = found.record
     assert (record.status, record.continued) == (Status.DONE, [steps - 1])
     assert any(f"went on after step {steps - 1};" in line for line in record.warnings)
+    assert record.losses_digest == whole.record.losses_digest
     assert record.curve == whole.record.curve
     assert record.path == whole.record.path
     assert record.metrics == whole.record.metrics
@@ -403,3 +405,15 @@ def test_other_trained_parameters_are_an_error(prepared, tmp_path):
             None,
             states,
         )
+
+
+def test_the_digest_of_a_training_tells_every_bit_of_every_loss(prepared, tmp_path):
+    log, _ = trained(prepared, tmp_path / "none.pt", [])
+    again, _ = trained(prepared, tmp_path / "state.pt", [4])
+    assert again.digest == log.digest
+    for step in range(len(log.losses)):
+        other = copy.deepcopy(log)
+        other.losses[step] = math.nextafter(other.losses[step], math.inf)
+        assert other.digest != log.digest
+    other.losses = log.losses[:-1]
+    assert other.digest != log.digest
