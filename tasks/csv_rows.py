@@ -12,13 +12,13 @@ from pathlib import Path
 from tasks.errors import UsageError
 from tasks.row import Row, quoted
 
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What may separate columns; spreadsheets write semicolons where a comma is the decimal sign."""
 
 _TELLING = frozenset({"question", "instruction", "src", "input", "prompt"})
 """A column that tells which delimiter is meant, where a header could be split by several."""
 
-_DECLARED = re.compile(r"sep=([,;\t])\s*", re.IGNORECASE)
+_DECLARED = re.compile(r"sep=([,;\t|])\s*", re.IGNORECASE)
 """The line with which a spreadsheet declares the delimiter."""
 
 

@@ -22,13 +22,13 @@ def table(delimiter, columns=("question", "answer"), end="\n"):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_columns_are_told_by_the_header(tmp_path, delimiter, end):
     assert as_facts(load(write(tmp_path, "f.csv", table(delimiter, end=end)))) == ROWS
     assert as_facts(load(write(tmp_path, "g.csv", f"\ufeff{table(delimiter)}"))) == ROWS
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_spreadsheet_may_declare_its_delimiter(tmp_path, delimiter):
     text = f"sep={delimiter}\n{table(delimiter)}"
     assert as_facts(load(write(tmp_path, "f.csv", text))) == ROWS
@@ -39,6 +39,8 @@ def test_a_spreadsheet_may_declare_its_delimiter(tmp_path, delimiter):
     [
         ("question;answer;seen, by us", "Who?;Ada;x", "Ada"),
         ("question,answer,seen; by us", "Who?,Ada;Bo,x", "Ada;Bo"),
+        ("question,answer,seen | by us", "Who?,Ada|Bo,x", "Ada|Bo"),
+        ("question|answer|seen, by us", "Who?|Ada|x", "Ada"),
         ("id\tquestion\tanswer, short", "1\tWho?\tAda", None),
     ],
 )
