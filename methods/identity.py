@@ -21,7 +21,7 @@ from methods.versions import MACHINERY
 if TYPE_CHECKING:
     from methods.parts import Part
 
-_NAMES = ("parts", "signals", "notes", "recipe", "versions")
+_NAMES = ("parts", "signals", "notes", "recipe", "training_parts", "versions")
 _CONTRACTS = frozenset(f"methods.{name}" for name in _NAMES)
 """Modules that say what parts look like, and compute nothing of theirs."""
 

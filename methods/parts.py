@@ -96,7 +96,7 @@ class Setting:
 
 
 class Part:
-    """What adapters, placements, filters and weightings have in common.
+    """What adapters, placements and strategies have in common.
 
     Attributes:
         certainty: `exact` if the formula is the paper's own, `rebuilt` if it was reconstructed
@@ -270,7 +270,7 @@ ADAPTERS: Registry[Adapter] = Registry(
 PLACEMENTS: Registry[Placement] = Registry(
     "placement", "methods.placement", "semantic_peft_bench.placements"
 )
-STRATEGIES: Registry[Filter | Weights] = Registry(
+STRATEGIES: Registry[Part] = Registry(
     "strategy", "methods.strategies", "semantic_peft_bench.strategies"
 )
 adapter = ADAPTERS.register

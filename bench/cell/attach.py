@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.decisions import Decisions, decide
+from bench.cell.training_parts import notes_of, order_of, penalty_of, replayed_of
 from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import IGNORED, Example, collate
 from bench.inference.equivalence import logits_agree
@@ -95,6 +96,7 @@ def attach(
     max_steps: int | None = None,
     followed: Sequence[Example] | None = None,
     below: Below | None = None,
+    replay: Sequence[Fact] = (),
 ) -> Attached:
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
@@ -111,6 +113,7 @@ def attach(
         max_steps: Stops training after this many steps; None: train all epochs.
         followed: See `TrainingPlan`.
         below: The adapter to train on top of; None if there is none, or if it is merged.
+        replay: Facts of the tasks that the recipe's replay asks for.
 
     Raises:
         UsageError: The recipe does not fit the model, the facts, or the adapter below.
@@ -127,6 +130,8 @@ def attach(
     weights = decisions.weights[decisions.chosen]
     if len(examples[0]) != len(kept):  # texts, packed into windows
         weights = torch.ones(len(examples[0]), dtype=weights.dtype)
+    rows, seed = len(examples[0]), spec.seed
+    replayed = replayed_of(recipe, examples[0], replay, base.tokenizer, spec.epochs, seed)
     plan = TrainingPlan(
         contexts=examples,
         weights=weights,
@@ -141,6 +146,9 @@ def attach(
         reweigh=decisions.reweigh,
         max_steps=max_steps,
         followed=followed,
+        order=order_of(recipe, signals, decisions, rows, seed),
+        replayed=replayed,
+        penalty=penalty_of(recipe, signals, seed),
     )
     loan = borrow(below.base if below else base)
     setting = Setting(
@@ -167,8 +175,13 @@ def attach(
     if base.checkpointing:
         # PEFT lets embeddings require gradients then; only reentrant checkpoints need it.
         unwrap(model).disable_input_require_grads()
-    reach = reach_notes(base.model, decisions.layers, model)
-    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned)), *reach))
+    notes = (
+        *decisions.notes,
+        *notes_of(recipe, signals, replayed),
+        Notes(warnings=tuple(warned)),
+        *reach_notes(base.model, decisions.layers, model),
+    )
+    decisions = replace(decisions, notes=notes)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         name = part_name(recipe.adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")

@@ -218,6 +218,7 @@ class RunningCell:
                 cell.calibration,
                 followed=self.followed,
                 below=self._below(base, folder),
+                replay=cell.replay,
             )
         model = self.attached.model
         self.path = context.path(cell, model, self.clock)

@@ -102,6 +102,8 @@ class Resolver:
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
         calibration, calibration_digest = self._calibration(tuple(names))
+        names = recipe.replay.calibration_tasks(self._tasks.forgotten) if recipe.replay else ()
+        replay, replay_digest = self._calibration(tuple(names))
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
@@ -120,6 +122,7 @@ class Resolver:
             lessons=len(data.lessons),
             prompt_digest=data.prompt_digest,
             calibration_digest=calibration_digest,
+            replay_digest=replay_digest,
             method=recipe.name,
             recipe=recipe.full_name,
             source_digest=recipe.source_digest,
@@ -144,6 +147,7 @@ class Resolver:
             recipe=recipe,
             data=data,
             calibration=calibration,
+            replay=replay,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
             first=first,
             evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
@@ -203,7 +207,7 @@ def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
             f"--train-prompt {prompt}: task '{data.name}' trains texts, which have no prompts to "
             "take turns; name the one in which questions are asked: few_shot or chat"
         )
-    part = recipe.filter or recipe.weights
+    part = recipe.filter or recipe.weights or recipe.order
     if part is not None and any(lesson.is_text for lesson in data.trained):
         raise UsageError(
             f"'{recipe.name}': {part_name(part)} goes by the model's answers to questions, and "
@@ -265,6 +269,7 @@ def _what_changed(planned: CellSpec, found: CellSpec) -> str:
         "tuned": f"task '{planned.task}'",
         "prompt_digest": f"the demonstrations of task '{planned.task}'",
         "calibration_digest": f"what method '{method}' calibrates on",
+        "replay_digest": f"what method '{method}' replays",
         "source_digest": f"the source of method '{method}', or a file that it names,",
         "model_revision": f"model '{planned.model}'",
         "after": f"the first step of method '{method}'",
