@@ -145,7 +145,7 @@ class Learner:
         def counted(step: int, loss: float) -> None:
             on_step(done + step, loss)
 
-        return train(self.model, self.cell.recipe.adapter, plan, counted, updates=updates)
+        return train(self.model, self.attached.adapter, plan, counted, updates=updates)
 
     def ask(self) -> Responses:
         """Ask the model everything that is measured about the facts."""

@@ -136,7 +136,8 @@ class _Run:
             parameters=trained_parameters(self.model),
             updates=updates.state(),
             course=self.course.state(),
-            counted=(self.flops, self.counter.state[1]),
+            counted=self.counter.state,
+            beside=self.beside.state,
             draws=random_states(self._device),
         )
 
@@ -145,7 +146,7 @@ class _Run:
         restore_parameters(self.model, state.parameters)
         updates.restore(state.updates)
         self.course.restore(state.course)
-        self.counter.state = state.counted
+        self.counter.state, self.beside.state = state.counted, state.beside
         restore_random_states(state.draws, self._device)
 
     def step(self, step: Sequence[Sequence[int]], epoch: int) -> float:

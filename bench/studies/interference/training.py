@@ -106,7 +106,7 @@ def _fit(
         base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps, replay=cell.replay
     )
     torch.manual_seed(spec.cell.seed)
-    log = train(attached.model, cell.recipe.adapter, attached.plan, on_step)
+    log = train(attached.model, attached.adapter, attached.plan, on_step)
     return attached.model, log, attached.setting.facts
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "transformers", "peft", "lm_eval", "datasets", "pandas", "matplotlib"}
 OF_OTHER_COMMANDS = {"numpy", "pydantic", "psutil", "yaml", "bench.config.options"}
 
-AT_ONCE = {"--help": "run ", "list": "corda"}
+AT_ONCE = {"--help": "run ", "list": "corda", "list --compare": "A and B"}
 """What is typed, and a word of the answer."""
 
 WITHOUT_TORCH = {
