@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from methods.notes import Notes, note
+from methods.notes import Notes, Told, note
 from methods.signals import Signals, signal
 from methods.training_parts import Penalty
 from methods.turns import in_turn
@@ -72,6 +72,12 @@ class OwnTextNotes(Notes):
 
     penalty_texts: int | None = note()
     penalty_weight: float | None = note()
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield the penalty in words."""
+        if self.penalty_weight is not None:
+            text = f"weight {self.penalty_weight:g} on {self.penalty_texts} texts of the base"
+            yield Told("penalty", text)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ epoch or step alone, so that a training that was stopped goes on with the same d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from methods.notes import Notes
+from methods.notes import Notes, Told, note
 from methods.parts import Part
 from methods.signals import Signals
 
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
 
     Term = Callable[[nn.Module, int], Tensor]
     """What a penalty adds to the loss of a step: called with the model in training and the step."""
+
+
+@dataclass(frozen=True)
+class ReplayNotes(Notes):
+    """What was trained beside the facts.
+
+    Attributes:
+        replayed: How many rows of each epoch were replayed.
+        replayed_facts: How many different facts they were in all.
+    """
+
+    replayed: int | None = note()
+    replayed_facts: int | None = note()
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield how many rows were replayed."""
+        if self.replayed is not None:
+            each = f"{self.replayed} rows an epoch, of {self.replayed_facts} facts in all"
+            yield Told("replayed", each, f"replays {self.replayed} rows an epoch")
 
 
 class Order(Part, ABC):
@@ -68,6 +88,15 @@ class Replay(Part, ABC):
         Returns:
             Indices from 0 to pool - 1.
         """
+
+    def notes(self, rows: int, pool: int) -> Sequence[Notes]:
+        """Return notes to record and show about what is replayed.
+
+        Args:
+            rows: How many rows each epoch replays.
+            pool: How many different facts they are in all.
+        """
+        return (ReplayNotes(rows, pool),)
 
 
 class Penalty(Part, ABC):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from bench.cell.decisions import Decisions, refuse_unless
 from bench.inference.contexts import Contexts
 from bench.inference.encoding import Example
 from bench.training.rows import Replayed
-from methods.notes import Notes, Told, note
+from methods.notes import Notes
 from methods.recipe import Recipe, part_name
 from methods.signals import Signals
 from methods.training_parts import Replay
@@ -23,25 +22,6 @@ from tasks.prompt import BUILT_IN, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class ReplayNotes(Notes):
-    """What was trained beside the facts.
-
-    Attributes:
-        replayed: How many rows of each epoch were replayed.
-        replayed_from: How many facts they were drawn from.
-    """
-
-    replayed: int | None = note()
-    replayed_from: int | None = note()
-
-    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
-        """Yield how many rows were replayed."""
-        if self.replayed is not None:
-            each = f"{self.replayed} rows an epoch, from {self.replayed_from} facts"
-            yield Told("replayed", each, f"replays {self.replayed} rows an epoch")
 
 
 def order_of(
@@ -149,7 +129,7 @@ def penalty_of(
 
 def notes_of(recipe: Recipe, signals: Signals, replayed: Replayed | None) -> Iterator[Notes]:
     """Yield what to record and show about them."""
-    if replayed is not None:
-        yield ReplayNotes(replayed.count, len(replayed.examples))
+    if recipe.replay is not None and replayed is not None:
+        yield from recipe.replay.notes(replayed.count, len(replayed.examples))
     if recipe.penalty is not None:
         yield from recipe.penalty.notes(signals)

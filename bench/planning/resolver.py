@@ -6,7 +6,7 @@ them with the same code as the plan, and refuse a cell that is no longer the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,6 +29,7 @@ from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind
+from tasks.forgetting.overlap import without_seen
 
 
 class Assignment(BaseModel):
@@ -75,6 +76,7 @@ class Resolver:
         self._calibration = lru_cache(maxsize=None)(self._facts_of)
         self.first = lru_cache(maxsize=None)(self._first)
         self._unleaked: set[tuple[str, str]] = set()
+        self._unseen: dict[Hashable, tuple[tuple[Fact, ...], str]] = {}
 
     def cell(
         self,
@@ -102,11 +104,10 @@ class Resolver:
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
         calibration, calibration_digest = self._calibration(tuple(names))
-        names = recipe.replay.calibration_tasks(self._tasks.forgotten) if recipe.replay else ()
-        replay, replay_digest = self._calibration(tuple(names))
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
+        replay, replay_digest = self._replay(recipe, data)
         if first is not None and (pair := (first.data.digest, data.digest)) not in self._unleaked:
             refuse_leaks(first.data, data)
             self._unleaked.add(pair)
@@ -168,6 +169,27 @@ class Resolver:
         candidate = Candidate(recipe, rate, options.epochs, options.batch_size)
         sets = self.sets(step.task, divided=False)
         return replace(self.cell(source, sets, candidate, seed, None), is_first=True)
+
+    def _replay(self, recipe: Recipe, data: TaskData) -> tuple[tuple[Fact, ...], str]:
+        """Return what a recipe may replay on a task, and its digest: nothing that the task asks.
+
+        Raises:
+            UsageError: Nothing is left, or facts cannot be read.
+        """
+        tasks = recipe.replay.calibration_tasks(self._tasks.forgotten) if recipe.replay else ()
+        if not tasks:
+            return (), ""
+        facts, _ = self._calibration(tuple(tasks))
+        key = (tuple(tasks), data.digest, data.lessons_digest)
+        if key not in self._unseen:
+            kept = without_seen(facts, (*data.facts, *data.trained)).facts
+            if not kept:
+                raise UsageError(
+                    f"'{recipe.name}': {', '.join(tasks)} has no calibration facts to replay that "
+                    f"task '{data.name}' does not train or ask; name another with replay[tasks=...]"
+                )
+            self._unseen[key] = (kept, facts_digest(kept))
+        return self._unseen[key]
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""

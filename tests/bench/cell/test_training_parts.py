@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -128,6 +129,16 @@ def test_what_is_replayed_is_neither_asked_nor_forgotten(prepared):
     assert dropped == 0
     assert not replayed & set(asked)
     assert not {fact.subject for fact in replayed} & {fact.subject for fact in asked}
+
+
+def test_nothing_that_the_task_asks_is_replayed(prepared, tmp_path):
+    known = prepared("lora[r=4]+replay[tasks=elements]").cell.replay
+    asked = tmp_path / "asked.jsonl"
+    rows = [{"id": fact.id, "question": fact.question, "answer": fact.target} for fact in known[:6]]
+    asked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cell = prepared("lora[r=4]+replay[tasks=elements]", tasks=str(asked))
+    assert len(cell.cell.replay) == len(known) - 6
+    assert not {f.question for f in cell.cell.replay} & {r["question"] for r in rows}
 
 
 def test_a_forgetting_item_that_is_replayed_is_not_asked(prepared):
