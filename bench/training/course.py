@@ -241,10 +241,10 @@ class Course:
     def shares(self, part: Sequence[int], step: Sequence[Sequence[int]]) -> list[float]:
         """Return what the loss of each fact of a part counts in the loss of its step."""
         count, facts = sum(map(len, step)), self.plan.facts
-        if self.plan.replayed:
-            weights = self.weights.tolist()
-            return [(weights[fact] if fact < facts else 1.0) / count for fact in part]
-        return [weight / count for weight in self.weights[torch.tensor(part)].tolist()]
+        own = [fact for fact in part if fact < facts]
+        weights = self.weights[torch.tensor(own, dtype=torch.long)].tolist()
+        found = dict(zip(own, weights, strict=True))
+        return [found.get(row, 1.0) / count for row in part]
 
     def end_step(
         self,

@@ -37,7 +37,9 @@ class ReplayKnowledge(Replay):
     def check(self) -> None:
         """Refuse a share outside (0, 1), and an unknown task."""
         if not 0 < self.share < 1:
-            raise UsageError(f"share={self.share:g}: the replayed share must be above 0, below 1")
+            raise UsageError(
+                f"share={self.share:g}: the replayed share must be above 0 and below 1"
+            )
         if self.tasks != "auto":
             resolve_task(self.tasks, trained=False, forgotten=False)
 

@@ -50,6 +50,8 @@ WRONG = [
     ("run --methods lora[r=many]", "integer"),
     ("run --methods corda[mode=kp]", "kpm, ipm"),
     ("run --methods lora+pissa", "lora"),
+    ("run --methods lora+kl+self_distill", "penalty"),
+    ("run --methods lora+replay[share=1]", "share=1"),
     ("run --methods lora[r=0]", "rank"),
     ("run --tasks nofile.csv", "nofile.csv"),
     ("run --forgetting elemnts", "elements"),
