@@ -249,7 +249,8 @@ def _divided(members: Sequence[RunningCell]) -> tuple[list[RunningCell], list[Ru
     for member in members:
         if not member.over:
             alone = why_alone(member.attached.model, member.cell.recipe.adapter)
-            (refused if alone else able).append(member)
+            penalised = member.plan.penalty is not None
+            (refused if alone or penalised else able).append(member)
     return able, refused
 
 

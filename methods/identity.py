@@ -21,10 +21,13 @@ from methods.versions import MACHINERY
 if TYPE_CHECKING:
     from methods.parts import Part
 
-_NAMES = ("parts", "signals", "notes", "recipe", "versions")
+_NAMES = ("parts", "signals", "notes", "recipe", "training_parts", "versions")
 _CONTRACTS = frozenset(f"methods.{name}" for name in _NAMES)
 """Modules that say what parts look like, and compute nothing of theirs."""
 
+
+TOLD = frozenset({"starts_as_base", "trains", "needs_data"})
+"""Attributes of adapters that `list --compare` shows and nothing computes with."""
 
 _CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
@@ -45,6 +48,8 @@ class _File(NamedTuple):
 
 def syntax_digest(source: bytes) -> str:
     """Return a digest of a Python file's syntax tree, without docstrings, comments and layout.
+
+    Nor does it count what a file says of an adapter for people alone, see `TOLD`.
 
     It is the same under Python 3.11 to 3.13. Every string that stands alone as a statement counts
     as a docstring, so also one below an attribute.
@@ -76,9 +81,9 @@ def code_digest(parts: Iterable[Part]) -> str:
     return hashlib.sha256("\n".join(sorted(counted)).encode()).hexdigest()
 
 
-def names_read(part: Part) -> frozenset[str]:
+def names_read(kind: type[Part]) -> frozenset[str]:
     """Return the names that a part's own file reads behind a dot, such as those of signals."""
-    module = type(part).__module__
+    module = kind.__module__
     path = _file_of(module)
     if path is None:
         return frozenset()
@@ -92,7 +97,8 @@ def _written(value: object) -> str:
     program for 3.11, so empty fields are not written. `ascii`, since `repr` follows Unicode.
     """
     if isinstance(value, list):
-        return f"[{','.join(_written(item) for item in value if not _is_docstring(item))}]"
+        items = (item for item in value if not (_is_docstring(item) or _is_told(item)))
+        return f"[{','.join(map(_written, items))}]"
     if not isinstance(value, ast.AST):
         return ascii(value)
     if isinstance(value, ast.JoinedStr):  # 3.12.1 ends a format specification with an empty string
@@ -106,6 +112,12 @@ def _is_docstring(node: object) -> bool:
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
         return False
     return isinstance(node.value.value, str)
+
+
+def _is_told(node: object) -> bool:
+    """Return whether a statement says about an adapter what only people read."""
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return bool(targets) and all(getattr(target, "id", None) in TOLD for target in targets)
 
 
 @cache

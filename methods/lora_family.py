@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from weakref import WeakValueDictionary
 
 from methods.notes import Notes, Told, note
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
     from torch import Tensor, nn
+    from transformers import PreTrainedModel
 
     from methods.decomposition import Factors
     from methods.difference import Start as LayerStart
@@ -47,12 +49,18 @@ class LoraFamily(PeftAdapter):
         dropout: Dropout on the input of A, in [0, 1).
         modules: Which linear layers of the decoder layers: those of attention (`attn`), of the
             feed-forward layers (`mlp`), only into (`up`) or out of (`down`) these, or `all`.
+        spread: Whether r is the rank of an adapter on all modules of all layers: where fewer are
+            chosen, theirs is higher, so that as many numbers are trained. An alpha that is given
+            grows with it.
     """
 
     r: int = 16
     alpha: float | None = None
     dropout: float = 0.0
     modules: Modules = field(default=Modules.ALL, metadata=YOUNGER)
+    spread: bool = field(default=False, metadata=YOUNGER)
+
+    trains: ClassVar[str] = "A and B"
 
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments for `LoraConfig`, set by variants."""
@@ -74,6 +82,18 @@ class LoraFamily(PeftAdapter):
         """The s of W + s B A: alpha / r, or alpha / sqrt(r) for rsLoRA."""
         divisor = math.sqrt(self.r) if self.options.get("use_rslora") else self.r
         return (self.alpha or self.r) / divisor
+
+    def fitted(self, model: PreTrainedModel, layers: tuple[int, ...] | None) -> Self:
+        """Return it with the rank at which as many numbers are trained as in all layers.
+
+        Where a smaller side of a weight bounds its rank, the others may not make up for it.
+        """
+        if not self.spread:
+            return self
+        whole = targets_of(model, None, Modules.ALL).values()
+        chosen = targets_of(model, layers, self.modules).values()
+        rank = rank_of_size(list(map(sides_of, chosen)), size_of_rank(map(sides_of, whole), self.r))
+        return replace(self, r=rank, alpha=self.alpha and self.alpha * rank / self.r)
 
     def start_key(self, setting: Setting) -> Hashable | None:
         """Return what `prepare` depends on beside the base, unless it depends on the seed."""
@@ -120,14 +140,39 @@ class LoraFamily(PeftAdapter):
         """Return a warning about targets whose smaller side is below the rank."""
         ranks = {name: layer.r["default"] for name, layer in lora_layers(model)}
         narrow = [name for name, rank in ranks.items() if rank < self.r]
+        spread = (SpreadNotes(self.r),) if self.spread else ()
         if not narrow:
-            return ()
+            return spread
         several = f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""
         warning = (
             f"r={self.r} is above the smaller side of '{narrow[0]}'{several}: adapted there with a "
             f"rank of {min(ranks[name] for name in narrow)}"
         )
-        return (Notes(warnings=(warning,)),)
+        return (*spread, Notes(warnings=(warning,)))
+
+
+@dataclass(frozen=True)
+class SpreadNotes(Notes):
+    """The rank with which as many numbers are trained as by an adapter in all layers."""
+
+    spread_rank: int | None = note("rank")
+
+
+def size_of_rank(sides: Iterable[tuple[int, int]], rank: int) -> int:
+    """Return how many numbers A and B have together, on weights of these sides."""
+    return sum(min(rank, *pair) * sum(pair) for pair in sides)
+
+
+def rank_of_size(sides: Sequence[tuple[int, int]], size: int) -> int:
+    """Return the rank whose A and B come nearest to a size, at least 1; the lower one of equals.
+
+    Args:
+        sides: d_out and d_in of each weight.
+        size: How many numbers they should have.
+    """
+    most = max(min(pair) for pair in sides)
+    above = bisect_left(range(1, most), size, key=lambda rank: size_of_rank(sides, rank)) + 1
+    return min(max(1, above - 1), above, key=lambda rank: abs(size_of_rank(sides, rank) - size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ class Setting:
 
 
 class Part:
-    """What adapters, placements, filters and weightings have in common.
+    """What adapters, placements and strategies have in common.
 
     Attributes:
         certainty: `exact` if the formula is the paper's own, `rebuilt` if it was reconstructed
@@ -132,6 +132,11 @@ class Adapter(Part, ABC):
         reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
             quantised base does not have in a plain form; nor can it stand on top of another
             adapter, see `methods.two_steps.rules`.
+        starts_as_base: Whether the model with the untrained adapter is the base, by definition;
+            None if only a run can tell. A cell's record says what was measured.
+        trains: What is trained, in a few words that `list --compare` shows.
+        needs_data: What it measures before training, likewise; empty: as its own code tells.
+            None of the three is part of a cell's identity.
     """
 
     learning_rate: ClassVar[float] = 1e-3
@@ -139,6 +144,9 @@ class Adapter(Part, ABC):
     trains_weights: ClassVar[bool] = False
     needs_one_device: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = True
+    starts_as_base: ClassVar[bool | None] = True
+    trains: ClassVar[str] = ""
+    needs_data: ClassVar[str] = ""
 
     def files(self) -> tuple[Path, ...]:
         """Return the files that parameters name; their content is part of the cell's identity."""
@@ -151,6 +159,15 @@ class Adapter(Part, ABC):
             forgetting: Names of the knowledge tasks among the run's forgetting tasks.
         """
         return ()
+
+    def fitted(self, model: PreTrainedModel, layers: tuple[int, ...] | None) -> Adapter:
+        """Return the adapter as it is prepared and attached; itself unless a size depends on where.
+
+        Args:
+            model: The base.
+            layers: Indices of the decoder layers to train, from 0; None trains all.
+        """
+        return self
 
     def prepare(self, setting: Setting) -> Any:
         """Return what `attach` needs, for example a decomposition; timed as a phase of its own."""
@@ -270,7 +287,7 @@ ADAPTERS: Registry[Adapter] = Registry(
 PLACEMENTS: Registry[Placement] = Registry(
     "placement", "methods.placement", "semantic_peft_bench.placements"
 )
-STRATEGIES: Registry[Filter | Weights] = Registry(
+STRATEGIES: Registry[Part] = Registry(
     "strategy", "methods.strategies", "semantic_peft_bench.strategies"
 )
 adapter = ADAPTERS.register

@@ -1,7 +1,7 @@
 """Recipes: `lora`, `corda[mode=ipm,r=32]`, `pissa+filter[rho=0.2]+reweight[tau=0.5]`.
 
-A recipe is an adapter and at most one placement, one filter and one weighting, joined by `+` in
-any order. Without an adapter it means `lora`.
+A recipe is an adapter and at most one part of each other kind, joined by `+` in any order: one
+placement, filter, weighting, order, replay and penalty. Without an adapter it means `lora`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from methods.parts import (
     Placement,
     Weights,
 )
+from methods.training_parts import Order, Penalty, Replay
 from tasks.errors import UsageError, nearest
 from tasks.notation import (
     build_part,
@@ -36,24 +37,30 @@ DEFAULT_ADAPTER = "lora"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A method: how weights change, where, which facts are learned and how strongly.
+    """A method: how weights change, where, what is learned, how strongly, and beside what.
 
     Attributes:
         adapter: How weights are changed.
         placement: Which layers are changed; None changes all.
         filter: Which facts are trained; None trains all.
         weights: How strongly each fact is learned; None weights all equally.
+        order: In which order facts are trained; None shuffles them.
+        replay: What is trained beside the facts; None for nothing.
+        penalty: What is added to the loss; None for nothing.
     """
 
     adapter: Adapter
     placement: Placement | None = None
     filter: Filter | None = None
     weights: Weights | None = None
+    order: Order | None = None
+    replay: Replay | None = None
+    penalty: Penalty | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts in the order they are written: adapter, placement, filter, weights."""
-        present = (self.adapter, self.placement, self.filter, self.weights)
+        """The parts in the order they are written, that of the attributes."""
+        present = (getattr(self, field.name) for field in fields(self))
         return tuple(part for part in present if part is not None)
 
     @cached_property
@@ -141,9 +148,20 @@ def _class_of(name: str) -> type[Part]:
     raise UsageError(f"unknown method part '{name}': {hint}")
 
 
+_KINDS: dict[str, type[Part]] = {
+    "adapter": Adapter,
+    "placement": Placement,
+    "filter": Filter,
+    "weights": Weights,
+    "order": Order,
+    "replay": Replay,
+    "penalty": Penalty,
+}
+"""The kinds of parts by the name of their place in a recipe."""
+
+
 def _kind_of(part: Part) -> str:
-    kinds = {"adapter": Adapter, "placement": Placement, "filter": Filter, "weights": Weights}
-    return next(name for name, kind in kinds.items() if isinstance(part, kind))
+    return next(name for name, kind in _KINDS.items() if isinstance(part, kind))
 
 
 def _check(recipe: Recipe) -> None:

@@ -87,6 +87,14 @@ class Signals(Protocol):
         """
         ...
 
+    def target_losses(self, facts: Sequence[Fact]) -> Tensor:
+        """Return the mean cross-entropy of each fact's target on the trained prompt, in nats.
+
+        It is measured each time, on the base with whatever hooks it has. float64 `[facts]`; texts
+        are packed into windows, of which there are others in number.
+        """
+        ...
+
     def get(self, name: str, **parameters: Hashable) -> Any:
         """Return a signal that was registered with `signal`; do not change it in place.
 

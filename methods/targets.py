@@ -154,6 +154,15 @@ def targets_of(
     return chosen
 
 
+def feed_forward(layer: nn.Module) -> nn.Module | None:
+    """Return the module of a decoder layer that holds its feed-forward part; None without one."""
+    for name, module in layer.named_children():
+        named = any(word in name for word in _FEED_FORWARD) and "norm" not in name
+        if named and any(weight.dim() > 1 for weight in module.parameters()):
+            return module
+    return None
+
+
 def _kinds(model: PreTrainedModel, path: str, linear: nn.Module) -> tuple[Modules, ...]:
     """Return what a linear layer belongs to, by its path below the list of decoder layers."""
     for part in path.split("."):

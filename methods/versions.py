@@ -46,5 +46,6 @@ MACHINERY = {
     "weights": _machinery(1, "weighting"),
     "cuts": _machinery(1, "layer_deviation", signals=("layer_deviation",)),
     "layers": _machinery(1, "layer_choice"),
+    "occlusion": _machinery(1, "occlusion", signals=("target_losses",)),
 }
 """Each piece by the name under which the golden numbers are stored."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.decisions import Decisions, decide
+from bench.cell.training_parts import notes_of, order_of, penalty_of, replayed_of
 from bench.evaluation.signals import BaseSignals
 from bench.inference.encoding import IGNORED, Example, collate
 from bench.inference.equivalence import logits_agree
@@ -26,7 +27,7 @@ from bench.store.records import CellSpec
 from bench.training.fuse_adapters import fuse_projections
 from bench.training.loop import TrainingPlan, data_order_seed
 from methods.notes import Notes
-from methods.parts import Setting
+from methods.parts import Adapter, Setting
 from methods.reach import reach_notes
 from methods.recipe import Recipe, part_name
 from methods.targets import decoder_layers
@@ -66,6 +67,7 @@ class Attached:
     Attributes:
         model: The model with its adapter, in evaluation mode.
         loan: What it borrowed of the base.
+        adapter: The recipe's adapter, fitted to the layers.
         setting, prepared: What the adapter was given, and what its `prepare` returned.
         decisions: Which facts and layers are trained, and the weights of the facts; its notes hold
             what libraries warned of.
@@ -77,6 +79,7 @@ class Attached:
 
     model: nn.Module
     loan: BorrowedModel
+    adapter: Adapter
     setting: Setting
     prepared: object
     decisions: Decisions
@@ -95,6 +98,7 @@ def attach(
     max_steps: int | None = None,
     followed: Sequence[Example] | None = None,
     below: Below | None = None,
+    replay: Sequence[Fact] = (),
 ) -> Attached:
     """Let a recipe decide on the facts of its signals, and attach its adapter.
 
@@ -111,6 +115,7 @@ def attach(
         max_steps: Stops training after this many steps; None: train all epochs.
         followed: See `TrainingPlan`.
         below: The adapter to train on top of; None if there is none, or if it is merged.
+        replay: Facts of the tasks that the recipe's replay asks for.
 
     Raises:
         UsageError: The recipe does not fit the model, the facts, or the adapter below.
@@ -122,11 +127,14 @@ def attach(
         refuse_packed(recipe.adapter, "--quantize")
     facts = signals.facts
     decisions = decide(recipe, signals, len(decoder_layers(base.model)[1]), spec.seed)
+    adapter = recipe.adapter.fitted(base.model, decisions.layers)
     kept = [facts[index] for index in decisions.chosen]
     examples = [signals.contexts.examples(one, kept) for one in signals.contexts.trained]
     weights = decisions.weights[decisions.chosen]
     if len(examples[0]) != len(kept):  # texts, packed into windows
         weights = torch.ones(len(examples[0]), dtype=weights.dtype)
+    rows, seed = len(examples[0]), spec.seed
+    replayed = replayed_of(recipe, examples[0], replay, base.tokenizer, spec.epochs, seed)
     plan = TrainingPlan(
         contexts=examples,
         weights=weights,
@@ -141,6 +149,9 @@ def attach(
         reweigh=decisions.reweigh,
         max_steps=max_steps,
         followed=followed,
+        order=order_of(recipe, signals, decisions, rows, seed),
+        replayed=replayed,
+        penalty=penalty_of(recipe, signals, seed),
     )
     loan = borrow(below.base if below else base)
     setting = Setting(
@@ -159,25 +170,32 @@ def attach(
     with heard() as warned:
         torch.manual_seed(spec.seed)
         measured = replace(setting, model=borrow(base).model) if below else setting
-        key, prepare = recipe.adapter.start_key(measured), partial(recipe.adapter.prepare, measured)
+        key, prepare = adapter.start_key(measured), partial(adapter.prepare, measured)
         prepared = prepare() if key is None else signals.start(key, prepare)
         torch.manual_seed(spec.seed)
-        model = recipe.adapter.attach(setting, prepared).eval()
+        model = adapter.attach(setting, prepared).eval()
         pair = _on_top(model, below, base, plan) if below else None
     if base.checkpointing:
         # PEFT lets embeddings require gradients then; only reentrant checkpoints need it.
         unwrap(model).disable_input_require_grads()
-    reach = reach_notes(base.model, decisions.layers, model)
-    decisions = replace(decisions, notes=(*decisions.notes, Notes(warnings=tuple(warned)), *reach))
+    notes = (
+        *decisions.notes,
+        *notes_of(recipe, signals, replayed),
+        Notes(warnings=tuple(warned)),
+        *reach_notes(base.model, decisions.layers, model),
+    )
+    decisions = replace(decisions, notes=notes)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        name = part_name(recipe.adapter)
+        name = part_name(adapter)
         raise UsageError(f"adapter '{name}' leaves nothing to train: no parameter requires grad")
     loan.settle()
     expected = pair.alone if pair else _probe_logits(base.model, plan)
     difference = init_difference(expected, _probe_logits(model, plan))
     fuse_projections(model, partial(_probe_logits, model, plan))
     tolerance = identity_tolerance(base, plan)
-    return Attached(model, loan, setting, prepared, decisions, plan, difference, tolerance, pair)
+    return Attached(
+        model, loan, adapter, setting, prepared, decisions, plan, difference, tolerance, pair
+    )
 
 
 def _on_top(model: nn.Module, below: Below, base: Base, plan: TrainingPlan) -> Pair:

@@ -142,11 +142,11 @@ class CellContext:
         """
         spec = cell.spec
         learned = (spec.facts_digest, spec.lessons_digest, spec.calibration_digest)
-        key = (*learned, spec.first_setting, cell.forgetting)
+        key = (*learned, spec.replay_digest, spec.first_setting, cell.forgetting)
         if key not in self._tasks:
             earlier = cell.first.data.trained if cell.first else ()
             trained = (*cell.data.lessons, *cell.data.facts, *earlier)
-            seen = Seen(trained, cell.calibration)
+            seen = Seen(trained, (*cell.calibration, *cell.replay))
             self._tasks[key] = self._forgetting.build(cell.forgetting, seen)
         return self._tasks[key]
 

@@ -63,7 +63,7 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         kept = recipe.filter.keep(signals, seed)
         mask = isinstance(kept, Tensor) and kept.dtype == torch.bool and kept.shape == (count,)
         contract = f"keep returns a bool tensor [{count}] with at least one fact to train"
-        _check(recipe.filter, kept, mask and bool(kept.any()), contract)
+        refuse_unless(recipe.filter, kept, mask and bool(kept.any()), contract)
     weights, part = kept.double(), recipe.weights
     if part is not None:
         weights = _weights(part, signals, kept, seed)
@@ -73,7 +73,7 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         whole = isinstance(layers, tuple) and all(type(layer) is int for layer in layers)
         distinct = whole and 0 < len({*layers} & {*range(layer_count)}) == len(layers)
         contract = f"layers returns a tuple of distinct integers from 0 to {layer_count - 1}"
-        _check(recipe.placement, layers, distinct, f"{contract}, at least one")
+        refuse_unless(recipe.placement, layers, distinct, f"{contract}, at least one")
 
     notes: list[Notes] = [TrainedNotes(int(kept.sum()), layers, layer_count)]
     if recipe.placement is not None and layers is not None:
@@ -98,10 +98,18 @@ def _weights(part: Weights, signals: Signals, kept: Tensor, seed: int) -> Tensor
     fit = fit and weights.shape == kept.shape and bool((weights.isfinite() & (weights >= 0)).all())
     fit = fit and abs(float(weights[kept].double().mean()) - 1) <= MEAN_TOLERANCE
     contract = f"weights returns a float tensor [{len(kept)}], finite and not negative"
-    _check(part, weights, fit, f"{contract}, of mean 1 over the facts that are trained")
+    refuse_unless(part, weights, fit, f"{contract}, of mean 1 over the facts that are trained")
     return weights
 
 
-def _check(part: Part, returned: object, right: bool, contract: str) -> None:
+def refuse_unless(part: Part, returned: object, right: bool, contract: str) -> None:
+    """Raise `UsageError` unless a part returned what its contract allows.
+
+    Args:
+        part: The part.
+        returned: What it returned.
+        right: Whether that is allowed.
+        contract: The contract in words.
+    """
     if not right:
         raise UsageError(f"'{part_name(part)}' returned {shortened(returned)}: {contract}")

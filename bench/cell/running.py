@@ -219,6 +219,7 @@ class RunningCell:
                 cell.calibration,
                 followed=self.followed,
                 below=self._below(base, folder),
+                replay=cell.replay,
             )
         model = self.attached.model
         self.path = context.path(cell, model, self.clock)
@@ -244,7 +245,7 @@ class RunningCell:
         self.progress.phase(PhaseName.TRAIN, plan.steps)
         with self.clock.phase(PhaseName.TRAIN):
             torch.manual_seed(self.cell.spec.seed)  # as before `attach`, see bench.cell.attach
-            adapter = self.cell.recipe.adapter
+            adapter = self.attached.adapter
             states = training_states(self)
             log = train(model, adapter, plan, self.progress.step, self.path.measure, states)
         self.trained(log)
@@ -291,7 +292,7 @@ class RunningCell:
         curves, plan = self._log.accuracies, self.attached.plan
         packed = any(lesson.is_text for lesson in self.cell.data.lessons)
         rows, unmeasured = fact_rows(self.asked, after, kept, weights, curves, held_out=held_out)
-        adapter = self.cell.recipe.adapter
+        adapter = self.attached.adapter
         notes = (*decisions.notes, *adapter.notes(model, self.attached.prepared))
         tasks = self.context.forgetting_tasks(self.cell)
         tasks += tuple(self.context.evaluation(self.cell).tasks)
@@ -343,7 +344,7 @@ class RunningCell:
         folder = Path("adapters", self.cell.cell_id)
         target = self.context.options.out / folder
         saved, lines, failed = str(folder), [], False
-        adapter, attached = self.cell.recipe.adapter, self.attached
+        adapter, attached = self.attached.adapter, self.attached
         try:
             with heard() as lines:
                 if first := self.cell.first:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.cli.compared import COLUMNS, row_of
 from bench.evaluation.metrics import metric_table
 from bench.models.registry import EMBEDDED
 from bench.redaction import safe_text
@@ -39,16 +41,25 @@ EVALUATION = (("lm_eval:NAME", "an lm-eval task, as above, to say what was learn
 
 
 @click.command(name="list")
-def list_parts() -> None:
+@click.option("--compare", is_flag=True, help="Compare all adapters in one table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def list_parts(compare: bool, as_json: bool) -> None:
     """List methods, tasks, studies, plots, models, forgetting tasks and metrics."""
     console = Console()
+    if compare:
+        compared = [row_of(name) for name in ADAPTERS.names()]
+        if as_json:
+            click.echo(json.dumps([dataclasses.asdict(row) for row in compared], indent=2))
+        else:
+            print_rows(console, "Adapters compared", COLUMNS, [row.told for row in compared])
+        return
     studies, plots = found_studies().items(), declared("bench.report.plots", "plot")
     hub = ("ORGANISATION/NAME", "any causal language model on the hub, or a local folder")
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
-    for title, rows in (
+    sections = (
         ("Adapters: how weights are changed", _parts(ADAPTERS)),
         ("Placements: which layers are trained", _parts(PLACEMENTS)),
-        ("Strategies: which facts are learned, and how strongly", _parts(STRATEGIES)),
+        ("Strategies: what is learned, how strongly, and beside what", _parts(STRATEGIES)),
         ("Tasks: --tasks NAME, or a path to facts (.jsonl, .json, .csv) or texts", _parts(TASKS)),
         ("Studies: python -m bench study NAME", [(name, found.about) for name, found in studies]),
         ("Plots: in the report", [(found.name, found.about) for found in plots]),
@@ -56,7 +67,17 @@ def list_parts() -> None:
         ("Forgetting: --forgetting", FORGETTING),
         ("Learning: --evaluate", [*_sets(), *EVALUATION]),
         ("Metrics: columns of leaderboard.csv", metrics),
-    ):
+    )
+    if as_json:
+        listed = {
+            title.partition(":")[0].lower(): [
+                {"name": name, "about": about} for name, about in rows
+            ]
+            for title, rows in sections
+        }
+        click.echo(json.dumps(listed, indent=2))
+        return
+    for title, rows in sections:
         print_rows(console, title, ("name", "about"), rows)
 
 

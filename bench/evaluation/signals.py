@@ -15,6 +15,7 @@ from bench.evaluation.responses import Responses, respond_untrained
 from bench.inference.contexts import Contexts
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
+from bench.inference.likelihood import negative_log_likelihoods
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
@@ -132,6 +133,13 @@ class BaseSignals:
             ),
         )
         return LayerDeviations(per_fact, head_bias=getattr(head, "bias", None) is not None)
+
+    def target_losses(self, facts: Sequence[Fact]) -> Tensor:
+        """Return the mean cross-entropy of each fact's target on the trained prompt, in nats."""
+        examples = self.contexts.examples(self.contexts.asked, facts)
+        pad = self.tokenizer.pad_token_id
+        losses = negative_log_likelihoods(self.model, examples, pad)
+        return torch.tensor(losses, dtype=torch.float64)
 
     def covariance(
         self, facts: Sequence[Fact], samples: int | None = None, pack: int = 0

@@ -158,7 +158,7 @@ def need(shape: ModelShape, setup: Setup) -> Need:
     """Return what cells take in each phase, all members together."""
     resident = (2 if setup.follows else 1) * base(shape, setup) + OVERHEAD
     prepare = decomposition(shape) if isinstance(setup.adapter, FactoredLora) else 0.0
-    if "covariance" in names_read(setup.adapter):
+    if "covariance" in names_read(type(setup.adapter)):
         prepare += covariances(shape)
     asked = asking(shape, setup.item, max(ASKED_ROWS, setup.members))
     if setup.adapter.trains_weights:  # the masters, and their copies in the base's dtype
@@ -194,7 +194,8 @@ def adapter_state(shape: ModelShape, setup: Setup) -> float:
     cast_copy = setup.item if setup.item < 4 else 0
     # A stack adds up gradients in the base's dtype, and computes with factors of twice the rank.
     together = 2 * cast_copy + 8 * (cast_copy > 0) if setup.members > 1 else 0
-    return setup.trained * numbers * (4 + 4 + 8 + 4 + cast_copy + together)
+    trained = 1.0 if getattr(setup.adapter, "spread", False) else setup.trained
+    return trained * numbers * (4 + 4 + 8 + 4 + cast_copy + together)
 
 
 def full_state(shape: ModelShape, setup: Setup) -> float:

@@ -41,6 +41,7 @@ class PlannedCell:
         recipe: Its method.
         data: The facts of its task.
         calibration: The facts that its adapter calibrates on.
+        replay: The facts that its replay may train.
         forgetting: The forgetting tasks to measure.
         evaluate: What learning is measured on besides.
         earlier, earlier_path, earlier_evaluated: What an earlier run of an incomplete cell
@@ -70,6 +71,7 @@ class PlannedCell:
     chosen: bool = True
     first: PlannedCell | None = None
     is_first: bool = False
+    replay: tuple[Fact, ...] = ()
 
     @property
     def runs(self) -> bool:

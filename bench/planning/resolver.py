@@ -6,7 +6,7 @@ them with the same code as the plan, and refuse a cell that is no longer the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -30,6 +30,7 @@ from tasks.division import FactSet
 from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind
+from tasks.forgetting.overlap import without_seen
 
 
 class Assignment(BaseModel):
@@ -76,6 +77,7 @@ class Resolver:
         self._calibration = lru_cache(maxsize=None)(self._facts_of)
         self.first = lru_cache(maxsize=None)(self._first)
         self._unleaked: set[tuple[str, str]] = set()
+        self._unseen: dict[Hashable, tuple[tuple[Fact, ...], str]] = {}
 
     def cell(
         self,
@@ -108,6 +110,7 @@ class Resolver:
         _refuse_texts(recipe, data, self._options.train_prompt)
         if data.lessons:
             refuse_long_windows(data.task.form.window, context_of(source), source.name)
+        replay, replay_digest = self._replay(recipe, data)
         if first is not None and (pair := (first.data.digest, data.digest)) not in self._unleaked:
             refuse_leaks(first.data, data)
             self._unleaked.add(pair)
@@ -123,6 +126,7 @@ class Resolver:
             lessons=len(data.lessons),
             prompt_digest=data.prompt_digest,
             calibration_digest=calibration_digest,
+            replay_digest=replay_digest,
             method=recipe.name,
             recipe=recipe.full_name,
             source_digest=recipe.source_digest,
@@ -147,6 +151,7 @@ class Resolver:
             recipe=recipe,
             data=data,
             calibration=calibration,
+            replay=replay,
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
             first=first,
             evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
@@ -167,6 +172,27 @@ class Resolver:
         candidate = Candidate(recipe, rate, options.epochs, options.batch_size)
         sets = self.sets(step.task, divided=False)
         return replace(self.cell(source, sets, candidate, seed, None), is_first=True)
+
+    def _replay(self, recipe: Recipe, data: TaskData) -> tuple[tuple[Fact, ...], str]:
+        """Return what a recipe may replay on a task, and its digest: nothing that the task asks.
+
+        Raises:
+            UsageError: Nothing is left, or facts cannot be read.
+        """
+        tasks = recipe.replay.calibration_tasks(self._tasks.forgotten) if recipe.replay else ()
+        if not tasks:
+            return (), ""
+        facts, _ = self._calibration(tuple(tasks))
+        key = (tuple(tasks), data.digest, data.lessons_digest)
+        if key not in self._unseen:
+            kept = without_seen(facts, (*data.facts, *data.trained)).facts
+            if not kept:
+                raise UsageError(
+                    f"'{recipe.name}': {', '.join(tasks)} has no calibration facts to replay that "
+                    f"task '{data.name}' does not train or ask; name another with replay[tasks=...]"
+                )
+            self._unseen[key] = (kept, facts_digest(kept))
+        return self._unseen[key]
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""
@@ -206,7 +232,7 @@ def _refuse_texts(recipe: Recipe, data: TaskData, prompt: TrainPrompt) -> None:
             f"--train-prompt {prompt}: task '{data.name}' trains texts, which have no prompts to "
             "take turns; name the one in which questions are asked: few_shot or chat"
         )
-    part = recipe.filter or recipe.weights
+    part = recipe.filter or recipe.weights or recipe.order
     if part is not None and any(lesson.is_text for lesson in data.trained):
         raise UsageError(
             f"'{recipe.name}': {part_name(part)} goes by the model's answers to questions, and "
@@ -268,6 +294,7 @@ def _what_changed(planned: CellSpec, found: CellSpec) -> str:
         "tuned": f"task '{planned.task}'",
         "prompt_digest": f"the demonstrations of task '{planned.task}'",
         "calibration_digest": f"what method '{method}' calibrates on",
+        "replay_digest": f"what method '{method}' replays",
         "source_digest": f"the source of method '{method}', or a file that it names,",
         "model_revision": f"model '{planned.model}'",
         "after": f"the first step of method '{method}'",

@@ -211,6 +211,7 @@ def _task(options: RunOptions, task: KnowledgeTask, rows: int) -> SketchedTask:
 
 def _all_data(options: RunOptions, recipes: Sequence[Recipe]) -> str:
     """Name everything that has rows: what is trained, calibrated on and measured."""
-    calibrated = (name for one in recipes for name in one.adapter.calibration_tasks(()))
+    asking = [part for one in recipes for part in (one.adapter, one.replay) if part is not None]
+    calibrated = (name for part in asking for name in part.calibration_tasks(()))
     measured = map(str, (*options.forgetting, *options.evaluate))
     return ", ".join(dict.fromkeys((*options.tasks, *calibrated, *measured)))

@@ -23,6 +23,8 @@ def may_stack(cell: PlannedCell) -> bool:
     """
     if cell.spec.after and cell.spec.after.mode is not StepMode.MERGED:
         return False  # two adapters
+    if cell.recipe.penalty is not None:
+        return False  # what it adds to the loss is computed with one model
     adapter = cell.recipe.adapter
     if isinstance(adapter, Peft):
         try:

@@ -30,7 +30,7 @@ RATE = "lr"
 FIELDS = {RATE: "learning_rate", "epochs": "epochs", "batch_size": "batch_size"}
 """The run options that can be tuned, with the names of their fields in a spec."""
 
-RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest")
+RECIPE_FIELDS = ("recipe", "source_digest", "calibration_digest", "replay_digest")
 """The fields of a spec that its recipe determines."""
 
 RUN_PARAMETERS = tuple(FIELDS)

@@ -105,6 +105,7 @@ class CellSpec(Model):
             facts that are asked. Not written if they are.
         prompt_digest: Demonstrations, the form of prompts and targets, and the budgets of answers.
         calibration_digest: The facts that the adapter calibrates on; empty if there are none.
+        replay_digest: The facts that may be replayed. Not written if there are none.
         method: The recipe as users write it, without defaults, as on the leaderboard.
         recipe: The recipe with every parameter.
         source_digest: The code of the recipe's parts, see `methods.identity`, and the content of
@@ -131,6 +132,7 @@ class CellSpec(Model):
     lessons: int = 0
     prompt_digest: str
     calibration_digest: str
+    replay_digest: str = ""
     method: str
     recipe: str
     source_digest: str
@@ -186,6 +188,7 @@ class CellSpec(Model):
             "quantisation": Quantisation.NONE,
             "lessons_digest": "",
             "lessons": 0,
+            "replay_digest": "",
             "after": None,
         }
         return {k: v for k, v in content.items() if k not in unset or v != unset[k]}

@@ -145,7 +145,7 @@ class Learner:
         def counted(step: int, loss: float) -> None:
             on_step(done + step, loss)
 
-        return train(self.model, self.cell.recipe.adapter, plan, counted, updates=updates)
+        return train(self.model, self.attached.adapter, plan, counted, updates=updates)
 
     def ask(self) -> Responses:
         """Ask the model everything that is measured about the facts."""
@@ -184,7 +184,7 @@ def learner(
     signals = BaseSignals(base, facts, prompt, bench.cache)
     seen = signals if first == facts else BaseSignals(base, first, prompt, bench.cache)
     refuse_unanswerable(base, facts, signals.contexts, bench.cache)
-    attached = attach(base, seen, cell.recipe, spec, cell.calibration)
+    attached = attach(base, seen, cell.recipe, spec, cell.calibration, replay=cell.replay)
     tuner = getattr(attached.model, "base_model", None)
     if hasattr(tuner, "update_and_allocate"):
         raise UsageError(

@@ -21,6 +21,7 @@ from bench.inference.encoding import Example, batches_by_length
 from bench.optimizations import Optimization, enabled
 from bench.store.records import Epoch
 from bench.training import schedule
+from bench.training.rows import Replayed, epoch_batches
 
 EXPLOSION = 1e4
 """A batch loss above this, in nats per token, counts as divergence; guessing gives about 11."""
@@ -74,6 +75,12 @@ class TrainingPlan:
         until_right: Whether to stop, before the first epoch too, as soon as all target tokens of
             all facts are right under teacher forcing. All facts are then looked at before each
             epoch, in evaluation mode. A stack takes no such plan.
+        order: Returns the facts in the order in which an epoch trains them, given the epoch,
+            counted from 1; None: batches of similar length, shuffled.
+        replayed: What is trained beside the facts, each with weight 1. It is neither looked at nor
+            part of the learning curve.
+        penalty: Returns what is added to the loss of a step, given the model in training and the
+            step, counted from 0. A stack takes no such plan.
     """
 
     contexts: Sequence[Sequence[Example]]
@@ -91,6 +98,9 @@ class TrainingPlan:
     micro_batches: int = 1
     followed: Sequence[Example] | None = None
     until_right: bool = False
+    order: Callable[[int], Sequence[int]] | None = None
+    replayed: Replayed | None = None
+    penalty: Callable[[nn.Module, int], Tensor] | None = None
 
     @property
     def facts(self) -> int:
@@ -100,7 +110,8 @@ class TrainingPlan:
     @property
     def steps_per_epoch(self) -> int:
         """Number of optimizer steps in one epoch."""
-        return math.ceil(math.ceil(self.facts / self.batch_size) / self.accumulation)
+        rows = self.facts + (self.replayed.count if self.replayed else 0)
+        return math.ceil(math.ceil(rows / self.batch_size) / self.accumulation)
 
     @property
     def steps(self) -> int:
@@ -156,13 +167,16 @@ class Course:
         log: What was measured so far.
         weights: The weight of each fact now, float64 `[facts]`.
         examples: The examples of all contexts in one row: that of fact i in context c is at
-            `c * facts + i`. Behind them are those that are followed.
+            `c * facts + i`. Behind them are those that may be replayed, then those that are
+            followed.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         self.weights = plan.weights
         self.examples = [example for context in plan.contexts for example in context]
+        self._replayed = len(self.examples)
+        self.examples += plan.replayed.examples if plan.replayed else ()
         self._first = 0 if plan.followed is None else len(self.examples)
         self.examples += plan.followed or ()
         looked_at = plan.facts if plan.followed is None else len(plan.followed)
@@ -206,30 +220,45 @@ class Course:
     def steps(self, epoch: int, done: int = 0) -> Iterator[Sequence[Sequence[int]]]:
         """Yield the facts of each optimizer step of an epoch, in parts that are run one by one.
 
+        What is replayed is numbered behind the facts.
+
         Args:
             epoch: The epoch, counted from 1.
             done: How many of its steps were done before and are left out.
         """
         plan = self.plan
         self._began = self._generator.get_state()
-        lengths = [len(self.examples[self.row(fact, epoch)].tokens) for fact in range(plan.facts)]
-        batches = batches_by_length(lengths, plan.batch_size, self._generator)
+        drawn = plan.replayed.draw(epoch) if plan.replayed else ()
+        replayed = [plan.facts + index for index in drawn]
+        order = plan.order(epoch) if plan.order else None
+        rows = (self.row(fact, epoch) for fact in [*range(plan.facts), *replayed])
+        lengths = [len(self.examples[row].tokens) for row in rows]
+        batches = epoch_batches(order, replayed, lengths, plan.batch_size, self._generator)
         starts = range(0, len(batches), plan.accumulation)
         for start in starts[: plan.steps - len(self.log.losses) + done][done:]:
             some = batches[start : start + plan.accumulation]
             yield [part for batch in some for part in _parts(batch, plan.micro_batches)]
 
     def row(self, fact: int, epoch: int) -> int:
-        """Return which of the examples a fact is trained with in an epoch."""
+        """Return which of the examples a fact, or what is replayed, is trained with in an epoch."""
+        if fact >= self.plan.facts:
+            return self._replayed + fact - self.plan.facts
         return self.plan.context_of(fact, epoch) * self.plan.facts + fact
 
     def shares(self, part: Sequence[int], step: Sequence[Sequence[int]]) -> list[float]:
         """Return what the loss of each fact of a part counts in the loss of its step."""
-        count = sum(map(len, step))
-        return [weight / count for weight in self.weights[torch.tensor(part)].tolist()]
+        count, facts = sum(map(len, step)), self.plan.facts
+        own = [fact for fact in part if fact < facts]
+        weights = self.weights[torch.tensor(own, dtype=torch.long)].tolist()
+        found = dict(zip(own, weights, strict=True))
+        return [found.get(row, 1.0) / count for row in part]
 
     def end_step(
-        self, step: Sequence[Sequence[int]], numbers: Sequence[float], widths: Sequence[int]
+        self,
+        step: Sequence[Sequence[int]],
+        numbers: Sequence[float],
+        widths: Sequence[int],
+        penalty: float = 0.0,
     ) -> float:
         """Note what the passes of a step measured, before its update; return its loss.
 
@@ -238,11 +267,12 @@ class Course:
             numbers: For each part its share of the loss, then the loss and then the accuracy of
                 each fact, with padding.
             widths: How many facts that is for each part, padding included.
+            penalty: What was added to the loss of the step.
 
         Raises:
             DivergenceError: The loss is not finite or exceeds EXPLOSION.
         """
-        loss, at = 0.0, 0
+        loss, at = penalty, 0
         losses, hits = list[float](), list[float]()
         for part, width in zip(step, widths, strict=False):
             loss += numbers[at]
@@ -251,11 +281,12 @@ class Course:
             at += 1 + 2 * width
         if not math.isfinite(loss) or loss > EXPLOSION:
             raise DivergenceError(len(self.log.losses), loss)
-        facts = [fact for part in step for fact in part]
-        self._losses.update(zip(facts, losses, strict=True))
-        self._hits.update(zip(facts, hits, strict=True))
+        rows = zip((fact for part in step for fact in part), losses, hits, strict=True)
+        own = [row for row in rows if row[0] < self.plan.facts]
+        self._losses.update((fact, loss) for fact, loss, _ in own)
+        self._hits.update((fact, hit) for fact, _, hit in own)
         if not self.looks_apart:
-            self.note(facts, hits)
+            self.note([fact for fact, _, _ in own], [hit for _, _, hit in own])
         self.log.losses.append(loss)
         return loss
 

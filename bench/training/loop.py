@@ -98,7 +98,7 @@ def train(
     else:
         model.eval()
         run.look()
-    course.log.flops = run.counter.flops
+    course.log.flops = run.flops
     return course.log
 
 
@@ -117,6 +117,12 @@ class _Run:
         self.passes = passes(model, self.course.examples, plan.pad)
         # What is only followed costs no operations of training.
         self.counter = FlopMeter(self.passes.flops * self.course.trained_share)
+        self.beside = FlopMeter()  # for the penalty, whose passes all cost the same
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations so far."""
+        return self.counter.flops + self.beside.flops
 
     @property
     def _device(self) -> torch.device:
@@ -131,6 +137,7 @@ class _Run:
             updates=updates.state(),
             course=self.course.state(),
             counted=self.counter.state,
+            beside=self.beside.state,
             draws=random_states(self._device),
         )
 
@@ -139,7 +146,7 @@ class _Run:
         restore_parameters(self.model, state.parameters)
         updates.restore(state.updates)
         self.course.restore(state.course)
-        self.counter.state = state.counted
+        self.counter.state, self.beside.state = state.counted, state.beside
         restore_random_states(state.draws, self._device)
 
     def step(self, step: Sequence[Sequence[int]], epoch: int) -> float:
@@ -149,8 +156,18 @@ class _Run:
             DivergenceError: The loss is not finite or exceeds EXPLOSION.
         """
         found = [self._part(part, step, epoch, first=not n) for n, part in enumerate(step)]
+        found += [] if self.plan.penalty is None else [self._penalty(self.plan.penalty)]
         # One transfer for the whole step: on a GPU each one waits until all work is done.
-        return self.course.end_step(step, torch.cat(found).tolist(), [len(part) for part in step])
+        numbers = torch.cat(found).tolist()
+        penalty = 0.0 if self.plan.penalty is None else numbers.pop()
+        return self.course.end_step(step, numbers, [len(part) for part in step], penalty)
+
+    def _penalty(self, term: Callable[[nn.Module, int], Tensor]) -> Tensor:
+        """Run the plan's penalty forward and back; return it, `[1]`."""
+        with self.beside.measure(1):
+            total = term(self.model, len(self.course.log.losses))
+            total.backward()
+        return total.detach()[None]
 
     def _part(
         self, part: Sequence[int], step: Sequence[Sequence[int]], epoch: int, *, first: bool

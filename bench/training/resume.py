@@ -39,6 +39,8 @@ class TrainingState:
         course: The place in the data, and what was measured.
         counted: Floating point operations so far, and those per token.
         draws: Random states.
+        beside: What `counted` is, for the penalty: the pass that is counted is not bit for bit what
+            it is without counting, so that none may be counted twice.
         aside: What the caller keeps with it, as plain values.
     """
 
@@ -49,6 +51,7 @@ class TrainingState:
     course: Mapping[str, Any]
     counted: tuple[float, float | None]
     draws: Mapping[str, Any]
+    beside: tuple[float, float | None] = (0.0, None)
     aside: Mapping[str, Any] = field(default_factory=dict)
 
 

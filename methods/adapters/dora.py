@@ -21,3 +21,4 @@ class Dora(LoraFamily):
     paper = "2402.09353"
     learning_rate = 1e-3
     options = MappingProxyType({"use_dora": True})
+    trains = "A, B and m"

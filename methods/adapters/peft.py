@@ -48,6 +48,7 @@ class Peft(PeftAdapter):
     path: str
 
     learning_rate = 1e-3
+    starts_as_base = None
 
     @property
     def per_layer(self) -> bool:  # type: ignore[override]

@@ -14,7 +14,8 @@ from methods.signals import Signals
 class Last(Placement):
     """Train only the last n decoder layers; a control for `freeze`.
 
-    With n = L - k it trains exactly the layers that `freeze` trains with cut k. **exact**.
+    With n = L - k it trains exactly the layers that `freeze` trains with cut k. **exact**. The late
+    layer in which arXiv 2509.22072 edits is none of the last ones: see `depth`.
 
     Attributes:
         n: Number of layers to train, counted from the output.

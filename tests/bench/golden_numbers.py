@@ -39,7 +39,14 @@ from bench.store.cost_cache import CostCache
 from bench.store.knowledge import KnowledgeCategory
 from bench.training import schedule
 from bench.training.loop import data_order_seed, train
-from methods import decomposition, fact_filter, layer_choice, layer_deviation, weighting
+from methods import (
+    decomposition,
+    fact_filter,
+    layer_choice,
+    layer_deviation,
+    occlusion,
+    weighting,
+)
 from methods.calibration import calibration_facts, text_batches
 from methods.covariance import input_covariances
 from methods.encoder import Encoded, Encoder
@@ -417,6 +424,13 @@ def cuts() -> dict[str, Tensor]:
     return found
 
 
+def occluded() -> dict[str, Tensor]:
+    """What the targets cost, and what each layer's feed-forward part is worth to them."""
+    signals = signals_of(golden_base())
+    rise = occlusion.occlusion(signals, samples=5)
+    return {"losses": signals.target_losses(FACTS), "rise": rise}
+
+
 def layers() -> dict[str, Tensor]:
     """Which layers are trained."""
     chosen = [layer_choice.layers_above(2, 6, 3), layer_choice.layers_between(2, 4, 6)]
@@ -447,6 +461,7 @@ MEASURES: dict[str, Callable[[], dict[str, Tensor]]] = {
     "weights": weights,
     "cuts": cuts,
     "layers": layers,
+    "occlusion": occluded,
 }
 
 

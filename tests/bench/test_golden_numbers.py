@@ -13,7 +13,7 @@ from bench.evaluation import embedding_space, knowledge_category, signals
 from bench.forgetting import drift
 from bench.inference import generation, likelihood
 from bench.inference.likelihood import fact_losses, target_logits
-from bench.training import course, loop, schedule
+from bench.training import loop, rows, schedule
 from methods import calibration, covariance, difference, layer_deviation
 from methods.adapters.peft import Peft
 from methods.encoder import Encoded
@@ -43,7 +43,7 @@ def in_order(lengths, size, generator):
 @pytest.mark.parametrize(
     ("name", "module", "constant", "value"),
     [
-        (TRAINING, course, "batches_by_length", in_order),
+        (TRAINING, rows, "batches_by_length", in_order),
         ("cuts", layer_deviation, "_SMALLEST", 0.5),
         ("distance", embedding_space, "CONTEXT", "So"),
     ],

@@ -83,6 +83,13 @@ def test_wording_and_layout_do_not_count(old, new):
     assert syntax_digest(SNIPPET.replace(old, new).encode()) == DIGEST
 
 
+@pytest.mark.parametrize("said", ['trains = "A"', "starts_as_base = False", "needs_data = None"])
+def test_what_is_said_of_an_adapter_for_people_does_not_count(said):
+    bare = "class Lora:\n    rate = 1\n"
+    assert syntax_digest(f"{bare}    {said}\n".encode()) == syntax_digest(bare.encode())
+    assert syntax_digest(f"{bare}    rate2, {said}\n".encode()) != syntax_digest(bare.encode())
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -102,9 +102,11 @@ def _fit(
     shared = cache if cell.calibration else CostCache()
     signals = BaseSignals(base, planned.group.facts, cell.data.prompt, shared)
     refuse_unanswerable(base, planned.group.facts, signals.contexts, shared)
-    attached = attach(base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps)
+    attached = attach(
+        base, signals, cell.recipe, spec.cell, cell.calibration, spec.max_steps, replay=cell.replay
+    )
     torch.manual_seed(spec.cell.seed)
-    log = train(attached.model, cell.recipe.adapter, attached.plan, on_step)
+    log = train(attached.model, attached.adapter, attached.plan, on_step)
     return attached.model, log, attached.setting.facts
 
 

@@ -27,9 +27,11 @@ from bench.studies.grid_study import (
 )
 from bench.studies.placement.figure import draw_placement
 from bench.studies.placement.rows import Kind, Placed, placed_rows
-from bench.studies.placement.study import PlacementOptions
+from bench.studies.placement.study import Equal, PlacementOptions
 from bench.studies.study_report import Form, StudyColumn, StudyReport
 from methods.layer_deviation import Gain
+from methods.recipe import parse_recipe
+from methods.targets import Modules
 from tasks.errors import UsageError
 
 SWEEP_STEPS = 6
@@ -57,6 +59,9 @@ def run_placement(options: PlacementOptions, progress: Progress) -> StudyReport:
 def planned_recipes(options: PlacementOptions, layers: int) -> list[str]:
     """Return the study's recipes: swept cuts, windows, `freeze` with each gain, a random cut.
 
+    With as many parameters in each they have ranks of their own, and are joined by one layer at a
+    depth, the layers that occlusion chooses, and the kinds of modules in all layers.
+
     Raises:
         UsageError: A cut leaves no layer to train, or the model has one layer.
     """
@@ -80,7 +85,16 @@ def planned_recipes(options: PlacementOptions, layers: int) -> list[str]:
         *(f"freeze[gain={gain}]" for gain in get_args(Gain)),
         "random_cut",
     ]
-    return [f"{options.method}+{placement}".rstrip("+") for placement in placements]
+    if options.equal is Equal.RANK:
+        return [f"{options.method}+{placement}".rstrip("+") for placement in placements]
+    recipe = parse_recipe(options.method)
+    spread = recipe.with_parameters({"spread": "true"})
+    placed = [
+        f"{spread.name}+{placement}" if placement else recipe.name
+        for placement in (*placements, "depth", "occlusion")
+    ]
+    some = (kind for kind in Modules if kind is not Modules.ALL)
+    return [*placed, *(spread.with_parameters({"modules": kind.value}).name for kind in some)]
 
 
 def default_cuts(layers: int) -> tuple[int, ...]:
@@ -104,7 +118,7 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
         layers: How many decoder layers the model has.
         section: The study's cells.
     """
-    rows = placed_rows(section)
+    rows, equal = placed_rows(section), options.equal is Equal.PARAMETERS
     shown = (*quality_columns(section), COMPUTE, time_column(PhaseName.TRAIN))
     names = table_names(("method", "kind", "layers", "trained", "cut", "cut_stability"), shown)
     metrics = metrics_frame(section)
@@ -112,7 +126,7 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
         {
             "method": placed.row.spec.method,
             "kind": placed.kind.value,
-            "layers": ", ".join(f"{first}-{last}" for first, last in placed.ranges) or None,
+            "layers": placed.layers,
             "trained": placed.trained,
             "cut": placed.cut,
             "cut_stability": placed.stability,
@@ -129,6 +143,7 @@ def placement_report(options: PlacementOptions, layers: int, section: Section) -
             StudyColumn("method", "method"),
             StudyColumn("layers", "layers trained"),
             StudyColumn("cut_stability", "cut stability (%)", Form.PERCENT),
+            *((StudyColumn("parameters", "parameters", Form.COUNT),) if equal else ()),
             *shown,
         ),
         figure=draw_placement(section, rows, layers, options.method),
@@ -147,6 +162,12 @@ def _reading(options: PlacementOptions, rows: list[Placed]) -> list[str]:
         "half of the epochs tell them apart, both of the facts that the base did not answer. "
         "Robustness asks in a context that training did not see: it tells what is carried over.",
     ]
+    if options.equal is Equal.PARAMETERS:
+        lines.append(
+            "Every placement trains about as many parameters: where fewer modules are trained, the "
+            "rank is higher, up to the smaller side of each weight. Depth, occlusion and kinds of "
+            "modules are in the table alone."
+        )
     if picked:
         lines.append(
             f"freeze cuts at layer (by gain): {picked}. Cut stability is the share of bootstrap "

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bench.config.types import Names, WholeNumbers
 from bench.studies.options import GridStudyOptions, One
 from bench.studies.registry import study
-from methods.recipe import parse_recipe
+from methods.recipe import parse_recipe, part_name
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.progress.base import Progress
     from bench.studies.study_report import StudyReport
+
+
+class Equal(StrEnum):
+    """What all placements have alike; a closed set."""
+
+    RANK = "rank"
+    PARAMETERS = "parameters"
 
 
 @study("placement")
@@ -23,6 +31,9 @@ class PlacementOptions(GridStudyOptions):
     """The recipe to place: an adapter, with or without strategies."""
     cuts: WholeNumbers | None = None
     """Cuts k: layers 1..k are frozen and the layers above are trained; 0 trains all."""
+    equal: Equal = Equal.RANK
+    """What all placements have alike: the rank, or the number of trained parameters, by a rank of
+    their own; the latter adds depth, occlusion and the kinds of modules to the sweep."""
     forgetting: Names = ("drift",)
     """Forgetting tasks, as in run."""
 
@@ -33,6 +44,11 @@ class PlacementOptions(GridStudyOptions):
             raise UsageError(
                 f"--method '{self.method}' already has a placement: give the recipe without one; "
                 "the study adds it"
+            )
+        if self.equal is Equal.PARAMETERS and not hasattr(recipe.adapter, "spread"):
+            raise UsageError(
+                f"--equal parameters: {part_name(recipe.adapter)} has no rank that could differ by "
+                "placement; give an adapter of the LoRA family, or --equal rank"
             )
         return (self.method, f"{self.method}+freeze")
 

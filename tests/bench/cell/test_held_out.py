@@ -203,7 +203,7 @@ def test_reports_of_both_kinds_are_written(chosen):
     assert "keys" in table
 
 
-@pytest.mark.parametrize("recipe", ["lora+filter", "lora+reweight"])
+@pytest.mark.parametrize("recipe", ["lora+filter", "lora+reweight", "lora+curriculum"])
 def test_strategies_by_answers_are_refused_for_texts(chosen, recipe):
     options = chosen(tasks="keys", methods=recipe)
     with pytest.raises(UsageError, match=r"goes by the model's answers to questions, and task"):
@@ -212,14 +212,23 @@ def test_strategies_by_answers_are_refused_for_texts(chosen, recipe):
 
 @pytest.mark.parametrize(
     "recipe",
-    ["lora[r=4]+filter", "lora[r=4]+reweight", "lora[r=4]+freeze", "corda[mode=ipm,r=4]"],
+    [
+        *("lora[r=4]+filter", "lora[r=4]+reweight", "lora[r=4]+freeze", "corda[mode=ipm,r=4]"),
+        *("lora[r=4]+curriculum", "lora[r=4]+replay[source=task]", "lora[r=4]+occlusion"),
+    ],
 )
 def test_other_parts_work_on_examples_of_a_skill(run, recipe):
     _, _, result = run(tasks="doubled", methods=recipe)
     assert len(result.rows) == 3
 
 
-@pytest.mark.parametrize("recipe", ["lora[r=4]+freeze", "corda[mode=ipm,r=4]", "eva[r=4]"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *("lora[r=4]+freeze", "corda[mode=ipm,r=4]", "eva[r=4]", "lora[r=4]+occlusion"),
+        "lora[r=4]+replay[tasks=elements]+kl[texts=4,tokens=8]",
+    ],
+)
 def test_placements_and_calibration_work_on_texts(run, recipe):
     _, _, result = run(tasks="keys", methods=recipe, epochs=1)
     assert len(result.rows) == len(WORDS)

@@ -1,5 +1,6 @@
 """The command line: exit statuses, one-line errors, and how fast and light they come."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from bench import cli
 from bench.progress.base import Silent
+from methods.parts import ADAPTERS, PLACEMENTS, STRATEGIES
 from tests.bench.report_cells import fill, make_cell
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +50,8 @@ WRONG = [
     ("run --methods lora[r=many]", "integer"),
     ("run --methods corda[mode=kp]", "kpm, ipm"),
     ("run --methods lora+pissa", "lora"),
+    ("run --methods lora+kl+self_distill", "penalty"),
+    ("run --methods lora+replay[share=1]", "share=1"),
     ("run --methods lora[r=0]", "rank"),
     ("run --tasks nofile.csv", "nofile.csv"),
     ("run --forgetting elemnts", "elements"),
@@ -181,6 +185,37 @@ def test_the_list_fits_a_narrow_terminal(capsys, monkeypatch):
     assert max(map(len, out.splitlines())) <= 60
     assert "path (text, required)" in " ".join(out.split())
     assert "mode=kpm (kpm|ipm)" in " ".join(out.split())
+
+
+def test_adapters_are_compared_by_what_their_classes_say(capsys):
+    status, out, _ = said(capsys, "list", "--compare", "--json")
+    assert status == 0
+    compared = {row["name"]: row for row in json.loads(out)}
+    assert list(compared) == ADAPTERS.names()
+    for name, row in compared.items():
+        kind = ADAPTERS[name]
+        assert row["learning_rate"] == kind.learning_rate
+        assert (row["certainty"], row["paper"]) == (kind.certainty, kind.paper)
+        assert row["starts_as_base"] is kind.starts_as_base
+        assert row["trains"]
+    assert compared["corda"]["needs_data"] == "layer inputs on facts"
+    assert compared["lora"]["needs_data"] == "none"
+    assert compared["peft"]["starts_as_base"] is None, "only a run tells"
+
+
+def test_the_list_as_json_names_what_the_list_names(capsys):
+    status, out, _ = said(capsys, "list", "--json")
+    assert status == 0
+    listed = json.loads(out)
+    assert [row["name"] for row in listed["adapters"]] == ADAPTERS.names()
+    assert [row["name"] for row in listed["strategies"]] == STRATEGIES.names()
+    assert {row["name"] for row in listed["placements"]} == set(PLACEMENTS.names())
+
+
+def test_what_the_comparison_of_adapters_shows(capsys, monkeypatch, snapshot):
+    monkeypatch.setenv("COLUMNS", "100")
+    _, out, _ = said(capsys, "list", "--compare")
+    snapshot("list", "python -m bench list --compare", out)
 
 
 @pytest.fixture

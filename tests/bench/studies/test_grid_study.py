@@ -21,11 +21,13 @@ from bench.studies.calibration.run import run_calibration
 from bench.studies.calibration.study import CalibrationOptions
 from bench.studies.grid_study import LEARNED_HALF
 from bench.studies.placement.figure import draw_placement
-from bench.studies.placement.rows import placed_rows
+from bench.studies.placement.rows import Kind, placed_rows
 from bench.studies.placement.run import default_cuts, planned_recipes, run_placement, windows
 from bench.studies.placement.study import PlacementOptions
 from bench.studies.study_report import shown_lines, write_study
 from bench.studies.terminal import study_text
+from methods.parts import PLACEMENTS
+from methods.recipe import parse_recipe
 from tasks.errors import UsageError
 from tests.bench.report_cells import as_read, make_cell, make_drift, make_forgetting
 
@@ -89,6 +91,42 @@ def test_the_recipes_of_a_sweep(options):
         "dora+filter+random_cut",
     ]
     assert len(recipes) == 7 + 4 + 3 + 1
+
+
+def test_with_equal_parameters_every_placement_is_swept_at_a_rank_of_its_own(options):
+    chosen = options(PlacementOptions, method="lora[r=2]+filter", equal="parameters")
+    recipes = planned_recipes(chosen, 30)
+    assert recipes[:2] == ["lora[r=2]+filter", "lora[r=2,spread=true]+filter+last[n=25]"]
+    swept = {type(recipe.placement) for recipe in map(parse_recipe, recipes)}
+    every = {PLACEMENTS[name] for name in PLACEMENTS.names()}
+    assert swept == {type(None), *every} - {PLACEMENTS["first"]}, "windows hold the first layers"
+    assert recipes[-4:] == [
+        f"lora[modules={kind},r=2,spread=true]+filter" for kind in ("attn", "mlp", "up", "down")
+    ]
+
+
+def test_equal_parameters_need_a_rank(options):
+    with pytest.raises(UsageError, match="full has no rank"):
+        options(PlacementOptions, method="full", equal="parameters").named()
+
+
+@pytest.mark.slow
+def test_a_sweep_at_equal_parameters_trains_as_many(options):
+    chosen = options(PlacementOptions, method="lora[r=6]", equal="parameters", epochs=1)
+    table = run_placement(chosen, Silent()).table.set_index("method")
+    found = table["parameters"]
+    assert found.between(0.95 * found["lora[r=6]"], 1.05 * found["lora[r=6]"]).all()
+    kinds = [*table["kind"]]
+    assert {kinds.count(kind) for kind in ("occlusion", "depth")} == {1}
+    assert kinds.count("modules") == 4
+    assert table.loc["lora[r=6,spread=true]+occlusion", ["layers", "trained"]].notna().all()
+
+
+def test_layers_that_are_no_neighbours_are_told_one_by_one():
+    chosen = {"layers": [0, 4, 5, 9], "layer_count": 10}
+    [placed] = placed_rows(made_section([("lora+occlusion", 0, chosen)]))
+    assert (placed.kind, placed.layers, placed.trained) == (Kind.OCCLUSION, "1, 5-6, 10", 4)
+    assert placed.cut is None
 
 
 def test_a_cut_above_the_layers_is_one_line(options):

@@ -33,6 +33,10 @@ RECIPES = (
     "full",
     "lora[r=4]+reweight[refresh=1]",
     "lora[r=4]+freeze",
+    "lora[r=4]+curriculum[order=mixed]",
+    "lora[r=4]+replay[share=0.5,tasks=elements]",
+    "lora[r=4]+kl[texts=8,tokens=8]",
+    "lora[r=4]+self_distill[texts=8,tokens=8]",
 )
 
 
