@@ -26,6 +26,13 @@ METHODS = [
     "olora[r=4]",
     "corda[r=4,mode=ipm]",
     "corda[r=4,calibration=train]",
+    "astra[r=4]",
+    "sc_lora[r=3]",
+    "lora_null[r=4]",
+    "lora_null[r=4,variant=v2]",
+    "lora_null[r=2,variant=zero]",
+    "mica[r=4]",
+    "corda_pp[r=4]",
 ]
 TOKENS = torch.randint(1, 250, (2, 9), generator=torch.Generator().manual_seed(3))
 
