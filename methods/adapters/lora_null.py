@@ -35,6 +35,7 @@ class LoraNull(CalibratedLora):
     variant: Literal["v1", "v2", "zero"] = "v1"
 
     paper = "2503.02659"
+    variants = "pack=0 is a variant: one text a sample, not the code's windows"
     learning_rate = 5e-4
 
     @property
