@@ -28,6 +28,18 @@ def calibration_facts(facts: Sequence[Fact], samples: int | None = None) -> list
     return sorted(facts, key=lambda fact: hash_fraction("calibration", fact.id))[:samples]
 
 
+def divided_facts(facts: Sequence[Fact], sets: int, samples: int | None = None) -> list[list[Fact]]:
+    """Return the facts of `calibration_facts` in so many sets of about the same size, or fewer.
+
+    Args:
+        facts: The facts to choose from, at least one.
+        sets: How many; no set is empty.
+        samples: The largest number of facts, all together.
+    """
+    ordered = calibration_facts(facts, samples)
+    return [ordered[first::sets] for first in range(min(sets, len(ordered)))]
+
+
 def enough_facts(
     tokenizer: PreTrainedTokenizerBase,
     facts: Sequence[Fact],

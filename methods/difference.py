@@ -171,12 +171,16 @@ class DoraDifference(Difference):
 def begin(layer: Any, start: Start) -> None:
     """Let PEFT's layer of a LoRA or DoRA train from a start, while its base keeps W.
 
+    A start of which one factor is 0 takes nothing out of W, and is plain LoRA or DoRA.
+
     Args:
         layer: The layer, with an adapter named "default".
         start: A_0 and B_0, on the layer's device.
     """
     layer.lora_A[ADAPTER].weight.data = start.A.clone()
     layer.lora_B[ADAPTER].weight.data = start.B.clone()
+    if not (start.A.any() and start.B.any()):
+        return
     if ADAPTER not in layer.lora_magnitude_vector:
         layer.lora_variant[ADAPTER] = Difference(start)
         return

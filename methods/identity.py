@@ -16,7 +16,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from methods.versions import MACHINERY
+from methods.versions import MACHINERY, REWRITTEN
 
 if TYPE_CHECKING:
     from methods.parts import Part
@@ -75,7 +75,7 @@ def code_digest(parts: Iterable[Part]) -> str:
         asked = [name for name, entry in MACHINERY.items() if file.attributes & entry.signals]
         counted |= {f"{name} version {MACHINERY[name].version}" for name in (*entries, *asked)}
         if not entries:
-            counted.add(file.digest)
+            counted.add(REWRITTEN.get(file.digest, file.digest))
         waiting |= {name for name in file.imports if name.startswith("methods.")}
         waiting |= {used for name in asked for used in MACHINERY[name].modules}
     return hashlib.sha256("\n".join(sorted(counted)).encode()).hexdigest()

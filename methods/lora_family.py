@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from methods.notes import Notes, Told, note
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from methods.decomposition import Factors
     from methods.difference import Start as LayerStart
 
+Found = TypeVar("Found")
 
 ILL_CONDITIONED = 1e7
 
@@ -67,6 +68,9 @@ class LoraFamily(PeftAdapter):
 
     seed_free: ClassVar[bool] = False
     """Whether `prepare` does not depend on the seed, so that seeds and rates share its result."""
+
+    frozen: ClassVar[str] = ""
+    """The factor that stays as it starts, `A` or `B`; empty if both are trained."""
 
     def check(self) -> None:
         """Refuse a rank, alpha or dropout that no model can take."""
@@ -108,6 +112,34 @@ class LoraFamily(PeftAdapter):
         """Return the linear layers to adapt, by name."""
         return targets_of(setting.model, setting.layers, self.modules)
 
+    def each_target(
+        self,
+        setting: Setting,
+        found_in: Callable[[Any, Tensor], Found],
+        input_of: Callable[[str], str] = str,
+        of_input: Callable[[str], Any] = str,
+    ) -> dict[str, Found]:
+        """Return what is found in the weight of every target, small ones side by side.
+
+        Args:
+            setting: The cell.
+            found_in: Computes it from what `of_input` returned and from a weight `[d_out, d_in]`.
+            input_of: See `FactoredLora.decompose`.
+            of_input: The same.
+        """
+        weights = {name: weight_of(linear) for name, linear in self.targets(setting).items()}
+        sharing: dict[str, list[str]] = {}
+        for name in weights:
+            sharing.setdefault(input_of(name), []).append(name)
+
+        def together(names: Sequence[str]) -> list[Found]:
+            shared = of_input(input_of(names[0]))
+            return [found_in(shared, weights[name]) for name in names]
+
+        groups = list(sharing.values())
+        run = side_by_side if _small(weights.values()) else map
+        return dict(zip(chain(*groups), chain(*run(together, groups)), strict=True))
+
     def attach(self, setting: Setting, prepared: Any) -> nn.Module:
         """Add B and A to every target."""
         return attach_config(setting, self.config(setting))
@@ -117,12 +149,18 @@ class LoraFamily(PeftAdapter):
         targets = self.targets(setting)
         return {name: min(self.r, *sides_of(linear)) for name, linear in targets.items()}
 
-    def config(self, setting: Setting) -> LoraConfig:
-        """Return PEFT's configuration for the targets of `setting`."""
+    def config(self, setting: Setting, ranks: Mapping[str, int] | None = None) -> LoraConfig:
+        """Return PEFT's configuration for the targets of `setting`.
+
+        Args:
+            setting: The cell.
+            ranks: The rank of every target, whose s stays the same; those of `ranks` if not given.
+        """
         from peft import LoraConfig
 
         targets = self.targets(setting)
-        narrow = {name: rank for name, rank in self.ranks(setting).items() if rank < self.r}
+        given = self.ranks(setting) if ranks is None else ranks
+        own = {name: rank for name, rank in given.items() if rank != self.r}
         power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
             task_type="CAUSAL_LM",
@@ -130,23 +168,23 @@ class LoraFamily(PeftAdapter):
             lora_alpha=cast("int", self.alpha or self.r),
             lora_dropout=self.dropout,
             target_modules=list(targets),
-            rank_pattern=narrow,
-            alpha_pattern={name: self.scale * rank**power for name, rank in narrow.items()},
+            rank_pattern=own,
+            alpha_pattern={name: self.scale * rank**power for name, rank in own.items()},
             fan_in_fan_out=any(map(is_transposed, targets.values())),
             **self.options,
         )
 
     def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
         """Return a warning about targets whose smaller side is below the rank."""
-        ranks = {name: layer.r["default"] for name, layer in lora_layers(model)}
-        narrow = [name for name, rank in ranks.items() if rank < self.r]
+        sides = {n: min(layer.in_features, layer.out_features) for n, layer in lora_layers(model)}
+        narrow = [name for name, side in sides.items() if side < self.r]
         spread = (SpreadNotes(self.r),) if self.spread else ()
         if not narrow:
             return spread
         several = f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""
         warning = (
             f"r={self.r} is above the smaller side of '{narrow[0]}'{several}: adapted there with a "
-            f"rank of {min(ranks[name] for name in narrow)}"
+            f"rank of {min(sides[name] for name in narrow)}"
         )
         return (*spread, Notes(warnings=(warning,)))
 
@@ -207,8 +245,8 @@ class Start:
 class FactoredLora(LoraFamily):
     """LoRA that starts from a piece of W, given as `Factors`, and trains what differs from it.
 
-    W' = W + s (B A - B_0 A_0), see `methods.difference`. The `prepare` of a part calls `decompose`,
-    which takes every weight out x in.
+    W' = W + s (B A - B_0 A_0), see `methods.difference`; where A_0 or B_0 is 0, that is LoRA. The
+    `prepare` of a part calls `decompose`, which takes every weight out x in.
     """
 
     reads_weights = True
@@ -231,27 +269,23 @@ class FactoredLora(LoraFamily):
             of_input: Computes what `factors` needs of an input, given its name; it is called once
                 for all targets that share the input, and its result is not kept.
         """
-        weights = {name: weight_of(linear) for name, linear in self.targets(setting).items()}
-        sharing: dict[str, list[str]] = {}
-        for name in weights:
-            sharing.setdefault(input_of(name), []).append(name)
 
-        def together(names: Sequence[str]) -> list[Factors]:
-            shared = of_input(input_of(names[0]))
-            return [factors(shared, weights[name]).cpu() for name in names]
+        def on_cpu(shared: Any, weight: Tensor) -> Factors:
+            return factors(shared, weight).cpu()
 
-        groups = list(sharing.values())
-        run = side_by_side if _small(weights.values()) else map
-        found = dict(zip(chain(*groups), chain(*run(together, groups)), strict=True))
+        found = self.each_target(setting, on_cpu, input_of, of_input)
         return Start(found, tuple(start_notes(found)))
 
     def attach(self, setting: Setting, prepared: Start) -> nn.Module:
         """Add B and A, which start at the prepared factors, and leave W in the base."""
         from methods.difference import begin
 
-        model = attach_config(setting, self.config(setting))
+        ranks = {name: len(factors.A) for name, factors in prepared.factors.items()}
+        model = attach_config(setting, self.config(setting, ranks))
         for name, layer in lora_layers(model):
             begin(layer, prepared.on(name, layer.lora_A["default"].weight.device))
+            if self.frozen:
+                getattr(layer, f"lora_{self.frozen}")["default"].requires_grad_(False)
         return model
 
     def notes(self, model: nn.Module, prepared: Start) -> Sequence[Notes]:

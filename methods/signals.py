@@ -74,7 +74,12 @@ class Signals(Protocol):
         ...
 
     def covariance(
-        self, facts: Sequence[Fact], samples: int | None = None, pack: int = 0
+        self,
+        facts: Sequence[Fact],
+        samples: int | None = None,
+        pack: int = 0,
+        *,
+        scaled: bool = True,
     ) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
@@ -84,6 +89,7 @@ class Signals(Protocol):
                 have 16,384 tokens, or all.
             pack: Tokens per window, at most the model's context: the texts are joined by newlines
                 and cut into consecutive windows, each of which is a sample. With 0 each text is.
+            scaled: Whether to divide each sample by |max(X)| first, as CorDA does.
         """
         ...
 

@@ -142,7 +142,12 @@ class BaseSignals:
         return torch.tensor(losses, dtype=torch.float64)
 
     def covariance(
-        self, facts: Sequence[Fact], samples: int | None = None, pack: int = 0
+        self,
+        facts: Sequence[Fact],
+        samples: int | None = None,
+        pack: int = 0,
+        *,
+        scaled: bool = True,
     ) -> Covariances:
         """Return the input covariances of the base's linear layers over calibration facts.
 
@@ -150,6 +155,7 @@ class BaseSignals:
             facts: Calibration facts; question and answer of each are one text.
             samples: The largest number of facts; None takes as many as have 16,384 tokens, or all.
             pack: Tokens per window of joined texts; with 0 each text is a sample.
+            scaled: Whether to divide each sample by |max(X)| first.
         """
         if samples is None:
             chosen = enough_facts(self.tokenizer, facts, text=self._text)
@@ -162,11 +168,12 @@ class BaseSignals:
             # Windows run one by one: they fill the cores, and none is padded to another's length.
             size = 1 if window else BATCH
             batches = text_batches(self.tokenizer, texts, self.model.device, window, size)
-            return input_covariances(self.model, batches)
+            return input_covariances(self.model, batches, scaled=scaled)
 
         if not self._keeps_covariances:
             return measure()
-        return self._cache.get(self._key("covariance", facts_digest(chosen), str(window)), measure)
+        key = self._key("covariance", facts_digest(chosen), str(window), str(scaled))
+        return self._cache.get(key, measure)
 
     def start(self, key: Hashable, prepare: Callable[[], Any]) -> Any:
         """Return what an adapter prepares, once for all cells with this `Adapter.start_key`."""

@@ -9,7 +9,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 | `full` in training | 16 + b for each trained weight, beside the base | `full_state` |
 | activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
 | logits | 12 rows kept vocabulary | `logits` |
-| covariances | 4 for each entry, and one input in float32 | `covariances` |
+| covariances | 4 for each entry of each set, and one input in float32 | `covariances` |
 | factors of a start | four matrices of float64 | `decomposition` |
 | asking | keys and values of all rows, the widest layer and the logits | `asking` |
 
@@ -26,9 +26,10 @@ from bench.config.types import DType
 from bench.models.shape import ModelShape, model_shape
 from bench.planning.planned_cell import PlannedCell
 from methods.adapters.peft import Peft
+from methods.calibrated import CalibratedLora
 from methods.covariance import covariance_bytes
 from methods.identity import names_read
-from methods.lora_family import FactoredLora
+from methods.lora_family import LoraFamily
 from methods.parts import Adapter
 from methods.peft_config import read_config
 from methods.recipe import Recipe
@@ -157,14 +158,20 @@ def tokens_of(form: Form, prompt: TrainPrompt) -> tuple[int, int]:
 def need(shape: ModelShape, setup: Setup) -> Need:
     """Return what cells take in each phase, all members together."""
     resident = (2 if setup.follows else 1) * base(shape, setup) + OVERHEAD
-    prepare = decomposition(shape) if isinstance(setup.adapter, FactoredLora) else 0.0
-    if "covariance" in names_read(type(setup.adapter)):
-        prepare += covariances(shape)
+    cuts = isinstance(setup.adapter, LoraFamily) and setup.adapter.reads_weights
+    prepare = decomposition(shape) if cuts else 0.0
+    prepare += covariance_sets(setup.adapter) * covariances(shape)
     asked = asking(shape, setup.item, max(ASKED_ROWS, setup.members))
     if setup.adapter.trains_weights:  # the masters, and their copies in the base's dtype
         asked += (4 + setup.item) * trained_weights(shape, setup)
     train = setup.members * of_member(shape, setup)
     return Need(resident + prepare, resident + train, resident + asked)
+
+
+def covariance_sets(adapter: Adapter) -> int:
+    """Return how many sets of covariances an adapter holds at once: by its own word, or one."""
+    asks = "covariance" in names_read(type(adapter))
+    return adapter.covariance_sets if isinstance(adapter, CalibratedLora) else int(asks)
 
 
 def base(shape: ModelShape, setup: Setup) -> float:

@@ -32,8 +32,8 @@ class LowRank:
     """One adapted layer of one member.
 
     Attributes:
-        A: Trained, `[r, d_in]`.
-        B: Trained, `[d_out, r]`.
+        A: Trained unless it requires no gradient, `[r, d_in]`.
+        B: The same, `[d_out, r]`.
         scale: The s of W + s B A.
         magnitude: DoRA's m, trained, `[d_out]`; None for LoRA.
         start: The frozen A_0 and B_0; None where B started at 0.
@@ -51,7 +51,7 @@ class LowRank:
         return len(self.A)
 
     def own(self) -> list[nn.Parameter]:
-        """Return what is trained."""
+        """Return its numbers: what is trained, and a factor that is not."""
         return [p for p in (self.A, self.B, self.magnitude) if p is not None]
 
 

@@ -31,6 +31,7 @@ class StackedParameters(nn.Module):
         weights: The base weight of each target, `[d_out, d_in]`, for DoRA; may lack targets where
             no member has an m.
         dtype: The dtype of the base, in which products are computed.
+        frozen: Which numbers stay as they are, bool `[members, numbers]`; None if all are trained.
 
     Attributes:
         theta: The numbers as a parameter of the stacked model.
@@ -49,8 +50,10 @@ class StackedParameters(nn.Module):
         has_m: Tensor,
         weights: Mapping[str, Tensor],
         dtype: torch.dtype,
+        frozen: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self._frozen = frozen
         self.layout, self.dtype = layout, dtype
         self.theta = nn.Parameter(theta)
         self.parts = Parts(layout, theta)
@@ -91,6 +94,7 @@ class StackedParameters(nn.Module):
             self._has_m[some],
             self._weights,
             self.dtype,
+            None if self._frozen is None else self._frozen[some],
         )
 
     def prepare_gradient(self) -> None:
@@ -123,6 +127,8 @@ class StackedParameters(nn.Module):
         self.gradient.B.mul_(self._scale)
         if self.factors is not None:
             self.gradient.m.mul_(self.factors.inverse)
+        if self._frozen is not None:  # Adam leaves alone what never had a gradient
+            self.gradient.flat.masked_fill_(self._frozen, 0)
         return self.gradient.flat
 
 
@@ -161,7 +167,8 @@ def stacked_parameters(
                 if layer.start is not None:
                     assert start is not None
                     _copy(Parts(layout, start).of(number, name), layer.start.A, layer.start.B)
-    stacked = StackedParameters(layout, theta, start, scale, has_m, weights, dtype)
+    frozen = _frozen(members, layout, theta)
+    stacked = StackedParameters(layout, theta, start, scale, has_m, weights, dtype, frozen)
     for number, layers in enumerate(members):
         for name, layer in layers.items():
             A, B, m = stacked.parts.of(number, name)
@@ -169,6 +176,22 @@ def stacked_parameters(
             if layer.magnitude is not None:
                 layer.magnitude.data = m
     return stacked
+
+
+def _frozen(members: Members, layout: Layout, theta: Tensor) -> Tensor | None:
+    """Return which numbers belong to a factor that is not trained; None if there is none."""
+    factors = [
+        (n, name, layer) for n, layers in enumerate(members) for name, layer in layers.items()
+    ]
+    if all(p.requires_grad for *_, layer in factors for p in (layer.A, layer.B)):
+        return None
+    frozen = torch.zeros_like(theta, dtype=torch.bool)
+    parts = Parts(layout, frozen)
+    for number, name, layer in factors:
+        A, B, _ = parts.of(number, name)
+        A.fill_(not layer.A.requires_grad)
+        B.fill_(not layer.B.requires_grad)
+    return frozen
 
 
 def _copy(where: tuple[Tensor, Tensor, Tensor], A: Tensor, B: Tensor) -> None:

@@ -40,11 +40,14 @@ from bench.store.knowledge import KnowledgeCategory
 from bench.training import schedule
 from bench.training.loop import data_order_seed, train
 from methods import (
+    compactness,
     decomposition,
     fact_filter,
     layer_choice,
     layer_deviation,
     occlusion,
+    projections,
+    rank_allocation,
     weighting,
 )
 from methods.calibration import calibration_facts, text_batches
@@ -306,6 +309,55 @@ def low_rank_starts() -> dict[str, Tensor]:
     return found | {"damped": damped.diagonal()[:6]}
 
 
+def starts_by_projectors() -> dict[str, Tensor]:
+    """B A of what each side cuts out, and what directions leave of a matrix."""
+    weight, inputs = spread(96, 72), spread(200, 72).double()
+    C = inputs.T @ inputs
+    C += C.diagonal().mean() * torch.eye(72)  # as for starts: well-conditioned
+    wide, outputs = weight.T.contiguous(), spread(200, 96).double()
+    D = outputs.T @ outputs + torch.eye(96)
+    least = projections.eigenvectors(C, 6, End.SMALLEST)
+    apart = C - 2 * least @ least.T
+    kept, A, B = projections.main_directions(weight, 5), drawn(4, 72), drawn(96, 4, seed=2)
+    kept.project(A, B)
+    cuts = {
+        "left, largest": (weight, projections.output_directions(weight, C, 6, End.LARGEST)),
+        "left, of a difference": (
+            weight,
+            projections.output_directions(weight, apart, 6, End.LARGEST),
+        ),
+        "left, smallest": (wide, projections.output_directions(wide, D, 6, End.SMALLEST)),
+    }
+    starts = {name: projections.left_factors(*cut, 2.0) for name, cut in cuts.items()}
+    starts["right, smallest"] = projections.right_factors(weight, least, 2.0)
+    found = {f"B A, {name}": (start.B @ start.A)[0, :6] for name, start in starts.items()}
+    none = projections.null_factors(weight, least, 2.0)
+    return found | {
+        "nothing cut out": torch.cat([(none.A.T @ none.A)[0, :6], none.B[0]]),
+        "outside": torch.cat([A[:, 0], B[0]]),
+    }
+
+
+def ranks_by_layer() -> dict[str, Tensor]:
+    """What a spectrum costs, and which rank layers of different sizes get."""
+    spectra = [(0.5 + n / 10) ** torch.arange(12).double() for n in range(4)]
+    pieces = {
+        f"{n}, {end}": rank_allocation.Piece(
+            torch.zeros(20 + 6 * n, 8),
+            torch.zeros(8, 30),
+            costs=compactness.direction_costs(s, 20 + 6 * n, 8, end),
+        )
+        for n, s in enumerate(spectra)
+        for end in End
+    }
+    ranks = rank_allocation.allocated_ranks(pieces, 4, 2)
+    return {
+        "looseness": torch.tensor([compactness.looseness(s, 20, 4) for s in spectra]),
+        "costs": torch.tensor([cost for piece in pieces.values() for cost in piece.costs]),
+        "ranks": torch.tensor(list(ranks.values())),
+    }
+
+
 def gram() -> dict[str, Tensor]:
     """Part of X^T X."""
     return {"product": mirror(lower_gram(drawn(20, 10)))[:, 7]}
@@ -453,6 +505,8 @@ MEASURES: dict[str, Callable[[], dict[str, Tensor]]] = {
     "low-rank adapters": low_rank_adapters,
     "low-rank starts": low_rank_starts,
     "gram": gram,
+    "projections": starts_by_projectors,
+    "ranks by layer": ranks_by_layer,
     "covariance": covariance,
     "calibration": calibration,
     "PEFT's types": peft_types,

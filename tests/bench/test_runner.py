@@ -43,6 +43,12 @@ RECIPES = {
     "eva": "eva[r=4]",
     "kpm": "corda[mode=kpm,r=4]",
     "ipm": "corda[mode=ipm,r=4]",
+    "astra": "astra[r=4]",
+    "sc_lora": "sc_lora[r=4]",
+    "lora_null": "lora_null[r=4]",
+    "mica": "mica[r=4]",
+    "oplora": "oplora[k=4,r=4]",
+    "corda_pp": "corda_pp[r=4]",
 }
 FORGETTING = "fictional[n=40,seed=1],drift"
 

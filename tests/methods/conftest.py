@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from methods.calibration import text_batches, window_length
+from methods.calibration import calibration_facts, text_batches, window_length
 from methods.parts import Setting
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt, fact_text
@@ -27,15 +27,14 @@ class TinySignals:
         self.base = base
         self.prompt = Prompt(BUILT_IN)
 
-    def covariance(self, facts, samples=None, pack=0):
+    def covariance(self, facts, samples=None, pack=0, *, scaled=True):
         from methods.covariance import input_covariances
 
-        texts = [fact_text(fact) for fact in facts[:samples]]
+        texts = [fact_text(fact) for fact in calibration_facts(facts, samples)]
         model = self.base.model
         window = window_length(model, pack)
-        return input_covariances(
-            model, text_batches(self.base.tokenizer, texts, model.device, window, 4)
-        )
+        batches = text_batches(self.base.tokenizer, texts, model.device, window, 4)
+        return input_covariances(model, batches, scaled=scaled)
 
 
 @dataclass

@@ -12,6 +12,10 @@ from tasks.notation import build_part, parse_part
 
 LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva"]
 LORA_FAMILY += ["corda", "corda[mode=ipm]"]
+LORA_FAMILY += ["astra", "astra[mode=kpm]", "sc_lora", "mica", "oplora[k=4]", "corda_pp"]
+PROJECTED = ["astra", "sc_lora", "lora_null", "mica", "oplora"]
+LORA_FAMILY += [f"lora_null[variant={variant}]" for variant in ("v1", "v2", "zero")]
+FROZEN = {"mica": "lora_B", "lora_null[variant=v2]": "lora_A"}
 WRITTEN = ["full", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
 
 
@@ -23,7 +27,9 @@ def part(written):
 
 @pytest.fixture(params=WRITTEN)
 def cell(request, cases, tiny_base):
-    return cases.attach(tiny_base, part(request.param))
+    cell = cases.attach(tiny_base, part(request.param))
+    cell.written = request.param
+    return cell
 
 
 def test_start_is_an_identity(cell, cases):
@@ -44,7 +50,8 @@ def test_training_changes_only_what_requires_gradients(cell):
     for name, parameter in cell.model.named_parameters():
         assert parameter.requires_grad == (not torch.equal(parameter, before[name])), name
         if "full" not in type(cell.adapter).__name__.lower():
-            assert parameter.requires_grad == ("lora_" in name)
+            kept = FROZEN.get(cell.written, "no factor")
+            assert parameter.requires_grad == ("lora_" in name and kept not in name)
 
 
 def test_saved_adapter_answers_alike_on_the_untouched_base(cell, cases, make_tiny, tmp_path):
@@ -72,7 +79,8 @@ def test_chosen_layers_alone_are_trained(written, cases, tiny_base):
 def test_every_linear_layer_but_the_head_is_a_target(written, cases, tiny_base):
     cell = cases.attach(tiny_base, part(written))
     trained = [name for name, p in cell.model.named_parameters() if p.requires_grad]
-    assert len([name for name in trained if "lora_A" in name]) == 2 * 7
+    factor = "lora_B" if FROZEN.get(written) == "lora_A" else "lora_A"
+    assert len([name for name in trained if factor in name]) == 2 * 7
     assert not any("lm_head" in name for name in trained)
 
 
@@ -98,7 +106,7 @@ def test_dora_keeps_the_norm_of_each_row(cases, tiny_base):
 
 def test_bfloat16_base_trains_float32_and_saves_its_own_dtype(cases, tiny_base, tmp_path):
     tiny_base.model.bfloat16()
-    for written in ["full", "lora", "pissa", "corda", "eva"]:
+    for written in ["full", "lora", "pissa", "corda", "eva", "sc_lora", "mica", "oplora[k=4]"]:
         cell = cases.attach(tiny_base, part(written))
         trained = [p for p in cell.model.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
@@ -127,6 +135,12 @@ def test_no_local_path_is_saved(cases, tiny_base, tmp_path):
         ("corda[samples=0]", "samples=0"),
         ("corda[pack=-1]", "pack=-1.*0 for one text"),
         ("corda[calibration=countrys]", "countrys"),
+        ("astra[samples=0]", "samples=0"),
+        ("sc_lora[beta=1.5]", "beta=1.5"),
+        ("sc_lora[calibration=train]", "calibration=train.*other facts"),
+        ("oplora[k=0]", "k=0"),
+        ("corda_pp[candidates=0]", "candidates=0"),
+        ("corda_pp[rho=0.5]", "rho=0.5"),
     ],
 )
 def test_values_that_never_work_are_refused_before_a_model(written, said):
@@ -135,13 +149,15 @@ def test_values_that_never_work_are_refused_before_a_model(written, said):
 
 
 @pytest.mark.parametrize(
-    "written", ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "eva"]
+    "written",
+    ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "eva", *PROJECTED],
 )
 def test_a_rank_above_the_smaller_side_of_a_target_is_that_side_there(
     written, cases, tiny_base, make_tiny, tmp_path
 ):
+    few = {"k": "4"} if written == "oplora" else {}
     cell = cases.attach(
-        tiny_base, build_part(ADAPTERS[written], written, {"r": "17", "alpha": "34"})
+        tiny_base, build_part(ADAPTERS[written], written, {"r": "17", "alpha": "34", **few})
     )
     ranks = {}
     for name, _ in tiny_base.model.named_modules():

@@ -175,6 +175,20 @@ IDS = torch.tensor([[1, 2, 3], [4, 5, 0]])
 MASK = torch.tensor([[1, 1, 1], [1, 1, 0]])
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_moments_per_token_are_those_of_all_rows(scaled):
+    """Centred too; a scaled row is one divided by the largest entry of its sample."""
+    model, table = through(lambda x: x, lambda x: x)
+    batch = {"input_ids": IDS, "attention_mask": MASK}
+    found = input_covariances(model, [batch], scaled=scaled)
+    samples = [table[ids[mask.bool()]] for ids, mask in zip(IDS, MASK, strict=True)]
+    X = torch.cat([rows / rows.max().abs() if scaled else rows for rows in samples]).double()
+    assert torch.allclose(found.means["inner"].double(), X.mean(0), atol=1e-6)
+    assert torch.allclose(found.per_token("inner"), X.T @ X / len(X), atol=1e-5)
+    centred = torch.cov(X.T, correction=0)
+    assert torch.allclose(found.per_token("inner", centred=True), centred, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "reshape",
     [lambda x: x, lambda x: x.flatten(0, 1), lambda x: x[:, None], lambda x: x[:, :, None]],

@@ -17,6 +17,7 @@ from tasks.notation import build_part, parse_part
 from tests.methods.test_transposed_weights import gpt2
 
 OURS = ["pissa[r=4,alpha=6]", "milora[r=4]", "olora[r=4]", "corda[r=4]", "corda[r=4,mode=ipm]"]
+OURS += ["astra[r=4]", "sc_lora[r=4,alpha=6]", "lora_null[r=4]", "corda_pp[r=4]"]
 THEIRS = [
     {"init_lora_weights": "pissa"},
     {"init_lora_weights": "pissa", "use_rslora": True},

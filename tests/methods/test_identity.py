@@ -16,7 +16,7 @@ from methods.adapters.dora import Dora
 from methods.identity import syntax_digest
 from methods.recipe import parse_recipe
 from methods.signals import Signals
-from methods.versions import MACHINERY
+from methods.versions import MACHINERY, REWRITTEN
 
 SNIPPET = '''
 """A module."""
@@ -44,6 +44,7 @@ class Part(Base, key=None):
 '''
 DIGEST = "52c63b13c048e98d55c7bc4ec53ba0fe250052c80fb2abff494b4e975b58c95c"
 METHODS = ("lora", "dora", "pissa", "corda", "lora+filter", "lora+freeze", "lora+reweight", "full")
+METHODS += ("astra", "corda_pp", "mica")
 
 
 def test_the_digest_is_the_same_under_every_python():
@@ -131,9 +132,11 @@ def test_a_raised_version_of_a_part_reaches_its_own_cells(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "users"),
     [
-        ("low-rank starts", {"pissa", "corda"}),
-        ("covariance", {"corda"}),
-        ("calibration", {"corda"}),
+        ("low-rank starts", {"pissa", "corda", "astra", "corda_pp", "mica"}),
+        ("projections", {"astra"}),
+        ("ranks by layer", {"corda_pp"}),
+        ("covariance", {"corda", "astra", "corda_pp"}),
+        ("calibration", {"corda", "astra", "corda_pp"}),
         ("distance", {"lora+filter", "lora+reweight", "lora+freeze"}),
         ("filters", {"lora+filter"}),
         ("weights", {"lora+reweight"}),
@@ -148,6 +151,22 @@ def test_a_raised_version_of_machinery_reaches_those_who_use_it(monkeypatch, nam
     raised = replace(MACHINERY[name], version=MACHINERY[name].version + 1)
     monkeypatch.setitem(MACHINERY, name, raised)
     assert changed(before) == users
+
+
+OLD = "2bd5e12bc492904e1174993d5cc02871683e101d4b017e622da7d12956dfc83f"
+"""The digest of `corda.py` before what it shares with other starts from data moved out of it."""
+
+
+def test_a_file_rewritten_without_another_number_counts_as_before_until_it_is_edited(monkeypatch):
+    corda = Path(identity.__file__).parent / "adapters" / "corda.py"
+    assert REWRITTEN[syntax_digest(corda.read_bytes())] == OLD
+    before, read = digests(), Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: read(path) + (b"\nTOP = 1\n" if path == corda else b"")
+    )
+    assert changed(before) == {"corda"}
+    monkeypatch.setattr(identity, "REWRITTEN", {})
+    assert "corda" in changed(before)
 
 
 def test_machinery_that_is_not_listed_counts_with_its_code(monkeypatch):

@@ -13,6 +13,7 @@ from methods.recipe import parse_recipe, parse_recipes
 from tasks.errors import UsageError
 
 ADAPTER_NAMES = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva", "corda", "full"]
+ADAPTER_NAMES += ["astra", "corda_pp", "lora_null", "mica", "oplora", "sc_lora"]
 
 
 @pytest.fixture

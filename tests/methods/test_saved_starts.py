@@ -14,7 +14,10 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench.models.loading import Base
+from methods.adapters.astra import Astra
 from methods.adapters.corda import Corda
+from methods.adapters.corda_pp import CordaPp
+from methods.adapters.lora_null import LoraNull
 from methods.adapters.milora import MiLora
 from methods.adapters.olora import OLora
 from methods.adapters.pissa import Pissa
@@ -44,6 +47,7 @@ CUTS = {
     "olora+rslora+dora": {"init_lora_weights": "olora", "use_rslora": True, "use_dora": True},
 }
 OURS = {"pissa": Pissa, "milora": MiLora, "olora": OLora, "corda": Corda}
+OURS |= {"astra": Astra, "lora_null": LoraNull, "corda_pp": CordaPp}
 
 
 def biased(*, tied):
@@ -133,7 +137,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize(
     ("name", "beside"),
-    [*product(["pissa"], OPTIONS), *product(["milora", "olora", "corda"], ["module", "dora"])],
+    [*product(["pissa"], OPTIONS), *product([*OURS][1:], ["module", "dora"])],
 )
 def test_our_cut_starts_load_on_the_untouched_base(name, beside, answers_alike):
     @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def test_unknown_layer_is_one_line(tiny_base):
         linear_names(tiny_base.model, (2,))
 
 
-@pytest.mark.parametrize("name", ["lora", "dora", "pissa", "milora", "eva", "corda"])
+@pytest.mark.parametrize(
+    "name", ["lora", "dora", "pissa", "milora", "eva", "corda", "mica", "astra"]
+)
 def test_adapters_on_conv1d(name, gpt2, cases, tmp_path):
     from copy import deepcopy
 
@@ -206,7 +208,18 @@ def test_llama_by_hand(tiny_base):
     assert named(Modules.DOWN) == {"down_proj"}
 
 
-ADAPTERS_BY_MODULES = ("lora", "dora", "pissa", "corda[samples=4]", "eva", "olora", "milora")
+ADAPTERS_BY_MODULES = (
+    "lora",
+    "dora",
+    "pissa",
+    "corda[samples=4]",
+    "eva",
+    "olora",
+    "milora",
+    "astra",
+    "mica",
+    "oplora[k=4]",
+)
 
 
 @pytest.mark.parametrize("method", ADAPTERS_BY_MODULES)

@@ -20,6 +20,7 @@ NAMES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 TARGETS = [f"transformer.h.{layer}.{name}" for layer in (0, 1) for name in NAMES]
 SHIPPED = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva"]
 SHIPPED += ["corda[mode=kpm]", "corda[mode=ipm]", "corda[precision=reference]"]
+SHIPPED += ["astra", "sc_lora", "lora_null", "mica", "oplora", "corda_pp"]
 
 
 def gpt2():

@@ -16,9 +16,11 @@ from bench.report.leaderboard.read_cells import load_cells
 from bench.report.tables import remarks
 from bench.store.records import PhaseName, Status
 from bench.store.store import ResultsStore
+from methods.adapters.astra import Astra
 from methods.adapters.corda import Corda
 from methods.adapters.eva import Eva
 from methods.adapters.lora import Lora
+from methods.adapters.mica import Mica
 from methods.adapters.pissa import Pissa
 
 
@@ -48,6 +50,7 @@ def run(tiny_folder, facts_file, tmp_path):
 
 
 STARTS = "lora[r=4],dora[r=4],pissa[r=4],milora[r=4],olora[r=4],corda[r=4],eva[r=4]"
+STARTS += ",astra[r=4],sc_lora[r=4],lora_null[r=4],mica[r=4],oplora[r=4,k=4],corda_pp[r=4]"
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def counted(monkeypatch, kind):
     return calls
 
 
-@pytest.mark.parametrize("kind", [Pissa, Corda, Eva])
+@pytest.mark.parametrize("kind", [Pissa, Corda, Eva, Astra, Mica])
 def test_seeds_share_a_start_and_each_is_charged_for_it(kind, grid, monkeypatch):
     calls = counted(monkeypatch, kind)
     name = kind.__name__.lower()

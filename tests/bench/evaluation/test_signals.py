@@ -160,11 +160,21 @@ def test_without_a_number_calibration_asks_for_enough_tokens_and_no_more(signals
     assert sum(map(len, windows_of(signals.tokenizer, MANY, 1024))) in few.tokens.values()
 
 
+def test_plain_covariances_are_not_taken_for_scaled_ones(signals):
+    scaled, plain = signals.covariance(MANY, 8), signals.covariance(MANY, 8, scaled=False)
+    again = signals.covariance(MANY, 8, scaled=False)
+    for name, C in plain.matrices.items():
+        assert not torch.allclose(C, scaled.matrices[name], rtol=1e-2), name
+        assert C is again.matrices[name]
+
+
 @pytest.mark.parametrize(("on_host", "measured"), [(True, 1), (False, 2)])
 def test_covariances_stay_where_they_do_not_fill_a_card(on_host, measured, signals, monkeypatch):
     calls = []
     plain = module.input_covariances
-    monkeypatch.setattr(module, "input_covariances", lambda *a: calls.append(1) or plain(*a))
+    monkeypatch.setattr(
+        module, "input_covariances", lambda *a, **how: calls.append(1) or plain(*a, **how)
+    )
     monkeypatch.setattr(BaseSignals, "_keeps_covariances", on_host)
     found = [signals.covariance(MANY, 8).matrices for _ in range(2)]
     assert len(calls) == measured

@@ -112,7 +112,9 @@ def test_methods_that_leave_weights_alone_run_on_a_quantised_base(method):
     check_names(options_of(method, quantize="4bit"))
 
 
-@pytest.mark.parametrize("method", ["pissa", "milora", "olora", "corda[mode=ipm]", "full"])
+@pytest.mark.parametrize(
+    "method", ["pissa", "milora", "olora", "corda[mode=ipm]", "full", "mica", "oplora"]
+)
 def test_methods_that_read_weights_are_refused(method):
     check_names(options_of(method))
     name = method.partition("[")[0]

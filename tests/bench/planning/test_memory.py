@@ -87,6 +87,26 @@ def test_covariances_take_what_the_measured_ones_do(tiny_base):
     assert memory.covariances(shape) == held + beside
 
 
+@pytest.mark.parametrize(
+    ("method", "sets"),
+    [
+        ("pissa", 0),
+        ("oplora", 0),
+        ("corda", 1),
+        ("astra", 1),
+        ("lora_null", 1),
+        ("sc_lora", 2),
+        ("corda_pp", 2),
+        ("corda_pp[candidates=5]", 5),
+    ],
+)
+def test_each_set_of_covariances_counts(method, sets, shapes):
+    shape = shapes["1b"]
+    plain, asked = (need(shape, setup(one)).prepare for one in ("lora", method))
+    decomposed = memory.decomposition(shape)
+    assert asked - plain == pytest.approx(sets * memory.covariances(shape) + decomposed)
+
+
 def test_an_adapter_has_as_many_numbers_as_peft_makes(make_tiny):
     model = make_tiny()
     shape = shape_of_config(model.config)

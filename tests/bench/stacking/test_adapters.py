@@ -26,6 +26,13 @@ METHODS = [
     "olora[r=4]",
     "corda[r=4,mode=ipm]",
     "corda[r=4,calibration=train]",
+    "astra[r=4]",
+    "sc_lora[r=3]",
+    "lora_null[r=4]",
+    "lora_null[r=4,variant=v2]",
+    "lora_null[r=2,variant=zero]",
+    "mica[r=4]",
+    "corda_pp[r=4]",
 ]
 TOKENS = torch.randint(1, 250, (2, 9), generator=torch.Generator().manual_seed(3))
 
@@ -55,6 +62,20 @@ def test_all_of_them_train_together_as_alone(tiny_base, methods):
         expected = train(model, adapter, plan, lambda *_: None)
         assert_same(found[number], expected, plan)
         assert expected.curve[-1].loss < expected.curve[0].loss
+
+
+@pytest.mark.parametrize(
+    ("method", "kept"), [("mica[r=4]", "lora_B"), ("lora_null[r=4,variant=v2]", "lora_A")]
+)
+def test_a_factor_that_is_not_trained_stays_as_it_is_to_the_last_bit(method, kept, tiny_base):
+    models, _ = attached(tiny_base, [method, "lora[r=6]"])
+    start = {name: p.clone() for name, p in models[0].named_parameters() if "lora_" in name}
+    stacked = stack_models(tiny_base.model, models)
+    plans = [make_plan(tiny_base, seed=n, rate=4e-3) for n in range(2)]
+    train_together(stacked, plans, lambda *_: None)
+    for name, parameter in models[0].named_parameters():
+        if "lora_" in name:
+            assert torch.equal(parameter, start[name]) == (kept in name), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
