@@ -35,7 +35,9 @@ def _machinery(version: int, *modules: str, signals: tuple[str, ...] = ()) -> Ma
 
 MACHINERY = {
     "targets": _machinery(1, "targets"),
-    "low-rank adapters": _machinery(1, "difference", "lora_family", "peft_adapter", "side_by_side"),
+    "low-rank adapters": _machinery(
+        1, "difference", "lora_family", "peft_adapter", "rank_budget", "side_by_side"
+    ),
     "low-rank starts": _machinery(1, "decomposition", "krylov", "subspaces"),
     "gram": _machinery(1, "gram"),
     "covariance": _machinery(2, "covariance", signals=("covariance",)),
