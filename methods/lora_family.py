@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -14,6 +13,7 @@ from weakref import WeakValueDictionary
 from methods.notes import Notes, Told, note
 from methods.parts import Setting
 from methods.peft_adapter import PeftAdapter, attach_config, lora_layers
+from methods.rank_budget import SpreadNotes, rank_of_size, size_of_rank
 from methods.side_by_side import side_by_side
 from methods.targets import Modules, is_transposed, sides_of, targets_of, weight_of
 from tasks.errors import UsageError
@@ -187,30 +187,6 @@ class LoraFamily(PeftAdapter):
             f"rank of {min(sides[name] for name in narrow)}"
         )
         return (*spread, Notes(warnings=(warning,)))
-
-
-@dataclass(frozen=True)
-class SpreadNotes(Notes):
-    """The rank with which as many numbers are trained as by an adapter in all layers."""
-
-    spread_rank: int | None = note("rank")
-
-
-def size_of_rank(sides: Iterable[tuple[int, int]], rank: int) -> int:
-    """Return how many numbers A and B have together, on weights of these sides."""
-    return sum(min(rank, *pair) * sum(pair) for pair in sides)
-
-
-def rank_of_size(sides: Sequence[tuple[int, int]], size: int) -> int:
-    """Return the rank whose A and B come nearest to a size, at least 1; the lower one of equals.
-
-    Args:
-        sides: d_out and d_in of each weight.
-        size: How many numbers they should have.
-    """
-    most = max(min(pair) for pair in sides)
-    above = bisect_left(range(1, most), size, key=lambda rank: size_of_rank(sides, rank)) + 1
-    return min(max(1, above - 1), above, key=lambda rank: abs(size_of_rank(sides, rank) - size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,13 @@ def _machinery(version: int, *modules: str, signals: tuple[str, ...] = ()) -> Ma
 MACHINERY = {
     "targets": _machinery(1, "targets"),
     "low-rank adapters": _machinery(
-        1, "calibrated", "difference", "lora_family", "peft_adapter", "side_by_side"
+        1,
+        "calibrated",
+        "difference",
+        "lora_family",
+        "peft_adapter",
+        "rank_budget",
+        "side_by_side",
     ),
     "low-rank starts": _machinery(1, "decomposition", "krylov", "subspaces"),
     "gram": _machinery(1, "gram"),

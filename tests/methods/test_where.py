@@ -12,10 +12,10 @@ from bench.inference.contexts import Contexts
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache
 from methods.adapters.lora import Lora
-from methods.lora_family import rank_of_size, size_of_rank
 from methods.parts import ADAPTERS, PLACEMENTS
 from methods.placement.depth import Depth
 from methods.placement.occlusion import Occlusion
+from methods.rank_budget import rank_of_size, size_of_rank
 from methods.recipe import parse_recipe
 from methods.targets import Modules
 from tasks.context import Context
