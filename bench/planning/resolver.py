@@ -30,6 +30,9 @@ from tasks.errors import UsageError
 from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind
 
+KNOWLEDGE = ("elements",)
+"""Stands for knowledge that must be kept where no forgetting task has facts to spare."""
+
 
 class Assignment(BaseModel):
     """A planned cell as it is sent to another process.
@@ -102,6 +105,7 @@ class Resolver:
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
         calibration, calibration_digest = self._calibration(tuple(names))
+        knowledge, knowledge_digest = self._knowledge() if self._options.explain else ((), "")
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
@@ -147,6 +151,8 @@ class Resolver:
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
             first=first,
             evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
+            knowledge=knowledge,
+            knowledge_digest=knowledge_digest,
         )
 
     def _first(self, source: ModelSource, seed: int) -> PlannedCell | None:
@@ -164,6 +170,11 @@ class Resolver:
         candidate = Candidate(recipe, rate, options.epochs, options.batch_size)
         sets = self.sets(step.task, divided=False)
         return replace(self.cell(source, sets, candidate, seed, None), is_first=True)
+
+    def _knowledge(self) -> tuple[tuple[Fact, ...], str]:
+        """Return the calibration part of the run's forgetting tasks, or of `KNOWLEDGE`."""
+        found = self._calibration(self._tasks.forgotten)
+        return found if found[0] else self._calibration(KNOWLEDGE)
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""
