@@ -88,8 +88,7 @@ class Explainer:
         count = directions_of(model)
         ends = self._ends(count)
         found = [(change, ends[name]) for name, change in changes.items()]
-        knowledge = self._inputs(self.knowledge, fact_text, 0)
-        task = self._inputs(self.trained, self.prompt.text, self.prompt.form.window)
+        form = self.prompt.form
         return WeightChange(
             layers=list(changes),
             linear_layers=len(ends),
@@ -100,8 +99,8 @@ class Explainer:
             top_right=_rounded(change.right_share(end.top_right) for change, end in found),
             bottom_left=_rounded(change.left_share(end.bottom_left) for change, end in found),
             bottom_right=_rounded(change.right_share(end.bottom_right) for change, end in found),
-            knowledge=_moved(changes, knowledge),
-            task=_moved(changes, task),
+            knowledge=_moved(changes, self._inputs(self.knowledge, fact_text, 0)),
+            task=_moved(changes, self._inputs(self.trained, self.prompt.text, form.window)),
         )
 
     def nothing(self) -> WeightChange:

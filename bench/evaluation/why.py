@@ -89,7 +89,7 @@ _SHARES = ("top_left", "top_right", "bottom_left", "bottom_right")
 def _csd(texts: str, change: WeightChange) -> float | None:
     """Return E|dW h|^2, the mean over all linear layers; it is 0 in those that did not change."""
     outputs = _outputs(change, texts)
-    return outputs and sum(outputs.changed) / change.linear_layers
+    return None if outputs is None else sum(outputs.changed) / change.linear_layers
 
 
 def _relative(texts: str, change: WeightChange) -> float | None:
