@@ -43,6 +43,7 @@ class CalibratedLora(FactoredLora):
     pack: int = 2048
 
     needs_one_device = True
+    needs_data = "layer inputs on facts"
 
     covariance_sets: ClassVar[int] = 1
     """How many sets of covariances are held at once; estimates of memory count on it."""

@@ -13,6 +13,7 @@ from torch import nn
 from bench.cell.first_step import folder_of, started_base
 from bench.cell.phases import PhaseClock
 from bench.config.options import DeviceMap, RunOptions
+from bench.evaluation.explain import Explainer
 from bench.evaluation.signals import BaseSignals
 from bench.forgetting.path import ForgettingPath
 from bench.forgetting.scores import ForgettingTask
@@ -26,6 +27,7 @@ from bench.store.base_cache import KeptValues, measured_with
 from bench.store.cost_cache import CostCache
 from bench.store.records import PhaseName
 from tasks.base import DataAccess
+from tasks.fact import Fact
 
 
 class CellContext:
@@ -188,6 +190,16 @@ class CellContext:
         """
         aside = partial(clock.phase, PhaseName.FORGET)
         return ForgettingPath(self.suite(cell), model, self.options.checkpoints, aside)
+
+    def explainer(self, cell: PlannedCell, trained: Sequence[Fact]) -> Explainer:
+        """Return what measures why a cell forgets.
+
+        Args:
+            cell: The cell, planned with `--explain`.
+            trained: The facts that it trained.
+        """
+        known, digest = cell.knowledge, cell.knowledge_digest
+        return Explainer(self.base(cell), known, digest, trained, cell.data.prompt, self.cache)
 
     def measure_base(self, cell: PlannedCell, signals: BaseSignals, progress: Progress) -> None:
         """Measure on the base what cells share, unless another process has done so or is doing it.

@@ -1,6 +1,6 @@
 """A cell under way: its phases in order, and what they found in its record.
 
-    prepare -> train -> evaluate -> forget -> save
+    prepare -> train -> evaluate -> forget -> explain -> save
 
 Each phase can be run for the cell alone, or its work is done for several cells at once and handed
 to each of them (`bench.runner`). What goes wrong in a phase ends this cell and no other.
@@ -337,6 +337,23 @@ class RunningCell:
         metrics = Metrics(**{**given, **drift_at_shares(self.result.rows, ended)})
         self.result.update(forgetting=[*measured, *earlier], path=ended, metrics=metrics)
 
+    def explain(self) -> None:
+        """Measure why it forgets if the run asks for it; the cell stays measured if that fails."""
+        if not self.cell.knowledge:
+            self.result.update(change=self.cell.earlier_change)
+            return
+        self.progress.phase(PhaseName.EXPLAIN)
+        explainer, warnings = self.context.explainer(self.cell, self.attached.setting.facts), []
+        try:
+            with self.clock.phase(PhaseName.EXPLAIN):
+                change = explainer.explain(self.attached.model)
+        except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
+            told = str(error) if isinstance(error, UsageError) else failures.first_line(error)
+            warnings = [f"why it forgets was not measured: {told}"]
+            change = explainer.nothing()  # else each run would train the cell again for it
+        warnings = list(dict.fromkeys([*self.result.record.warnings, *warnings]))
+        self.result.update(change=change, warnings=warnings)
+
     def save(self) -> None:
         """Save the adapter if anything asks for it; the cell stays measured if that fails."""
         if not (self.context.options.save_adapters or self.cell.is_first):
@@ -362,7 +379,8 @@ class RunningCell:
         self.result.update(adapter_path=saved, save_failed=failed, warnings=warnings)
 
     def finish(self) -> None:
-        """Save the adapter if the run asks for it: the cell is done."""
+        """Explain it and save the adapter if the run asks for that: the cell is done."""
         with self.guarded():
+            self.explain()  # before saving, after which the model of a second step is of no use
             self.save()
             self.end(Status.DONE)

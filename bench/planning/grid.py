@@ -126,6 +126,7 @@ def planned(cell: PlannedCell, options: RunOptions, store: ResultsStore) -> Plan
         earlier=tuple(whole.forgetting),
         earlier_path=tuple(whole.path),
         earlier_evaluated=tuple(whole.evaluated),
+        earlier_change=whole.change,
     )
 
 
@@ -152,10 +153,18 @@ def _lacking(cell: PlannedCell, record: CellSummary, options: RunOptions, folder
     ]
     if not missing and _lacks_path(cell, record, options.checkpoints):
         return "checkpoints"
+    if not missing and _lacks_change(cell, record):
+        return "--explain"
     saved = record.adapter_path and (folder / record.adapter_path).is_dir()
     if not missing and cell.is_first and not saved and not given_up:
         return TO_START_FROM
     return ", ".join(missing)
+
+
+def _lacks_change(cell: PlannedCell, record: CellSummary) -> bool:
+    """Return whether `--explain` asks for knowledge that a cell's change was not measured on."""
+    found = record.change.knowledge_digest if record.change else ""
+    return bool(cell.knowledge_digest) and found != cell.knowledge_digest
 
 
 def _lacks_path(cell: PlannedCell, record: CellSummary, wanted: Checkpoints) -> bool:

@@ -10,6 +10,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 | activations | for each token and layer (4 b + 8) hidden + 4 b wide + 2 b kv | `activations` |
 | logits | 12 rows kept vocabulary | `logits` |
 | covariances | 4 for each entry of each set, and one input in float32 | `covariances` |
+| for `--explain` | two sets of covariances, from the first cell on | `need` |
 | factors of a start | four matrices of float64 | `decomposition` |
 | asking | keys and values of all rows, the widest layer and the logits | `asking` |
 
@@ -86,6 +87,7 @@ class Setup:
         rows: Facts per batch.
         tokens: Tokens per fact.
         members: How many such cells are trained together.
+        explains: Whether it measures why it forgets.
         kept: Positions of a row that are predicted.
         quantised: How the base's linear layers are quantised; `none` if they are not.
         follows: Whether it follows a first step, whose weights stand beside the base's.
@@ -101,6 +103,7 @@ class Setup:
     quantised: str = "none"
     follows: bool = False
     kept: int = KEPT
+    explains: bool = False
 
     @property
     def item(self) -> int:
@@ -140,6 +143,7 @@ def setup_of(cell: PlannedCell, shape: ModelShape, members: int = 1) -> Setup:
         quantised=str(cell.spec.quantisation),
         follows=cell.spec.after is not None,
         kept=kept,
+        explains=bool(cell.knowledge_digest),
     )
 
 
@@ -158,6 +162,8 @@ def tokens_of(form: Form, prompt: TrainPrompt) -> tuple[int, int]:
 def need(shape: ModelShape, setup: Setup) -> Need:
     """Return what cells take in each phase, all members together."""
     resident = (2 if setup.follows else 1) * base(shape, setup) + OVERHEAD
+    if setup.explains:  # of knowledge and of the task, kept for the cells that follow
+        resident += 2 * covariances(shape)
     cuts = isinstance(setup.adapter, LoraFamily) and setup.adapter.reads_weights
     prepare = decomposition(shape) if cuts else 0.0
     prepare += covariance_sets(setup.adapter) * covariances(shape)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.models.registry import ModelSource
 from bench.planning.task_data import TaskData
-from bench.store.records import CellSpec, Checkpoint, Evaluated, Forgetting
+from bench.store.records import CellSpec, Checkpoint, Evaluated, Forgetting, WeightChange
 from methods.recipe import Recipe
 from tasks.fact import Fact
 from tasks.forgetting.names import ForgettingName
@@ -52,6 +52,9 @@ class PlannedCell:
         chosen: Whether its candidate is known; if not, `spec` is that of the longest candidate.
         first: The cell of the first step that it starts from; None if there is none.
         is_first: Whether others start from it: its adapter is saved, whatever the run asks for.
+        knowledge, knowledge_digest: Facts on which `--explain` measures what must be kept, and
+            their digest; empty without it.
+        earlier_change: What an earlier run of an incomplete cell measured for `--explain`.
     """
 
     spec: CellSpec
@@ -72,6 +75,9 @@ class PlannedCell:
     first: PlannedCell | None = None
     is_first: bool = False
     replay: tuple[Fact, ...] = ()
+    knowledge: tuple[Fact, ...] = ()
+    knowledge_digest: str = ""
+    earlier_change: WeightChange | None = None
 
     @property
     def runs(self) -> bool:

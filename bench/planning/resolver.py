@@ -32,6 +32,9 @@ from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind
 from tasks.forgetting.overlap import without_seen
 
+KNOWLEDGE = ("elements",)
+"""Stands for knowledge that must be kept where no forgetting task has facts to spare."""
+
 
 class Assignment(BaseModel):
     """A planned cell as it is sent to another process.
@@ -105,6 +108,7 @@ class Resolver:
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
         calibration, calibration_digest = self._calibration(tuple(names))
+        knowledge, knowledge_digest = self._knowledge() if self._options.explain else ((), "")
         fact_set = tuned.fact_set if tuned else None
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
@@ -155,6 +159,8 @@ class Resolver:
             forgetting=self._deciding if fact_set is FactSet.TUNING else self._forgetting,
             first=first,
             evaluate=() if fact_set is FactSet.TUNING else self._options.evaluate,
+            knowledge=knowledge,
+            knowledge_digest=knowledge_digest,
         )
 
     def _first(self, source: ModelSource, seed: int) -> PlannedCell | None:
@@ -193,6 +199,11 @@ class Resolver:
                 )
             self._unseen[key] = (kept, facts_digest(kept))
         return self._unseen[key]
+
+    def _knowledge(self) -> tuple[tuple[Fact, ...], str]:
+        """Return the calibration part of the run's forgetting tasks, or of `KNOWLEDGE`."""
+        found = self._calibration(self._tasks.forgotten)
+        return found if found[0] else self._calibration(KNOWLEDGE)
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.evaluation.metrics import metric_table
+from bench.evaluation.why import MEASURES, of_layers
 from bench.planning.tuning import shown_name
 from bench.redaction import safe_text
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, AnswerChange, answer_changes
@@ -21,7 +22,7 @@ from bench.report.statistics.intervals import FEWEST_ITEMS
 from bench.report.tables import format as wording
 from bench.report.tables.terminal import WIDTH, render
 from bench.store.asks import Asks
-from bench.store.records import CellRecord, Evaluated, Forgetting, Status
+from bench.store.records import CellRecord, Evaluated, Forgetting, Status, WeightChange
 from bench.store.store import ResultsStore
 
 _NOTE_LENGTH = 240
@@ -51,13 +52,15 @@ def show_cell(folder: Path, prefix: str, *, width: int = WIDTH, color: bool = Fa
         parts += [_title("forgetting"), _forgetting(record.forgetting), ""]
     if record.evaluated:
         parts += [_title("learned (--evaluate)"), _evaluated(record.evaluated), ""]
+    if record.change is not None and record.change.layers:
+        parts += _change(record.change)
     if record.phases:
         parts += [_title("phases"), _phases(record), ""]
     parts += [Text(f"warning: {safe_text(text)}", style="yellow") for text in record.warnings]
     if cell is not None:
         rows = cell.facts.some(EXAMPLE_COLUMNS)
         for change in answer_changes(rows, record.spec.train_prompt.asked):
-            parts += _change(change)
+            parts += _answers(change)
     if record.traceback:
         lines = (safe_text(line) for line in record.traceback.splitlines())
         parts += [_title("traceback"), *(Text(line, style="dim") for line in lines)]
@@ -161,7 +164,28 @@ def _phases(record: CellRecord) -> Table:
     return table
 
 
-def _change(change: AnswerChange) -> list[RenderableType]:
+def _change(change: WeightChange) -> list[RenderableType]:
+    """Return the measures of `--explain` by decoder layer, counted from 1 as people do."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(change.layers):
+        number = next((part for part in name.split(".") if part.isdigit()), None)
+        places.setdefault(str(int(number) + 1) if number else "outside", []).append(place)
+    parts = {name: of_layers(change, chosen) for name, chosen in places.items()}
+    numbers = {name: [m.of(part) for m in MEASURES] for name, part in parts.items()}
+    numbers["all"] = [measure.of(change) for measure in MEASURES]
+    table = _table("layer", *(measure.header for measure in MEASURES))
+    for name, values in numbers.items():
+        table.add_row(name, *(wording.MISSING if v is None else f"{v:.3g}" for v in values))
+    title = _title("why (--explain)")
+    known, task = change.knowledge, change.task
+    said = f"{change.directions} singular directions at each end"
+    if known and task:
+        said += f"; {known.tokens:,} tokens of knowledge, {task.tokens:,} of the task"
+    title.append(f"  {said}", style="dim not bold")
+    return [title, table, ""]
+
+
+def _answers(change: AnswerChange) -> list[RenderableType]:
     title = _title(f"{change.name}: {change.count}")
     title.append(f"  {change.meaning}", style="dim not bold")
     if not change.examples:

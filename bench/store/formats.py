@@ -73,6 +73,14 @@ class Scores(BaseModel):
     drift_at_50: float | None = None
 
 
+class Explained(BaseModel):
+    """What `--explain` measured a cell on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    knowledge_digest: str = ""
+
+
 class CellSummary(BaseModel):
     """What a grid needs to know of a stored cell; reading it takes a tenth of a record's time."""
 
@@ -89,6 +97,7 @@ class CellSummary(BaseModel):
     evaluated: tuple[Evaluation, ...] = ()
     path: tuple[Checkpoint, ...] = ()
     phases: dict[PhaseName, Phase] = Field(default_factory=dict)
+    change: Explained | None = None
 
     @property
     def seconds(self) -> float:

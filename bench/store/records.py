@@ -38,6 +38,7 @@ class PhaseName(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     FORGET = "forget"
+    EXPLAIN = "explain"
 
 
 class Model(BaseModel):
@@ -286,6 +287,55 @@ class Checkpoint(Model):
     forgetting: dict[str, float] = Field(default_factory=dict)
 
 
+class MovedOutputs(Model):
+    """How far a change of weights moves the outputs of linear layers, on texts of one kind.
+
+    h is what the untouched base puts into a layer, and E the mean over the tokens of the texts.
+
+    Attributes:
+        tokens: How many tokens these are.
+        changed: E|dW h|^2 of each changed layer.
+        base: E|W h|^2 of each: what the base puts out.
+        inputs: E|h|^2 of each.
+    """
+
+    tokens: int
+    changed: list[float]
+    base: list[float]
+    inputs: list[float]
+
+
+class WeightChange(Model):
+    """What training did to the weights of linear layers, for `--explain`.
+
+    Shares are of |dW|_F^2, within the largest (`top`) or smallest (`bottom`) singular directions of
+    the base's W, on its output side (`left`) or its input side (`right`); 0 where dW is 0.
+
+    Attributes:
+        layers: Names of the changed linear layers; empty if the adapter changes no such weight, or
+            none that can be told. Lists have one value for each of them.
+        linear_layers: How many linear layers the base's text model has, except the head.
+        directions: How many singular directions count at each end.
+        knowledge_digest: Digest of the facts that `knowledge` was measured on.
+        squared_norm: |dW|_F^2.
+        top_left, top_right, bottom_left, bottom_right: Shares of it.
+        knowledge: On knowledge that must be kept; None if there is no changed layer.
+        task: On what was trained.
+    """
+
+    layers: list[str] = Field(default_factory=list)
+    linear_layers: int = 0
+    directions: int = 0
+    knowledge_digest: str = ""
+    squared_norm: list[float] = Field(default_factory=list)
+    top_left: list[float] = Field(default_factory=list)
+    top_right: list[float] = Field(default_factory=list)
+    bottom_left: list[float] = Field(default_factory=list)
+    bottom_right: list[float] = Field(default_factory=list)
+    knowledge: MovedOutputs | None = None
+    task: MovedOutputs | None = None
+
+
 class Metrics(BaseModel):
     """Means over facts by name, see `bench.evaluation.metrics`.
 
@@ -329,6 +379,7 @@ class CellRecord(Model):
         asks: What it asks; None in older records.
         losses_digest: Digest of the losses of all optimizer steps: trainings with the same one took
             the same steps, bit for bit, however often they were stopped. Empty in older records.
+        change: What training did to the weights; None if that was not asked for.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -359,6 +410,7 @@ class CellRecord(Model):
     continued: list[int] = Field(default_factory=list)
     asks: Asks | None = None
     losses_digest: str = ""
+    change: WeightChange | None = None
 
 
 class FactRow(Model):

@@ -19,9 +19,11 @@ from bench.store.records import (
     Epoch,
     FactRow,
     Forgetting,
+    MovedOutputs,
     Phase,
     PhaseName,
     Status,
+    WeightChange,
 )
 from bench.store.store import ResultsStore
 
@@ -212,6 +214,35 @@ def make_drift(mean: float = 0.1, seed: int = 0, n: int = 32) -> Forgetting:
         at_floor=False,
         digest="d" * 64,
         limit=n,
+    )
+
+
+def make_change(size: float = 1.0, layers: int = 2, directions: int = 16) -> WeightChange:
+    """What `--explain` records of a change whose |dW|_F^2 is `size` in each of two modules a layer.
+
+    Later layers are moved more; knowledge is moved half as much as the task.
+    """
+    names = [f"model.layers.{n}.{m}" for n in range(layers) for m in ("mlp.up", "mlp.down")]
+    count = len(names)
+
+    def moved(factor: float, tokens: int) -> MovedOutputs:
+        changed = [factor * size * (1 + place) for place in range(count)]
+        return MovedOutputs(
+            tokens=tokens, changed=changed, base=[10.0] * count, inputs=[4.0] * count
+        )
+
+    return WeightChange(
+        layers=names,
+        linear_layers=count,
+        directions=directions,
+        knowledge_digest="k" * 64,
+        squared_norm=[size] * count,
+        top_left=[0.5] * count,
+        top_right=[0.4] * count,
+        bottom_left=[0.1] * count,
+        bottom_right=[0.05] * count,
+        knowledge=moved(0.5, 4096),
+        task=moved(1.0, 1024),
     )
 
 

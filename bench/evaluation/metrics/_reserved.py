@@ -8,8 +8,8 @@ from __future__ import annotations
 
 _NAMES = """
 accumulation adapter_path answer_after answer_bare answer_before answer_before_trained answer_chat
-answer_few_shot answer_plain answers asks balance batch_size cell_id construct continued copy curve
-dict distance_before_trained drift drift_at_50 drift_at_90 dtype empty_after empty_before
+answer_few_shot answer_plain answers asks balance batch_size cell_id change construct continued copy
+curve dict distance_before_trained drift drift_at_50 drift_at_90 dtype empty_after empty_before
 empty_few_shot epochs evaluated f1_before fact_id facts failed_cells failures flops forgetting
 from_orm half_dose headline identity init_difference interval json kept knowledge label label_scores
 label_scores_before labels learned_at_half_dose learning_rate losses_digest method metrics

@@ -30,6 +30,8 @@ from bench.report.tables.limits import (
 from bench.report.tables.overall import overall_table
 from bench.report.tables.published import published_table
 from bench.report.tables.tuning import tuning_table
+from bench.report.tables.why import HEADING as WHY
+from bench.report.tables.why import why_table
 
 if TYPE_CHECKING:
     from bench.report.plots import Plot
@@ -107,6 +109,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         texts=[
             ("Published values", published_table(section)),
             (by_relation_heading(section), by_relation_table(section)),
+            (WHY, why_table(section)),
             ("Tuning", tuning_table(section)),
         ],
         removals=removals(section),

@@ -11,6 +11,7 @@ from bench.evaluation.metrics import CsvGroup
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.by_relation import AFTER, BEFORE, ByRelation, by_relation
 from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
+from bench.report.leaderboard.explained import is_explained, measured
 from bench.report.leaderboard.half_dose import compared_names, section_metrics
 from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
@@ -31,7 +32,8 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     and the differences to the reference, empty for the reference itself, and last, if there are
     held-out problems of several kinds, the reliability of each kind. Where the base is at floor
     `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
-    first step there is a column `after`.
+    first step there is a column `after`, and only where one was run with `--explain` there are the
+    columns of `bench.evaluation.why`.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
     evaluated = sorted({task for row in board.rows for task in row.evaluated})
@@ -44,6 +46,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     ]
     lines = []
     follows = any(row.spec.after for row in board.rows)
+    explained = any(map(is_explained, board.rows))
     for section in board.sections:
         kinds = by_relation(section)
         for row in section.rows:
@@ -60,12 +63,13 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     "seeds": len(row.seeds),
                     "facts": section.facts,
                     **_values(estimates),
-                    **_costs(row),
+                    **_costs(row, explained),
                     **_intervals(estimates),
                     **_setting(row),
                     "half_dose": _whole(row.half_dose),
                     **_further(row, tasks),
                     **_evaluated(row, evaluated),
+                    **(_why(row) if explained else {}),
                     **_standing(row, section, [*compared, *at_equal]),
                     **_kinds(row, kinds),
                 }
@@ -107,8 +111,10 @@ def _intervals(estimates: dict[str, Estimate | None]) -> dict[str, float | None]
     }
 
 
-def _costs(row: Row) -> dict[str, Any]:
-    phases = {name: row.phases.get(name) for name in PhaseName}
+def _costs(row: Row, explained: bool) -> dict[str, Any]:
+    """Return what a row cost; the phase of `--explain` only where some row was run with it."""
+    there = [name for name in PhaseName if explained or name is not PhaseName.EXPLAIN]
+    phases = {name: row.phases.get(name) for name in there}
     return {
         "parameters": _whole(row.first("parameters")),
         "flops": row.first("flops"),
@@ -153,6 +159,12 @@ def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
         found |= {f"{name}.{task}": _at(forgotten, name) for name in ("base", "tuned")}
         found[f"at_floor.{task}"] = _whole(_at(forgotten, "at_floor"))
     return {**found, **_values(estimates), **_intervals(estimates)}
+
+
+def _why(row: Row) -> dict[str, float | None]:
+    """Return the measures of `--explain`, with intervals over seeds."""
+    found = measured(row)
+    return {**_values(found), **_intervals(found)}
 
 
 def _kinds(row: Row, kinds: ByRelation | None) -> dict[str, float | None]:

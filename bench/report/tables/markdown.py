@@ -17,6 +17,8 @@ from bench.report.tables.format import TextTable, markdown
 from bench.report.tables.overall import overall_table
 from bench.report.tables.published import published_table
 from bench.report.tables.tuning import tuning_table
+from bench.report.tables.why import HEADING as WHY
+from bench.report.tables.why import why_table
 
 
 def leaderboard_markdown(
@@ -57,6 +59,7 @@ def section_markdown(section: Section) -> str:
         _table(section, cost_columns(section), marks=False),
     ]
     blocks += _text_table("### Published values", published_table(section))
+    blocks += _text_table(f"### {WHY}", why_table(section))
     blocks += _text_table("### Tuning", tuning_table(section))
     lists = {
         "### Facts that filters removed": removals(section),
@@ -73,7 +76,7 @@ def _text_table(heading: str, found: TextTable | None) -> list[str]:
     if found is None:
         return []
     lines = [[markdown(text) for text in line] for line in found.lines]
-    left = ("method", "candidate", "score", "")
+    left = ("method", "measure", "candidate", "score", "")
     align = ["left" if header in left else "right" for header in found.headers]
     return [heading, markdown(found.remark), _pipe(found.headers, lines, align)]
 

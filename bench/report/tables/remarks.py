@@ -16,6 +16,7 @@ from bench.report.statistics.intervals import DECIDING_SEEDS, Estimate, Interval
 from bench.report.tables.columns import AT_FLOOR
 from bench.report.tables.format import MISSING
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
+from bench.report.tables.why import why_sentences
 from bench.store.asks import Asks
 from bench.store.knowledge import KnowledgeCategory
 
@@ -99,6 +100,7 @@ def reading(sections: Sequence[Section] = ()) -> list[str]:
         *([_EVALUATED] if any(section.evaluated_tasks for section in sections) else []),
         *_MORE,
         *dict.fromkeys(_HELD_OUT[s.asks] for s in sections if s.asks in _HELD_OUT),
+        *why_sentences(sections),
     ]
 
 

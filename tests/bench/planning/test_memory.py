@@ -107,6 +107,13 @@ def test_each_set_of_covariances_counts(method, sets, shapes):
     assert asked - plain == pytest.approx(sets * memory.covariances(shape) + decomposed)
 
 
+def test_explaining_keeps_the_covariances_of_knowledge_and_of_the_task(shapes):
+    plain = setup()
+    more, less = (need(shapes["1b"], s) for s in (replace(plain, explains=True), plain))
+    found = {high - low for high, low in zip(more, less, strict=True)}
+    assert found == {2 * memory.covariances(shapes["1b"])}
+
+
 def test_an_adapter_has_as_many_numbers_as_peft_makes(make_tiny):
     model = make_tiny()
     shape = shape_of_config(model.config)
@@ -205,7 +212,8 @@ def test_what_is_not_looked_into_would_fit(shapes):
 def planned(size, method="lora", dtype=DType.BFLOAT16, batch=8):
     spec = make_spec(model=size, method=method, dtype=dtype, batch_size=batch)
     data = SimpleNamespace(task=SimpleNamespace(form=QUESTIONS))
-    return SimpleNamespace(spec=spec, source=size, recipe=parse_recipe(method), data=data)
+    given = {"source": size, "recipe": parse_recipe(method), "data": data}
+    return SimpleNamespace(spec=spec, **given, knowledge_digest="")
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_degenerate_cells_draw_or_are_left_out(tmp_path, case):
         "all known": {"paths"},
         "no curve": {"learning-curves", "bucket-curves"},
     }
-    rare = {"layers", "tuning"}  # of grids that freeze layers, or choose settings
+    rare = {"layers", "tuning", "why"}  # of grids that freeze layers, choose settings, explain
     assert names == {kind.name for kind in PLOTS} - rare - missing.get(case, set())
 
 
