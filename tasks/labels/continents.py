@@ -15,10 +15,7 @@ from importlib.resources import files
 
 from tasks.base import DataAccess, KnowledgeTask, Shares, task
 from tasks.fact import Fact, FactPart
-from tasks.form import Form
-
-LABELLED = Form(before="Text: ", after="\nLabel:", labels=True)
-"""How texts and their labels are written."""
+from tasks.form import LABELLED
 
 TEMPLATES = (
     "To call this country, dial {code}. Its websites end in {domain}.",
