@@ -43,13 +43,14 @@ def list_parts() -> None:
     """List methods, tasks, studies, plots, models, forgetting tasks and metrics."""
     console = Console()
     studies, plots = found_studies().items(), declared("bench.report.plots", "plot")
+    tasks = "Tasks: --tasks NAME, or a path to facts or labels (.jsonl, .json, .csv) or texts"
     hub = ("ORGANISATION/NAME", "any causal language model on the hub, or a local folder")
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
     for title, rows in (
         ("Adapters: how weights are changed", _parts(ADAPTERS)),
         ("Placements: which layers are trained", _parts(PLACEMENTS)),
         ("Strategies: which facts are learned, and how strongly", _parts(STRATEGIES)),
-        ("Tasks: --tasks NAME, or a path to facts (.jsonl, .json, .csv) or texts", _parts(TASKS)),
+        (tasks, _parts(TASKS)),
         ("Studies: python -m bench study NAME", [(name, found.about) for name, found in studies]),
         ("Plots: in the report", [(found.name, found.about) for found in plots]),
         ("Models: --models", [*((name, wheel.licence) for name, wheel in EMBEDDED.items()), hub]),

@@ -123,7 +123,7 @@ for _name, _header, _explanation in _TABLE:
         SetMetric(
             base_of(_name),
             _of(_name),
-            f"{_explanation}; of the base",
+            f"{_name} of the base",
             csv=CsvGroup.PLAIN,
             column=BEFORE,
         )
