@@ -98,6 +98,7 @@ class Fact:
             portability.
         group: What belongs together: facts of one group stay in one part and are selected one
             after another. If it is empty, the subject decides the part and the id the place.
+        weight: How strongly it counts in training, beside others; 1 unless its task says so.
     """
 
     id: str
@@ -112,6 +113,7 @@ class Fact:
     extract: str = ""
     consequences: tuple[Consequence, ...] = ()
     group: str = ""
+    weight: float = 1.0
 
     @property
     def target(self) -> str:
@@ -150,6 +152,8 @@ def _content(fact: Fact) -> dict[str, object]:
     for younger in ("old_answers", "extract", "consequences", "group"):
         if not content[younger]:
             del content[younger]
+    if content["weight"] == 1:
+        del content["weight"]
     return content
 
 

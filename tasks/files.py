@@ -96,6 +96,8 @@ class FileTask(KnowledgeTask):
             if "messages" in first.values and "question" not in first.values:
                 way = f"{self.path}[as=chat]"
                 raise first.error(f"conversations are examples of a skill; write {way}", "messages")
+            if not {"question", *ANSWER} & first.values.keys():
+                refuse_half_labelled(first)
         facts = FileFacts(path)
         for row in rows:
             fields.note(row)
@@ -121,6 +123,22 @@ class FileTask(KnowledgeTask):
                 found.contradicted,
             )
         return found.facts
+
+
+def refuse_half_labelled(row: Row) -> None:
+    """Refuse a row that has only one of the two columns of labelled texts.
+
+    Raises:
+        UsageError: It has; the line says which column is missing.
+    """
+    there = {"text", "label"} & row.values.keys()
+    if len(there) == 1:
+        [other] = {"text", "label"} - there
+        raise row.error(
+            f"is missing, which labelled texts have beside '{there.pop()}'; facts have question "
+            f"and answer. The row has {', '.join(row.values)}",
+            other,
+        )
 
 
 @dataclass

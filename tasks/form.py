@@ -59,3 +59,6 @@ class Form:
 
 QUESTIONS = Form()
 """The form of facts: `Question: ...` and `Answer:`, with answers of one line."""
+
+LABELLED = Form(before="Text: ", after="\nLabel:", labels=True)
+"""The form of classification: `Text: ...` and `Label:`."""

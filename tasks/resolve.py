@@ -13,6 +13,7 @@ from tasks.documents.own_texts import OwnTexts
 from tasks.documents.passages import TEXT_SUFFIXES, is_text_path
 from tasks.errors import UsageError, nearest
 from tasks.files import FileRole, FileTask
+from tasks.labels.own_labels import OwnLabels, is_labelled
 from tasks.notation import (
     build_part,
     parameters_of,
@@ -29,12 +30,13 @@ _BRACKETED = re.compile(r"(?P<path>.+)\[(?P<parameters>[^\[\]]*)\]", re.DOTALL)
 def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
     """Return the task called `text`, or the task of the facts file at that path.
 
-    Only names are checked: no data are read and torch is not imported.
+    Only names are checked, and of a file the columns: torch is not imported.
 
     Args:
         text: `countries`, `fictional[n=1000]`, or a path to a .jsonl, .json or .csv file; with
             `[as=alpaca]` or `[as=chat]` behind it, of examples of a skill; or to a text (.txt, .md,
-            or a folder of these), with parameters behind it: `a.md[learn=both]`.
+            or a folder of these), with parameters behind it: `a.md[learn=both]`. A file with the
+            columns `text` and `label` is of labelled texts: `a.csv`, `a.csv[balanced=true]`.
         trained: Whether the run trains on the task.
         forgotten: Whether the run measures forgetting on the task.
 
@@ -46,6 +48,8 @@ def resolve_task(text: str, *, trained: bool, forgotten: bool) -> KnowledgeTask:
         return skill
     if texts := _own_texts(text):
         return texts
+    if labels := _own_labels(text):
+        return labels
     if _is_path(text):
         return FileTask(_checked_path(text), _role(trained, forgotten))
     name, written = parse_part(text)
@@ -84,6 +88,8 @@ def _skill_file(text: str) -> SkillFile | None:
     path, parameters = written["path"], parse_parameters(written["parameters"], text)
     if Path(path).suffix.lower() not in SUFFIXES:
         return None
+    if "as" not in parameters and is_labelled(Path(path).expanduser()):
+        return None
     kind = parameters.pop("as", "")
     if kind not in KINDS:
         ways = " or ".join(f"{path}[as={name}]" for name in KINDS)
@@ -93,6 +99,18 @@ def _skill_file(text: str) -> SkillFile | None:
         takes = ", ".join(sorted(known))
         raise UsageError(f"'{path}' has no parameter '{unknown[0]}': it takes as, {takes}")
     return build_part(KINDS[kind], path, {**parameters, "path": _checked_path(path)})
+
+
+def _own_labels(text: str) -> OwnLabels | None:
+    """Return the labelled texts of a file, which may have parameters behind it; else None."""
+    written = None if Path(text).is_file() else _BRACKETED.fullmatch(text)
+    path = written["path"] if written else text
+    if Path(path).suffix.lower() not in SUFFIXES or not is_labelled(Path(path).expanduser()):
+        return None
+    parameters = parse_parameters(written["parameters"], text) if written else {}
+    if "path" in parameters:
+        raise UsageError(f"'{text}': the path stands before the brackets")
+    return build_part(OwnLabels, path, {**parameters, "path": path})
 
 
 def with_questions(text: str, questions: str) -> str:

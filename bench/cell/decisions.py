@@ -64,9 +64,10 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
         mask = isinstance(kept, Tensor) and kept.dtype == torch.bool and kept.shape == (count,)
         contract = f"keep returns a bool tensor [{count}] with at least one fact to train"
         refuse_unless(recipe.filter, kept, mask and bool(kept.any()), contract)
-    weights, part = kept.double(), recipe.weights
+    own = _own_weights(signals, kept)
+    weights, part = own.clone(), recipe.weights
     if part is not None:
-        weights = _weights(part, signals, kept, seed)
+        weights = _joined(own, _weights(part, signals, kept, seed), kept)
     layers = None
     if recipe.placement is not None:
         layers = recipe.placement.layers(signals, layer_count, seed)
@@ -87,9 +88,27 @@ def decide(recipe: Recipe, signals: BaseSignals, layer_count: int, seed: int) ->
     def reweigh(model: nn.Module, epoch: int) -> Tensor | None:
         if part is None or not part.refreshed(epoch):
             return None
-        return _weights(part, signals.now(model, kept), kept, seed)[kept]
+        found = _weights(part, signals.now(model, kept), kept, seed)
+        return _joined(own, found, kept)[kept]
 
     return Decisions(kept, weights, layers, tuple(notes), reweigh if part else None)
+
+
+def _own_weights(signals: BaseSignals, kept: Tensor) -> Tensor:
+    """Return the weights that the task gives to facts, of mean 1 over the kept, `[facts]`."""
+    given = [fact.weight for fact in signals.facts]
+    if {*given} == {1.0}:
+        return kept.double()
+    weights = torch.tensor(given, dtype=torch.float64) * kept
+    return weights / weights[kept].mean()
+
+
+def _joined(own: Tensor, found: Tensor, kept: Tensor) -> Tensor:
+    """Return a strategy's weights times the task's own, of mean 1 over the kept, `[facts]`."""
+    if bool((own[kept] == 1).all()):
+        return found
+    weights = own * found.double()
+    return weights / weights[kept].mean()
 
 
 def _weights(part: Weights, signals: Signals, kept: Tensor, seed: int) -> Tensor:

@@ -38,6 +38,7 @@ from bench.models.provenance import provenance
 from bench.optimizations import declined
 from bench.planning.notices import (
     continued_training,
+    few_of_a_label,
     few_steps,
     halved_batches,
     several_prompts,
@@ -306,6 +307,7 @@ class RunningCell:
                 *(line for one in notes for line in one.warnings),
                 *unmeasured,
                 *tokens_read(self.cell, plan.contexts),
+                *few_of_a_label(self.cell.data),
                 *few_steps(spec, plan.facts if packed else spec.trained),
                 *several_prompts(spec),
                 *halved_batches(self.result.record),

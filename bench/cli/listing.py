@@ -54,13 +54,14 @@ def list_parts(compare: bool, as_json: bool) -> None:
             print_rows(console, "Adapters compared", COLUMNS, [row.told for row in compared])
         return
     studies, plots = found_studies().items(), declared("bench.report.plots", "plot")
+    tasks = "Tasks: --tasks NAME, or a path to facts or labels (.jsonl, .json, .csv) or texts"
     hub = ("ORGANISATION/NAME", "any causal language model on the hub, or a local folder")
     metrics = [(name, metric.explanation) for name, metric in metric_table().items()]
     sections = (
         ("Adapters: how weights are changed", _parts(ADAPTERS)),
         ("Placements: which layers are trained", _parts(PLACEMENTS)),
         ("Strategies: what is learned, how strongly, and beside what", _parts(STRATEGIES)),
-        ("Tasks: --tasks NAME, or a path to facts (.jsonl, .json, .csv) or texts", _parts(TASKS)),
+        (tasks, _parts(TASKS)),
         ("Studies: python -m bench study NAME", [(name, found.about) for name, found in studies]),
         ("Plots: in the report", [(found.name, found.about) for found in plots]),
         ("Models: --models", [*((name, wheel.licence) for name, wheel in EMBEDDED.items()), hub]),

@@ -72,7 +72,8 @@ def fact_rows(
     values: list[dict[str, Any]] = [{} for _ in facts]
     warnings = _not_counted(signals.facts, left_out)
     # Some metrics share a function: what it returns is judged by the first of them.
-    for metric in {m.column: m for m in reversed(metric_table().values())}.values():
+    means = [metric for metric in metric_table().values() if metric.is_mean]
+    for metric in {m.column: m for m in reversed(means)}.values():
         wrong = []
         for fact, row in zip(facts, values, strict=True):
             row[metric.column], why = _value(metric, fact)

@@ -20,6 +20,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.evaluation.metrics.labels import AUROC
 from bench.store.records import CellRecord, CellSpec, Status
 from tasks.forgetting.names import ForgettingKind
 
@@ -45,6 +46,10 @@ CLOSE = 0.02
 LEARNED_HALF = "learned_half"
 """The share of the kept facts that were learned within half the epochs."""
 
+MEASURES = (AUROC, LEARNED_HALF, "reliability")
+"""What candidates are scored by: the first that all cells of a candidate have; only those of a
+classification have the area under the ROC curve."""
+
 AT_EQUAL_LEARNING = ("drift_at_90", "drift_at_50")
 """Drift where a cell's dose curve reaches 90 % and 50 %, the better one first."""
 
@@ -62,7 +67,8 @@ class Trial:
         spec: The spec of its first cell on the tuning set.
         status: How its cells ended: done, or how the first that is not ended.
         score: The share learned at half the epochs, or at the end for cells without that metric;
-            None if some cell is not done: such a candidate is never chosen.
+            of a classification the area under the ROC curve. None if some cell is not done: such
+            a candidate is never chosen.
         measure: Which metric the score is.
         lost: Drift at equal learning, and forgetting by task, including drift, without tasks at
             floor; what every cell has measured.
@@ -82,7 +88,7 @@ def trial_of(cells: Sequence[CellRecord | CellSummary]) -> Trial:
     status = next((c.status for c in cells if c.status is not Status.DONE), Status.DONE)
     if status is not Status.DONE:
         return Trial(cells[0].spec, status, None)
-    measure = "reliability" if _mean(cells, LEARNED_HALF) is None else LEARNED_HALF
+    measure = next((name for name in MEASURES if _mean(cells, name) is not None), MEASURES[-1])
     equal = {name: _mean(cells, name) for name in AT_EQUAL_LEARNING}
     return Trial(
         spec=cells[0].spec,
@@ -121,7 +127,8 @@ def _forgotten(cells: Sequence[CellRecord | CellSummary]) -> dict[str, float]:
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the best candidate of one method; None if none has a score."""
     scored = [trial for trial in trials if trial.score is not None]
-    scored = [trial for trial in scored if trial.measure == LEARNED_HALF] or scored
+    best = next((name for name in MEASURES if any(t.measure == name for t in scored)), "")
+    scored = [trial for trial in scored if trial.measure == best]
     close = as_good(scored)
     if not close:
         return None

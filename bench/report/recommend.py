@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.evaluation.metrics.labels import AUROC
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.standings import compare_rows
 from bench.report.statistics.comparison import LEVEL, Comparison
@@ -127,6 +128,8 @@ def _why(section: Section, row: Row, limits: Limits) -> str:
     unknown = " that the base did not answer" if section.learned == "reliability_unknown" else ""
     learned = wording.percent_interval(row.metrics[section.learned])
     said = [f"learned {learned}% of the facts{unknown}"]
+    if section.learned == AUROC:
+        said = [f"AUROC {learned}%"]
     for task in section.forgetting_tasks:
         found = row.forgetting.get(task)
         if task != DRIFT and found and found.lost:

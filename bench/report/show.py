@@ -128,7 +128,8 @@ def _metrics(record: CellRecord, cell: Cell | None) -> Pairs:
     table = metric_table()
     for name, value in metrics.items():
         known = table.get(name)
-        few = known and cell and len(cell.facts.per_fact(known)) < FEWEST_ITEMS
+        mean = known if known and known.is_mean else None
+        few = mean and cell and len(cell.facts.per_fact(mean)) < FEWEST_ITEMS
         if value is None or few:
             text = wording.MISSING
         else:

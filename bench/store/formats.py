@@ -71,6 +71,7 @@ class Scores(BaseModel):
     generality: float | None = None
     drift_at_90: float | None = None
     drift_at_50: float | None = None
+    auroc: float | None = None
 
 
 class Explained(BaseModel):

@@ -112,7 +112,8 @@ def test_digests_change_only_where_something_follows():
     assert facts_digest([plain]).startswith("a15e2c16dd606708"), "published tasks have such digests"
     follows = replace(plain, consequences=(Consequence(ALIAS, ("x",), ("a",)),))
     grouped = replace(plain, group="g")
-    assert len({facts_digest([one]) for one in (plain, follows, grouped)}) == 3
+    weighed = replace(plain, weight=2.0)
+    assert len({facts_digest([one]) for one in (plain, follows, grouped, weighed)}) == 4
 
 
 def test_a_group_stays_together_in_its_part_and_in_what_is_selected():

@@ -11,7 +11,8 @@ reference and the legend all follow this table. To add a metric, write its funct
     register(Metric("brief", brief, "answers of at most three words", header="brief"))
 
 Installed packages name such a module, or a `Metric`, under the entry-point group
-`semantic_peft_bench.metrics`.
+`semantic_peft_bench.metrics`. What is no mean over facts, such as the area under a curve, is a
+`SetMetric` of `bench.evaluation.metrics.labels`.
 Cells that were measured before a metric existed stay valid; they have no value for it.
 """
 
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.evaluation.metrics import _per_fact as of
 from bench.evaluation.metrics._per_fact import mean_or_none as mean_or_none
@@ -98,7 +99,8 @@ class Metric:
 
     Attributes:
         name: The name in records and in `leaderboard.csv`.
-        compute: Computes what is averaged; the column of fact rows has this function's name.
+        compute: Computes what is averaged, a `PerFact`; the column of fact rows has this
+            function's name.
         explanation: What is averaged, for the legend: no capital, no full stop.
         header: Heads its column in the tables that people read, without "(%)" for a share; a
             metric without a header stands in `leaderboard.csv` only.
@@ -112,7 +114,7 @@ class Metric:
     """
 
     name: str
-    compute: PerFact
+    compute: Callable[..., Any]
     explanation: str
     header: str = ""
     csv: CsvGroup = CsvGroup.WITH_INTERVAL
@@ -121,6 +123,9 @@ class Metric:
     more_is_better: bool = True
     compared: bool = True
     studies: bool = False
+
+    is_mean: ClassVar[bool] = True
+    """Whether it is a mean over facts, each of which has a value in a column of its own."""
 
     @property
     def column(self) -> str:
@@ -167,7 +172,8 @@ def register(metric: Metric) -> None:
         if why := refusal(name):
             raise UsageError(f"{who}: '{name}' {why}; rename it")
     for other in _METRICS.values():
-        taken = other.name == metric.name or other.column == column
+        shares_column = metric.is_mean and other.is_mean and other.column == column
+        taken = other.name == metric.name or shares_column
         headed = other.name != metric.name and metric.header and other.header == metric.header
         if headed or (taken and other.compute is not metric.compute):
             raise UsageError(
@@ -185,7 +191,7 @@ def metric_table() -> dict[str, Metric]:
 
 def fact_columns() -> dict[str, PerFact]:
     """Return what is computed of every fact, by the column of fact rows that holds it."""
-    return {metric.column: metric.compute for metric in metric_table().values()}
+    return {m.column: m.compute for m in metric_table().values() if m.is_mean}
 
 
 def compared_metrics() -> list[str]:
@@ -218,15 +224,15 @@ def _loading(what: str) -> Iterator[None]:
 
 
 def summarise(rows: Sequence[FactRow]) -> Metrics:
-    """Average every metric over fact rows; a mean over nothing is None.
+    """Return every metric of fact rows: None where nothing counts.
 
-    Rows of a classification have the measures of `label_metrics` too, which are no means.
+    What is computed over all texts of a classification is left out where rows are of facts.
     """
-    from bench.evaluation.label_metrics import measured_labels
     from bench.store.records import Metrics
 
-    means = {name: metric.mean(rows) for name, metric in metric_table().items()}
-    return Metrics.model_validate({**means, **measured_labels(rows)})
+    labelled = any(row.labels for row in rows)
+    wanted = {n: m for n, m in metric_table().items() if m.is_mean or labelled}
+    return Metrics.model_validate({name: metric.mean(rows) for name, metric in wanted.items()})
 
 
 _UNSURE, _NEVER = (KnowledgeCategory.MAYBE,), (KnowledgeCategory.UNKNOWN,)

@@ -76,6 +76,10 @@ def _metric(name: str, cells: Sequence[Cell]) -> Sample:
         return Sample(values, None, metric.bounds)
     measured = [cell.facts for cell, value in found if value is not None]
     items = [facts.per_fact(metric) for facts in measured]
+    if not metric.is_mean:
+        # Without some subject there may be no value: then there is no interval over subjects.
+        whole = items if all(map(len, items)) else None
+        return Sample(values, whole, metric.bounds, jackknifed=True)
     return Sample(values, items, bounds_of(metric, cells), same_facts(measured, metric))
 
 

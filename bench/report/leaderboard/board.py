@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from bench.evaluation.metrics.labels import AUROC
 from bench.planning.tuning import Trial
 from bench.report.leaderboard.fact_table import FactTable
 from bench.report.statistics.comparison import Comparison, Measured
@@ -274,7 +275,12 @@ class Section:
 
     @property
     def learned(self) -> str:
-        """The metric of what was learned in the end: unknown facts, if there are any."""
+        """The metric of what was learned in the end: unknown facts, if there are any.
+
+        Of a classification it is the area under the ROC curve.
+        """
+        if any(row.metrics.get(AUROC) for row in self.rows):
+            return AUROC
         unknown = "reliability_unknown"
         return unknown if any(row.metrics[unknown] for row in self.rows) else "reliability"
 

@@ -15,6 +15,9 @@ from bench.report.statistics.intervals import SHARE, Estimate, Sample, estimates
 
 BEFORE, AFTER = "reliability_before", "reliability"
 
+MOST = 12
+"""A table with a column for each of more relations, such as a hundred labels, tells nothing."""
+
 
 @dataclass(frozen=True)
 class ByRelation:
@@ -55,7 +58,7 @@ class ByRelation:
 
 
 def by_relation(section: Section) -> ByRelation | None:
-    """Return the relations of a section; None for facts, and for problems of one kind.
+    """Return the relations of a section; None for facts, and for problems of one kind or many.
 
     Of facts the pictures by distance say more: they are trained, so no relation is a difficulty.
     """
@@ -63,6 +66,6 @@ def by_relation(section: Section) -> ByRelation | None:
         return None
     found = section.done[0].cells[0].facts.some(["relation"])["relation"]
     names, of = np.unique(np.array(found, dtype=object), return_inverse=True)
-    if len(names) < 2:
+    if not 2 <= len(names) <= MOST:
         return None
     return ByRelation(section, tuple(map(str, names)), of)

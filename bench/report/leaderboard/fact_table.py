@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Metric, fact_columns
+from bench.evaluation.metrics.labels import COLUMNS, SetMetric
 from bench.report.statistics.intervals import Floats
 from bench.store.knowledge import KnowledgeCategory
 
@@ -59,12 +60,19 @@ class FactTable:
     given: Numbers | None = None
 
     def per_fact(self, metric: Metric) -> Floats:
-        """Return a metric's values `[facts that count]`, those that are there, in their order."""
+        """Return a metric's values `[facts that count]`, those that are there, in their order.
+
+        Of a metric over all texts at once, these are what each subject adds, `[subjects]`.
+        """
+        if isinstance(metric, SetMetric):
+            return metric.per_subject(self._labelled)
         values, counts = self.numbers.columns[metric.column], self.counted(metric)
         return values if counts is None else values[counts]
 
     def counted(self, metric: Metric) -> NDArray[np.bool_] | None:
         """Return which facts count for a metric, `[facts]`; None for all."""
+        if not metric.is_mean:
+            return None
         counts = self._known(metric.over)
         if metric.column in self.numbers.gaps:
             there = ~np.isnan(self.numbers.columns[metric.column])
@@ -83,6 +91,11 @@ class FactTable:
     @cached_property
     def _masks(self) -> dict[tuple[KnowledgeCategory, ...], NDArray[np.bool_] | None]:
         return {}
+
+    @cached_property
+    def _labelled(self) -> Columns:
+        """What metrics over all texts are computed from."""
+        return self.some(COLUMNS)
 
     @cached_property
     def numbers(self) -> Numbers:

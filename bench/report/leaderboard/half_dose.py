@@ -8,7 +8,7 @@ half of the facts that the base did not answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -61,6 +61,19 @@ def section_metrics(half_dose: int | None) -> dict[str, Metric]:
         if name == EPOCHS_UNKNOWN:
             found[AT_HALF_DOSE] = learned_within(half_dose)
     return found
+
+
+def measured_metrics(rows: Iterable[Row]) -> dict[str, Metric]:
+    """Return the metrics that rows can have: those of classification only where some row has them.
+
+    The half dose is not among them.
+    """
+    rows = list(rows)
+    return {
+        name: metric
+        for name, metric in metric_table().items()
+        if metric.is_mean or any(row.metrics.get(name) for row in rows)
+    }
 
 
 def compared_names() -> list[str]:

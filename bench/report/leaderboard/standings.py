@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Metric
+from bench.evaluation.metrics.labels import AUROC
 from bench.report.leaderboard.aggregates import item_losses, same_facts
 from bench.report.leaderboard.board import DRIFT, Cell, Row, Standing
 from bench.report.leaderboard.half_dose import (
@@ -30,9 +31,9 @@ from bench.report.statistics.ranking import RankInterval, rank_intervals
 from tasks.errors import unknown_name
 
 DEFAULT_REFERENCE = "lora"
-HEADLINES = (EPOCHS_UNKNOWN, "reliability_unknown", "reliability")
+HEADLINES = (AUROC, EPOCHS_UNKNOWN, "reliability_unknown", "reliability")
 """Rows are ranked by the first of these metrics that any row has: before the ceiling if possible,
-since most methods learn everything in the end."""
+since most methods learn everything in the end. Only classification has the first one."""
 
 
 def forgetting_metric(task: str) -> str:
@@ -71,9 +72,10 @@ def _is(reference: str, row: Row) -> bool:
 def headline(rows: Sequence[Row]) -> str:
     """Return the metric that rows are ranked by: facts the base did not answer, if it left any.
 
+    Of a classification it is the area under the ROC curve, which needs no threshold.
     Where no facts are asked it is the first task of `--evaluate`.
     """
-    present = [name for name in HEADLINES if any(row.metrics[name] for row in rows)]
+    present = [name for name in HEADLINES if any(row.metrics.get(name) for row in rows)]
     evaluated = sorted({task for row in rows for task in row.evaluated})
     return next(iter([*present, *map(evaluation_metric, evaluated)]), HEADLINES[-1])
 

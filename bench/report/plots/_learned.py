@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from bench.evaluation.metrics.labels import AUROC
 from bench.report.leaderboard.board import Row, Section
 from bench.report.leaderboard.half_dose import AT_HALF_DOSE
 from bench.report.statistics.intervals import Estimate
 
 
 def learned_metric(section: Section) -> str:
-    """Return the metric: the share learned at the half dose, else at the end of training."""
+    """Return the metric: the share learned at the half dose, else at the end of training.
+
+    Of a classification it is the area under the ROC curve.
+    """
+    if section.learned == AUROC:
+        return AUROC
     there = any(row.metrics[AT_HALF_DOSE] for row in section.done)
     return AT_HALF_DOSE if there else "reliability"
 
@@ -20,6 +26,8 @@ def learned(section: Section, row: Row) -> Estimate | None:
 
 def learned_label(section: Section) -> str:
     """Return the label of the axis that shows it."""
+    if learned_metric(section) == AUROC:
+        return "AUROC, % (more is better)"
     if learned_metric(section) != AT_HALF_DOSE:
         return section.worded("reliability, % of facts (more is better)")
     epochs = section.half_dose

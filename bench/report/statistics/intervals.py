@@ -99,12 +99,14 @@ class Sample:
             None where no interval is wanted.
         bounds: The least and the greatest value the mean can take.
         same_facts: Whether the items of all seeds are of the same facts, which as many need not be.
+        jackknifed: Whether items are jackknife values of what is no mean over facts.
     """
 
     per_seed: Sequence[float]
     items: Sequence[Floats] | None
     bounds: Bounds
     same_facts: bool = True
+    jackknifed: bool = False
 
     @property
     def is_crossed(self) -> bool:
@@ -142,16 +144,17 @@ def estimate(
 def estimates(samples: Sequence[Sample]) -> list[Estimate | None]:
     """Estimate many means; those with as many seeds and facts together, which saves most time."""
     found: list[Interval | None] = [None] * len(samples)
-    layouts: dict[tuple[int, int, bool], list[int]] = {}
+    layouts: dict[tuple[int, int, bool, bool], list[int]] = {}
     for place, sample in enumerate(samples):
         if sample.items and sample.is_crossed:
-            layout = (len(sample.items), len(sample.items[0]), sample.bounds == SHARE)
+            kind = (sample.bounds == SHARE, sample.jackknifed)
+            layout = (len(sample.items), len(sample.items[0]), *kind)
             layouts.setdefault(layout, []).append(place)
         elif sample.items is not None and len(sample.per_seed) >= DECIDING_SEEDS:
             found[place] = _over_seeds(sample)
-    for (_, _, are_shares), places in layouts.items():
+    for (_, _, are_shares, jackknifed), places in layouts.items():
         values = np.array([samples[place].items for place in places], dtype=np.float64)
-        together = crossed_intervals(values, are_shares=are_shares)
+        together = crossed_intervals(values, are_shares=are_shares, jackknifed=jackknifed)
         for place, interval in zip(places, together, strict=True):
             found[place] = interval
     return [_within_bounds(*pair) for pair in zip(samples, found, strict=True)]
@@ -168,7 +171,9 @@ def _within_bounds(sample: Sample, interval: Interval | None) -> Estimate | None
     return Estimate(value, Interval(low, high, interval.kind), sample.fewest)
 
 
-def crossed_intervals(values: Floats, *, are_shares: bool = False) -> list[Interval | None]:
+def crossed_intervals(
+    values: Floats, *, are_shares: bool = False, jackknifed: bool = False
+) -> list[Interval | None]:
     """Return the intervals of the means of `values` `[means, seeds, facts]`.
 
     None for the mean of one fact, which says nothing about others, unless it is a share.
@@ -176,12 +181,15 @@ def crossed_intervals(values: Floats, *, are_shares: bool = False) -> list[Inter
     Args:
         values: Of the same facts in every seed.
         are_shares: Whether the means are shares, whose ends are `score_ends`.
+        jackknifed: Whether values are jackknife values, as in `Sample`.
     """
     seeds, facts = values.shape[1:]
     if facts == 1 and not are_shares:
         return [None] * len(values)
     mean, half = values.mean(axis=(1, 2)), half_widths(values)
-    low, high = score_ends(mean, half, facts, seeds) if are_shares else (mean - half, mean + half)
+    low, high = mean - half, mean + half
+    if are_shares:
+        low, high = score_ends(mean, half, facts, seeds, own_width=jackknifed)
     # Seeds that agree exactly carry no spread of their own: what is left are the facts.
     agree = seeds_agree(values).tolist()
     kinds = (IntervalKind.of(1 if alike else seeds) for alike in agree)
@@ -202,7 +210,9 @@ def half_widths(values: Floats) -> Floats:
     return np.asarray(quantile * values[..., 0, :].std(axis=-1, ddof=1) / np.sqrt(facts))
 
 
-def score_ends(mean: Floats, half_width: Floats, facts: int, seeds: int) -> tuple[Floats, Floats]:
+def score_ends(
+    mean: Floats, half_width: Floats, facts: int, seeds: int, *, own_width: bool = False
+) -> tuple[Floats, Floats]:
     """Turn half a width into the ends of a score interval, which near 0 and 1 is not symmetric.
 
     Wilson's interval solves (m - p)^2 = K p (1 - p) for the true share p, with K = z^2 / facts.
@@ -215,10 +225,12 @@ def score_ends(mean: Floats, half_width: Floats, facts: int, seeds: int) -> tupl
         half_width: Half the width h `[...]` of their symmetric intervals.
         facts: How many facts each is a mean over.
         seeds: How many seeds.
+        own_width: Whether half the width is meant with one seed too: Wilson's is that of a share
+            of facts, and an area under a curve has another.
     """
     own = special.ndtri((1 + CONFIDENCE) / 2) ** 2 / facts
     variance = np.maximum(mean * (1 - mean), 0)
-    known = (variance > 0) & (half_width > 0) & (seeds > 1)
+    known = (variance > 0) & (half_width > 0) & (own_width or seeds > 1)
     k = np.divide(half_width**2, variance, out=np.full_like(variance, own), where=known)
     k = np.maximum(k, own) if facts < _FLOORED else k
     root = np.sqrt(k * variance + k**2 / 4)

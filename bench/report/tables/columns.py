@@ -64,14 +64,15 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
         section: The section that the table shows.
         versus: Whether differences from the reference have a column of their own.
     """
-    shown = [metric for metric in section_metrics(section.half_dose).values() if metric.header]
+    metrics = section_metrics(section.half_dose).values()
+    shown = sorted((m for m in metrics if m.header), key=lambda metric: metric.is_mean)
     return _present(
         section,
         [
-            *(_metric_column(metric) for metric in shown if metric.name in _FIRST),
+            *(_metric_column(metric) for metric in shown if _leads(metric)),
             *_standing_columns(section, versus),
             *_learned_columns(section),
-            *(_metric_column(metric) for metric in shown if metric.name not in _FIRST),
+            *(_metric_column(metric) for metric in shown if not _leads(metric)),
             *_lost_columns(section),
         ],
     )
@@ -79,6 +80,11 @@ def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
 
 _FIRST = (EPOCHS_UNKNOWN, AT_HALF_DOSE)
 """How fast facts were learned, which tells methods apart before all have learned everything."""
+
+
+def _leads(metric: Metric) -> bool:
+    """Return whether a metric stands first, as do those that only a classification has."""
+    return metric.name in _FIRST or not metric.is_mean
 
 
 def _present(section: Section, columns: list[Column]) -> list[Column]:
@@ -128,13 +134,15 @@ def cost_columns(section: Section) -> list[Column]:
 
 def brief_columns(section: Section) -> list[Column]:
     """Return the columns for narrow tables: what tells methods apart, no column of differences."""
+    metrics = section_metrics(section.half_dose)
     named = {
         name: _metric_column(metric)
-        for name, metric in section_metrics(section.half_dose).items()
+        for name, metric in metrics.items()
         if metric.header and not name.startswith(_NOT_BRIEF)
     }
+    leading = [*(name for name in named if not metrics[name].is_mean), *_FIRST]
     first, carried = (
-        [named.pop(name) for name in names if name in named] for names in (_FIRST, _BRIEF_CARRIED)
+        [named.pop(name) for name in names if name in named] for names in (leading, _BRIEF_CARRIED)
     )
     columns = [
         *first,
@@ -156,7 +164,7 @@ def brief_columns(section: Section) -> list[Column]:
 
 
 _BRIEF_CARRIED = ("robustness.chat", "robustness.bare")
-_NOT_BRIEF = ("robustness.few_shot", "generality", "confusion.", "locality")
+_NOT_BRIEF = ("robustness.few_shot", "generality", "confusion.", "locality", "balanced_accuracy")
 """Metrics that a terminal has no room for, by how their names begin."""
 
 

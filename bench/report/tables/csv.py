@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from statistics import median
 from typing import Any
 
@@ -12,7 +13,12 @@ from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
 from bench.report.leaderboard.by_relation import AFTER, BEFORE, ByRelation, by_relation
 from bench.report.leaderboard.equal_learning import SHARES, equal_learning_metric, path_tasks
 from bench.report.leaderboard.explained import is_explained, measured
-from bench.report.leaderboard.half_dose import compared_names, section_metrics
+from bench.report.leaderboard.half_dose import (
+    AT_HALF_DOSE,
+    compared_names,
+    measured_metrics,
+    section_metrics,
+)
 from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
 from bench.report.statistics.equal_learning import as_ratio
@@ -32,12 +38,15 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     and the differences to the reference, empty for the reference itself, and last, if there are
     held-out problems of several kinds, the reliability of each kind. Where the base is at floor
     `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
-    first step there is a column `after`, and only where one was run with `--explain` there are the
-    columns of `bench.evaluation.why`.
+    first step there is a column `after`, only where one was run with `--explain` there are the
+    columns of `bench.evaluation.why`, and only where texts are classified those of metrics over
+    all of them.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
     evaluated = sorted({task for row in board.rows for task in row.evaluated})
-    compared = [*compared_names(), *map(forgetting_metric, tasks), DRIFT]
+    measured = {*measured_metrics(board.rows), AT_HALF_DOSE}
+    names = [name for name in compared_names() if name in measured]
+    compared = [*names, *map(forgetting_metric, tasks), DRIFT]
     compared += map(evaluation_metric, evaluated)
     at_equal = [
         equal_learning_metric(task, share)
@@ -50,7 +59,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     for section in board.sections:
         kinds = by_relation(section)
         for row in section.rows:
-            estimates = _group(row, CsvGroup.LEADING)
+            estimates = _group(row, CsvGroup.LEADING, measured)
             estimates |= {name: row.metrics.get(name) for name in at_equal}
             for task in (*tasks, DRIFT):
                 estimates[forgetting_metric(task)] = _at(row.forgetting.get(task), "lost")
@@ -67,7 +76,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     **_intervals(estimates),
                     **_setting(row),
                     "half_dose": _whole(row.half_dose),
-                    **_further(row, tasks),
+                    **_further(row, tasks, measured),
                     **_evaluated(row, evaluated),
                     **(_why(row) if explained else {}),
                     **_standing(row, section, [*compared, *at_equal]),
@@ -82,9 +91,9 @@ def leaderboard_csv(board: Leaderboard) -> str:
     return leaderboard_frame(board).to_csv(index=False, na_rep="", lineterminator="\n")
 
 
-def _group(row: Row, group: CsvGroup) -> dict[str, Estimate | None]:
+def _group(row: Row, group: CsvGroup, measured: Collection[str]) -> dict[str, Estimate | None]:
     metrics = section_metrics(row.half_dose)
-    return {name: row.metrics[name] for name, m in metrics.items() if m.csv is group}
+    return {n: row.metrics[n] for n, m in metrics.items() if m.csv is group and n in measured}
 
 
 def _at(value: object, *path: str) -> Any:
@@ -145,10 +154,10 @@ def _setting(row: Row) -> dict[str, Any]:
     }
 
 
-def _further(row: Row, tasks: list[str]) -> dict[str, Any]:
-    estimates = _group(row, CsvGroup.WITH_INTERVAL)
+def _further(row: Row, tasks: list[str], measured: Collection[str]) -> dict[str, Any]:
+    estimates = _group(row, CsvGroup.WITH_INTERVAL, measured)
     found = {
-        **_values(_group(row, CsvGroup.PLAIN)),
+        **_values(_group(row, CsvGroup.PLAIN, measured)),
         "parameters_total": _whole(row.first("parameters_total")),
         "init_difference": row.first("init_difference"),
         "identity": _whole(row.first("identity")),

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from bench.evaluation.metrics import Metric, metric_table
+from bench.evaluation.metrics.labels import base_of
 from bench.report.leaderboard.board import DRIFT, Leaderboard, Row, Section
-from bench.report.leaderboard.half_dose import AT_HALF_DOSE, EPOCHS_UNKNOWN, section_metrics
+from bench.report.leaderboard.half_dose import (
+    AT_HALF_DOSE,
+    EPOCHS_UNKNOWN,
+    measured_metrics,
+    section_metrics,
+)
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.recipe_notes import chosen_marks
 from bench.report.leaderboard.standings import evaluation_metric, headline_of
@@ -90,7 +96,12 @@ def reading(sections: Sequence[Section] = ()) -> list[str]:
     Args:
         sections: Those that are shown; what only some have is explained if one of them has it.
     """
-    shown = [metric for metric in section_metrics(0).values() if metric.header]
+    measured = measured_metrics(row for section in sections for row in section.rows)
+    shown = [
+        metric
+        for name, metric in section_metrics(0).items()
+        if metric.header and (metric.is_mean or name in measured)
+    ]
     shown.sort(key=lambda metric: metric.name not in (EPOCHS_UNKNOWN, AT_HALF_DOSE))
     said = {_sentence(metric): None for metric in shown}
     return [
@@ -167,6 +178,9 @@ def _ranked_by(section: Section) -> str:
     for task in section.evaluated_tasks:
         if section.headline == evaluation_metric(task):
             return f"the score on {task}"
+    metric = metric_table().get(section.headline)
+    if metric is not None and not metric.is_mean:
+        return metric.header
     return section.headline.replace("_unknown", " on unknown facts").replace("_", " ")
 
 
@@ -260,7 +274,8 @@ def base_scores(section: Section) -> str:
     }
     if not section.done:
         return ""
-    scored = ", ".join(f"{100 * score:.1f}% on {task}" for task, score in scores.items())
+    on_tasks = [f"{100 * score:.1f}% on {task}" for task, score in scores.items()]
+    scored = ", ".join([*_labelled_before(section), *on_tasks])
     if not section.facts:
         return f"Before training, the base scored {scored}." if scored else ""
     knowledge = section.done[0].cells[0].facts.numbers.knowledge  # the same for every cell
@@ -271,6 +286,17 @@ def base_scores(section: Section) -> str:
     )
     facts = f"Before training, the base knew {known} of them, maybe knew {maybe}, and did not know"
     return f"{facts} {unknown}{f'; it scored {scored}' if scored else ''}."
+
+
+def _labelled_before(section: Section) -> list[str]:
+    """Return what the base scores in metrics over all texts of a classification."""
+    scores = {
+        metric.header: row.metrics.get(base_of(name))
+        for row in section.done[:1]  # the same for every row
+        for name, metric in metric_table().items()
+        if metric.header and not metric.is_mean
+    }
+    return [f"{header} {100 * s.value:.1f}%" for header, s in scores.items() if s is not None]
 
 
 def _lessons(section: Section) -> str:

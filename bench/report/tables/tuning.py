@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+from bench.evaluation.metrics.labels import AUROC
 from bench.planning.tuning import (
     AT_EQUAL_LEARNING,
     CLOSE,
@@ -31,8 +32,11 @@ CEILING = 0.98
 FLOOR = 0.1
 """Least share learned in half the epochs by which candidates can be told apart."""
 
-_SCORES = {LEARNED_HALF: "learned in half the epochs"}
-_SCORED = {LEARNED_HALF: "the share of facts that it had learned after half of its epochs"}
+_SCORES = {LEARNED_HALF: "learned in half the epochs", AUROC: "AUROC"}
+_SCORED = {
+    LEARNED_HALF: "the share of facts that it had learned after half of its epochs",
+    AUROC: "AUROC on the held-out texts",
+}
 _CHOSEN = {
     Asks.FACTS: ("on {} separate facts about other subjects", "on them"),
     Asks.PROBLEMS: ("by {} other held-out problems", "on other examples"),

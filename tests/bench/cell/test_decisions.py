@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +83,19 @@ def test_a_part_that_breaks_its_contract_is_one_line_that_names_it(returned, par
     for said in (f"'{part}'", why):
         assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_weights_of_the_task_and_of_a_strategy_are_multiplied_and_have_mean_one(
+    returned, monkeypatch
+):
+    given = [3.0, 1.0, 1.0, 2.0]
+    facts = [replace(f, weight=w) for f, w in zip(SIGNALS.facts, given, strict=True)]
+    monkeypatch.setattr(SIGNALS, "facts", tuple(facts))
+    returned |= {"chosen": HALF, "heavy": torch.tensor([0.5, 1.5, 0.0, 0.0])}
+    assert decided("chosen").weights.tolist() == [1.5, 0.5, 0.0, 0.0]
+    found = decided("chosen+heavy")
+    assert found.weights.tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert found.reweigh(torch.nn.Identity(), 2).tolist() == [1.0, 1.0]
 
 
 def test_what_keeps_to_the_contract_is_taken_and_weights_have_mean_one_over_the_kept(returned):

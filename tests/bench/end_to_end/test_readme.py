@@ -51,6 +51,10 @@ def reader(tmp_path, monkeypatch):
     ]
     chats = "".join(json.dumps({"messages": each}) + "\n" for each in turns)
     (tmp_path / "my_chats.jsonl").write_text(chats)
+    notes = [f"Bed {i} is {('well', 'ill')[i % 2]}." for i in range(60)]
+    (tmp_path / "notes.txt").write_text("\n\n".join(notes))
+    labels = (f"Bed {i} of ward {i % 9}?,{('well', 'ill')[i % 2]}\n" for i in range(60))
+    (tmp_path / "notes_labels.csv").write_text("text,label\n" + "".join(labels))
     (tmp_path / "handbook.md").write_text("# The house\n\nWho lives here writes their own facts.\n")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path

@@ -8,7 +8,7 @@ from tasks.selection import part_facts
 
 TASK = TASKS["continents"]()
 FACTS = TASK.load(DataAccess())
-DIGEST = "b6d8313a13f539a250fe627ca4b1cfaecac2329f0382179c0c3e1770a2e37f86"
+DIGEST = "31db4ea9f8338ad57243446b3a4f9e3565e9880685df3801ea7180f5804587db"
 
 
 def _part(part):
@@ -25,6 +25,11 @@ def test_no_country_is_trained_and_asked():
     assert asked
     assert not {fact.subject for fact in trained} & {fact.subject for fact in asked}
     assert not {fact.question for fact in trained} & {fact.question for fact in asked}
+
+
+def test_a_country_is_asked_about_once_and_trained_in_every_wording():
+    assert set(Counter(fact.subject for fact in _part(FactPart.TEST)).values()) == {1}
+    assert set(Counter(fact.subject for fact in _part(FactPart.TRAIN)).values()) == {2}
 
 
 def test_no_text_names_its_country_capital_or_label():
