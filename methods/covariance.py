@@ -30,12 +30,14 @@ class Covariances:
         shared: Maps the full name of each linear layer to the key of its input in `matrices`.
         tokens: Number of tokens each input was measured on, with the keys of `matrices`.
         samples: Number of rows measured: texts, or windows of packed texts.
+        means: The mean input of each `[d_in]`, float32, scaled as its rows were in C.
     """
 
     matrices: dict[str, Tensor]
     shared: dict[str, str]
     tokens: dict[str, int]
     samples: int
+    means: dict[str, Tensor]
 
     def __getitem__(self, layer: str) -> Tensor:
         """Return C `[d_in, d_in]` for the input of the linear layer named `layer`."""
@@ -50,6 +52,17 @@ class Covariances:
         if layer not in self.shared:
             raise UsageError(f"no calibration text passes through the layer '{layer}'")
         return self.shared[layer]
+
+    def per_token(self, name: str, *, centred: bool = False) -> Tensor:
+        """Return E[x x^T] `[d_in, d_in]` over tokens, float64; C is a sum over those of a sample.
+
+        Args:
+            name: A key of `matrices`.
+            centred: Whether to take E[x] E[x]^T from it.
+        """
+        moment = self.matrices[name].double() * (self.samples / self.tokens[name])
+        mean = self.means[name].double()
+        return moment - mean[:, None] * mean if centred else moment
 
     def low_rank(self) -> tuple[str, ...]:
         """Return the inputs that saw fewer tokens than dimensions, so C cannot have full rank."""
@@ -116,6 +129,7 @@ class _Accumulator:
     scaled: bool
     mask: Tensor | None = None
     sums: dict[str, Tensor] = field(default_factory=dict)
+    totals: dict[str, Tensor] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
     latest: tuple[str, Tensor] | None = None
@@ -150,7 +164,9 @@ class _Accumulator:
         rows = values[mask]
         if name not in self.sums:
             self.sums[name] = rows.new_zeros(width, width)
+            self.totals[name] = rows.new_zeros(width)
         add_lower(self.sums[name], rows)
+        self.totals[name] += rows.sum(0)
         self.tokens[name] = self.tokens.get(name, 0) + len(rows)
 
     def covariances(self, samples: int) -> Covariances:
@@ -158,4 +174,5 @@ class _Accumulator:
         self.latest = None
         # Copies of all of them at once would take the memory of the model again, and more.
         matrices = {name: mirror(total).div_(samples) for name, total in self.sums.items()}
-        return Covariances(matrices, dict(self.shared), dict(self.tokens), samples)
+        means = {name: total / self.tokens[name] for name, total in self.totals.items()}
+        return Covariances(matrices, dict(self.shared), dict(self.tokens), samples, means)

@@ -60,6 +60,9 @@ class LoraFamily(PeftAdapter):
     seed_free: ClassVar[bool] = False
     """Whether `prepare` does not depend on the seed, so that seeds and rates share its result."""
 
+    frozen: ClassVar[str] = ""
+    """The factor that stays as it starts, `A` or `B`; empty if both are trained."""
+
     def check(self) -> None:
         """Refuse a rank, alpha or dropout that no model can take."""
         if self.r < 1:
@@ -97,12 +100,19 @@ class LoraFamily(PeftAdapter):
         targets = self.targets(setting)
         return {name: min(self.r, *sides_of(linear)) for name, linear in targets.items()}
 
-    def config(self, setting: Setting) -> LoraConfig:
-        """Return PEFT's configuration for the targets of `setting`."""
+    def config(self, setting: Setting, ranks: Mapping[str, int] | None = None) -> LoraConfig:
+        """Return PEFT's configuration for the targets of `setting`.
+
+        Args:
+            setting: The cell.
+            ranks: The rank of every target, whose s stays the same; those of `ranks` if not given.
+                A target without a rank is not adapted.
+        """
         from peft import LoraConfig
 
-        targets = self.targets(setting)
-        narrow = {name: rank for name, rank in self.ranks(setting).items() if rank < self.r}
+        given = self.ranks(setting) if ranks is None else ranks
+        targets = {name: linear for name, linear in self.targets(setting).items() if name in given}
+        own = {name: rank for name, rank in given.items() if rank != self.r}
         power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
             task_type="CAUSAL_LM",
@@ -110,22 +120,22 @@ class LoraFamily(PeftAdapter):
             lora_alpha=cast("int", self.alpha or self.r),
             lora_dropout=self.dropout,
             target_modules=list(targets),
-            rank_pattern=narrow,
-            alpha_pattern={name: self.scale * rank**power for name, rank in narrow.items()},
+            rank_pattern=own,
+            alpha_pattern={name: self.scale * rank**power for name, rank in own.items()},
             fan_in_fan_out=any(map(is_transposed, targets.values())),
             **self.options,
         )
 
     def notes(self, model: nn.Module, prepared: Any) -> Sequence[Notes]:
         """Return a warning about targets whose smaller side is below the rank."""
-        ranks = {name: layer.r["default"] for name, layer in lora_layers(model)}
-        narrow = [name for name, rank in ranks.items() if rank < self.r]
+        sides = {n: min(layer.in_features, layer.out_features) for n, layer in lora_layers(model)}
+        narrow = [name for name, side in sides.items() if side < self.r]
         if not narrow:
             return ()
         several = f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""
         warning = (
             f"r={self.r} is above the smaller side of '{narrow[0]}'{several}: adapted there with a "
-            f"rank of {min(ranks[name] for name in narrow)}"
+            f"rank of {min(sides[name] for name in narrow)}"
         )
         return (Notes(warnings=(warning,)),)
 
@@ -162,8 +172,9 @@ class Start:
 class FactoredLora(LoraFamily):
     """LoRA that starts from a piece of W, given as `Factors`, and trains what differs from it.
 
-    W' = W + s (B A - B_0 A_0), see `methods.difference`. The `prepare` of a part calls `decompose`,
-    which takes every weight out x in.
+    W' = W + s (B A - B_0 A_0), see `methods.difference`; where A_0 or B_0 is 0, that is LoRA. The
+    `prepare` of a part calls `decompose`, which takes every weight out x in. A part that does not
+    start as the base leaves W' = W + s B A.
     """
 
     reads_weights = True
@@ -204,9 +215,13 @@ class FactoredLora(LoraFamily):
         """Add B and A, which start at the prepared factors, and leave W in the base."""
         from methods.difference import begin
 
-        model = attach_config(setting, self.config(setting))
+        ranks = {name: len(factors.A) for name, factors in prepared.factors.items()}
+        model = attach_config(setting, self.config(setting, ranks))
         for name, layer in lora_layers(model):
-            begin(layer, prepared.on(name, layer.lora_A["default"].weight.device))
+            start = prepared.on(name, layer.lora_A["default"].weight.device)
+            begin(layer, start, added=not self.starts_as_base)
+            if self.frozen:
+                getattr(layer, f"lora_{self.frozen}")["default"].requires_grad_(False)
         return model
 
     def notes(self, model: nn.Module, prepared: Start) -> Sequence[Notes]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from methods.covariance import Covariances
     from methods.encoder import Encoder
+    from methods.gradient import Gradients
     from methods.layer_deviation import LayerDeviations, Norm
 
 Computes = TypeVar("Computes", bound=Callable[..., Any])
@@ -84,6 +85,15 @@ class Signals(Protocol):
                 have 16,384 tokens, or all.
             pack: Tokens per window, at most the model's context: the texts are joined by newlines
                 and cut into consecutive windows, each of which is a sample. With 0 each text is.
+        """
+        ...
+
+    def gradient(self, facts: Sequence[Fact], samples: int | None = None) -> Gradients:
+        """Return the mean gradient of the base's linear layers, of the loss that training has.
+
+        Args:
+            facts: Facts to learn, in the contexts that training sees; every fact counts the same.
+            samples: The largest number of facts, chosen by a fixed hash; None takes all.
         """
         ...
 

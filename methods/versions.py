@@ -39,7 +39,10 @@ MACHINERY = {
     "low-rank starts": _machinery(1, "decomposition", "krylov", "subspaces"),
     "gram": _machinery(1, "gram"),
     "covariance": _machinery(2, "covariance", signals=("covariance",)),
-    "calibration": _machinery(1, "calibration", signals=("covariance", "calibration_batches")),
+    "gradient": _machinery(1, "gradient", signals=("gradient",)),
+    "calibration": _machinery(
+        1, "calibration", signals=("covariance", "gradient", "calibration_batches")
+    ),
     "PEFT's types": _machinery(1, "peft_config", "peft_training"),
     "distance": _machinery(1, "semantics", "encoder", signals=("distance", "distance_in")),
     "filters": _machinery(1, "fact_filter"),
