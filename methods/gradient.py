@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from methods.calibration import BATCH
 from methods.targets import is_transposed, linear_layers, weight_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS_AT_ONCE = 2048
-"""Most tokens of a batch, padding included, whose passes keep what the backward pass needs."""
+"""Most tokens of a batch, padding included; all that its pass computes is kept for the way back."""
 
 Batch = TypeVar("Batch")
 
@@ -37,8 +38,8 @@ class Gradients:
 
 
 def rows_at_once(longest: int) -> int:
-    """Return how many rows of at most `longest` tokens to run at once, at least 1."""
-    return max(1, TOKENS_AT_ONCE // longest)
+    """Return how many rows of at most `longest` tokens to run at once, from 1 to `BATCH`."""
+    return max(1, min(BATCH, TOKENS_AT_ONCE // longest))
 
 
 def mean_gradients(

@@ -29,6 +29,7 @@ class FromGradient(FactoredLora):
     samples: int | None = 64
 
     needs_one_device = True
+    needs_data = "gradients on training facts"
 
     def check(self) -> None:
         """Refuse values that no model can take."""

@@ -173,12 +173,14 @@ class FactoredLora(LoraFamily):
     """LoRA that starts from a piece of W, given as `Factors`, and trains what differs from it.
 
     W' = W + s (B A - B_0 A_0), see `methods.difference`; where A_0 or B_0 is 0, that is LoRA. The
-    `prepare` of a part calls `decompose`, which takes every weight out x in. A part that does not
-    start as the base leaves W' = W + s B A.
+    `prepare` of a part calls `decompose`, which takes every weight out x in.
     """
 
     reads_weights = True
     seed_free = True
+
+    added: ClassVar[bool] = False
+    """Whether the start is added instead, W' = W + s B A, so that it is not the base."""
 
     def decompose(
         self,
@@ -219,7 +221,7 @@ class FactoredLora(LoraFamily):
         model = attach_config(setting, self.config(setting, ranks))
         for name, layer in lora_layers(model):
             start = prepared.on(name, layer.lora_A["default"].weight.device)
-            begin(layer, start, added=not self.starts_as_base)
+            begin(layer, start, added=self.added)
             if self.frozen:
                 getattr(layer, f"lora_{self.frozen}")["default"].requires_grad_(False)
         return model

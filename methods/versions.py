@@ -39,7 +39,8 @@ MACHINERY = {
     "low-rank starts": _machinery(1, "decomposition", "krylov", "subspaces"),
     "gram": _machinery(1, "gram"),
     "covariance": _machinery(2, "covariance", signals=("covariance",)),
-    "gradient": _machinery(1, "gradient", signals=("gradient",)),
+    "gradient": _machinery(1, "gradient", "gradient_starts", signals=("gradient",)),
+    "explained variance": _machinery(1, "explained_variance"),
     "calibration": _machinery(
         1, "calibration", signals=("covariance", "gradient", "calibration_batches")
     ),

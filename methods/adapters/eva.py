@@ -23,6 +23,7 @@ class Eva(FactoredLora):
 
     rho: float = 2.0
     paper, needs_one_device, reads_weights = "2410.07170", True, False
+    needs_data = "inputs on training facts"
 
     def check(self) -> None:
         """Refuse values that no model can take."""

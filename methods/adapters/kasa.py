@@ -29,7 +29,15 @@ class Kasa(LoraFamily):
     beta: float = 1e-4
     gamma: float = 1e-3
 
-    paper, learning_rate, starts_as_base, reads_weights = "2412.06071", 1e-3, False, True
+    paper, learning_rate, reads_weights = "2412.06071", 1e-3, True
+    starts_as_base = False
+    trains = "A, B and d"
+
+    def check(self) -> None:
+        """Refuse values that no model can take."""
+        super().check()
+        if min(self.beta, self.gamma) < 0:
+            raise UsageError(f"beta={self.beta}, gamma={self.gamma}: both must be at least 0")
 
     @property
     def options(self) -> dict[str, Any]:  # type: ignore[override]

@@ -35,7 +35,15 @@ class KeepLora(FromGradient):
 
     certainty, paper = "rebuilt", "2601.19659"
     variants = "PEFT-Arena's adaptation, for one task"
-    learning_rate, starts_as_base, frozen = 1e-3, False, "A"
+    learning_rate, added, frozen = 1e-3, True, "A"
+    starts_as_base = False
+    trains = "B"
+
+    def check(self) -> None:
+        """Refuse values that no model can take."""
+        super().check()
+        if self.principal is not None and self.principal < 1:
+            raise UsageError(f"principal={self.principal}: it must be at least 1; none means 4r")
 
     def prepare(self, setting: Setting) -> Start:
         """Measure the mean gradients on the training facts and decompose what W leaves of them."""
@@ -45,6 +53,8 @@ class KeepLora(FromGradient):
         """Return B_0 and A_0 from G and W, both `[d_out, d_in]`."""
         kept, G = leading_triplets(weight, self.principal or 4 * self.r).V, gradient.double()
         if kept.shape[0] == kept.shape[1]:
-            raise UsageError(f"keep_lora: principal={kept.shape[1]} leaves no direction of W's rows")
+            raise UsageError(
+                f"keep_lora: principal={kept.shape[1]} leaves no direction of W's rows"
+            )
         U, S, V = leading_triplets(G - (G @ kept) @ kept.T, self.r)
         return Factors((U * S).float().contiguous(), V.T.float().contiguous())

@@ -30,7 +30,8 @@ class LoraOne(FromGradient):
     left out, as in its code. **exact**, arXiv 2502.01235.
     """
 
-    paper, learning_rate, starts_as_base = "2502.01235", 5e-4, False
+    paper, learning_rate, added = "2502.01235", 5e-4, True
+    starts_as_base = False
     options = MappingProxyType({"use_rslora": True})
 
     def prepare(self, setting: Setting) -> Start:

@@ -131,9 +131,7 @@ def test_ranks_are_the_best_directions_within_their_number(shares, rank):
 
 
 def test_a_layer_without_a_rank_is_not_adapted():
-    ranks = explained_ranks(
-        {"a": [0.5, 0.4], "b": [0.1, 0.1]}, {"a": 1, "b": 1}, {"a": 2, "b": 2}
-    )
+    ranks = explained_ranks({"a": [0.5, 0.4], "b": [0.1, 0.1]}, {"a": 1, "b": 1}, {"a": 2, "b": 2})
     assert ranks == {"a": 2, "b": 0}
 
 
@@ -158,5 +156,5 @@ def test_its_rows_are_orthonormal(cases, tiny_base, r):
 
 
 def test_a_rho_below_1_is_refused():
-    with pytest.raises(UsageError, match="rho=0.5: it must be at least 1"):
+    with pytest.raises(UsageError, match=r"rho=0\.5: it must be at least 1"):
         eva.Eva(rho=0.5).check()

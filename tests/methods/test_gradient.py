@@ -1,4 +1,4 @@
-"""Mean gradients against those of autograd, and what batches and a borrowed base must not change."""
+"""Mean gradients against autograd, and what batches and a borrowed base must not change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
+from methods.calibration import BATCH
 from methods.gradient import TOKENS_AT_ONCE, mean_gradients, rows_at_once
 from methods.targets import linear_layers, weight_of
 from tests.methods.conftest import row_losses, rows_of
@@ -97,5 +98,6 @@ def test_without_rows_it_says_so_and_gives_the_weights_back(tiny_base):
 
 
 def test_rows_at_once_fill_the_tokens_and_are_never_none():
-    assert rows_at_once(16) == TOKENS_AT_ONCE // 16
+    assert rows_at_once(16) == BATCH
+    assert rows_at_once(500) == TOKENS_AT_ONCE // 500
     assert rows_at_once(10 * TOKENS_AT_ONCE) == 1

@@ -46,7 +46,9 @@ def up_to_signs(found, expected, axis):
     return float((found - signs * expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize(("kind", "r", "alpha"), [("llama", 8, 8), ("llama", 8, 12), ("gpt2", 8, 12)])
+@pytest.mark.parametrize(
+    ("kind", "r", "alpha"), [("llama", 8, 8), ("llama", 8, 12), ("gpt2", 8, 12)]
+)
 def test_lora_ga_starts_as_pefts_own_on_the_same_data(kind, r, alpha, cases, tiny_base, make_tiny):
     """At a rank of a quarter of the smaller side, from which on PEFT's random SVD is exact."""
     make = make_tiny if kind == "llama" else gpt2
@@ -183,7 +185,9 @@ def test_samples_choose_what_is_measured(name, cases, tiny_base):
     few, all_of_them = (
         cases.attach(tiny_base, part(f"{name}[r=4,samples={n}]")) for n in ("2", "none")
     )
-    rows = [stored(c.adapter.notes(c.model, c.prepared))["gradient_rows"] for c in (few, all_of_them)]
+    rows = [
+        stored(c.adapter.notes(c.model, c.prepared))["gradient_rows"] for c in (few, all_of_them)
+    ]
     assert rows == [2, len(cases.facts)]
     key = "model.layers.1.mlp.down_proj"
     assert not torch.allclose(factors_of(few, key)[1], factors_of(all_of_them, key)[1], atol=1e-3)

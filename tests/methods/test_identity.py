@@ -44,6 +44,7 @@ class Part(Base, key=None):
 '''
 DIGEST = "52c63b13c048e98d55c7bc4ec53ba0fe250052c80fb2abff494b4e975b58c95c"
 METHODS = ("lora", "dora", "pissa", "corda", "lora+filter", "lora+freeze", "lora+reweight", "full")
+METHODS += ("lora_ga",)
 
 
 def test_the_digest_is_the_same_under_every_python():
@@ -124,9 +125,10 @@ def test_a_raised_version_of_a_part_reaches_its_own_cells(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "users"),
     [
-        ("low-rank starts", {"pissa", "corda"}),
+        ("low-rank starts", {"pissa", "corda", "lora_ga"}),
         ("covariance", {"corda"}),
-        ("calibration", {"corda"}),
+        ("gradient", {"lora_ga"}),
+        ("calibration", {"corda", "lora_ga"}),
         ("distance", {"lora+filter", "lora+reweight", "lora+freeze"}),
         ("filters", {"lora+filter"}),
         ("weights", {"lora+reweight"}),

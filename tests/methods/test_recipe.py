@@ -13,6 +13,7 @@ from methods.recipe import parse_recipe, parse_recipes
 from tasks.errors import UsageError
 
 ADAPTER_NAMES = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva", "corda", "full"]
+ADAPTER_NAMES += ["lora_ga", "lora_one", "keep_lora", "kasa", "osf"]
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from bench.store.store import ResultsStore
 from methods.adapters.corda import Corda
 from methods.adapters.eva import Eva
 from methods.adapters.lora import Lora
+from methods.adapters.lora_ga import LoraGa
 from methods.adapters.pissa import Pissa
+from methods.parts import ADAPTERS
 
 
 @pytest.fixture
@@ -48,6 +50,8 @@ def run(tiny_folder, facts_file, tmp_path):
 
 
 STARTS = "lora[r=4],dora[r=4],pissa[r=4],milora[r=4],olora[r=4],corda[r=4],eva[r=4]"
+STARTS += ",lora_ga[r=4]"
+OTHER_STARTS = "lora_one[r=4],keep_lora[r=4],kasa[r=4]"
 
 
 @pytest.fixture
@@ -77,6 +81,15 @@ def test_every_start_is_an_identity_in_bfloat16(grid):
         assert record.init_difference == 0.0, record.spec.method
 
 
+def test_a_start_that_is_not_the_base_is_told_and_compared_with_the_untouched_base(grid):
+    """Drift is forgetting: already the untrained adapter has some."""
+    for record in grid(methods=OTHER_STARTS, forgetting="drift", epochs=1):
+        assert record.status is Status.DONE, record.traceback or record.reason
+        assert record.identity is False, record.spec.method
+        assert record.init_difference > 1e-3
+        assert record.forgetting[0].forgetting > 0
+
+
 def test_an_adapter_that_moves_the_base_is_no_identity_in_bfloat16(run):
     [record] = run(dtype="bfloat16", init_lora_weights=False)
     assert not record.identity
@@ -89,10 +102,10 @@ def counted(monkeypatch, kind):
     return calls
 
 
-@pytest.mark.parametrize("kind", [Pissa, Corda, Eva])
+@pytest.mark.parametrize("kind", [Pissa, Corda, Eva, LoraGa])
 def test_seeds_share_a_start_and_each_is_charged_for_it(kind, grid, monkeypatch):
     calls = counted(monkeypatch, kind)
-    name = kind.__name__.lower()
+    name = ADAPTERS.name_of(kind)
     records = grid(methods=f"{name}[r=4]", seeds="0,1,2")
     assert [record.status for record in records] == [Status.DONE] * 3
     assert len(calls) == 1
