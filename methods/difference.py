@@ -168,7 +168,7 @@ class DoraDifference(Difference):
         return self._factor(layer, name).detach()[:, None] * super()._merged(layer, name)
 
 
-def begin(layer: Any, start: Start) -> None:
+def begin(layer: Any, start: Start, *, added: bool = False) -> None:
     """Let PEFT's layer of a LoRA or DoRA train from a start, while its base keeps W.
 
     A start of which one factor is 0 takes nothing out of W, and is plain LoRA or DoRA.
@@ -176,10 +176,11 @@ def begin(layer: Any, start: Start) -> None:
     Args:
         layer: The layer, with an adapter named "default".
         start: A_0 and B_0, on the layer's device.
+        added: Whether s B_0 A_0 is added to W, so that a LoRA does not start as the base.
     """
     layer.lora_A[ADAPTER].weight.data = start.A.clone()
     layer.lora_B[ADAPTER].weight.data = start.B.clone()
-    if not (start.A.any() and start.B.any()):
+    if added or not (start.A.any() and start.B.any()):
         return
     if ADAPTER not in layer.lora_magnitude_vector:
         layer.lora_variant[ADAPTER] = Difference(start)

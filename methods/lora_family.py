@@ -155,11 +155,12 @@ class LoraFamily(PeftAdapter):
         Args:
             setting: The cell.
             ranks: The rank of every target, whose s stays the same; those of `ranks` if not given.
+                 A target without a rank is not adapted.
         """
         from peft import LoraConfig
 
-        targets = self.targets(setting)
         given = self.ranks(setting) if ranks is None else ranks
+        targets = {name: linear for name, linear in self.targets(setting).items() if name in given}
         own = {name: rank for name, rank in given.items() if rank != self.r}
         power = 0.5 if self.options.get("use_rslora") else 1.0
         return LoraConfig(
@@ -228,6 +229,9 @@ class FactoredLora(LoraFamily):
     reads_weights = True
     seed_free = True
 
+    added: ClassVar[bool] = False
+    """Whether the start is added instead, W' = W + s B A, so that it is not the base."""
+
     def decompose(
         self,
         setting: Setting,
@@ -259,7 +263,8 @@ class FactoredLora(LoraFamily):
         ranks = {name: len(factors.A) for name, factors in prepared.factors.items()}
         model = attach_config(setting, self.config(setting, ranks))
         for name, layer in lora_layers(model):
-            begin(layer, prepared.on(name, layer.lora_A["default"].weight.device))
+            start = prepared.on(name, layer.lora_A["default"].weight.device)
+            begin(layer, start, added=self.added)
             if self.frozen:
                 getattr(layer, f"lora_{self.frozen}")["default"].requires_grad_(False)
         return model

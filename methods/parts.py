@@ -129,6 +129,8 @@ class Adapter(Part, ABC):
         trains_weights: Whether it trains weights of the base itself, which then take several times
             their own memory; estimates before a run count on it.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
+        starts_as_base: Whether its model is the base before training. Every cell measures whether
+            that is so; what is forgotten is told of the untouched base in either case.
         reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
             quantised base does not have in a plain form; nor can it stand on top of another
             adapter, see `methods.two_steps.rules`.

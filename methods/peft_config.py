@@ -61,7 +61,7 @@ OF_THE_BASE = ("token_dim", "num_layers", "num_attention_heads")
 REFUSED_INITS = {
     "eva": "use the adapter eva, which measures the activations that it needs",
     "corda": "use the adapter corda, which computes the covariances that it needs",
-    "lora_ga": "it needs gradients on training batches; corda[mode=ipm] starts from data",
+    "lora_ga": "use the adapter lora_ga, which measures the gradients that it needs",
     "loftq": "it quantises the base, so the adapter would not fit the untouched base",
 }
 """LoRA initialisations that need more than weights, with what to do instead."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from methods.covariance import Covariances
     from methods.encoder import Encoder
+    from methods.gradient import Gradients
     from methods.layer_deviation import LayerDeviations, Norm
 
 Computes = TypeVar("Computes", bound=Callable[..., Any])
@@ -98,6 +99,15 @@ class Signals(Protocol):
 
         It is measured each time, on the base with whatever hooks it has. float64 `[facts]`; texts
         are packed into windows, of which there are others in number.
+        """
+        ...
+
+    def gradient(self, facts: Sequence[Fact], samples: int | None = None) -> Gradients:
+        """Return the mean gradient of the base's linear layers, of the loss that training has.
+
+        Args:
+            facts: Facts to learn, in the contexts that training sees; every fact counts the same.
+            samples: The largest number of facts, chosen by a fixed hash; None takes all.
         """
         ...
 

@@ -63,6 +63,20 @@ class Subspace(NamedTuple):
     condition: float | None
 
 
+class Triplets(NamedTuple):
+    """The largest singular directions of a matrix on both sides, descending.
+
+    Attributes:
+        U: Left singular vectors, `[d_out, r]`.
+        S: Singular values, `[r]`.
+        V: Right singular vectors, `[d_in, r]`; orthonormal in null directions too.
+    """
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
 class _Leading(NamedTuple):
     """The largest directions of a tall matrix: right singular vectors `[n, r]`, values `[r]`."""
 
@@ -91,6 +105,21 @@ def left_subspace(matrix: Tensor, rank: int, end: End, *, steep: bool = True) ->
         return _by_svd(matrix, rank, end)
     U = found.V if wide else tall @ found.V / found.S
     return Subspace(U, found.S, found.condition)
+
+
+def leading_triplets(matrix: Tensor, rank: int) -> Triplets:
+    """Return the `rank` largest singular directions of M `[d_out, d_in]`, in float64.
+
+    A rank above the smaller side counts as that side.
+    """
+    import torch
+
+    matrix, rank = matrix.double(), min(rank, *matrix.shape)
+    U, S, _ = left_subspace(matrix, rank, End.LARGEST)
+    # M^T U = V S: a QR decomposition gives V up to signs, and fills up where S is 0.
+    V, triangle = torch.linalg.qr(matrix.T @ U)
+    signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(V)
+    return Triplets(U, S, V * signs)
 
 
 def _largest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:

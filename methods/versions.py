@@ -49,7 +49,11 @@ MACHINERY = {
     "projections": _machinery(1, "projections"),
     "ranks by layer": _machinery(1, "compactness", "rank_allocation"),
     "covariance": _machinery(2, "covariance", signals=("covariance",)),
-    "calibration": _machinery(1, "calibration", signals=("covariance", "calibration_batches")),
+    "gradient": _machinery(1, "gradient", "gradient_starts", signals=("gradient",)),
+    "explained variance": _machinery(1, "explained_variance"),
+    "calibration": _machinery(
+        1, "calibration", signals=("covariance", "gradient", "calibration_batches")
+    ),
     "PEFT's types": _machinery(1, "peft_config", "peft_training"),
     "distance": _machinery(1, "semantics", "encoder", signals=("distance", "distance_in")),
     "filters": _machinery(1, "fact_filter"),

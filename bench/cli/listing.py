@@ -107,6 +107,7 @@ def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
         else:
             origin = f"{part.certainty}, arXiv {part.paper}" if part.paper else part.certainty
             origin += f"; {part.variants}" if part.variants else ""
+            origin += "" if getattr(part, "starts_as_base", True) else "; not the base at the start"
         first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
         about = _CERTAINTY.sub("", first), origin, parameters_text(part)
         yield name, "\n".join(filter(None, about))

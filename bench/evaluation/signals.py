@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,11 @@ from bench.evaluation.embedding_space import AnswerSpace, TextSpace
 from bench.evaluation.knowledge_category import measure_knowledge
 from bench.evaluation.responses import Responses, respond_untrained
 from bench.inference.contexts import Contexts
+from bench.inference.encoding import batches_by_length, collate
 from bench.inference.generation import answer_budget, greedy_answers
 from bench.inference.hidden_states import fact_deviations
-from bench.inference.likelihood import negative_log_likelihoods
+from bench.inference.likelihood import fact_losses, negative_log_likelihoods, target_logits
+from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
 from bench.store.knowledge import KnowledgeCategory
@@ -28,6 +30,7 @@ from methods.calibration import (
 )
 from methods.covariance import Covariances, input_covariances
 from methods.encoder import Encoder
+from methods.gradient import Gradients, mean_gradients, rows_at_once
 from methods.layer_deviation import LayerDeviations, Norm
 from methods.signals import registered_signal
 from tasks.context import Context, TrainPrompt
@@ -36,6 +39,8 @@ from tasks.prompt import Prompt, fact_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 
 class BaseSignals:
@@ -170,10 +175,33 @@ class BaseSignals:
             batches = text_batches(self.tokenizer, texts, self.model.device, window, size)
             return input_covariances(self.model, batches, scaled=scaled)
 
-        if not self._keeps_covariances:
-            return measure()
-        key = self._key("covariance", facts_digest(chosen), str(window), str(scaled))
-        return self._cache.get(key, measure)
+        key = ("covariance", facts_digest(chosen), str(window), str(scaled))
+        return self._measured(key, measure)
+
+    def gradient(self, facts: Sequence[Fact], samples: int | None = None) -> Gradients:
+        """Return the mean gradient of the base's linear layers, of the loss that training has.
+
+        Args:
+            facts: Facts to learn, in the contexts that training sees; every fact counts the same.
+            samples: The largest number of facts, chosen by a fixed hash; None takes all.
+        """
+        chosen = calibration_facts(facts, samples)
+        contexts = self.contexts.trained
+
+        def measure() -> Gradients:
+            examples = [e for one in contexts for e in self.contexts.examples(one, chosen)]
+            lengths = [len(example.tokens) for example in examples]
+            rows = rows_at_once(max(lengths, default=1))
+            pad, model = self.tokenizer.pad_token_id, borrow(self._base).model
+
+            def losses(indices: list[int]) -> Tensor:
+                batch = collate(examples, indices, pad)
+                return fact_losses(target_logits(model, batch), batch.labels)[0]
+
+            return mean_gradients(model, batches_by_length(lengths, rows, None), losses)
+
+        key = ("gradient", facts_digest(chosen), self.prompt.digest, *contexts)
+        return self._measured(key, measure)
 
     def start(self, key: Hashable, prepare: Callable[[], Any]) -> Any:
         """Return what an adapter prepares, once for all cells with this `Adapter.start_key`."""
@@ -208,11 +236,17 @@ class BaseSignals:
 
     @property
     def _keeps_covariances(self) -> bool:
-        """Whether covariances stay for other starts on them, of another rank for example.
+        """Whether covariances and gradients stay for other starts, of another rank for example.
 
         On a GPU they would take more memory than the model through all later cells.
         """
         return self.model.device.type == "cpu"
+
+    def _measured(self, key: tuple[str, ...], measure: Callable[[], T]) -> T:
+        """Return matrices of the base's layers, kept where there is room for them."""
+        if not self._keeps_covariances:
+            return measure()
+        return self._cache.get(self._key(*key), measure)
 
     def _key(self, kind: str, *parts: str) -> tuple[str, ...]:
         return (kind, self._base.name, self._base.revision, str(self.model.dtype), *parts)

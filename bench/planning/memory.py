@@ -11,6 +11,7 @@ All amounts are in bytes. P is the number of weights, b the bytes of one in the 
 | logits | 12 rows kept vocabulary | `logits` |
 | covariances | 4 for each entry of each set, and one input in float32 | `covariances` |
 | for `--explain` | two sets of covariances, from the first cell on | `need` |
+| mean gradients | a pass and one gradient; all of them in float32 on the CPU | `gradients` |
 | factors of a start | four matrices of float64 | `decomposition` |
 | asking | keys and values of all rows, the widest layer and the logits | `asking` |
 
@@ -20,15 +21,20 @@ The coefficients of activations were counted on the tensors that a pass saves; a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 from bench.config.types import DType
 from bench.models.shape import ModelShape, model_shape
 from bench.planning.planned_cell import PlannedCell
+from methods.adapters.eva import Eva
+from methods.adapters.kasa import Kasa
 from methods.adapters.peft import Peft
 from methods.calibrated import CalibratedLora
+from methods.calibration import BATCH
 from methods.covariance import covariance_bytes
+from methods.gradient import TOKENS_AT_ONCE
+from methods.gradient_starts import FromGradient
 from methods.identity import names_read
 from methods.lora_family import LoraFamily
 from methods.parts import Adapter
@@ -167,6 +173,8 @@ def need(shape: ModelShape, setup: Setup) -> Need:
     cuts = isinstance(setup.adapter, LoraFamily) and setup.adapter.reads_weights
     prepare = decomposition(shape) if cuts else 0.0
     prepare += covariance_sets(setup.adapter) * covariances(shape)
+    if isinstance(setup.adapter, FromGradient):
+        prepare += gradients(shape, setup)
     asked = asking(shape, setup.item, max(ASKED_ROWS, setup.members))
     if setup.adapter.trains_weights:  # the masters, and their copies in the base's dtype
         asked += (4 + setup.item) * trained_weights(shape, setup)
@@ -177,7 +185,9 @@ def need(shape: ModelShape, setup: Setup) -> Need:
 def covariance_sets(adapter: Adapter) -> int:
     """Return how many sets of covariances an adapter holds at once: by its own word, or one."""
     asks = "covariance" in names_read(type(adapter))
-    return adapter.covariance_sets if isinstance(adapter, CalibratedLora) else int(asks)
+    if isinstance(adapter, CalibratedLora):
+        return adapter.covariance_sets
+    return int(asks or isinstance(adapter, Eva))  # which measures its inputs itself
 
 
 def base(shape: ModelShape, setup: Setup) -> float:
@@ -202,13 +212,20 @@ def adapter_state(shape: ModelShape, setup: Setup) -> float:
     A and B are in float32 (4), with gradients (4), Adam's two moments (8), a copy in the base's
     dtype for products, and for a start that was cut from W its frozen factors (4).
     """
-    rank = int(getattr(setup.adapter, "r", RANK))
-    numbers = sum(min(rank, *sides) * sum(sides) for sides in shape.linear)
+    numbers = sum(rank_of(setup.adapter, *sides) * sum(sides) for sides in shape.linear)
     cast_copy = setup.item if setup.item < 4 else 0
     # A stack adds up gradients in the base's dtype, and computes with factors of twice the rank.
     together = 2 * cast_copy + 8 * (cast_copy > 0) if setup.members > 1 else 0
-    trained = 1.0 if getattr(setup.adapter, "spread", False) else setup.trained
-    return trained * numbers * (4 + 4 + 8 + 4 + cast_copy + together)
+    held = numbers * (4 + 4 + 8 + 4 + cast_copy + together)
+    if isinstance(setup.adapter, Kasa):  # it trains beside weights of its own
+        held += setup.item * sum(d_out * d_in for d_out, d_in in shape.linear)
+    return (1.0 if getattr(setup.adapter, "spread", False) else setup.trained) * held
+
+
+def rank_of(adapter: Adapter, d_out: int, d_in: int) -> int:
+    """Return the rank that an adapter trains of a weight, by its own word or its `r`."""
+    own = getattr(adapter, "trained_rank", None)
+    return own(d_out, d_in) if own else min(int(getattr(adapter, "r", RANK)), d_out, d_in)
 
 
 def full_state(shape: ModelShape, setup: Setup) -> float:
@@ -263,6 +280,17 @@ def logits(shape: ModelShape, rows: int, kept: int = KEPT) -> float:
 def covariances(shape: ModelShape) -> float:
     """Return the bytes of the covariances `[d, d]` of all inputs, in float32, while measured."""
     return float(covariance_bytes(shape.inputs, CALIBRATED_TOKENS)) if shape.inputs else 0.0
+
+
+def gradients(shape: ModelShape, setup: Setup) -> float:
+    """Return the bytes of measuring the mean gradients of all linear layers.
+
+    Their sums lie on the CPU. They count where the base is in float32, as it is on a CPU.
+    """
+    sizes = [d_out * d_in for d_out, d_in in shape.linear]
+    passing = activations(shape, replace(setup, rows=1, tokens=TOKENS_AT_ONCE))
+    passing += logits(shape, BATCH, setup.kept) + (4 + setup.item) * max(sizes, default=0)
+    return passing + (4 * sum(sizes) if setup.dtype is DType.FLOAT32 else 0)
 
 
 def decomposition(shape: ModelShape) -> float:

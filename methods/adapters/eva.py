@@ -1,38 +1,37 @@
-"""EVA: explained variance adaptation, for the paper's rho = 1: the same rank in every layer."""
+"""EVA: explained variance adaptation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from methods.covariance import input_covariances
-from methods.lora_family import LoraFamily
+from methods.explained_variance import explained_start
+from methods.lora_family import FactoredLora, Start
 from methods.parts import Setting, adapter
+from tasks.errors import UsageError
 
 
 @adapter("eva")
 @dataclass(frozen=True)
-class Eva(LoraFamily):
-    """LoRA whose A starts along the main directions of each layer's inputs.
+class Eva(FactoredLora):
+    """LoRA whose A starts along the main directions of each layer's inputs, with B = 0.
 
-    A = V_r^T `[r, d_in]` of the uncentred inputs X = U S V^T; B = 0. **exact**, arXiv 2410.07170.
+    A = V_r^T `[r, d_in]` of the inputs X - mean(X) = U S V^T of a layer. The more its directions
+    explain, the more of them it gets: up to rho times r, or none. PEFT's tau has no part in it,
+    since all texts are measured. **exact**, arXiv 2410.07170.
     """
 
-    paper, needs_one_device, seed_free = "2410.07170", True, True
+    rho: float = 2.0
+    paper, needs_one_device, reads_weights = "2410.07170", True, False
+    needs_data = "inputs on training facts"
 
-    def prepare(self, setting: Setting) -> dict[str, Any]:
-        """Return A `[r, d_in]` of every target, the top eigenvectors of X^T X, on the CPU."""
-        import torch
+    def check(self) -> None:
+        """Refuse values that no model can take."""
+        super().check()
+        if self.rho < 1:
+            raise UsageError(f"rho={self.rho}: it must be at least 1, with which all ranks are r")
 
-        found, V = input_covariances(setting.model, setting.calibration_batches(), scaled=False), {}
-        for name, C in found.matrices.items():
-            V[name] = torch.linalg.eigh(C.double())[1].flip(1)[:, : self.r].clone().cpu()
-        return {n: V[found.input_of(n)][:, :rank].T for n, rank in self.ranks(setting).items()}
-
-    def attach(self, setting: Setting, prepared: dict[str, Any]) -> Any:
-        """Add B = 0 and A to every target."""
-        model: Any = super().attach(setting, prepared)
-        for name, A in prepared.items():
-            lora_A = model.get_submodule(f"base_model.model.{name}.lora_A.default")
-            lora_A.weight.data.copy_(A)
-        return model
+    def prepare(self, setting: Setting) -> Start:
+        """Return A and B = 0 of every target that gets a rank, from all training facts."""
+        measured = input_covariances(setting.model, setting.calibration_batches(), scaled=False)
+        return explained_start(measured, self.targets(setting), self.r, self.rho)

@@ -37,7 +37,7 @@ def refuse_first(adapter: Adapter, mode: StepMode) -> None:
             f"--after ...:{mode}: {part_name(adapter)} {reason}; a second step after it needs "
             f":{StepMode.MERGED}"
         )
-    if mode is StepMode.TRAINABLE and adapter.reads_weights:
+    if mode is StepMode.TRAINABLE and _cuts(adapter):
         raise UsageError(
             f"--after ...:{mode}: {part_name(adapter)} starts by cutting the weights, and is saved "
             f"with the piece that it cut; use :{StepMode.FROZEN} or :{StepMode.MERGED}"
@@ -54,7 +54,7 @@ def refuse_second(adapter: Adapter, mode: StepMode) -> None:
         return
     reason = _not_low_rank(adapter)
     if not reason and adapter.reads_weights:
-        reason = "starts by cutting the weights"
+        reason = "starts by cutting the weights" if _cuts(adapter) else "starts from the weights"
     if reason:
         raise UsageError(f"{part_name(adapter)} {reason}: use --after ...:{StepMode.MERGED}")
 
@@ -72,4 +72,11 @@ def _not_low_rank(adapter: Adapter) -> str:
         if more or written.values.get("bias", "none") != "none":
             return f"trains more than A and B of LoRA ({more or 'bias'})"
         return ""
-    return "" if isinstance(adapter, LoraFamily) else "is no low-rank adapter of PEFT"
+    if not isinstance(adapter, LoraFamily):
+        return "is no low-rank adapter of PEFT"
+    return "drops a part of the weights" if adapter.options.get("kasa_config") else ""
+
+
+def _cuts(adapter: Adapter) -> bool:
+    """Return whether a low-rank adapter takes its start out of the weights."""
+    return adapter.reads_weights and not getattr(adapter, "added", False)

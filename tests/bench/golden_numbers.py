@@ -53,6 +53,7 @@ from methods import (
 from methods.calibration import calibration_facts, text_batches
 from methods.covariance import input_covariances
 from methods.encoder import Encoded, Encoder
+from methods.explained_variance import explained_ranks, main_directions
 from methods.gram import lower_gram, mirror
 from methods.parts import Setting
 from methods.recipe import parse_recipe
@@ -402,6 +403,29 @@ def covariance() -> dict[str, Tensor]:
     }
 
 
+def gradient() -> dict[str, Tensor]:
+    """Norms of every weight's mean gradient, and B A of a start from them."""
+    base = golden_base()
+    found = signals_of(base).gradient(FACTS, 5).matrices.values()
+    start = parse_recipe("lora_ga[r=2]").adapter.prepare(setting_on(base, borrow(base).model))
+    return {
+        "norms": torch.stack([matrix.norm() for matrix in found]),
+        "norms of B A": torch.stack([(f.B @ f.A).norm() for f in start.factors.values()]),
+    }
+
+
+def explained_variance() -> dict[str, Tensor]:
+    """How much directions of inputs explain, and the ranks that follow from it."""
+    base = golden_base()
+    batches = text_batches(base.tokenizer, [fact.question for fact in FACTS], base.model.device)
+    measured = input_covariances(base.model, batches, scaled=False)
+    keys = list(measured.matrices)
+    shares = {key: main_directions(measured, key, 4).shares.tolist() for key in keys}
+    ranks = explained_ranks(shares, dict.fromkeys(keys, 2), dict.fromkeys(keys, 4))
+    explained = [share for row in shares.values() for share in row]
+    return {"shares": torch.tensor(explained), "ranks": torch.tensor(list(ranks.values()))}
+
+
 def peft_types() -> dict[str, Tensor]:
     """The penalty of AdaLoRA, and what a type trains in one chosen layer."""
     base, found = golden_base(), {}
@@ -508,6 +532,8 @@ MEASURES: dict[str, Callable[[], dict[str, Tensor]]] = {
     "projections": starts_by_projectors,
     "ranks by layer": ranks_by_layer,
     "covariance": covariance,
+    "gradient": gradient,
+    "explained variance": explained_variance,
     "calibration": calibration,
     "PEFT's types": peft_types,
     "distance": distance,

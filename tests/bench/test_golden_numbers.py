@@ -17,6 +17,7 @@ from bench.training import loop, rows, schedule
 from methods import calibration, covariance, difference, layer_deviation
 from methods.adapters.peft import Peft
 from methods.encoder import Encoded
+from methods.explained_variance import Directions
 from methods.versions import MACHINERY
 from methods.weighting import DistanceWeights
 from tasks import prompt, scoring
@@ -64,6 +65,12 @@ def of_the_next_seed(recipe, signals, layer_count, seed):
     return decide(recipe, signals, layer_count, seed + 1)
 
 
+def uncentred_directions(measured, key, count):
+    """What EVA's directions would be if their variance was that around 0."""
+    values = torch.linalg.eigvalsh(measured.per_token(key)).flip(0)
+    return Directions(torch.empty(0), values[:count] / values.sum())
+
+
 EDITS = [
     (TRAINING, schedule, "rate_factor", lambda *_: lambda step: 1 / (1 + step)),
     (TRAINING, loop, "hash_fraction", lambda *_: 0.5),
@@ -95,7 +102,9 @@ EDITS = [
     ("calibration", calibration, "fact_text", lambda fact: fact.question),
     ("calibration", calibration, "calibration_facts", lambda facts, samples: facts[:samples]),
     ("covariance", covariance, "_Accumulator", lambda _, kind=covariance._Accumulator: kind(True)),
-    ("low-rank adapters", difference, "begin", lambda *_: None),
+    ("low-rank adapters", difference, "begin", lambda *_, **__: None),
+    ("gradient", signals, "fact_losses", lambda logits, labels: (logits.logsumexp((1, 2)), None)),
+    ("explained variance", golden_numbers, "main_directions", uncentred_directions),
 ]
 
 

@@ -20,8 +20,27 @@ FACTS = tuple(
 TOKENS = torch.arange(24).view(2, 12) + 65
 
 
+def rows_of(tokenizer, texts, size):
+    """Batches of texts, shortest first, padded on the right."""
+    return list(text_batches(tokenizer, texts, torch.device("cpu"), batch_size=size))
+
+
+def row_losses(model):
+    """What computes the mean cross-entropy over the tokens of each row of a batch."""
+
+    def losses(batch):
+        logits, mask = model(**batch, use_cache=False).logits, batch["attention_mask"]
+        labels = batch["input_ids"].masked_fill(mask == 0, -100)[:, 1:]
+        each = torch.nn.functional.cross_entropy(
+            logits[:, :-1].float().transpose(1, 2), labels, reduction="none"
+        )
+        return each.sum(1) / (labels != -100).sum(1)
+
+    return losses
+
+
 class TinySignals:
-    """The covariance of `methods.signals.Signals`, straight from the base."""
+    """Covariance and gradient of `methods.signals.Signals`, straight from the base."""
 
     def __init__(self, base):
         self.base = base
@@ -35,6 +54,14 @@ class TinySignals:
         window = window_length(model, pack)
         batches = text_batches(self.base.tokenizer, texts, model.device, window, 4)
         return input_covariances(model, batches, scaled=scaled)
+
+    def gradient(self, facts, samples=None):
+        from bench.models.copy_on_write import borrow
+        from methods.gradient import mean_gradients
+
+        model = borrow(self.base).model
+        texts = [fact_text(fact) for fact in facts[:samples]]
+        return mean_gradients(model, rows_of(self.base.tokenizer, texts, 8), row_losses(model))
 
 
 @dataclass

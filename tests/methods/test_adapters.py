@@ -13,15 +13,17 @@ from tasks.notation import build_part, parse_part
 LORA_FAMILY = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva"]
 LORA_FAMILY += ["corda", "corda[mode=ipm]"]
 LORA_FAMILY += ["astra", "astra[mode=kpm]", "sc_lora", "mica", "oplora[k=4]", "corda_pp"]
-PROJECTED = ["astra", "sc_lora", "lora_null", "mica", "oplora"]
+PROJECTED = ["astra", "sc_lora", "lora_null", "mica", "oplora[k=4]"]
 LORA_FAMILY += [f"lora_null[variant={variant}]" for variant in ("v1", "v2", "zero")]
-FROZEN = {"mica": "lora_B", "lora_null[variant=v2]": "lora_A"}
-WRITTEN = ["full", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
+LORA_FAMILY += ["lora_ga", "lora_ga[form=paper]", "lora_one", "keep_lora[principal=8]", "kasa"]
+LORA_FAMILY += ["eva[rho=1]"]
+FROZEN = {"mica": "lora_B", "lora_null[variant=v2]": "lora_A", "keep_lora[principal=8]": "lora_A"}
+WRITTEN = ["full", "osf", *LORA_FAMILY, "pissa[r=4,alpha=2]", "corda[precision=reference,r=4]"]
 
 
 def part(written):
     name, parameters = parse_part(written)
-    small = {} if name == "full" or "r" in parameters else {"r": "8"}
+    small = {} if name in ("full", "osf") or "r" in parameters else {"r": "8"}
     return build_part(ADAPTERS[name], name, {**small, **parameters})
 
 
@@ -32,8 +34,9 @@ def cell(request, cases, tiny_base):
     return cell
 
 
-def test_start_is_an_identity(cell, cases):
-    assert torch.allclose(cell.logits(), cases.logits_of(cell.base.model), atol=1e-4)
+def test_start_is_an_identity_or_says_that_it_is_none(cell, cases):
+    difference = (cell.logits() - cases.logits_of(cell.base.model)).abs().max()
+    assert (difference < 1e-4) == cell.adapter.starts_as_base
 
 
 def test_base_stays_bit_identical(cell, make_tiny):
@@ -51,7 +54,8 @@ def test_training_changes_only_what_requires_gradients(cell):
         assert parameter.requires_grad == (not torch.equal(parameter, before[name])), name
         if "full" not in type(cell.adapter).__name__.lower():
             kept = FROZEN.get(cell.written, "no factor")
-            assert parameter.requires_grad == ("lora_" in name and kept not in name)
+            adapted = "lora_" in name or "osf_svd" in name
+            assert parameter.requires_grad == (adapted and kept not in name)
 
 
 def test_saved_adapter_answers_alike_on_the_untouched_base(cell, cases, make_tiny, tmp_path):
@@ -78,10 +82,10 @@ def test_chosen_layers_alone_are_trained(written, cases, tiny_base):
 @pytest.mark.parametrize("written", LORA_FAMILY)
 def test_every_linear_layer_but_the_head_is_a_target(written, cases, tiny_base):
     cell = cases.attach(tiny_base, part(written))
-    trained = [name for name, p in cell.model.named_parameters() if p.requires_grad]
-    factor = "lora_B" if FROZEN.get(written) == "lora_A" else "lora_A"
-    assert len([name for name in trained if factor in name]) == 2 * 7
-    assert not any("lm_head" in name for name in trained)
+    names = [name for name, _ in cell.model.named_parameters()]
+    adapted = len([name for name in names if "lora_A" in name])
+    assert adapted == 2 * 7 or (written == "eva" and adapted <= 2 * 7)
+    assert not any("lm_head" in name and "lora" in name for name in names)
 
 
 def test_scales(cases, tiny_base):
@@ -106,11 +110,14 @@ def test_dora_keeps_the_norm_of_each_row(cases, tiny_base):
 
 def test_bfloat16_base_trains_float32_and_saves_its_own_dtype(cases, tiny_base, tmp_path):
     tiny_base.model.bfloat16()
-    for written in ["full", "lora", "pissa", "corda", "eva", "sc_lora", "mica", "oplora[k=4]"]:
+    several = ["lora", "pissa", "corda", "eva", "lora_ga", "lora_one", "keep_lora[r=4]", "kasa"]
+    several += ["sc_lora", "mica", "oplora[k=4]"]
+    for written in ["full", "osf", *several]:
         cell = cases.attach(tiny_base, part(written))
         trained = [p for p in cell.model.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
-        assert (cell.logits() - cases.logits_of(tiny_base.model)).abs().max() < 0.02
+        difference = (cell.logits() - cases.logits_of(tiny_base.model)).abs().max()
+        assert difference < 0.02 or not cell.adapter.starts_as_base
         cell.train()
         folder = cell.save(tmp_path / written)
         if written == "full":
@@ -141,6 +148,8 @@ def test_no_local_path_is_saved(cases, tiny_base, tmp_path):
         ("oplora[k=0]", "k=0"),
         ("corda_pp[candidates=0]", "candidates=0"),
         ("corda_pp[rho=0.5]", "rho=0.5"),
+        ("keep_lora[principal=0]", "principal=0"),
+        ("kasa[beta=-1]", "beta=-1"),
     ],
 )
 def test_values_that_never_work_are_refused_before_a_model(written, said):
@@ -148,16 +157,26 @@ def test_values_that_never_work_are_refused_before_a_model(written, said):
         part(written).check()
 
 
-@pytest.mark.parametrize(
-    "written",
-    ["lora", "rslora", "dora", "pissa", "milora", "olora", "corda", "eva", *PROJECTED],
-)
+OF_ANY_RANK = [
+    "lora",
+    "rslora",
+    "dora",
+    "pissa",
+    "milora",
+    "olora",
+    "corda",
+    "eva[rho=1]",
+    "lora_ga",
+]
+
+
+@pytest.mark.parametrize("written", [*OF_ANY_RANK, *PROJECTED])
 def test_a_rank_above_the_smaller_side_of_a_target_is_that_side_there(
     written, cases, tiny_base, make_tiny, tmp_path
 ):
-    few = {"k": "4"} if written == "oplora" else {}
+    name, given = parse_part(written)
     cell = cases.attach(
-        tiny_base, build_part(ADAPTERS[written], written, {"r": "17", "alpha": "34", **few})
+        tiny_base, build_part(ADAPTERS[name], name, {"r": "17", "alpha": "34", **given})
     )
     ranks = {}
     for name, _ in tiny_base.model.named_modules():

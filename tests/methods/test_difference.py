@@ -18,6 +18,7 @@ from tests.methods.test_transposed_weights import gpt2
 
 OURS = ["pissa[r=4,alpha=6]", "milora[r=4]", "olora[r=4]", "corda[r=4]", "corda[r=4,mode=ipm]"]
 OURS += ["astra[r=4]", "sc_lora[r=4,alpha=6]", "lora_null[r=4]", "corda_pp[r=4]"]
+OURS += ["lora_ga[r=4]", "lora_ga[r=4,alpha=6,form=paper]"]
 THEIRS = [
     {"init_lora_weights": "pissa"},
     {"init_lora_weights": "pissa", "use_rslora": True},
@@ -66,7 +67,9 @@ def test_a_start_is_the_base_to_the_last_bit(written, dtype, part, cases, tiny_b
         assert torch.equal(cell.logits(), cases.logits_of(base.model)), base.name
 
 
-@pytest.mark.parametrize("written", [*OURS, *THEIRS, "lora", "dora", "rslora", "eva"], ids=str)
+@pytest.mark.parametrize(
+    "written", [*OURS, *THEIRS, "lora", "dora", "rslora", "eva", "lora_one"], ids=str
+)
 def test_attaching_copies_nothing_of_the_base(written, part, cases, tiny_base):
     cell = cases.attach(tiny_base, part(written))
     shared = {p.data_ptr() for p in tiny_base.model.parameters()}
@@ -230,7 +233,7 @@ def test_cells_of_one_start_share_it_and_their_state_does_not_hold_it(part, case
 
 
 def test_a_plain_layer_has_no_start(part, cases, tiny_base):
-    for written in ("lora[r=4]", "dora[r=4]", "eva[r=4]"):
+    for written in ("lora[r=4]", "dora[r=4]", "eva[r=4]", "lora_one[r=4]", "keep_lora[r=4]"):
         cell = cases.attach(tiny_base, part(written))
         assert {start_of(layer) for layer in layers(cell.model).values()} == {None}
     assert start_of(nn.Linear(2, 2)) is None

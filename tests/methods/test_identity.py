@@ -45,6 +45,7 @@ class Part(Base, key=None):
 DIGEST = "52c63b13c048e98d55c7bc4ec53ba0fe250052c80fb2abff494b4e975b58c95c"
 METHODS = ("lora", "dora", "pissa", "corda", "lora+filter", "lora+freeze", "lora+reweight", "full")
 METHODS += ("astra", "corda_pp", "mica")
+METHODS += ("lora_ga",)
 
 
 def test_the_digest_is_the_same_under_every_python():
@@ -132,11 +133,12 @@ def test_a_raised_version_of_a_part_reaches_its_own_cells(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "users"),
     [
-        ("low-rank starts", {"pissa", "corda", "astra", "corda_pp", "mica"}),
+        ("low-rank starts", {"pissa", "corda", "astra", "corda_pp", "mica", "lora_ga"}),
         ("projections", {"astra"}),
         ("ranks by layer", {"corda_pp"}),
         ("covariance", {"corda", "astra", "corda_pp"}),
-        ("calibration", {"corda", "astra", "corda_pp"}),
+        ("gradient", {"lora_ga"}),
+        ("calibration", {"corda", "astra", "corda_pp", "lora_ga"}),
         ("distance", {"lora+filter", "lora+reweight", "lora+freeze"}),
         ("filters", {"lora+filter"}),
         ("weights", {"lora+reweight"}),

@@ -14,6 +14,7 @@ from tasks.errors import UsageError
 
 ADAPTER_NAMES = ["lora", "rslora", "dora", "pissa", "milora", "olora", "eva", "corda", "full"]
 ADAPTER_NAMES += ["astra", "corda_pp", "lora_null", "mica", "oplora", "sc_lora"]
+ADAPTER_NAMES += ["lora_ga", "lora_one", "keep_lora", "kasa", "osf"]
 
 
 @pytest.fixture

@@ -51,9 +51,10 @@ def test_unknown_layer_is_one_line(tiny_base):
         linear_names(tiny_base.model, (2,))
 
 
-@pytest.mark.parametrize(
-    "name", ["lora", "dora", "pissa", "milora", "eva", "corda", "mica", "astra"]
-)
+ADAPTED = ["lora", "dora", "pissa", "milora", "eva", "corda", "mica", "astra", "lora_ga"]
+
+
+@pytest.mark.parametrize("name", ADAPTED)
 def test_adapters_on_conv1d(name, gpt2, cases, tmp_path):
     from copy import deepcopy
 
@@ -208,18 +209,8 @@ def test_llama_by_hand(tiny_base):
     assert named(Modules.DOWN) == {"down_proj"}
 
 
-ADAPTERS_BY_MODULES = (
-    "lora",
-    "dora",
-    "pissa",
-    "corda[samples=4]",
-    "eva",
-    "olora",
-    "milora",
-    "astra",
-    "mica",
-    "oplora[k=4]",
-)
+ADAPTERS_BY_MODULES = ("lora", "dora", "pissa", "corda[samples=4]", "eva[rho=1]", "olora", "milora")
+ADAPTERS_BY_MODULES += ("lora_ga", "lora_one", "keep_lora", "kasa", "astra", "mica", "oplora[k=4]")
 
 
 @pytest.mark.parametrize("method", ADAPTERS_BY_MODULES)
@@ -234,7 +225,8 @@ def test_an_adapter_is_attached_to_the_chosen_modules_alone(
     assert all(
         (".self_attn." if modules == "attn" else "layers.1.mlp.down_proj") in n for n in names
     )
-    assert (cell.logits() - cases.logits_of(tiny_base.model)).abs().max() < 1e-4
+    difference = (cell.logits() - cases.logits_of(tiny_base.model)).abs().max()
+    assert difference < 1e-4 or not cell.adapter.starts_as_base
 
 
 def test_the_default_of_modules_is_not_part_of_full_names_which_identify_cells():

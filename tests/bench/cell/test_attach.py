@@ -20,8 +20,10 @@ from methods.adapters.astra import Astra
 from methods.adapters.corda import Corda
 from methods.adapters.eva import Eva
 from methods.adapters.lora import Lora
+from methods.adapters.lora_ga import LoraGa
 from methods.adapters.mica import Mica
 from methods.adapters.pissa import Pissa
+from methods.parts import ADAPTERS
 
 
 @pytest.fixture
@@ -51,6 +53,8 @@ def run(tiny_folder, facts_file, tmp_path):
 
 STARTS = "lora[r=4],dora[r=4],pissa[r=4],milora[r=4],olora[r=4],corda[r=4],eva[r=4]"
 STARTS += ",astra[r=4],sc_lora[r=4],lora_null[r=4],mica[r=4],oplora[r=4,k=4],corda_pp[r=4]"
+STARTS += ",lora_ga[r=4]"
+OTHER_STARTS = "lora_one[r=4],keep_lora[r=4],kasa[r=4]"
 
 
 @pytest.fixture
@@ -80,6 +84,15 @@ def test_every_start_is_an_identity_in_bfloat16(grid):
         assert record.init_difference == 0.0, record.spec.method
 
 
+def test_a_start_that_is_not_the_base_is_told_and_compared_with_the_untouched_base(grid):
+    """Drift is forgetting: already the untrained adapter has some."""
+    for record in grid(methods=OTHER_STARTS, forgetting="drift", epochs=1):
+        assert record.status is Status.DONE, record.traceback or record.reason
+        assert record.identity is False, record.spec.method
+        assert record.init_difference > 1e-3
+        assert record.forgetting[0].forgetting > 0
+
+
 def test_an_adapter_that_moves_the_base_is_no_identity_in_bfloat16(run):
     [record] = run(dtype="bfloat16", init_lora_weights=False)
     assert not record.identity
@@ -92,10 +105,10 @@ def counted(monkeypatch, kind):
     return calls
 
 
-@pytest.mark.parametrize("kind", [Pissa, Corda, Eva, Astra, Mica])
+@pytest.mark.parametrize("kind", [Pissa, Corda, Eva, Astra, Mica, LoraGa])
 def test_seeds_share_a_start_and_each_is_charged_for_it(kind, grid, monkeypatch):
     calls = counted(monkeypatch, kind)
-    name = kind.__name__.lower()
+    name = ADAPTERS.name_of(kind)
     records = grid(methods=f"{name}[r=4]", seeds="0,1,2")
     assert [record.status for record in records] == [Status.DONE] * 3
     assert len(calls) == 1

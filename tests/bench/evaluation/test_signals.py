@@ -9,11 +9,14 @@ import torch
 
 from bench.evaluation import signals as module
 from bench.evaluation.signals import BaseSignals
+from bench.models.copy_on_write import borrow
 from bench.store.cost_cache import CostCache
 from methods import signals as registry
 from methods.calibration import ENOUGH, calibration_facts
 from methods.signals import signal
+from methods.targets import linear_layers
 from tasks.base import TASKS, DataAccess
+from tasks.context import TrainPrompt
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import BUILT_IN, Prompt, fact_text
@@ -179,3 +182,39 @@ def test_covariances_stay_where_they_do_not_fill_a_card(on_host, measured, signa
     found = [signals.covariance(MANY, 8).matrices for _ in range(2)]
     assert len(calls) == measured
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def trained_plainly(base, contexts, facts):
+    """One fact after another with all weights trained, in every context that training sees."""
+    model = borrow(base).model.requires_grad_(True)
+    examples = [e for context in contexts.trained for e in contexts.examples(context, facts)]
+    for example in examples:
+        logits = model(input_ids=torch.tensor([example.tokens])).logits[0]
+        target = torch.tensor(example.tokens[example.start :])
+        loss = torch.nn.functional.cross_entropy(logits[example.start - 1 : -1], target)
+        (loss / len(examples)).backward()
+    return {name: layer.weight.grad for name, layer in linear_layers(model)}
+
+
+@pytest.mark.parametrize("train_prompt", [TrainPrompt.PLAIN, TrainPrompt.FEW_SHOT])
+def test_gradients_are_those_of_the_loss_that_training_has(train_prompt, tiny_base):
+    signals = BaseSignals(tiny_base, MANY, Prompt(BUILT_IN), CostCache(), train_prompt)
+    found = signals.gradient(MANY, 7)
+    assert found.samples == 7
+    expected = trained_plainly(tiny_base, signals.contexts, calibration_facts(MANY, 7))
+    for name, G in expected.items():
+        assert torch.allclose(found.matrices[name], G, atol=1e-6), name
+    assert set(found.matrices) == set(expected)
+
+
+@pytest.mark.parametrize(("on_host", "measured"), [(True, 2), (False, 3)])
+def test_gradients_are_kept_like_covariances(on_host, measured, signals, monkeypatch):
+    calls = []
+    plain = module.mean_gradients
+    monkeypatch.setattr(module, "mean_gradients", lambda *a: calls.append(1) or plain(*a))
+    monkeypatch.setattr(BaseSignals, "_keeps_covariances", on_host)
+    first, second = signals.gradient(MANY, 4), signals.gradient(MANY, 4)
+    other = signals.gradient(MANY, 5)
+    assert len(calls) == measured
+    assert all(torch.equal(first.matrices[n], second.matrices[n]) for n in first.matrices)
+    assert not any(torch.equal(first.matrices[n], other.matrices[n]) for n in first.matrices)

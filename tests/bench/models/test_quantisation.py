@@ -113,7 +113,21 @@ def test_methods_that_leave_weights_alone_run_on_a_quantised_base(method):
 
 
 @pytest.mark.parametrize(
-    "method", ["pissa", "milora", "olora", "corda[mode=ipm]", "full", "mica", "oplora"]
+    "method",
+    [
+        "pissa",
+        "milora",
+        "olora",
+        "corda[mode=ipm]",
+        "full",
+        "mica",
+        "oplora",
+        "lora_ga",
+        "lora_one",
+        "keep_lora",
+        "kasa",
+        "osf",
+    ],
 )
 def test_methods_that_read_weights_are_refused(method):
     check_names(options_of(method))

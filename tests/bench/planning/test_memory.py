@@ -27,6 +27,7 @@ from methods.recipe import parse_recipe
 from methods.targets import linear_names
 from tasks.form import QUESTIONS
 from tests.bench.report_cells import make_spec
+from tests.methods.conftest import attach
 
 GB = 1e9
 SIZES = {
@@ -123,6 +124,14 @@ def test_an_adapter_has_as_many_numbers_as_peft_makes(make_tiny):
     assert held == 20 * trained, "itself, its gradient, two moments and its start"
 
 
+def test_osf_has_as_many_numbers_as_peft_makes(tiny_base):
+    cell = attach(tiny_base, parse_recipe("osf[frozen=0.25]").adapter)
+    shape = shape_of_config(tiny_base.model.config)
+    trained = [p for p in cell.model.parameters() if p.requires_grad and p.dim() == 2]
+    held = memory.adapter_state(shape, setup("osf[frozen=0.25]", DType.FLOAT32))
+    assert held == 20 * sum(p.numel() for p in trained)
+
+
 @pytest.mark.parametrize("dtype", [DType.FLOAT32, DType.BFLOAT16])
 def test_full_takes_18_to_20_bytes_a_weight(dtype, make_tiny):
     """Counted: a base, masters, gradients and moments, after a step."""
@@ -185,6 +194,10 @@ def test_methods_at_real_sizes_take_what_cards_show(shapes):
     assert 150 < peak("full", "8b") < 175
     assert 20 < peak("full", "1b") < 30
     assert peak("full+freeze", "8b") < peak("full", "8b")
+    assert peak("lora", "7b") < peak("lora_ga", "7b") < 30, "their sums lie on the CPU"
+    assert peak("eva", "7b") == peak("corda", "7b")
+    assert peak("kasa", "7b") > peak("lora", "7b") + 2 * 6.4
+    assert peak("osf", "1b") > 2 * peak("lora", "1b"), "half of all directions"
 
 
 def test_a_quantised_base_takes_the_bits_of_its_linear_layers(shapes):
@@ -200,7 +213,7 @@ def test_a_quantised_base_takes_the_bits_of_its_linear_layers(shapes):
 def test_what_is_not_looked_into_would_fit(shapes):
     """The bound that saves reading a configuration lies above all formulas."""
     for size, shape in shapes.items():
-        for method in ("lora", "dora", "pissa", "corda", "full"):
+        for method in ("lora", "dora", "pissa", "corda", "lora_ga", "kasa", "osf", "full"):
             for dtype in (DType.FLOAT32, DType.BFLOAT16):
                 for tokens in (memory.PLAIN_TOKENS, memory.LONG_TOKENS):
                     for rows in (1, 8, 64):
