@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from methods import occlusion
 from methods.layer_choice import check_at_least_one
-from methods.notes import Notes, note
+from methods.notes import Notes, Told, note
 from methods.parts import Placement, placement
 from methods.signals import Signals
 from tasks.errors import UsageError
+
+SHOWN = 5
+"""How many of the largest rises are shown."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,13 @@ class OcclusionNotes(Notes):
     """How much the loss of the targets rises without each layer, in nats per token."""
 
     occlusion_rise: tuple[float, ...] | None = note()
+
+    def told(self, facts: int, kept: int | None) -> Iterator[Told]:
+        """Yield the largest rises."""
+        ranked = sorted(enumerate(self.occlusion_rise or (), 1), key=lambda pair: -pair[1])
+        if ranked:
+            text = ", ".join(f"layer {layer} {rise:+.2f}" for layer, rise in ranked[:SHOWN])
+            yield Told("loss when skipped", f"{text} nats per token")
 
 
 @placement("occlusion")

@@ -19,8 +19,9 @@ class SelfDistill(OwnTextPenalty):
 
     -weight log q(y) is added to the loss of each step, the mean over tokens y that the base sampled
     from its own p; q `[vocabulary]` is what the tuned model predicts. In expectation its gradient
-    is that of `kl`, without a pass of the base in each step. Ours: **exact** by definition; steps
-    are those without it, so weight=0 is the control.
+    is that of `kl`, but for the end of text, which is never sampled; it needs no pass of the base
+    in each step. Ours: **exact** by definition; steps are those without it, so weight=0 is the
+    control.
     """
 
     def divergence(self, tuned: Tensor, base: nn.Module, texts: Tensor) -> Tensor:

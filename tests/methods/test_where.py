@@ -14,7 +14,7 @@ from bench.store.cost_cache import CostCache
 from methods.adapters.lora import Lora
 from methods.parts import ADAPTERS, PLACEMENTS
 from methods.placement.depth import Depth
-from methods.placement.occlusion import Occlusion
+from methods.placement.occlusion import Occlusion, OcclusionNotes
 from methods.rank_budget import rank_of_size, size_of_rank
 from methods.recipe import parse_recipe
 from methods.targets import Modules
@@ -96,6 +96,12 @@ def test_occlusion_trains_the_share_of_the_layers_that_rise_most(rise, share):
     assert list(found) == sorted(set(found))
     left_out = set(range(len(rise))) - set(found)
     assert all(rise[kept] >= rise[other] for kept in found for other in left_out)
+
+
+def test_the_largest_rises_are_told():
+    [told] = OcclusionNotes((0.1, 2.0, -0.3)).told(6, 6)
+    assert told.text == "layer 2 +2.00, layer 1 +0.10, layer 3 -0.30 nats per token"
+    assert not list(OcclusionNotes().told(6, 6))
 
 
 def test_a_quarter_of_the_layers_is_the_default():
