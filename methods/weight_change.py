@@ -108,25 +108,31 @@ def weight_changes(model: nn.Module, base: PreTrainedModel) -> Iterator[tuple[st
         UsageError: A layer's adapter cannot be written as a change of its weight, or the base is
             quantised.
     """
-    import torch
     from peft import PeftModel
-    from peft.tuners.tuners_utils import BaseTunerLayer
 
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     trained = dict(inner.named_modules())
     for name, linear in linear_layers(base):
-        module, weight = trained.get(name), weight_of(linear)
-        if module is None:  # within a block that an adapter of another kind wraps as a whole
-            continue
-        with torch.no_grad():
-            if isinstance(module, BaseTunerLayer):
-                yield name, _of_adapter(name, module, weight)
-                continue
-            own: Any = _replaced(module)
-            # What was asked ran with the weights in the base's dtype, not with float32 masters.
-            changed = weight_of(own).to(weight.dtype)
-            if own.weight.requires_grad or not torch.equal(changed, weight):
-                yield name, Change(changed.float() - weight.float())
+        module = trained.get(name)  # None within a block that an adapter wraps as a whole
+        change = None if module is None else _change(name, module, weight_of(linear))
+        if change is not None:
+            yield name, change
+
+
+def _change(name: str, module: nn.Module, weight: Tensor) -> Change | None:
+    """Return the change of one layer relative to W `[d_out, d_in]`; None if it has none."""
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    with torch.no_grad():
+        if isinstance(module, BaseTunerLayer):
+            return _of_adapter(name, module, weight)
+        own: Any = _replaced(module)
+        # What was asked ran with the weights in the base's dtype, not with float32 masters.
+        changed = weight_of(own).to(weight.dtype)
+        if not own.weight.requires_grad and torch.equal(changed, weight):
+            return None
+        return Change(changed.float() - weight.float())
 
 
 def spectral_ends(weight: Tensor, count: int) -> SpectralEnds:

@@ -23,9 +23,10 @@ from bench.store.cost_cache import CostCache
 from bench.store.records import MovedOutputs, WeightChange
 from methods.calibration import enough_facts, text_batches
 from methods.covariance import Covariances, input_covariances
+from methods.lora_family import LARGE
 from methods.side_by_side import side_by_side
 from methods.targets import linear_layers, weight_of
-from methods.weight_change import Change, SpectralEnds, moved_by, spectral_ends, weight_changes
+from methods.weight_change import SpectralEnds, moved_by, spectral_ends, weight_changes
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import Prompt, fact_text
@@ -82,37 +83,64 @@ class Explainer:
         """
         if self.base.is_divided:
             raise UsageError("inputs are measured on one device: leave out --device-map")
-        changes = dict(weight_changes(model, self.base.model))
-        if not changes:
+        if next(weight_changes(model, self.base.model), None) is None:
             return self.nothing()
-        count = directions_of(model)
-        ends = self._ends(count)
-        found = [(change, ends[name]) for name, change in changes.items()]
-        form = self.prompt.form
+        count, window = directions_of(model), self.prompt.form.window
         return WeightChange(
-            layers=list(changes),
-            linear_layers=len(ends),
+            **self._directions(model, self._ends(count)),
             directions=count,
             knowledge_digest=self.knowledge_digest,
-            squared_norm=_rounded(change.squared_norm() for change, _ in found),
-            top_left=_rounded(change.left_share(end.top_left) for change, end in found),
-            top_right=_rounded(change.right_share(end.top_right) for change, end in found),
-            bottom_left=_rounded(change.left_share(end.bottom_left) for change, end in found),
-            bottom_right=_rounded(change.right_share(end.bottom_right) for change, end in found),
-            knowledge=_moved(changes, self._inputs(self.knowledge, fact_text, 0)),
-            task=_moved(changes, self._inputs(self.trained, self.prompt.text, form.window)),
+            knowledge=self._moved(model, self._inputs(self.knowledge, fact_text, 0)),
+            task=self._moved(model, self._inputs(self.trained, self.prompt.text, window)),
         )
 
     def nothing(self) -> WeightChange:
         """Return what is recorded of a model without a change of weights that can be told."""
         return WeightChange(knowledge_digest=self.knowledge_digest)
 
+    @torch.no_grad()
+    def _directions(self, model: nn.Module, ends: Mapping[str, SpectralEnds]) -> dict[str, Any]:
+        """Return the fields of a record that tell how large changes are, and where they lie.
+
+        Changes are looked at layer by layer, here and below: those of full fine-tuning together
+        would take as much memory as the model in float32.
+        """
+        layers, values = [], []
+        for name, change in weight_changes(model, self.base.model):
+            end = ends[name]
+            shares = (
+                change.left_share(end.top_left),
+                change.right_share(end.top_right),
+                change.left_share(end.bottom_left),
+                change.right_share(end.bottom_right),
+            )
+            layers.append(name)
+            values.append((change.squared_norm(), *shares))
+        names = ("squared_norm", "top_left", "top_right", "bottom_left", "bottom_right")
+        columns = zip(names, zip(*values, strict=True), strict=True)
+        found = {name: _rounded(column) for name, column in columns}
+        return {"layers": layers, "linear_layers": len(ends), **found}
+
+    @torch.no_grad()
+    def _moved(self, model: nn.Module, inputs: LayerInputs) -> MovedOutputs:
+        """Return how far a model's changes move the outputs of their layers."""
+        values = [
+            (change.moved(C := inputs.moments[name]), inputs.outputs[name], float(C.trace()))
+            for name, change in weight_changes(model, self.base.model)
+        ]
+        columns = zip(("changed", "base", "inputs"), zip(*values, strict=True), strict=True)
+        return MovedOutputs(
+            tokens=min(inputs.moments.tokens.values()),
+            **{name: _rounded(column) for name, column in columns},
+        )
+
     def _ends(self, count: int) -> dict[str, SpectralEnds]:
         """Return the singular directions of each linear layer of the base."""
 
         def measure() -> dict[str, SpectralEnds]:
             weights = {name: weight_of(linear) for name, linear in linear_layers(self.base.model)}
-            run: Any = side_by_side if self.base.device.type == "cpu" else map
+            small = all(weight.is_cpu and max(weight.shape) <= LARGE for weight in weights.values())
+            run: Any = side_by_side if small else map
             found = run(partial(spectral_ends, count=count), list(weights.values()))
             return dict(zip(weights, found, strict=True))
 
@@ -160,18 +188,6 @@ def _measured(base: Base, batches: Iterable[Mapping[str, Tensor]]) -> LayerInput
     linear = dict(linear_layers(base.model))
     outputs = {name: moved_by(weight_of(linear[name]), found[name]) for name in found.shared}
     return LayerInputs(found, outputs)
-
-
-@torch.no_grad()
-def _moved(changes: Mapping[str, Change], inputs: LayerInputs) -> MovedOutputs:
-    """Return how far changes move the outputs of their layers."""
-    moments = inputs.moments
-    return MovedOutputs(
-        tokens=min(moments.tokens.values()),
-        changed=_rounded(change.moved(moments[name]) for name, change in changes.items()),
-        base=_rounded(inputs.outputs[name] for name in changes),
-        inputs=_rounded(float(moments[name].trace()) for name in changes),
-    )
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
