@@ -14,11 +14,13 @@ from tasks.errors import UsageError
 @adapter("eva")
 @dataclass(frozen=True)
 class Eva(FactoredLora):
-    """LoRA whose A starts along the main directions of each layer's inputs, with B = 0.
+    """LoRA whose A starts along the main directions of each layer's inputs.
 
-    A = V_r^T `[r, d_in]` of the inputs X - mean(X) = U S V^T of a layer. The more its directions
-    explain, the more of them it gets: up to rho times r, or none. PEFT's tau has no part in it,
-    since all texts are measured. **exact**, arXiv 2410.07170.
+    A = V_r^T `[r, d_in]` of a layer's inputs, X - mean(X) = U S V^T. The more its directions
+    explain, the more of them it gets; B = 0. All texts are measured. **exact**, arXiv 2410.07170.
+
+    Attributes:
+        rho: A layer gets up to rho times r directions, or none; with 1 it gets r.
     """
 
     rho: float = 2.0
@@ -29,7 +31,7 @@ class Eva(FactoredLora):
         """Refuse values that no model can take."""
         super().check()
         if self.rho < 1:
-            raise UsageError(f"rho={self.rho}: it must be at least 1, with which all ranks are r")
+            raise UsageError(f"rho={self.rho}: it must be at least 1, which gives each layer r")
 
     def prepare(self, setting: Setting) -> Start:
         """Return A and B = 0 of every target that gets a rank, from all training facts."""

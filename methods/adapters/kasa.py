@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 @adapter("kasa")
 @dataclass(frozen=True)
 class Kasa(LoraFamily):
-    """LoRA in the form of an SVD, on weights that lose their r smallest directions.
+    """LoRA in the form of an SVD, on weights without their smallest directions.
 
     W' = W_k + s B diag(d) A with W_k the weight `[d_out, d_in]` without its r smallest singular
     directions, B = 0, and A and d `[r]` drawn; the loss gets beta |d|^2 + gamma (|B^T B - I| +
     |A A^T - I|) for each layer. It is **not the base at the start**. **exact**, arXiv 2412.06071,
     by PEFT's own variant.
+
+    Attributes:
+        beta: Weight of the penalty on d, at least 0.
+        gamma: Weight of the penalty on B and A that are not orthonormal, at least 0.
     """
 
     beta: float = 1e-4

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @adapter("keep_lora")
 @dataclass(frozen=True)
 class KeepLora(FromGradient):
-    """LoRA inside the part of the gradient's rows that the weight itself uses least; A is frozen.
+    """LoRA along the gradient, where the weight itself has least; A is frozen.
 
     With V_k `[d_in, k]` the k largest right singular vectors of W and the mean gradient G, the r
     largest directions of G - G V_k V_k^T = U S V^T give A_0 = V_r^T `[r, d_in]`, frozen, and

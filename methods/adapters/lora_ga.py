@@ -20,7 +20,7 @@ GAMMA = 16
 @adapter("lora_ga")
 @dataclass(frozen=True)
 class LoraGa(FromGradient):
-    """LoRA whose first step is close to that of full fine-tuning, by the gradient's directions.
+    """LoRA that starts from the gradient, so that it moves like full fine-tuning.
 
     With the mean gradient G = U S V^T of each weight it starts at A_0 = V_1^T `[r, d_in]`, of the r
     largest directions, and B_0 = c U_2 S_2 `[d_out, r]`, of the next r, with c = d_out^(1/4) / 4,

@@ -21,7 +21,7 @@ GAMMA = 128
 @adapter("lora_one")
 @dataclass(frozen=True)
 class LoraOne(FromGradient):
-    """LoRA that begins with a step against the gradient, which is not taken out of the weights.
+    """LoRA that begins with a step against the gradient, and goes on from there.
 
     With the mean gradient G of each weight and SVD(-G) = U S V^T it starts at
     B_0 = U_r sqrt(S_r / S_1) / sqrt(128) `[d_out, r]` and A_0 = sqrt(S_r / S_1) V_r^T / sqrt(128)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @adapter("osf")
 @dataclass(frozen=True)
 class Osf(PeftAdapter):
-    """The smaller singular directions of each weight are trained, at right angles to the larger.
+    """Trains the smaller singular directions of each weight, beside the larger.
 
     W' = U_h S_h V_h^T + U S V^T: the k largest directions are frozen. The n others, U `[d_out, n]`,
     S `[n]` and V `[d_in, n]`, are trained from where they are; what of their gradients lies along
