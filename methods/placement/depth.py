@@ -13,7 +13,7 @@ from tasks.errors import UsageError
 @placement("depth")
 @dataclass(frozen=True)
 class Depth(Placement):
-    """Train the n layers up to a relative depth, by default one layer at 0.72 of the depth.
+    """Train n layers at a relative depth, by default one at 0.72 of it.
 
     The last of them is layer round(at L) of L, counted from 1. With `modules=down` and n = 1 it is
     where the code of the paper trains Llama-3-8B: the down projection of layer 23 of 32. It trains

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @strategy("kl")
 @dataclass(frozen=True)
 class Kl(OwnTextPenalty):
-    """Penalise how far predictions move away from the base's, on texts that the base wrote.
+    """Penalise how far predictions move away from the base's on its own texts.
 
     weight KL(p || q) is added to the loss of each step, the mean over tokens in nats, where p and q
     `[vocabulary]` are what base and tuned model predict. It is 0 for a start at the base. The texts

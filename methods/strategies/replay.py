@@ -16,7 +16,7 @@ from tasks.resolve import resolve_task
 @strategy("replay")
 @dataclass(frozen=True)
 class ReplayKnowledge(Replay):
-    """Train a share of other knowledge in each epoch, so that it is not forgotten.
+    """Train a share of other knowledge in each epoch, lest it be forgotten.
 
     Beside its n facts an epoch trains m = round(n share / (1 - share)) rows, so that they are that
     share of the n + m; there are more steps accordingly. They take turns, in a shuffled order, and
