@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from methods.calibration import window_length
+from methods.calibration import divided_facts, window_length
 from methods.lora_family import FactoredLora, Start
 from methods.notes import Notes, Told, note
 from methods.parts import ADAPTERS, Setting
@@ -85,6 +85,17 @@ class CalibratedLora(FactoredLora):
         """Return the covariances that `of_input` is given, by default those of one set of facts."""
         facts = self.facts_of(setting, knowledge=bool(self.calibration_tasks(())))
         return (setting.signals.covariance(facts, self.samples, self.pack),)
+
+    def measure_sets(self, setting: Setting, count: int) -> tuple[Covariances, ...]:
+        """Return the covariances of so many sets of calibration facts, or of fewer.
+
+        Args:
+            setting: The cell.
+            count: Into how many sets the facts are divided.
+        """
+        facts = self.facts_of(setting, knowledge=bool(self.calibration_tasks(())))
+        sets = divided_facts(facts, count, self.samples)
+        return tuple(setting.signals.covariance(some, self.samples, self.pack) for some in sets)
 
     def of_input(self, name: str, *sets: Covariances) -> Any:
         """Return what all targets with one input share, by default its covariance.

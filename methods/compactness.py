@@ -11,6 +11,7 @@ being the sum of the last r values; a direction costs log pi s / (s_1 + ... + s_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from methods.subspaces import End
@@ -42,6 +43,26 @@ def looseness(spectrum: Tensor, d_out: int, rank: int) -> float:
         rank: r.
     """
     return log_pi(spectrum, d_out) * float(spectrum[-rank:].sum() / spectrum[0])
+
+
+def most_compact(
+    weight: Tensor, candidates: Sequence[Tensor], rank: int, *, of_outputs: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the most compact of some covariances for a weight, and its spectrum.
+
+    Args:
+        weight: W `[d_out, d_in]`.
+        candidates: C `[d_in, d_in]`, at least one.
+        rank: r.
+        of_outputs: Whether the spectrum is that of W C, or that of C.
+    """
+    import torch
+
+    W = weight.double()
+    spectra = [torch.linalg.svdvals(W @ C if of_outputs else C.double()) for C in candidates]
+    scores = [looseness(spectrum, len(W), rank) for spectrum in spectra]
+    best = scores.index(min(scores))
+    return candidates[best], spectra[best]
 
 
 def direction_costs(spectrum: Tensor, d_out: int, count: int, end: End) -> tuple[float, ...]:

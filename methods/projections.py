@@ -10,14 +10,17 @@ asked for as often as those of the largest, and a difference of covariances has 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from methods.decomposition import Factors
+from methods.notes import Notes
+from methods.peft_adapter import lora_layers
 from methods.subspaces import End, left_subspace
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def left_factors(weight: Tensor, Q: Tensor, scale: float) -> Factors:
@@ -114,6 +117,11 @@ class Outside:
     U: Tensor
     V: Tensor
 
+    @property
+    def left(self) -> int:
+        """How many directions are left on the smaller side of W."""
+        return min(len(self.U), len(self.V)) - self.U.shape[1]
+
     def to(self, device: Any) -> Outside:
         """Return the same on a device."""
         return Outside(self.U.to(device), self.V.to(device))
@@ -139,3 +147,32 @@ def main_directions(weight: Tensor, count: int) -> Outside:
     # S is 0 only where W has a lower rank, and then what divides by it is 0 as well.
     V = (W.T @ found.U) / found.S.clamp_min(1e-30)
     return Outside(found.U.float().cpu(), V.float().cpu())
+
+
+def keep_outside(model: nn.Module, kept: Mapping[str, Outside]) -> nn.Module:
+    """Return a PEFT model whose A and B are projected, now and by `project_again`.
+
+    Args:
+        model: The model.
+        kept: What each of its layers keeps outside of, by the layer's name in the base.
+    """
+    for name, layer in lora_layers(model):
+        layer.outside = kept[name].to(layer.lora_A["default"].weight.device)
+    project_again(model)
+    return model
+
+
+def project_again(model: nn.Module) -> None:
+    """Project what an optimizer has made of A and B in a model of `keep_outside`."""
+    for _, layer in lora_layers(model):
+        layer.outside.project(layer.lora_A["default"].weight, layer.lora_B["default"].weight)
+
+
+def nothing_left(kept: Mapping[str, Outside]) -> Iterator[Notes]:
+    """Yield a warning about layers that keep outside of every direction, if there are some."""
+    full = [name for name, outside in kept.items() if not outside.left]
+    if full:
+        several = f" and {len(full) - 1} more" if len(full) > 1 else ""
+        count = kept[full[0]].U.shape[1]
+        line = f"all {count} directions of '{full[0]}'{several} are kept: nothing trains there"
+        yield Notes(warnings=(line,))

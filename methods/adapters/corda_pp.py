@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from methods.calibrated import TwoModes
-from methods.calibration import divided_facts
-from methods.compactness import direction_costs, looseness
+from methods.compactness import direction_costs, most_compact
 from methods.decomposition import corda_factors, damped_covariance
 from methods.lora_family import Start
 from methods.parts import Setting, adapter
@@ -65,9 +64,7 @@ class CordaPp(TwoModes):
 
     def measure(self, setting: Setting) -> tuple[Covariances, ...]:
         """Return the covariances of each set of facts."""
-        facts = self.facts_of(setting, knowledge=bool(self.calibration_tasks(())))
-        sets = divided_facts(facts, self.candidates, self.samples)
-        return tuple(setting.signals.covariance(some, self.samples, self.pack) for some in sets)
+        return self.measure_sets(setting, self.candidates)
 
     def of_input(self, name: str, *sets: Covariances) -> Sequence[Tensor]:
         """Return the damped C of an input by each set."""
@@ -75,12 +72,8 @@ class CordaPp(TwoModes):
 
     def factors(self, shared: Sequence[Tensor], weight: Tensor) -> Piece:
         """Return the piece by the most compact C, of the largest rank that the layer may get."""
-        import torch
-
-        largest, W = min(int(self.r * self.rho), *weight.shape), weight.double()
-        spectra = [torch.linalg.svdvals(W @ C if self.spectrum == "wc" else C) for C in shared]
-        scores = [looseness(s, len(W), self.r) for s in spectra]
-        best = scores.index(min(scores))
-        found = corda_factors(weight, shared[best], largest, self.scale, self.end)
-        costs = direction_costs(spectra[best], len(W), largest, self.end)
+        largest = min(int(self.r * self.rho), *weight.shape)
+        C, spectrum = most_compact(weight, shared, self.r, of_outputs=self.spectrum == "wc")
+        found = corda_factors(weight, C, largest, self.scale, self.end)
+        costs = direction_costs(spectrum, len(weight), largest, self.end)
         return Piece(found.B, found.A, found.singular_values, found.condition, costs)

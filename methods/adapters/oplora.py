@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 from methods.lora_family import LoraFamily
 from methods.notes import Notes
 from methods.parts import Setting, adapter
-from methods.peft_adapter import lora_layers
-from methods.projections import Outside, main_directions
+from methods.projections import (
+    Outside,
+    keep_outside,
+    main_directions,
+    nothing_left,
+    project_again,
+)
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,16 +56,11 @@ class OpLora(LoraFamily):
 
     def attach(self, setting: Setting, prepared: Mapping[str, Outside]) -> nn.Module:
         """Add B = 0 and A, projected, to every target."""
-        model = super().attach(setting, prepared)
-        for name, layer in lora_layers(model):
-            layer.outside = prepared[name].to(layer.lora_A["default"].weight.device)
-        self.after_step(model, -1)
-        return model
+        return keep_outside(super().attach(setting, prepared), prepared)
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Project what the optimizer has made of A and B."""
-        for _, layer in lora_layers(model):
-            layer.outside.project(layer.lora_A["default"].weight, layer.lora_B["default"].weight)
+        project_again(model)
 
     def keeps_state(self, model: nn.Module) -> bool:
         """Return False: what is projected out is found again."""
@@ -68,9 +68,4 @@ class OpLora(LoraFamily):
 
     def notes(self, model: nn.Module, prepared: Mapping[str, Outside]) -> Sequence[Notes]:
         """Return a warning about targets in which no direction is left to train."""
-        full = [n for n, kept in prepared.items() if self.k >= min(len(kept.U), len(kept.V))]
-        several = f" and {len(full) - 1} more" if len(full) > 1 else ""
-        line = (
-            f"k={self.k} keeps every direction of '{full[0]}'{several}: no change" if full else ""
-        )
-        return (*super().notes(model, prepared), *([Notes(warnings=(line,))] if full else ()))
+        return (*super().notes(model, prepared), *nothing_left(prepared))
