@@ -107,7 +107,9 @@ def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
         else:
             origin = f"{part.certainty}, arXiv {part.paper}" if part.paper else part.certainty
             origin += f"; {part.variants}" if part.variants else ""
-            origin += "" if getattr(part, "starts_as_base", True) else "; not the base at the start"
+            # None is for those of which only a run can tell.
+            moved = getattr(part, "starts_as_base", True) is False
+            origin += "; not the base at the start" if moved else ""
         first = (inspect.getdoc(part) or "").partition("\n")[0].replace("`", "")
         about = _CERTAINTY.sub("", first), origin, parameters_text(part)
         yield name, "\n".join(filter(None, about))
