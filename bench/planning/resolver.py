@@ -32,7 +32,7 @@ from tasks.fact import Fact, facts_digest
 from tasks.forgetting.names import ForgettingKind
 from tasks.forgetting.overlap import without_seen
 
-KNOWLEDGE = ("elements",)
+SPARE_KNOWLEDGE = ("elements",)
 """Stands for knowledge that must be kept where no forgetting task has facts to spare."""
 
 
@@ -201,9 +201,9 @@ class Resolver:
         return self._unseen[key]
 
     def _knowledge(self) -> tuple[tuple[Fact, ...], str]:
-        """Return the calibration part of the run's forgetting tasks, or of `KNOWLEDGE`."""
+        """Return the calibration part of the run's forgetting tasks, or of `SPARE_KNOWLEDGE`."""
         found = self._calibration(self._tasks.forgotten)
-        return found if found[0] else self._calibration(KNOWLEDGE)
+        return found if found[0] else self._calibration(SPARE_KNOWLEDGE)
 
     def _facts_of(self, tasks: tuple[str, ...]) -> tuple[tuple[Fact, ...], str]:
         """Return the calibration part of tasks, and its digest."""

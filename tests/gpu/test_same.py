@@ -50,7 +50,7 @@ def test_every_phase_has_a_time_and_a_memory_that_can_be(device, recipe, cells_o
     cells = cells_on(device)
     record = cells.record(recipe)
     phases, base = record.phases, cells.context.base(cells.planned(recipe)[1]).model
-    assert set(phases) == set(PhaseName)
+    assert set(phases) == {*PhaseName} - {PhaseName.EXPLAIN}
     for phase in phases.values():
         assert 0 < phase.seconds < 600
         assert phase.seconds_cold >= 0

@@ -70,7 +70,11 @@ def _finished_cell(options: RunOptions) -> tuple[CellRecord, list[FactRow]]:
         metrics=summarise(rows),
         forgetting=[compare(base, tuned, options.forgetting_limit)],
         curve=[Epoch(epoch=1, loss=1.0, token_accuracy=0.5)],
-        phases={name: Phase(seconds=1.0, seconds_cold=1.0, peak_bytes=2**30) for name in PhaseName},
+        phases={
+            name: Phase(seconds=1.0, seconds_cold=1.0, peak_bytes=2**30)
+            for name in PhaseName
+            if name is not PhaseName.EXPLAIN
+        },
         parameters=1,
         parameters_total=2,
         flops=1.0,

@@ -38,7 +38,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Association:
     """How a measure goes with what was lost of a task.
 
     Attributes:
@@ -87,7 +87,7 @@ def points(section: Section, measure: Measure, task: str) -> list[Point]:
     ]
 
 
-def explanations(section: Section, measure: Measure, task: str) -> Explained:
+def association(section: Section, measure: Measure, task: str) -> Association:
     """Return how a measure goes with what was lost of a task, over methods and within them."""
     groups: dict[tuple[str, bool], tuple[list[float], list[float]]] = {}
     for point in points(section, measure, task):
@@ -97,7 +97,7 @@ def explanations(section: Section, measure: Measure, task: str) -> Explained:
     methods = [pair for (_, tried), pair in groups.items() if not tried]
     over = correlation([fmean(x) for x, _ in methods], [fmean(y) for _, y in methods])
     within = correlation_within([x for x, _ in groups.values()], [y for _, y in groups.values()])
-    return Explained(measure, task, over, within)
+    return Association(measure, task, over, within)
 
 
 def _cells(row: Row) -> Iterator[tuple[bool, Cell]]:

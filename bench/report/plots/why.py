@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bench.evaluation.why import MEASURES, Measure
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Section
-from bench.report.leaderboard.explained import explanations, is_explained, lost_tasks, points
+from bench.report.leaderboard.explained import association, is_explained, lost_tasks, points
 from bench.report.plots._kinds import plot
 from bench.report.plots._style import PanelSize, Styles, new_figure, shared_legend
 from bench.report.statistics.correlation import Correlation
@@ -72,7 +72,7 @@ def _panel(axes: Axes, section: Section, measure: Measure, task: str, styles: St
     _logarithmic(axes.xaxis)
     if task == DRIFT:
         _logarithmic(axes.yaxis)
-    how = explanations(section, measure, task)
+    how = association(section, measure, task)
     lines = [_told("over methods", how.over), _told("within", how.within)]
     axes.set_title("\n".join(lines), loc="left", fontsize=8)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.evaluation.why import MEASURES
 from bench.report.leaderboard.board import Section
-from bench.report.leaderboard.explained import explanations, is_explained, lost_tasks
+from bench.report.leaderboard.explained import association, is_explained, lost_tasks
 from bench.report.statistics.correlation import Correlation
 from bench.report.tables.format import MISSING, TextTable
 
@@ -24,7 +24,7 @@ def why_table(section: Section) -> TextTable | None:
     headers = ["measure", *(f"{task}, {how}" for task in tasks for how in ("over", "within"))]
     lines = []
     for measure in MEASURES:
-        found = [explanations(section, measure, task) for task in tasks]
+        found = [association(section, measure, task) for task in tasks]
         texts = (correlation_text(one) for each in found for one in (each.over, each.within))
         lines.append([measure.name, *texts])
     return TextTable(

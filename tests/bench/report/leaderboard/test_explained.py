@@ -10,7 +10,7 @@ import pytest
 
 from bench.evaluation.why import MEASURES, of_layers
 from bench.report.leaderboard.board import DRIFT
-from bench.report.leaderboard.explained import explanations, lost_tasks, measured, points
+from bench.report.leaderboard.explained import association, lost_tasks, measured, points
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.plots import why
 from bench.report.plots._style import image, method_styles, settings
@@ -118,14 +118,14 @@ def test_one_seed_has_no_interval(tmp_path):
 def test_correlations_are_over_methods_and_within_them(board):
     section = board.sections[0]
     assert lost_tasks(section)[0] == DRIFT
-    how = explanations(section, BY_NAME["csd.knowledge"], DRIFT)
+    how = association(section, BY_NAME["csd.knowledge"], DRIFT)
     assert how.over.points == 5
     assert (how.within.points, how.within.groups) == (15, 5)
     # Drift is gamma-distributed about 0.01 size^2, so that logarithms are nearly on a line.
     assert how.over.value > 0.98
     assert 0.5 < how.within.value < 1
     assert how.within.low < how.within.value < how.within.high
-    none = explanations(section, BY_NAME["overlap_top_left"], DRIFT)
+    none = association(section, BY_NAME["overlap_top_left"], DRIFT)
     assert none.over is None, "the same for all"
 
 
@@ -148,7 +148,7 @@ def test_a_task_may_be_forgotten_less_than_nothing(tmp_path):
         for record, rows in found
     ]
     section = load_leaderboard(fill(tmp_path, gained)).sections[0]
-    assert explanations(section, BY_NAME["change_norm"], "elements").over.points == 4
+    assert association(section, BY_NAME["change_norm"], "elements").over.points == 4
 
 
 def test_cells_of_one_method_at_several_rates_are_one_group(tmp_path):
@@ -164,7 +164,7 @@ def test_cells_of_one_method_at_several_rates_are_one_group(tmp_path):
     ]
     section = load_leaderboard(fill(tmp_path, found)).sections[0]
     assert len(section.rows) == 6
-    how = explanations(section, BY_NAME["change_norm"], DRIFT)
+    how = association(section, BY_NAME["change_norm"], DRIFT)
     assert how.over is None, "two methods are no five"
     assert (how.within.points, how.within.groups) == (6, 2)
     assert how.within.value > 0.8
@@ -180,7 +180,7 @@ def test_tables_say_what_goes_with_what_and_what_it_is(board, tmp_path):
     text = leaderboard_markdown(board)
     table = text.partition("Why it was forgotten")[2].partition("###")[0]
     lines = {line.split("|")[1].strip(): line for line in table.splitlines() if "csd" in line}
-    how = explanations(board.sections[0], BY_NAME["csd.knowledge"], DRIFT)
+    how = association(board.sections[0], BY_NAME["csd.knowledge"], DRIFT)
     written = next(
         line for name, line in lines.items() if name.replace("\\", "") == "csd.knowledge"
     )
