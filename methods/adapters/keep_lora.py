@@ -1,9 +1,9 @@
-"""KeepLoRA, in the form that PEFT-Arena made of it."""
+"""KeepLoRA: residual gradient adaptation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from methods.decomposition import Factors
 from methods.gradient_starts import FromGradient
@@ -22,21 +22,23 @@ class KeepLora(FromGradient):
     """LoRA along the gradient, where the weight itself has least; A is frozen.
 
     With V_k `[d_in, k]` the k largest right singular vectors of W and the mean gradient G, the r
-    largest directions of G - G V_k V_k^T = U S V^T give A_0 = V_r^T `[r, d_in]`, frozen, and
-    B_0 = U_r S_r `[d_out, r]`; W' = W + s B A. It is **not the base at the start**: B_0 A_0 adds
-    the gradient, as PEFT-Arena's code does. **rebuilt**: exactly that adaptation of
-    arXiv 2601.19659, whose own setting is a sequence of tasks.
+    largest directions of G - G V_k V_k^T = U S V^T give A = V_r^T `[r, d_in]`, which stays as it
+    is; B = 0. That is the authors' code for one task. With `form=arena`, PEFT-Arena's adaptation,
+    B_0 = U_r S_r `[d_out, r]` instead: that adds the gradient to W, so that the model is **not the
+    base at the start** and its loss is higher. **rebuilt**, arXiv 2601.19659: a sequence of tasks
+    is the paper's setting, and how its authors choose k was not read.
 
     Attributes:
-        principal: k, how many directions of W are left alone; none means 4r, as in that code.
+        principal: k, how many directions of W are left alone; none means 4r, as in PEFT-Arena.
+        form: `paper` or `arena`.
     """
 
     principal: int | None = None
+    form: Literal["paper", "arena"] = "paper"
 
     certainty, paper = "rebuilt", "2601.19659"
-    variants = "PEFT-Arena's adaptation, for one task"
+    variants = "form=arena is PEFT-Arena's, which is not the base at the start"
     learning_rate, added, frozen = 1e-3, True, "A"
-    starts_as_base = False
     trains = "B"
 
     def check(self) -> None:
@@ -57,4 +59,5 @@ class KeepLora(FromGradient):
                 f"keep_lora: principal={kept.shape[1]} leaves no direction of W's rows"
             )
         U, S, V = leading_triplets(G - (G @ kept) @ kept.T, self.r)
-        return Factors((U * S).float().contiguous(), V.T.float().contiguous())
+        B = U * S if self.form == "arena" else 0 * U
+        return Factors(B.float().contiguous(), V.T.float().contiguous())

@@ -135,7 +135,9 @@ def test_lora_one_begins_with_a_lower_loss(cases, tiny_base):
 
 
 def test_keep_lora_stays_out_of_the_weights_largest_directions(cases, tiny_base):
-    cell = cases.attach(tiny_base, part("keep_lora[r=4,principal=8]"))
+    cell = cases.attach(tiny_base, part("keep_lora[r=4,principal=8,form=arena]"))
+    zero = cases.attach(tiny_base, part("keep_lora[r=4,principal=8]"))
+    assert torch.equal(zero.logits(), cases.logits_of(tiny_base.model)), "the authors begin at 0"
     cell_at_4r = cases.attach(tiny_base, part("keep_lora[r=4]"))
     gradients = cell.setting.signals.gradient(cases.facts, 64).matrices
     starts = {}
@@ -146,6 +148,8 @@ def test_keep_lora_stays_out_of_the_weights_largest_directions(cases, tiny_base)
         U, S, Vh = svd(residual)
         assert torch.allclose(B @ A, (U[:, :4] * S[:4]) @ Vh[:4], atol=1e-6), name
         assert torch.allclose(A @ A.T, torch.eye(4).double(), atol=1e-5), name
+        assert torch.equal(factors_of(zero, name)[0], A), name
+        assert not factors_of(zero, name)[1].any(), name
         wide = svd(weight_of(linear))[2][:16].T
         assert (factors_of(cell_at_4r, name)[0] @ wide).abs().max() < 1e-5, "k is 4r"
     cell.train()
@@ -165,12 +169,11 @@ def test_keep_lora_refuses_a_k_that_leaves_nothing(cases, tiny_base):
         cases.attach(tiny_base, part("keep_lora[r=8]"))
 
 
-@pytest.mark.parametrize("written", ["lora_one[r=4]", "keep_lora[r=4]"])
+@pytest.mark.parametrize("written", ["lora_one[r=4]", "keep_lora[r=4,form=arena]"])
 def test_a_start_that_is_not_the_base_says_so_and_is_loaded_by_peft(
     written, cases, tiny_base, make_tiny, tmp_path
 ):
     cell = cases.attach(tiny_base, part(written))
-    assert not cell.adapter.starts_as_base
     assert (cell.logits() - cases.logits_of(tiny_base.model)).abs().max() > 1e-4
     with cell.model.disable_adapter():
         assert torch.equal(cell.logits(), cases.logits_of(tiny_base.model))
@@ -190,7 +193,8 @@ def test_samples_choose_what_is_measured(name, cases, tiny_base):
     ]
     assert rows == [2, len(cases.facts)]
     key = "model.layers.1.mlp.down_proj"
-    assert not torch.allclose(factors_of(few, key)[1], factors_of(all_of_them, key)[1], atol=1e-3)
+    products = [factors_of(one, key)[0].T @ factors_of(one, key)[0] for one in (few, all_of_them)]
+    assert not torch.allclose(*products, atol=1e-3)
     with pytest.raises(UsageError, match="samples=0"):
         part(f"{name}[samples=0]").check()
 

@@ -31,10 +31,12 @@ def by_relation_table(section: Section) -> TextTable | None:
         [label, *(wording.percent_interval(share) for share in of_kinds)]
         for label, of_kinds in shares.items()
     ]
+    kind = section.asks.items.removesuffix("s")
     sizes = ", ".join(f"{found.size(name)} of {name}" for name in found.names)
     return TextTable(
         headers,
         lines,
-        f"Reliability, of each kind of {section.asks.items} alone: {sizes}{trained}. The first "
-        "line is the base before training, asked after four demonstrations.",
+        f"Reliability, of each kind of {section.asks.items.removesuffix('s')} alone: {sizes}{trained}. The first "
+        "line is the "
+        "base before training, asked after four demonstrations.",
     )

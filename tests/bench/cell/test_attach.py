@@ -54,7 +54,8 @@ def run(tiny_folder, facts_file, tmp_path):
 STARTS = "lora[r=4],dora[r=4],pissa[r=4],milora[r=4],olora[r=4],corda[r=4],eva[r=4]"
 STARTS += ",astra[r=4],sc_lora[r=4],lora_null[r=4],mica[r=4],oplora[r=4,k=4],corda_pp[r=4]"
 STARTS += ",lora_ga[r=4]"
-OTHER_STARTS = "lora_one[r=4],keep_lora[r=4],kasa[r=4]"
+STARTS += ",keep_lora[r=4]"
+OTHER_STARTS = "lora_one[r=4],keep_lora[r=4,form=arena],kasa[r=4]"
 
 
 @pytest.fixture
