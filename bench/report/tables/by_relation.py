@@ -36,7 +36,6 @@ def by_relation_table(section: Section) -> TextTable | None:
     return TextTable(
         headers,
         lines,
-        f"Reliability, of each kind of {section.asks.items.removesuffix('s')} alone: {sizes}{trained}. The first "
-        "line is the "
+        f"Reliability, of each kind of {kind} alone: {sizes}{trained}. The first line is the "
         "base before training, asked after four demonstrations.",
     )
