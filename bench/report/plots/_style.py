@@ -70,11 +70,16 @@ def styles_of(labels: Iterable[str]) -> Styles:
 
 
 def style_of(index: int) -> MethodStyle:
-    """Return the look of the series of that index, counted from 0."""
+    """Return the look of the series of that index, counted from 0.
+
+    Colour and marker together are another pair for each of the first 121, as pictures without
+    lines need.
+    """
+    lap = index // len(_COLORS)
     return MethodStyle(
         color=_COLORS[index % len(_COLORS)],
-        marker=_MARKERS[index % len(_MARKERS)],
-        dashes=_DASHES[index // len(_COLORS) % len(_DASHES)],
+        marker=_MARKERS[(index + 5 * lap) % len(_MARKERS)],
+        dashes=_DASHES[lap % len(_DASHES)],
     )
 
 

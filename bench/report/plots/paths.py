@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section
@@ -23,6 +27,9 @@ _NOTE = (
     "single seeds. Bars at 50% and 90%: what was lost when so much was learned, with its 95% "
     "interval. Lower is better. Drift on the way is measured on 8 of its 32 texts"
 )
+_FAR = 10
+"""How many times the median's drift a method's is before it would flatten all others."""
+
 _SEEDS_AT_MOST = 40
 """Thin lines of more cells than this would hide the methods' own."""
 
@@ -49,6 +56,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
             _line(axes, path, styles[row.label], task, seeds=thin)
             _marks(axes, row, styles[row.label], task, (index - (len(paths) - 1) / 2) * 0.6)
         _finish(axes, task, section)
+        if task == DRIFT:
+            _compress(axes, [float(path.costs.mean(axis=0).max()) for _, path in paths])
     labels = {row.label: None for paths in panels.values() for row, _ in paths}
     shared_legend(figure, [row.label for row in section.done if row.label in labels], styles)
     return figure
@@ -107,3 +116,20 @@ def _finish(axes: Axes, task: str, section: Section) -> None:
     else:
         axes.axhline(0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
         axes.set(ylabel="percentage points", title=f"forgotten of {safe_text(task)}")
+
+
+def _compress(axes: Axes, largest: Sequence[float]) -> None:
+    """Draw drift above the median logarithmically where one method would flatten all others.
+
+    Args:
+        axes: The panel of drift.
+        largest: The largest drift of each method on its way.
+    """
+    middle = median(largest)
+    if not 0 < _FAR * middle < max(largest):
+        return
+    axes.set_yscale("symlog", linthresh=middle, linscale=2)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=middle, subs=[1, 2, 5]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylim(0, 1.3 * max(largest))
+    axes.set_title(f"drift from the base, logarithmic above {middle:.2g}")

@@ -27,6 +27,8 @@ _NOTE = (
 )
 _PANEL = PanelSize(3.1, 3.0)
 _MOST_TASKS = 3
+FEW_DECADES = 300
+"""Up to this ratio of its ends a logarithmic axis is marked at 1, 2 and 5 of each decade."""
 
 
 @plot(
@@ -81,7 +83,10 @@ def _logarithmic(axis: Axis) -> None:
     """Scale an axis by logarithms, with plain numbers: powers of ten need parsed mathematics."""
     scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
     scale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+    low, high = axis.get_view_interval()
+    # Over more decades the locator would label none of so many marks.
+    marks = (1, 2, 5) if high < FEW_DECADES * low else (1,)
+    axis.set_major_locator(LogLocator(subs=marks, numticks=5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -307,6 +307,28 @@ def test_paths_have_a_panel_for_each_task_measured_at_all_checkpoints(tmp_path):
     ]
 
 
+def test_one_method_that_drifts_far_does_not_flatten_the_others(tmp_path):
+    kind = next(kind for kind in PLOTS if kind.name == "paths")
+    scales = []
+    for far in (0.4, 40.0):
+        cells = [
+            make_cell(spec={"recipe": recipe}, drift=drift)
+            for recipe, drift in (("lora", 0.4), ("dora", 0.5), ("pissa", far))
+        ]
+        board = board_of(tmp_path / str(far), *cells)
+        with settings():
+            (axes,) = kind.draw(board.sections[0], method_styles(board)).axes
+        scales.append(axes.get_yscale())
+        assert axes.get_ylim()[0] == 0
+    assert scales == ["linear", "symlog"]
+    assert "logarithmic above" in axes.get_title()
+
+
+def test_colour_and_marker_tell_apart_more_methods_than_a_grid_has():
+    looks = [style_of(index) for index in range(121)]
+    assert len({(look.color, look.marker) for look in looks}) == len(looks)
+
+
 def test_dose_by_distance_holds_relations_apart_where_there_are_several(tmp_path):
     kind = next(kind for kind in PLOTS if kind.name == "dose-by-distance")
     columns = []
