@@ -129,7 +129,7 @@ class CalibratedLora(FactoredLora):
     def calibrated(self, setting: Setting, sets: Sequence[Covariances]) -> CalibrationNotes:
         """Return notes on the set that was measured on the fewest tokens."""
         least = min(sets, key=lambda one: min(one.tokens.values()))
-        return calibration_notes(least, window_length(setting.model, self.pack), _name_of(self))
+        return calibration_notes(least, window_length(setting.model, self.pack))
 
 
 @dataclass(frozen=True)
@@ -193,13 +193,12 @@ class CalibrationNotes(Notes):
             yield Told("calibration", f"{counted} {texts}, each a sample: a variant", mark)
 
 
-def calibration_notes(covariances: Covariances, window: int, name: str) -> CalibrationNotes:
+def calibration_notes(covariances: Covariances, window: int) -> CalibrationNotes:
     """Return how many tokens the covariances were measured on; warns where they are too few.
 
     Args:
         covariances: What was measured.
         window: Tokens per window; 0 where each text is a sample.
-        name: The adapter, for the warning.
     """
     tokens, inputs = min(covariances.tokens.values()), len(covariances.matrices)
     low = covariances.low_rank()
@@ -207,7 +206,7 @@ def calibration_notes(covariances: Covariances, window: int, name: str) -> Calib
     if low:
         widest = max(len(covariances.matrices[name]) for name in low)
         warnings = (
-            f"{name}: {tokens} calibration tokens are too few for {len(low)} of {inputs} layer "
+            f"{tokens} calibration tokens are too few for {len(low)} of {inputs} layer "
             f"inputs, which have up to {widest} dimensions; their covariances are low-rank",
         )
     return CalibrationNotes(
