@@ -131,7 +131,11 @@ def refuse_half_labelled(row: Row) -> None:
     Raises:
         UsageError: It has; the line says which column is missing.
     """
-    there = {"text", "label"} & row.values.keys()
+    columns = {"text", "label"}
+    there = columns & row.values.keys()
+    for name in row.values:
+        if name not in columns and (meant := name.casefold()) in columns - there:
+            raise row.error(f"unknown field; did you mean {meant}?", name)
     if len(there) == 1:
         [other] = {"text", "label"} - there
         raise row.error(

@@ -119,7 +119,7 @@ def with_questions(text: str, questions: str) -> str:
     if task is None or task.questions:
         return text
     named = replace(task, questions=questions).name
-    if _own_texts(named) is None:
+    if {*questions} & {*"[],"} or _own_texts(named) is None:
         raise UsageError(
             f"--questions '{questions}': a name with a comma or brackets cannot stand in the name "
             "of a task; rename the file"
@@ -187,6 +187,7 @@ def _near_file(path: Path, suffixes: Sequence[str]) -> str:
     if not path.parent.is_dir():
         return f": there is no folder '{path.parent}'"
     files = [file for file in path.parent.iterdir() if file.suffix.lower() in suffixes]
+    files = [file for file in files if file.name != path.name]  # a link to nowhere
     close = nearest(path.name, [file.name for file in files]) or nearest(path.stem, TASKS.names())
     return f": did you mean {' or '.join(close)}?" if close else ""
 

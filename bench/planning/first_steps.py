@@ -13,6 +13,7 @@ from bench.store.records import After
 from methods.recipe import parse_recipe
 from methods.two_steps.mode import VERSION, StepMode
 from methods.two_steps.rules import refuse_first, refuse_second
+from tasks.documents.texts import refuse_shown
 from tasks.errors import UsageError
 from tasks.forgetting.names import knowledge_names
 from tasks.forgetting.overlap import without_seen
@@ -64,7 +65,7 @@ def refuse_leaks(first: TaskData, second: TaskData) -> None:
     """Refuse a second step whose facts the first one has trained.
 
     Raises:
-        UsageError: It has trained some; the error counts them.
+        UsageError: It has trained some, which the error counts, or a text of it asks one.
     """
     # What has no question is a text.
     trained = [fact for fact in first.trained if not fact.is_text]
@@ -75,6 +76,10 @@ def refuse_leaks(first: TaskData, second: TaskData) -> None:
             f"--after '{first.name}': {count} of {len(distinct)} questions of task '{second.name}' "
             "are trained in the first step already; use facts that only one of them has"
         )
+    # A text to classify may be one of those that a domain consists of: they do not tell its label.
+    if not second.task.form.labels:
+        passages = [fact for fact in first.trained if fact.is_text]
+        refuse_shown(f"--after '{first.name}': {second.name}", passages, distinct)
 
 
 def leak_notes(cells: Iterable[PlannedCell]) -> list[str]:

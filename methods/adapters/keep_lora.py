@@ -30,6 +30,7 @@ class KeepLora(FromGradient):
 
     Attributes:
         principal: k, how many directions of W are left alone; none means 4r, as in PEFT-Arena.
+            Where less than r others are left, the rank is their number.
         form: `paper` or `arena`.
     """
 
@@ -54,10 +55,12 @@ class KeepLora(FromGradient):
     def factors(self, gradient: Tensor, weight: Tensor) -> Factors:
         """Return B_0 and A_0 from G and W, both `[d_out, d_in]`."""
         kept, G = leading_triplets(weight, self.principal or 4 * self.r).V, gradient.double()
-        if kept.shape[0] == kept.shape[1]:
+        left = len(kept) - kept.shape[1]
+        if not left:
             raise UsageError(
-                f"keep_lora: principal={kept.shape[1]} leaves no direction of W's rows"
+                f"keep_lora: principal={kept.shape[1]} leaves no direction of W's rows; give less"
             )
-        U, S, V = leading_triplets(G - (G @ kept) @ kept.T, self.r)
+        # From the next direction on, an SVD of the rest would return those that are kept.
+        U, S, V = leading_triplets(G - (G @ kept) @ kept.T, min(self.r, left))
         B = U * S if self.form == "arena" else 0 * U
         return Factors(B.float().contiguous(), V.T.float().contiguous())

@@ -62,6 +62,8 @@ def read_passages(path: Path) -> tuple[Fact, ...]:
         if not found:
             raise UsageError(f"{file}: contains no text; remove it, or write something in it")
         passages += found
+    if not passages:
+        raise UsageError(f"{path}: a folder without texts; put .txt or .md files in it")
     return tuple(passages)
 
 

@@ -93,10 +93,15 @@ def texts(record: Row, name: str, value: Any) -> list[str]:
         name: The field, for error messages.
         value: Its value; None for a field that is not there.
     """
-    if isinstance(value, list):
-        found = [each for item in value for each in texts(record, name, item)]
-        return list(dict.fromkeys(found))
-    return [] if is_missing(record, value) else [text_of(record, name, value)]
+    found: dict[str, None] = {}
+    pending = [value]  # no recursion: lists may be nested deeper than Python calls functions
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending += reversed(item)
+        elif not is_missing(record, item):
+            found[text_of(record, name, item)] = None
+    return list(found)
 
 
 def trainable(answers: list[str]) -> list[str]:

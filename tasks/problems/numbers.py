@@ -5,6 +5,7 @@ back to WizardMath and MetaMath, in our words: the last `The answer is: ` counts
 the first run of digits with at most one `.`, `,` or `/` inside, and a sign before it; it is rounded
 to a whole number. What this makes of some answers is surprising, and kept: `1,234,567` is 1234, and
 a number that is a hundred times too large or too small counts as right (it may be a percentage).
+A number beyond floating point is none: a model may repeat a digit until its answer is cut.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ def whole_number(answer: str) -> str:
         return ""
     written = found.group().replace(",", "")
     above, slash, below = written.partition("/")
-    if not slash:
-        return str(round(float(written)))
     try:
+        if not slash:
+            return str(round(float(written)))
         value = float(above) if not float(below) else float(Fraction(above) / Fraction(below))
-    except ValueError:  # nothing stands before the slash
+        return str(round(value))
+    except (ValueError, OverflowError):  # nothing stands before the slash, or digits without end
         return ""
-    return str(round(value))
 
 
 def number(text: str) -> float | None:

@@ -164,6 +164,17 @@ def test_keep_lora_stays_out_of_the_weights_largest_directions(cases, tiny_base)
     assert all("lora_B" in name for name in trained)
 
 
+def test_keep_lora_has_no_more_directions_than_k_leaves(cases, tiny_base):
+    cell = cases.attach(tiny_base, part("keep_lora[r=7]"))
+    for name, linear in linear_layers(tiny_base.model):
+        W = weight_of(linear)
+        kept = svd(W)[2][:28].T
+        A, B, _ = factors_of(cell, name)
+        assert len(A) == B.shape[1] == min(7, W.shape[1] - kept.shape[1]), name
+        assert torch.allclose(A @ A.T, torch.eye(len(A)).double(), atol=1e-5), name
+        assert (A @ kept).abs().max() < 1e-5, name
+
+
 def test_keep_lora_refuses_a_k_that_leaves_nothing(cases, tiny_base):
     with pytest.raises(UsageError, match="principal=32 leaves no direction"):
         cases.attach(tiny_base, part("keep_lora[r=8]"))

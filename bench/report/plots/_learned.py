@@ -24,6 +24,14 @@ def learned(section: Section, row: Row) -> Estimate | None:
     return row.metrics[learned_metric(section)]
 
 
+def learned_title(section: Section) -> str:
+    """Return what it is called in the title of a plot."""
+    if learned_metric(section) == AUROC:
+        return "AUROC"
+    at_half = learned_metric(section) == AT_HALF_DOSE
+    return "what was learned at the half dose" if at_half else "what was learned"
+
+
 def learned_label(section: Section) -> str:
     """Return the label of the axis that shows it."""
     if learned_metric(section) == AUROC:

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from bench.report.leaderboard.board import Row, Section
 from bench.report.plots._kinds import plot
 from bench.report.plots._labels import Named, label_points, mark_method
-from bench.report.plots._learned import learned, learned_label
+from bench.report.plots._learned import learned, learned_label, learned_title
 from bench.report.plots._style import Styles, new_figure
 from bench.report.tables import format as wording
 from bench.store.records import PhaseName
@@ -64,9 +64,7 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         return None
     columns = min(2, len(recorded))
     high = -(-len(recorded) // columns)
-    figure = new_figure(
-        columns, section, "Cost versus what was learned at the half dose", _NOTE, rows=high
-    )
+    figure = new_figure(columns, section, f"Cost versus {learned_title(section)}", _NOTE, rows=high)
     grid = figure.subplots(high, columns, squeeze=False, sharey=True)
     for axes in grid.ravel()[len(recorded) :]:
         axes.remove()

@@ -19,7 +19,8 @@ def by_relation_heading(section: Section) -> str:
 def by_relation_table(section: Section) -> TextTable | None:
     """Return the share answered of each kind, a line for each method below the base's.
 
-    None where the facts that were trained are asked, or where problems are of one kind.
+    None where the facts that were trained are asked, where problems are of one kind, or where no
+    kind has enough of them.
     """
     found = by_relation(section)
     trained = "" if section.asks is Asks.TRAINED_QUESTIONS else "; none of them was trained"
@@ -31,6 +32,8 @@ def by_relation_table(section: Section) -> TextTable | None:
         [label, *(wording.percent_interval(share) for share in of_kinds)]
         for label, of_kinds in shares.items()
     ]
+    if all(text == wording.MISSING for _, *texts in lines for text in texts):
+        return None
     kind = section.asks.items.removesuffix("s")
     sizes = ", ".join(f"{found.size(name)} of {name}" for name in found.names)
     return TextTable(

@@ -88,9 +88,12 @@ def _leads(metric: Metric) -> bool:
 
 
 def _present(section: Section, columns: list[Column]) -> list[Column]:
-    """Leave out the columns without any value, as of a context that the model does not have."""
+    """Leave out the columns without any value, as of a context that the model does not have.
+
+    Where nothing is done, one stays: how fast facts were learned, which every task has.
+    """
     if not section.done:
-        return columns[:1]
+        return [_metric_column(section_metrics(section.half_dose)[EPOCHS_UNKNOWN])]
     return [
         column
         for column in columns

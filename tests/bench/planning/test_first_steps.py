@@ -250,3 +250,21 @@ def test_questions_that_the_first_step_trains_are_not_asked_in_the_second(
     copy.write_text("".join(facts_file.read_text().splitlines(keepends=True)[:3]))
     with pytest.raises(UsageError, match="3 of 8 questions of task"):
         planned(options(after=str(copy)))
+
+
+def test_questions_that_a_text_of_the_first_step_asks_are_not_asked_in_the_second(
+    options, facts_file, tmp_path
+):
+    text, facts = tmp_path / "told.txt", facts_file.read_text().splitlines()
+    text.write_text(f"Somebody wrote: {json.loads(facts[2])['question']} Nobody answered.")
+    with pytest.raises(UsageError, match=r"is asked in the text itself \(told.txt:1\)") as caught:
+        planned(options(after=str(text)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_to_classify_may_stand_in_the_texts_of_the_first_step(options, tmp_path):
+    rows = [{"text": f"Note {n} of the ward.", "label": "ab"[n % 2]} for n in range(40)]
+    labelled, text = tmp_path / "labelled.json", tmp_path / "ward.txt"
+    labelled.write_text(json.dumps(rows))
+    text.write_text("\n\n".join(row["text"] for row in rows))
+    assert planned(options(tasks=str(labelled), after=str(text)))

@@ -70,3 +70,14 @@ def test_a_file_that_is_no_text_is_named_in_one_line(tmp_path, content, said):
             read_passages(path)
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_texts_is_refused_whatever_its_name(tmp_path):
+    folder = tmp_path / "notes.md"
+    folder.mkdir()
+    (folder / "picture.png").write_bytes(b"")
+    with pytest.raises(
+        UsageError, match=r"notes.md: a folder without texts; put .txt or .md"
+    ) as told:
+        read_passages(folder)
+    assert "\n" not in str(told.value)

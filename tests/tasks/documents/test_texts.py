@@ -56,8 +56,9 @@ def test_the_file_of_questions_becomes_part_of_the_name_of_texts_alone(handbook)
     assert both == "handbook.md[learn=both,questions=q.jsonl]"
     assert with_questions(both, "other.jsonl") == both
     assert with_questions("countries", "q.jsonl") == "countries"
-    with pytest.raises(UsageError, match="comma or brackets"):
-        with_questions("handbook.md", "a[1].jsonl")
+    for name in ("a[1].jsonl", "a,1.jsonl"):
+        with pytest.raises(UsageError, match="comma or brackets"):
+            with_questions("handbook.md", name)
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,14 @@ def test_a_field_of_another_kind_is_told(tmp_path, change, told):
     assert told in str(raised.value)
 
 
+def test_lists_may_be_nested_deeper_than_functions_call_each_other(tmp_path):
+    nested = "[" * 950 + '"Paris"' + "]" * 950
+    path = tmp_path / "f.jsonl"
+    path.write_text(f'{{"prompt": "The capital of France is", "target_new": {nested}}}')
+    [fact] = load(path)
+    assert fact.answers == ("Paris",)
+
+
 def test_a_file_without_any_trainable_record_is_refused(tmp_path):
     rows = [{**row, "output": "a\nb"} for row in FORMS["alpaca"]()]
     with pytest.raises(UsageError, match="no Alpaca record that can be trained"):

@@ -176,6 +176,15 @@ def test_one_column_of_the_two_is_told_from_a_file_of_facts(tmp_path, there, mis
         task_of(path).load(DataAccess())
 
 
+@pytest.mark.parametrize("names", [("Text", "Label"), ("text", "LABEL"), ("Text", "label")])
+def test_columns_in_capitals_are_told_with_their_right_names(tmp_path, names):
+    path = write(tmp_path, "sea.json", [dict(zip(names, ("calm", "1"), strict=True))])
+    wrong = next(name for name in names if not name.islower())
+    told = f"row 1, {wrong}: unknown field; did you mean {wrong.lower()}?"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        task_of(path).load(DataAccess())
+
+
 @pytest.mark.parametrize("name", ["continents", "FILE"])
 def test_a_classification_is_not_measured_as_forgotten(tmp_path, name):
     path = write(tmp_path, "sea.json", ROWS)

@@ -39,6 +39,14 @@ def test_results_in_latex_are_scored_as_by_the_published_code(output, wanted, ve
     assert accepts("result in LaTeX", output, wanted) is verdict
 
 
+@pytest.mark.parametrize(
+    "output", ["9" * 400, "-" + "9" * 400, "9" * 400 + "/3", "1/" + "9" * 5000]
+)
+@pytest.mark.parametrize("extract", ["whole number", "result in LaTeX"])
+def test_digits_without_end_are_wrong_and_stop_nothing(extract, output):
+    assert not accepts(extract, f"The answer is: {output}", 18)
+
+
 @pytest.mark.parametrize("output", ["x/2", r"\frac", r"1\text{ a }\text{ b}"])
 def test_what_the_published_code_cannot_read_it_takes_for_right_and_we_do_not(output):
     assert not accepts("result in LaTeX", f"The answer is: {output}", "7")

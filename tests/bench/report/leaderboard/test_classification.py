@@ -20,7 +20,7 @@ from bench.report.tables import remarks
 from bench.report.tables.columns import brief_columns, quality_columns
 from bench.report.tables.csv import leaderboard_csv
 from tasks.errors import UsageError
-from tests.bench.report_cells import as_read, make_cell
+from tests.bench.report_cells import as_read, failed_cell, make_cell
 
 LABELS = ["dry", "wet", "icy"]
 SETS = ("auroc", "auprc", "macro_f1", "balanced_accuracy")
@@ -182,3 +182,16 @@ def test_records_of_facts_have_no_such_metric():
     assert not {*SETS} & {*summarise(rows).model_dump()}
     [row] = section_of((record, rows)).rows
     assert [row.metrics[name] for name in SETS] == [None] * 4
+
+
+def test_a_table_of_facts_without_any_result_has_no_column_of_a_classification():
+    section = section_of(failed_cell("no memory"))
+    for columns in (quality_columns(section), brief_columns(section)):
+        assert not [column.title for column in columns if "AUROC" in column.title]
+
+
+def test_costs_are_shown_beside_what_the_title_says():
+    from bench.report.plots._learned import learned_title
+
+    assert learned_title(section_of(*over_seeds(1.0))) == "AUROC"
+    assert learned_title(section_of(make_cell(n=20))) != "AUROC"

@@ -113,3 +113,8 @@ def test_questions_about_texts_are_called_questions(tmp_path, asks, told):
     page = report.html.read_text("utf-8")
     assert "Held-out problem" not in page
     assert "learned a share of the questions." in page
+
+
+def test_kinds_with_few_problems_each_have_no_table_of_nothing(tmp_path):
+    few = [make_cell(n=6, relations=3, spec=SKILL)]
+    assert by_relation_table(load_leaderboard(fill(tmp_path, few)).sections[0]) is None
