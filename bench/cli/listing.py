@@ -115,6 +115,10 @@ def _parts(registry: Registry[Any]) -> Iterable[tuple[str, str]]:
         yield name, "\n".join(filter(None, about))
 
 
+UNBROKEN = frozenset({"name", "arXiv", "rate"})
+"""Columns whose texts are never cut into two lines."""
+
+
 def print_rows(
     console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
@@ -129,7 +133,7 @@ def print_rows(
     console.print(title, style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=len(columns) > 2, show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
+        table.add_column(column, overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(escape(safe_text(cell, breaks=True)) for cell in row))
     console.print(table if table.row_count else "none")
