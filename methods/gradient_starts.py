@@ -23,7 +23,7 @@ class FromGradient(FactoredLora):
 
     Attributes:
         samples: The largest number of training facts whose gradients are averaged, chosen by a
-            fixed hash; without it all.
+            fixed hash; none means all.
     """
 
     samples: int | None = 64

@@ -24,7 +24,7 @@ def occlusion(signals: Signals, *, samples: int) -> Tensor:
 
     The loss is the mean cross-entropy over the tokens of a target, in nats, and over facts. Skipped
     is the feed-forward part of one layer, whose output is replaced by its input: the normed state,
-    where a layer norms what it feeds forward. **exact** for one fact; the mean over facts is ours.
+    where a layer norms what it feeds forward. **exact** for one token; both means are ours.
 
     Args:
         signals: The untouched base, and the facts.

@@ -87,7 +87,7 @@ class OwnTextPenalty(Penalty):
     Attributes:
         weight: What the penalty is multiplied by, at least 0; 0 is the control, which is the same
             training without it.
-        texts: How many texts the base writes, once for all cells.
+        texts: How many texts the base writes, once for all cells of a task.
         tokens: How many tokens each of them has.
         rows: How many of them a step looks at.
     """

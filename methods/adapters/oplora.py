@@ -28,9 +28,9 @@ class OpLora(LoraFamily):
     """LoRA that keeps outside the largest singular directions of each weight.
 
     With the k largest of W = U S V^T it trains W' = W + s (I - U_k U_k^T) B A (I - V_k V_k^T), so
-    that the k largest singular triples of W are those of W' too. B and A are projected at the
-    start and after each optimizer step. **exact** in its form, arXiv 2510.13003; where the paper
-    projects was not read.
+    that the k largest singular triples of W are triples of W' too, though no longer its largest
+    where s B A is larger. B and A are projected at the start and after each optimizer step.
+    **exact** in its form, arXiv 2510.13003; where the paper projects was not read.
 
     Attributes:
         k: How many singular directions are kept. The paper's default is **open**: it could not be

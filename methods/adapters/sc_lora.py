@@ -26,7 +26,7 @@ class ScLora(CalibratedLora):
     With Q `[d_out, r]` the eigenvectors of the r largest eigenvalues of
     (1 - beta) Cov_task - beta Cov_keep, covariances of a layer's outputs per token on the training
     facts and on what must be kept (`calibration`), it starts at B_0 = Q and A_0 = Q^T W / s, and
-    trains W' = W + s (B A - B_0 A_0). **exact** up to what is left open, arXiv 2505.23724. A
+    trains W' = W + s (B A - B_0 A_0). **exact** in its form, arXiv 2505.23724. A
     negative eigenvalue may be among the r largest where beta is large.
 
     Attributes:

@@ -37,8 +37,9 @@ class Occlusion(Placement):
 
     One layer's feed-forward part is skipped, its output replaced by its input; layers are ranked by
     the cross-entropy of the targets, and max(1, round(share L)) of L are trained, wherever they
-    lie. **exact**, as in the code of STAR (jianguda/astra, by the author of arXiv 2406.11753),
-    which looks at one answer at a time; the mean over facts is ours.
+    lie. **exact** for one token, as in the code of STAR (jianguda/astra, by the author of
+    arXiv 2406.11753), which looks at the first token that an answer gets wrong; the means over the
+    tokens of a target and over facts are ours.
 
     Attributes:
         share: Share of the layers to train, above 0 and at most 1.

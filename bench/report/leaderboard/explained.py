@@ -1,7 +1,9 @@
 """What `--explain` measured, over the seeds of rows and beside what they forgot.
 
-A point is one cell. Measures and drift are positive and span orders of magnitude, so they are
-compared by their logarithms; what was lost of a task may be negative, and is taken as it is.
+A point is one cell. Sizes and drift are positive and span orders of magnitude, so they are
+compared by their logarithms. Shares are taken as they are: where a method keeps out of some
+directions by its form, theirs is 0 but for rounding, and the logarithm would outweigh all others.
+So is what was lost of a task, which may be negative.
 Methods are compared by the means of their cells, over seeds and rates; within a method, each cell
 is taken less that mean. Candidates of a tuning are cells of their own facts, and a group of their
 own.
@@ -27,7 +29,7 @@ class Point:
     Attributes:
         row: The row that it belongs to, or that was chosen among candidates like it.
         tried: Whether it is a candidate of a tuning.
-        value: The measure, above 0.
+        value: The measure: above 0, or a share.
         lost: Drift, above 0, or the share that was lost of a task.
     """
 
@@ -83,7 +85,9 @@ def points(section: Section, measure: Measure, task: str) -> list[Point]:
         Point(row, tried, value, lost)
         for row in section.rows
         for tried, cell in _cells(row)
-        if (value := measure.of(cell.record.change)) and (lost := _lost(cell, task)) is not None
+        if (value := measure.of(cell.record.change)) is not None
+        and (value or measure.is_share)
+        and (lost := _lost(cell, task)) is not None
     ]
 
 
@@ -92,7 +96,7 @@ def association(section: Section, measure: Measure, task: str) -> Association:
     groups: dict[tuple[str, bool], tuple[list[float], list[float]]] = {}
     for point in points(section, measure, task):
         x, y = groups.setdefault((point.row.spec.asked, point.tried), ([], []))
-        x.append(math.log(point.value))
+        x.append(point.value if measure.is_share else math.log(point.value))
         y.append(math.log(point.lost) if task == DRIFT else point.lost)
     methods = [pair for (_, tried), pair in groups.items() if not tried]
     over = correlation([fmean(x) for x, _ in methods], [fmean(y) for _, y in methods])

@@ -71,7 +71,8 @@ def _panel(axes: Axes, section: Section, measure: Measure, task: str, styles: St
             alpha=0.5 if small else 0.9,
             linestyle="none",
         )
-    _logarithmic(axes.xaxis)
+    if not measure.is_share:
+        _logarithmic(axes.xaxis)
     if task == DRIFT:
         _logarithmic(axes.yaxis)
     how = association(section, measure, task)

@@ -32,7 +32,8 @@ def why_table(section: Section) -> TextTable | None:
         lines,
         "Correlations of each measure with what was lost, with Fisher's 95% intervals: over "
         "methods (the mean of each method's cells; a method is one point) and within methods (over "
-        "seeds and rates, each method's mean taken away). Measures and drift by their logarithms. "
+        "seeds and rates, each method's mean taken away). Sizes and drift by their logarithms, "
+        "shares as they are. "
         f"A correlation is no cause, and these are many: {len(lines)} measures.",
     )
 

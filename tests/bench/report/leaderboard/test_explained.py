@@ -129,6 +129,24 @@ def test_correlations_are_over_methods_and_within_them(board):
     assert none.over is None, "the same for all"
 
 
+@pytest.mark.parametrize("least", [0.0, 1e-16])
+def test_a_share_that_is_zero_but_for_rounding_does_not_decide_the_correlation(least, tmp_path):
+    shares = [0.06, 0.08, 0.1, 0.12, least]
+    found = []
+    for share, (record, *rest) in zip(
+        shares, cells(["lora", "dora", "pissa", "full", "mica"], seeds=1), strict=True
+    ):
+        change = record.change.model_copy(update={"top_left": [share] * 4})
+        found.append((record.model_copy(update={"change": change}), *rest))
+    section = load_leaderboard(fill(tmp_path, found)).sections[0]
+    cloud = points(section, BY_NAME["overlap_top_left"], DRIFT)
+    assert sorted(point.value for point in cloud) == pytest.approx(sorted(shares))
+    drift = [math.log(point.lost) for point in cloud]
+    expected = np.corrcoef([point.value for point in cloud], drift)[0, 1]
+    how = association(section, BY_NAME["overlap_top_left"], DRIFT)
+    assert how.over.value == pytest.approx(expected)
+
+
 def test_a_task_may_be_forgotten_less_than_nothing(tmp_path):
     found = cells(["lora", "dora", "pissa", "full"])
     gained = [
