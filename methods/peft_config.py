@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -199,10 +199,21 @@ def build_config(written: WrittenConfig, setting: Setting) -> PeftConfig:
     values = {**known, **cell, "peft_type": written.peft_type, "revision": None}
     if "total_step" in config_keys(written.peft_type):
         values["total_step"] = setting.steps
+        _refuse_few_steps(values, setting.steps)
     values |= {key: None for key in OF_THE_BASE if key in known}
     config = get_peft_config(values)
     _choose_targets(config, setting)
     return config
+
+
+def _refuse_few_steps(values: Mapping[str, Any], steps: int) -> None:
+    """Refuse AdaLoRA's phases if training has no step between them: PEFT asks for more steps."""
+    first, last = int(values.get("tinit") or 0), int(values.get("tfinal") or 0)
+    if first + last >= steps:
+        raise UsageError(
+            f"tinit={first} and tfinal={last} leave nothing of the {steps} steps that training "
+            "takes: lower them in the file, or give more --epochs"
+        )
 
 
 def cuts_the_base(config: PeftConfig) -> bool:

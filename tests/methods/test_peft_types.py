@@ -142,6 +142,15 @@ def test_adalora_follows_its_schedule(written, cases, tiny_base):
     assert kept == 14 * 4, "the budget is the target rank times the number of targets"
 
 
+def test_adalora_says_how_many_steps_there_are_where_its_phases_leave_none(
+    written, cases, tiny_base
+):
+    long = written(**minimal("ADALORA", tinit=5, tfinal=3))
+    with pytest.raises(UsageError, match=r"tinit=5 and tfinal=3 leave nothing of the 8 steps"):
+        cases.attach(tiny_base, long, steps=8)
+    assert cases.attach(tiny_base, long, steps=9)
+
+
 def test_other_types_have_no_penalty(written, cases, tiny_base):
     for kind in ["LORA", "PROMPT_TUNING"]:
         cell = cases.attach(tiny_base, written(**minimal(kind)))
