@@ -29,8 +29,8 @@ class KeepLora(FromGradient):
     is the paper's setting, and how its authors choose k was not read.
 
     Attributes:
-        principal: k, how many directions of W are left alone; none means 4r, as in PEFT-Arena.
-            Where less than r others are left, the rank is their number.
+        principal: k, how many directions of W are left alone; none means 4r, as in PEFT-Arena,
+            or half of d_in if that is less. Where less than r are left, the rank is their number.
         form: `paper` or `arena`.
     """
 
@@ -54,7 +54,8 @@ class KeepLora(FromGradient):
 
     def factors(self, gradient: Tensor, weight: Tensor) -> Factors:
         """Return B_0 and A_0 from G and W, both `[d_out, d_in]`."""
-        kept, G = leading_triplets(weight, self.principal or 4 * self.r).V, gradient.double()
+        k = self.principal or min(4 * self.r, weight.shape[1] // 2)
+        kept, G = leading_triplets(weight, k).V, gradient.double()
         left = len(kept) - kept.shape[1]
         if not left:
             raise UsageError(

@@ -165,7 +165,7 @@ def test_keep_lora_stays_out_of_the_weights_largest_directions(cases, tiny_base)
 
 
 def test_keep_lora_has_no_more_directions_than_k_leaves(cases, tiny_base):
-    cell = cases.attach(tiny_base, part("keep_lora[r=7]"))
+    cell = cases.attach(tiny_base, part("keep_lora[r=7,principal=28]"))
     for name, linear in linear_layers(tiny_base.model):
         W = weight_of(linear)
         kept = svd(W)[2][:28].T
@@ -175,9 +175,18 @@ def test_keep_lora_has_no_more_directions_than_k_leaves(cases, tiny_base):
         assert (A @ kept).abs().max() < 1e-5, name
 
 
+def test_keep_lora_leaves_half_of_a_narrow_weight_alone(cases, tiny_base):
+    cell = cases.attach(tiny_base, part("keep_lora[r=16]"))
+    for name, linear in linear_layers(tiny_base.model):
+        W = weight_of(linear)
+        A, _, _ = factors_of(cell, name)
+        kept = svd(W)[2][: W.shape[1] // 2].T
+        assert (A @ kept).abs().max() < 1e-5, name
+
+
 def test_keep_lora_refuses_a_k_that_leaves_nothing(cases, tiny_base):
     with pytest.raises(UsageError, match="principal=32 leaves no direction"):
-        cases.attach(tiny_base, part("keep_lora[r=8]"))
+        cases.attach(tiny_base, part("keep_lora[r=8,principal=32]"))
 
 
 @pytest.mark.parametrize("written", ["lora_one[r=4]", "keep_lora[r=4,form=arena]"])
