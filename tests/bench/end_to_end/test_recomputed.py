@@ -235,7 +235,8 @@ def test_epochs_to_learn_are_those_of_a_plain_loop(trained, facts, name):
     ordered = [by_id[fact_id] for fact_id in stored.fact_id]
     prompts = [tokenizer(f"Question: {f['question']}\nAnswer:")["input_ids"] for f in ordered]
     targets = [tokenizer(f" {f['answer']}\n")["input_ids"] for f in ordered]
-    hits, close = plain_training(model, prompts, targets, record.spec)
+    adapter = cells[record.cell_id].recipe.adapter
+    hits, close = plain_training(model, prompts, targets, record.spec, adapter)
 
     compared = 0
     for place, row in enumerate(stored.itertuples()):
@@ -248,8 +249,11 @@ def test_epochs_to_learn_are_those_of_a_plain_loop(trained, facts, name):
     assert stored.epochs_to_learn.nunique() > 1, "not all are learned at once"
 
 
-def plain_training(model, prompts, targets, spec):
-    """Train row by row; return per fact what was right in each pass and after, and close calls."""
+def plain_training(model, prompts, targets, spec, adapter):
+    """Train row by row; return per fact what was right in each pass and after, and close calls.
+
+    What the adapter adds to the loss and does after a step is its own, as where it starts.
+    """
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0)
@@ -273,12 +277,15 @@ def plain_training(model, prompts, targets, spec):
         batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
         for which in torch.randperm(len(batches), generator=generator).tolist():
             loss = sum(row_loss(i) for i in batches[which]) / len(batches[which])
+            if (extra := adapter.extra_loss(model)) is not None:
+                loss = loss + extra
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = spec.learning_rate * min(1.0, (step + 1) / warmup)
             optimizer.step()
+            adapter.after_step(model, step)
             step += 1
     model.eval()
     with torch.no_grad():
