@@ -128,7 +128,7 @@ def test_reports_show_what_was_learned_beside_what_was_published(options):
     [one, _] = ResultsStore(chosen.out).records().records
     assert "gsm8k" in show_cell(chosen.out, one.cell_id, width=120, color=False)
     (chosen.out / "published.yaml").write_text("title: x")
-    with pytest.raises(UsageError, match=r"published\.yaml: task: Field required"):
+    with pytest.raises(UsageError, match=r"published\.yaml: task: is missing"):
         load_leaderboard(chosen.out)
 
 

@@ -195,7 +195,7 @@ def test_methods_at_real_sizes_take_what_cards_show(shapes):
     assert 20 < peak("full", "1b") < 30
     assert peak("full+freeze", "8b") < peak("full", "8b")
     assert peak("lora", "7b") < peak("lora_ga", "7b") < 30, "their sums lie on the CPU"
-    assert peak("eva", "7b") == peak("corda", "7b")
+    assert peak("lora", "7b") < peak("eva", "7b") < peak("corda", "7b"), "W is left whole"
     assert peak("kasa", "7b") > peak("lora", "7b") + 10, "weights of its own"
     assert peak("osf", "1b") > 2 * peak("lora", "1b"), "half of all directions"
 

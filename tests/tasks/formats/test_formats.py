@@ -315,7 +315,7 @@ def test_a_field_of_another_kind_is_told(tmp_path, change, told):
 
 
 def test_lists_may_be_nested_deeper_than_functions_call_each_other(tmp_path):
-    nested = "[" * 950 + '"Paris"' + "]" * 950
+    nested = "[" * 600 + '"Paris"' + "]" * 600
     path = tmp_path / "f.jsonl"
     path.write_text(f'{{"prompt": "The capital of France is", "target_new": {nested}}}')
     [fact] = load(path)
