@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "scripts" / "gpu"
 TABLES = {
     "machine": {"Machine": 1},
-    "same": {"The same cells": 13},
+    "same": {"The same cells": 24},
     "steps": {"Training steps, tiny": 6, "Stacked training steps, tiny": 2},
     "answers": {r"64 answers of \d+ tokens, tiny": 2},
     "prepare": {"Preparing matrices of 7B": 2},
