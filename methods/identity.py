@@ -26,8 +26,8 @@ _CONTRACTS = frozenset(f"methods.{name}" for name in _NAMES)
 """Modules that say what parts look like, and compute nothing of theirs."""
 
 
-TOLD = frozenset({"starts_as_base", "trains", "needs_data"})
-"""Attributes of adapters that `list --compare` shows and nothing computes with."""
+TOLD = frozenset({"starts_as_base", "copies_weights", "trains", "needs_data"})
+"""Attributes of adapters for lists and estimates, which nothing computes results with."""
 
 _CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 

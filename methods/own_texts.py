@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods.notes import Notes, Told, note
+from methods.sampled_texts import sampled_texts
 from methods.signals import Signals, signal
 from methods.training_parts import Penalty
 from methods.turns import in_turn
@@ -39,26 +40,10 @@ def own_texts(signals: Signals, *, texts: int, tokens: int) -> Tensor:
     import torch
 
     model, tokenizer = signals.model, signals.tokenizer
-    special = tokenizer("")["input_ids"]
-    words = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
-    rows = [[*special, words[i % len(words)]] for i in range(texts)]
-    starts = torch.tensor(rows, dtype=torch.long, device=model.device)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(SEED)
-        written: Tensor = model.generate(
-            starts,
-            attention_mask=torch.ones_like(starts),
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            repetition_penalty=1.0,
-            min_new_tokens=tokens,
-            max_new_tokens=tokens,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    return written
+        return sampled_texts(model, tokenizer, STARTS, texts, tokens)
 
 
 @dataclass(frozen=True)

@@ -129,16 +129,17 @@ class Adapter(Part, ABC):
         trains_weights: Whether it trains weights of the base itself, which then take several times
             their own memory; estimates before a run count on it.
         needs_one_device: Whether it refuses a base whose layers lie on several devices.
-        starts_as_base: Whether its model is the base before training. Every cell measures whether
-            that is so; what is forgotten is told of the untouched base in either case.
         reads_weights: Whether it trains, cuts or decomposes the weights of linear layers, which a
             quantised base does not have in a plain form; nor can it stand on top of another
             adapter, see `methods.two_steps.rules`.
         starts_as_base: Whether the model with the untrained adapter is the base, by definition;
-            None if only a run can tell. A cell's record says what was measured.
+            None if only a run can tell. A cell's record says what was measured, and what is
+            forgotten is told of the untouched base in either case.
+        copies_weights: Whether it trains beside copies of all weights of linear layers; estimates
+            before a run count on it.
         trains: What is trained, in a few words that `list --compare` shows.
         needs_data: What it measures before training, likewise; empty: as its own code tells.
-            None of the three is part of a cell's identity.
+            None of the last four is part of a cell's identity.
     """
 
     learning_rate: ClassVar[float] = 1e-3
@@ -147,6 +148,7 @@ class Adapter(Part, ABC):
     needs_one_device: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = True
     starts_as_base: ClassVar[bool | None] = True
+    copies_weights: ClassVar[bool] = False
     trains: ClassVar[str] = ""
     needs_data: ClassVar[str] = ""
 

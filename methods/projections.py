@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from methods.decomposition import Factors
 from methods.notes import Notes
 from methods.peft_adapter import lora_layers
-from methods.subspaces import End, left_subspace
+from methods.subspaces import End, left_subspace, right_directions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -143,10 +143,8 @@ def main_directions(weight: Tensor, count: int) -> Outside:
         count: How many, at most the smaller side of W.
     """
     W = weight.double()
-    found = left_subspace(W, min(count, *W.shape), End.LARGEST, steep=False)
-    # S is 0 only where W has a lower rank, and then what divides by it is 0 as well.
-    V = (W.T @ found.U) / found.S.clamp_min(1e-30)
-    return Outside(found.U.float().cpu(), V.float().cpu())
+    U = left_subspace(W, min(count, *W.shape), End.LARGEST, steep=False).U
+    return Outside(U.float().cpu(), right_directions(W, U).float().cpu())
 
 
 def keep_outside(model: nn.Module, kept: Mapping[str, Outside]) -> nn.Module:

@@ -112,14 +112,26 @@ def leading_triplets(matrix: Tensor, rank: int) -> Triplets:
 
     A rank above the smaller side counts as that side.
     """
-    import torch
-
     matrix, rank = matrix.double(), min(rank, *matrix.shape)
     U, S, _ = left_subspace(matrix, rank, End.LARGEST)
-    # M^T U = V S: a QR decomposition gives V up to signs, and fills up where S is 0.
-    V, triangle = torch.linalg.qr(matrix.T @ U)
+    return Triplets(U, S, right_directions(matrix, U))
+
+
+def right_directions(matrix: Tensor, left: Tensor) -> Tensor:
+    """Return the right singular directions `[d_in, r]` of M that belong to its left ones.
+
+    They are orthonormal also where a singular value is 0 and M^T u is no direction at all.
+
+    Args:
+        matrix: M `[d_out, d_in]`.
+        left: U `[d_out, r]`.
+    """
+    import torch
+
+    # M^T U = V S: a QR decomposition gives V up to signs.
+    V, triangle = torch.linalg.qr(matrix.T @ left)
     signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(V)
-    return Triplets(U, S, V * signs)
+    return V * signs
 
 
 def _largest(tall: Tensor, rank: int, steep: bool) -> _Leading | None:

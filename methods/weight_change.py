@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from methods.subspaces import End, left_subspace
+from methods.subspaces import End, left_subspace, right_directions
 from methods.targets import linear_layers, weight_of
 from tasks.errors import UsageError
 
@@ -50,10 +50,6 @@ class Change:
 
     up: Tensor
     down: Tensor | None = None
-
-    def whole(self) -> Tensor:
-        """Return dW `[d_out, d_in]`."""
-        return self.up if self.down is None else self.up @ self.down
 
     def squared_norm(self) -> float:
         """Return |dW|_F^2."""
@@ -137,15 +133,12 @@ def _change(name: str, module: nn.Module, weight: Tensor) -> Change | None:
 
 def spectral_ends(weight: Tensor, count: int) -> SpectralEnds:
     """Return the `count` largest and smallest singular directions of W, or as many as it has."""
-    import torch
-
     W = weight.double()
     count = min(count, *W.shape)
 
     def pair(end: End) -> tuple[Tensor, Tensor]:
         left = left_subspace(W, count, end, steep=False).U
-        # Orthonormal also where a singular value is 0, and W^T u no direction at all.
-        return left.float(), torch.linalg.qr(W.T @ left).Q.float()
+        return left.float(), right_directions(W, left).float()
 
     return SpectralEnds(*pair(End.LARGEST), *pair(End.SMALLEST))
 

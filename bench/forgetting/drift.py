@@ -22,6 +22,7 @@ from bench.inference.batch_size import rows_at_once
 from bench.models.capabilities import members_of
 from bench.models.loading import Base
 from bench.store.cost_cache import CostCache, Shared
+from methods.sampled_texts import sampled_texts
 
 SEQUENCES = 32
 """The maximum number of sequences; `--forgetting-limit` can lower it."""
@@ -156,25 +157,9 @@ def _key(base: Base) -> tuple[str, ...]:
 
 def sample_texts(base: Base, sequences: int) -> Tensor:
     """Sample token ids `[sequences, start + tokens]` from the pristine base, without padding."""
-    # The special tokens that the model expects, then the first token of a word.
-    special = base.tokenizer("")["input_ids"]
-    words = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in STARTS]
-    rows = [[*special, words[i % len(words)]] for i in range(sequences)]
-    starts = torch.tensor(rows, dtype=torch.long, device=base.device)
     with undisturbed(base.model):
         torch.manual_seed(SEED)
-        return base.model.generate(
-            starts,
-            attention_mask=torch.ones_like(starts),
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            repetition_penalty=1.0,
-            min_new_tokens=TOKENS,
-            max_new_tokens=TOKENS,
-            pad_token_id=base.tokenizer.pad_token_id,
-        )
+        return sampled_texts(base.model, base.tokenizer, STARTS, sequences, TOKENS)
 
 
 def _run(model: nn.Module, texts: Tensor) -> Tensor:

@@ -27,8 +27,6 @@ from typing import Any, NamedTuple, cast
 from bench.config.types import DType
 from bench.models.shape import ModelShape, model_shape
 from bench.planning.planned_cell import PlannedCell
-from methods.adapters.eva import Eva
-from methods.adapters.kasa import Kasa
 from methods.adapters.peft import Peft
 from methods.calibrated import CalibratedLora
 from methods.calibration import BATCH
@@ -183,11 +181,13 @@ def need(shape: ModelShape, setup: Setup) -> Need:
 
 
 def covariance_sets(adapter: Adapter) -> int:
-    """Return how many sets of covariances an adapter holds at once: by its own word, or one."""
-    asks = "covariance" in names_read(type(adapter))
+    """Return how many sets of covariances an adapter holds at once: by its own word, or one.
+
+    One that runs calibration batches itself is taken to measure its inputs.
+    """
     if isinstance(adapter, CalibratedLora):
         return adapter.covariance_sets
-    return int(asks or isinstance(adapter, Eva))  # which measures its inputs itself
+    return int(not {"covariance", "calibration_batches"}.isdisjoint(names_read(type(adapter))))
 
 
 def base(shape: ModelShape, setup: Setup) -> float:
@@ -217,7 +217,7 @@ def adapter_state(shape: ModelShape, setup: Setup) -> float:
     # A stack adds up gradients in the base's dtype, and computes with factors of twice the rank.
     together = 2 * cast_copy + 8 * (cast_copy > 0) if setup.members > 1 else 0
     held = numbers * (4 + 4 + 8 + 4 + cast_copy + together)
-    if isinstance(setup.adapter, Kasa):  # it trains beside weights of its own
+    if setup.adapter.copies_weights:
         held += setup.item * sum(d_out * d_in for d_out, d_in in shape.linear)
     return (1.0 if getattr(setup.adapter, "spread", False) else setup.trained) * held
 

@@ -29,8 +29,11 @@ from methods.identity import syntax_digest
 FOLDER = "base"
 _SETTING = ("python", "platform", "packages", "device_name", "dtype")
 _IF_UNUSUAL = ("quantisation", "attention")
-_MEASURING = ("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks")
-"""Folders with the code that decides what is measured on a base, and how."""
+_MEASURING = (
+    *("bench/models", "bench/inference", "bench/evaluation", "bench/forgetting", "tasks"),
+    "methods/sampled_texts.py",
+)
+"""Folders and files with the code that decides what is measured on a base, and how."""
 
 _NOT_MEASURING = ("tasks/knowledge", "bench/evaluation/fact_rows.py", "bench/evaluation/metrics")
 """Exceptions in these folders: facts are covered by the keys of values, and rows and metrics are
@@ -121,8 +124,8 @@ def measured_with(compute: Compute) -> dict[str, object]:
 @lru_cache(maxsize=1)
 def _program_digest() -> str:
     digest = hashlib.sha256()
-    for folder in _MEASURING:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for place in map(ROOT.joinpath, _MEASURING):
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             name = path.relative_to(ROOT).as_posix()
             if not name.startswith(_NOT_MEASURING):
                 with suppress(FileNotFoundError, SyntaxError):  # an editor may be saving it

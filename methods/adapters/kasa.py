@@ -35,6 +35,7 @@ class Kasa(LoraFamily):
 
     paper, learning_rate, reads_weights = "2412.06071", 1e-3, True
     starts_as_base = False
+    copies_weights = True
     trains = "A, B and d"
 
     def check(self) -> None:

@@ -44,6 +44,10 @@ def trained(cases, base, adapter, **given):
     return cell
 
 
+def whole_of(change):
+    return change.up if change.down is None else change.up @ change.down
+
+
 def check_layers(model, base, changes):
     """Each layer computes dW x more than the base's, and those without a change the same."""
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -52,7 +56,7 @@ def check_layers(model, base, changes):
         zero, module = torch.zeros_like(x), inner.get_submodule(name)
         with torch.no_grad():  # without biases, which `full` trains too
             more = module(x) - module(zero) - (linear(x) - linear(zero))
-        expected = x @ changes[name].whole().T if name in changes else torch.zeros_like(more)
+        expected = x @ whole_of(changes[name]).T if name in changes else torch.zeros_like(more)
         assert torch.allclose(more, expected, atol=1e-5), name
 
 
@@ -129,7 +133,7 @@ def test_after_a_first_step_it_is_the_change_by_both(tmp_path, tiny_base, option
             parameter.data.normal_(std=0.1)
     changes = dict(weight_changes(second, tiny_base.model))
     check_layers(second, tiny_base.model, changes)
-    assert torch.linalg.matrix_rank(changes["model.layers.0.mlp.up_proj"].whole()) >= 8
+    assert torch.linalg.matrix_rank(whole_of(changes["model.layers.0.mlp.up_proj"])) >= 8
 
 
 def test_after_a_merged_first_step_it_is_the_change_by_both(cases, tiny_base):
@@ -155,7 +159,7 @@ def test_in_half_precision_an_adapter_is_not_rounded(cases, tiny_base):
     for name, change in low.items():
         assert change.squared_norm() > 0
         # DoRA's own scaling moves rows by less than B A does; rounding would move them by more.
-        assert (dora[name].whole() - change.whole()).norm() < change.whole().norm()
+        assert (whole_of(dora[name]) - whole_of(change)).norm() < whole_of(change).norm()
 
 
 # --- what is measured of a change ---
@@ -193,7 +197,7 @@ def test_the_trace_is_the_mean_of_a_forward_pass_on_the_same_texts(cases, tiny_b
     for name, change in weight_changes(cell.model, tiny_base.model):
         h = torch.cat(seen[name])
         moment = found[name] * found.samples / found.tokens[found.input_of(name)]
-        moved = (h @ change.whole().T).square().sum(1).mean()
+        moved = (h @ whole_of(change).T).square().sum(1).mean()
         assert change.moved(moment) == pytest.approx(float(moved), rel=1e-4)
         output = (h @ weight_of(linear[name]).T).square().sum(1).mean()
         assert moved_by(weight_of(linear[name]), moment) == pytest.approx(float(output), rel=1e-4)
@@ -202,7 +206,7 @@ def test_the_trace_is_the_mean_of_a_forward_pass_on_the_same_texts(cases, tiny_b
 
 def test_factors_give_the_numbers_of_their_product():
     change = random_change()
-    whole, (moment, _) = Change(change.whole()), moment_of(10)
+    whole, (moment, _) = Change(whole_of(change)), moment_of(10)
     ends = spectral_ends(torch.randn(12, 10, generator=torch.manual_seed(3)), 2)
     assert whole.squared_norm() == pytest.approx(change.squared_norm(), rel=1e-5)
     assert whole.moved(moment) == pytest.approx(change.moved(moment), rel=1e-5)
