@@ -26,7 +26,7 @@ from methods.covariance import Covariances, input_covariances
 from methods.lora_family import LARGE
 from methods.side_by_side import side_by_side
 from methods.targets import linear_layers, weight_of
-from methods.weight_change import SpectralEnds, moved_by, spectral_ends, weight_changes
+from methods.weight_change import Change, SpectralEnds, moved_by, spectral_ends, weight_changes
 from tasks.errors import UsageError
 from tasks.fact import Fact
 from tasks.prompt import Prompt, fact_text
@@ -37,6 +37,8 @@ needs no more, while a covariance that is inverted does."""
 
 DIRECTIONS = 16
 """How many singular directions count at each end where an adapter has no rank: the default rank."""
+
+_SHARES = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 DIGITS = 6
 """Significant digits that are recorded."""
@@ -53,6 +55,16 @@ class LayerInputs:
 
     moments: Covariances
     outputs: Mapping[str, float]
+
+    def moved(self, name: str, change: Change) -> tuple[float, float, float]:
+        """Return E|dW h|^2, E|W h|^2 and E|h|^2 of a layer."""
+        C = self.moments[name]
+        return change.moved(C), self.outputs[name], float(C.trace())
+
+    def recorded(self, moved: Sequence[tuple[float, float, float]]) -> MovedOutputs:
+        """Return what is recorded of all layers, given what `moved` returned of each."""
+        found = _columns(("changed", "base", "inputs"), moved)
+        return MovedOutputs(tokens=min(self.moments.tokens.values()), **found)
 
 
 @dataclass(frozen=True)
@@ -86,53 +98,31 @@ class Explainer:
         if next(weight_changes(model, self.base.model), None) is None:
             return self.nothing()
         count, window = directions_of(model), self.prompt.form.window
+        ends = self._ends(count)
+        knowledge = self._inputs(self.knowledge, fact_text, 0)
+        task = self._inputs(self.trained, self.prompt.text, window)
+        names, sizes, kept, learned = [], [], [], []
+        # Layer by layer, and each once: merging takes time, and the changes of full fine-tuning
+        # together would take as much memory as the model in float32.
+        with torch.no_grad():
+            for name, change in weight_changes(model, self.base.model):
+                names.append(name)
+                sizes.append(_sizes(change, ends[name]))
+                kept.append(knowledge.moved(name, change))
+                learned.append(task.moved(name, change))
         return WeightChange(
-            **self._directions(model, self._ends(count)),
+            layers=names,
+            linear_layers=len(ends),
+            **_columns(("squared_norm", *_SHARES), sizes),
             directions=count,
             knowledge_digest=self.knowledge_digest,
-            knowledge=self._moved(model, self._inputs(self.knowledge, fact_text, 0)),
-            task=self._moved(model, self._inputs(self.trained, self.prompt.text, window)),
+            knowledge=knowledge.recorded(kept),
+            task=task.recorded(learned),
         )
 
     def nothing(self) -> WeightChange:
         """Return what is recorded of a model without a change of weights that can be told."""
         return WeightChange(knowledge_digest=self.knowledge_digest)
-
-    @torch.no_grad()
-    def _directions(self, model: nn.Module, ends: Mapping[str, SpectralEnds]) -> dict[str, Any]:
-        """Return the fields of a record that tell how large changes are, and where they lie.
-
-        Changes are looked at layer by layer, here and below: those of full fine-tuning together
-        would take as much memory as the model in float32.
-        """
-        layers, values = [], []
-        for name, change in weight_changes(model, self.base.model):
-            end = ends[name]
-            shares = (
-                change.left_share(end.top_left),
-                change.right_share(end.top_right),
-                change.left_share(end.bottom_left),
-                change.right_share(end.bottom_right),
-            )
-            layers.append(name)
-            values.append((change.squared_norm(), *shares))
-        names = ("squared_norm", "top_left", "top_right", "bottom_left", "bottom_right")
-        columns = zip(names, zip(*values, strict=True), strict=True)
-        found = {name: _rounded(column) for name, column in columns}
-        return {"layers": layers, "linear_layers": len(ends), **found}
-
-    @torch.no_grad()
-    def _moved(self, model: nn.Module, inputs: LayerInputs) -> MovedOutputs:
-        """Return how far a model's changes move the outputs of their layers."""
-        values = [
-            (change.moved(C := inputs.moments[name]), inputs.outputs[name], float(C.trace()))
-            for name, change in weight_changes(model, self.base.model)
-        ]
-        columns = zip(("changed", "base", "inputs"), zip(*values, strict=True), strict=True)
-        return MovedOutputs(
-            tokens=min(inputs.moments.tokens.values()),
-            **{name: _rounded(column) for name, column in columns},
-        )
 
     def _ends(self, count: int) -> dict[str, SpectralEnds]:
         """Return the singular directions of each linear layer of the base."""
@@ -171,6 +161,23 @@ class Explainer:
     def _key(self, *parts: str) -> tuple[str, ...]:
         base = self.base
         return (base.name, base.revision, str(base.model.dtype), *parts)
+
+
+def _sizes(change: Change, ends: SpectralEnds) -> tuple[float, ...]:
+    """Return |dW|^2 of a layer and the shares of it in W's directions, as `_SHARES` has them."""
+    return (
+        change.squared_norm(),
+        change.left_share(ends.top_left),
+        change.right_share(ends.top_right),
+        change.left_share(ends.bottom_left),
+        change.right_share(ends.bottom_right),
+    )
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[float]]) -> dict[str, Any]:
+    return {
+        name: _rounded(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
 
 
 def directions_of(model: nn.Module) -> int:
