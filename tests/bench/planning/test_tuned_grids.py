@@ -128,6 +128,9 @@ def test_a_tuning_set_has_more_facts_than_the_limit_where_there_are_some(options
     assert {cell.spec.facts for cell in of(cells, REPORTING)} == {8}
     more = planned(options(tasks=str(path), limit=300, methods="lora"))
     assert {cell.spec.facts for cell in more} == {300}
+    limited = planned(options(tasks=str(path), limit=300, tune_limit=20, methods="lora"))
+    assert {cell.spec.facts for cell in of(limited, REPORTING)} == {300}
+    assert {cell.spec.facts for cell in of(limited, TUNING)} == {20}
     few = planned(options(limit=2, methods="lora"))
     available = of(few, TUNING)[0].data.available
     assert {cell.spec.facts for cell in of(few, TUNING)} == {available}
