@@ -136,6 +136,12 @@ def test_a_tuning_set_has_more_facts_than_the_limit_where_there_are_some(options
     assert {cell.spec.facts for cell in of(few, TUNING)} == {available}
 
 
+def test_candidates_are_not_explained(options):
+    cells = planned(options(explain=True, forgetting="elements"))
+    assert not any(cell.knowledge_digest for cell in of(cells, TUNING))
+    assert all(cell.knowledge_digest for cell in of(cells, REPORTING))
+
+
 def test_demonstrations_are_never_of_a_subject_that_is_reported(options, tmp_path):
     path = tmp_path / "many.csv"
     path.write_text("question,answer\n" + "".join(f"What is {n}?,{n}\n" for n in range(700)))
