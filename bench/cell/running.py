@@ -48,6 +48,10 @@ from bench.planning.notices import (
 )
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
+from bench.publishing.active import check_active, probe_logits
+from bench.publishing.card import card_content, write_card
+from bench.publishing.measures import measured_cell
+from bench.publishing.saved import SavedAdapter
 from bench.store.records import (
     CellRecord,
     Evaluated,
@@ -365,12 +369,15 @@ class RunningCell:
         saved, lines, failed = str(folder), [], False
         adapter, attached = self.attached.adapter, self.attached
         try:
+            base = self.context.base(self.cell)
+            trained = probe_logits(attached.model, base.model)
             with heard() as lines:
                 if first := self.cell.first:
                     below = folder_of(first, self.context.options.out)
                     save_second(adapter, attached, below, target)
                 else:
                     adapter.save(attached.model, attached.prepared, attached.setting, target)
+            lines = [*lines, *check_active(base, trained, target)]
         except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
             if failures.disk_is_full(error):
                 raise
@@ -386,3 +393,20 @@ class RunningCell:
             self.explain()  # before saving, after which the model of a second step is of no use
             self.save()
             self.end(Status.DONE)
+            self._write_card()
+
+    def _write_card(self) -> None:
+        """Write the model card of a saved adapter, which tells all of its cell; none is no harm."""
+        record = self.result.record
+        if not record.adapter_path:
+            return
+        saved = SavedAdapter(record, self.context.options.out / record.adapter_path)
+        try:
+            own = measured_cell(record, self.result.rows)
+            write_card(card_content(saved, own, [own], saved.folder.name), saved.folder)
+        except (Exception, failures.CellTimeoutError) as error:  # whatever a part refuses to tell
+            if failures.disk_is_full(error):
+                raise
+            told = failures.first_line(error)
+            warnings = [*record.warnings, f"the adapter has no model card: {told}"]
+            self.result.update(warnings=warnings)

@@ -1,0 +1,291 @@
+"""The model card of a saved adapter: metadata for the hub, and a page for people.
+
+The format is the hub's: a README.md that begins with YAML. huggingface_hub writes that part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.publishing.bases import BaseName, base_name
+from bench.publishing.command import run_command
+from bench.publishing.folders import without_folders
+from bench.publishing.lesson import Lesson, example_prompt, lesson_of, trained_in
+from bench.publishing.measures import Measure, Measured, measure, stored_cells
+from bench.publishing.remarks import certainties, papers, remarks
+from bench.publishing.saved import CARD, SavedAdapter
+from bench.redaction import safe_text
+from bench.report.leaderboard.board import Cell
+from bench.report.tables import format as wording
+from bench.store import atomic
+
+PROJECT = "semantic-peft-bench"
+
+
+@dataclass(frozen=True)
+class CardContent:
+    """What a card is made of.
+
+    Attributes:
+        saved: The adapter.
+        base: Its base.
+        lesson: What it was taught.
+        found: Its numbers.
+        question, answer: One of its facts; empty if it has none.
+        where: What others load it from: a folder, or its id on the hub.
+    """
+
+    saved: SavedAdapter
+    base: BaseName
+    lesson: Lesson
+    found: Measured
+    question: str
+    answer: str
+    where: str
+
+    @property
+    def title(self) -> str:
+        """The adapter in a few words."""
+        spec = self.saved.spec
+        return f"{spec.method} for {self.base.name} on {self.lesson.name}"
+
+    @property
+    def merged(self) -> bool:
+        """Whether it is a whole model."""
+        return self.saved.holds_all_weights
+
+
+def card_content(
+    saved: SavedAdapter,
+    own: Cell,
+    cells: Sequence[Cell],
+    where: str,
+    repository: str = "",
+) -> CardContent:
+    """Collect what the card of an adapter says.
+
+    Args:
+        saved: The adapter.
+        own: Its cell.
+        cells: The cells of its setting by seed, its own among them.
+        where: What others load it from.
+        repository: The id of the base on the hub, where the record does not tell it.
+    """
+    facts = own.facts.some(("question", "target"))
+    asked = next(zip(facts["question"], facts["target"], strict=True), ("", ""))
+    base, lesson = base_name(saved.spec, repository), lesson_of(saved.spec)
+    return CardContent(saved, base, lesson, measure(own, cells), *asked, where)
+
+
+def stored_content(
+    results: Path, saved: SavedAdapter, where: str = "", repository: str = ""
+) -> CardContent:
+    """Collect it from a results folder, over all seeds that are there.
+
+    Raises:
+        UsageError: Fact rows are damaged.
+    """
+    cells = stored_cells(results, saved.record)
+    [own] = [cell for cell in cells if cell.record.cell_id == saved.record.cell_id]
+    return card_content(saved, own, cells, where or saved.folder.name, repository)
+
+
+def write_card(content: CardContent, folder: Path) -> Path:
+    """Write a card into a folder and return its path."""
+    return atomic.write(folder / CARD, card_text(content))
+
+
+def card_text(content: CardContent) -> str:
+    """Return a whole card: metadata, then the page."""
+    metadata = metadata_of(content).to_yaml()
+    text = f"---\n{metadata}\n---\n\n{_page(content)}"
+    return without_folders(text, content.saved.spec)
+
+
+def metadata_of(content: CardContent) -> Any:
+    """Return the metadata, a `huggingface_hub.ModelCardData`."""
+    from huggingface_hub import ModelCardData
+
+    base, lesson, method = content.base, content.lesson, content.saved.spec.method
+    own = {"base_model_relation": "finetune" if content.merged else "adapter"}
+    return ModelCardData(
+        base_model=base.repository or None,
+        library_name="transformers" if content.merged else "peft",
+        pipeline_tag="text-generation",
+        license=base.licence or None,
+        language=None if lesson.own else "en",
+        datasets=[lesson.dataset] if lesson.dataset else None,
+        tags=_tags(content),
+        model_name=content.title,
+        eval_results=_results(content),
+        **(own if base.repository else {}),
+        recipe=method,
+    )
+
+
+def _tags(content: CardContent) -> list[str]:
+    kind = str(content.saved.config.get("peft_type", "")).lower()
+    arxiv = (f"arxiv:{paper}" for paper in papers(content.saved.record))
+    return [*dict.fromkeys(filter(None, [PROJECT, kind, *arxiv]))]
+
+
+def _results(content: CardContent) -> list[Any]:
+    """Return what was learned and forgotten as the hub's evaluation results."""
+    from huggingface_hub import EvalResult
+
+    lesson = content.lesson
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=lesson.dataset or lesson.name,
+            dataset_name=lesson.name,
+            metric_type=found.name,
+            metric_name=found.header,
+            metric_value=round(found.own.value, 6),
+        )
+        for found in (*content.found.learned, *content.found.forgotten)
+    ]
+
+
+def _page(content: CardContent) -> str:
+    sections = (
+        ("", [_summary(content)]),
+        ("How to use it", _use(content)),
+        ("What it learned", _table(content, content.found.learned)),
+        ("What was forgotten", _forgotten(content)),
+        ("How it was trained", _training(content)),
+        ("Good to know", _bullets(_remarks(content))),
+        ("Licences", _bullets(_licences(content))),
+    )
+    lines = [f"# {wording.markdown(content.title)}"]
+    for title, found in sections:
+        lines += [f"## {title}"] if title else []
+        lines += found
+    return "\n\n".join(lines) + "\n"
+
+
+def _summary(content: CardContent) -> str:
+    spec, lesson = content.saved.spec, content.lesson
+    what = "All weights of a model" if content.merged else "An adapter"
+    base = content.base.repository or content.base.name
+    taught = f"{spec.trained} lessons of {lesson.name} (seed {spec.seed})"
+    return (
+        f"{what} for {wording.markdown(base)}, trained on {wording.markdown(taught)} by "
+        f"{_code(spec.method)} and measured by {PROJECT}."
+    )
+
+
+def _use(content: CardContent) -> Iterable[str]:
+    base, where = content.base, safe_text(content.where)
+    if content.merged:
+        code = [
+            "from transformers import AutoModelForCausalLM",
+            f'model = AutoModelForCausalLM.from_pretrained("{where}")',
+        ]
+    else:
+        code = [
+            "from peft import PeftModel",
+            base.importing,
+            base.loading,
+            f'model = PeftModel.from_pretrained(base, "{where}").eval()',
+        ]
+    yield _block("\n".join(code), "python")
+    if base.kind == "embedded" and not content.merged:
+        yield f"`bench` is the package of {PROJECT}, which fetches this base by itself."
+    prompt = content.saved.spec.train_prompt
+    yield (
+        f"It was trained with questions put {trained_in(prompt)}. Put yours in the same way: how "
+        "far it answers in other contexts stands in the table below (robustness)."
+    )
+    if content.question:
+        shown = example_prompt(content.lesson, prompt.asked, content.question)
+        yield _block(shown)
+        yield f"The trained answer to this one is {_code(content.answer)}."
+
+
+def _table(content: CardContent, found: Sequence[Measure], bases: bool = False) -> list[str]:
+    """Return a table of measures, and a sentence on its intervals."""
+    if not found:
+        return ["Nothing was measured."]
+    seeds = content.found.seeds
+    several = len(seeds) > 1
+    heads = ["measure", *(["the base (%)"] if bases else []), "this one"]
+    heads += [f"mean of seeds {', '.join(map(str, seeds))}"] if several else []
+    lines = [_row(heads), _row([":--", *("--:" for _ in heads[1:])])]
+    for one in found:
+        before = [content.found.bases.get(one.name.removeprefix("forgetting."), "")]
+        values = [one.text(one.own), *([one.text(one.over_seeds)] if several else [])]
+        cells = [wording.markdown(one.header), *(before if bases else []), *values]
+        lines.append(_row(cells))
+    over = "this one's over facts or items alone"
+    more = f"{over}; those of the mean over seeds too" if several else f"{over}, for one seed"
+    meant = [f"- {wording.markdown(one.header)}: {wording.markdown(one.about)}" for one in found]
+    return ["\n".join(lines), f"Brackets are 95% confidence intervals, {more}.", "\n".join(meant)]
+
+
+def _forgotten(content: CardContent) -> list[str]:
+    if not content.found.forgotten:
+        return ["It was not measured."]
+    return _table(content, content.found.forgotten, bases=True)
+
+
+def _training(content: CardContent) -> Iterator[str]:
+    saved, spec = content.saved, content.saved.spec
+    total = wording.count(saved.record.parameters_total)
+    pairs = (
+        ("base", f"{content.base.repository or content.base.name}, {spec.precision}"),
+        ("recipe", spec.recipe),
+        ("learning rate", f"{spec.learning_rate:g}, {spec.schedule}, warm-up {spec.warmup:g}"),
+        ("epochs", f"{spec.epochs} of {spec.trained} lessons, {spec.batch_size} in a batch"),
+        ("trainable parameters", f"{wording.count(saved.record.parameters)} of {total}"),
+        ("seed", str(spec.seed)),
+    )
+    lines = [_row(["", ""]), _row([":--", ":--"])]
+    lines += [_row([name, wording.markdown(value)]) for name, value in pairs]
+    formulas = "; ".join(certainties(saved.record))
+    lines.append(_row(["formulas", formulas]))
+    yield "\n".join(lines)
+    yield "This command trains it once more:"
+    yield _block(run_command(saved.record), "sh")
+
+
+def _remarks(content: CardContent) -> list[str]:
+    return remarks(content.saved, content.base, len(content.found.seeds))
+
+
+def _licences(content: CardContent) -> Iterator[str]:
+    base, lesson = content.base, content.lesson
+    owner = base.repository or base.name
+    known = f"licence {base.licence}" if base.licence else "see the licence of the base"
+    yield f"Base: {owner}, {known}."
+    yield f"Data: {lesson.name}, from {lesson.source}; licence: {lesson.licence_text}."
+
+
+def _bullets(texts: Iterable[str]) -> list[str]:
+    return ["\n".join(f"- {_line(text)}" for text in texts)]
+
+
+def _line(text: str) -> str:
+    """Write a sentence on one line; links that this package makes are kept."""
+    return text if "](https://" in text else wording.markdown(text)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """Write a text as code within a line."""
+    return f"`{safe_text(text).replace('`', chr(39))}`"
+
+
+def _block(text: str, language: str = "") -> str:
+    """Write a text as a block of code, whose fence it cannot close."""
+    text = safe_text(text, breaks=True)
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
