@@ -403,7 +403,7 @@ class RunningCell:
         saved = SavedAdapter(record, self.context.options.out / record.adapter_path)
         try:
             own = measured_cell(record, self.result.rows)
-            write_card(card_content(saved, own, [own], saved.folder.name), saved.folder)
+            write_card(card_content(saved, own, [own], record.adapter_path), saved.folder)
         except (Exception, failures.CellTimeoutError) as error:  # whatever a part refuses to tell
             if failures.disk_is_full(error):
                 raise

@@ -21,8 +21,11 @@ from bench.redaction import safe_text
 from bench.report.leaderboard.board import Cell
 from bench.report.tables import format as wording
 from bench.store import atomic
+from bench.store.asks import Asks
 
 PROJECT = "semantic-peft-bench"
+
+_BRACKETS = "Brackets are 95% confidence intervals, over facts or items for this seed"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def stored_content(
     """
     cells = stored_cells(results, saved.record)
     [own] = [cell for cell in cells if cell.record.cell_id == saved.record.cell_id]
-    return card_content(saved, own, cells, where or saved.folder.name, repository)
+    return card_content(
+        saved, own, cells, where or Path(saved.record.adapter_path).as_posix(), repository
+    )
 
 
 def write_card(content: CardContent, folder: Path) -> Path:
@@ -143,7 +148,7 @@ def _results(content: CardContent) -> list[Any]:
             dataset_type=lesson.dataset or lesson.name,
             dataset_name=lesson.name,
             metric_type=found.name,
-            metric_name=found.header,
+            metric_name=found.label,
             metric_value=round(found.own.value, 6),
         )
         for found in (*content.found.learned, *content.found.forgotten)
@@ -169,13 +174,21 @@ def _page(content: CardContent) -> str:
 
 def _summary(content: CardContent) -> str:
     spec, lesson = content.saved.spec, content.lesson
-    what = "All weights of a model" if content.merged else "An adapter"
+    what = "A model made of" if content.merged else "An adapter for"
     base = content.base.repository or content.base.name
-    taught = f"{spec.trained} lessons of {lesson.name} (seed {spec.seed})"
+    taught = f"{_lessons(content)} of {lesson.name} (seed {spec.seed})"
     return (
-        f"{what} for {wording.markdown(base)}, trained on {wording.markdown(taught)} by "
+        f"{what} {wording.markdown(base)}, trained on {wording.markdown(taught)} by "
         f"{_code(spec.method)} and measured by {PROJECT}."
     )
+
+
+def _lessons(content: CardContent) -> str:
+    """Say how much was trained: `64 facts`."""
+    record, spec = content.saved.record, content.saved.spec
+    asks = record.asks or (Asks.PROBLEMS if spec.lessons else Asks.FACTS)
+    held_out = "examples" if asks is Asks.PROBLEMS else asks.lessons
+    return f"{spec.trained} {held_out if spec.lessons else asks.items}"
 
 
 def _use(content: CardContent) -> Iterable[str]:
@@ -197,13 +210,13 @@ def _use(content: CardContent) -> Iterable[str]:
         yield f"`bench` is the package of {PROJECT}, which fetches this base by itself."
     prompt = content.saved.spec.train_prompt
     yield (
-        f"It was trained with questions put {trained_in(prompt)}. Put yours in the same way: how "
-        "far it answers in other contexts stands in the table below (robustness)."
+        f"It was trained on {trained_in(prompt)}. Put yours in the same way: how often it answers "
+        "in other contexts stands in the table below (robustness)."
     )
     if content.question:
         shown = example_prompt(content.lesson, prompt.asked, content.question)
         yield _block(shown)
-        yield f"The trained answer to this one is {_code(content.answer)}."
+        yield f"The right answer to this one is {_code(content.answer)}."
 
 
 def _table(content: CardContent, found: Sequence[Measure], bases: bool = False) -> list[str]:
@@ -220,16 +233,18 @@ def _table(content: CardContent, found: Sequence[Measure], bases: bool = False) 
         values = [one.text(one.own), *([one.text(one.over_seeds)] if several else [])]
         cells = [wording.markdown(one.header), *(before if bases else []), *values]
         lines.append(_row(cells))
-    over = "this one's over facts or items alone"
-    more = f"{over}; those of the mean over seeds too" if several else f"{over}, for one seed"
+    more = "; those of the mean are over seeds too" if several else ""
     meant = [f"- {wording.markdown(one.header)}: {wording.markdown(one.about)}" for one in found]
-    return ["\n".join(lines), f"Brackets are 95% confidence intervals, {more}.", "\n".join(meant)]
+    return ["\n".join(lines), f"{_BRACKETS}{more}.", "\n".join(meant)]
 
 
 def _forgotten(content: CardContent) -> list[str]:
-    if not content.found.forgotten:
+    found, at_floor = content.found.forgotten, content.found.at_floor
+    if not found and not at_floor:
         return ["It was not measured."]
-    return _table(content, content.found.forgotten, bases=True)
+    floor = f"On {', '.join(at_floor)} the base is no better than chance: nothing could be lost."
+    table = _table(content, found, bases=True) if found else []
+    return [*table, *([wording.markdown(floor)] if at_floor else [])]
 
 
 def _training(content: CardContent) -> Iterator[str]:
@@ -239,7 +254,7 @@ def _training(content: CardContent) -> Iterator[str]:
         ("base", f"{content.base.repository or content.base.name}, {spec.precision}"),
         ("recipe", spec.recipe),
         ("learning rate", f"{spec.learning_rate:g}, {spec.schedule}, warm-up {spec.warmup:g}"),
-        ("epochs", f"{spec.epochs} of {spec.trained} lessons, {spec.batch_size} in a batch"),
+        ("epochs", f"{spec.epochs}, of {_lessons(content)}, {spec.batch_size} in a batch"),
         ("trainable parameters", f"{wording.count(saved.record.parameters)} of {total}"),
         ("seed", str(spec.seed)),
     )

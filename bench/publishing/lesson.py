@@ -92,23 +92,20 @@ def example_prompt(lesson: Lesson, context: Context, question: str) -> str:
             "tokenize=False, add_generation_prompt=True)"
         )
     asked = lesson.form.question(question)
-    return f"(four questions with their answers)\n\n{asked}" if _shows(context) else asked
+    shown = "(four questions with their answers)\n\n" if context is Context.FEW_SHOT else ""
+    return f"{shown}{asked}"
 
 
-def _shows(context: Context) -> bool:
-    return context is Context.FEW_SHOT
-
-
-CONTEXTS = {
-    Context.PLAIN: "as a plain question",
-    Context.FEW_SHOT: "after four demonstrations",
-    Context.CHAT: "in the chat template of the base's tokenizer",
-    Context.BARE: "as the question alone",
+_QUESTIONS = {
+    Context.PLAIN: "plain questions",
+    Context.FEW_SHOT: "questions after four demonstrations",
+    Context.CHAT: "questions in the chat template of the base's tokenizer",
+    Context.BARE: "questions alone",
 }
-"""How a question is put, by context."""
+"""What training saw, by context."""
 
 
 def trained_in(prompt: TrainPrompt) -> str:
-    """Say in which contexts an adapter was trained."""
-    ways = [CONTEXTS[context] for context in prompt.trained]
+    """Say which form of questions an adapter was trained on."""
+    ways = [_QUESTIONS[context] for context in prompt.trained]
     return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])} and {ways[-1]}, in turn"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from bench.store.formats import arrow_table, selected
 from bench.store.records import CellRecord, CellSpec, FactRow, Status
 from bench.store.store import ResultsStore
 
-AT_FLOOR = "at chance before training"
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -26,26 +24,38 @@ class Measure:
 
     Attributes:
         name: Its name in records: `reliability`, `forgetting.elements`, ...
-        header: What tables call it, with its unit.
+        label: What people call it.
+        unit: `%`, `points`, `nats` or `epochs`; in records, a share is a number from 0 to 1.
+        arrow: Whether more is better.
         about: What it says, in a few words.
         own: The adapter's own, with an interval over facts or items.
         over_seeds: The mean over the seeds of its setting; None if there is one seed.
     """
 
     name: str
-    header: str
+    label: str
+    unit: str
+    arrow: str
     about: str
     own: Estimate
     over_seeds: Estimate | None
 
+    @property
+    def header(self) -> str:
+        """What tables call it."""
+        return f"{self.label} ({self.unit}) {self.arrow}"
+
     def text(self, found: Estimate | None) -> str:
         """Write a value of this measure with its interval."""
-        if self.name.startswith("forgetting."):
-            return wording.points_interval(found)
-        if "(%)" in self.header:
-            return wording.percent_interval(found)
-        epochs = "epochs" in self.header
-        return wording.epochs_interval(found) if epochs else wording.nats_interval(found)
+        return _WRITTEN[self.unit](found)
+
+
+_WRITTEN: dict[str, Callable[[Estimate | None], str]] = {
+    "%": wording.percent_interval,
+    "points": wording.points_interval,
+    "epochs": wording.epochs_interval,
+    "nats": wording.nats_interval,
+}
 
 
 @dataclass(frozen=True)
@@ -56,13 +66,15 @@ class Measured:
         seeds: Of the cells of the same setting in the folder, the adapter's own among them.
         learned: What was learned, and what carries over.
         forgotten: What was forgotten, and drift.
-        bases: What the base scored on each forgetting task, in percent; a remark at chance.
+        bases: What the base scored on each forgetting task, in percent.
+        at_floor: The tasks on which the base is not above chance, so that nothing can be lost.
     """
 
     seeds: tuple[int, ...]
     learned: tuple[Measure, ...]
     forgotten: tuple[Measure, ...]
     bases: dict[str, str]
+    at_floor: tuple[str, ...]
 
 
 def measured_cell(record: CellRecord, rows: Sequence[FactRow]) -> Cell:
@@ -110,12 +122,12 @@ def measure(own: Cell, cells: Sequence[Cell]) -> Measured:
     alone, *others = aggregates([[own], cells] if several else [[own]])
     together = others[0] if others else None
     lost = alone.forgetting
-    bases = {task: AT_FLOOR if f.at_floor else wording.percent(f.base) for task, f in lost.items()}
     return Measured(
         seeds=tuple(cell.record.spec.seed for cell in cells),
         learned=(*_learned(alone, together), *_evaluated(alone, together)),
         forgotten=tuple(_forgotten(alone, together)),
-        bases={task: text for task, text in bases.items() if task != DRIFT},
+        bases={task: wording.percent(f.base) for task, f in lost.items() if task != DRIFT},
+        at_floor=tuple(task for task, f in lost.items() if f.at_floor),
     )
 
 
@@ -124,11 +136,14 @@ def _learned(alone: Aggregate, together: Aggregate | None) -> Iterator[Measure]:
         own = alone.metrics[name]
         if metric.header and own is not None and own.is_of_enough:
             seeds = together.metrics[name] if together else None
-            yield Measure(name, _heading(metric), metric.explanation, own, seeds)
+            said = (metric.header, _unit(metric), metric.arrow, metric.explanation)
+            yield Measure(name, *said, own, seeds)
 
 
-def _heading(metric: Metric) -> str:
-    return f"{metric.heading} {metric.arrow}"
+def _unit(metric: Metric) -> str:
+    if metric.is_share:
+        return "%"
+    return "epochs" if metric.column == "epochs_to_learn" else "nats"
 
 
 def _evaluated(alone: Aggregate, together: Aggregate | None) -> Iterator[Measure]:
@@ -136,7 +151,7 @@ def _evaluated(alone: Aggregate, together: Aggregate | None) -> Iterator[Measure
         if found.tuned is not None:
             seeds = together.evaluated[task].tuned if together else None
             about = f"the score after training; the base scored {wording.percent(found.base)}"
-            yield Measure(f"evaluated.{task}", f"{task} (%) ↑", about, found.tuned, seeds)
+            yield Measure(f"evaluated.{task}", task, "%", "↑", about, found.tuned, seeds)
 
 
 def _forgotten(alone: Aggregate, together: Aggregate | None) -> Iterator[Measure]:
@@ -146,10 +161,10 @@ def _forgotten(alone: Aggregate, together: Aggregate | None) -> Iterator[Measure
         seeds = _lost(together.forgetting.get(task)) if together else None
         if task == DRIFT:
             about = "mean divergence from the base, KL(base || tuned) per token of its own texts"
-            yield Measure("drift", "drift (nats) ↓", about, found.lost, seeds)
+            yield Measure(DRIFT, DRIFT, "nats", "↓", about, found.lost, seeds)
         else:
             about = "the base's score minus the score after training"
-            yield Measure(f"forgetting.{task}", f"{task} (points) ↓", about, found.lost, seeds)
+            yield Measure(f"forgetting.{task}", task, "points", "↓", about, found.lost, seeds)
 
 
 def _lost(found: Forgotten | None) -> Estimate | None:

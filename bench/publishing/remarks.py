@@ -32,9 +32,10 @@ def _of_the_base(saved: SavedAdapter, base: BaseName) -> Iterator[str]:
     if base.kind == "embedded" and base.repository:
         yield (
             f"It was trained on {base.name}, a quantised copy of {base.repository} "
-            f"({spec.model_revision}) whose weights were expanded to {spec.dtype}. On the weights "
-            "of the original it runs too, but the numbers were not measured there."
+            f"({spec.model_revision}) whose weights were expanded to {spec.dtype}."
         )
+        if not saved.holds_all_weights:
+            yield "On the original it runs too, but its numbers were not measured there."
     if base.kind == "folder":
         yield f"Its base was read from a local folder, of revision {spec.model_revision}."
     if spec.quantisation.value != "none":
@@ -66,7 +67,7 @@ def _of_the_numbers(saved: SavedAdapter, seeds: int) -> Iterator[str]:
         )
     if seeds < DECIDING_SEEDS:
         many = "one seed was" if seeds == 1 else f"{seeds} seeds were"
-        yield f"Only {many} run, which decides nothing between methods."
+        yield f"Only {many} run, too few to decide between methods."
     yield from saved.record.warnings
 
 

@@ -79,7 +79,7 @@ def test_the_code_of_a_card_loads_what_the_cell_has_measured(
     text = (saved.folder / "README.md").read_text(encoding="utf-8")
     [code] = CODE.findall(text)
     assert len(code.splitlines()) <= 4
-    monkeypatch.chdir(saved.folder.parent)
+    monkeypatch.chdir(saved_grid[0])
     names = {}
     exec(code.replace("PATH_OF_THE_BASE", str(tiny_folder)), names)
     rows = ResultsStore(saved_grid[0]).rows(saved.record.cell_id).sort_values("fact_id")
@@ -131,7 +131,7 @@ def test_a_card_names_no_folder_of_this_machine(saved_grid, facts_file, tiny_fol
     [
         ("pissa", "twice that of the recipe"),
         ("kasa", "not the base at the start"),
-        ("lora", "decides nothing between methods"),
+        ("lora", "too few to decide between methods"),
     ],
 )
 def test_a_card_tells_what_its_user_must_know(saved_of, method, said):
