@@ -78,9 +78,10 @@ def card_content(
         repository: The id of the base on the hub, where the record does not tell it.
     """
     facts = own.facts.some(("question", "target"))
-    asked = next(zip(facts["question"], facts["target"], strict=True), ("", ""))
+    question, answer = next(zip(facts["question"], facts["target"], strict=True), ("", ""))
     base, lesson = base_name(saved.spec, repository), lesson_of(saved.spec)
-    return CardContent(saved, base, lesson, measure(own, cells), *asked, where)
+    found = measure(own, cells)
+    return CardContent(saved, base, lesson, found, str(question), str(answer), where)
 
 
 def stored_content(
@@ -115,7 +116,9 @@ def metadata_of(content: CardContent) -> Any:
     from huggingface_hub import ModelCardData
 
     base, lesson, method = content.base, content.lesson, content.saved.spec.method
-    own = {"base_model_relation": "finetune" if content.merged else "adapter"}
+    more: dict[str, Any] = {"recipe": method}  # which the hub does not know, and keeps
+    if base.repository:
+        more["base_model_relation"] = "finetune" if content.merged else "adapter"
     return ModelCardData(
         base_model=base.repository or None,
         library_name="transformers" if content.merged else "peft",
@@ -126,8 +129,7 @@ def metadata_of(content: CardContent) -> Any:
         tags=_tags(content),
         model_name=content.title,
         eval_results=_results(content),
-        **(own if base.repository else {}),
-        recipe=method,
+        **more,
     )
 
 

@@ -84,7 +84,7 @@ def measured_cell(record: CellRecord, rows: Sequence[FactRow]) -> Cell:
     def read(columns: Sequence[str] | None) -> object:
         return selected(table, columns)
 
-    [facts] = fact_tables([selected(table, read_columns())], [read])  # type: ignore[list-item]
+    [facts] = fact_tables([selected(table, read_columns())], [read])
     return Cell(record, facts)
 
 
