@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.publishing.saved import SavedAdapter
 from methods.peft_config import is_prompt_type, read_config
@@ -110,16 +110,13 @@ def write_vllm(lora: PlainLora, saved: SavedAdapter, folder: Path, base: str) ->
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    LoraConfig(
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=base,
-        r=lora.rank,
-        lora_alpha=lora.rank,
-        lora_dropout=0.0,
-        target_modules=sorted(lora.factors),
-        fan_in_fan_out=bool(saved.config.get("fan_in_fan_out")),
-        inference_mode=True,
-    ).save_pretrained(str(folder))
+    config: Any = LoraConfig.from_pretrained(str(saved.folder))  # the same layers, by its names
+    config.base_model_name_or_path = base
+    config.r = config.lora_alpha = lora.rank
+    config.rank_pattern, config.alpha_pattern = {}, {}
+    config.use_rslora, config.lora_dropout = False, 0.0
+    config.init_lora_weights, config.inference_mode = True, True
+    config.save_pretrained(str(folder))
     state = {}
     for name, (A, B) in lora.factors.items():
         state[f"{PREFIX}{name}.lora_A.weight"] = A.contiguous()
