@@ -1,4 +1,7 @@
-"""`python -m bench card | push | merge | export-adapter`: what becomes of saved adapters."""
+"""`python -m bench card | push | merge | export-adapter`: what becomes of saved adapters.
+
+The cell is looked up before anything is imported that takes a second or more.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,15 @@ def card(cells: tuple[str, ...], out: Path) -> None:
     CELL is a cell's id or its first characters; without it, cards of all saved adapters are
     written. They tell of all seeds that are in the folder by now.
     """
-    from bench.publishing.card import stored_content, write_card
     from bench.publishing.saved import all_saved, find_saved
 
     found = [find_saved(out, cell) for cell in cells] if cells else all_saved(out)
+    from bench.publishing.card import stored_content, write_card
+    from bench.store.store import ResultsStore
+
+    records = ResultsStore(out).records().records
     for saved in found:
-        click.echo(write_card(stored_content(out, saved), saved.folder))
+        click.echo(write_card(stored_content(out, saved, records=records), saved.folder))
 
 
 @click.command()
@@ -49,12 +55,12 @@ def push(cell: str, repository: str, out: Path, yes: bool, private: bool, base: 
     CELL is the cell's id or its first characters. Nothing is uploaded without --yes.
     """
     from bench.libraries import quiet_libraries
-
-    quiet_libraries()
-    from bench.publishing.push import HubError, prepare_upload, upload
     from bench.publishing.saved import find_saved
 
     saved = find_saved(out, cell)
+    quiet_libraries()
+    from bench.publishing.push import HubError, prepare_upload, upload
+
     with tempfile.TemporaryDirectory(prefix="upload-") as scratch:
         chosen = prepare_upload(out, saved, repository, Path(scratch), private=private, base=base)
         _show_upload(chosen)
@@ -127,13 +133,14 @@ def export_adapter(cell: str, folder: Path, out: Path, form: str) -> None:
     CELL is the cell's id or its first characters; DIR must not exist yet, or be empty.
     """
     from bench.libraries import quiet_libraries
-    from bench.publishing.export import AdapterFormat, export_saved
     from bench.publishing.folders import refuse_taken
     from bench.publishing.saved import find_saved
 
     saved = find_saved(out, cell)
     refuse_taken(folder)
     quiet_libraries()
+    from bench.publishing.export import AdapterFormat, export_saved
+
     found = export_saved(out, saved, folder, AdapterFormat(form))
     click.echo(f"{found.folder}{f': rank {found.rank}' if found.rank else ''}")
     click.echo(f"load it with: {found.command}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bench.failures import first_line
 from bench.inference.equivalence import FLOAT32_LIMIT, relative_difference
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
@@ -61,7 +62,8 @@ def check_active(base: Base, trained: Tensor, folder: Path) -> list[str]:
         folder: What was saved.
 
     Returns:
-        Warnings: nothing was learned, or the saved adapter is not quite the trained one.
+        Warnings: nothing was learned, the saved adapter is not quite the trained one, or it could
+            not be checked.
 
     Raises:
         UsageError: The trained model differs from the base, and the saved adapter does not.
@@ -71,8 +73,11 @@ def check_active(base: Base, trained: Tensor, folder: Path) -> list[str]:
         return ["the saved adapter has no effect: training has left the model's outputs unchanged"]
     if base.is_divided or not (folder / FILE).is_file():
         return []
-    with _loaded(base, folder) as model:
-        found = probe_logits(model, base.model)
+    try:
+        with _loaded(base, folder) as model:
+            found = probe_logits(model, base.model)
+    except Exception as error:  # of a library, or of memory that holds no second adapter
+        return [f"the saved adapter could not be loaded to check it: {first_line(error)}"]
     if torch.equal(found, plain):
         raise UsageError("loaded on the untouched base it has no effect, unlike the trained model")
     difference = relative_difference(found, trained)

@@ -22,6 +22,7 @@ from bench.report.leaderboard.board import Cell
 from bench.report.tables import format as wording
 from bench.store import atomic
 from bench.store.asks import Asks
+from bench.store.records import CellRecord
 
 PROJECT = "semantic-peft-bench"
 
@@ -85,14 +86,25 @@ def card_content(
 
 
 def stored_content(
-    results: Path, saved: SavedAdapter, where: str = "", repository: str = ""
+    results: Path,
+    saved: SavedAdapter,
+    where: str = "",
+    repository: str = "",
+    records: Sequence[CellRecord] | None = None,
 ) -> CardContent:
     """Collect it from a results folder, over all seeds that are there.
+
+    Args:
+        results: The results folder.
+        saved: The adapter.
+        where: What others load it from; without it, its place in the results folder.
+        repository: The id of the base on the hub, where the record does not tell it.
+        records: All of the folder, where they have been read already.
 
     Raises:
         UsageError: Fact rows are damaged.
     """
-    cells = stored_cells(results, saved.record)
+    cells = stored_cells(results, saved.record, records)
     [own] = [cell for cell in cells if cell.record.cell_id == saved.record.cell_id]
     return card_content(
         saved, own, cells, where or Path(saved.record.adapter_path).as_posix(), repository

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.store.records import CellSpec
 from tasks.base import TASKS, KnowledgeTask
 from tasks.context import Context, TrainPrompt
+from tasks.conversation import USER, turns_of
 from tasks.errors import UsageError
 from tasks.form import QUESTIONS, Form
 from tasks.notation import parse_part
@@ -87,8 +89,9 @@ def example_prompt(lesson: Lesson, context: Context, question: str) -> str:
         question: Any of its questions.
     """
     if lesson.form.chat or context is Context.CHAT:
+        turns = turns_of(question) if lesson.form.chat else [{"role": USER, "content": question}]
         return (
-            f'tokenizer.apply_chat_template([{{"role": "user", "content": {question!r}}}], '
+            f"tokenizer.apply_chat_template({json.dumps(turns, ensure_ascii=False)}, "
             "tokenize=False, add_generation_prompt=True)"
         )
     asked = lesson.form.question(question)

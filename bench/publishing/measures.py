@@ -88,8 +88,15 @@ def measured_cell(record: CellRecord, rows: Sequence[FactRow]) -> Cell:
     return Cell(record, facts)
 
 
-def stored_cells(results: Path, record: CellRecord) -> list[Cell]:
+def stored_cells(
+    results: Path, record: CellRecord, records: Sequence[CellRecord] | None = None
+) -> list[Cell]:
     """Return the done cells of a record's setting by seed, its own among them.
+
+    Args:
+        results: The results folder.
+        record: The record.
+        records: All of the folder, where they have been read already.
 
     Raises:
         UsageError: Fact rows are damaged.
@@ -98,7 +105,7 @@ def stored_cells(results: Path, record: CellRecord) -> list[Cell]:
     setting = _setting(record.spec)
     found = [
         other
-        for other in store.records().records
+        for other in (store.records().records if records is None else records)
         if other.status is Status.DONE and _setting(other.spec) == setting
     ]
     return load_cells(store, sorted(found, key=lambda other: other.spec.seed))

@@ -65,6 +65,13 @@ def test_an_adapter_that_answers_otherwise_is_told(tiny_base, saved):
     assert "otherwise than the trained model" in line
 
 
+def test_an_adapter_that_cannot_be_loaded_is_kept_and_told(tiny_base, saved):
+    trained, folder = saved(0.1)
+    (folder / WEIGHTS).write_bytes(b"no tensors")
+    [line] = check_active(tiny_base, trained, folder)
+    assert "could not be loaded" in line
+
+
 def test_a_cell_whose_files_have_no_effect_keeps_its_numbers_alone(
     small_grid, tmp_path, monkeypatch
 ):

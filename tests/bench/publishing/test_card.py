@@ -15,9 +15,12 @@ from bench.planning.grid import plan_grid
 from bench.publishing.bases import ORIGINS, base_name
 from bench.publishing.card import card_text, stored_content
 from bench.publishing.command import run_command
+from bench.publishing.folders import without_folders
+from bench.publishing.lesson import example_prompt, lesson_of, trained_in
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables import format as wording
 from bench.store.store import ResultsStore
+from tasks.context import TrainPrompt
 from tests.bench.report_cells import make_spec
 
 CODE = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -160,3 +163,34 @@ def test_what_a_fact_says_cannot_break_out_of_the_page(saved_grid, saved_of):
     text = card_text(hostile)
     assert "````\nQuestion: a ```\n# b <script>\nAnswer:\n````" in text
     assert "`c' | <b>`" in text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "begins", "said"),
+    [
+        ("plain", "Question: Who?\nAnswer:", "plain questions"),
+        ("few_shot", "(four questions with their answers)", "after four demonstrations"),
+        ("chat", 'tokenizer.apply_chat_template([{"role": "user", "content": "Who?"}]', "template"),
+        ("mixed", "Question: Who?\nAnswer:", "in turn"),
+    ],
+)
+def test_the_example_is_put_as_training_put_it(prompt, begins, said):
+    lesson, chosen = lesson_of(make_spec()), TrainPrompt(prompt)
+    assert example_prompt(lesson, chosen.asked, "Who?").startswith(begins)
+    assert said in trained_in(chosen)
+
+
+def test_the_licence_of_the_data_is_that_of_the_task():
+    assert lesson_of(make_spec()).licence == "CC-BY-4.0"
+    hub = lesson_of(make_spec(task="nq_open"))
+    assert (hub.dataset, hub.licence) == ("google-research-datasets/nq_open", "CC-BY-SA-3.0")
+    own = lesson_of(make_spec(task="/home/me/secret/my facts.csv"))
+    assert (own.name, own.licence) == ("my facts.csv", "its owner's")
+
+
+def test_files_are_named_without_their_folders():
+    spec = make_spec(task="private/plans/keys.csv", method="peft[path=/etc/mine/a.json]")
+    said = "private/plans/keys.csv by peft[path=/etc/mine/a.json], see https://a.org/b/c and /x/y/z"
+    assert without_folders(said, spec) == (
+        "keys.csv by peft[path=a.json], see https://a.org/b/c and z"
+    )
