@@ -109,9 +109,10 @@ def merge(cell: str, folder: Path, out: Path, trust_remote_code: bool) -> None:
     from bench.publishing.merge import merge_adapter
 
     found = merge_adapter(out, saved, folder, trust_remote_code=trust_remote_code, say=click.echo)
+    click.echo(f"{found.folder}: a model for transformers")
     click.echo(
-        f"{found.folder}: loaded again, its logits differ by {found.difference:.1g} of their size "
-        f"from those of base and adapter, and by {found.moved:.1g} from those of the base"
+        "loaded again, its logits differ from those of base and adapter by "
+        f"{found.difference:.1g} of their size\nand from those of the base by {found.moved:.1g}"
     )
 
 

@@ -268,7 +268,7 @@ def _training(content: CardContent) -> Iterator[str]:
         ("base", f"{content.base.repository or content.base.name}, {spec.precision}"),
         ("recipe", spec.recipe),
         ("learning rate", f"{spec.learning_rate:g}, {spec.schedule}, warm-up {spec.warmup:g}"),
-        ("epochs", f"{spec.epochs}, of {_lessons(content)}, {spec.batch_size} in a batch"),
+        ("epochs", f"{spec.epochs} over {_lessons(content)}, in batches of {spec.batch_size}"),
         ("trainable parameters", f"{wording.count(saved.record.parameters)} of {total}"),
         ("seed", str(spec.seed)),
     )

@@ -12,7 +12,7 @@ from bench.execution.run import run_grid
 from bench.progress.base import Silent
 from bench.publishing.saved import SavedAdapter
 
-METHODS = "lora[r=4],pissa[r=4],dora[r=4],rslora[r=4,alpha=8],kasa[r=2],full"
+METHODS = "lora[r=4],pissa[r=4],dora[r=4],rslora[r=4,alpha=8],kasa[r=2],osf,full"
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from bench.config.options import RunOptions
-from bench.planning.grid import plan_grid
 from bench.publishing.bases import ORIGINS, base_name
 from bench.publishing.card import card_text, stored_content
 from bench.publishing.command import run_command
@@ -21,6 +18,7 @@ from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables import format as wording
 from bench.store.store import ResultsStore
 from tasks.context import TrainPrompt
+from tests.bench.publishing.typed import planned_by
 from tests.bench.report_cells import make_spec
 
 CODE = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -101,23 +99,8 @@ def test_the_code_of_a_card_loads_what_the_cell_has_measured(
 def test_the_command_of_a_card_plans_the_same_cell(saved_grid, tmp_path):
     _, records = saved_grid
     for record in records:
-        words = shlex.split(run_command(record))
-        assert words[:4] == ["python", "-m", "bench", "run"]
-        options = typed(words[4:])
-        [cell] = plan_grid(options, ResultsStore(tmp_path / "nothing"))
+        [cell] = planned_by(run_command(record), tmp_path / "nothing")
         assert cell.cell_id == record.cell_id
-
-
-def typed(words):
-    """Read options as the command line does."""
-    from bench.cli.flags import typed_values
-    from bench.cli.run import plan
-    from bench.config.options import build_options
-
-    given = plan.make_context("plan", [*words, "--device", "cpu"]).params
-    return build_options(
-        {k: v for k, v in typed_values(given).items() if k in RunOptions.model_fields}
-    )
 
 
 def test_a_card_names_no_folder_of_this_machine(saved_grid, facts_file, tiny_folder):

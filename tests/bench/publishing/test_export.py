@@ -16,10 +16,13 @@ from transformers.modeling_gguf_pytorch_utils import (
     get_gguf_hf_weights_map,
 )
 
+from bench.publishing.command import run_command
 from bench.publishing.export import AdapterFormat, export_saved
 from bench.publishing.gguf_lora import ARCHITECTURES, read_gguf, write_gguf
 from bench.publishing.plain_lora import plain_lora, vllm_rank
+from bench.publishing.saved import find_saved
 from tasks.errors import UsageError
+from tests.bench.publishing.typed import planned_by
 
 PLAIN = ["lora", "pissa", "rslora"]
 
@@ -97,12 +100,26 @@ def test_a_rank_is_rounded_up_to_one_that_vllm_allows():
 
 
 @pytest.mark.parametrize("form", ["vllm", "gguf"])
-@pytest.mark.parametrize("method", ["dora", "kasa", "full", "peft"])
+@pytest.mark.parametrize("method", ["dora", "kasa", "osf", "full", "peft"])
 def test_what_no_plain_lora_holds_is_refused(saved_grid, saved_of, tmp_path, method, form):
     right = "use it with PEFT" if method == "peft" else "'merge'"
     with pytest.raises(UsageError, match=right):
         export_saved(saved_grid[0], saved_of(method), tmp_path / "out", AdapterFormat(form))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_steps_are_one_plain_lora(small_grid, lamps_file, tiny_folder, tmp_path):
+    after = f"{lamps_file}:frozen:lora[r=2]"
+    records = small_grid(after=after, methods="lora[r=4]", forgetting="none")
+    [record] = [record for record in records if record.spec.after]
+    saved = find_saved(tmp_path / "results", record.cell_id)
+    found = export_saved(tmp_path / "results", saved, tmp_path / "out", AdapterFormat.VLLM)
+    assert found.rank == 2 + 4
+    same(changes(tiny_folder, found.folder), changes(tiny_folder, saved.folder))
+    text = (saved.folder / "README.md").read_text(encoding="utf-8")
+    assert "It holds two steps" in text
+    cells = planned_by(run_command(record), tmp_path / "nothing")
+    assert record.cell_id in [cell.cell_id for cell in cells]
 
 
 def hub_names(found, model):

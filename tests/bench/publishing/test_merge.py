@@ -18,7 +18,7 @@ def logits(model):
         return model.eval()(input_ids=torch.arange(1, 40)[None]).logits
 
 
-@pytest.mark.parametrize("method", ["lora", "pissa", "dora", "rslora", "kasa", "full"])
+@pytest.mark.parametrize("method", ["lora", "pissa", "dora", "rslora", "kasa", "osf", "full"])
 def test_a_merged_folder_answers_as_base_and_adapter(
     saved_grid, saved_of, tiny_folder, tmp_path, method
 ):
