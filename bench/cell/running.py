@@ -49,9 +49,7 @@ from bench.planning.notices import (
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
 from bench.publishing.active import check_active, probe_logits
-from bench.publishing.card import card_content, write_card
-from bench.publishing.measures import measured_cell
-from bench.publishing.saved import SavedAdapter
+from bench.publishing.card import card_of_new
 from bench.store.records import (
     CellRecord,
     Evaluated,
@@ -392,21 +390,8 @@ class RunningCell:
         with self.guarded():
             self.explain()  # before saving, after which the model of a second step is of no use
             self.save()
-            self.end(Status.DONE)
-            self._write_card()
-
-    def _write_card(self) -> None:
-        """Write the model card of a saved adapter, which tells all of its cell; none is no harm."""
-        record = self.result.record
-        if not record.adapter_path:
-            return
-        saved = SavedAdapter(record, self.context.options.out / record.adapter_path)
-        try:
-            own = measured_cell(record, self.result.rows)
-            write_card(card_content(saved, own, [own], record.adapter_path), saved.folder)
-        except (Exception, failures.CellTimeoutError) as error:  # whatever a part refuses to tell
-            if failures.disk_is_full(error):
-                raise
-            told = failures.first_line(error)
-            warnings = [*record.warnings, f"the adapter has no model card: {told}"]
-            self.result.update(warnings=warnings)
+            self.end(Status.DONE)  # the card tells all of it
+            record = self.result.record
+            if record.adapter_path:
+                found = card_of_new(record, self.result.rows, self.context.options.out)
+                self.result.update(warnings=[*record.warnings, *found])

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.common import DONE, FAILED
 from bench.cli.flags import out_option
 from bench.redaction import safe_text
+
+if TYPE_CHECKING:
+    from bench.publishing.push import Upload
 
 _FORMATS = ("peft", "vllm", "gguf")
 
@@ -29,7 +33,8 @@ def card(cells: tuple[str, ...], out: Path) -> None:
     from bench.publishing.saved import all_saved, find_saved
 
     found = [find_saved(out, cell) for cell in cells] if cells else all_saved(out)
-    from bench.publishing.card import stored_content, write_card
+    from bench.publishing.card import write_card
+    from bench.publishing.card_content import stored_content
     from bench.store.store import ResultsStore
 
     records = ResultsStore(out).records().records
@@ -75,11 +80,10 @@ def push(cell: str, repository: str, out: Path, yes: bool, private: bool, base: 
     return DONE
 
 
-def _show_upload(chosen: object) -> None:
-    from bench.publishing.push import LOG_IN, Upload, endpoint, has_token
+def _show_upload(chosen: Upload) -> None:
+    from bench.publishing.push import LOG_IN, endpoint, has_token
     from bench.report.tables.format import memory
 
-    assert isinstance(chosen, Upload)
     click.echo(f"{endpoint()}/{chosen.repository} ({chosen.visibility}), base {chosen.base}")
     width = max(map(len, chosen.sizes))
     for name, size in chosen.sizes.items():

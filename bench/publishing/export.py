@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from bench.models.registry import resolve_model
 from bench.models.shape import config_folder
 from bench.publishing.bases import base_name
-from bench.publishing.card import stored_content, write_card
+from bench.publishing.card import write_card
+from bench.publishing.card_content import stored_content
 from bench.publishing.folders import new_folder
 from bench.publishing.saved import CARD, SavedAdapter
 from tasks.errors import UsageError

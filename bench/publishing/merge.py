@@ -14,7 +14,8 @@ from torch import Tensor
 from bench.inference.equivalence import relative_difference
 from bench.models.loading import Base, load_base
 from bench.publishing.active import limit_of, probe_logits
-from bench.publishing.card import stored_content, write_card
+from bench.publishing.card import write_card
+from bench.publishing.card_content import stored_content
 from bench.publishing.folders import new_folder
 from bench.publishing.saved import SavedAdapter
 from methods.two_steps.merged import merge_saved

@@ -8,13 +8,18 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.failures import first_line
 from bench.publishing.bases import base_name, refuse_unnamed
-from bench.publishing.card import stored_content, write_card
+from bench.publishing.card import write_card
+from bench.publishing.card_content import stored_content
 from bench.publishing.saved import CARD, SavedAdapter
 from methods.peft_config import FILE
 from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 LOG_IN = "log in with 'hf auth login', or set HF_TOKEN to a token that may write"
 
@@ -178,12 +183,10 @@ def upload(chosen: Upload) -> str:
     return str(found.repo_url)
 
 
-def _refuse_public(api: object, chosen: Upload) -> None:
+def _refuse_public(api: HfApi, chosen: Upload) -> None:
     """Refuse to put what is to be private into a repository that everybody sees."""
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    assert isinstance(api, HfApi)
     try:
         found = api.repo_info(chosen.repository)
     except RepositoryNotFoundError:

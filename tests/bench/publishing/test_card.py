@@ -10,7 +10,8 @@ import torch
 from huggingface_hub import ModelCard
 
 from bench.publishing.bases import ORIGINS, base_name
-from bench.publishing.card import card_text, stored_content
+from bench.publishing.card import card_text
+from bench.publishing.card_content import stored_content
 from bench.publishing.command import run_command
 from bench.publishing.folders import without_folders
 from bench.publishing.lesson import example_prompt, lesson_of, trained_in
