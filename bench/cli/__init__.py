@@ -53,6 +53,10 @@ def _refuse(line: str) -> int:
         "study": "bench.cli.study:study",
         "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
         "export-task": "bench.cli.export_task:export_task",
+        "card": "bench.cli.publish:card",
+        "push": "bench.cli.publish:push",
+        "merge": "bench.cli.publish:merge",
+        "export-adapter": "bench.cli.publish:export_adapter",
     },
 )
 def commands() -> None:
