@@ -53,6 +53,9 @@ def _refuse(line: str) -> int:
         "study": "bench.cli.study:study",
         "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
         "export-task": "bench.cli.export_task:export_task",
+        "export": "bench.cli.export:export",
+        "compare": "bench.cli.compare:compare",
+        "rescore": "bench.cli.rescore:rescore",
     },
 )
 def commands() -> None:
