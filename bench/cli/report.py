@@ -59,7 +59,9 @@ def print_report(
     click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
     if files.board.beside is not None:
-        click.echo(f"{len(files.board.beside.rows)} results of {beside} stand below the tables")
+        count = len(files.board.beside.rows)
+        results = "1 result" if count == 1 else f"{count} results"
+        click.echo(f"{results} of {beside} in a table of their own, below ours")
     if files.left_out:
         click.echo(files.left_out)
     for problem in files.problems:

@@ -56,6 +56,7 @@ def compare_items(first: Floats, second: Floats) -> PairedItems:
     differences = second - first
     higher = (int((differences < 0).sum()), int((differences > 0).sum()))
     are_right_or_wrong = all(bool(((v == 0) | (v == 1)).all()) for v in (first, second))
+    p: float | None
     if are_right_or_wrong:
         test, p = PairedTest.MCNEMAR, mcnemar_p(*higher)
         mean = float(differences.mean())
