@@ -48,7 +48,7 @@ def export(
 
     done = export_to_peft_suite(out, folder, cells, placeholder)
     files = "1 file" if len(done.files) == 1 else f"{len(done.files)} files"
-    click.echo(f"wrote {files} to {folder}")
+    click.echo(f"wrote {files} to {folder}, such as {done.files[0].name}")
     if done.left_out:
         left = "1 cell" if done.left_out == 1 else f"{done.left_out} cells"
         click.echo(f"{left} without a result left out")
