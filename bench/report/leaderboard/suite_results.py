@@ -29,10 +29,8 @@ class SuiteRow:
         model: The base.
         data: The names of its data sets.
         seed: Its one seed.
-        peft_type: PEFT's name of the method.
         accuracy: On the test set, a share.
         forgetting: The rise of the loss on other texts, in nats per token.
-        loss: Of training, in nats per token.
         parameters: Trained ones.
         seconds: Of training.
         peak_bytes: Of accelerator memory.
@@ -43,10 +41,8 @@ class SuiteRow:
     model: str
     data: tuple[str, ...]
     seed: int | None
-    peft_type: str
     accuracy: float | None
     forgetting: float | None
-    loss: float | None
     parameters: int | None
     seconds: float | None
     peak_bytes: int | None
@@ -111,7 +107,6 @@ def _row(content: Any) -> SuiteRow:
     if not isinstance(last, dict) or "test accuracy" not in last:
         raise _WrongFileError("no result of a language task: it has no 'test accuracy' at the end")
     config = _part(run, "train_config")
-    adapter = run.get("peft_config")
     own = content.get(OWN_BLOCK)
     seed = _number(config.get("seed"), -math.inf)
     return SuiteRow(
@@ -119,10 +114,8 @@ def _row(content: Any) -> SuiteRow:
         model=str(config.get("model_id", "")),
         data=tuple(map(str, meta.get("dataset_info") or ())),
         seed=None if seed is None else int(seed),
-        peft_type=str(adapter.get("peft_type") or "") if isinstance(adapter, dict) else "full",
         accuracy=_number(last["test accuracy"]),
         forgetting=_number(last.get("forgetting"), -math.inf),
-        loss=_number(last.get("train loss")),
         parameters=_whole(train.get("num_trainable_params")),
         seconds=_number(train.get("train_time")),
         peak_bytes=_whole(train.get("accelerator_memory_max")),

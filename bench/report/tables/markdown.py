@@ -79,7 +79,7 @@ def _text_table(heading: str, found: TextTable | None) -> list[str]:
     if found is None:
         return []
     lines = [[markdown(text) for text in line] for line in found.lines]
-    left = ("method", "measure", "candidate", "score", "model", "data", "type", "lacks", "")
+    left = ("method", "measure", "candidate", "score", "model and data", "lacks", "")
     align = ["left" if header in left else "right" for header in found.headers]
     return [heading, markdown(found.remark), _pipe(found.headers, lines, align)]
 

@@ -10,8 +10,8 @@ HEADING = "Results of PEFT's method comparison"
 
 _REMARK = (
     "Read from {folder}, as the files there say. Nothing in this table is compared with the rows "
-    "above or ranked among them: the last column says what each result lacks for that. Forgetting "
-    "is the rise of the loss on texts of Wikipedia, another quantity than drift."
+    "above or ranked among them: the second column says what each result lacks for that. "
+    "Forgetting is the rise of the loss on texts of Wikipedia, another quantity than drift."
 )
 
 
@@ -23,16 +23,13 @@ def suite_table(board: Leaderboard) -> TextTable | None:
     return TextTable(
         headers=[
             "method",
-            "model",
-            "data",
-            "type",
+            "lacks",
+            "model and data",
             "test accuracy (%) ↑",
             "forgetting (nats) ↓",
-            "train loss ↓",
             "trainable parameters ↓",
             "train time ↓",
             "accelerator memory ↓",
-            "lacks",
         ],
         lines=[_line(row, board) for row in found.rows],
         remark=_REMARK.format(folder=found.folder),
@@ -40,20 +37,14 @@ def suite_table(board: Leaderboard) -> TextTable | None:
 
 
 def _line(row: SuiteRow, board: Leaderboard) -> list[str]:
-    def shown(value: float | None) -> str:
-        return MISSING if value is None else f"{value:.3f}"
-
     exported = [f"exported by this program from cell {row.cell[:8]}"] if row.cell else []
     return [
         row.experiment,
-        row.model,
-        ", ".join(row.data) or MISSING,
-        row.peft_type or MISSING,
+        "; ".join([*row.lacks(board.sections), *exported]),
+        f"{row.model} on {', '.join(row.data) or MISSING}",
         MISSING if row.accuracy is None else percent(row.accuracy),
-        shown(row.forgetting),
-        shown(row.loss),
+        MISSING if row.forgetting is None else f"{row.forgetting:.3f}",
         count(row.parameters),
         MISSING if row.seconds is None else duration(row.seconds),
         memory(row.peak_bytes),
-        "; ".join([*row.lacks(board.sections), *exported]),
     ]
