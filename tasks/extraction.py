@@ -37,6 +37,11 @@ def extractor(name: str, agreement: Agreement | None = None) -> Callable[[Extrac
     return add
 
 
+def extractors() -> list[str]:
+    """Return the names of all extractors that are loaded."""
+    return list(_EXTRACTORS)
+
+
 def extracted(name: str, answer: str) -> str:
     """Return what of an answer is compared; empty if it has nothing of the kind.
 

@@ -57,6 +57,9 @@ def _refuse(line: str) -> int:
         "push": "bench.cli.publish:push",
         "merge": "bench.cli.publish:merge",
         "export-adapter": "bench.cli.publish:export_adapter",
+        "export": "bench.cli.export:export",
+        "compare": "bench.cli.compare:compare",
+        "rescore": "bench.cli.rescore:rescore",
     },
 )
 def commands() -> None:

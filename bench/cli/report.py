@@ -26,18 +26,28 @@ from bench.redaction import safe_text
     help="Plots to draw: auto (all for up to 12 pairs of model and task, else none), all, none, "
     "or part of a title, such as 'smollm2-135m on countries'.",
 )
-def report(out: Path, reference: str | None, plots: str) -> None:
+@click.option(
+    "--with",
+    "beside",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Show results of PEFT's method comparison, too, in a table of their own.",
+)
+def report(out: Path, reference: str | None, plots: str, beside: Path | None) -> None:
     """Rebuild tables and plots from the stored cells."""
-    print_report(out, reference, plots)
+    print_report(out, reference, plots, beside)
 
 
-def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
+def print_report(
+    out: Path, reference: str | None, plots: str = "auto", beside: Path | None = None
+) -> None:
     """Write the report; print its table and the paths of its files.
 
     Args:
         out: The results folder.
         reference: The method that the others are compared with; None: lora, if present.
         plots: The value of `--plots`.
+        beside: The value of `--with`.
     """
     from bench.report.parallel import report_processes
 
@@ -45,9 +55,13 @@ def print_report(out: Path, reference: str | None, plots: str = "auto") -> None:
         from bench.report.tables.terminal import terminal_table
         from bench.report.write import write_report
 
-        files = write_report(out, reference, plots, processes)
+        files = write_report(out, reference, plots, processes, beside)
     click.echo(terminal_table(files.board, **terminal()).rstrip())
     click.echo(f"{files.markdown} (and .csv, .html), {len(files.plots)} plots in {out / 'plots'}")
+    if files.board.beside is not None:
+        count = len(files.board.beside.rows)
+        results = "1 result" if count == 1 else f"{count} results"
+        click.echo(f"{results} of {beside} in a table of their own, below ours")
     if files.left_out:
         click.echo(files.left_out)
     for problem in files.problems:

@@ -12,6 +12,7 @@ from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import BoardSource, refuse_unreadable
 from bench.report.leaderboard.study_links import found_studies
+from bench.report.leaderboard.suite_results import SuiteResults, read_suite_results
 from bench.report.parallel import bulk_settings, load_rendered
 from bench.report.tables.csv import leaderboard_csv
 from bench.report.tables.latex import leaderboard_tex
@@ -51,6 +52,7 @@ def write_report(
     reference: str | None = None,
     wanted_plots: str = AUTO,
     processes: ProcessPoolExecutor | None = None,
+    beside: Path | None = None,
 ) -> ReportFiles:
     """Recompute the tables and plots of a results folder; the same records, the same bytes.
 
@@ -61,16 +63,18 @@ def write_report(
         reference: The method that others are compared with; without it `lora`, where present.
         wanted_plots: Which plots to draw, see `draw_plots`.
         processes: Workers of `report_processes`; None renders everything in this process.
+        beside: A folder with results of PEFT's method comparison, shown in a table of their own.
 
     Raises:
         UsageError: No cell can be read or none is of the reference, no title has the text of
-            `wanted_plots`, or the folder cannot be written.
+            `wanted_plots`, `beside` holds no results, or the folder cannot be written.
     """
     source = BoardSource(folder, reference)
+    other = read_suite_results(beside) if beside is not None else None
     with bulk_settings():
         while True:
             try:
-                report = _rendered(source, wanted_plots, processes)
+                report = _rendered(source, wanted_plots, processes, other)
                 break
             except DamagedRowsError as error:  # Texts turn out to be damaged as they are shown.
                 source = replace(source, damaged={**source.damaged, error.cell_id: str(error)})
@@ -101,11 +105,16 @@ class _Report:
 
 
 def _rendered(
-    source: BoardSource, wanted_plots: str, processes: ProcessPoolExecutor | None
+    source: BoardSource,
+    wanted_plots: str,
+    processes: ProcessPoolExecutor | None,
+    other: SuiteResults | None,
 ) -> _Report:
     studies = found_studies(source.folder)
     board, ready = load_rendered(source, processes)
     refuse_unreadable(board, source.folder)
+    if other is not None:
+        board = replace(board, beside=other, problems=(*board.problems, *other.problems))
     lacking = left_out(board, wanted_plots)
     problems: dict[str, None] = {}
     plots = _drawn(board, wanted_plots, problems)

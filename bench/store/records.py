@@ -94,6 +94,18 @@ class After(Model):
         return f"after {self.task}{by}, {self.mode}"
 
 
+class Rescored(Model):
+    """That stored answers were judged anew, after training and without a model.
+
+    Attributes:
+        scoring: By what: `contains`, or `my_rule.py:lenient`.
+        digest: Of the file that holds a function of one's own; empty otherwise.
+    """
+
+    scoring: str
+    digest: str = ""
+
+
 class CellSpec(Model):
     """What identifies a cell; the cell id is a digest of all of it.
 
@@ -119,6 +131,7 @@ class CellSpec(Model):
         evaluation: `bench.evaluation.version.EVALUATION`.
         tuned: The part in a tuned grid. Not written if there is none.
         after: The first step that it starts from. Not written if there is none.
+        rescored: How its answers were judged anew. Not written if they were not.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -149,6 +162,7 @@ class CellSpec(Model):
     evaluation: int
     tuned: Tuned | None = None
     after: After | None = None
+    rescored: Rescored | None = None
 
     @property
     def fact_set(self) -> FactSet | None:
@@ -191,6 +205,7 @@ class CellSpec(Model):
             "lessons": 0,
             "replay_digest": "",
             "after": None,
+            "rescored": None,
         }
         return {k: v for k, v in content.items() if k not in unset or v != unset[k]}
 

@@ -29,6 +29,8 @@ from bench.report.tables.limits import (
 )
 from bench.report.tables.overall import overall_table
 from bench.report.tables.published import published_table
+from bench.report.tables.suite_results import HEADING as SUITE
+from bench.report.tables.suite_results import suite_table
 from bench.report.tables.tuning import tuning_table
 from bench.report.tables.why import HEADING as WHY
 from bench.report.tables.why import why_table
@@ -73,7 +75,10 @@ def leaderboard_html(
         titles=[section.title for section in board.sections],
         sections=map(Markup, sections),
         lacking=lacking,
-        overall=overall_table(board),
+        across_tables=[
+            ("Across all tasks and models", overall_table(board)),
+            (SUITE, suite_table(board)),
+        ],
         explorer=explorer_of(board),
         across=[plot for plot in plots if plot.section is None],
         studies=studies,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,6 +23,9 @@ from bench.report.statistics.ranking import OverallRanks, RankInterval
 from bench.store.asks import Asks
 from bench.store.records import CellRecord, CellSpec, PhaseName, Status
 from tasks.forgetting.names import ForgettingKind
+
+if TYPE_CHECKING:
+    from bench.report.leaderboard.suite_results import SuiteResults
 
 _FACTS = re.compile(r"\b(?P<fact>[Ff]act)(?P<many>s?)\b")
 
@@ -308,11 +312,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All sections, files of the folder that could not be read, and methods over all sections."""
+    """All sections, files of the folder that could not be read, and methods over all sections.
+
+    Attributes:
+        beside: Results of another suite, which stand in a table of their own.
+    """
 
     sections: tuple[Section, ...]
     problems: tuple[str, ...] = ()
     overall: OverallRanks | None = None
+    beside: SuiteResults | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -80,7 +80,8 @@ def section_of(cells: Iterable[Cell], reference: str | None = None) -> Untitled:
 
 
 def _name(spec: CellSpec) -> str:
-    return f"{spec.model} on {spec.task}"
+    again = f", rescored: {spec.rescored.scoring}" if spec.rescored else ""
+    return f"{spec.model} on {spec.task}{again}"
 
 
 def section_titles(specs: Sequence[CellSpec]) -> list[str]:
@@ -139,6 +140,7 @@ def _section_key(spec: CellSpec) -> tuple[str, ...]:
         spec.facts_digest,
         spec.prompt_digest,
         str(spec.evaluation),
+        spec.rescored.model_dump_json() if spec.rescored else "",
     )
 
 

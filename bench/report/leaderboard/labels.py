@@ -29,6 +29,7 @@ _DATA: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("facts_digest", lambda spec: f"fact set {spec.facts_digest[:8]}"),
     ("prompt_digest", lambda spec: f"prompt {spec.prompt_digest[:8]}"),
     ("evaluation", lambda spec: f"evaluation {spec.evaluation}"),
+    ("rescored", lambda spec: f"scoring {spec.rescored.digest[:8]}" if spec.rescored else ""),
 )
 _METHODS: tuple[tuple[str, Callable[[CellSpec], str]], ...] = (
     ("calibration_digest", lambda spec: f"calibration {spec.calibration_digest[:8] or 'none'}"),

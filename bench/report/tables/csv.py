@@ -38,9 +38,9 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     and the differences to the reference, empty for the reference itself, and last, if there are
     held-out problems of several kinds, the reliability of each kind. Where the base is at floor
     `forgetting.<task>` is empty and `at_floor.<task>` is 1. Only where some row starts from a
-    first step there is a column `after`, only where one was run with `--explain` there are the
-    columns of `bench.evaluation.why`, and only where texts are classified those of metrics over
-    all of them.
+    first step there is a column `after`, only where answers were judged anew a column `rescored`,
+    only where one was run with `--explain` there are the columns of `bench.evaluation.why`, and
+    only where texts are classified those of metrics over all of them.
     """
     tasks = sorted({task for row in board.rows for task in row.forgetting if task != DRIFT})
     evaluated = sorted({task for row in board.rows for task in row.evaluated})
@@ -56,6 +56,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     lines = []
     follows = any(row.spec.after for row in board.rows)
     explained = any(map(is_explained, board.rows))
+    again = any(row.spec.rescored for row in board.rows)
     for section in board.sections:
         kinds = by_relation(section)
         for row in section.rows:
@@ -69,6 +70,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
                     "task": section.task,
                     "method": row.spec.asked,
                     **({"after": row.spec.started} if follows else {}),
+                    **({"rescored": _rescored(row)} if again else {}),
                     "seeds": len(row.seeds),
                     "facts": section.facts,
                     **_values(estimates),
@@ -101,6 +103,10 @@ def _at(value: object, *path: str) -> Any:
     for name in path:
         value = None if value is None else getattr(value, name)
     return value
+
+
+def _rescored(row: Row) -> str:
+    return row.spec.rescored.scoring if row.spec.rescored else ""
 
 
 def _whole(value: float | None) -> Any:

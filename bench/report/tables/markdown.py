@@ -16,6 +16,8 @@ from bench.report.tables.columns import Column, cost_columns, quality_columns
 from bench.report.tables.format import TextTable, markdown
 from bench.report.tables.overall import overall_table
 from bench.report.tables.published import published_table
+from bench.report.tables.suite_results import HEADING as SUITE
+from bench.report.tables.suite_results import suite_table
 from bench.report.tables.tuning import tuning_table
 from bench.report.tables.why import HEADING as WHY
 from bench.report.tables.why import why_table
@@ -36,6 +38,7 @@ def leaderboard_markdown(
     blocks = ["# Leaderboard"]
     blocks += [ready.get(section.title) or section_markdown(section) for section in board.sections]
     blocks += _text_table("## Across all tasks and models", overall_table(board))
+    blocks += _text_table(f"## {SUITE}", suite_table(board))
     if studies:
         blocks += ["## Studies", *(_study(study) for study in studies)]
     blocks += ["## How to read this", _bullets(remarks.reading(board.sections))]
@@ -76,7 +79,7 @@ def _text_table(heading: str, found: TextTable | None) -> list[str]:
     if found is None:
         return []
     lines = [[markdown(text) for text in line] for line in found.lines]
-    left = ("method", "measure", "candidate", "score", "")
+    left = ("method", "measure", "candidate", "score", "model and data", "lacks", "")
     align = ["left" if header in left else "right" for header in found.headers]
     return [heading, markdown(found.remark), _pipe(found.headers, lines, align)]
 

@@ -1,0 +1,1 @@
+"""Results beyond this program: PEFT's suite, lm-eval's sample files, and answers scored anew."""
