@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from bench.live.view import LiveView
 from tasks.errors import UsageError
@@ -116,9 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not may_ask(self.headers.get("Host", "")):
             told = f"This server answers under the name of its own machine: {self.server.address}\n"
             return _text(told, HTTPStatus.FORBIDDEN)
-        asked = urlsplit(self.path)
-        route = ROUTES.get(asked.path)
-        values = {name: found[-1] for name, found in parse_qs(asked.query).items()}
+        path, _, query = self.path.partition("?")
+        route = ROUTES.get(path)
+        values = {name: given[-1] for name, given in parse_qs(query).items()}
         found = route(self.server.view, values) if route else None
         return found or _text("There is nothing under this address.\n", HTTPStatus.NOT_FOUND)
 
@@ -146,10 +146,8 @@ def may_ask(host: str) -> bool:
     It must name an address or this machine. A website can point its own name at this machine
     ("DNS rebinding") and would then be let read what is here, but the name stays its own.
     """
-    name = urlsplit(f"//{host}").hostname if re.fullmatch(r"[\w.:\[\]-]+", host) else None
-    if not name:
-        return False
-    name = name.removesuffix(".")
+    found = re.fullmatch(r"(\[[^\]]+\]|[^:]+)(:\d*)?", host)
+    name = found[1].strip("[]").removesuffix(".").lower() if found else ""
     try:
         return bool(ipaddress.ip_address(name))
     except ValueError:
@@ -158,10 +156,10 @@ def may_ask(host: str) -> bool:
 
 def _page(view: LiveView, values: dict[str, str]) -> Answer:
     page = page_text()
-    script, style = (_digest(page, tag) for tag in ("script", "style"))
+    scripts, styles = (_digests(page, tag) for tag in ("script", "style"))
     policy = (
         f"default-src 'none'; connect-src 'self'; img-src data:; "
-        f"script-src '{script}'; style-src '{style}'"
+        f"script-src {scripts}; style-src {styles}"
     )
     return Answer(page.encode(), "text/html; charset=utf-8", policy)
 
@@ -199,11 +197,11 @@ def page_text() -> str:
     return files("bench.live").joinpath(PAGE).read_text(encoding="utf-8")
 
 
-def _digest(page: str, tag: str) -> str:
-    """Return what a policy needs to know of the page's one script or style."""
-    [content] = re.findall(f"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
+def _digests(page: str, tag: str) -> str:
+    """Return what a policy must say to allow the page's own scripts or styles, and no others."""
+    found = re.findall(f"<{tag}\\b[^>]*>(.*?)</{tag}>", page, flags=re.DOTALL)
+    digests = (hashlib.sha256(content.encode()).digest() for content in found)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def _text(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:
