@@ -19,6 +19,9 @@ from bench.redaction import safe_text
 LOOK_SECONDS = 0.5
 """However many pages ask, the folder is not looked at more often than this."""
 
+LOOK_SHARE = 0.05
+"""Looking at a large folder takes at most this share of the time: the run needs the cores."""
+
 LEADERBOARD = "leaderboard.html"
 
 
@@ -39,7 +42,7 @@ class LiveView:
         self._cells: dict[str, ShownCell] = {}
         self._changed: dict[str, int] = {}
         self._look: Look | None = None
-        self._looked = 0.0
+        self._look_again = 0.0
 
     def state(self, since: str = "") -> dict[str, Any]:
         """Return the state of the grid.
@@ -87,7 +90,8 @@ class LiveView:
 
     def _current(self) -> Look:
         """Look at the folder, and note which cells have changed."""
-        if self._look is not None and time.monotonic() - self._looked < LOOK_SECONDS:
+        started = time.monotonic()
+        if self._look is not None and started < self._look_again:
             return self._look
         look = self._watched.look()
         cells = look.cells
@@ -96,7 +100,10 @@ class LiveView:
         if differ:
             self._version += 1
             self._changed |= dict.fromkeys(differ, self._version)
-        self._cells, self._look, self._looked = cells, look, time.monotonic()
+        ended = time.monotonic()
+        rest = 0.0 if look.unread else (ended - started) / LOOK_SHARE
+        self._cells, self._look = cells, look
+        self._look_again = ended + max(LOOK_SECONDS, rest)
         return look
 
     def _known(self, since: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from contextlib import contextmanager
@@ -49,4 +50,5 @@ def serving(folder):
 def served(monkeypatch):
     """Serve a folder: a context manager; every question is answered by a new look."""
     monkeypatch.setattr(view, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(view, "LOOK_SHARE", math.inf)
     return serving

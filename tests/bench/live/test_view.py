@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from tests.bench.report_cells import fill
 @pytest.fixture
 def view(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_SHARE", math.inf)
     return LiveView(tmp_path / "results")
 
 
@@ -96,6 +98,24 @@ def test_many_pages_cost_one_look(tmp_path, monkeypatch):
     for _ in range(5):
         view.state()
     assert len(looks) == 1
+
+
+def test_a_folder_that_takes_long_is_looked_at_less_often(tmp_path, monkeypatch):
+    clock, looked = [0.0], []
+    view = LiveView(tmp_path)
+    look = view._watched.look
+
+    def slow():
+        looked.append(clock[0])
+        clock[0] += 0.1
+        return look()
+
+    monkeypatch.setattr(view._watched, "look", slow)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    while clock[0] < 20:
+        view.state()
+        clock[0] += 0.25
+    assert 8 <= len(looked) <= 10, "a tenth of a second each, and a twentieth of the time"
 
 
 def test_texts_that_steer_are_written_out_and_secrets_are_left_out(view):

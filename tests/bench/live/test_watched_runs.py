@@ -69,10 +69,8 @@ def test_a_run_is_seen_at_work_killed_and_gone_on_with(served, typed, tmp_path, 
         assert found.state()["exists"] is False
         pid = runs.start("run", *typed(folder, "--epochs", "20000"))
         state = found.wait_for(training)
-        assert state["counts"] == {
-            **dict.fromkeys(("failed", "interrupted", "done"), 0),
-            **{"running": 1, "waiting": 1},
-        }
+        nothing = dict.fromkeys(("failed", "interrupted", "done"), 0)
+        assert state["counts"] == {**nothing, "running": 1, "waiting": 1}
         assert (state["runs"], state["working"]) == (1, 1)
         [cell] = running(state)
         assert (cell["phase"], cell["method"]) == ("train", "lora[r=4]")
@@ -155,8 +153,10 @@ def test_both_workers_of_a_run_are_seen_and_ctrl_c_leaves_no_trace_of_them(
     typed, tmp_path, executor
 ):
     run = subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", *typed(tmp_path, *executor, "--epochs", "20000")]
-        + ["--watch"],
+        [
+            *(sys.executable, "-m", "bench", "run", "--watch"),
+            *typed(tmp_path, *executor, "--epochs", "20000"),
+        ],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
