@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,10 @@ _config = click.option(
 @options_of(RunOptions)
 @_config
 @click.option("--dry-run", is_flag=True, help="Only show what would run, as the command plan does.")
-def run(config: Path | None, dry_run: bool, **given: Any) -> int:
+@click.option(
+    "--watch", is_flag=True, help="Show the run in the browser, as the command serve does."
+)
+def run(config: Path | None, dry_run: bool, watch: bool, **given: Any) -> int:
     """Run the missing cells of a grid and show the leaderboard."""
     options = build_options(typed_values(given), config)
     check_names(options)
@@ -45,9 +48,13 @@ def run(config: Path | None, dry_run: bool, **given: Any) -> int:
     from bench.execution.run import run_grid
     from bench.progress import open_progress
 
-    with closing(open_progress()) as progress:
-        outcome = run_grid(options, progress)
-    return _conclude(outcome, options)
+    with ExitStack() as lasting:
+        progress = lasting.enter_context(closing(open_progress()))
+        if watch:
+            from bench.live.beside import watched
+
+            lasting.enter_context(watched(options.out, progress.note))
+        return _conclude(run_grid(options, progress), options)
 
 
 @click.command(cls=OptionsOnly)

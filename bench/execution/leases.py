@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import uuid
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
@@ -115,6 +116,25 @@ class Claims(AbstractContextManager["Claims"]):
             return Owner.model_validate_json(self._path(cell_id).read_bytes())
         except (OSError, ValidationError):
             return None
+
+    def claimed(self) -> list[str]:
+        """Return the ids of all cells that are claimed, by living processes or dead ones."""
+        return [path.stem for path in self._folder.glob("*.json")]
+
+    def lives(self, cell_id: str) -> bool:
+        """Return whether a living process has claimed a cell; this writes nothing.
+
+        For those who only watch: without a probe of the folder's clock, the claims of other
+        machines are judged by the clock of this one.
+        """
+        owner = self.owner(cell_id)
+        if owner is not None and owner.shares_machine(this_process()):
+            return _lives(owner)
+        try:
+            touched = self._path(cell_id).stat().st_mtime
+        except OSError:
+            return False
+        return time.time() - touched <= self._stale_seconds
 
     def remove_of(self, process: Process) -> list[str]:
         """Remove the claims of a dead process; return the ids of their cells."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from bench.cell.context import CellContext
 from bench.config.options import Rerun
 from bench.execution.leases import Claims
+from bench.execution.telling import telling
 from bench.failures import disk_is_full, first_line, no_space
 from bench.planning.grid import planned
 from bench.planning.planned_cell import PlannedCell
@@ -151,7 +152,8 @@ class Work:
             first = total - len(self._left) + 1
             label = cells[0].label if len(cells) == 1 else f"{len(cells)} cells at once"
             self.progress.cell(first, total, label, len(cells))
-            run_cells(cells, self.bench, self.progress, store)
+            with telling(self.progress, self.store.folder, cells) as progress:
+                run_cells(cells, self.bench, progress, store)
         finally:
             for cell_id in running:  # after Ctrl-C, those that had not begun
                 self.claims.release(cell_id)

@@ -18,6 +18,7 @@ from bench.execution.local_backend import this_machine
 from bench.execution.parallelism import limits, worker_count
 from bench.execution.pool import WorkerPool
 from bench.execution.ray_backend import ray_place
+from bench.execution.telling import Announcement, announcing
 from bench.models.device import Compute, compute_of
 from bench.planning.candidates import is_tuned
 from bench.planning.cell_groups import Group, groups_of
@@ -84,11 +85,14 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     store = ResultsStore(options.out)
     store.refuse_newer()
     store.ensure_writable()
-    stages = _Stages(options, compute, store, progress)
-    try:
-        interrupted = stages.run()
-    finally:
-        progress.close()
+    with announcing(store.folder) as announcement:
+        stages = _Stages(options, compute, store, progress, announcement)
+        try:
+            interrupted = stages.run()
+        finally:
+            progress.close()
+        if not interrupted:
+            announcement.withdraw()
     return stages.outcome(interrupted)
 
 
@@ -117,6 +121,7 @@ class _Stages:
     compute: Compute
     store: ResultsStore
     progress: Progress
+    announcement: Announcement
     cells: list[PlannedCell] = field(default_factory=list)
     handed: dict[str, PlannedCell] = field(default_factory=dict)
     ran: int = 0
@@ -136,6 +141,7 @@ class _Stages:
         reused = sum(cell.chosen for cell in members) - len(todo)
         self.reused += reused
         self.progress.grid(len(todo), reused)
+        self.announcement.announce(self.cells)
         with self._place(todo) as place, Claims(self.store.folder) as claims:
             leaking = leak_notes(todo)
             opening = (*stage_notes(members), *opening_notes(members, todo), *leaking)

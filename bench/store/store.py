@@ -180,7 +180,21 @@ class ResultsStore:
             status = os.stat(self._packed.cells if packed else self._cell_path(cell_id))
         except FileNotFoundError:
             return None
-        return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
+        return _stamp(status)
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Return the stamps of all cells by their ids; one look at the folder, however many."""
+        packed = self._packed.records
+        found: dict[str, Stamp] = {}
+        if packed:
+            with suppress(FileNotFoundError):
+                found = dict.fromkeys(packed, _stamp(os.stat(self._packed.cells)))
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.cells) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    with suppress(FileNotFoundError):  # rewritten, or deleted, meanwhile
+                        found[entry.name.removesuffix(".json")] = _stamp(entry.stat())
+        return found
 
     def content(self, cell_id: str, size: int = -1) -> bytes:
         """Return the stored JSON of a record, or its first `size` bytes.
@@ -326,6 +340,10 @@ class ResultsStore:
 
     def _facts_path(self, cell_id: str) -> str:
         return os.path.join(self.facts, f"{cell_id}.parquet")
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_mtime_ns, status.st_ino, status.st_size)
 
 
 def _check_version(content: object) -> None:

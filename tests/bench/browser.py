@@ -51,8 +51,8 @@ def steered(page: str, steps: str) -> str:
     return page.replace("<head>", f"<head>{ERRORS}", 1).replace("</body>", script, 1)
 
 
-def outcome(page: Path, profile: Path, width: int) -> dict:
-    """Open a page and return what its steps found, and what the browser's console said."""
+def outcome(page: Path | str, profile: Path, width: int) -> dict:
+    """Open a page, a file or an address, and return what its steps found and its console said."""
     assert BROWSER is not None
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += [
@@ -60,7 +60,7 @@ def outcome(page: Path, profile: Path, width: int) -> dict:
         "--virtual-time-budget=20000",
         f"--user-data-dir={profile}",
     ]
-    command += [f"--window-size={width},900", page.as_uri()]
+    command += [f"--window-size={width},900", page if isinstance(page, str) else page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     found = re.search(r'data-outcome="([^"]*)"', done.stdout)
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
