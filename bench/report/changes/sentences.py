@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.changes.build import Changes, Difference, SectionChange, Side
-from bench.report.changes.pairs import Unpaired
+from bench.report.changes.pairs import CHOSEN, VERSIONS, Unpaired
 from bench.report.statistics.intervals import DECIDING_SEEDS
 from bench.store.records import CellRecord
-from bench.store.store import ID_SHOWN
 
 _ABOUT = {
     "model_revision": "the model's revision",
@@ -79,7 +78,7 @@ def outcome(changes: Changes) -> str:
     marked = len(changes.marked)
     if not marked:
         return f"{said}; none is marked, so chance may explain it."
-    return f"{said}; {marked} of them are marked, which chance alone does not explain."
+    return f"{said}; {marked} of them {'is' if marked == 1 else 'are'} marked as better or worse."
 
 
 def unchanged(section: SectionChange) -> str:
@@ -106,7 +105,7 @@ def software(changes: Changes) -> list[str]:
     """Return in what the measuring of paired cells differs, a line each."""
     pairs = len(changes.pairs)
     return [
-        f"{found.what}: {_said(found.a)} → {_said(found.b)}"
+        f"{found.what}: {found.a or 'none'} → {found.b or 'none'}"
         + (f" ({found.cells} of {_number(pairs, 'cell')})" if found.cells < pairs else "")
         for found in changes.software
     ]
@@ -114,15 +113,23 @@ def software(changes: Changes) -> list[str]:
 
 def ended(changes: Changes) -> list[str]:
     """Return the pairs that ended differently, a line each."""
-    return [f"{_named(pair.b)}: {_end(pair.a)} in A, {_end(pair.b)} in B" for pair in changes.ended]
+    return [
+        f"{_what(pair.b)}, seed {pair.b.spec.seed}: {_end(pair.a)} in A, {_end(pair.b)} in B"
+        for pair in changes.ended
+    ]
 
 
 def alone(changes: Changes) -> list[str]:
-    """Return the cells that only one folder has, a line each."""
-    return [
-        *(_alone(cell, "A", "B") for cell in changes.only_a),
-        *(_alone(cell, "B", "A") for cell in changes.only_b),
-    ]
+    """Return the cells that only one folder has; those that differ in their seeds share a line."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for own, other, cells in (("A", "B", changes.only_a), ("B", "A", changes.only_b)):
+        for cell in cells:
+            key = f"{own}: {_what(cell.record)}", _nearest(cell, other)
+            found.setdefault(key, []).append(cell.record.spec.seed)
+    return sorted(
+        f"{what}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))}{near}"
+        for (what, near), seeds in found.items()
+    )
 
 
 def problems(changes: Changes) -> list[str]:
@@ -148,21 +155,15 @@ def _number(count: int, noun: str) -> str:
 
 
 def _version(found: Difference) -> str:
-    a, b = found.a, found.b
-    if found.what.endswith("_digest"):
-        a, b = a[:_DIGEST_SHOWN], b[:_DIGEST_SHOWN]
+    a, b = (_short(found.what, value) for value in (found.a, found.b))
     where = f"{_number(found.cells, 'cell')} of {', '.join(found.labels)}"
-    return f"{found.what} ({_ABOUT[found.what]}): {_said(a)} → {_said(b)} in {where}"
+    return f"{found.what} ({_ABOUT[found.what]}): {a} → {b} in {where}"
 
 
-def _said(value: str) -> str:
-    return value or "none"
-
-
-def _named(record: CellRecord) -> str:
+def _what(record: CellRecord) -> str:
     spec = record.spec
     task = f"{spec.task} {spec.started}".strip()
-    return f"{spec.method} on {task}, {spec.model}, seed {spec.seed}"
+    return f"{spec.method} on {task}, {spec.model}"
 
 
 def _end(record: CellRecord) -> str:
@@ -170,10 +171,21 @@ def _end(record: CellRecord) -> str:
     return f"{ended} ({record.reason})" if record.reason else ended
 
 
-def _alone(cell: Unpaired, own: str, other: str) -> str:
-    said = f"{own}: {_named(cell.record)}, cell {cell.record.cell_id[:ID_SHOWN]}"
+def _nearest(cell: Unpaired, other: str) -> str:
+    """Say in what the other folder's nearest cell differs; empty if it has none of the method."""
     if cell.near is None:
-        return said
+        return ""
     if not cell.differs:
-        return f"{said}; {other} has seed {cell.near.spec.seed}"
-    return f"{said}; the nearest cell of {other} differs in {', '.join(cell.differs)}"
+        return f"; {other} has other seeds"
+    a, b = cell.record.spec, cell.near.spec
+    read = CHOSEN if cell.differs[0] in CHOSEN else VERSIONS
+    told = [
+        f"{name} {_short(name, read[name](b))} instead of {_short(name, read[name](a))}"
+        for name in cell.differs
+    ]
+    return f"; {other} has {', '.join(told)}"
+
+
+def _short(name: str, value: object) -> str:
+    text = str(value)[: _DIGEST_SHOWN if name.endswith("_digest") else None]
+    return text or "none"

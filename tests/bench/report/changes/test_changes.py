@@ -285,6 +285,16 @@ def test_a_cell_that_ended_otherwise_is_told_and_not_compared(tmp_path):
     assert "nothing is compared" in sentences.outcome(changes)
 
 
+def test_cells_of_one_folder_are_told_with_what_the_other_has_instead(tmp_path):
+    a = [*cells_of("lora"), *cells_of("dora"), *cells_of("pissa", seeds=(0, 1))]
+    b = [*cells_of("lora"), *cells_of("dora", spec={"learning_rate": 3e-4}), *cells_of("pissa")]
+    assert sentences.alone(compared(tmp_path, a, b)) == [
+        "A: dora on countries, smollm2-135m, seeds 0, 1, 2; B has lr 0.0003 instead of 0.001",
+        "B: dora on countries, smollm2-135m, seeds 0, 1, 2; A has lr 0.001 instead of 0.0003",
+        "B: pissa on countries, smollm2-135m, seed 2; A has other seeds",
+    ]
+
+
 def test_a_damaged_cell_is_listed_and_the_others_are_compared(tmp_path):
     a, b = two_folders(tmp_path, cells_of("lora"), cells_of("lora", 0.5))
     cells = sorted((b / "cells").glob("*.json"))
