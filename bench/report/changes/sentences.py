@@ -68,8 +68,8 @@ def outcome(changes: Changes) -> str:
     if not changes.rows:
         return "No cell is done in both folders, so nothing is compared."
     if not moved:
-        return f"Nothing changed: in all {measures} comparisons, every fact and item agrees."
-    said = f"In {moved} of {_number(measures, 'comparison')} some fact or item differs"
+        return f"Nothing changed: in all {measures:,} comparisons, every fact and item agrees."
+    said = f"In {moved:,} of {_number(measures, 'comparison')} some fact or item differs"
     if not changes.decides:
         return (
             f"{said}. No row has {DECIDING_SEEDS} seeds in both folders, so nothing is tested: "
