@@ -329,3 +329,14 @@ def test_a_grid_on_a_ray_cluster_of_two_nodes(slurm, grid):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert finished(grid / "results") == CELLS
+
+
+@needs_bash
+@pytest.mark.slow
+def test_a_head_that_cannot_start_ends_the_job(slurm, grid):
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    variables = {"PORT": "10500", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "localhost"}
+    done, calls = slurm(CLUSTER / "ray.sbatch", PYTHON=sys.executable, **variables)
+    assert done.returncode
+    assert "the head of the Ray cluster ended" in done.stderr
+    assert not calls, "no grid was begun"
