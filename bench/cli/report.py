@@ -1,17 +1,21 @@
-"""`python -m bench report`: tables and plots of a results folder."""
+"""`python -m bench report`: tables and plots of a results folder, or what changed between two."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from bench.cli.changes import print_changes
 from bench.cli.common import terminal
 from bench.cli.flags import out_option
 from bench.redaction import safe_text
+from tasks.errors import UsageError
 
 
 @click.command()
+@click.argument("folders", nargs=-1, metavar="[FOLDER | A B]", type=click.Path(path_type=Path))
 @out_option
 @click.option(
     "--reference",
@@ -33,9 +37,41 @@ from bench.redaction import safe_text
     metavar="FOLDER",
     help="Show results of PEFT's method comparison, too, in a table of their own.",
 )
-def report(out: Path, reference: str | None, plots: str, beside: Path | None) -> None:
-    """Rebuild tables and plots from the stored cells."""
-    print_report(out, reference, plots, beside)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where to write what changed from A to B; without it, it is only printed.",
+)
+@click.pass_context
+def report(
+    context: click.Context,
+    folders: tuple[Path, ...],
+    out: Path,
+    reference: str | None,
+    plots: str,
+    beside: Path | None,
+    to: Path | None,
+) -> None:
+    """Rebuild tables and plots from the stored cells, or compare two folders.
+
+    With one folder, or --out, its report is written into it. With two, A and B, both are only
+    read: cells of both are paired, and differences are B minus A.
+    """
+    given = context.get_parameter_source
+    typed = [
+        f"--{n.replace('beside', 'with')}"
+        for n in ("out", "reference", "plots", "beside")
+        if given(n) is ParameterSource.COMMANDLINE
+    ]
+    if len(folders) > 1:
+        print_changes(folders, to, typed)
+        return
+    if to is not None:
+        raise UsageError(f"--to '{to}' is for what changed between two folders: give A and B")
+    if folders and "--out" in typed:
+        raise UsageError(f"'{folders[0]}' and --out '{out}': give one of them")
+    print_report(folders[0] if folders else out, reference, plots, beside)
 
 
 def print_report(

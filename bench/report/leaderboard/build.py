@@ -204,12 +204,12 @@ def _row(label: str, entry: _Entry, found: Aggregate) -> Row:
         metrics=found.metrics,
         forgetting=found.forgetting,
         evaluated=found.evaluated,
-        phases=_costs(done),
+        phases=phase_costs(done),
         tuning=tuning,
     )
 
 
-def _costs(cells: list[Cell]) -> dict[PhaseName, Cost]:
+def phase_costs(cells: Sequence[Cell]) -> dict[PhaseName, Cost]:
     """Average what phases took; the memory of cells that were trained together is not theirs."""
     found = {
         name: [cell.record.phases[name] for cell in cells if name in cell.record.phases]

@@ -79,6 +79,16 @@ def more_epochs_interval(estimate: Estimate | None) -> str:
     return _interval(estimate, write, 1, "+", 1)
 
 
+def more_nats_interval(estimate: Estimate | None) -> str:
+    """Write a difference of divergences with its interval: `+0.021 [+0.004, +0.038]`."""
+
+    def write(value: float) -> str:
+        shown = _unsigned_zero(value, 3)
+        return f"{shown:+.3f}" if shown else "0.000"
+
+    return _interval(estimate, write, 1, "+", 3)
+
+
 def rank(found: RankInterval | None) -> str:
     """Write the ranks that a method may have: `1-3`, `2` where it is certain, `-` for any."""
     if found is None:

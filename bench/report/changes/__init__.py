@@ -1,0 +1,1 @@
+"""What changed between two results folders: cells paired, differences with intervals, pages."""
