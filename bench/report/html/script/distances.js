@@ -31,7 +31,7 @@ function byDistance(section) {
         Plot.line(found, { x: "x", y: "y", z: (p) => p.row.label, stroke: (p) => color(p.row), strokeWidth: 1, sort: "x", strokeOpacity: (p) => 0.5 * faded(p.row.label) }),
         Plot.ruleX(found.filter((p) => p.low !== null), { x: "x", y1: "low", y2: "high", stroke: (p) => color(p.row), strokeOpacity: (p) => 0.6 * faded(p.row.label) }),
         Plot.dot(found, { x: "x", y: "y", r: 4.5, symbol: (p) => symbol(p.row), fill: (p) => color(p.row), fillOpacity: (p) => faded(p.row.label) }),
-        Plot.tip(found, Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, lineWidth: 26 })),
+        Plot.tip(found, Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) })),
       ],
     });
     return near && distances.length ? [figure, strip(figure.scale("x"), width)] : [figure];

@@ -57,7 +57,7 @@ function paths(section) {
         Plot.dot(shown, { x: "x", y: "y", r: 2, fill: (p) => color(p.row), fillOpacity: (p) => faded(p.row.label) }),
         Plot.dot(last, { x: "x", y: "y", r: 5.5, symbol: (p) => symbol(p.row), fill: (p) => color(p.row), fillOpacity: (p) => faded(p.row.label) }),
         ...names(last, all),
-        Plot.tip(shown, Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, lineWidth: 26 })),
+        Plot.tip(shown, Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) })),
       ],
     })];
   }

@@ -30,10 +30,10 @@ function chooser(name, key, entries, first, redraw) {
 
 function legend(rows) {
   const buttons = rows.map((row) => {
-    const mark = Plot.plot({ width: 16, height: 16, margin: 0, axis: null, marks: [
-      Plot.dot([0], { x: () => 0, y: () => 0, symbol: symbol(row), fill: color(row), r: 4.5 })] });
-    mark.setAttribute("aria-hidden", "true");
-    const button = make("button", { type: "button", className: "method" }, mark, row.label);
+    const shape = d3.symbol(d3[`symbol${symbol(row)[0].toUpperCase()}${symbol(row).slice(1)}`], 60)();
+    const mark = d3.create("svg").attr("viewBox", "-8 -8 16 16").attr("aria-hidden", "true");
+    mark.append("path").attr("d", shape).style("fill", color(row));
+    const button = make("button", { type: "button", className: "method" }, mark.node(), row.label);
     button.addEventListener("click", () => toggle(row.label));
     onSelection(() => button.setAttribute("aria-pressed", selection.has(row.label)));
     return button;
@@ -86,6 +86,15 @@ function clickable(options) {
   const figure = Plot.plot({ style: FONT, symbol: { type: "identity" }, ...options });
   const svg = figure.tagName === "svg" ? figure : figure.querySelector("svg");
   svg.setAttribute("role", "img");
+  // Within an image, which has a name of its own, the groups of marks may have none.
+  const unname = () => {
+    for (const group of svg.querySelectorAll("g[aria-label]")) {
+      group.dataset.mark = group.getAttribute("aria-label");
+      group.removeAttribute("aria-label");
+    }
+  };
+  unname();
+  new MutationObserver(unname).observe(svg, { childList: true, subtree: true });
   svg.addEventListener("click", () => { if (figure.value) toggle(figure.value.row.label); });
   svg.addEventListener("input", () => { svg.style.cursor = figure.value ? "pointer" : ""; });
   return figure;
@@ -99,6 +108,7 @@ function scaleOf(values) {
   return values.every((value) => value > 0) ? { type: "log" } : { type: "symlog", constant: middle };
 }
 
+const tipSize = (width) => ({ lineWidth: Math.min(36, width / 15), lineHeight: 1.35 });
 const tick = (value) => `${Number(value.toPrecision(3))}`;
 
 // Names beside points, towards the middle of the picture so that none is cut off.

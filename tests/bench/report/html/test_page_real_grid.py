@@ -50,6 +50,8 @@ await new Promise((go) => document.readyState === "complete" ? go() : addEventLi
 all("img").forEach((i) => document.createElement("canvas").getContext("2d").drawImage(i, 0, 0));
 out.images = all("img").map((i) => [i.src.slice(0, 5), i.naturalWidth > 0, i.alt !== ""]);
 out.wide = wide();
+const regions = all("table.board").map((table) => table.parentElement);
+out.cut = regions.filter((region) => region.scrollWidth > region.clientWidth).length;
 """
 
 
@@ -98,6 +100,7 @@ def test_the_page_of_a_real_grid_works_and_all_its_links_lead_somewhere(report, 
     assert len(found["images"]) == 1 + 3, "one plot and three studies"
     assert all(image == ["data:", True, True] for image in found["images"])
     assert found["wide"] == 0, "no horizontal scrolling of the page itself"
+    assert width < 1280 or found["cut"] == 0, "all columns are in sight"
 
 
 def check_explorer(found, answers):
