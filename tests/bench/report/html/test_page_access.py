@@ -26,6 +26,18 @@ def test_the_page_of_twenty_cells_is_small(page):
     assert page.stat().st_size < BYTES
 
 
+def test_the_page_of_twenty_cells_takes_little_work_to_open(page):
+    """CPU time of the page's thread, which other processes do not prolong."""
+    with opened(page, address="#m=method-03") as (tab, _):
+        session = tab.context.new_cdp_session(tab)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        tab.reload()
+        tab.locator(".legend button").first.wait_for()
+        found = session.send("Performance.getMetrics")["metrics"]
+    spent = {metric["name"]: metric["value"] for metric in found}["TaskDuration"]
+    assert 0 < spent < SECONDS
+
+
 @pytest.mark.machine
 def test_the_page_of_twenty_cells_opens_at_once(page):
     with opened(page) as (tab, _):

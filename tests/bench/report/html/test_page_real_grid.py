@@ -46,6 +46,10 @@ out.followed = all("a[href^='#']").map((link) => {
 });
 out.addresses = all("a:not([href^='#'])").map((link) => link.getAttribute("href"));
 await new Promise((go) => document.readyState === "complete" ? go() : addEventListener("load", go));
+all("img").forEach((image) => { image.loading = "eager"; }); // else only those in sight are there
+await Promise.all(all("img").map((image) => image.complete || new Promise((go) => {
+  image.onload = image.onerror = go;
+})));
 // decode() of a PNG takes real time, in which the browser's virtual time runs out.
 all("img").forEach((i) => document.createElement("canvas").getContext("2d").drawImage(i, 0, 0));
 out.images = all("img").map((i) => [i.src.slice(0, 5), i.naturalWidth > 0, i.alt !== ""]);
