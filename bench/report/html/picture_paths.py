@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -38,9 +38,16 @@ class PathSeries(TypedDict):
     seeds: list[list[float | None]]
 
 
-def path_measures(section: Section) -> list[PathMeasure]:
-    """Return what some method of a section has over epochs: learned first, then what was lost."""
-    there = {key for row in section.done for key in row_series(row, section)}
+def path_measures(
+    section: Section, series: Iterable[Mapping[str, PathSeries]]
+) -> list[PathMeasure]:
+    """Return what some method has over epochs: learned first, then what was lost.
+
+    Args:
+        section: The section of the methods.
+        series: Of each method, as `row_series` returns them.
+    """
+    there = {key for of_row in series for key in of_row}
     tasks = [task for task in path_tasks(section.done)[::-1] if f"lost:{task}" in there]
     learned = "learned of the facts the base did not answer (%)"
     found = [

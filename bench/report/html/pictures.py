@@ -124,6 +124,7 @@ def _section(number: int, whole: Section, looks: dict[str, int]) -> PictureSecti
     columns = [*quality_columns(section), *cost_columns(section)]
     columns = [column for column in columns if _is_drawable(column, section)]
     x, y = _first_axes(columns)
+    rows = [_row(row, columns, looks[row.label], section) for row in section.done]
     return PictureSection(
         number=number,
         title=safe_text(section.title),
@@ -138,8 +139,8 @@ def _section(number: int, whole: Section, looks: dict[str, int]) -> PictureSecti
         ],
         x=x,
         y=y,
-        rows=[_row(row, columns, looks[row.label], section) for row in section.done],
-        measures=path_measures(section),
+        rows=rows,
+        measures=path_measures(section, [row["series"] for row in rows]),
         epochs=max(row.spec.epochs for row in section.done),
         byDistance=[section.worded(measure.label) for measure in _measures(section)],
         populations=_populations(section),

@@ -62,7 +62,9 @@ function select(labels) {
 }
 
 function toggle(label) {
-  select(selection.has(label) ? [...selection].filter((one) => one !== label) : [...selection, label]);
+  select(
+    selection.has(label) ? [...selection].filter((one) => one !== label) : [...selection, label],
+  );
 }
 
 function onSelection(watch) {
@@ -86,11 +88,15 @@ function make(tag, properties = {}, ...children) {
 function save(name, lines) {
   const cell = (value) => {
     // A spreadsheet would run a text that begins like a formula.
-    const text = typeof value === "string" ? value.replace(/^(?=[=+@\t\r-])/, "'") : `${value ?? ""}`;
+    const text =
+      typeof value === "string" ? value.replace(/^(?=[=+@\t\r-])/, "'") : `${value ?? ""}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const text = lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
-  const link = make("a", { download: `${name}.csv`, href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })) });
+  const link = make("a", {
+    download: `${name}.csv`,
+    href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })),
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

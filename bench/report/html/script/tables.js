@@ -15,8 +15,10 @@ function sortKey(cell) {
 function sortRows(table, original) {
   return (column, descending) => {
     const key = (row) => sortKey(row.cells[column]);
-    const rows = column < 0 ? original
-      : [...original].sort((a, b) => compare(key(a), key(b), descending ? -1 : 1));
+    const rows =
+      column < 0
+        ? original
+        : [...original].sort((a, b) => compare(key(a), key(b), descending ? -1 : 1));
     table.tBodies[0].append(...rows);
   };
 }
@@ -24,21 +26,28 @@ function sortRows(table, original) {
 function numberLines(table) {
   const headers = [...table.tHead.rows[0].cells].filter((cell) => !cell.hidden);
   const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
-  const columns = headers.map((header) => {
-    const scale = Number(header.dataset.scale ?? 1);
-    const cells = rows.map((row) => row.cells[header.cellIndex]);
-    const number = (text) => (text ? Number((Number(text) * scale).toPrecision(6)) : "");
-    const value = (cell) => {
-      const text = cell.textContent.trim();
-      return header.dataset.scale && cell.dataset.sort ? number(cell.dataset.sort) : text === "-" ? "" : text;
-    };
-    const name = header.dataset.axis ?? header.dataset.key;
-    const lines = [[name, ...cells.map(value)]];
-    if (cells.some((cell) => cell.dataset.low)) {
-      for (const end of ["low", "high"]) lines.push([`${name} ${end}`, ...cells.map((cell) => number(cell.dataset[end]))]);
-    }
-    return lines;
-  }).flat();
+  const columns = headers
+    .map((header) => {
+      const scale = Number(header.dataset.scale ?? 1);
+      const cells = rows.map((row) => row.cells[header.cellIndex]);
+      const number = (text) => (text ? Number((Number(text) * scale).toPrecision(6)) : "");
+      const value = (cell) => {
+        const text = cell.textContent.trim();
+        return header.dataset.scale && cell.dataset.sort
+          ? number(cell.dataset.sort)
+          : text === "-"
+            ? ""
+            : text;
+      };
+      const name = header.dataset.axis ?? header.dataset.key;
+      const lines = [[name, ...cells.map(value)]];
+      if (cells.some((cell) => cell.dataset.low)) {
+        for (const end of ["low", "high"])
+          lines.push([`${name} ${end}`, ...cells.map((cell) => number(cell.dataset[end]))]);
+      }
+      return lines;
+    })
+    .flat();
   return columns[0].map((_, place) => columns.map((column) => column[place]));
 }
 
@@ -51,33 +60,50 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
 
   function hideCells() {
     for (const row of [table.tHead.rows[0], ...table.tBodies[0].rows]) {
-      keys.forEach((key, place) => { row.cells[place].hidden = hidden.has(key); });
+      keys.forEach((key, place) => {
+        row.cells[place].hidden = hidden.has(key);
+      });
     }
   }
 
   const boxes = keys.map((key, place) => {
     const box = make("input", { type: "checkbox", disabled: place === 0 });
-    box.addEventListener("change", () => choose(`hide-${id}`, ...keys.filter((_, i) => !boxes[i].checked)));
+    box.addEventListener("change", () =>
+      choose(`hide-${id}`, ...keys.filter((_, i) => !boxes[i].checked)),
+    );
     box.addEventListener("change", restoreColumns);
     return box;
   });
   const names = headers.map((header) => header.textContent.trim());
   const every = make("button", { type: "button" }, "Show all");
-  every.addEventListener("click", () => { choose(`hide-${id}`); restoreColumns(); });
+  every.addEventListener("click", () => {
+    choose(`hide-${id}`);
+    restoreColumns();
+  });
   const summary = make("summary", {}, "Columns");
-  const list = make("fieldset", {}, make("legend", {}, "Columns to show"),
-    ...boxes.map((box, place) => make("label", {}, box, names[place])), every);
+  const list = make(
+    "fieldset",
+    {},
+    make("legend", {}, "Columns to show"),
+    ...boxes.map((box, place) => make("label", {}, box, names[place])),
+    every,
+  );
   const exporting = make("button", { type: "button" }, "Export CSV");
-  const title = table.caption?.textContent ?? table.closest("[aria-label]")?.getAttribute("aria-label") ?? id;
+  const title =
+    table.caption?.textContent ?? table.closest("[aria-label]")?.getAttribute("aria-label") ?? id;
   exporting.setAttribute("aria-label", `Export CSV of ${title}`);
   summary.setAttribute("aria-label", `Columns of ${title}`);
-  exporting.addEventListener("click", () => save(title.toLowerCase().replace(/[^a-z0-9]+/g, "-"), lines()));
+  exporting.addEventListener("click", () =>
+    save(title.toLowerCase().replace(/[^a-z0-9]+/g, "-"), lines()),
+  );
   const tools = make("div", { className: "tools" }, make("details", {}, summary, list), exporting);
   table.closest(".scroll").before(tools);
 
   function restoreColumns() {
     hidden = new Set(params.getAll(`hide-${id}`).filter((key) => keys.indexOf(key) > 0));
-    boxes.forEach((box, place) => { box.checked = !hidden.has(keys[place]); });
+    boxes.forEach((box, place) => {
+      box.checked = !hidden.has(keys[place]);
+    });
     summary.textContent = hidden.size ? `Columns (${hidden.size} hidden)` : "Columns";
     hideCells();
   }
@@ -92,7 +118,8 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
 
   for (const header of headers) {
     if (header.dataset.sort === "none") continue;
-    if (!header.querySelector("button")) header.replaceChildren(make("button", { type: "button" }, ...header.childNodes));
+    if (!header.querySelector("button"))
+      header.replaceChildren(make("button", { type: "button" }, ...header.childNodes));
     header.ariaSort ??= "none";
     header.querySelector("button").addEventListener("click", () => {
       const way = header.ariaSort === "descending" ? "asc" : "desc"; // the greatest first
@@ -105,11 +132,17 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
   return { hideCells };
 }
 
-const labels = new Set([...document.querySelectorAll("table.board tbody th")].map((cell) => cell.textContent));
+const labels = new Set(
+  [...document.querySelectorAll("table.board tbody th")].map((cell) => cell.textContent),
+);
 
 function pickable(cell) {
   const label = cell.textContent;
-  const button = make("button", { type: "button", className: "pick", title: "Select this method everywhere" }, ...cell.childNodes);
+  const button = make(
+    "button",
+    { type: "button", className: "pick", title: "Select this method everywhere" },
+    ...cell.childNodes,
+  );
   cell.append(button);
   button.addEventListener("click", () => toggle(label));
   onSelection(() => {
@@ -120,7 +153,8 @@ function pickable(cell) {
 
 for (const table of document.querySelectorAll("table[data-table]:not(.facts)")) {
   enhance(table);
-  for (const cell of table.querySelectorAll("tbody th")) if (labels.has(cell.textContent)) pickable(cell);
+  for (const cell of table.querySelectorAll("tbody th"))
+    if (labels.has(cell.textContent)) pickable(cell);
 }
 
 for (const input of document.querySelectorAll("input.filter")) {
@@ -130,8 +164,14 @@ for (const input of document.querySelectorAll("input.filter")) {
     const wanted = input.value.trim().toLowerCase();
     for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
   };
-  input.addEventListener("input", () => { choose(key, input.value.trim()); apply(); });
-  onRestore(() => { input.value = chosen(key); apply(); });
+  input.addEventListener("input", () => {
+    choose(key, input.value.trim());
+    apply();
+  });
+  onRestore(() => {
+    input.value = chosen(key);
+    apply();
+  });
 }
 
 const bar = document.getElementById("selected");
@@ -143,4 +183,6 @@ onSelection(() => {
   bar.hidden = selection.size === 0;
   document.getElementById("selected-names").textContent = [...selection].join(", ");
 });
-addEventListener("keydown", (event) => { if (event.key === "Escape" && selection.size) select([]); });
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && selection.size) select([]);
+});
