@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,3 +101,20 @@ def opened(
         tab.goto(page.as_uri() + address)
         yield tab, said
         browser.close()
+
+
+def eventually(tab: Page, expression: str, given: object = None) -> object:
+    """Return what an expression of a page is once it is truthy.
+
+    The driver's own way of waiting evaluates texts within the page, which the page forbids.
+
+    Args:
+        tab: The opened page.
+        expression: JavaScript; a function gets `given`.
+        given: Handed to it.
+    """
+    end = time.monotonic() + 60
+    while not (found := tab.evaluate(expression, given)):
+        assert time.monotonic() < end, f"never came true: {expression}"
+        time.sleep(0.05)
+    return found

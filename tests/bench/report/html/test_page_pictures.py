@@ -12,13 +12,19 @@ from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.board import Leaderboard
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.columns import cost_columns, quality_columns
-from tests.bench.browser import needs_browser, opened
+from tests.bench.browser import eventually, needs_browser, opened
 from tests.bench.report_cells import fill, make_cell
 
 pytestmark = [needs_browser, pytest.mark.integration]
 
 ACCURACY = {"lora": 0.6, "dora": 0.9, "pissa": 0.3}
 SEEDS = (0, 1, 2)
+
+TOLD = """(before) => {
+  const text = document.querySelector("g[data-mark=tip]")?.textContent;
+  return text && text !== before ? text : null;
+}"""
+"""What the tip of the first picture says, once it says something else than before."""
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,9 @@ def listed(found) -> list[list[str]]:
     )
 
 
-def address(tab) -> str:
-    tab.wait_for_timeout(250)  # the address is written when nothing has changed for a moment
+def address(tab, part: str) -> str:
+    """Return the address once it has a part: it is written when nothing changed for a moment."""
+    eventually(tab, "(part) => location.hash.includes(part)", part)
     return tab.evaluate("location.hash")
 
 
@@ -71,13 +78,13 @@ def test_hovering_over_a_mark_tells_its_method_values_and_cells(board, page):
         found = picture(tab, 1)
         marks = found.locator("svg[role=img] g[data-mark=dot] path")
         assert marks.count() == len(ACCURACY)
-        told = []
+        told = [""]
         for place in range(marks.count()):
             marks.nth(place).hover(force=True)
-            told.append(found.locator("g[data-mark=tip]").text_content().replace("\u200b", ""))
+            told.append(eventually(tab, TOLD, told[-1]))
         assert said == []
     for row in board.rows:
-        (text,) = [text for text in told if text.startswith(row.label)]
+        (text,) = [text for text in told if text.startswith(f"\u200b{row.label}\u200b")]
         assert all(cell.record.cell_id in text for cell in row.cells)
         assert "seeds 0, 1, 2" in text
 
@@ -93,7 +100,7 @@ def test_a_click_on_a_mark_selects_its_method_in_tables_pictures_and_facts(page)
         assert tab.locator(".legend [aria-pressed=true]").all_text_contents() == [label]
         assert tab.locator("#facts-count").text_content().startswith(f"{64 * len(SEEDS)} of ")
         assert tab.locator("#facts-filters select[name=method]").input_value() == label
-        assert address(tab) == f"#m={label}"
+        assert address(tab, "m=") == f"#m={label}"
         tab.keyboard.press("Escape")
         assert tab.locator("tr.selected").count() == 0
         assert tab.locator("#selected").is_hidden()
@@ -112,7 +119,7 @@ def test_any_two_columns_are_drawn_with_the_tables_own_numbers(board, page):
             found.locator("select").nth(place).select_option(name)
         lines = listed(found)
         assert said == []
-        assert address(tab) == "#x-1=reliability+%28%25%29&y-1=train+time"
+        assert address(tab, "y-1=") == "#x-1=reliability+%28%25%29&y-1=train+time"
     for label, seeds, *values in lines:
         row = row_of(board, label)
         assert seeds == "0 1 2"
@@ -136,7 +143,7 @@ def test_the_dose_is_scrubbed_by_keys_and_shows_what_was_learned_by_then(board, 
         label = found.locator("svg[role=img]").first.get_attribute("aria-label")
         small = found.locator("g[data-mark=dot]").first.locator("circle, path").count()
         lines = listed(found)
-        assert "dose-1=3" in address(tab)
+        address(tab, "dose-1=3")
     assert "after epoch 3" in label
     assert small == 4 * len(ACCURACY), "epochs 0 to 3 of each method"
     for label, epoch, learned, *_ in lines:
@@ -160,7 +167,7 @@ def test_a_brushed_range_of_distances_lists_its_facts(board, page):
         low, high = (float(fields.locator(f"[name={end}]").input_value()) for end in ("from", "to"))
         count = tab.locator("#facts-count").text_content()
         assert count.split(",")[0] in found.locator("[role=status]").text_content()
-        kept = address(tab)
+        kept = address(tab, "to=")
     distances = np.concatenate([c.rows["distance_before"] for row in board.rows for c in row.cells])
     shown = np.round(distances.astype(float), 3)
     expected = int(((shown >= low) & (shown <= high)).sum())

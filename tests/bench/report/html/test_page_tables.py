@@ -10,7 +10,7 @@ import pytest
 from bench.report.html.page import leaderboard_html
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.tables.columns import quality_columns
-from tests.bench.browser import needs_browser, opened
+from tests.bench.browser import eventually, needs_browser, opened
 from tests.bench.report_cells import failed_cell, fill, make_cell
 
 pytestmark = [needs_browser, pytest.mark.integration]
@@ -75,13 +75,13 @@ def test_what_is_chosen_is_in_the_address_and_comes_back_from_it(page):
     with opened(page) as (tab, said):
         before = state(tab)
         choose_everything(tab)
-        tab.wait_for_timeout(250)
+        eventually(tab, "location.hash.includes('fate=0')")
         after, address = state(tab), tab.evaluate("location.hash")
         assert after["methods"] == ["lora", "dora"], "the least reliable first, pissa filtered out"
         assert not any(HIDDEN in header for header in after["columns"])
         assert all(after[key] != before[key] for key in before), "every choice shows"
         tab.locator("nav a", has_text="Facts").click()
-        tab.wait_for_timeout(100)
+        eventually(tab, "location.hash.startsWith('#explorer&')")
         followed = tab.evaluate("location.hash")
         assert said == []
     assert followed == f"#explorer&{address[1:]}", "a link within the page keeps what is chosen"
@@ -89,7 +89,7 @@ def test_what_is_chosen_is_in_the_address_and_comes_back_from_it(page):
         assert state(tab) == after
         assert abs(tab.locator("#explorer").bounding_box()["y"]) < 2
         tab.evaluate("location.hash = '#m=lora'")
-        tab.wait_for_function("document.getElementById('selected-names').textContent === 'lora'")
+        eventually(tab, "document.getElementById('selected-names').textContent === 'lora'")
         assert {**state(tab), "selected": "", "count": ""} == {
             **before,
             "selected": "",
