@@ -88,10 +88,20 @@ class PictureBuckets(TypedDict):
 
 
 class PictureSection(TypedDict):
-    """What a section's pictures show; `number` is its place on the page, from 1."""
+    """What a section's pictures show.
+
+    Attributes:
+        number: Its place on the page, from 1.
+        items: What is asked: facts, problems or questions.
+        remark: Which of its methods are shown; empty for all.
+        x, y: The keys of the axes that are shown first.
+        epochs: The most that any method was trained.
+        byDistance: What is averaged over buckets of distance.
+    """
 
     number: int
     title: str
+    items: str
     remark: str
     axes: list[PictureAxis]
     x: str
@@ -128,6 +138,7 @@ def _section(number: int, whole: Section, looks: dict[str, int]) -> PictureSecti
     return PictureSection(
         number=number,
         title=safe_text(section.title),
+        items=section.worded("facts"),
         remark=drawn_remark(whole),
         axes=[
             PictureAxis(

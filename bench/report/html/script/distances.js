@@ -120,7 +120,7 @@ function byDistance(section) {
       .attr("role", "img")
       .attr(
         "aria-label",
-        `The distances of ${distances.length} facts; drag to list those of a range, or use the fields From and To above the facts`,
+        `The distances of ${distances.length} ${section.items}; drag to list those of a range, or use the fields From and To above the facts`,
       );
     svg
       .append("g")
@@ -176,7 +176,10 @@ function byDistance(section) {
     controls: [measure.label, population.label],
     draw,
     numbers,
-    note: "Facts in buckets of nearly equal size, no mark below five facts; lines: 95% intervals. Each tick below is a fact: drag over some to find them in the list of facts.",
+    note:
+      `Buckets hold nearly equally many ${section.items}; below five there is no mark. Lines: 95% ` +
+      `intervals. Each tick below is one of the ${section.items}: drag over some to find them in ` +
+      "the list at the end of the page.",
   });
   self.place.querySelector(".note").after(status);
   onRestore(() => {
