@@ -63,7 +63,7 @@ function byDistance(section) {
       ariaLabel: `${section.byDistance[measure.value]} by distance, ${section.rows.length} methods of ${section.title}`,
       x: {
         label: near
-          ? "semantic distance of the base's answer to the target, 1 - cosine"
+          ? `distance of the base's answer to the target${width < 420 ? "" : ", 1 - cosine"}`
           : "distance in the sense of the chosen facts",
         labelAnchor: "center",
         labelArrow: "none",

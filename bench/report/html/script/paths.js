@@ -89,7 +89,7 @@ function paths(section) {
         insetRight: 12,
         ariaLabel: `${title(up.value)} against ${title(across.value)} after epoch ${until}, ${section.rows.length} methods of ${section.title}`,
         x: {
-          label: title(across.value) + arrow(across.value),
+          label: title(across.value) + (width < 420 ? "" : arrow(across.value)),
           labelAnchor: "center",
           labelArrow: "none",
           grid: true,
@@ -97,7 +97,7 @@ function paths(section) {
           tickFormat: tick,
         },
         y: {
-          label: title(up.value) + arrow(up.value),
+          label: title(up.value) + (width < 420 ? "" : arrow(up.value)),
           labelArrow: "none",
           grid: true,
           nice: true,
