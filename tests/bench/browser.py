@@ -7,9 +7,16 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -66,3 +73,48 @@ def outcome(page: Path | str, profile: Path, width: int) -> dict:
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert found, f"the page's scripts did not come to their end: {console}"
     return {**json.loads(html.unescape(found[1])), "console": console}
+
+
+@contextmanager
+def opened(
+    page: Path, width: int = 1280, scheme: str = "light", height: int = 900, address: str = ""
+) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page and yield it with the lines of its console, to be steered by mouse and keys.
+
+    Args:
+        page: The file.
+        width: Of the window, in pixels.
+        scheme: `light` or `dark`.
+        height: Of the window, in pixels.
+        address: What follows the file's name, from `#` on.
+    """
+    from playwright.sync_api import sync_playwright
+
+    said: list[str] = []
+    with sync_playwright() as driver:
+        switches = ["--no-sandbox", "--disable-gpu"]
+        browser = driver.chromium.launch(executable_path=BROWSER, args=switches)
+        size = {"width": width, "height": height}
+        tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.goto(page.as_uri() + address)
+        yield tab, said
+        browser.close()
+
+
+def eventually(tab: Page, expression: str, given: object = None) -> object:
+    """Return what an expression of a page is once it is truthy.
+
+    The driver's own way of waiting evaluates texts within the page, which the page forbids.
+
+    Args:
+        tab: The opened page.
+        expression: JavaScript; a function gets `given`.
+        given: Handed to it.
+    """
+    end = time.monotonic() + 60
+    while not (found := tab.evaluate(expression, given)):
+        assert time.monotonic() < end, f"never came true: {expression}"
+        time.sleep(0.05)
+    return found

@@ -34,13 +34,17 @@ _Placed = tuple[int, Row, Cell]
 
 
 class ExplorerFact(TypedDict):
-    """A fact, with the number of its bucket from 0 and the texts as they are shown."""
+    """A fact, with the number of its bucket from 0 and the texts as they are shown.
+
+    `distance` is that of the base's answer with demonstrations; None where it has none.
+    """
 
     id: str
     question: str
     target: str
     old: str
     bucket: int
+    distance: float | None
 
 
 class ExplorerSection(TypedDict):
@@ -129,7 +133,8 @@ def _section(section: Section) -> ExplorerSection:
     distances = np.array(rows["distance_before"], dtype=np.float64)
     buckets = quantile_buckets(distances)
     places = bucket_of(distances, edges_of(buckets)).tolist() if buckets else []
-    facts = zip(*(rows[name] for name in told[:4]), places, strict=True)
+    shown = [round(float(d), 3) if np.isfinite(d) else None for d in distances]
+    facts = zip(*(rows[name] for name in told[:4]), places, shown, strict=True)
     return ExplorerSection(
         title=_text(section.title),
         buckets=[bucket.range for bucket in buckets],
@@ -140,8 +145,9 @@ def _section(section: Section) -> ExplorerSection:
                 target=_text(target),
                 old=_text(" | ".join(old)),
                 bucket=place,
+                distance=distance,
             )
-            for fact_id, question, target, old, place in facts
+            for fact_id, question, target, old, place, distance in facts
         ],
     )
 

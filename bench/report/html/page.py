@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 from bench.redaction import safe_text
 from bench.report.html.answer_changes import EXAMPLE_COLUMNS, answer_changes
+from bench.report.html.assets import page_assets
 from bench.report.html.explorer import explorer_of
+from bench.report.html.pictures import REPLACED, pictures_of
 from bench.report.leaderboard.board import Leaderboard, Section
 from bench.report.leaderboard.recipe_notes import removals
 from bench.report.leaderboard.study_links import Study
@@ -65,6 +67,7 @@ def leaderboard_html(
         ready: Sections that `section_html` has rendered already, without plots, by title.
     """
     examples = example_rows(len(board.sections))
+    pictures = pictures_of(board, [plot.section.title for plot in plots if plot.section])
     sections = [
         ready.get(section.title)
         or section_html(section, number, examples, [p for p in plots if p.section is section])
@@ -80,6 +83,8 @@ def leaderboard_html(
             (SUITE, suite_table(board)),
         ],
         explorer=explorer_of(board),
+        pictures=pictures,
+        assets=page_assets(with_pictures=bool(pictures)),
         across=[plot for plot in plots if plot.section is None],
         studies=studies,
         problems=remarks.problems(board),
@@ -109,7 +114,7 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
         ],
         rows=section.rows[:PAGE_ROWS],
         hidden=hidden_remark(section, PAGE_ROWS),
-        plots=plots,
+        plots=[plot for plot in plots if plot.kind.name not in REPLACED],
         drawn=drawn_remark(section) if plots else "",
         texts=[
             ("Published values", published_table(section)),

@@ -240,11 +240,28 @@ def by_bucket(
     row: Row, edges: Floats, measure: Measure, population: Population
 ) -> list[Estimate | None]:
     """Return a row's mean over seeds in each bucket; None for a bucket without facts."""
+    return by_buckets(row, edges, [measure], population)[0]
+
+
+def by_buckets(
+    row: Row, edges: Floats, measures: Sequence[Measure], population: Population
+) -> list[list[Estimate | None]]:
+    """Return the same of several measures; to choose the facts takes most of the time."""
+    chosen = [chosen_facts(cell, population) for cell in row.cells]
+    return [_by_bucket(row, chosen, edges, measure, population) for measure in measures]
+
+
+def _by_bucket(
+    row: Row,
+    chosen: Sequence[pd.DataFrame],
+    edges: Floats,
+    measure: Measure,
+    population: Population,
+) -> list[Estimate | None]:
     places: list[NDArray[np.intp]] = []
     seeds: list[Floats] = []
     ids: list[NDArray[Any]] = []
-    for cell in row.cells:
-        facts = chosen_facts(cell, population)
+    for facts in chosen:
         values = measure.per_fact(facts)
         if population.within_relation:
             values = _within_relation(facts, values)

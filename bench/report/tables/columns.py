@@ -15,6 +15,7 @@ from bench.report.leaderboard.standings import evaluation_metric, forgetting_met
 from bench.report.statistics.comparison import Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
+from bench.report.tables.units import GIB, MILLIONS, PERCENT, PLAIN, SECONDS, TFLOP, Unit
 from bench.store.records import PhaseName
 
 AT_FLOOR = "at floor"
@@ -44,17 +45,24 @@ class Column:
         better: `↑` if more is better, `↓` if less is better, empty if neither is.
         show: Returns the cell of a row.
         scale: The range that interval bars are drawn over; None draws none.
+        unit: What its numbers are drawn in.
     """
 
     header: str
     better: str
     show: Callable[[Row], Shown]
     scale: tuple[float, float] | None = None
+    unit: Unit = PLAIN
 
     @property
     def title(self) -> str:
         """The header with its direction."""
         return f"{self.header} {self.better}".strip()
+
+    @property
+    def axis(self) -> str:
+        """The header with the unit that numbers are drawn in."""
+        return f"{self.header} ({self.unit.name})" if self.unit.name else self.header
 
 
 def quality_columns(section: Section, *, versus: bool = True) -> list[Column]:
@@ -103,35 +111,45 @@ def _present(section: Section, columns: list[Column]) -> list[Column]:
 
 def _learned_columns(section: Section) -> list[Column]:
     return [
-        Column(f"learned {task} (%)", "↑", partial(_evaluated, task), (0.0, 1.0))
+        Column(f"learned {task} (%)", "↑", partial(_evaluated, task), (0.0, 1.0), PERCENT)
         for task in section.evaluated_tasks
     ]
 
 
 def _lost_columns(section: Section) -> list[Column]:
     at_end = (
-        Column(forgetting_header(task), "↓", partial(_forgotten, task))
+        Column(forgetting_header(task), "↓", partial(_forgotten, task), unit=_lost_unit(task))
         for task in section.forgetting_tasks
     )
     at_90 = (
-        Column(_equal_header(task, 0.9), "↓", partial(_at_equal_learning, task, 0.9))
+        Column(
+            _equal_header(task, 0.9),
+            "↓",
+            partial(_at_equal_learning, task, 0.9),
+            unit=_lost_unit(task),
+        )
         for task in section.forgetting_tasks
     )
     return [*at_end, *at_90]
 
 
+def _lost_unit(task: str) -> Unit:
+    return PLAIN if task == DRIFT else PERCENT
+
+
 def _metric_column(metric: Metric) -> Column:
     scale = metric.bounds if math.inf not in metric.bounds else None
-    return Column(metric.heading, metric.arrow, partial(_metric, metric), scale)
+    unit = PERCENT if metric.is_share else PLAIN
+    return Column(metric.heading, metric.arrow, partial(_metric, metric), scale, unit)
 
 
 def cost_columns(section: Section) -> list[Column]:
     """Return what it cost: parameters, operations, time and memory per phase."""
     return [
         _PARAMETERS,
-        _cost("training compute", lambda row: row.first("flops"), wording.operations),
-        *_phase_columns(section, "time", "seconds", wording.duration),
-        *_phase_columns(section, "memory", "peak_bytes", wording.memory),
+        _cost("training compute", lambda row: row.first("flops"), wording.operations, TFLOP),
+        *_phase_columns(section, "time", "seconds", wording.duration, SECONDS),
+        *_phase_columns(section, "memory", "peak_bytes", wording.memory, GIB),
     ]
 
 
@@ -176,22 +194,26 @@ def _training_seconds(row: Row) -> float | None:
     return cost.seconds if cost else None
 
 
-def _cost(header: str, read: Callable[[Row], float | None], write: Write) -> Column:
+def _cost(
+    header: str, read: Callable[[Row], float | None], write: Write, unit: Unit = PLAIN
+) -> Column:
     def show(row: Row) -> Shown:
         found = read(row)
         return Shown(write(found), found)
 
-    return Column(header, "↓", show)
+    return Column(header, "↓", show, unit=unit)
 
 
-def _phase_columns(section: Section, word: str, field: str, write: Write) -> list[Column]:
+def _phase_columns(
+    section: Section, word: str, field: str, write: Write, unit: Unit
+) -> list[Column]:
     """Return a column for each phase that any row has, of one field of its cost."""
 
     def of_phase(name: PhaseName, row: Row) -> float | None:
         return getattr(row.phases.get(name), field, None)
 
     there = [name for name in PhaseName if any(name in row.phases for row in section.done)]
-    return [_cost(f"{name.value} {word}", partial(of_phase, name), write) for name in there]
+    return [_cost(f"{name.value} {word}", partial(of_phase, name), write, unit) for name in there]
 
 
 def _standing_columns(section: Section, versus: bool) -> list[Column]:
@@ -200,9 +222,9 @@ def _standing_columns(section: Section, versus: bool) -> list[Column]:
         return [rank]
     metric = section_metrics(section.half_dose).get(section.headline)
     is_share = metric is None or metric.is_share  # no metric of facts: a score of --evaluate
-    unit = "points" if is_share else "epochs"
+    word, unit = ("points", PERCENT) if is_share else ("epochs", PLAIN)
     show = partial(_versus, section.headline, is_share, section.reference)
-    return [rank, Column(f"vs {section.reference} ({unit})", "", show)]
+    return [rank, Column(f"vs {section.reference} ({word})", "", show, unit=unit)]
 
 
 def _rank(row: Row) -> Shown:
@@ -288,4 +310,6 @@ def forgotten_text(task: str, found: Forgotten | None) -> str:
     return (wording.nats_interval if task == DRIFT else wording.points_interval)(found.lost)
 
 
-_PARAMETERS = _cost("trainable parameters", lambda row: row.first("parameters"), wording.count)
+_PARAMETERS = _cost(
+    "trainable parameters", lambda row: row.first("parameters"), wording.count, MILLIONS
+)

@@ -73,4 +73,4 @@ def test_long_texts_are_cut_and_steering_characters_shown(tmp_path):
 def test_without_results_there_is_no_explorer(tmp_path):
     board = board_of(tmp_path, [failed_cell()])
     assert explorer_of(board) is None
-    assert "facts-data" not in leaderboard_html(board, [])
+    assert 'id="facts-data"' not in leaderboard_html(board, [])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 from bench.report.html.answer_changes import answer_changes
 from bench.report.html.page import interval_bar, leaderboard_html
+from bench.report.html.pictures import pictures_of
 from bench.report.leaderboard.load import load_leaderboard
 from bench.report.statistics.intervals import Estimate, Interval, IntervalKind
-from bench.report.tables.columns import Column, Shown
+from bench.report.tables.columns import Column, Shown, quality_columns
 from bench.store.formats import arrow_table
 from tasks.context import Context
 from tests.bench.hostile_cells import EVIL, evil_cell
@@ -51,12 +54,42 @@ def test_the_page_escapes_all_that_a_model_or_file_says(tmp_path):
     page = leaderboard_html(board, [])
     parsed = Tags()
     parsed.feed(page)
-    assert parsed.tags.count("script") == 3, "only the page's own: two, and the facts as data"
+    own = "only the page's own: two libraries, a module, and facts and pictures as data"
+    assert parsed.tags.count("script") == 5, own
     assert "img" not in parsed.tags
     assert all(re.fullmatch(r"#[a-z0-9-]+", address) for address in parsed.addresses)
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "<script>alert('x')</script>" in "".join(parsed.text), "shown as text"
+
+
+def test_of_many_sections_those_have_pictures_that_plots_were_asked_of(tmp_path, monkeypatch):
+    cells = [make_cell(n=8, spec={"task": task}) for task in ("countries", "elements")]
+    board = board_of(tmp_path, *cells)
+    first, second = (section.title for section in board.sections)
+    assert [one["title"] for one in pictures_of(board)] == [first, second]
+    monkeypatch.setattr("bench.report.html.pictures.SECTIONS_DRAWN", 1)
+    assert [one["title"] for one in pictures_of(board, [second])] == [second]
+    assert [one["number"] for one in pictures_of(board, [second])] == [2], "its place on the page"
+    plain = leaderboard_html(board, [])
+    assert 'pictures-data">' not in plain
+    assert "Observable" not in plain, "libraries come along with pictures only"
+
+
+def test_pictures_hold_what_the_tables_show(tmp_path):
+    board = board_of(tmp_path, make_cell(), make_cell(spec={"method": "dora"}, accuracy=0.4))
+    (data,) = pictures_of(board)
+    columns = {c.header: c for c in quality_columns(board.sections[0])}
+    place = [axis["key"] for axis in data["axes"]].index("reliability (%)")
+    for shown, row in zip(data["rows"], board.sections[0].done, strict=True):
+        found = columns["reliability (%)"].show(row)
+        interval = found.estimate.interval
+        expected = [100 * found.number, 100 * interval.low, 100 * interval.high]
+        assert shown["values"][place] == pytest.approx(expected, rel=1e-3)
+        assert shown["texts"][place] == found.text
+        assert shown["series"]["lost:drift"]["epochs"][0] == 0, "paths start before training"
+    keys = [axis["key"] for axis in data["axes"]]
+    assert {data["x"], data["y"]} <= set(keys)
 
 
 def test_intervals_are_drawn_to_scale():

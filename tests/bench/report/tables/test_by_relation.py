@@ -112,7 +112,7 @@ def test_questions_about_texts_are_called_questions(tmp_path, asks, told):
     assert ("none of them was trained" in text) == (asks is Asks.QUESTIONS)
     page = report.html.read_text("utf-8")
     assert "Held-out problem" not in page
-    assert "learned a share of the questions." in page
+    assert "learned of the questions the base did not answer" in page
 
 
 def test_kinds_with_few_problems_each_have_no_table_of_nothing(tmp_path):
