@@ -53,6 +53,7 @@ def _refuse(line: str) -> int:
         "study": "bench.cli.study:study",
         "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
         "export-task": "bench.cli.export_task:export_task",
+        "schema": "bench.cli.schema:schema",
     },
 )
 def commands() -> None:
