@@ -65,6 +65,25 @@ def quiet_libraries() -> None:
 
 
 @contextmanager
+def quiet_within() -> Iterator[None]:
+    """Silence libraries inside the block only: a notebook's own bars and logs go on after it."""
+    from tqdm import std
+
+    shown, variables = std.tqdm.__init__, dict(os.environ)
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with warnings.catch_warnings():
+        quiet_libraries()
+        try:
+            yield
+        finally:
+            std.tqdm.__init__ = shown
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+            for name in _ENVIRONMENT.keys() - variables.keys():
+                os.environ.pop(name, None)
+
+
+@contextmanager
 def heard() -> Iterator[list[str]]:
     """Collect what libraries warn of inside the block instead of showing it.
 
