@@ -109,7 +109,8 @@ class FileTask(KnowledgeTask):
         fields.refuse_misspelt()
         if not facts.facts:
             raise UsageError(
-                f"{self.path}: contains no facts; write rows with 'question' and 'answer'"
+                f"{self.path}: contains no facts; write rows with 'question' and 'answer', or with "
+                "'text' and 'label'"
             )
         facts.check_leaks()
         if fields.unused:

@@ -177,7 +177,8 @@ def _checked_path(text: str, suffixes: Sequence[str] = SUFFIXES) -> str:
         if suffixes is TEXT_SUFFIXES:
             return text
         raise UsageError(
-            f"'{text}' is a folder: name a file in it that ends in {', '.join(SUFFIXES)}"
+            f"'{text}' is a folder without texts ({', '.join(TEXT_SUFFIXES)}): name a file in it "
+            f"that ends in {', '.join(SUFFIXES)}"
         )
     raise UsageError(f"no file '{text}'{_near_file(path, suffixes)}")
 

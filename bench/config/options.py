@@ -100,6 +100,9 @@ class RunOptions(BaseModel):
     tune_seeds: PositiveInt = 2
     """How many seeds try each value that is tuned: 1000, 1001 and so on, which --seeds must not
     name."""
+    tune_limit: PositiveInt | None = None
+    """Maximum number of facts per task to try values on; without it 256, or --limit if that is
+    more. With fewer than 256, chance decides between neighbouring learning rates."""
     epochs: PositiveInt | None = None
     """How many times each fact is trained on; without it 10, or as often as a skill or text says.
     """

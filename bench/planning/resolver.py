@@ -108,8 +108,10 @@ class Resolver:
         recipe = candidate.recipe
         names = recipe.adapter.calibration_tasks(self._tasks.forgotten)
         calibration, calibration_digest = self._calibration(tuple(names))
-        knowledge, knowledge_digest = self._knowledge() if self._options.explain else ((), "")
         fact_set = tuned.fact_set if tuned else None
+        # Why a candidate forgets is never shown.
+        explains = self._options.explain and fact_set is not FactSet.TUNING
+        knowledge, knowledge_digest = self._knowledge() if explains else ((), "")
         data = sets.of(fact_set)
         _refuse_texts(recipe, data, self._options.train_prompt)
         if data.lessons:

@@ -20,8 +20,8 @@ from tasks.resolve import resolve_task
 from tasks.selection import first_facts, part_facts, select_facts
 
 TUNING_FACTS = 256
-"""A tuning set has at least so many facts where the task has them, whatever the limit: with fewer,
-chance decides between neighbouring learning rates."""
+"""Without `--tune-limit`, a tuning set has at least so many facts where the task has them: with
+fewer, chance decides between neighbouring learning rates."""
 
 CHARACTERS_OF_TOKEN = 4
 """About how many characters of a text are one token."""
@@ -130,7 +130,7 @@ class TaskCatalog:
     """The knowledge tasks of a run, each read only once."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._limit = options.limit
+        self._limit, self._tune_limit = options.limit, options.tune_limit
         self.forgotten = knowledge_names(options.forgetting)
 
         @cache
@@ -157,7 +157,7 @@ class TaskCatalog:
         if isinstance(task, TextTask):
             return self._texts(task, rows, limit, divided=divided)
         tuning, reporting = divide_facts(task, available) if divided else ([], available)
-        tried = first_facts(tuning, max(limit, TUNING_FACTS))
+        tried = first_facts(tuning, self._tried(limit))
         reported = first_facts(reporting, limit)
         asked_tried, asked = self._held_out(task, rows, divided=divided)
         # Calibration rows first: neither trained, nor asked as neighbours or forgetting items.
@@ -174,6 +174,10 @@ class TaskCatalog:
             data(len(reporting), reported, asked),
             data(len(tuning), tried, asked_tried) if divided else None,
         )
+
+    def _tried(self, limit: int) -> int:
+        """Return how many facts of a task, of which `limit` are reported, are tuned on."""
+        return self._tune_limit or max(limit, TUNING_FACTS)
 
     def _texts(
         self, task: TextTask, rows: Sequence[Fact], limit: int, *, divided: bool
@@ -192,7 +196,7 @@ class TaskCatalog:
                 "give a single learning rate without --tune"
             )
         tuning, reporting = divide_facts(task, questions) if divided else ([], questions)
-        tried = task.first(tuning, max(limit, TUNING_FACTS))
+        tried = task.first(tuning, self._tried(limit))
         asked = task.first(reporting, limit)
         spare = [f for f in part_facts(task, rows, FactPart.CALIBRATION) if not f.is_text]
         prompt = choose_demonstrations(spare or tuning or reporting, [*tried, *asked], task.form)

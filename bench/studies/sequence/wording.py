@@ -20,8 +20,8 @@ def where(plan: StudyPlan) -> str:
     rates = dict.fromkeys(f"{cell.method} {cell.learning_rate:g}" for cell in cells)
     return (
         f"{named(spec.model)} · {named(spec.task)}: {spec.facts} facts in {len(plan.parts)} parts, "
-        f"{spec.epochs} epochs each, learning rate {', '.join(rates)}, "
-        f"{seeds_text(plan.seeds)}"
+        f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'} each, "
+        f"learning rate {', '.join(rates)}, {seeds_text(plan.seeds)}"
     )
 
 

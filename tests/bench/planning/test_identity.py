@@ -85,6 +85,7 @@ DO_NOT_COUNT = {
     "out": Path("elsewhere"),
     "reference": "lora",
     "tune_seeds": 3,
+    "tune_limit": 7,
     "save_every": 0,
     "checkpoints": "all",
     "rerun": "all",

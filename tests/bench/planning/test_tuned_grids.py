@@ -128,9 +128,18 @@ def test_a_tuning_set_has_more_facts_than_the_limit_where_there_are_some(options
     assert {cell.spec.facts for cell in of(cells, REPORTING)} == {8}
     more = planned(options(tasks=str(path), limit=300, methods="lora"))
     assert {cell.spec.facts for cell in more} == {300}
+    limited = planned(options(tasks=str(path), limit=300, tune_limit=20, methods="lora"))
+    assert {cell.spec.facts for cell in of(limited, REPORTING)} == {300}
+    assert {cell.spec.facts for cell in of(limited, TUNING)} == {20}
     few = planned(options(limit=2, methods="lora"))
     available = of(few, TUNING)[0].data.available
     assert {cell.spec.facts for cell in of(few, TUNING)} == {available}
+
+
+def test_candidates_are_not_explained(options):
+    cells = planned(options(explain=True, forgetting="elements"))
+    assert not any(cell.knowledge_digest for cell in of(cells, TUNING))
+    assert all(cell.knowledge_digest for cell in of(cells, REPORTING))
 
 
 def test_demonstrations_are_never_of_a_subject_that_is_reported(options, tmp_path):
