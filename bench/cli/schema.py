@@ -24,8 +24,8 @@ def schema_text(*, names: bool) -> str:
     """
     import json
 
-    from bench.cli.names import known_names
+    from bench.cli.names import NAMED, known_names
     from bench.config.schema import grid_schema
 
-    known = known_names() if names else None
+    known = {option: known_names(option) for option in NAMED} if names else None
     return json.dumps(grid_schema(known), indent=2, ensure_ascii=False) + "\n"
