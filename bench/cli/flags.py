@@ -65,8 +65,9 @@ def _option(kind: type[BaseModel], name: str) -> Callable[[Callable[..., Any]], 
 def _choices(kind: type[BaseModel], name: str) -> tuple[str, ...]:
     """Return the values of an option that has no others."""
     choices = kind.model_fields[name].annotation
-    named = isinstance(choices, type) and issubclass(choices, StrEnum)
-    return tuple(choices) if named else ()
+    if isinstance(choices, type) and issubclass(choices, StrEnum):
+        return tuple(choices)
+    return ()
 
 
 def _written(name: str, default: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from jsonschema import Draft7Validator
 from bench.cli.schema import schema_text
 from bench.config.options import RunOptions, load_assumed, load_config
 from bench.config.schema import EXAMPLES, grid_schema
+from bench.execution.checks import checked_options
 from methods.parts import ADAPTERS
 from tasks.errors import UsageError
 from tests.bench.planning.test_identity import COUNT, DO_NOT_COUNT
@@ -122,3 +124,15 @@ def test_names_that_are_installed_are_offered_and_others_are_still_taken():
     assert set(ADAPTERS.names()) <= set(offered)
     schema.validate({"methods": ["lora", "corda[mode=ipm]"], "tasks": "my.csv", "models": "a/b"})
     Draft7Validator.check_schema(schema.schema)
+
+
+def test_the_grid_files_of_the_guide_are_right(schema, tmp_path):
+    guide = (ROOT / "docs/guide/configuration.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    grids = [text for text in shown if not text.startswith("#")]
+    assert grids
+    for text in grids:
+        schema.validate(yaml.safe_load(text))
+        path = tmp_path / "grid.yaml"
+        path.write_text(text)
+        checked_options({}, path)
