@@ -52,6 +52,9 @@ def quiet_libraries() -> None:
     modules = "|".join(name.replace("-", "_") for name in _LOGGERS)
     warnings.filterwarnings("ignore", module=rf"({modules}|torch|multiprocess)(\.|$)")
 
+    # In a notebook without ipywidgets, tqdm advises whoever imports it to install them.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+
     # Every bar of every library is made by this. lm-eval passes disable=False itself, which wins
     # over TQDM_DISABLE and over defaults; some of its bars no argument turns off.
     from tqdm import std
