@@ -12,15 +12,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from bench.cell.attach import Attached
-from bench.inference.equivalence import FLOAT32_LIMIT, relative_difference
+from bench.inference.equivalence import relative_difference
 from bench.libraries import heard
 from bench.models.copy_on_write import borrow
 from bench.models.loading import Base
 from bench.planning.planned_cell import PlannedCell
+from bench.publishing.active import limit_of, probe_logits
 from bench.store.records import Status
 from bench.store.store import ResultsStore
 from methods.parts import Adapter
@@ -28,13 +26,6 @@ from methods.two_steps.merged import merge_saved
 from methods.two_steps.mode import VERSION
 from methods.two_steps.saved import save_steps
 from tasks.errors import UsageError
-
-PROBE_TOKENS = 16
-"""Tokens on which a merged model is compared with what was merged."""
-
-
-ROUNDED_LIMIT = 0.1
-"""Largest relative difference of its logits in half precision, where the sum is rounded."""
 
 
 class SkippedError(UsageError):
@@ -67,12 +58,11 @@ def started_base(base: Base, first: PlannedCell, folder: Path) -> Base:
         UsageError: What was saved cannot be merged into the base, or gives another model.
     """
     loan = borrow(base)
-    probe = partial(_probe, base)
+    probe = partial(probe_logits, base=base.model)
     with heard():  # what libraries warn of here, they have warned of in the first step
         model, before = merge_saved(loan.model, folder, probe)
     loan.settle()
-    exact = base.model.dtype == torch.float32
-    limit = FLOAT32_LIMIT if exact else ROUNDED_LIMIT
+    limit = limit_of(base.model.dtype)
     if before is not None and not relative_difference(probe(model), before) < limit:
         raise UsageError(
             f"merging the adapter of {first.spec.method} gives another model than the adapter: "
@@ -80,15 +70,6 @@ def started_base(base: Base, first: PlannedCell, folder: Path) -> Base:
         )
     revision = f"{base.revision} after {first.cell_id}, {VERSION}"
     return replace(base, revision=revision, model=model)
-
-
-@torch.no_grad()
-def _probe(base: Base, model: nn.Module) -> Tensor:
-    """Return the logits of a few tokens of the vocabulary."""
-    count = base.model.get_input_embeddings().num_embeddings
-    tokens = torch.linspace(1, count - 1, PROBE_TOKENS, device=base.device).long()[None]
-    logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
-    return logits.float()
 
 
 def save_second(adapter: Adapter, attached: Attached, first: Path, folder: Path) -> None:

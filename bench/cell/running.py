@@ -48,6 +48,8 @@ from bench.planning.notices import (
 )
 from bench.planning.planned_cell import PlannedCell
 from bench.progress.base import Progress
+from bench.publishing.active import check_active, probe_logits
+from bench.publishing.card import card_of_new
 from bench.store.records import (
     CellRecord,
     Evaluated,
@@ -61,6 +63,7 @@ from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, trai
 from methods.notes import stored
 from methods.targets import text_parameters
 from methods.two_steps.mode import StepMode
+from tasks.division import FactSet
 from tasks.errors import UsageError
 
 
@@ -279,7 +282,8 @@ class RunningCell:
         self.progress.phase(PhaseName.EVALUATE)
         with self.clock.phase(PhaseName.EVALUATE):
             model, facts = self.attached.model, self.cell.data.facts
-            after = respond(model, self.asked.contexts, facts, self.asked.before)
+            asked, all_of_it = self.asked, self.cell.spec.fact_set is not FactSet.TUNING
+            after = respond(model, asked.contexts, facts, asked.before, everywhere=all_of_it)
             [learned] = self.context.evaluation(self.cell).learned_together(model)
             self.evaluated(after, learned)
 
@@ -365,12 +369,15 @@ class RunningCell:
         saved, lines, failed = str(folder), [], False
         adapter, attached = self.attached.adapter, self.attached
         try:
+            base = self.context.base(self.cell)
+            trained = probe_logits(attached.model, base.model)
             with heard() as lines:
                 if first := self.cell.first:
                     below = folder_of(first, self.context.options.out)
                     save_second(adapter, attached, below, target)
                 else:
                     adapter.save(attached.model, attached.prepared, attached.setting, target)
+            lines = [*lines, *check_active(base, trained, target)]
         except (Exception, failures.CellTimeoutError) as error:  # whatever a library raises
             if failures.disk_is_full(error):
                 raise
@@ -385,4 +392,8 @@ class RunningCell:
         with self.guarded():
             self.explain()  # before saving, after which the model of a second step is of no use
             self.save()
-            self.end(Status.DONE)
+            self.end(Status.DONE)  # the card tells all of it
+            record = self.result.record
+            if record.adapter_path:
+                found = card_of_new(record, self.result.rows, self.context.options.out)
+                self.result.update(warnings=[*record.warnings, *found])

@@ -19,6 +19,7 @@ from bench.progress.base import Progress
 from bench.stacking.model import StackedModel, stack_models
 from bench.stacking.train import train_together
 from bench.store.records import PhaseName
+from tasks.division import FactSet
 
 
 class StackedCells:
@@ -81,7 +82,10 @@ class StackedCells:
         asked, facts = group[0].asked, group[0].cell.data.facts
         with self._shared(group, PhaseName.EVALUATE):
             model = self._of(group)
-            found = respond_together(model, asked.contexts, facts, asked.before)
+            everywhere = group[0].cell.spec.fact_set is not FactSet.TUNING
+            found = respond_together(
+                model, asked.contexts, facts, asked.before, everywhere=everywhere
+            )
             learned = self._context.evaluation(group[0].cell).learned_together(model)
         for member, after, own in zip(group, found, learned, strict=True):
             with member.guarded():
@@ -117,7 +121,8 @@ class StackedCells:
 
     def _asked(self, member: RunningCell) -> Hashable:
         cell = member.cell
-        contexts = (cell.spec.facts_digest, cell.data.prompt.digest, cell.spec.train_prompt)
+        spec = cell.spec
+        contexts = (spec.facts_digest, cell.data.prompt.digest, spec.train_prompt, spec.fact_set)
         return (*contexts, self._context.forgetting_tasks(cell), cell.evaluate)
 
     def _of(self, group: Sequence[RunningCell]) -> StackedModel:

@@ -56,6 +56,10 @@ def _refuse(line: str) -> int:
         "init": "bench.cli.init:init",
         "schema": "bench.cli.schema:schema",
         "completion": "bench.cli.completion:completion",
+        "card": "bench.cli.publish:card",
+        "push": "bench.cli.publish:push",
+        "merge": "bench.cli.publish:merge",
+        "export-adapter": "bench.cli.publish:export_adapter",
     },
 )
 def commands() -> None:

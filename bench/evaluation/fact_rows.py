@@ -145,7 +145,7 @@ def _row(measured: MeasuredFact, metrics: dict[str, Any]) -> FactRow:
         answer_after=after.trained,
         answer_few_shot=after.few_shot,
         answer_plain=after.answers[Context.PLAIN],
-        answer_bare=after.answers[Context.BARE],
+        answer_bare=after.answers.get(Context.BARE),
         answer_chat=after.answers.get(Context.CHAT),
         knowledge=measured.knowledge,
         f1_before=token_f1(before.few_shot, fact.answers),

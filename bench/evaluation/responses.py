@@ -113,18 +113,28 @@ def respond_untrained(model: nn.Module, contexts: Contexts, facts: Sequence[Fact
 
 
 def respond(
-    model: nn.Module, contexts: Contexts, facts: Sequence[Fact], before: Responses
+    model: nn.Module,
+    contexts: Contexts,
+    facts: Sequence[Fact],
+    before: Responses,
+    *,
+    everywhere: bool = True,
 ) -> Responses:
     """Ask a trained model everything that is measured about the facts.
 
     For the arguments see `respond_together`, whose case of one member this is.
     """
-    [found] = respond_together(model, contexts, facts, before)
+    [found] = respond_together(model, contexts, facts, before, everywhere=everywhere)
     return found
 
 
 def respond_together(
-    model: nn.Module, contexts: Contexts, facts: Sequence[Fact], before: Responses
+    model: nn.Module,
+    contexts: Contexts,
+    facts: Sequence[Fact],
+    before: Responses,
+    *,
+    everywhere: bool = True,
 ) -> list[Responses]:
     """Ask each member of a stack everything that is measured about the same facts, `[members]`.
 
@@ -134,8 +144,12 @@ def respond_together(
         facts: The facts to ask.
         before: The base's responses. Neighbours that it did not answer are not asked again and
             count as not answered, because only those it answered can be lost.
+        everywhere: Whether they are asked in every context. Otherwise those are left out that only
+            show what was carried over, whose answers take longest: they seldom stop by themselves.
     """
-    return _respond(model, contexts, facts, contexts.available, paraphrased=True, before=before)
+    deciding = {Context.PLAIN, Context.FEW_SHOT, contexts.asked}
+    wanted = [one for one in contexts.available if everywhere or one in deciding]
+    return _respond(model, contexts, facts, wanted, paraphrased=True, before=before)
 
 
 def _respond(

@@ -429,7 +429,7 @@ class FactRow(Model):
         answer_before_trained, answer_after: On the trained prompt, of the base and of the trained
             model.
         answer_plain, answer_chat, answer_bare: Of the trained model in these contexts; None where
-            it has no chat template.
+            it has no chat template, and for the last two while tuning.
         correct_before: Whether the base answered with demonstrations.
         correct_after: Whether the trained model answered on the trained prompt.
         knowledge: What the base knew: correct greedily, in at least one sample, or never.
@@ -483,7 +483,7 @@ class FactRow(Model):
     answer_after: str
     answer_few_shot: str
     answer_plain: str
-    answer_bare: str
+    answer_bare: str | None = None
     answer_chat: str | None = None
     correct_before: bool | None = None
     knowledge: KnowledgeCategory

@@ -92,7 +92,7 @@ def fold(first: Path, second: Path, folder: Path) -> None:
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    found = [_scaled(one) for one in (first, second)]
+    found = [scaled_factors(one) for one in (first, second)]
     names = sorted({name for factors in found for name in factors})
     state, ranks = dict[str, Any](), dict[str, int]()
     for name in names:
@@ -120,7 +120,7 @@ def fold(first: Path, second: Path, folder: Path) -> None:
     save_file(state, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
 
-def _scaled(folder: Path) -> Mapping[str, tuple[Tensor, Tensor]]:
+def scaled_factors(folder: Path) -> Mapping[str, tuple[Tensor, Tensor]]:
     """Return A `[r, d_in]` and s B `[d_out, r]` of a saved LoRA, by the names of its layers."""
     from peft.utils.other import get_pattern_key
 

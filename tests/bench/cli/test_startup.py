@@ -34,6 +34,10 @@ WITHOUT_TORCH = {
     "study placement --method lorra": "lora",
     "study order --methods lora+filter": "write lora",
     "study sequence --methods lorra": "lora",
+    "push 680684d7 me/lora --out results/example": "--save-adapters",
+    "merge 680684d7 merged --out results/example": "--save-adapters",
+    "export-adapter zz exported --out results/example": "no cell 'zz'",
+    "card --out results/example": "--save-adapters",
     "study calibration --sources elemnts": "elements",
 }
 ANSWERS = """

@@ -114,3 +114,29 @@ def test_lm_eval_gives_the_saved_adapter_the_score_of_its_cell(ran, tmp_path):
     results = simple_evaluate(base, tasks=["elements"], limit=ITEMS, task_manager=manager)
     found = results["results"]["elements"]
     assert found["acc,none"] == pytest.approx(ran.forgetting("lora", "elements").tuned)
+
+
+def test_its_adapters_have_cards_and_leave_for_other_programs(ran, tmp_path, capsys):
+    from huggingface_hub import ModelCard
+
+    from bench.publishing.gguf_lora import read_gguf
+    from methods.two_steps.saved import scaled_factors
+
+    record = ran.records["corda"]
+    folder = ran.out / record.adapter_path
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert (card.data.license, card.data.language) == ("apache-2.0", "en")
+    assert 'load_base("smollm2-135m")' in card.text
+    for form in ("vllm", "gguf"):
+        words = ["export-adapter", record.cell_id, str(tmp_path / form), "--format", form]
+        assert main([*words, "--out", str(ran.out)]) == 0
+    assert "--max-lora-rank 32" in capsys.readouterr().out, "its rank is 2r"
+    saved = scaled_factors(folder)
+    written = read_gguf(tmp_path / "gguf/adapter.gguf")
+    assert len(written) == len(saved) == 7 * 30
+    for name, gguf_name in (("down_proj", "ffn_down"), ("gate_proj", "ffn_gate")):
+        A, B = saved[f"model.layers.29.mlp.{name}"]
+        down, up = written[f"blk.29.{gguf_name}.weight"]
+        assert torch.allclose(up @ down, B @ A, atol=1e-6)
+    assert main(["merge", record.cell_id, str(tmp_path / "merged"), "--out", str(ran.out)]) == 0

@@ -108,6 +108,10 @@ def test_every_candidate_is_tried_with_every_tuning_seed(options):
     statuses = [entry.trial.status for entry in tuning.tried]
     assert statuses == [Status.DONE, Status.INTERRUPTED], "and is not compared either"
     run_grid(chosen, Silent())
+    store = ResultsStore(chosen.out)
+    bare = {c.spec.fact_set: store.rows(c.cell_id)["answer_bare"] for c in planned(chosen)}
+    assert bare[TUNING].isna().all(), "what was carried over decides nothing"
+    assert bare[REPORTING].notna().all()
     assert {cell.state for cell in planned(chosen)} == {CellState.DONE}
     [row] = load_leaderboard(chosen.out).rows
     assert [len(entry.cells) for entry in row.tuning.tried] == [2, 2]

@@ -1,0 +1,1 @@
+"""Adapters that leave the results folder: model cards, uploads, merged models, other formats."""
