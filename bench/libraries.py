@@ -52,6 +52,9 @@ def quiet_libraries() -> None:
     modules = "|".join(name.replace("-", "_") for name in _LOGGERS)
     warnings.filterwarnings("ignore", module=rf"({modules}|torch|multiprocess)(\.|$)")
 
+    # In a notebook without ipywidgets, tqdm advises whoever imports it to install them.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+
     # Every bar of every library is made by this. lm-eval passes disable=False itself, which wins
     # over TQDM_DISABLE and over defaults; some of its bars no argument turns off.
     from tqdm import std
@@ -62,6 +65,25 @@ def quiet_libraries() -> None:
         shown(self, *arguments, **{**settings, "disable": True})
 
     std.tqdm.__init__ = hidden
+
+
+@contextmanager
+def quiet_within() -> Iterator[None]:
+    """Silence libraries inside the block only: a notebook's own bars and logs go on after it."""
+    from tqdm import std
+
+    shown, variables = std.tqdm.__init__, dict(os.environ)
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with warnings.catch_warnings():
+        quiet_libraries()
+        try:
+            yield
+        finally:
+            std.tqdm.__init__ = shown
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+            for name in _ENVIRONMENT.keys() - variables.keys():
+                os.environ.pop(name, None)
 
 
 @contextmanager

@@ -28,7 +28,22 @@ def on_files(files: Files, config: Any) -> Files:
     for path in found:
         place = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, place, abs_src_path=str(path)))
+    for path in sorted((ROOT / "docs").glob("**/*.ipynb")):
+        place = path.relative_to(ROOT / "docs").as_posix()
+        files.append(File.generated(config, _notebook_page(place), content=notebook_text(path)))
     return files
+
+
+def notebook_text(path: Path) -> str:
+    """Return a notebook with its outputs as Markdown, so that it looks like every other page."""
+    from nbconvert import MarkdownExporter
+
+    text: str = MarkdownExporter().from_filename(str(path))[0]
+    return text
+
+
+def _notebook_page(place: str) -> str:
+    return place.removesuffix(".ipynb") + ".md"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -44,6 +59,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if (ROOT / place).is_dir():
             place = _page_of(place)
         inside = place.removeprefix("docs/")
+        if inside.endswith(".ipynb"):
+            inside = _notebook_page(inside)
         if not files.get_file_from_path(inside) and (ROOT / place).exists():
             return words  # source code is not in the site
         there = posixpath.relpath(inside, posixpath.dirname(here) or ".")

@@ -54,6 +54,9 @@ def _refuse(line: str) -> int:
         "study": "bench.cli.study:study",
         "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
         "export-task": "bench.cli.export_task:export_task",
+        "init": "bench.cli.init:init",
+        "schema": "bench.cli.schema:schema",
+        "completion": "bench.cli.completion:completion",
         "card": "bench.cli.publish:card",
         "push": "bench.cli.publish:push",
         "merge": "bench.cli.publish:merge",

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypedDict
 
 import click
+from click.shell_completion import CompletionItem
 
 from bench import ROOT
 from tasks.errors import UsageError, nearest
@@ -51,6 +52,22 @@ class Commands(click.Group):
         """Write each command and what it does, without importing it."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.described().items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, without importing them."""
+        described = self.described().items()
+        found = [
+            CompletionItem(n, help=about) for n, about in described if n.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of an unknown one nothing can be completed, which is no error then."""
+        if ctx.resilient_parsing and args[0] not in self.described():
+            return None, None, []
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Import a command.
@@ -113,10 +130,15 @@ def interrupt_once() -> None:
 def this_command() -> str:
     """Return the command as it was typed, through nox where it came from there."""
     typed: tuple[str, ...] = click.get_current_context().obj
+    return command_line(*typed)
+
+
+def command_line(*words: str) -> str:
+    """Return a command as it is typed here, through nox if this one was."""
     if os.environ.get("NOX_CURRENT_SESSION") == "bench":
-        options = typed[1:] if typed[0] == "run" else typed
+        options = words[1:] if words[0] == "run" else words
         return shlex.join(["nox", "-s", "bench", *(["--", *options] if options else [])])
-    return f"{program()} {shlex.join(typed)}"
+    return f"{program()} {shlex.join(words)}"
 
 
 def program() -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
+from bench.cli.completion import complete
 from bench.config.options import RunOptions, flag, holds_several
 
 _UNSET = {
@@ -54,7 +56,18 @@ def _option(kind: type[BaseModel], name: str) -> Callable[[Callable[..., Any]], 
         default=None,
         metavar="VALUE",
         help=about,
+        shell_complete=lambda context, parameter, typed: complete(
+            name, _choices(kind, name), typed
+        ),
     )
+
+
+def _choices(kind: type[BaseModel], name: str) -> tuple[str, ...]:
+    """Return the values of an option that has no others."""
+    choices = kind.model_fields[name].annotation
+    if isinstance(choices, type) and issubclass(choices, StrEnum):
+        return tuple(choices)
+    return ()
 
 
 def _written(name: str, default: Any) -> str:

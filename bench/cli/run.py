@@ -11,8 +11,8 @@ import click
 from bench.cli.common import DONE, FAILED, INTERRUPTED, OptionsOnly, interrupt_once, this_command
 from bench.cli.flags import options_of, typed_values
 from bench.cli.report import print_report
-from bench.config.options import Rerun, RunOptions, build_options, load_assumed
-from bench.execution.checks import check_names
+from bench.config.options import Rerun, RunOptions, load_assumed
+from bench.execution.checks import checked_options
 from tasks.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ _config = click.option(
 )
 def run(config: Path | None, dry_run: bool, watch: bool, **given: Any) -> int:
     """Run the missing cells of a grid and show the leaderboard."""
-    options = build_options(typed_values(given), config)
-    check_names(options)
+    options = checked_options(typed_values(given), config)
     if dry_run:
         _plan(options, config)
         return DONE
@@ -62,8 +61,7 @@ def run(config: Path | None, dry_run: bool, watch: bool, **given: Any) -> int:
 @_config
 def plan(config: Path | None, **given: Any) -> None:
     """Show which cells are done, which would run and for how long; change nothing."""
-    options = build_options(typed_values(given), config)
-    check_names(options)
+    options = checked_options(typed_values(given), config)
     _plan(options, config)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from bench.config.grid_file import GridFile
 from bench.config.wrong_values import first_wrong
 from tasks.errors import UsageError
 
@@ -30,19 +29,18 @@ class Assumed(BaseModel):
     rows: dict[str, PositiveInt] = Field(default_factory=dict)
 
 
-def read_assumed(content: Mapping[str, Any], path: Path) -> Assumed | None:
+def read_assumed(grid: GridFile) -> Assumed | None:
     """Return what a grid file assumes; None if it has no such section.
-
-    Args:
-        content: The file's content.
-        path: The file, for errors.
 
     Raises:
         UsageError: The section is not of this form.
     """
-    if SECTION not in content:
+    if SECTION not in grid.content:
         return None
     try:
-        return Assumed.model_validate(content[SECTION])
+        return Assumed.model_validate(grid.content[SECTION])
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_wrong(error, Assumed, SECTION)}") from error
+        first = error.errors(include_url=False)[0]
+        at = grid.name_at if first["type"] == "extra_forbidden" else grid.value_at
+        place = at(SECTION, *first["loc"])
+        raise UsageError(f"{place}: {first_wrong(error, Assumed, SECTION)}") from error

@@ -78,6 +78,6 @@ def _is_there(name: str) -> bool:
 
 After = Annotated[
     FirstStep | None,
-    BeforeValidator(read_first_step),
+    BeforeValidator(read_first_step, json_schema_input_type=str | None),
     PlainSerializer(lambda step: None if step is None else str(step), str | None),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from bench.config.assumed import SECTION, Assumed, read_assumed
 from bench.config.first_step import After
+from bench.config.grid_file import GridFile, located, read_grid_file
 from bench.config.tune import Tunes
 from bench.config.types import (
     Attention,
@@ -235,8 +237,6 @@ def build_options(flags: Mapping[str, Any], config: Path | None = None) -> RunOp
         UsageError: An unknown option, an invalid value, or an unreadable file.
     """
     from_file = load_config(config) if config else {}
-    if from_file:
-        validated(RunOptions, from_file, str(config))
     return validated(RunOptions, {**from_file, **flags})
 
 
@@ -244,11 +244,33 @@ def load_config(path: Path) -> dict[str, Any]:
     """Read a grid file: a YAML mapping of option names, with dashes or underscores, to values.
 
     Raises:
-        UsageError: It cannot be read, is not valid YAML (with the line) or not a mapping, or has
-            an unknown option.
+        UsageError: It cannot be read, is not valid YAML or not a mapping, or has an unknown option
+            or an invalid value; with its line.
+    """
+    grid = read_grid_file(path)
+    options = grid_options(grid, grid.content)
+    try:
+        validated(RunOptions, options, grid)
+    except UsageError as error:
+        if str(error).startswith(str(path)):
+            raise
+        check = partial(_check_content, grid)
+        raise located(error, grid, check) from error
+    return options
+
+
+def _check_content(grid: GridFile, content: Mapping[Any, Any]) -> None:
+    validated(RunOptions, grid_options(grid, content))
+
+
+def grid_options(grid: GridFile, content: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the values in a content of a grid file by the names of the fields.
+
+    Raises:
+        UsageError: An option is unknown, or given twice.
     """
     options: dict[str, Any] = {}
-    for key, value in _grid_file(path).items():
+    for key, value in content.items():
         if key == SECTION:
             continue
         name = str(key).replace("-", "_")
@@ -258,9 +280,10 @@ def load_config(path: Path) -> dict[str, Any]:
             hint = (
                 f"did you mean {' or '.join(names)}?" if close else f"use one of {', '.join(names)}"
             )
-            raise UsageError(f"{path}: unknown option '{key}': {hint}")
+            raise UsageError(f"{grid.name_at(key)}: unknown option '{key}': {hint}")
         if name in options:
-            raise UsageError(f"{path}: option '{key}' is given twice, with dash and underscore")
+            place = grid.name_at(key)
+            raise UsageError(f"{place}: option '{key}' is given twice, with dash and underscore")
         options[name] = value
     return options
 
@@ -271,41 +294,18 @@ def load_assumed(path: Path) -> Assumed | None:
     Raises:
         UsageError: The file cannot be read, or its section is not of the right form.
     """
-    return read_assumed(_grid_file(path), path)
+    return read_assumed(read_grid_file(path))
 
 
-def _grid_file(path: Path) -> dict[Any, Any]:
-    loaded = _read_yaml(path)
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise UsageError(f"{path}: write one option per line, as in 'methods: lora,corda'")
-    return loaded
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read --config {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read --config {path}: save it as UTF-8 text") from error
-    except yaml.MarkedYAMLError as error:
-        line = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise UsageError(f"{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "") -> _Options:
+def validated(
+    kind: type[_Options], values: Mapping[str, Any], origin: GridFile | None = None
+) -> _Options:
     """Make options of a kind from values.
 
     Args:
         kind: The class of the options.
         values: The values by the name of the option.
-        origin: The file that they come from; empty for the command line.
+        origin: The file that they come from; None for the command line.
 
     Raises:
         UsageError: The first invalid value, in the words of the command line.
@@ -316,12 +316,12 @@ def validated(kind: type[_Options], values: Mapping[str, Any], origin: str = "")
         raise UsageError(_first_problem(kind, error, origin)) from error
 
 
-def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
+def _first_problem(kind: type[BaseModel], error: ValidationError, origin: GridFile | None) -> str:
     """Describe the first of pydantic's problems in one line, in the words of the command line."""
     problem = error.errors(include_url=False)[0]
     option = str(problem["loc"][0])
-    where = f"{origin}: {option.replace('_', '-')}" if origin else flag(option)
     given = problem["input"]
+    where = _place(origin, option, given) if origin else flag(option)
     if given in ((), [], "", None):
         return f"{where} is empty: give at least one value"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable")[0]
@@ -335,3 +335,12 @@ def _first_problem(kind: type[BaseModel], error: ValidationError, origin: str) -
         close = nearest(str(given), list(choices))
         expected += f"; did you mean {' or '.join(close)}?" if close else ""
     return f"{where} '{typed}': {expected}"
+
+
+def _place(origin: GridFile, option: str, given: Any) -> str:
+    """Return where a value stands in a file, with the name of its option."""
+    name = next(key for key in origin.content if str(key).replace("-", "_") == option)
+    value = origin.content[name]
+    # pydantic counts the pieces of a list after its texts are split: look for what is wrong.
+    wrong = [i for i, item in enumerate(value) if item == given] if isinstance(value, list) else []
+    return f"{origin.value_at(name, *wrong[:1])}: {option.replace('_', '-')}"

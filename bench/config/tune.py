@@ -58,4 +58,7 @@ def _tune(name: str, values: Any) -> Tune:
     return Tune(name=name.strip(), values=written)
 
 
-Tunes = Annotated[tuple[Tune, ...], BeforeValidator(read_tunes)]
+_Value = str | float | bool
+_Written = str | list[str] | dict[str, str | list[_Value]]
+
+Tunes = Annotated[tuple[Tune, ...], BeforeValidator(read_tunes, json_schema_input_type=_Written)]

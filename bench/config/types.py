@@ -162,32 +162,62 @@ Several = Annotated[
     tuple[_Value, ...], BeforeValidator(pieces), AfterValidator(once), Field(min_length=1)
 ]
 """Values separated by commas, as a list, or repeated; at least one."""
-Spread = Annotated[
-    tuple[_Value, ...], BeforeValidator(spread_ranges), AfterValidator(once), Field(min_length=1)
+
+_Written = str | list[str]
+"""How names are written, which `json_schema_input_type` tells editors."""
+_AtLeastOne = Field(min_length=1)
+_Name = Annotated[str, _AtLeastOne]
+_Rate = Annotated[PositiveFloat, Field(allow_inf_nan=False)]
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+Names = Annotated[
+    tuple[_Name, ...],
+    BeforeValidator(pieces, json_schema_input_type=_Written),
+    AfterValidator(once),
+    _AtLeastOne,
 ]
-"""The same, with ranges of whole numbers."""
-_Name = Annotated[str, Field(min_length=1)]
-Names = Several[_Name]
 TaskNames = Annotated[
-    tuple[_Name, ...], BeforeValidator(task_names), AfterValidator(once), Field(min_length=1)
+    tuple[_Name, ...],
+    BeforeValidator(task_names, json_schema_input_type=_Written),
+    AfterValidator(once),
+    _AtLeastOne,
 ]
 """Names of tasks and paths of facts files, which may contain commas."""
-Rates = Several[Annotated[PositiveFloat, Field(allow_inf_nan=False)]]
-WholeNumbers = Spread[Annotated[int, Field(ge=0, lt=2**32)]]
-Counts = Spread[PositiveInt]
+Rates = Annotated[
+    tuple[_Rate, ...],
+    BeforeValidator(pieces, json_schema_input_type=_Rate | str | list[_Rate | str]),
+    AfterValidator(once),
+    _AtLeastOne,
+]
+WholeNumbers = Annotated[
+    tuple[_Seed, ...],
+    BeforeValidator(spread_ranges, json_schema_input_type=_Seed | str | list[_Seed | str]),
+    AfterValidator(once),
+    _AtLeastOne,
+]
+"""Whole numbers and ranges of them."""
+Counts = Annotated[
+    tuple[PositiveInt, ...],
+    BeforeValidator(spread_ranges, json_schema_input_type=PositiveInt | _Written),
+    AfterValidator(once),
+    _AtLeastOne,
+]
+"""The same, each at least 1."""
 ForgettingNames = Annotated[
     tuple[ForgettingName, ...],
-    BeforeValidator(read_forgetting),
+    BeforeValidator(read_forgetting, json_schema_input_type=_Written),
     PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
 ]
 EvaluationNames = Annotated[
     tuple[ForgettingName, ...],
-    BeforeValidator(read_evaluation),
+    BeforeValidator(read_evaluation, json_schema_input_type=_Written),
     PlainSerializer(lambda names: [str(name) for name in names] or [NONE], list[str]),
 ]
 Device = Annotated[str, _form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")]
 Workers = Annotated[
-    str, BeforeValidator(str), _form(r"auto|0*[1-9]\d*", "a number of at least 1, or auto")
+    str,
+    BeforeValidator(str, json_schema_input_type=PositiveInt | str),
+    _form(r"auto|0*[1-9]\d*", "a number of at least 1, or auto"),
 ]
 Stack = Workers
 RayAddress = Annotated[

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from bench.config.options import DeviceMap, Executor, RunOptions
+from bench.config.grid_file import located, read_grid_file
+from bench.config.options import (
+    DeviceMap,
+    Executor,
+    RunOptions,
+    build_options,
+    grid_options,
+    validated,
+)
 from bench.config.types import Attention, DType, Quantisation
 from bench.evaluation.metrics import metric_table
 from bench.models.device import Compute
@@ -18,6 +28,32 @@ from bench.planning.reference import run_reference
 from tasks.errors import UsageError
 from tasks.forgetting.names import knowledge_names
 from tasks.resolve import resolve_task
+
+
+def checked_options(given: Mapping[str, Any], config: Path | None = None) -> RunOptions:
+    """Make the options of a run from what was typed and from a grid file, and check every name.
+
+    Args:
+        given: The values by the name of the option; they win over those of the file.
+        config: The grid file.
+
+    Raises:
+        UsageError: What `build_options` and `check_names` raise; if the file is at fault, with the
+            line of its value.
+    """
+    options = build_options(given, config)
+    try:
+        check_names(options)
+    except UsageError as error:
+        if config is None:
+            raise
+        grid = read_grid_file(config)
+
+        def check(content: Mapping[Any, Any]) -> None:
+            check_names(validated(RunOptions, {**grid_options(grid, content), **given}))
+
+        raise located(error, grid, check) from error
+    return options
 
 
 def check_names(options: RunOptions) -> None:

@@ -30,6 +30,11 @@ _BY_RATIO = f"{DRIFT}_at_"
 """How the names of costs begin that methods are compared in by their ratio."""
 
 
+def is_compared_by_ratio(metric: str) -> bool:
+    """Return whether methods are compared in a metric by their ratio, not by their difference."""
+    return metric.startswith(_BY_RATIO)
+
+
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the table of `leaderboard.csv`.
 
@@ -220,7 +225,7 @@ def _standing(row: Row, section: Section, metrics: list[str]) -> dict[str, Any]:
         compared = standing.comparisons.get(name)
         difference: Estimate | None = _at(compared, "difference")
         word = "difference"
-        if name.startswith(_BY_RATIO):
+        if is_compared_by_ratio(name):
             word, difference = "ratio", as_ratio(difference) if difference else None
         by_name = {f"{name}_{word}": difference}
         found |= {**_values(by_name), **_intervals(by_name)}

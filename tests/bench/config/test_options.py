@@ -153,8 +153,8 @@ def test_an_empty_grid_file_changes_nothing(grid):
     [
         ("method: lora\n", "unknown option 'method': did you mean methods"),
         ("qqqqqq: 1\n", "unknown option 'qqqqqq': use one of methods, tasks"),
-        ("limit: many\n", "grid.yaml: limit 'many': it must be a valid integer"),
-        ("limit: 4\nseeds: [0\nepochs: 2\n", "grid.yaml:3: "),
+        ("limit: many\n", "grid.yaml:1:8: limit 'many': it must be a valid integer"),
+        ("limit: 4\nseeds: [0\nepochs: 2\n", "grid.yaml:3:7: not valid YAML"),
         ("- lora\n", "methods: lora,corda"),
         ("batch-size: 1\nbatch_size: 2\n", "given twice"),
     ],
