@@ -172,6 +172,8 @@ TaskNames = Annotated[
     tuple[_Name, ...], BeforeValidator(task_names), AfterValidator(once), Field(min_length=1)
 ]
 """Names of tasks and paths of facts files, which may contain commas."""
+Destinations = Annotated[tuple[_Name, ...], BeforeValidator(pieces), AfterValidator(once)]
+"""Trackers with their targets; none at all is right, too."""
 Rates = Several[Annotated[PositiveFloat, Field(allow_inf_nan=False)]]
 WholeNumbers = Spread[Annotated[int, Field(ge=0, lt=2**32)]]
 Counts = Spread[PositiveInt]
