@@ -77,8 +77,8 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     tuned grid every candidate on the tuning set, then all others.
 
     Raises:
-        UsageError: Before any cell: names are wrong, facts cannot be read, a tracker cannot be used,
-            or the results folder cannot be written or belongs to a newer program.
+        UsageError: Before any cell: names are wrong, facts cannot be read, a tracker cannot be
+            used, or the results folder cannot be written or belongs to a newer program.
         NoSpaceError: The disk is full; finished cells are intact.
     """
     compute = compute_of(options)

@@ -23,7 +23,7 @@ from tasks.errors import UsageError
 
 _Result = TypeVar("_Result")
 
-LONGEST = 120.0
+LONGEST = 60.0
 """Seconds that a tracker may take for one run: one that hangs must not stop a grid."""
 
 
@@ -100,9 +100,8 @@ class TrackerLog:
         # Two processes that share the folder may log the same cell; the second finds it there.
         with _lock(self.store.folder):
             for each in self.trackers:
-                new = self._attempt(
-                    each, f"could not log {run.name}", partial(each.tracker.log, run)
-                )
+                log = partial(each.tracker.log, run)
+                new = self._attempt(each, f"could not log {run.name}", log)
                 each.logged += new is True
                 each.unchanged += new is False
 
@@ -117,7 +116,7 @@ class TrackerLog:
         except Exception as error:
             each.failed = True
             self.note(
-                f"{each.name} {what}: {safe_text(first_line(error))}. It is left alone for the "
+                f"{each.name} {what}: {_why(error)}. It is left alone for the "
                 "rest of this run; no result is lost, and the command log repeats what is missing"
             )
             return None
@@ -152,7 +151,7 @@ def _opened(destination: Destination, store: ResultsStore) -> Tracker:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{destination.tracker} cannot be used: {first_line(error)}") from error
+        raise UsageError(f"{destination.tracker} cannot be used: {_why(error)}") from error
 
 
 def _limited(action: Callable[[], _Result]) -> _Result:
@@ -166,6 +165,10 @@ def _limited(action: Callable[[], _Result]) -> _Result:
             return action()
     except CellTimeoutError as error:
         raise TimeoutError(str(error)) from None
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, TimeoutError) else safe_text(first_line(error))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The numbers of a cell that are logged: final ones as in `leaderboard.csv`, and curves by epoch."""
+"""The numbers that are logged of a cell: those of `leaderboard.csv`, and curves by epoch."""
 
 from __future__ import annotations
 

@@ -90,18 +90,17 @@ def tracked_run(record: CellRecord, facts: pa.Table) -> TrackedRun:
     method = f"{spec.method} {spec.started}".strip()
     name = f"{method} {spec.task} seed {spec.seed}"
     group = f"{spec.model} {spec.task} {method}"
-    kept = {**_flat("", record.provenance), **_flat("notes.", record.notes)}
+    places = (f"{spec.model} {spec.task}", f"{method} {setting}", f"seed {spec.seed}")
+    # Notes of every layer, hundreds of numbers, stay in the record.
+    notes = {name: value for name, value in record.notes.items() if not isinstance(value, Mapping)}
+    kept = {**_flat("", record.provenance), **_flat("notes.", notes)}
     if record.warnings:
         kept["warnings"] = "\n".join(record.warnings)
     return TrackedRun(
         cell_id=record.cell_id,
         name=f"{safe_text(name)[:_NAME_LENGTH]} {record.cell_id[:8]}",
         group=f"{safe_text(group)[:_NAME_LENGTH]} {setting}",
-        folders=tuple(
-            map(
-                safe_text, (f"{spec.model} {spec.task}", f"{method} {setting}", f"seed {spec.seed}")
-            )
-        ),
+        folders=tuple(map(safe_text, places)),
         config=_safe({**_flat("", _identity(spec)), **dict(_parameters(spec.recipe))}),
         provenance=_safe(kept),
         metrics=metrics_of(record),
@@ -135,10 +134,7 @@ def _number(written: str) -> Scalar:
 
 
 def _flat(prefix: str, content: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return what is a number or a text, with nested names joined by dots.
-
-    Lists, such as those of layers, stay in the record.
-    """
+    """Return what is a number or a text, with nested names joined by dots; lists are left out."""
     found: dict[str, Scalar] = {}
     for name, value in content.items():
         if isinstance(value, Mapping):

@@ -51,6 +51,7 @@ class WeightsAndBiases:
         self._mode = wandb.setup().settings.mode  # WANDB_MODE, else what 'wandb offline' set
         self._address = ""
         if self._mode == "online" and not wandb.login(prompt=False, verify=False):
+            wandb.teardown()
             raise UsageError(
                 "wandb has no key: run 'wandb login', or set WANDB_MODE=offline to keep runs here"
             )
