@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock
 
@@ -15,11 +15,12 @@ from bench.failures import CellTimeoutError, first_line, time_limit
 from bench.redaction import safe_text
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
-from bench.trackers.numbers import FACT_COLUMNS
 from bench.trackers.registry import Destination, open_tracker
-from bench.trackers.tracked_run import TrackedRun, tracked_run
-from bench.trackers.tracker import Tracker
 from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.trackers.tracked_run import TrackedRun
+    from bench.trackers.tracker import Tracker
 
 _Result = TypeVar("_Result")
 
@@ -94,6 +95,10 @@ class TrackerLog:
             self._attempt(each, "could not be closed", each.tracker.close)
 
     def _run(self, record: CellRecord) -> TrackedRun:
+        # The names of the report bring pandas along, which takes seconds.
+        from bench.trackers.numbers import FACT_COLUMNS
+        from bench.trackers.tracked_run import tracked_run
+
         return tracked_run(record, self.store.fact_table(record.cell_id, FACT_COLUMNS))
 
     def _send(self, run: TrackedRun) -> None:
