@@ -51,6 +51,7 @@ def _refuse(line: str) -> int:
         "recommend": "bench.cli.recommend:recommend",
         "show": "bench.cli.show:show",
         "serve": "bench.cli.serve:serve",
+        "log": "bench.cli.log:log",
         "study": "bench.cli.study:study",
         "list": "bench.cli.listing:list_parts",  # a module `list` would hide Python's here
         "export-task": "bench.cli.export_task:export_task",

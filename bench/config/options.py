@@ -17,6 +17,7 @@ from bench.config.tune import Tunes
 from bench.config.types import (
     Attention,
     Checkpoints,
+    Destinations,
     Device,
     DType,
     EvaluationNames,
@@ -174,6 +175,9 @@ class RunOptions(BaseModel):
     """Allow Python code that comes with a model to run."""
     save_adapters: bool = False
     """Save each cell's adapter in PEFT's format."""
+    log_to: Destinations = ()
+    """Log each cell as a run of a tracker: tensorboard[:FOLDER], wandb[:PROJECT], mlflow[:URI],
+    trackio[:PROJECT], or none; several are separated by commas."""
     explain: bool = False
     """Measure why each cell forgets: how far its change of weights moves the outputs of layers on
     knowledge that must be kept, and in which directions it lies. Takes half a minute once for a

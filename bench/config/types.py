@@ -183,6 +183,12 @@ TaskNames = Annotated[
     _AtLeastOne,
 ]
 """Names of tasks and paths of facts files, which may contain commas."""
+Destinations = Annotated[
+    tuple[_Name, ...],
+    BeforeValidator(pieces, json_schema_input_type=_Written),
+    AfterValidator(once),
+]
+"""Trackers with their targets; none at all is right, too."""
 Rates = Annotated[
     tuple[_Rate, ...],
     BeforeValidator(pieces, json_schema_input_type=_Rate | str | list[_Rate | str]),

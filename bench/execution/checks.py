@@ -25,6 +25,7 @@ from bench.models.registry import resolve_model
 from bench.planning.candidates import Method, methods_of
 from bench.planning.first_steps import check_first_step
 from bench.planning.reference import run_reference
+from bench.trackers.registry import destinations
 from tasks.errors import UsageError
 from tasks.forgetting.names import knowledge_names
 from tasks.resolve import resolve_task
@@ -61,7 +62,7 @@ def check_names(options: RunOptions) -> None:
 
     Raises:
         UsageError: A method, part, parameter, task, model or reference is unknown, a folder is
-            missing, an executor is not installed, or a metric cannot be loaded.
+            missing, an executor or a tracker is not installed, or a metric cannot be loaded.
     """
     methods = methods_of(options)
     check_methods(options, methods)
@@ -75,6 +76,7 @@ def check_names(options: RunOptions) -> None:
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise UsageError(f"--data-dir '{options.data_dir}' is not a folder")
     check_executor(options)
+    destinations(options.log_to)
     metric_table()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -69,6 +69,7 @@ class WorkerPool:
         store, claims: Those of the results folder.
         progress: Shows what workers report.
         place: Where they run.
+        after_cell: Called whenever a cell has ended and is stored.
         ran: How many cells have run.
     """
 
@@ -77,6 +78,7 @@ class WorkerPool:
     claims: Claims
     progress: Progress
     place: Backend
+    after_cell: Callable[[], None] = lambda: None
     ran: int = 0
     _todo: dict[str, PlannedCell] = field(default_factory=dict)
     _cautions: set[str] = field(default_factory=set)
@@ -161,6 +163,7 @@ class WorkerPool:
         each = (time.monotonic() - self._since) / self.ran
         left = len(self._todo) - self.ran
         self.progress.finished(self.ran, len(self._todo), each * left)
+        self.after_cell()
 
     def _ended(self, worker: Worker, ended: WorkerExit) -> None:
         self._workers.remove(worker)  # not before: Ctrl-C must find all that live in the list

@@ -6,7 +6,7 @@ Every process works through all cells; claims keep two processes from running th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.cell.context import CellContext
@@ -33,6 +33,7 @@ class Work:
         bench: What cells share in this process.
         store, claims: Those of the results folder.
         progress: Shows what happens.
+        after_cell: Called whenever a cell has ended and is stored.
         ran: How many cells have run here.
     """
 
@@ -40,6 +41,7 @@ class Work:
     store: ResultsStore
     claims: Claims
     progress: Progress
+    after_cell: Callable[[], None] = lambda: None
     ran: int = 0
     _left: dict[str, PlannedCell] = field(default_factory=dict)
 
@@ -142,6 +144,7 @@ class Work:
             line = outcome_line(result.record)
             named = f"{cell.label}{': ' if line else ''}{line}" if len(cells) > 1 else line
             self.progress.end_cell(result.record.status, named)
+            self.after_cell()
 
         try:
             for cell in cells:

@@ -29,6 +29,8 @@ from bench.planning.planned_cell import CellState, PlannedCell
 from bench.progress.base import Progress
 from bench.store.records import CellRecord, Status
 from bench.store.store import ResultsStore
+from bench.trackers.log import TrackerLog, tracker_log
+from bench.trackers.registry import destinations
 from tasks.division import FactSet
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     tuned grid every candidate on the tuning set, then all others.
 
     Raises:
-        UsageError: Before any cell: names are wrong, facts cannot be read, or the results folder
-            cannot be written or belongs to a newer program.
+        UsageError: Before any cell: names are wrong, facts cannot be read, a tracker cannot be
+            used, or the results folder cannot be written or belongs to a newer program.
         NoSpaceError: The disk is full; finished cells are intact.
     """
     compute = compute_of(options)
@@ -86,9 +88,12 @@ def run_grid(options: RunOptions, progress: Progress) -> GridOutcome:
     store.refuse_newer()
     store.ensure_writable()
     with announcing(store.folder) as announcement:
-        stages = _Stages(options, compute, store, progress, announcement)
         try:
-            interrupted = stages.run()
+            with tracker_log(destinations(options.log_to), store, progress.note) as log:
+                stages = _Stages(options, compute, store, progress, announcement, log)
+                interrupted = stages.run()
+                if not interrupted:
+                    stages.log_all()
         finally:
             progress.close()
         if not interrupted:
@@ -122,10 +127,12 @@ class _Stages:
     store: ResultsStore
     progress: Progress
     announcement: Announcement
+    log: TrackerLog
     cells: list[PlannedCell] = field(default_factory=list)
     handed: dict[str, PlannedCell] = field(default_factory=dict)
     ran: int = 0
     reused: int = 0
+    _logged: set[str] = field(default_factory=set)
 
     def run(self) -> bool:
         """Run every stage; return whether Ctrl-C ended one."""
@@ -159,13 +166,13 @@ class _Stages:
             # What the report imports takes seconds; this process has time for that now.
             for name in ("bench.report.plots", "scipy.stats"):
                 Thread(target=import_module, args=(name,), daemon=True).start()
-            runs = WorkerPool(self.compute, self.store, claims, self.progress, place)
+            runs = WorkerPool(self.compute, self.store, claims, self.progress, place, self._log_new)
         else:
             from bench.execution.queue import Work  # takes seconds, which workers spend instead
 
             for line in self._bench.forgetting_notes(todo):
                 self.progress.note(line)
-            runs = Work(self._bench, self.store, claims, self.progress)
+            runs = Work(self._bench, self.store, claims, self.progress, self._log_new)
         try:
             runs.run(todo, wait=True)
         except KeyboardInterrupt:
@@ -173,6 +180,23 @@ class _Stages:
         finally:
             self.ran += runs.ran
         return False
+
+    def _log_new(self) -> None:
+        """Log the cells that have been stored since the last time."""
+        new = {
+            cell_id
+            for cell_id, cell in self.handed.items()
+            if self.store.stamp(cell_id) not in (None, cell.stamp)
+        }
+        self.log.log(sorted(new - self._logged))
+        self._logged |= new
+
+    def log_all(self) -> None:
+        """Log what the trackers still lack of the grid, such as cells of earlier runs."""
+        grid = {cell.cell_id for cell in self.cells if cell.chosen}
+        self.log.log(sorted(grid - self._logged))
+        for line in self.log.told:
+            self.progress.note(line)
 
     def _limits(self, todo: Sequence[PlannedCell]) -> list[str]:
         workers = worker_count(self.options, todo)

@@ -97,6 +97,7 @@ DO_NOT_COUNT = {
     "timeout": 5,
     "trust_remote_code": True,
     "save_adapters": True,
+    "log_to": "none",
     "explain": True,
 }
 """Options that decide where, and what else is measured or kept."""
