@@ -33,9 +33,8 @@ PUBLISHED = {
 def test_the_table_of_the_audit_is_found_again(seeds, facts):
     for parts, known in zip((AGREED, SCATTERED), PUBLISHED[seeds, facts], strict=True):
         width, *powers = known
-        assert parts.half_width(seeds, facts) == pytest.approx(
-            width, abs=0.05 if width < 20 else 0.5
-        )
+        digit = 0.05 if width < 20 else 0.5
+        assert parts.half_width(seeds, facts) == pytest.approx(width, abs=digit)
         for effect, expected in zip((5.0, 10.0), powers, strict=True):
             found = chances(parts, Layout(seeds, facts), 5.0, [effect], draws=1000)
             assert found.found == pytest.approx(expected, abs=0.01 + 2.5 * found.error)
