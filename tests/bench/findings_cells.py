@@ -36,8 +36,8 @@ class Plan:
     `correct` is the chance of each fact, `[facts]` or a number, `distances` and `after` likewise;
     without an `after` it is 0 for right answers and the distance before for wrong ones. Methods
     of the same `luck` share theirs. `tuned` are the rates tried on other facts, the best first.
-    `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows evenly
-    up to `drift`.
+    `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows
+    evenly up to `drift`.
     """
 
     method: str

@@ -18,7 +18,8 @@ from tabulate import tabulate
 
 from bench.pages.findings.planned import BESIDE, BUDGET, GRIDS, PLANNED, PlannedClaim, PlannedUnit
 from bench.pages.findings.power import DRAWS, Power, power
-from bench.pages.findings.verdict import DENIED, LEVEL
+from bench.pages.findings.verdict import DENIED
+from bench.report.statistics.comparison import LEVEL
 from bench.store import atomic
 from tasks.errors import UsageError
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bench.pages.findings.verdict import LEVEL, NEAR_ONE, Bar, Needs, Tested, decide, run_tests
+from bench.pages.findings.verdict import NEAR_ONE, Bar, Needs, Tested, decide, run_tests
+from bench.report.statistics.comparison import LEVEL
 from bench.report.statistics.crossed import CONFIDENCE, Crossed, Floats
 
 DRAWS = 2_000
