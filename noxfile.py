@@ -66,6 +66,12 @@ def perf(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def findings(session: nox.Session) -> None:
+    """Answer the questions of docs/findings/design.md from results/findings, on one page."""
+    session.run(environment(session), "-m", "bench.pages.findings", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """Check and time a GPU, all or some stages: -- machine same; see scripts/gpu/README.md."""
     python = environment(session, "tests")

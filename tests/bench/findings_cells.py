@@ -20,6 +20,7 @@ from tests.bench.report_cells import (
     as_read,
     cell_id_of,
     make_forgetting,
+    make_path,
     make_rows,
     make_spec,
     metrics_of,
@@ -35,6 +36,8 @@ class Plan:
     `correct` is the chance of each fact, `[facts]` or a number, `distances` and `after` likewise;
     without an `after` it is 0 for right answers and the distance before for wrong ones. Methods
     of the same `luck` share theirs. `tuned` are the rates tried on other facts, the best first.
+    `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows
+    evenly up to `drift`.
     """
 
     method: str
@@ -54,6 +57,9 @@ class Plan:
     spec: dict | None = None
     luck: str = ""
     tuned: tuple[float, ...] = ()
+    epochs: object = None
+    relations: object = None
+    drift: float = 0.0
 
 
 def cells_of(plan: Plan) -> list[Cell]:
@@ -104,6 +110,14 @@ def record_and_rows(plan: Plan, seed: int):
         "kept": kept.tolist(),
         "weight": np.broadcast_to(plan.weights, plan.n).tolist(),
     }
+    if plan.epochs is not None:
+        jitter = np.random.default_rng([seed, 3, crc32(plan.method.encode())]).integers(
+            -1, 2, plan.n
+        )
+        found = np.clip(np.broadcast_to(plan.epochs, plan.n) + jitter, 1, 9)
+        columns["epochs_to_learn"] = [int(epoch) for epoch in found]
+    if plan.relations is not None:
+        columns["relation"] = list(plan.relations)
     rows = [
         row.model_copy(update=dict(zip(columns, values, strict=True)))
         for row, *values in zip(_facts(plan.n), *columns.values(), strict=True)
@@ -135,6 +149,7 @@ def record_and_rows(plan: Plan, seed: int):
             PhaseName.TRAIN: Phase(seconds=plan.seconds, seconds_cold=plan.seconds, peak_bytes=1)
         },
         flops=plan.flops,
+        path=make_path(plan.drift * (1 + 0.02 * seed), spec.epochs) if plan.drift else [],
         notes={"kept": int(kept.sum()), "layer_count": 30, **(plan.notes or {})},
     )
     return record, rows

@@ -145,8 +145,9 @@ def spread_table(methods: Sequence[Floats]) -> Floats:
 
 
 def mean_of(name: str, setting: str, table: Floats, unit: Unit = Unit.POINTS) -> Effect:
-    """Return the mean of a table `[seeds, facts]`, in shares."""
-    return _effect(name, setting, table, bounds=DIFFERENCE, unit=unit)
+    """Return the mean of a table `[seeds, facts]`, in shares unless the unit is another."""
+    bounds = DIFFERENCE if unit is Unit.POINTS else UNBOUNDED
+    return _effect(name, setting, table, bounds=bounds, unit=unit)
 
 
 def _effect(

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.pages.findings.answer import Answer, Picture
 from bench.pages.findings.claim import Claim
-from bench.pages.findings.verdict import Verdict
+from bench.pages.findings.verdict import Unit, Verdict
 from bench.redaction import safe_text
 from bench.report.plots._style import PanelSize, error, titled_figure
 from bench.report.statistics.intervals import Estimate
@@ -32,8 +32,15 @@ _NOTE = (
     "Green dot: the claim holds; orange square: it does not; hollow: not decidable. Grey: a single "
     "setting"
 )
+_UNITS = {
+    Unit.POINTS: "percentage points",
+    Unit.PERCENT: "percent",
+    Unit.NATS: "nats",
+    Unit.EPOCHS: "epochs",
+    Unit.LOG_RATIO: "logarithm of a ratio",
+}
 _LINE = 0.26
-_HEAD = 0.62
+_HEAD = 0.9
 _LETTERS = 56
 _WIDTH = 8.2
 _MOST = 40
@@ -68,7 +75,6 @@ def _draw(answer: Answer, claims: list[Claim]) -> Figure:
     ]
     for axes, claim in zip(panels, claims, strict=True):
         _panel(axes, claim)
-    panels[-1].set_xlabel("percentage points, or percent for shares")
     return figure
 
 
@@ -87,25 +93,27 @@ def _lines(claim: Claim) -> list[_Line]:
 
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
+    scale = claim.effects[0].unit.scale
+    axes.set_xlabel(_UNITS[claim.effects[0].unit], fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
-    axes.axvspan(100 * min(low, claim.margin), 100 * claim.margin, color="0.93", zorder=0)
-    axes.axvline(100 * null, color="0.4", linewidth=0.8, zorder=1)
+    axes.axvspan(scale * min(low, claim.margin), scale * claim.margin, color="0.93", zorder=0)
+    axes.axvline(scale * null, color="0.4", linewidth=0.8, zorder=1)
     for place, line in enumerate(lines):
-        _mark(axes, line, place)
+        _mark(axes, line, place, scale)
     axes.set_yticks(range(len(lines)), [safe_text(line.name) for line in lines], fontsize=7.5)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.grid(visible=False, axis="y")
 
 
-def _mark(axes: Axes, line: _Line, place: int) -> None:
+def _mark(axes: Axes, line: _Line, place: int, scale: float) -> None:
     color, marker, filled = line.look
     below, above = error(line.estimate.value, line.estimate.interval)
     axes.errorbar(
-        100 * line.estimate.value,
+        scale * line.estimate.value,
         place,
-        xerr=[[100 * below], [100 * above]],
+        xerr=[[scale * below], [scale * above]],
         color=color,
         marker=marker,
         markerfacecolor="white" if filled == "none" else color,

@@ -18,8 +18,6 @@ from bench.pages.findings.verdict import (
     DENIED_NEAR_ONE,
     LEAST_SEEDS,
     NEAR_ONE,
-    POINTS,
-    WIDE_POINTS,
     Verdict,
 )
 from bench.report.tables.format import markdown
@@ -99,8 +97,6 @@ def _template() -> Template:
     environment.filters["md"] = markdown
     environment.globals.update(
         Verdict=Verdict,
-        POINTS=POINTS,
-        WIDE_POINTS=WIDE_POINTS,
         LEAST_SEEDS=LEAST_SEEDS,
         DENIED=DENIED,
         DENIED_NEAR_ONE=DENIED_NEAR_ONE,

@@ -17,8 +17,16 @@ _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.POINTS: wording.points_interval,
     Unit.PERCENT: wording.percent_interval,
     Unit.NATS: wording.nats_interval,
+    Unit.EPOCHS: wording.more_epochs_interval,
+    Unit.LOG_RATIO: wording.nats_interval,
 }
-_UNITS = {Unit.POINTS: " points", Unit.PERCENT: "%", Unit.NATS: " nats"}
+_UNITS = {
+    Unit.POINTS: " points",
+    Unit.PERCENT: "%",
+    Unit.NATS: " nats",
+    Unit.EPOCHS: " epochs",
+    Unit.LOG_RATIO: " (log ratio)",
+}
 _LEAST_P = 0.001
 _ABOUT = ["comparison", "setting", "effect", "seeds", "n"]
 
@@ -59,7 +67,8 @@ def claims_table(claims: Sequence[Claim]) -> str:
     lines = []
     for claim in claims:
         rival = claim.headline
-        margin = f"{100 * claim.margin:g}{_UNITS[rival.unit if rival else Unit.POINTS]}"
+        unit = rival.unit if rival else Unit.POINTS
+        margin = f"{unit.scale * claim.margin:.3g}{_UNITS[unit]}"
         lines.append([markdown(claim.says), f"**{claim.verdict}**", margin, *_headline(claim)])
     headers = ["claim", "answer", "smallest effect of interest", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=5)

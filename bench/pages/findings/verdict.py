@@ -72,6 +72,13 @@ class Unit(StrEnum):
     POINTS = "points"
     PERCENT = "percent"
     NATS = "nats"
+    EPOCHS = "epochs"
+    LOG_RATIO = "log ratio"
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by to be written: shares are written in percent."""
+        return 100.0 if self in (Unit.POINTS, Unit.PERCENT) else 1.0
 
 
 class Needs(StrEnum):

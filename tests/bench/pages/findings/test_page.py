@@ -125,7 +125,7 @@ def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
     (docs / "findings" / "old.png").write_bytes(b"")
     write_findings(folder, docs, [ask])
     page = (docs / "findings.md").read_text()
-    pictures = set(re.findall(r"\(findings/([^)]+)\)", page))
+    pictures = set(re.findall(r"\(findings/([^)]+png)\)", page))
     assert pictures
     written = {path.name for path in (docs / "findings").iterdir()}
     assert written == pictures | {name.replace(".png", ".svg") for name in pictures}

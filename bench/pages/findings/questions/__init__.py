@@ -1,0 +1,16 @@
+"""Questions that `docs/findings/design.md` fixes, each a function from evidence to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.pages.findings.answer import Answer
+from bench.pages.findings.evidence import Evidence
+from bench.pages.findings.questions import distance, keeping, speed
+
+QUESTIONS: tuple[Callable[[Evidence], Answer], ...] = (
+    distance.answer,
+    keeping.answer,
+    speed.answer,
+)
+"""In the order of the page."""

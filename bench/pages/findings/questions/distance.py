@@ -1,0 +1,98 @@
+"""Question 1: is a fact at a middle distance learned sooner?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.effects import Flags, group_difference, mean_of
+from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.questions.planned_settings import (
+    EPOCHS_BAR,
+    epochs_of,
+    planned_settings,
+    unknown,
+)
+from bench.pages.findings.verdict import Unit, Verdict
+from bench.report.leaderboard.board import Row
+from bench.report.statistics.intervals import Floats
+
+QUESTION = Question(
+    key="distance",
+    title="Distance and learning",
+    asks="Are facts at a middle semantic distance learned sooner than near and far ones?",
+    compared="Epochs to learn of the nearest and of the farthest third of the unknown facts, each "
+    "less the middle third, with LoRA. Distance and epochs are less the mean of a fact's "
+    "relation. A yes needs both.",
+    source="2405.18292: accuracy drops at short and at long distances",
+    expected=Verdict.YES,
+    grids=("distance",),
+)
+METHOD, LEAST_FACTS = "lora", 512
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Compare thirds of distance, within relations and, beside it, regardless of them."""
+    found = [
+        setting
+        for setting in planned_settings(evidence)
+        if METHOD in setting.rows and setting.spec.facts >= LEAST_FACTS
+    ]
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "Within a relation, near and far facts take longer to learn than those between",
+                tuple(_ends(found, within=True)),
+                EPOCHS_BAR,
+            ),
+        ),
+        details=tuple(_ends(found, within=False)),
+        caveats=(
+            "Distances between relations, and with them answer type and length, are taken out; "
+            "the further comparisons have them.",
+            "A fact that is not learned counts as one epoch more than all.",
+        ),
+    )
+
+
+def _ends(settings: list[Setting], *, within: bool) -> Iterator[Effect]:
+    for setting in settings:
+        row = setting.rows[METHOD]
+        near, middle, far = thirds(row, within=within)
+        epochs = epochs_of(row, row.seeds)
+        if within:
+            relations = _relations(row)
+            epochs = np.stack([_centred(values, relations) for values in epochs])
+        kind = "" if within else ", relations mixed"
+        for name, end in (("nearest", near), ("farthest", far)):
+            table = group_difference(epochs, end, middle)
+            yield mean_of(f"{name} - middle third{kind}", setting.title, table, Unit.EPOCHS)
+
+
+def thirds(row: Row, *, within: bool) -> tuple[Flags, Flags, Flags]:
+    """Return which unknown facts are near, between and far, each `[unknown facts]`.
+
+    Args:
+        row: A method.
+        within: Whether distances are taken less the mean of a fact's relation.
+    """
+    distances = row.cells[0].rows["distance_before"].to_numpy(dtype=np.float64)[unknown(row)]
+    if within:
+        distances = _centred(distances, _relations(row))
+    low, high = np.quantile(distances, [1 / 3, 2 / 3])
+    near, far = distances <= low, distances > high
+    return near, ~near & ~far, far
+
+
+def _relations(row: Row) -> pd.Series:
+    return row.cells[0].rows.loc[unknown(row), "relation"].reset_index(drop=True)
+
+
+def _centred(values: Floats, relations: pd.Series) -> Floats:
+    series = pd.Series(values)
+    return np.asarray(series - series.groupby(relations).transform("mean"), dtype=np.float64)

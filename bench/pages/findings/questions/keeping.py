@@ -1,0 +1,93 @@
+"""Question 6: does CorDA keep more of the base than LoRA by the time both have learned the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.claim import Claim, Effect, present
+from bench.pages.findings.effects import mean_of
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.planned import BAR, RATIO_COUNTS
+from bench.pages.findings.questions.planned_settings import planned_settings
+from bench.pages.findings.verdict import Needs, Unit, Verdict
+from bench.report.leaderboard.board import DRIFT
+from bench.report.leaderboard.equal_learning import learning_path
+from bench.report.statistics.equal_learning import cost_at_share
+from bench.report.statistics.intervals import Floats
+
+QUESTION = Question(
+    key="keeping",
+    title="Does CorDA keep the base?",
+    asks="Does CorDA (kpm) drift less than LoRA when both have learned 90% of the facts?",
+    compared="The logarithm of LoRA's drift over that of CorDA, in each seed where 90% of the "
+    "unknown facts are learned, over 16 blocks of facts; 0.29 is a quarter less drift. Other "
+    "starts are compared with LoRA in the same way.",
+    source="2406.05223: knowledge-preserving CorDA forgets less",
+    expected=Verdict.YES,
+    grids=("adapters", "keeping", "starts", "starts_astra", "gemma"),
+)
+REFERENCE, KEEPS = "lora", "corda[calibration=countries]"
+MOST, HALF = 0.9, 0.5
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Compare drift at equal learning."""
+    settings = [s for s in planned_settings(evidence) if {REFERENCE, KEEPS} <= set(s.rows)]
+    rivals = sorted({name for s in settings for name in s.adapters()} - {REFERENCE})
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "CorDA drifts less than LoRA when both have learned 90% of the facts",
+                tuple(_kept(settings, KEEPS, MOST)),
+                BAR * RATIO_COUNTS,
+                advice={
+                    Verdict.YES: "To stay close to the base, start with corda[mode=kpm]",
+                    Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
+                    "drifts as much as lora by the time it has learned as much",
+                },
+            ),
+            Claim(
+                "Some start drifts less than LoRA when both have learned 90% of the facts",
+                tuple(e for name in rivals for e in _kept(settings, name, MOST)),
+                BAR * RATIO_COUNTS,
+                needs=Needs.ANY,
+            ),
+        ),
+        details=tuple(e for name in rivals for e in _kept(settings, name, HALF)),
+        caveats=(
+            "Drift is measured on texts of the base itself: less drift is less change, not more "
+            "knowledge.",
+        ),
+    )
+
+
+def _kept(settings: list[Setting], method: str, share: float) -> Iterator[Effect]:
+    yield from present(_ratio(setting, method, share) for setting in settings)
+
+
+def _ratio(setting: Setting, method: str, share: float) -> Effect | None:
+    """Return the log ratio of drift; None unless every seed of both has learned the share."""
+    table = _log_ratios(setting, method, share) if method in setting.rows else None
+    if table is None:
+        return None
+    name = f"{REFERENCE} / {method}, {100 * share:.0f}% learned"
+    return mean_of(name, setting.title, table, Unit.LOG_RATIO)
+
+
+def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
+    """Return jackknife values `[seeds, blocks]` whose mean is the log ratio of all facts."""
+    rows = setting.rows[REFERENCE], setting.rows[method]
+    seeds = shared_seeds(rows)
+    paths = [learning_path(row, DRIFT) for row in rows]
+    if not seeds or any(path is None for path in paths):
+        return None
+    one, other = (cost_at_share(path.of(seeds), share) for path in paths if path is not None)
+    whole = one.whole - other.whole
+    table = one.pseudo_values - other.pseudo_values
+    # A mean of jackknife values is off by their bias; the estimate is that of all facts.
+    shifted: Floats = table + (whole.mean() - table.mean())
+    return None if np.isnan(shifted).any() else shifted
