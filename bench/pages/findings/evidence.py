@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import ROOT
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
@@ -30,8 +31,8 @@ TASKS = ("countries", "fictional", "nq_open")
 MODELS = ("smollm2-135m", "gemma3-270m")
 """The order in which settings are listed; others follow by name."""
 
-GRIDS = "grids"
-"""The folder of findings that holds the grid files, `<name>.yaml`."""
+GRIDS = ROOT / "configs" / "findings"
+"""The folder with the grid files, `<name>.yaml`."""
 
 
 _ASIDE: Mapping[str, Callable[[CellSpec], str]] = {
@@ -109,19 +110,19 @@ def read_evidence(folder: Path) -> Evidence:
     return Evidence(
         settings=settings_of(board),
         records=tuple(cell.record for cell in cells),
-        grids=tuple(_grid(path) for path in sorted((folder / GRIDS).glob("*.yaml"))),
+        grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"))),
         problems=tuple(problems),
     )
 
 
-def _grid(path: Path) -> Grid:
+def _grid(path: Path, out: Path) -> Grid:
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = takewhile(lambda line: line.startswith("#"), lines)
-    shown = Path(os.path.relpath(path)) if path.is_absolute() else path
+    shown, into = (Path(os.path.relpath(one)).as_posix() for one in (path, out))
     return Grid(
         name=path.stem,
         about=" ".join(line.removeprefix("#").strip() for line in comments),
-        command=shlex.join(["nox", "-s", "bench", "--", "--config", shown.as_posix()]),
+        command=shlex.join(["nox", "-s", "bench", "--", "--config", shown, "--out", into]),
     )
 
 

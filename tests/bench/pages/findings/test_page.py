@@ -87,6 +87,11 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.fixture(autouse=True)
+def grids(folder, monkeypatch):
+    monkeypatch.setattr("bench.pages.findings.evidence.GRIDS", folder / "grids")
+
+
 @pytest.fixture
 def docs(tmp_path):
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\n## Rest\n")
@@ -116,7 +121,7 @@ def test_cells_that_were_trained_otherwise_are_settings_of_their_own(tmp_path, f
 def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     [grid] = read_evidence(folder).grids
     assert (grid.name, grid.about) == ("adapters", "Question 1: adapters at default rates.")
-    assert grid.command.endswith("grids/adapters.yaml")
+    assert "grids/adapters.yaml --out " in grid.command
     assert page_text(read_findings(folder, [ask]), folder, docs).count(grid.command) == 2
 
 
@@ -146,7 +151,8 @@ def test_every_link_of_the_page_leads_to_a_heading(folder, docs):
     assert set(links) <= anchors
 
 
-def test_without_results_the_page_says_so_and_how_to_run(tmp_path):
+def test_without_results_the_page_says_so_and_how_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.pages.findings.evidence.GRIDS", tmp_path)
     page = page_text(read_findings(tmp_path, [ask]), tmp_path, tmp_path)
     assert "No results are committed yet" in page
     assert page.count("**not run yet**") == 1
