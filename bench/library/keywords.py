@@ -56,4 +56,5 @@ class RunKeywords(TypedDict, total=False):
     timeout: float | None
     trust_remote_code: bool
     save_adapters: bool
+    log_to: Texts
     explain: bool

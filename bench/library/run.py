@@ -7,7 +7,7 @@ from contextlib import closing
 from inspect import Parameter, Signature
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, get_type_hints
 
 from bench.config.options import RunOptions
 from bench.execution.checks import checked_options
@@ -83,7 +83,7 @@ def _signature() -> Signature:
     """Return the signature with every option, which notebooks complete and show."""
     own = [Parameter("config", Parameter.KEYWORD_ONLY, default=None)]
     own.append(Parameter("progress", Parameter.KEYWORD_ONLY, default=True))
-    types = RunKeywords.__annotations__
+    types = get_type_hints(RunKeywords)
     defaults = RunOptions().model_dump(mode="json")
     options = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=types[name])
