@@ -58,10 +58,13 @@ def write_grid(path: Path, chosen: Mapping[str, Any]) -> None:
     """
     schema = path.parent / SCHEMA
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         named = _is_ours(schema)
         if named:
             atomic.write(schema, schema_text(names=True))
         atomic.write(path, grid_text(path, chosen, SCHEMA if named else ""))
+    except FileExistsError as error:
+        raise UsageError(f"cannot write '{path}': '{path.parent}' is not a folder") from error
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror}") from error
 

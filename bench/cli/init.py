@@ -108,8 +108,6 @@ def init(path: Path, yes: bool) -> None:
     PATH is the file, or the folder of a file grid.yaml.  [default: grid.yaml]
     """
     path = path / "grid.yaml" if path.is_dir() else path
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write '{path}': there is no folder '{path.parent}'")
     if path.exists():
         if yes:
             raise UsageError(f"'{path}' exists: give another file, or leave out --yes to be asked")

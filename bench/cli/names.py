@@ -9,7 +9,8 @@ def known_names(option: str) -> list[str]:
     """Return the names that can be written for an option, without importing torch.
 
     Args:
-        option: `methods`, `tasks`, `forgetting`, `models` or `evaluate`; others have none.
+        option: `methods`, `tasks`, `forgetting`, `models`, `evaluate` or `log_to`; others have
+            none.
     """
     return _KNOWN[option]() if option in _KNOWN else []
 
@@ -44,13 +45,20 @@ def _problems() -> list[str]:
     return list(problem_sets())
 
 
+def _trackers() -> list[str]:
+    from bench.trackers.registry import NONE, TRACKERS
+
+    return [*TRACKERS, NONE]
+
+
 _KNOWN: dict[str, Callable[[], list[str]]] = {
     "methods": _parts,
     "tasks": _tasks,
     "forgetting": _forgotten,
     "models": _models,
     "evaluate": _problems,
+    "log_to": _trackers,
 }
 
-NAMED = tuple(_KNOWN)
-"""The options that take names."""
+NAMED = tuple(option for option in _KNOWN if option != "log_to")
+"""The options whose names the schema lists: those that more may be installed of."""

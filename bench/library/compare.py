@@ -29,6 +29,8 @@ COLUMNS = (
     "verdict",
 )
 
+_NUMBERS = ("estimate", "low", "high", "p", "p_holm")
+
 
 def compare_frame(
     board: Leaderboard, method: str, metric: str | None, model: str | None, task: str | None
@@ -62,6 +64,7 @@ def compare_frame(
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if metric is not None and metric not in set(frame["metric"]):
         raise unknown_name("metric of a comparison", metric, set(frame["metric"]))
+    frame = frame.astype(dict.fromkeys(_NUMBERS, "float64"))
     chosen = frame if metric is None else frame[frame["metric"] == metric]
     return chosen.reset_index(drop=True)
 

@@ -13,6 +13,7 @@ from bench.config.options import RunOptions
 from bench.execution.checks import checked_options
 from bench.library.keywords import RunKeywords
 from bench.library.results import Results, load_results
+from tasks.errors import unknown_name
 
 
 def run(
@@ -41,6 +42,9 @@ def run(
         NoSpaceError: The disk is full; what is finished is stored.
         RuntimeError: Worker processes ended without a result for some cells.
     """
+    for name in options:
+        if name not in RunOptions.model_fields:
+            raise unknown_name("option", name, RunOptions.model_fields)
     given = {name: _plain(value) for name, value in options.items()}
     chosen = checked_options(given, None if config is None else Path(config))
 

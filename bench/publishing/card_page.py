@@ -86,7 +86,7 @@ def _use(content: CardContent) -> Iterable[str]:
 def _table(content: CardContent, found: Sequence[Measure], bases: bool = False) -> list[str]:
     """Return a table of measures, and a sentence on its intervals."""
     if not found:
-        return ["Nothing was measured."]
+        return ["No measure rests on enough facts or items to be shown."]
     seeds = content.found.seeds
     several = len(seeds) > 1
     heads = ["measure", *(["the base (%)"] if bases else []), "this one"]

@@ -44,6 +44,7 @@ def test_all_names_of_each_kind_are_offered():
         (("run", "--forg"), "--forgetting"),
         (("plan", "--methods", "lora,do"), "lora,dora"),
         (("run", "--methods", "lora,corda[mode=ipm]+fre"), "lora,corda[mode=ipm]+freeze"),
+        (("run", "--log-to", "tensorboard,wan"), "tensorboard,wandb"),
         (("run", "--tasks", "elements,count"), "elements,countries"),
         (("run", "--forgetting", "dri"), "drift"),
         (("run", "--methods", "lora", "--evaluate", "gsm"), "gsm8k"),

@@ -86,10 +86,18 @@ def test_input_that_ends_early_writes_nothing(answers, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_refused(answers, tmp_path):
-    status, said = answers(path="nowhere/grid.yaml")
+def test_a_folder_that_is_not_there_is_created_once_all_is_answered(answers, tmp_path):
+    assert answers("", path="new/first.yaml")[0] == 130
+    assert list(tmp_path.iterdir()) == []
+    assert answers("", "", "", "", "", path="new/first.yaml")[0] == 0
+    assert (tmp_path / "new" / "first.yaml").is_file()
+
+
+def test_a_folder_gets_a_grid_file_and_below_a_file_there_is_none(answers, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    status, said = answers("", "", "", "", "", path="file/grid.yaml")
     assert status == 2
-    assert "there is no folder 'nowhere'" in said
+    assert "'file' is not a folder" in said
     (tmp_path / "grids").mkdir()
     assert answers("", "", "", "", "", path="grids")[0] == 0
     assert (tmp_path / "grids" / "grid.yaml").is_file()

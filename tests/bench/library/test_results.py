@@ -105,6 +105,13 @@ def test_a_comparison_with_another_reference_is_paired_by_seed_and_item(results)
     assert (back.low, back.high) == pytest.approx((-line.high, -line.low))
 
 
+def test_numbers_of_a_comparison_are_numbers_even_where_nothing_is_tested():
+    one_seed = load_results(EXAMPLE).compare("corda", "lora")
+    numbers = one_seed[["estimate", "low", "high", "p", "p_holm"]]
+    assert set(map(str, numbers.dtypes)) == {"float64"}
+    assert numbers["p"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

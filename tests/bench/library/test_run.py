@@ -102,7 +102,7 @@ def test_a_grid_file_is_read_and_keywords_win(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "lora"}, "--method"),
+        ({"method": "lora"}, "unknown option 'method': did you mean methods"),
         ({"methods": ["lorra"]}, "did you mean lora"),
         ({"methods": []}, "give at least one"),
         ({"epochs": 0}, "greater than 0"),
