@@ -113,7 +113,7 @@ def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise UsageError(f"'{path}', line {broken}: damaged, not JSON")
             try:
                 values = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # the latter: nested thousands deep
                 broken = number
                 continue
             if not isinstance(values, dict):
@@ -171,7 +171,11 @@ def _sample(values: dict[str, Any], path: Path, number: int) -> Sample:
         prompt_hash=str(values.get("prompt_hash") or ""),
         target_hash=str(values.get("target_hash") or ""),
         filter=str(values.get("filter") or "none"),
-        scores={str(name): _number(values.get(name)) for name in names if name != _NO_SCORE},
+        scores={
+            name: _number(values.get(name))
+            for name in names
+            if isinstance(name, str) and name != _NO_SCORE
+        },
         target=_shown(_choice(values, _index(values.get("target")), values.get("target"))),
         answer=_shown(_choice(values, _likeliest(values), values.get("filtered_resps"))),
         asked=_shown(values.get("doc")),

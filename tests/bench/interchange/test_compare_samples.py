@@ -225,3 +225,11 @@ def test_real_sample_files_of_two_models_give_mcnemar_and_its_interval(
     assert main(["compare", *map(str, paths), "--show", "2", "--csv", str(tmp_path / "c.csv")]) == 0
     assert "countries" in capsys.readouterr().out
     assert (tmp_path / "c.csv").read_text() == comparison_csv(compare_samples(*paths))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"doc_id": 0, "metrics": [{"a": 1}]}'])
+def test_a_file_of_another_shape_is_one_line_not_a_crash(tmp_path, capsys, content):
+    path = tmp_path / "samples_other.jsonl"
+    path.write_text(content + "\n")
+    assert main(["compare", str(path), str(path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
