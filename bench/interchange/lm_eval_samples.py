@@ -184,9 +184,13 @@ def _sample(values: dict[str, Any], path: Path, number: int) -> Sample:
 
 def _number(value: Any) -> float | None:
     """Return a metric's number; None for what is put together only over all documents."""
-    if not isinstance(value, bool | int | float) or not math.isfinite(value):
+    if not isinstance(value, bool | int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's integers have no bound
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _index(target: Any) -> int | None:

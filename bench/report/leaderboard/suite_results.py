@@ -87,7 +87,7 @@ def read_suite_results(folder: Path) -> SuiteResults:
     for file in files:
         try:
             rows.append(_row(json.loads(file.read_text(encoding="utf-8"))))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             why = str(error) if isinstance(error, _WrongFileError) else "not a readable JSON file"
             problems.append(f"{file}: {why}")
     rows.sort(key=lambda row: (row.model, -(row.accuracy or 0.0), row.experiment))

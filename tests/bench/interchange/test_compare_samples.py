@@ -227,7 +227,14 @@ def test_real_sample_files_of_two_models_give_mcnemar_and_its_interval(
     assert (tmp_path / "c.csv").read_text() == comparison_csv(compare_samples(*paths))
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, '{"doc_id": 0, "metrics": [{"a": 1}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        '{"doc_id": 0, "metrics": [{"a": 1}]}',
+        f'{{"doc_id": 0, "acc": 1{"0" * 400}}}',
+    ],
+)
 def test_a_file_of_another_shape_is_one_line_not_a_crash(tmp_path, capsys, content):
     path = tmp_path / "samples_other.jsonl"
     path.write_text(content + "\n")
