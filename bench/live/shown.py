@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -99,16 +100,21 @@ class ShownCell:
 
 def ended_cell(record: Ended) -> ShownCell:
     """Return a cell that has a record."""
-    names = NamedCell.of(record.cell_id, record.spec)
+    score = record.metrics.reliability if record.metrics else None
+    losses = [(e.epoch, e.loss) for e in record.curve if e.loss is not None]
+    numbers = (score, record.seconds, record.spec.learning_rate, *(loss for _, loss in losses))
+    # Our own records have none; JSON knows none, and one cell must not end the whole view.
+    if not all(math.isfinite(number) for number in numbers if number is not None):
+        return damaged_cell(record.cell_id, "a number in it is not finite")
     return _shown(
-        names,
+        NamedCell.of(record.cell_id, record.spec),
         _STATES.get(record.status, State.FAILED),
         status=record.status.value.replace("_", " "),
         reason=safe_text(record.reason),
         traceback=bool(record.traceback),
         seconds=record.seconds,
-        score=record.metrics.reliability if record.metrics else None,
-        losses=_rounded((e.epoch, e.loss) for e in record.curve if e.loss is not None),
+        score=score,
+        losses=_rounded(losses),
     )
 
 

@@ -156,7 +156,7 @@ class RunningFiles:
         return [name.removeprefix("plan-") for name in self._names("plan-")]
 
     def first_cells(self) -> list[str]:
-        """Return the ids that `plan_of` and `progress_of` know files of."""
+        """Return the ids that `progress` knows a file of."""
         return [name.removeprefix("cell-") for name in self._names("cell-")]
 
     def plan(self, token: str) -> GridPlan | None:

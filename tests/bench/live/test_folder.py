@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from bench.live import folder as module
 from bench.live.folder import WatchedFolder
 from bench.live.shown import State
+from bench.live.view import LiveView
 from bench.store.records import Status
 from tests.bench.live.folders import bury, cell, living, named, plan, record, stamps, tell
 from tests.bench.report_cells import fill
@@ -52,6 +54,21 @@ def test_every_status_of_a_record_has_its_state_and_its_reason(tmp_path):
             expected = State.FAILED if status in failed else State.INTERRUPTED
             assert shown.state is expected
             assert shown.reason == f"because {number}"
+
+
+def test_a_number_that_json_does_not_know_is_told_of_its_cell_alone(tmp_path):
+    folder = fill(tmp_path, [cell(0), cell(1)])
+    path = folder / "cells" / f"{named(1).cell_id}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["curve"][0]["loss"] = float("nan")
+    path.write_text(json.dumps(content), encoding="utf-8")
+    found = LiveView(folder).state()
+    json.dumps(found, allow_nan=False)
+    told = {shown["id"]: (shown["state"], shown["reason"]) for shown in found["cells"]}
+    assert told[named(0).cell_id] == (State.DONE, "")
+    state, reason = told[named(1).cell_id]
+    assert state is State.FAILED
+    assert "not finite" in reason
 
 
 def test_a_record_that_cannot_be_read_is_a_failure_that_names_it(tmp_path):
