@@ -69,7 +69,7 @@ function picture(section, { id, title, note, controls, draw, numbers }) {
   const details = make(
     "details",
     { className: "numbers" },
-    make("summary", { "aria-label": `The numbers of: ${title}` }, "The numbers"),
+    make("summary", { "aria-label": `The numbers of: ${title}, ${section.title}` }, "The numbers"),
   );
   const place = make(
     "div",
@@ -126,7 +126,7 @@ function picture(section, { id, title, note, controls, draw, numbers }) {
           className: "scroll",
           tabIndex: 0,
           role: "region",
-          "aria-label": `The numbers of: ${title}`,
+          "aria-label": `The numbers of: ${title}, ${section.title}`,
         },
         table,
       ),

@@ -113,7 +113,7 @@ function scatter(section) {
   function numbers() {
     const [x, y] = [section.axes[place(across)].title, section.axes[place(up)].title];
     return [
-      ["method", "seeds", x, `${x} low`, `${x} high`, y, `${y} low`, `${y} high`],
+      ["method", "seeds", x, `${x} low`, `${x} high`, y, `${y} low`, `${y} high`, "cells"],
       ...points().map((p) => [
         p.row.label,
         p.row.seeds.join(" "),
@@ -123,6 +123,7 @@ function scatter(section) {
         p.y,
         p.yLow,
         p.yHigh,
+        p.row.cells.join(" "),
       ]),
     ];
   }

@@ -47,12 +47,17 @@ addEventListener("hashchange", () => {
   scrollToAnchor();
 });
 
-// The methods that are selected, the same in every table and picture.
-let selection = new Set(params.getAll("m"));
+// The methods that are selected, the same in every table and picture. An address of another page
+// may name methods that this one does not have: with these selected, all others would fade.
+const labels = new Set(
+  [...document.querySelectorAll("table.board tbody th")].map((cell) => cell.textContent),
+);
+const selected = () => new Set(params.getAll("m").filter((label) => labels.has(label)));
+let selection = selected();
 const selectionWatchers = [];
 
 function readSelection() {
-  selection = new Set(params.getAll("m"));
+  selection = selected();
   for (const watch of selectionWatchers) watch();
 }
 

@@ -89,10 +89,8 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
     every,
   );
   const exporting = make("button", { type: "button" }, "Export CSV");
-  const title =
-    table.caption?.textContent ?? table.closest("[aria-label]")?.getAttribute("aria-label") ?? id;
+  const title = table.closest("[aria-label]")?.getAttribute("aria-label") ?? id;
   exporting.setAttribute("aria-label", `Export CSV of ${title}`);
-  summary.setAttribute("aria-label", `Columns of ${title}`);
   exporting.addEventListener("click", () =>
     save(title.toLowerCase().replace(/[^a-z0-9]+/g, "-"), lines()),
   );
@@ -105,6 +103,7 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
       box.checked = !hidden.has(keys[place]);
     });
     summary.textContent = hidden.size ? `Columns (${hidden.size} hidden)` : "Columns";
+    summary.setAttribute("aria-label", `${summary.textContent} of ${title}`);
     hideCells();
   }
 
@@ -131,10 +130,6 @@ function enhance(table, { sort, lines = () => numberLines(table) } = {}) {
   onRestore(restoreSort);
   return { hideCells };
 }
-
-const labels = new Set(
-  [...document.querySelectorAll("table.board tbody th")].map((cell) => cell.textContent),
-);
 
 function pickable(cell) {
   const label = cell.textContent;

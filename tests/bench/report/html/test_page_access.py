@@ -1,4 +1,4 @@
-"""The page for everyone: axe-core finds nothing serious in four sizes, in light and in dark."""
+"""The page for everyone: axe-core finds nothing in four sizes, in light and in dark."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_page_of_twenty_cells_opens_at_once(page):
 
 
 @pytest.mark.parametrize("width", SIZES)
-def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(page, width):
+def test_axe_finds_no_issue_and_nothing_is_wider_than_the_window(page, width):
     from axe_playwright_python.sync_playwright import Axe
 
     with opened(page, width, SIZES[width]) as (tab, said):
@@ -56,15 +56,12 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(page, wi
             place.locator("details.numbers summary").click()
         tab.locator(".legend button").first.click()
         tab.locator("summary", has_text="Columns").first.click()
+        tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         found = Axe().run(tab).response["violations"]
         wide = tab.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         assert said == []
-    serious = {
-        issue["id"]: [node["html"][:200] for node in issue["nodes"][:3]]
-        for issue in found
-        if issue["impact"] in ("serious", "critical")
-    }
-    assert serious == {}
+    issues = {issue["id"]: [node["html"][:200] for node in issue["nodes"][:3]] for issue in found}
+    assert issues == {}, "the moderate and minor ones included"
     assert wide == 0

@@ -127,6 +127,8 @@ def test_any_two_columns_are_drawn_with_the_tables_own_numbers(board, page):
         shown = [100 * x.number, 100 * x.estimate.interval.low, 100 * x.estimate.interval.high]
         assert [float(value) for value in values[:3]] == pytest.approx(shown, rel=1e-3)
         assert float(values[3]) == pytest.approx(y.number, rel=1e-3)
+        cells = [cell.record.cell_id for cell in row.cells]
+        assert values[6].split() == cells, "those who cannot hover find the cells here"
 
 
 def test_the_dose_is_scrubbed_by_keys_and_shows_what_was_learned_by_then(board, page):

@@ -138,6 +138,21 @@ def test_facts_are_sorted_and_exported_as_they_are_found(page, tmp_path):
     assert distances == sorted(distances, reverse=True)
 
 
+def test_a_method_that_the_page_does_not_have_is_not_selected_by_an_address(page):
+    with opened(page, address="#m=no-such-method&m=lora") as (tab, said):
+        assert tab.locator("#selected-names").text_content() == "lora"
+        assert tab.locator("#facts-count").text_content().startswith("64 of ")
+        assert said == []
+
+
+def test_hidden_columns_are_told_to_those_who_hear_the_page(page):
+    with opened(page) as (tab, _):
+        columns = tab.locator("summary", has_text="Columns").first
+        columns.click()
+        tab.get_by_label(HIDDEN).first.uncheck()
+        assert columns.get_attribute("aria-label").startswith("Columns (1 hidden) of ")
+
+
 def test_methods_are_selected_by_keys(page):
     with opened(page) as (tab, _):
         tab.locator(".legend button").first.focus()
