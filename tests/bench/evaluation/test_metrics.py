@@ -288,7 +288,7 @@ def test_rows_that_lack_what_every_fact_has_are_damaged(tmp_path):
         load_cells(ResultsStore(tmp_path), [record])
 
 
-@pytest.mark.parametrize("folder", ["", "semantics", "corda_table1", "starts"])
+@pytest.mark.parametrize("folder", ["", "semantics", "corda_table1", "starts", "astra"])
 def test_the_numbers_and_columns_of_committed_cells_are_what_they_were(folder):
     board = load_leaderboard(ROOT / "results/example" / folder)
     written = ROOT / "results/example" / folder / "leaderboard.csv"
