@@ -52,6 +52,9 @@ VERSIONS: dict[str, _Read] = {
     "replay_digest": lambda spec: spec.replay_digest,
     "after": lambda spec: f"{spec.after.setting} {spec.after.version}" if spec.after else "",
     "tuned": lambda spec: spec.tuned.other_digest if spec.tuned else "",
+    "rescored": lambda spec: (
+        f"{spec.rescored.scoring} {spec.rescored.digest}".strip() if spec.rescored else ""
+    ),
 }
 """The rest of an identity, by the names of a record's fields."""
 

@@ -160,7 +160,7 @@ def test_evaluation_keeps_its_caches_and_trains_no_embeddings(grid, monkeypatch)
     seen = []
     monkeypatch.setattr(
         "bench.cell.running.respond",
-        lambda model, *a: seen.append(model) or plain(model, *a),
+        lambda model, *a, **k: seen.append(model) or plain(model, *a, **k),
     )
     from bench.evaluation.responses import respond as plain
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.changes.pairs import VERSIONS, chosen_key, matched
-from bench.store.records import After, CellRecord, CellSpec, Status, Tuned
+from bench.store.records import After, CellRecord, CellSpec, Rescored, Status, Tuned
 from tests.bench.report_cells import cell_id_of, make_spec
 
 OTHER = {
@@ -44,6 +44,7 @@ OTHER = {
     "after": After(
         cell="7" * 16, mode="frozen", task="x", method="lora", setting="8" * 16, version=1
     ),
+    "rescored": Rescored(scoring="contains"),
 }
 """Another value of each part of an identity."""
 
