@@ -63,7 +63,6 @@ from bench.training.loop import DivergenceError, TrainingLog, TrainingPlan, trai
 from methods.notes import stored
 from methods.targets import text_parameters
 from methods.two_steps.mode import StepMode
-from tasks.division import FactSet
 from tasks.errors import UsageError
 
 
@@ -282,8 +281,8 @@ class RunningCell:
         self.progress.phase(PhaseName.EVALUATE)
         with self.clock.phase(PhaseName.EVALUATE):
             model, facts = self.attached.model, self.cell.data.facts
-            asked, all_of_it = self.asked, self.cell.spec.fact_set is not FactSet.TUNING
-            after = respond(model, asked.contexts, facts, asked.before, everywhere=all_of_it)
+            asked, everywhere = self.asked, not self.cell.spec.is_candidate
+            after = respond(model, asked.contexts, facts, asked.before, everywhere=everywhere)
             [learned] = self.context.evaluation(self.cell).learned_together(model)
             self.evaluated(after, learned)
 

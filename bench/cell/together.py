@@ -19,7 +19,6 @@ from bench.progress.base import Progress
 from bench.stacking.model import StackedModel, stack_models
 from bench.stacking.train import train_together
 from bench.store.records import PhaseName
-from tasks.division import FactSet
 
 
 class StackedCells:
@@ -82,7 +81,7 @@ class StackedCells:
         asked, facts = group[0].asked, group[0].cell.data.facts
         with self._shared(group, PhaseName.EVALUATE):
             model = self._of(group)
-            everywhere = group[0].cell.spec.fact_set is not FactSet.TUNING
+            everywhere = not group[0].cell.spec.is_candidate
             found = respond_together(
                 model, asked.contexts, facts, asked.before, everywhere=everywhere
             )

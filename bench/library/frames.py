@@ -12,6 +12,7 @@ from bench.evaluation.metrics import metric_table
 from bench.report.leaderboard.board import DRIFT, Cell
 from bench.report.leaderboard.half_dose import EPOCHS_UNKNOWN
 from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
+from bench.report.tables.csv import training_settings
 from bench.store.records import CellRecord, CellSpec, Checkpoint
 from bench.store.store import DamagedRowsError
 
@@ -91,13 +92,7 @@ def _setting(spec: CellSpec) -> dict[str, Any]:
         "fact_set": spec.fact_set.value if spec.fact_set else "",
         "facts": spec.facts,
         "trained": spec.trained,
-        "learning_rate": spec.learning_rate,
-        "epochs": spec.epochs,
-        "batch_size": spec.batch_size,
-        "accumulation": spec.accumulation,
-        "schedule": spec.schedule.value,
-        "warmup": spec.warmup,
-        "train_prompt": spec.train_prompt.value,
+        **training_settings(spec),
         "dtype": spec.dtype.value,
         "quantisation": spec.quantisation.value,
         "model_revision": spec.model_revision,

@@ -12,7 +12,6 @@ from bench.planning.planned_cell import PlannedCell
 from bench.planning.task_data import TaskData
 from bench.planning.tuning import shown
 from bench.store.records import CellRecord, CellSpec
-from tasks.division import FactSet
 from tasks.documents.texts import TextTask
 
 if TYPE_CHECKING:  # it imports torch, and a wrong name is answered without
@@ -42,7 +41,7 @@ def stage_notes(cells: Sequence[PlannedCell]) -> list[str]:
         return [f"first step, {count}: training {spec.task} with {spec.method}"]
     if not cells or cells[0].spec.tuned is None:
         return []
-    if cells[0].spec.fact_set is FactSet.TUNING:
+    if cells[0].spec.is_candidate:
         seeds = sorted({cell.spec.seed for cell in cells})
         return [
             "stage 1 of 2: training and scoring every candidate on the tuning facts, with "
@@ -68,7 +67,7 @@ def opening_notes(cells: Sequence[PlannedCell], todo: Sequence[PlannedCell]) -> 
             used |= dict.fromkeys(_texts_used(cell))
         elif spec.trained < available:
             # A tuning set has more facts than --limit where the task has them.
-            why = "" if spec.fact_set is FactSet.TUNING else " (--limit)"
+            why = "" if spec.is_candidate else " (--limit)"
             used[f"{spec.task}: using {spec.trained} of {available} {kind}{why}"] = None
     remarks = {
         note: None

@@ -170,6 +170,11 @@ class CellSpec(Model):
         return self.tuned.fact_set if self.tuned else None
 
     @property
+    def is_candidate(self) -> bool:
+        """Whether it only tries a value that is tuned, and is not reported."""
+        return self.fact_set is FactSet.TUNING
+
+    @property
     def trained(self) -> int:
         """How many facts, or other lessons, are trained."""
         return self.lessons or self.facts

@@ -26,7 +26,6 @@ from bench.report.statistics.intervals import DECIDING_SEEDS
 from bench.store.asks import Asks
 from bench.store.records import CellRecord, CellSpec, Status
 from bench.store.store import ResultsStore
-from tasks.division import FactSet
 
 NOT_SOFTWARE = ("finished",)
 """What a record's provenance says that differs between any two runs."""
@@ -163,7 +162,7 @@ def changes_between(a: Path, b: Path) -> Changes:
 
 
 def _is_reported(record: CellRecord) -> bool:
-    return record.spec.fact_set is not FactSet.TUNING
+    return not record.spec.is_candidate
 
 
 def _trained_alike(pair: CellPair) -> bool:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from bench.redaction import safe_text
 from bench.report.changes import sentences
 from bench.report.changes.build import Changes, SectionChange
 from bench.report.changes.tables import (
@@ -20,6 +17,7 @@ from bench.report.changes.tables import (
     change_lines,
     cost_lines,
 )
+from bench.report.html.page import page_templates
 
 ANSWERS = 500
 """Changed answers of a table that the page shows."""
@@ -36,21 +34,17 @@ class Bar:
 
 def changes_html(changes: Changes) -> str:
     """Return the page; every text that a model, a file or a person gave is escaped."""
-    environment = Environment(
-        loader=PackageLoader("bench.report", "html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = safe_text
-    return environment.get_template("changes.html").render(
-        counts=sentences.counts(changes),
-        outcome=sentences.outcome(changes),
-        sections=[_section(section) for section in changes.sections],
-        listed=sentences.listed(changes),
-        reading=sentences.READING,
-        headers={"change": CHANGE_HEADERS, "cost": COST_HEADERS, "answer": ANSWER_HEADERS},
+    return (
+        page_templates()
+        .get_template("changes.html")
+        .render(
+            counts=sentences.counts(changes),
+            outcome=sentences.outcome(changes),
+            sections=[_section(section) for section in changes.sections],
+            listed=sentences.listed(changes),
+            reading=sentences.READING,
+            headers={"change": CHANGE_HEADERS, "cost": COST_HEADERS, "answer": ANSWER_HEADERS},
+        )
     )
 
 

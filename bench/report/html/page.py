@@ -130,6 +130,18 @@ def section_html(section: Section, number: int, examples: int, plots: Sequence[P
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
+    environment = page_templates()
+    environment.filters["source"] = _source
+    environment.filters["bar"] = interval_bar
+    environment.filters["changes"] = lambda cell: answer_changes(
+        cell.facts.some(EXAMPLE_COLUMNS), cell.record.spec.train_prompt.asked
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return environment
+
+
+def page_templates() -> Environment:
+    """Return the templates of pages, which escape every text."""
     environment = Environment(
         loader=PackageLoader("bench.report", "html"),
         autoescape=True,
@@ -138,12 +150,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["printable"] = safe_text
-    environment.filters["source"] = _source
-    environment.filters["bar"] = interval_bar
-    environment.filters["changes"] = lambda cell: answer_changes(
-        cell.facts.some(EXAMPLE_COLUMNS), cell.record.spec.train_prompt.asked
-    )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 
 

@@ -23,7 +23,7 @@ from bench.report.leaderboard.recipe_notes import notes_of
 from bench.report.leaderboard.standings import evaluation_metric, forgetting_metric
 from bench.report.statistics.equal_learning import as_ratio
 from bench.report.statistics.intervals import Estimate
-from bench.store.records import PhaseName
+from bench.store.records import CellSpec, PhaseName
 from methods.lora_family import BalanceNotes
 
 _BY_RATIO = f"{DRIFT}_at_"
@@ -144,6 +144,19 @@ def _costs(row: Row, explained: bool) -> dict[str, Any]:
     }
 
 
+def training_settings(spec: CellSpec) -> dict[str, Any]:
+    """Return how a cell is trained, by the names of columns."""
+    return {
+        "learning_rate": spec.learning_rate,
+        "epochs": spec.epochs,
+        "batch_size": spec.batch_size,
+        "accumulation": spec.accumulation,
+        "schedule": spec.schedule.value,
+        "warmup": spec.warmup,
+        "train_prompt": spec.train_prompt.value,
+    }
+
+
 def _setting(row: Row) -> dict[str, Any]:
     spec = row.spec
     return {
@@ -152,13 +165,7 @@ def _setting(row: Row) -> dict[str, Any]:
         "seed_list": " ".join(map(str, row.seeds)),
         "failed_cells": len(row.failures),
         "failures": " ".join(f"{f.seed}:{f.status.value}" for f in row.failures),
-        "learning_rate": spec.learning_rate,
-        "epochs": spec.epochs,
-        "batch_size": spec.batch_size,
-        "accumulation": spec.accumulation,
-        "schedule": spec.schedule.value,
-        "warmup": spec.warmup,
-        "train_prompt": spec.train_prompt.value,
+        **training_settings(spec),
         "dtype": spec.dtype,
         **({"quantisation": spec.quantisation} if spec.quantisation != "none" else {}),
         "recipe": spec.recipe,

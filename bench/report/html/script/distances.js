@@ -91,18 +91,8 @@ function byDistance(section) {
             strokeOpacity: (p) => 0.6 * faded(p.row.label),
           },
         ),
-        Plot.dot(found, {
-          x: "x",
-          y: "y",
-          r: 4.5,
-          symbol: (p) => symbol(p.row),
-          fill: (p) => color(p.row),
-          fillOpacity: (p) => faded(p.row.label),
-        }),
-        Plot.tip(
-          found,
-          Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) }),
-        ),
+        dots(found, 4.5),
+        tips(found, width),
       ],
     });
     return near && distances.length ? [figure, strip(figure.scale("x"), width)] : [figure];

@@ -144,19 +144,9 @@ function paths(section) {
             fill: (p) => color(p.row),
             fillOpacity: (p) => faded(p.row.label),
           }),
-          Plot.dot(last, {
-            x: "x",
-            y: "y",
-            r: 5.5,
-            symbol: (p) => symbol(p.row),
-            fill: (p) => color(p.row),
-            fillOpacity: (p) => faded(p.row.label),
-          }),
+          dots(last, 5.5),
           ...names(last, all),
-          Plot.tip(
-            shown,
-            Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) }),
-          ),
+          tips(shown, width),
         ],
       }),
     ];

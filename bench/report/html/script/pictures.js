@@ -9,6 +9,22 @@ const faded = (label) => (selection.size && !selection.has(label) ? 0.18 : 1);
 const front = (rows, label) =>
   [...rows].sort((a, b) => selection.has(label(a)) - selection.has(label(b)));
 
+// The methods' marks, and what hovering over one of them tells.
+const dots = (points, r) =>
+  Plot.dot(points, {
+    x: "x",
+    y: "y",
+    r,
+    symbol: (p) => symbol(p.row),
+    fill: (p) => color(p.row),
+    fillOpacity: (p) => faded(p.row.label),
+  });
+const tips = (points, width) =>
+  Plot.tip(
+    points,
+    Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) }),
+  );
+
 function cellsOf(row) {
   const more = row.cells.length > 3 ? ` and ${row.cells.length - 3} more` : "";
   return `seeds ${row.seeds.join(", ")}; cells ${row.cells.slice(0, 3).join(", ")}${more}`;

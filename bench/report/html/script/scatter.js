@@ -92,19 +92,9 @@ function scatter(section) {
             found.filter((p) => p.xLow !== null),
             { y: "y", x1: "xLow", x2: "xHigh", ...look },
           ),
-          Plot.dot(found, {
-            x: "x",
-            y: "y",
-            r: 5.5,
-            symbol: (p) => symbol(p.row),
-            fill: (p) => color(p.row),
-            fillOpacity: (p) => faded(p.row.label),
-          }),
+          dots(found, 5.5),
           ...names(found, found),
-          Plot.tip(
-            found,
-            Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 30, ...tipSize(width) }),
-          ),
+          tips(found, width),
         ],
       }),
     ];
