@@ -144,12 +144,13 @@ def respond_together(
         facts: The facts to ask.
         before: The base's responses. Neighbours that it did not answer are not asked again and
             count as not answered, because only those it answered can be lost.
-        everywhere: Whether they are asked in every context. Otherwise those are left out that only
-            show what was carried over, whose answers take longest: they seldom stop by themselves.
+        everywhere: Whether they are asked in every context, and their paraphrases. Otherwise what
+            only shows what was carried over is left out. It takes longest: other contexts seldom
+            stop by themselves, and a fact may have many paraphrases.
     """
     deciding = {Context.PLAIN, Context.FEW_SHOT, contexts.asked}
     wanted = [one for one in contexts.available if everywhere or one in deciding]
-    return _respond(model, contexts, facts, wanted, paraphrased=True, before=before)
+    return _respond(model, contexts, facts, wanted, paraphrased=everywhere, before=before)
 
 
 def _respond(

@@ -86,6 +86,25 @@ def test_sharing_the_demonstrations_changes_no_answer(tiny_base):
     assert all(shared), "at least one token is generated"
 
 
+def test_what_only_shows_what_was_carried_over_can_be_left_out(tiny_base):
+    before = untrained(tiny_base)
+    contexts = Contexts(tiny_base.tokenizer, PROMPT)
+    whole, less = (
+        respond(tiny_base.model, contexts, FACTS, before, everywhere=everywhere)
+        for everywhere in (True, False)
+    )
+    assert Context.BARE in whole.answers
+    assert all(map(len, whole.paraphrases))
+    assert less.answers == {c: whole.answers[c] for c in (Context.FEW_SHOT, Context.PLAIN)}
+    assert not any(less.paraphrases)
+    assert less.nll == pytest.approx(whole.nll)
+    generality = [
+        row.generality
+        for row in rows_of(tiny_base, FACTS, before, less, [KnowledgeCategory.UNKNOWN] * 5)
+    ]
+    assert generality == [None] * 5
+
+
 def test_prompt_adapters_answer_through_generate(tiny_base):
     config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3)
     model = get_peft_model(borrow(tiny_base).model, config).eval()
