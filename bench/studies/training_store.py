@@ -122,10 +122,18 @@ class TrainingStore(Generic[Record, Outcome]):
             return {}
         return found
 
+    def all(self) -> list[Trained[Record, Outcome]]:
+        """Return every readable training, in the order of their digests."""
+        return [trained for _, trained in sorted({**self.packed, **self._loose()}.items())]
+
+    def _loose(self) -> dict[str, Trained[Record, Outcome]]:
+        """Return the trainings with files of their own, by digest."""
+        paths = sorted(self.folder.glob("*.parquet"))
+        return {path.stem: found for path in paths if (found := self._read(path)) is not None}
+
     def pack(self) -> int:
         """Put every training into `trainings.parquet` and remove its own file; return how many."""
-        paths = sorted(self.folder.glob("*.parquet"))
-        loose = {path.stem: found for path in paths if (found := self._read(path)) is not None}
+        loose = self._loose()
         whole = {**self.packed, **loose}
         rows = [
             {

@@ -13,12 +13,22 @@ from bench.pages.findings.evidence import Evidence, settings_of
 from bench.report.leaderboard.board import Cell
 from bench.report.leaderboard.build import build_leaderboard
 from bench.store.knowledge import KnowledgeCategory
-from bench.store.records import CellRecord, FactRow, Phase, PhaseName, Status, Tuned
+from bench.store.records import (
+    CellRecord,
+    FactRow,
+    MovedOutputs,
+    Phase,
+    PhaseName,
+    Status,
+    Tuned,
+    WeightChange,
+)
 from methods.recipe import parse_recipe
 from tasks.division import FactSet
 from tests.bench.report_cells import (
     as_read,
     cell_id_of,
+    make_drift,
     make_forgetting,
     make_path,
     make_rows,
@@ -37,7 +47,9 @@ class Plan:
     without an `after` it is 0 for right answers and the distance before for wrong ones. Methods
     of the same `luck` share theirs. `tuned` are the rates tried on other facts, the best first.
     `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows
-    evenly up to `drift`.
+    evenly up to `drift`. After demonstrations the share `away` of facts, `[facts]`, strays, and
+    the rest stay where they were. `bare` is the chance of each fact without a prompt. `csd` is how
+    far the change of weights moves outputs.
     """
 
     method: str
@@ -60,6 +72,9 @@ class Plan:
     epochs: object = None
     relations: object = None
     drift: float = 0.0
+    away: object = None
+    bare: object = None
+    csd: float | None = None
 
 
 def cells_of(plan: Plan) -> list[Cell]:
@@ -116,6 +131,14 @@ def record_and_rows(plan: Plan, seed: int):
         )
         found = np.clip(np.broadcast_to(plan.epochs, plan.n) + jitter, 1, 9)
         columns["epochs_to_learn"] = [int(epoch) for epoch in found]
+    if plan.away is not None:
+        lot = np.random.default_rng([seed, 4]).uniform(size=plan.n)
+        moved = distances + 0.1 * (lot < np.broadcast_to(plan.away, plan.n))
+        columns["distance_few_shot"] = moved.tolist()
+    if plan.bare is not None:
+        own = crc32(str(plan.spec).encode())
+        lot = np.random.default_rng([seed, own]).uniform(size=plan.n)
+        columns["correct.bare"] = [float(flag) for flag in lot < plan.bare]
     if plan.relations is not None:
         columns["relation"] = list(plan.relations)
     rows = [
@@ -139,20 +162,29 @@ def record_and_rows(plan: Plan, seed: int):
         }
     spec = make_spec(**{**settings, **(plan.spec or {})})
     lost = {"elements": 0.05} if plan.lost is None else plan.lost
+    forgetting = [make_forgetting(task, share, seed) for task, share in lost.items()]
+    if plan.csd is not None:
+        forgetting.append(make_drift(plan.drift * (1 + 0.02 * seed), seed))
     record = CellRecord(
         cell_id=cell_id_of(spec),
         spec=spec,
         status=Status.DONE,
         metrics=metrics_of(rows),
-        forgetting=[make_forgetting(task, share, seed) for task, share in lost.items()],
+        forgetting=forgetting,
         phases={
             PhaseName.TRAIN: Phase(seconds=plan.seconds, seconds_cold=plan.seconds, peak_bytes=1)
         },
         flops=plan.flops,
         path=make_path(plan.drift * (1 + 0.02 * seed), spec.epochs) if plan.drift else [],
         notes={"kept": int(kept.sum()), "layer_count": 30, **(plan.notes or {})},
+        change=None if plan.csd is None else _change(plan.csd * (1 + 0.03 * seed)),
     )
     return record, rows
+
+
+def _change(csd: float) -> WeightChange:
+    moved = MovedOutputs(tokens=100, changed=[csd], base=[1.0], inputs=[1.0])
+    return WeightChange(layers=["one"], linear_layers=1, squared_norm=[1.0], knowledge=moved)
 
 
 @cache

@@ -37,6 +37,7 @@ class Question:
         source: The paper that makes the claim, with its arXiv id.
         expected: The paper's verdict on the first claim; None if it makes no statement.
         grids: Names of the grid files whose cells answer it.
+        study: What runs a study that answers it, in place of grid files; empty for none.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Question:
     source: str
     expected: Verdict | None
     grids: tuple[str, ...]
+    study: str = ""
 
 
 @dataclass(frozen=True)

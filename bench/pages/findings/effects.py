@@ -20,6 +20,7 @@ from bench.pages.findings.verdict import Unit
 from bench.report.leaderboard.board import Row
 from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.statistics.comparison import bonett_price, p_value
+from bench.report.statistics.correlation import Correlation
 from bench.report.statistics.intervals import (
     CONFIDENCE,
     DIFFERENCE,
@@ -148,6 +149,52 @@ def mean_of(name: str, setting: str, table: Floats, unit: Unit = Unit.POINTS) ->
     """Return the mean of a table `[seeds, facts]`, in shares unless the unit is another."""
     bounds = DIFFERENCE if unit is Unit.POINTS else UNBOUNDED
     return _effect(name, setting, table, bounds=bounds, unit=unit)
+
+
+def over_seeds(
+    name: str, setting: str, values: Sequence[Floats], unit: Unit = Unit.POINTS
+) -> Effect:
+    """Return the mean over seeds that have facts of their own, so that each is a single value.
+
+    Args:
+        name: What is compared.
+        setting: Base, task and number of facts.
+        values: Of each seed, `[facts of this seed]`.
+        unit: What the values are counted in.
+    """
+    means = np.array([seed.mean() for seed in values])
+    table = np.repeat(means[:, None], max(2, min(map(len, values))), axis=1)
+    return mean_of(name, setting, table, unit)
+
+
+def correlated(name: str, setting: str, found: Correlation, seeds: int) -> Effect | None:
+    """Return a correlation on Fisher's scale, where it is as good as normal; None on a line.
+
+    Args:
+        name: What is correlated.
+        setting: Base, task and number of facts.
+        found: The correlation with its interval.
+        seeds: The fewest seeds that a point is a mean over.
+    """
+    if found.low == found.high:
+        return None
+    z, low, high = (float(np.arctanh(r)) for r in (found.value, found.low, found.high))
+    error = (high - low) / 2 / special.ndtri((1 + CONFIDENCE) / 2)
+    square, nothing = np.asarray(error**2 * 2 * _AS_NORMAL), np.asarray(0.0)
+    return Effect(
+        name,
+        setting,
+        Estimate(z, Interval(low, high, IntervalKind.NONE)),
+        float(2 * special.ndtr(-abs(z) / error)),
+        seeds,
+        found.points,
+        unit=Unit.CORRELATION,
+        spread=Crossed(np.asarray(z), square, nothing, nothing, _AS_NORMAL, 2),
+    )
+
+
+_AS_NORMAL = 10**9
+"""So many seeds that Student's distribution is the normal one."""
 
 
 def _effect(

@@ -38,6 +38,8 @@ _UNITS = {
     Unit.NATS: "nats",
     Unit.EPOCHS: "epochs",
     Unit.LOG_RATIO: "logarithm of a ratio",
+    Unit.SECONDS: "seconds",
+    Unit.CORRELATION: "correlation",
 }
 _LINE = 0.26
 _HEAD = 0.9
@@ -93,27 +95,29 @@ def _lines(claim: Claim) -> list[_Line]:
 
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
-    scale = claim.effects[0].unit.scale
-    axes.set_xlabel(_UNITS[claim.effects[0].unit], fontsize=8)
+    unit = claim.effects[0].unit
+    axes.set_xlabel(_UNITS[unit], fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
-    axes.axvspan(scale * min(low, claim.margin), scale * claim.margin, color="0.93", zorder=0)
-    axes.axvline(scale * null, color="0.4", linewidth=0.8, zorder=1)
+    ends = (unit.written(end) for end in (min(low, claim.margin), claim.margin))
+    axes.axvspan(*ends, color="0.93", zorder=0)
+    axes.axvline(unit.written(null), color="0.4", linewidth=0.8, zorder=1)
     for place, line in enumerate(lines):
-        _mark(axes, line, place, scale)
+        _mark(axes, line, place, unit)
     axes.set_yticks(range(len(lines)), [safe_text(line.name) for line in lines], fontsize=7.5)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.grid(visible=False, axis="y")
 
 
-def _mark(axes: Axes, line: _Line, place: int, scale: float) -> None:
+def _mark(axes: Axes, line: _Line, place: int, unit: Unit) -> None:
     color, marker, filled = line.look
     below, above = error(line.estimate.value, line.estimate.interval)
+    value, low, high = (unit.written(line.estimate.value + away) for away in (0, -below, above))
     axes.errorbar(
-        scale * line.estimate.value,
+        value,
         place,
-        xerr=[[scale * below], [scale * above]],
+        xerr=[[value - low], [high - value]],
         color=color,
         marker=marker,
         markerfacecolor="white" if filled == "none" else color,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -24,6 +24,7 @@ from bench.report.statistics.intervals import Floats
 from bench.store.packed import CELLS
 from bench.store.records import CellRecord, CellSpec
 from bench.store.store import ResultsStore
+from bench.studies.interference.store import Trained, TrainingStore
 from methods.recipe import Recipe, parse_recipe
 from tasks.errors import UsageError
 
@@ -95,12 +96,14 @@ class Evidence:
         records: Every cell once, done or not.
         grids: The grid files.
         problems: Files that could not be read, and why.
+        trainings: Of the interference study, done or not.
     """
 
     settings: tuple[Setting, ...]
     records: tuple[CellRecord, ...] = ()
     grids: tuple[Grid, ...] = ()
     problems: tuple[str, ...] = ()
+    trainings: tuple[Trained, ...] = ()
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -112,7 +115,14 @@ def read_evidence(folder: Path) -> Evidence:
         records=tuple(cell.record for cell in cells),
         grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"))),
         problems=tuple(problems),
+        trainings=tuple(_trainings(folder)),
     )
+
+
+def _trainings(folder: Path) -> Iterator[Trained]:
+    """Yield the trainings of the interference study, wherever it lies."""
+    for found in sorted(folder.rglob("interference")):
+        yield from TrainingStore(found).all()
 
 
 def _grid(path: Path, out: Path) -> Grid:

@@ -112,6 +112,7 @@ def _section(
     run = any(claim.effects for claim in answer.claims)
     note = folder / NOTES / f"{answer.question.key}.md"
     commands = [g.command for g in evidence.grids if g.name in answer.question.grids]
+    commands += [answer.question.study] if answer.question.study else []
     return SectionView(
         answer=answer,
         run=run,

@@ -89,7 +89,7 @@ PLANNED = (
         PlannedUnit.EPOCHS,
         EPOCHS_COUNT,
         EPOCHS_BETWEEN_THIRDS,
-        Layout(seeds=8, facts=341, rivals=2),
+        Layout(seeds=6, facts=341, rivals=2),
     ),
     PlannedClaim(
         2,
@@ -105,7 +105,7 @@ PLANNED = (
         PlannedUnit.EPOCHS,
         EPOCHS_COUNT,
         EPOCHS_TOGETHER,
-        Layout(seeds=8, facts=128),
+        Layout(seeds=8, facts=64),
     ),
     PlannedClaim(
         4,
@@ -137,7 +137,7 @@ PLANNED = (
         PlannedUnit.EPOCHS,
         EPOCHS_COUNT,
         EPOCHS_BETWEEN_METHODS,
-        Layout(seeds=12, facts=256),
+        Layout(seeds=12, facts=128),
     ),
     PlannedClaim(
         9,
@@ -145,7 +145,7 @@ PLANNED = (
         PlannedUnit.POINTS,
         POINTS_COUNT,
         CARRIED_OVER,
-        Layout(seeds=5, facts=256),
+        Layout(seeds=5, facts=128),
     ),
 )
 """By number. Question 8 is about a correlation, see `bench.pages.findings.design`."""
@@ -165,7 +165,7 @@ BESIDE = (
         PlannedUnit.EPOCHS,
         EPOCHS_COUNT,
         EPOCHS_BETWEEN_METHODS,
-        Layout(seeds=5, facts=256, rivals=7, needs=Needs.ANY, two_sided=True),
+        Layout(seeds=5, facts=128, rivals=7, needs=Needs.ANY, two_sided=True),
     ),
 )
 """Second claims whose power decided what the first one is."""
@@ -179,10 +179,12 @@ class PlannedGrid:
         name: The file's name without ending, or the study's.
         questions: Which it serves.
         reported, tried: Cells that are reported, and candidates.
-        facts, tried_facts: Facts of each.
+        facts: Facts of each.
         epochs: How often each is trained.
         items: Items of forgetting tasks that a reported cell asks.
-        size: How much longer a step takes than on the smaller base with plain prompts.
+        size: How much longer a cell takes than on the smaller base with plain prompts.
+        drift: Whether drift is measured at every checkpoint.
+        trained: The share of the work of an exposure, where layers or facts are left out.
     """
 
     name: str
@@ -191,38 +193,40 @@ class PlannedGrid:
     tried: int
     facts: int
     epochs: int
-    tried_facts: int = 256
     items: int = 0
     size: float = 1.0
+    drift: bool = True
+    trained: float = 1.0
 
     @property
     def minutes(self) -> float:
-        """Core-minutes, on cores that nobody else uses."""
-        trained = TRAIN * self.epochs
-        reported = self.facts * (trained + ASK) + self.epochs * DRIFT + self.items * ITEM
-        tried = self.tried_facts * (trained + ASK_TRIED) + self.epochs * DRIFT
+        """Core-minutes, one core for a cell and two cells at a time."""
+        train = self.facts * self.epochs * TRAIN * self.trained
+        train += self.epochs * DRIFT if self.drift else 0.0
+        reported = train + self.facts * ASK + self.items * ITEM
+        tried = train + self.facts * ASK_TRIED
         return self.size * (self.reported * reported + self.tried * tried) / 60
 
 
-TRAIN, ASK, ASK_TRIED, DRIFT, ITEM = 0.067, 0.52, 0.25, 4.6, 0.05
+TRAIN, ASK, ASK_TRIED, DRIFT, ITEM = 0.32, 0.9, 0.35, 12.5, 0.12
 """Seconds of a core: an exposure, all that is asked of a reported fact and of a candidate's, drift
-at a checkpoint, an item. On shared cores 0.115, 0.9 and 8 s were measured, of which 0.58 is counted
-for cores that nobody else uses; the candidate's and the item's are estimates."""
+at a checkpoint, an item. From four candidates of the pilot; the reported fact's and the item's are
+estimates."""
 
 GRIDS = (
-    PlannedGrid("distance", "1", 8, 6, 512, 6),
-    PlannedGrid("straying", "2", 5, 0, 512, 3),
-    PlannedGrid("adapters", "7, 6, 8, 9", 24, 12, 256, 6, items=1250),
-    PlannedGrid("keeping", "6, 7, 8", 12, 6, 256, 6, items=1250),
-    PlannedGrid("starts", "6, 7, 8", 20, 24, 256, 6, items=1250),
-    PlannedGrid("starts_astra", "6, 7, 8", 5, 6, 256, 6, items=1250),
-    PlannedGrid("gemma", "6, 7", 15, 18, 256, 6, items=1250, size=2.0),
-    PlannedGrid("strategies", "4", 36, 0, 128, 6),
-    PlannedGrid("study interference", "3, 2", 8, 0, 896, 3),
-    PlannedGrid("layers", "5", 48, 24, 128, 6, tried_facts=128),
-    PlannedGrid("prompts (mixed)", "9", 5, 6, 256, 6, items=1250),
-    PlannedGrid("prompts (few_shot)", "9", 5, 6, 256, 6, items=1250, size=1.7),
-    PlannedGrid("strategies_more", "4", 25, 0, 128, 6),
+    PlannedGrid("distance", "1", 6, 0, 512, 4, drift=False),
+    PlannedGrid("straying", "2", 5, 0, 512, 2, drift=False),
+    PlannedGrid("adapters", "7, 6, 8, 9", 24, 12, 128, 6, items=900),
+    PlannedGrid("keeping", "6, 7, 8", 12, 6, 128, 6, items=900),
+    PlannedGrid("strategies", "4", 24, 0, 128, 6, drift=False, trained=0.64),
+    PlannedGrid("study interference", "3, 2", 8, 0, 704, 3, drift=False, size=1.5),
+    PlannedGrid("layers", "5", 36, 18, 128, 6, trained=0.7),
+    PlannedGrid("prompts (mixed)", "9", 5, 6, 128, 6, size=1.3),
+    PlannedGrid("starts_astra", "6, 7, 8", 5, 6, 128, 6, items=900),
+    PlannedGrid("starts", "6, 7, 8", 20, 24, 128, 6, items=900),
+    PlannedGrid("prompts (few_shot)", "9", 5, 6, 128, 6, size=1.7),
+    PlannedGrid("strategies_more", "4", 30, 0, 128, 6, drift=False),
+    PlannedGrid("gemma", "6, 7", 15, 18, 128, 6, items=900, size=2.0),
 )
 """In the order in which they are run."""
 

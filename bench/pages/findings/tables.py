@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from tabulate import tabulate
 
@@ -13,12 +14,24 @@ from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.format import markdown
 
+
+def _correlation(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return wording.MISSING
+    interval = estimate.interval
+    ends = (estimate.value, interval.low, interval.high) if interval else (estimate.value,)
+    value, *rest = (f"{Unit.CORRELATION.written(end):+.2f}" for end in ends)
+    return f"{value} [{', '.join(rest)}]" if rest else value
+
+
 _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.POINTS: wording.points_interval,
     Unit.PERCENT: wording.percent_interval,
     Unit.NATS: wording.nats_interval,
-    Unit.EPOCHS: wording.more_epochs_interval,
-    Unit.LOG_RATIO: wording.nats_interval,
+    Unit.EPOCHS: partial(wording.more_epochs_interval, digits=2),
+    Unit.LOG_RATIO: wording.more_nats_interval,
+    Unit.SECONDS: wording.epochs_interval,
+    Unit.CORRELATION: _correlation,
 }
 _UNITS = {
     Unit.POINTS: " points",
@@ -26,6 +39,8 @@ _UNITS = {
     Unit.NATS: " nats",
     Unit.EPOCHS: " epochs",
     Unit.LOG_RATIO: " (log ratio)",
+    Unit.SECONDS: " s",
+    Unit.CORRELATION: " (r)",
 }
 _LEAST_P = 0.001
 _ABOUT = ["comparison", "setting", "effect", "seeds", "n"]
@@ -68,7 +83,7 @@ def claims_table(claims: Sequence[Claim]) -> str:
     for claim in claims:
         rival = claim.headline
         unit = rival.unit if rival else Unit.POINTS
-        margin = f"{unit.scale * claim.margin:.3g}{_UNITS[unit]}"
+        margin = f"{unit.written(claim.margin):.3g}{_UNITS[unit]}"
         lines.append([markdown(claim.says), f"**{claim.verdict}**", margin, *_headline(claim)])
     headers = ["claim", "answer", "smallest effect of interest", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=5)

@@ -18,6 +18,7 @@ one, decide nothing. A yes says "above zero, and estimated at the margin or more
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,11 +75,15 @@ class Unit(StrEnum):
     NATS = "nats"
     EPOCHS = "epochs"
     LOG_RATIO = "log ratio"
+    SECONDS = "seconds"
+    CORRELATION = "correlation"
+    """On Fisher's scale, the inverse hyperbolic tangent of r; written as r."""
 
-    @property
-    def scale(self) -> float:
-        """What a value is multiplied by to be written: shares are written in percent."""
-        return 100.0 if self in (Unit.POINTS, Unit.PERCENT) else 1.0
+    def written(self, value: float) -> float:
+        """Return a value as it is written: shares in percent, correlations as r."""
+        if self is Unit.CORRELATION:
+            return math.tanh(value)
+        return 100 * value if self in (Unit.POINTS, Unit.PERCENT) else value
 
 
 class Needs(StrEnum):

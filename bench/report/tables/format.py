@@ -69,14 +69,14 @@ def epochs_interval(estimate: Estimate | None) -> str:
     return _interval(estimate, lambda value: f"{_unsigned_zero(value, 1):.1f}", 1, "", 1)
 
 
-def more_epochs_interval(estimate: Estimate | None) -> str:
+def more_epochs_interval(estimate: Estimate | None, digits: int = 1) -> str:
     """Write a difference of epochs with its interval: `+0.7 [+0.4, +1.1]`."""
 
     def write(value: float) -> str:
-        shown = _unsigned_zero(value, 1)
-        return f"{shown:+.1f}" if shown else "0.0"
+        shown = _unsigned_zero(value, digits)
+        return f"{shown:+.{digits}f}" if shown else f"{shown:.{digits}f}"
 
-    return _interval(estimate, write, 1, "+", 1)
+    return _interval(estimate, write, 1, "+", digits)
 
 
 def more_nats_interval(estimate: Estimate | None) -> str:

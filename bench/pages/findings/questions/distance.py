@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import Flags, group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
+    MANY,
     epochs_of,
     planned_settings,
     unknown,
@@ -39,7 +41,7 @@ def answer(evidence: Evidence) -> Answer:
     """Compare thirds of distance, within relations and, beside it, regardless of them."""
     found = [
         setting
-        for setting in planned_settings(evidence)
+        for setting in planned_settings(evidence, MANY)
         if METHOD in setting.rows and setting.spec.facts >= LEAST_FACTS
     ]
     return Answer(
@@ -57,7 +59,17 @@ def answer(evidence: Evidence) -> Answer:
             "the further comparisons have them.",
             "A fact that is not learned counts as one epoch more than all.",
         ),
+        pictures=tuple(_curves(setting) for setting in found),
     )
+
+
+def _curves(setting: Setting) -> Picture:
+    row = setting.rows[METHOD]
+    names = (f"{end} third" for end in ("nearest", "middle", "farthest"))
+    epochs = epochs_of(row, row.seeds)
+    groups = {n: epochs[:, third] for n, third in zip(names, thirds(row, within=True), strict=True)}
+    heading = "Learning by distance within relations"
+    return learning("distance", heading, setting.title, groups, row.spec.epochs)
 
 
 def _ends(settings: list[Setting], *, within: bool) -> Iterator[Effect]:

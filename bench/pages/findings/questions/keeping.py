@@ -8,12 +8,12 @@ import numpy as np
 
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect, present
-from bench.pages.findings.effects import mean_of
+from bench.pages.findings.effects import mean_of, paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
-from bench.pages.findings.planned import BAR, RATIO_COUNTS
-from bench.pages.findings.questions.planned_settings import planned_settings
+from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS
+from bench.pages.findings.questions.planned_settings import MAIN, SMALLER, planned_settings
 from bench.pages.findings.verdict import Needs, Unit, Verdict
-from bench.report.leaderboard.board import DRIFT
+from bench.report.leaderboard.board import DRIFT, Row
 from bench.report.leaderboard.equal_learning import learning_path
 from bench.report.statistics.equal_learning import cost_at_share
 from bench.report.statistics.intervals import Floats
@@ -35,8 +35,11 @@ MOST, HALF = 0.9, 0.5
 
 def answer(evidence: Evidence) -> Answer:
     """Compare drift at equal learning."""
-    settings = [s for s in planned_settings(evidence) if {REFERENCE, KEEPS} <= set(s.rows)]
-    rivals = sorted({name for s in settings for name in s.adapters()} - {REFERENCE})
+    settings, with_all = (
+        [s for s in planned_settings(evidence, like) if REFERENCE in s.rows]
+        for like in (MAIN, SMALLER)
+    )
+    rivals = sorted({name for s in with_all for name in s.adapters()} - {REFERENCE})
     return Answer(
         question=QUESTION,
         claims=(
@@ -52,12 +55,26 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Some start drifts less than LoRA when both have learned 90% of the facts",
-                tuple(e for name in rivals for e in _kept(settings, name, MOST)),
+                tuple(e for name in rivals for e in _kept(with_all, name, MOST)),
                 BAR * RATIO_COUNTS,
                 needs=Needs.ANY,
             ),
+            Claim(
+                "CorDA answers more of the countries that it was calibrated on than LoRA, in the "
+                "end",
+                tuple(_remembered(settings, KEEPS, "countries")),
+                BAR * POINTS_COUNT / 100,
+            ),
         ),
-        details=tuple(e for name in rivals for e in _kept(settings, name, HALF)),
+        details=(
+            *(e for name in rivals for e in _kept(with_all, name, HALF)),
+            *(
+                effect
+                for task in ("countries", "elements")
+                for name in rivals
+                for effect in _remembered(with_all, name, task)
+            ),
+        ),
         caveats=(
             "Drift is measured on texts of the base itself: less drift is less change, not more "
             "knowledge.",
@@ -76,6 +93,29 @@ def _ratio(setting: Setting, method: str, share: float) -> Effect | None:
         return None
     name = f"{REFERENCE} / {method}, {100 * share:.0f}% learned"
     return mean_of(name, setting.title, table, Unit.LOG_RATIO)
+
+
+def _remembered(settings: list[Setting], method: str, task: str) -> Iterator[Effect]:
+    """Compare what is answered of a forgetting task after the last epoch, item by item."""
+    for setting in settings:
+        if method in setting.rows:
+            rows = setting.rows[method], setting.rows[REFERENCE]
+            seeds = shared_seeds(rows)
+            scores = [_items(row, seeds, task) for row in rows]
+            if seeds and all(len(one) == len(seeds) for one in scores):
+                first, second = (np.array(one, dtype=np.float64) for one in scores)
+                yield paired(f"{method} - {REFERENCE}, {task}", setting.title, first, second)
+
+
+def _items(row: Row, seeds: tuple[int, ...], task: str) -> list[list[float]]:
+    """Return the scores of a forgetting task's items after training, `[seeds][items]`."""
+    return [
+        found.tuned_items
+        for cell in row.cells
+        if cell.record.spec.seed in seeds
+        for found in cell.record.forgetting
+        if found.task == task
+    ]
 
 
 def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.config.types import Schedule
 from bench.pages.findings.claim import Effect
 from bench.pages.findings.effects import Flags, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
@@ -13,24 +15,61 @@ from bench.pages.findings.planned import BAR, EPOCHS_COUNT
 from bench.pages.findings.verdict import Unit
 from bench.report.leaderboard.board import Row
 from bench.report.statistics.intervals import Floats
+from tasks.context import TrainPrompt
 
 EPOCHS_BAR = BAR * EPOCHS_COUNT
 """The rule's margin for epochs to learn."""
 
-TASK = "fictional"
-EPOCHS, BATCH, SCHEDULE, PROMPT = 6, 8, "constant", "plain"
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the cells of a question have in common.
+
+    Attributes:
+        task: The facts.
+        tuned: Whether each method was tuned on other facts of the task; else all have the rate
+            that was chosen for LoRA.
+        epochs, batch_size: How they were trained, at a constant rate; None for any.
+        prompt: The contexts that training saw; None where the question compares them.
+        base: The base; None for any.
+    """
+
+    task: str = "fictional[n=2000]"
+    tuned: bool = True
+    epochs: int | None = 6
+    batch_size: int = 4
+    prompt: TrainPrompt | None = TrainPrompt.PLAIN
+    base: str | None = None
+
+    def fits(self, setting: Setting) -> bool:
+        """Return whether the cells of a setting were trained like this."""
+        spec = setting.spec
+        return (
+            (spec.task, setting.tuned) == (self.task, self.tuned)
+            and self.epochs in (None, spec.epochs)
+            and spec.batch_size == self.batch_size
+            and spec.schedule is Schedule.CONSTANT
+            and self.prompt in (None, spec.train_prompt)
+            and self.base in (None, spec.model)
+        )
 
 
-def planned_settings(evidence: Evidence) -> list[Setting]:
-    """Return the settings of the design: invented facts, tuned, trained as it says."""
-    return [setting for setting in evidence.settings if _is_planned(setting)]
+MAIN = Training()
+"""The comparison of methods."""
+
+SMALLER = replace(MAIN, base="smollm2-135m")
+"""The same on the base that has all methods."""
+
+ONE_RATE = Training(task="fictional[n=2000,seed=1]", tuned=False)
+"""One adapter trained in several ways, on facts of another world."""
+
+MANY = replace(ONE_RATE, epochs=4)
+"""The same with 512 facts, for what differs between facts."""
 
 
-def _is_planned(setting: Setting) -> bool:
-    spec = setting.spec
-    trained = (spec.epochs, spec.batch_size, spec.schedule, spec.train_prompt)
-    asked = setting.tuned and spec.task.split("[")[0] == TASK
-    return asked and trained == (EPOCHS, BATCH, SCHEDULE, PROMPT)
+def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Setting]:
+    """Return the settings that were trained as the design says."""
+    return [setting for setting in evidence.settings if training.fits(setting)]
 
 
 def unknown(row: Row) -> Flags:

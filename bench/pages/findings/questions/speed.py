@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim
-from bench.pages.findings.evidence import Evidence
+from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
+    SMALLER,
+    epochs_of,
     epochs_saved,
     planned_settings,
 )
@@ -27,8 +30,9 @@ REFERENCE, FASTER = "lora", "pissa"
 
 def answer(evidence: Evidence) -> Answer:
     """Compare epochs to learn."""
-    settings = [s for s in planned_settings(evidence) if {REFERENCE, FASTER} <= set(s.rows)]
-    rivals = sorted({name for s in settings for name in s.adapters()} - {REFERENCE})
+    settings = planned_settings(evidence)
+    with_all = planned_settings(evidence, SMALLER)
+    rivals = sorted({name for s in with_all for name in s.adapters()} - {REFERENCE})
     return Answer(
         question=QUESTION,
         claims=(
@@ -44,7 +48,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Some adapter learns faster or slower than LoRA",
-                tuple(e for name in rivals for e in epochs_saved(settings, REFERENCE, name)),
+                tuple(e for name in rivals for e in epochs_saved(with_all, REFERENCE, name)),
                 EPOCHS_BAR,
                 needs=Needs.ANY,
                 two_sided=True,
@@ -54,4 +58,12 @@ def answer(evidence: Evidence) -> Answer:
             "A fact that is not learned counts as one epoch more than all.",
             "The answer is about the trained prompt, not about what is carried over.",
         ),
+        pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),
     )
+
+
+def _curves(setting: Setting) -> Picture:
+    rows = setting.adapters()
+    groups = {name: epochs_of(row, row.seeds) for name, row in rows.items()}
+    name = f"speed-{setting.spec.model}"
+    return learning(name, "Learning by adapter", setting.title, groups, setting.spec.epochs)

@@ -6,19 +6,47 @@ import numpy as np
 import pytest
 
 from bench.pages.findings.evidence import Evidence
-from bench.pages.findings.questions import QUESTIONS, distance, keeping, speed
+from bench.pages.findings.questions import (
+    QUESTIONS,
+    company,
+    distance,
+    forecast,
+    keeping,
+    layers,
+    prompts,
+    speed,
+    strategies,
+    straying,
+)
 from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings
+from bench.store.records import Status
+from bench.studies.interference.plan import TrainingSpec
+from bench.studies.interference.store import FactOutcome, Said, Trained, TrainingRecord
 from tests.bench.findings_cells import Plan, evidence_of
+from tests.bench.report_cells import make_spec
 
-TRAINED = {"epochs": 6, "schedule": "constant", "task": "fictional[n=2000]"}
+TRAINED = {"epochs": 6, "batch_size": 4, "schedule": "constant", "task": "fictional[n=2000]"}
 CORDA = "corda[calibration=countries]"
+BASES = ("smollm2-135m", "gemma3-270m")
 
 
 def plan(method="lora", n=64, **changes):
     settings = {"n": n, "seeds": tuple(range(8)), "tuned": (1e-3,), "known": False}
     spec = {**TRAINED, **changes.pop("spec", {})}
     return Plan(method, spec=spec, **{**settings, "epochs": 3, "drift": 0.4, **changes})
+
+
+ONE_RATE = {"task": "fictional[n=2000,seed=1]"}
+MANY = {**ONE_RATE, "epochs": 4}
+
+
+def one_rate(method="lora", n=64, **changes):
+    return plan(method, n, **{"tuned": (), "spec": ONE_RATE, **changes})
+
+
+def many(**changes):
+    return one_rate(**{"spec": MANY, **changes})
 
 
 @pytest.mark.parametrize(
@@ -54,15 +82,15 @@ RELATIONS = [f"relation {i % 4}" for i in range(512)]
 )
 def test_both_ends_must_be_slower_than_the_middle(near, far, verdict):
     distances = np.linspace(0.1, 1.0, 512)
-    epochs = 3 + np.where(distances < 0.4, near, np.where(distances > 0.7, far, 0))
-    made = plan(n=512, distances=distances, relations=RELATIONS, epochs=epochs)
+    epochs = 2 + np.where(distances < 0.4, near, np.where(distances > 0.7, far, 0))
+    made = many(n=512, distances=distances, relations=RELATIONS, epochs=epochs)
     assert distance.answer(evidence_of(made)).verdict is verdict
 
 
 def test_a_difference_between_relations_is_none_of_distance():
     relation = np.arange(512) * 3 // 512
     distances = 0.2 + 0.3 * relation + np.tile(np.linspace(0, 0.05, 512 // 64), 64)
-    made = plan(
+    made = many(
         n=512,
         distances=distances,
         relations=[f"relation {i}" for i in relation],
@@ -83,11 +111,171 @@ def test_drift_is_compared_at_equal_learning(drift, verdict):
     assert found.claims[0].effects[0].value == pytest.approx(expected, abs=0.12)
 
 
+def test_a_start_that_one_base_lacks_is_still_compared_on_the_other():
+    both = [plan(m, spec={"model": b}) for m in ("lora", CORDA) for b in BASES]
+    found = keeping.answer(evidence_of(*both, plan("milora", drift=0.2)))
+    assert len(found.claims[0].settings) == len(BASES)
+    assert found.claims[1].verdict is Verdict.YES
+
+
+def test_countries_are_compared_item_by_item():
+    lost = [plan(drift=0, lost={"countries": 0.4}), plan(CORDA, drift=0, lost={"countries": 0.05})]
+    third = keeping.answer(evidence_of(*lost)).claims[2]
+    assert third.effects[0].value == pytest.approx(0.35, abs=0.06)
+
+
 def test_learning_less_is_no_keeping():
     slow = plan(CORDA, drift=0.4, epochs=5)
     found = keeping.answer(evidence_of(plan(), slow))
     assert found.verdict is Verdict.NO
     assert found.claims[0].effects[0].value < 0, "by then it has drifted more"
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "verdict"),
+    [(0.36, 0.03, Verdict.YES), (0.2, 0.2, Verdict.NO), (0.03, 0.36, Verdict.NO)],
+)
+def test_near_facts_stray_or_no_third_does(near, far, verdict):
+    n = 4096  # no study has as many: the power for 5 points is that of the design
+    distances = np.linspace(0.1, 1.0, n)
+    away = np.where(distances < 0.4, near, np.where(distances > 0.7, far, 0.1))
+    relations = [f"relation {i % 4}" for i in range(n)]
+    made = one_rate(
+        n=n, distances=distances, relations=relations, away=away, spec={**MANY, "epochs": 2}
+    )
+    found = straying.answer(evidence_of(made))
+    assert found.verdict is verdict
+    shares = [effect.value for effect in found.measured]
+    assert shares[0] == pytest.approx(near, abs=0.03)
+    assert shares[2] == pytest.approx(far, abs=0.03)
+
+
+def test_straying_is_not_asked_at_the_end_of_training():
+    made = many(n=512, away=0.5, relations=RELATIONS)
+    assert straying.answer(evidence_of(made)).verdict is Verdict.NOT_RUN
+
+
+KEPT, BY_CHANCE = np.arange(64) < 48, np.arange(64) >= 16
+
+
+def chosen_facts(epochs_by_chance):
+    return (
+        one_rate(epochs=3),
+        one_rate("lora+filter", epochs=3, kept=KEPT),
+        one_rate("lora+random_filter", epochs=epochs_by_chance, kept=BY_CHANCE),
+    )
+
+
+@pytest.mark.parametrize(("by_chance", "verdict"), [(4, Verdict.YES), (3, Verdict.NO)])
+def test_the_filter_is_compared_on_facts_that_both_train(by_chance, verdict):
+    # What only one of them trains would turn the answer round.
+    epochs = np.where(KEPT & BY_CHANCE, by_chance, 1)
+    found = strategies.answer(evidence_of(*chosen_facts(epochs)))
+    assert found.verdict is verdict
+    assert found.claims[0].effects[0].facts == 32
+
+
+def test_a_weight_counts_only_against_its_control():
+    made = [one_rate(), one_rate("lora+reweight", epochs=2), one_rate("lora+uniform", epochs=2)]
+    second = strategies.answer(evidence_of(*made)).claims[1]
+    assert second.verdict is Verdict.NO
+
+
+def placements(**epochs):
+    names = {
+        "everywhere": "lora",
+        "freeze": "lora[r=4,spread=true]+freeze",
+        "window": "lora[r=4,spread=true]+window[first=11,last=20]",
+        "occlusion": "lora[r=4,spread=true]+occlusion",
+    }
+    return [plan(names[key], epochs=value, flops=4e12 / value) for key, value in epochs.items()]
+
+
+@pytest.mark.parametrize(
+    ("window", "occlusion", "verdict"),
+    [(3, 3, Verdict.YES), (3, 2, Verdict.NO), (2, 2, Verdict.NO)],
+)
+def test_freeze_must_beat_both_other_placements(window, occlusion, verdict):
+    made = placements(everywhere=3, freeze=2, window=window, occlusion=occlusion)
+    found = layers.answer(evidence_of(*made))
+    assert found.verdict is verdict
+    assert found.measured[0].name == "FLOPs of lora[r=4,spread=true]+freeze / lora"
+    assert found.measured[0].value == pytest.approx(1.5)
+
+
+def test_freeze_against_one_other_placement_is_no_yes():
+    assert layers.answer(evidence_of(*placements(freeze=2, window=4))).verdict is Verdict.OPEN
+
+
+ADAPTERS = ("lora", "dora", "pissa", "milora", CORDA, "astra", "lora_null", "sc_lora")
+
+
+@pytest.mark.parametrize(("turned", "verdict"), [(1, Verdict.YES), (-1, Verdict.NO)])
+def test_methods_that_move_outputs_further_drift_more_or_less(turned, verdict):
+    made = [
+        plan(name, drift=0.1 * 1.6**place, csd=2.0 ** (turned * place) + 0.1 * (place % 2))
+        for place, name in enumerate(ADAPTERS)
+    ]
+    found = forecast.answer(evidence_of(*made))
+    assert found.verdict is verdict
+    assert found.claims[0].effects[0].facts == len(ADAPTERS)
+
+
+def test_a_correlation_of_four_methods_is_not_asked():
+    made = [plan(name, csd=0.1 * place + 0.1) for place, name in enumerate(ADAPTERS[:4])]
+    assert forecast.answer(evidence_of(*made)).verdict is Verdict.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("mixed", "verdict"), [(0.8, Verdict.YES), (0.3, Verdict.NO), (0.1, Verdict.NO)]
+)
+def test_mixed_prompts_carry_over_to_the_bare_question(mixed, verdict):
+    n = 2048
+    plain = plan(n=n, bare=0.3)
+    other = plan(n=n, bare=mixed, spec={"train_prompt": "mixed"})
+    found = prompts.answer(evidence_of(plain, other))
+    assert found.verdict is verdict
+    assert found.claims[1].verdict is Verdict.NOT_RUN, "no cell was trained after demonstrations"
+
+
+def said(*, correct):
+    return Said("so", correct, None if correct else False, 0.5, 1.0)
+
+
+def training(facts, seed, epochs, ids, steps=None, exposures=3):
+    spec = make_spec(
+        task="fictional[n=2000,seed=1]", facts=facts, seed=seed, epochs=exposures, batch_size=1
+    )
+    whole = TrainingSpec(
+        version=1,
+        cell=spec,
+        max_steps=facts * exposures if steps is None else steps,
+        measured_digest=f"{ids[0]}",
+    )
+    state, rng = np.zeros(2, dtype=np.float32), np.random.default_rng([seed, facts, *ids])
+    known = said(correct=False)
+    outcomes = tuple(
+        FactOutcome(f"{i}", "target", known, known, exposures, found, state)
+        for i in ids
+        for found in [None if epochs is None else int(epochs + rng.integers(0, 2))]
+    )
+    return Trained(TrainingRecord(spec=whole, status=Status.DONE), outcomes)
+
+
+@pytest.mark.parametrize(("among", "verdict"), [(3, Verdict.YES), (2, Verdict.NO), (1, Verdict.NO)])
+def test_company_costs_exposures_or_none(among, verdict):
+    ids = list(range(32))
+    made = [training(0, 0, None, ids)]
+    for seed in range(5):
+        made += [training(1, seed, 2, [i]) for i in ids]
+        made += [training(8, seed, 2, ids[i : i + 8]) for i in range(0, 32, 8)]
+        made.append(training(512, seed, among, ids))
+        # As many updates as a fact alone: each fact was seen less often, which is no company.
+        made.append(training(512, seed, 4, ids, steps=3))
+    found = company.answer(Evidence((), trainings=tuple(made)))
+    assert found.verdict is verdict
+    assert (found.claims[0].effects[0].seeds, found.claims[0].effects[0].facts) == (5, 32)
+    assert found.details[0].value == pytest.approx(0, abs=0.15), "among 8"
 
 
 def test_without_cells_every_question_says_that_it_was_not_run(tmp_path):

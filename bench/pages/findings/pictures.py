@@ -1,0 +1,88 @@
+"""Pictures of what lies behind an answer: how soon groups of facts were learned, and shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.pages.findings.answer import Picture
+from bench.pages.findings.claim import Effect
+from bench.redaction import safe_text
+from bench.report.plots._style import (
+    PanelSize,
+    draw_curve,
+    error,
+    shared_legend,
+    style_of,
+    titled_figure,
+)
+from bench.report.plots.learning_curves import dose_curve
+from bench.report.statistics.intervals import Floats
+
+_PANEL = PanelSize(6.3, 3.2)
+_LINE, _HEAD = 0.27, 0.7
+
+Group = Floats | Sequence[Floats]
+"""Epochs to learn of a group of facts, `[seeds, facts]`, or of each seed's own facts."""
+
+
+def learning(
+    name: str, heading: str, where: str, groups: Mapping[str, Group], epochs: int
+) -> Picture:
+    """Return a picture of the share of facts learned after each epoch, a line for each group.
+
+    Args:
+        name: Of its file.
+        heading: What it shows.
+        where: Base, task and number of facts.
+        groups: By name.
+        epochs: How many there are.
+    """
+
+    def draw() -> Figure:
+        note = "Lines: means over seeds. Bands: 95% confidence intervals"
+        figure = titled_figure(1, 1, _PANEL, heading, where, note)
+        [[axes]] = figure.subplots(1, 1, squeeze=False)
+        styles = {label: style_of(index) for index, label in enumerate(groups)}
+        for label, values in groups.items():
+            same = isinstance(values, np.ndarray)
+            draw_curve(
+                axes, dose_curve(list(values), epochs, same=same), styles[label], 100, bar=None
+            )
+        axes.set_ylabel("learned, %")
+        axes.set_ylim(-3, 103)
+        shared_legend(figure, list(groups), styles)
+        return figure
+
+    return Picture(name, f"{heading}: the share of facts that are learned after each epoch.", draw)
+
+
+def shares(name: str, heading: str, where: str, effects: Sequence[Effect]) -> Picture:
+    """Return a picture of shares with their intervals, a line for each.
+
+    Args:
+        name: Of its file.
+        heading: What it shows.
+        where: Base, task and number of facts.
+        effects: The shares, in percent, from the top.
+    """
+
+    def draw() -> Figure:
+        panel = PanelSize(5.2, _HEAD + _LINE * len(effects))
+        figure = titled_figure(1, 1, panel, heading, where, "Bars: 95% confidence intervals")
+        [[axes]] = figure.subplots(1, 1, squeeze=False)
+        for place, effect in enumerate(effects):
+            ends = error(effect.estimate.value, effect.estimate.interval)
+            value = effect.unit.written(effect.value)
+            bars = [[effect.unit.written(end)] for end in ends]
+            axes.errorbar(value, place, xerr=bars, color="#0072B2", marker="o", markersize=5)
+        axes.set_yticks(range(len(effects)), [safe_text(e.name) for e in effects], fontsize=8)
+        axes.set_ylim(len(effects) - 0.4, -0.6)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("percent")
+        axes.grid(visible=False, axis="y")
+        return figure
+
+    return Picture(name, f"{heading}, with intervals.", draw)

@@ -1,0 +1,102 @@
+"""Question 5: are the layers that freezing chooses the right ones?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.pages.findings.answer import Answer, Picture, Question
+from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.effects import mean_of
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.pictures import learning
+from bench.pages.findings.questions.planned_settings import (
+    EPOCHS_BAR,
+    epochs_of,
+    epochs_saved,
+    planned_settings,
+)
+from bench.pages.findings.verdict import Unit, Verdict
+from bench.report.leaderboard.board import Row
+from bench.report.statistics.intervals import Floats
+from bench.store.records import PhaseName
+
+QUESTION = Question(
+    key="layers",
+    title="Which layers to train",
+    asks="Do the layers that freezing leaves trainable learn facts sooner than other layers with "
+    "as many trained parameters?",
+    compared="Epochs to learn of facts that the base did not answer: a window of as many middle "
+    "layers, and the layers that occlusion finds, each less `freeze`, with as many trained "
+    "parameters and each at its own learning rate. A yes needs both.",
+    source="2406.11753: semantic layer freezing chooses where to fine-tune",
+    expected=Verdict.YES,
+    grids=("layers", "adapters"),
+)
+SPREAD = "lora[r=4,spread=true]"
+EVERYWHERE, FREEZE = "lora", f"{SPREAD}+freeze"
+RIVALS = (f"{SPREAD}+window[first=11,last=20]", f"{SPREAD}+occlusion")
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Compare placements by epochs to learn, and by what they cost."""
+    settings = [s for s in planned_settings(evidence) if FREEZE in s.rows]
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "The layers above the cut of freezing learn facts sooner than a middle window and "
+                "than the layers that occlusion finds",
+                tuple(e for rival in RIVALS for e in epochs_saved(settings, rival, FREEZE)),
+                EPOCHS_BAR,
+                least_rivals=len(RIVALS),
+                advice={
+                    Verdict.YES: "If you train few layers, let freeze choose them",
+                    Verdict.NO: "Do not count on freeze to find the best layers for facts: "
+                    "others, with as many trained parameters, learn them as fast",
+                },
+            ),
+        ),
+        details=tuple(epochs_saved(settings, EVERYWHERE, FREEZE)),
+        measured=tuple(_costs(settings)),
+        caveats=(
+            "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
+            "LoRA, beside them, has rank 16.",
+            "A fact that is not learned counts as one epoch more than all.",
+        ),
+        pictures=tuple(_curves(setting) for setting in settings),
+    )
+
+
+def _curves(setting: Setting) -> Picture:
+    names = [name for name in (EVERYWHERE, FREEZE, *RIVALS) if name in setting.rows]
+    groups = {name: epochs_of(setting.rows[name], setting.rows[name].seeds) for name in names}
+    heading = "Learning by trained layers"
+    return learning("layers", heading, setting.title, groups, setting.spec.epochs)
+
+
+def _costs(settings: list[Setting]) -> Iterator[Effect]:
+    """Yield the FLOPs and the seconds of training of each placement, in percent of all layers'."""
+    for setting in settings:
+        everywhere = setting.rows.get(EVERYWHERE)
+        others = [setting.rows[name] for name in (FREEZE, *RIVALS) if name in setting.rows]
+        for row in others if everywhere else ():
+            assert everywhere is not None
+            seeds = shared_seeds([row, everywhere])
+            for what, of in (("FLOPs", _flops), ("seconds", _seconds)):
+                if seeds:
+                    share = of(row, seeds) / of(everywhere, seeds)
+                    name = f"{what} of {row.spec.asked} / {EVERYWHERE}"
+                    yield mean_of(name, setting.title, share[:, None], Unit.PERCENT)
+
+
+def _flops(row: Row, seeds: tuple[int, ...]) -> Floats:
+    """Return the operations of training, `[seeds]`; NaN where they were not counted."""
+    return np.array([c.record.flops or np.nan for c in row.cells if c.record.spec.seed in seeds])
+
+
+def _seconds(row: Row, seeds: tuple[int, ...]) -> Floats:
+    """Return the wall time of training, `[seeds]`."""
+    cells = [cell for cell in row.cells if cell.record.spec.seed in seeds]
+    return np.array([cell.record.phases[PhaseName.TRAIN].seconds for cell in cells])

@@ -1,0 +1,100 @@
+"""Question 9: what training prompt carries facts over?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.effects import paired
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
+from bench.pages.findings.planned import BAR, POINTS_COUNT
+from bench.pages.findings.questions.planned_settings import MAIN, planned_settings, unknown
+from bench.pages.findings.verdict import Needs, Verdict
+from tasks.context import Context, TrainPrompt
+
+QUESTION = Question(
+    key="prompts",
+    title="What carries facts over",
+    asks="Do facts that are trained on mixed prompts carry over better to a context that training "
+    "did not see than facts that are trained on the plain prompt?",
+    compared="The share of unknown facts that are answered to the bare question, after LoRA on "
+    "mixed prompts less after LoRA on the plain prompt, paired by seed and fact, each tuned on its "
+    "own prompt.",
+    source="our own question: AUDIT of contexts, no paper's claim",
+    expected=None,
+    grids=("adapters", "prompts"),
+)
+METHOD = "lora"
+PLAIN, MIXED = TrainPrompt.PLAIN, TrainPrompt.MIXED
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Compare training prompts by what is answered in contexts that training did not see."""
+    by_base = _by_base(evidence)
+    return Answer(
+        question=QUESTION,
+        claims=(
+            Claim(
+                "Training on mixed prompts carries more facts over to the bare question than "
+                "training on the plain prompt",
+                tuple(_carried(by_base, MIXED, Context.BARE)),
+                BAR * POINTS_COUNT / 100,
+                advice={
+                    Verdict.YES: "To have facts answered outside the trained prompt, train them "
+                    "with --train-prompt mixed",
+                    Verdict.NO: "Do not count on --train-prompt mixed to carry facts over to a "
+                    "bare question",
+                },
+            ),
+            Claim(
+                "Training after demonstrations carries more facts over to the bare question than "
+                "training on the plain prompt",
+                tuple(_carried(by_base, TrainPrompt.FEW_SHOT, Context.BARE)),
+                BAR * POINTS_COUNT / 100,
+                needs=Needs.ANY,
+            ),
+        ),
+        details=tuple(
+            effect
+            for prompt in (MIXED, TrainPrompt.FEW_SHOT)
+            for asked in (Context.PLAIN, Context.FEW_SHOT)
+            for effect in _carried(by_base, prompt, asked)
+        ),
+        caveats=(
+            "Mixed prompts include the plain and the few-shot prompt, so only the bare question "
+            "is new to both.",
+            "The base has no chat template; training on paraphrases or texts was not compared.",
+        ),
+    )
+
+
+def _by_base(evidence: Evidence) -> list[Mapping[TrainPrompt, Setting]]:
+    """Return, for each base and set of facts, the settings of the prompts it was trained on."""
+    found: dict[tuple[str, str], dict[TrainPrompt, Setting]] = {}
+    for setting in planned_settings(evidence, replace(MAIN, prompt=None)):
+        if METHOD in setting.rows:
+            spec = setting.rows[METHOD].spec
+            found.setdefault((spec.model, spec.facts_digest), {})[spec.train_prompt] = setting
+    return list(found.values())
+
+
+def _carried(
+    by_base: list[Mapping[TrainPrompt, Setting]], prompt: TrainPrompt, asked: Context
+) -> Iterator[Effect]:
+    for settings in by_base:
+        if {prompt, PLAIN} <= settings.keys():
+            rows = [settings[one].rows[METHOD] for one in (prompt, PLAIN)]
+            seeds, column = shared_seeds(rows), f"correct.{asked}"
+            if seeds:
+                values = [values_of(row, seeds, column)[:, unknown(rows[1])] for row in rows]
+                said = f"{prompt} - {PLAIN}, asked {_ASKED[asked]}".replace("_", "-")
+                yield paired(said, settings[PLAIN].title, *values)
+
+
+_ASKED = {
+    Context.BARE: "the bare question",
+    Context.PLAIN: "in the plain prompt",
+    Context.FEW_SHOT: "after demonstrations",
+}
