@@ -7,7 +7,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cli.listing import print_rows
+from bench.planning.cost_estimate import GPU_FLOPS
 from bench.planning.sketch import Sketch, SketchedRow
+from bench.progress.base import duration
 
 _COLUMNS = ("method", "model", "to prepare", "to train", "to evaluate", "one card of 80 GB")
 
@@ -33,6 +35,7 @@ def print_sketch(
         f"{'epoch' if task.epochs == 1 else 'epochs'}, {task.steps:,} optimizer steps"
         for task in found.tasks
     ]
+    lines.append(_time(found))
     lines += [
         f"{row.method} on {row.model} takes more than one card of 80 GB: "
         + (
@@ -49,6 +52,17 @@ def print_sketch(
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _time(found: Sketch) -> str:
+    counted = f"{found.flop / 1e15:,.3g} PFLOP of training, counted"
+    if found.seconds is None:
+        return f"{counted}; how long that takes is known for short rows alone"
+    speed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s"
+    return (
+        f"about {duration(found.seconds)} on one GPU, a rough estimate from the model's size: "
+        f"{counted}, at {speed}, and what is measured"
+    )
 
 
 def _line(row: SketchedRow) -> tuple[str, ...]:

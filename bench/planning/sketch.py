@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from bench.config.assumed import SECTION, Assumed
 from bench.config.options import RunOptions
@@ -16,12 +17,16 @@ from bench.config.types import DType, shard_numbers
 from bench.models.registry import resolve_model
 from bench.models.shape import ModelShape, shape_of_config
 from bench.planning.candidates import methods_of, tuning_seeds_of
+from bench.planning.cost_estimate import FLOP_OF_TOKEN, GPU_FLOPS, TRAIN_SHARE
 from bench.planning.memory import Need, Setup, need, tokens_of, trained_share
 from methods.parts import Adapter
 from methods.recipe import Recipe
 from tasks.base import KnowledgeTask
 from tasks.errors import UsageError
 from tasks.resolve import resolve_task
+
+SHORT = 256
+"""Most tokens of a row that is a question and its answer, and no long text."""
 
 CARD = 79 * 2.0**30
 """Bytes that a card of 80 GB has for programs."""
@@ -63,12 +68,14 @@ class SketchedTask:
         rows: How many are trained.
         epochs: How often.
         steps: Optimizer steps in all.
+        tokens: About how many tokens a row has.
     """
 
     name: str
     rows: int
     epochs: int
     steps: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class Sketch:
         cells: How many cells there are to run: of a shard about so many, since ids decide which
             they are, and ids need the data.
         whole: How many cells the grid has.
+        flop: About how many operations it takes to train the cells to run: counted as if each,
+            a candidate too, trained all rows.
         unchecked: What was not looked at, in words.
     """
 
@@ -88,7 +97,17 @@ class Sketch:
     tasks: tuple[SketchedTask, ...]
     cells: int
     whole: int
+    flop: float
     unchecked: str
+
+    @property
+    def seconds(self) -> float | None:
+        """About how long the cells to run take on one GPU, with what is measured of them.
+
+        None where rows are long: what a GPU does in a second is known for short ones alone.
+        """
+        short = all(task.tokens <= SHORT for task in self.tasks)
+        return self.flop / GPU_FLOPS / TRAIN_SHARE if short else None
 
 
 def check_assumed(assumed: Assumed, path: Path) -> None:
@@ -146,11 +165,19 @@ def sketch(options: RunOptions, assumed: Assumed) -> Sketch:
         for recipe in recipes
     ]
     models = ", ".join(options.models)
+    sketched = tuple(_task(options, task, assumed.rows[task.name]) for task in tasks)
+    cells = _cells(options, options.shard)
+    of_a_cell = fmean(
+        FLOP_OF_TOKEN * shape.weights * task.tokens * task.rows * task.epochs
+        for shape in shapes.values()
+        for task in sketched
+    )
     return Sketch(
         rows=tuple(rows),
-        tasks=tuple(_task(options, task, assumed.rows[task.name]) for task in tasks),
-        cells=_cells(options, options.shard),
+        tasks=sketched,
+        cells=cells,
         whole=_cells(options, None),
+        flop=cells * of_a_cell,
         unchecked=f"weights and tokenizer of {models}; rows of {_all_data(options, recipes)}",
     )
 
@@ -203,10 +230,9 @@ def _setup(options: RunOptions, recipe: Recipe, task: KnowledgeTask, shape: Mode
 def _task(options: RunOptions, task: KnowledgeTask, rows: int) -> SketchedTask:
     trained = min(rows, options.limit or task.limit)
     epochs = options.epochs or task.epochs
-    batches = math.ceil(trained / options.batch_size)
-    return SketchedTask(
-        task.name, trained, epochs, epochs * math.ceil(batches / options.accumulation)
-    )
+    steps = math.ceil(math.ceil(trained / options.batch_size) / options.accumulation)
+    tokens, _ = tokens_of(task.form, options.train_prompt)
+    return SketchedTask(task.name, trained, epochs, epochs * steps, tokens)
 
 
 def _all_data(options: RunOptions, recipes: Sequence[Recipe]) -> str:

@@ -16,6 +16,7 @@ from tests.bench.planning.test_memory import config as llama
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "configs/corda_table1.yaml"
+FINDINGS = ROOT / "configs/findings_gpu.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,21 @@ def test_the_plan_of_the_table_needs_neither_hub_nor_data(tmp_path, capsys, monk
     ):
         assert piece in told
     assert not list(tmp_path.iterdir()), "a plan changes nothing"
+
+
+def test_the_time_is_counted_from_what_is_trained(tmp_path):
+    def flop(**options):
+        grid = build_options({"out": tmp_path, **options}, FINDINGS)
+        return sketch(grid, load_assumed(FINDINGS)).flop
+
+    weights = 1_235_814_400  # of Llama-3.2-1B, as published
+    one = {"methods": "lora", "seeds": "0", "lr": "1e-3"}
+    assert flop(**one) == pytest.approx(4 * weights * 24 * 512 * 6, rel=1e-3)
+    assert flop(**{**one, "seeds": "0-3"}) == pytest.approx(4 * flop(**one))
+    assert flop(**{**one, "train_prompt": "few_shot"}) > 2 * flop(**one)
+    found = sketch(build_options({"out": tmp_path}, FINDINGS), load_assumed(FINDINGS))
+    assert found.seconds == pytest.approx(found.flop / 3e13 / 0.4)
+    assert sketch(build_options({}, TABLE), load_assumed(TABLE)).seconds is None, "long rows"
 
 
 def test_a_model_without_assumed_sizes_is_told_as_ever(tmp_path, capsys):
