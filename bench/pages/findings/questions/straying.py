@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions.distance import thirds
 from bench.pages.findings.questions.planned_settings import (
     MANY,
+    epochs_of,
     planned_settings,
     unknown,
 )
@@ -27,34 +27,31 @@ from bench.report.statistics.intervals import Floats
 QUESTION = Question(
     key="straying",
     title="Straying",
-    asks="Half-way through learning, do answers that lie near the target stray from it more often "
-    "than answers that lie far from it?",
+    asks="While facts are being learned, do answers that lie near the target stray from it more "
+    "often than answers that lie far from it?",
     compared="The share of unknown facts whose answer, with demonstrations, is farther from the "
     "target than the answer of the base was: the nearest third less the farthest third, within "
-    "relations, with LoRA at the dose where it has learned half of such facts.",
+    "relations, after four epochs of LoRA.",
     source="2405.18292: facts at short distances are pushed away",
     expected=Verdict.YES,
-    grids=("straying",),
+    grids=("distance",),
 )
-METHOD, LEAST_FACTS, MOST_EPOCHS = "lora", 512, 4
-TRAINING = replace(MANY, epochs=None)
+METHOD, LEAST_FACTS = "lora", 512
 
 
 def answer(evidence: Evidence) -> Answer:
     """Compare the nearest and the farthest third by the share that strayed."""
     settings = [
         setting
-        for setting in planned_settings(evidence, TRAINING)
-        if METHOD in setting.rows
-        and setting.spec.facts >= LEAST_FACTS
-        and setting.spec.epochs < MOST_EPOCHS
+        for setting in planned_settings(evidence, MANY)
+        if METHOD in setting.rows and setting.spec.facts >= LEAST_FACTS
     ]
     found = [tuple(_shares(setting)) for setting in settings]
     return Answer(
         question=QUESTION,
         claims=(
             Claim(
-                "At the half dose, near facts stray more often than far ones",
+                "After four epochs, near facts have strayed more often than far ones",
                 tuple(_difference(setting) for setting in settings),
                 BAR * POINTS_COUNT / 100,
             ),
@@ -63,10 +60,10 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "An answer that happens to be near has more room to move away than one that is far, "
             "so part of the difference is there for any change of answers.",
-            "It is about this dose: at the end of training few facts stray.",
+            "It is about this dose: the picture of question 1 shows how much was learned by then.",
         ),
         pictures=tuple(
-            shares("straying", "Facts that strayed", setting.title, effects)
+            shares("straying", "Facts that strayed", setting.title, effects[:-1])
             for setting, effects in zip(settings, found, strict=True)
         ),
     )
@@ -86,6 +83,8 @@ def _shares(setting: Setting) -> Iterator[Effect]:
     for name, group in zip(("nearest", "middle", "farthest"), groups, strict=True):
         yield mean_of(f"strayed, {name} third", setting.title, found[:, group], Unit.PERCENT)
     yield mean_of("strayed, all unknown facts", setting.title, found, Unit.PERCENT)
+    learned = np.asarray(epochs_of(row, row.seeds) <= row.spec.epochs, dtype=np.float64)
+    yield mean_of("learned, all unknown facts", setting.title, learned, Unit.PERCENT)
 
 
 def strayed(row: Row) -> Floats:

@@ -70,3 +70,6 @@ def test_a_grid_can_be_planned_and_has_the_cells_that_are_counted(path, tmp_path
     assert {cell.spec.facts for cell in cells if cell not in tuning} == {counted.facts}
     assert {cell.spec.epochs for cell in cells} == {counted.epochs}
     assert {cell.spec.schedule for cell in cells} == {"constant"}
+    [said] = re.findall(r"about (\d+)\s+(?:#\s+)?core-minutes", path.read_text(encoding="utf-8"))
+    minutes = [grid.minutes for grid in GRIDS if grid.name.split(" ")[0] == path.stem]
+    assert int(said) == pytest.approx(minutes[0], abs=4), "the comment and the table"
