@@ -12,7 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from bench.pages.findings import tables
 from bench.pages.findings.answer import Answer, Picture
 from bench.pages.findings.checks import checks
+from bench.pages.findings.enough import would_decide
 from bench.pages.findings.evidence import Evidence
+from bench.pages.findings.planned import GRIDS, STUDY
 from bench.pages.findings.verdict import (
     DENIED,
     DENIED_NEAR_ONE,
@@ -42,6 +44,7 @@ class SectionView:
     checks: tuple[str, ...]
     note: str
     commands: str
+    minutes: int
     pictures: tuple[Picture, ...]
 
 
@@ -111,13 +114,18 @@ def _section(
 ) -> SectionView:
     run = any(claim.effects for claim in answer.claims)
     note = folder / NOTES / f"{answer.question.key}.md"
-    commands = [g.command for g in evidence.grids if g.name in answer.question.grids]
-    commands += [answer.question.study] if answer.question.study else []
+    asked = answer.question
+    planned = [grid for grid in GRIDS if grid.file in (*asked.grids, asked.study and STUDY)]
+    commands = [g.command for g in evidence.grids if g.name in asked.grids]
+    commands += [asked.study] if asked.study else []
     return SectionView(
         answer=answer,
         run=run,
         claims=tables.claims_table(answer.claims),
-        remarks=tuple(line for claim in answer.claims for line in tables.said(claim)),
+        remarks=(
+            *(line for claim in answer.claims for line in tables.said(claim)),
+            *filter(None, [would_decide(answer.primary)]),
+        ),
         rivals=tables.rivals_table(answer.claims),
         effects=tables.effects_table(answer.claims)
         if any(len(claim.settings) > 1 for claim in answer.claims)
@@ -129,5 +137,6 @@ def _section(
         commands="\n".join(["```sh", *commands, "```"])
         if commands
         else "No grid file is committed for this question.",
+        minutes=round(sum(grid.minutes for grid in planned)),
         pictures=tuple(pictures),
     )

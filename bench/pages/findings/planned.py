@@ -199,6 +199,11 @@ class PlannedGrid:
     trained: float = 1.0
 
     @property
+    def file(self) -> str:
+        """The name without what it says of options, `(mixed)`."""
+        return self.name.partition(" (")[0]
+
+    @property
     def minutes(self) -> float:
         """Core-minutes, one core for a cell and two cells at a time."""
         train = self.facts * self.epochs * TRAIN * self.trained
@@ -213,12 +218,14 @@ TRAIN, ASK, ASK_TRIED, DRIFT, ITEM = 0.32, 0.9, 0.35, 12.5, 0.12
 at a checkpoint, an item. From four candidates of the pilot; the reported fact's and the item's are
 estimates."""
 
+STUDY = "study interference"
+
 GRIDS = (
     PlannedGrid("distance", "1, 2", 6, 0, 512, 4, drift=False),
     PlannedGrid("adapters", "7, 6, 8, 9", 24, 12, 128, 6, items=900),
     PlannedGrid("keeping", "6, 7, 8", 12, 6, 128, 6, items=900),
     PlannedGrid("strategies", "4", 24, 0, 128, 6, drift=False, trained=0.64),
-    PlannedGrid("study interference", "3, 2", 8, 0, 704, 3, drift=False, size=1.5),
+    PlannedGrid(STUDY, "3, 2", 8, 0, 704, 3, drift=False, size=1.5),
     PlannedGrid("layers", "5", 36, 18, 128, 6, trained=0.7),
     PlannedGrid("prompts (mixed)", "9", 5, 6, 128, 6, size=1.3),
     PlannedGrid("starts_astra", "6, 7, 8", 5, 6, 128, 6, items=900),

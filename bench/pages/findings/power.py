@@ -50,7 +50,11 @@ class Components:
     @classmethod
     def of(cls, values: Floats) -> Components:
         """Estimate them from a table `[seeds, facts]`; a variance below 0 counts as 0."""
-        found = Crossed.of(values)
+        return cls.behind(Crossed.of(values))
+
+    @classmethod
+    def behind(cls, found: Crossed) -> Components:
+        """Estimate them from the mean squares of one table."""
         return cls(
             seed=_root((found.over_seeds - found.rest) / found.facts),
             fact=_root((found.over_facts - found.rest) / found.seeds),

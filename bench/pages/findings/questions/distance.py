@@ -51,6 +51,12 @@ def answer(evidence: Evidence) -> Answer:
                 "Within a relation, near and far facts take longer to learn than those between",
                 tuple(_ends(found, within=True)),
                 EPOCHS_BAR,
+                advice={
+                    Verdict.YES: "Give near and far facts of a relation more epochs than those "
+                    "between",
+                    Verdict.NO: "Do not plan epochs by semantic distance: among facts of one "
+                    "relation, near and far ones do not both take longer to learn",
+                },
             ),
         ),
         details=tuple(_ends(found, within=False)),

@@ -54,6 +54,12 @@ def answer(evidence: Evidence) -> Answer:
                 "After four epochs, near facts have strayed more often than far ones",
                 tuple(_difference(setting) for setting in settings),
                 BAR * POINTS_COUNT / 100,
+                advice={
+                    Verdict.YES: "Train until facts are learned: half-way, answers that were "
+                    "nearly right stray most",
+                    Verdict.NO: "Do not fear for answers that are nearly right: half-way through "
+                    "training they stray no more than others",
+                },
             ),
         ),
         measured=tuple(effect for effects in found for effect in effects),
