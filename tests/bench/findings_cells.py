@@ -47,9 +47,9 @@ class Plan:
     without an `after` it is 0 for right answers and the distance before for wrong ones. Methods
     of the same `luck` share theirs. `tuned` are the rates tried on other facts, the best first.
     `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows
-    evenly up to `drift`. After demonstrations the share `away` of facts, `[facts]`, strays, and
-    the rest stay where they were. `bare` is the chance of each fact without a prompt. `csd` is how
-    far the change of weights moves outputs.
+    evenly up to `drift`. After demonstrations the share `away` of facts, `[facts]`, strays and the
+    rest stay where they were, or answers are as far away as `few_shot` says. `bare` is the chance
+    of each fact without a prompt, `csd` how far the change of weights moves outputs.
     """
 
     method: str
@@ -73,6 +73,7 @@ class Plan:
     relations: object = None
     drift: float = 0.0
     away: object = None
+    few_shot: object = None
     bare: object = None
     csd: float | None = None
 
@@ -131,6 +132,8 @@ def record_and_rows(plan: Plan, seed: int):
         )
         found = np.clip(np.broadcast_to(plan.epochs, plan.n) + jitter, 1, 9)
         columns["epochs_to_learn"] = [int(epoch) for epoch in found]
+    if plan.few_shot is not None:
+        columns["distance_few_shot"] = np.asarray(plan.few_shot).tolist()
     if plan.away is not None:
         lot = np.random.default_rng([seed, 4]).uniform(size=plan.n)
         moved = distances + 0.1 * (lot < np.broadcast_to(plan.away, plan.n))

@@ -84,7 +84,7 @@ def _ends(settings: list[Setting], *, within: bool) -> Iterator[Effect]:
         near, middle, far = thirds(row, within=within)
         epochs = epochs_of(row, row.seeds)
         if within:
-            relations = _relations(row)
+            relations = relations_of(row)
             epochs = np.stack([_centred(values, relations) for values in epochs])
         kind = "" if within else ", relations mixed"
         for name, end in (("nearest", near), ("farthest", far)):
@@ -101,13 +101,14 @@ def thirds(row: Row, *, within: bool) -> tuple[Flags, Flags, Flags]:
     """
     distances = row.cells[0].rows["distance_before"].to_numpy(dtype=np.float64)[unknown(row)]
     if within:
-        distances = _centred(distances, _relations(row))
+        distances = _centred(distances, relations_of(row))
     low, high = np.quantile(distances, [1 / 3, 2 / 3])
     near, far = distances <= low, distances > high
     return near, ~near & ~far, far
 
 
-def _relations(row: Row) -> pd.Series:
+def relations_of(row: Row) -> pd.Series:
+    """Return the relations of the unknown facts."""
     return row.cells[0].rows.loc[unknown(row), "relation"].reset_index(drop=True)
 
 

@@ -12,7 +12,7 @@ from bench.pages.findings.effects import group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, values_of
 from bench.pages.findings.pictures import shares
 from bench.pages.findings.planned import BAR, POINTS_COUNT
-from bench.pages.findings.questions.distance import thirds
+from bench.pages.findings.questions.distance import relations_of, thirds
 from bench.pages.findings.questions.planned_settings import (
     MANY,
     epochs_of,
@@ -62,10 +62,13 @@ def answer(evidence: Evidence) -> Answer:
                 },
             ),
         ),
+        details=tuple(_beyond_chance(setting) for setting in settings),
         measured=tuple(effect for effects in found for effect in effects),
         caveats=(
             "An answer that happens to be near has more room to move away than one that is far, "
-            "so part of the difference is there for any change of answers.",
+            "so part of the difference is there for any change of answers. The further comparison "
+            "takes that part out: it is what would be seen if the answers after training were "
+            "shared out anew among the facts of a relation.",
             "It is about this dose: the picture of question 1 shows how much was learned by then.",
         ),
         pictures=tuple(
@@ -82,12 +85,24 @@ def _difference(setting: Setting) -> Effect:
     return mean_of("nearest third - farthest third", setting.title, table)
 
 
+def _beyond_chance(setting: Setting) -> Effect:
+    """Compare the thirds by straying less what it would be if answers were shared out anew."""
+    row = setting.rows[METHOD]
+    near, _, far = thirds(row, within=True)
+    table = group_difference(strayed(row) - strayed_anew(row), near, far)
+    return mean_of("nearest third - farthest third, beyond chance", setting.title, table)
+
+
 def _shares(setting: Setting) -> Iterator[Effect]:
     """Yield the share that strayed, of each third and of all unknown facts."""
     row = setting.rows[METHOD]
     found, groups = strayed(row), thirds(row, within=True)
     for name, group in zip(("nearest", "middle", "farthest"), groups, strict=True):
         yield mean_of(f"strayed, {name} third", setting.title, found[:, group], Unit.PERCENT)
+    anew = strayed_anew(row)
+    for name, group in zip(("nearest", "middle", "farthest"), groups, strict=True):
+        said = f"expected if shared out anew, {name} third"
+        yield mean_of(said, setting.title, anew[:, group], Unit.PERCENT)
     yield mean_of("strayed, all unknown facts", setting.title, found, Unit.PERCENT)
     learned = np.asarray(epochs_of(row, row.seeds) <= row.spec.epochs, dtype=np.float64)
     yield mean_of("learned, all unknown facts", setting.title, learned, Unit.PERCENT)
@@ -95,7 +110,29 @@ def _shares(setting: Setting) -> Iterator[Effect]:
 
 def strayed(row: Row) -> Floats:
     """Return whether answers moved away from their targets, 0 or 1, `[seeds, unknown facts]`."""
+    before, after = _distances(row)
+    return np.asarray(after - before > AWAY, dtype=np.float64)
+
+
+def strayed_anew(row: Row) -> Floats:
+    """Return how often facts would have strayed with other answers, `[seeds, unknown facts]`.
+
+    It is the share of the other facts of its relation that end farther from their targets than
+    this fact began, so it keeps what was learned and how far wrong answers are in the end, and not
+    which fact they belong to. NaN for the only fact of a relation.
+    """
+    before, after = _distances(row)
+    relations = relations_of(row).to_numpy()
+    same = (relations[:, None] == relations) & ~np.eye(len(relations), dtype=np.bool_)
+    farther = after[:, None, :] - before[:, :, None] > AWAY
+    with np.errstate(invalid="ignore"):
+        return np.asarray((farther & same).sum(axis=2) / same.sum(axis=1), dtype=np.float64)
+
+
+def _distances(row: Row) -> tuple[Floats, Floats]:
+    """Return distances with demonstrations before and after, `[seeds, unknown facts]` each."""
     before, after = (
-        values_of(row, row.seeds, column) for column in ("distance_before", "distance_few_shot")
+        values_of(row, row.seeds, column)[:, unknown(row)]
+        for column in ("distance_before", "distance_few_shot")
     )
-    return np.asarray(after - before > AWAY, dtype=np.float64)[:, unknown(row)]
+    return before, after

@@ -148,6 +148,16 @@ def test_near_facts_stray_or_no_third_does(near, far, verdict):
     assert shares[2] == pytest.approx(far, abs=0.03)
 
 
+def test_what_any_change_of_answers_would_do_is_taken_out():
+    # Each answer ends at the same distance, whatever it was before: near facts all moved away.
+    distances = np.linspace(0.1, 1.0, 512)
+    after = np.full(512, 0.55)
+    made = many(n=512, distances=distances, relations=RELATIONS, few_shot=after)
+    found = straying.answer(evidence_of(made))
+    assert found.claims[0].effects[0].value == pytest.approx(1)
+    assert found.details[0].value == pytest.approx(0, abs=0.01)
+
+
 def test_straying_is_not_asked_of_few_facts_or_another_dose():
     few = many(n=256, away=0.5, relations=RELATIONS[:256])
     longer = many(n=512, away=0.5, relations=RELATIONS, spec=ONE_RATE)
