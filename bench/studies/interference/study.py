@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from bench.config.options import RunOptions
-from bench.config.types import Counts
+from bench.config.types import Counts, Schedule
 from bench.studies.options import One, StudyOptions
 from bench.studies.registry import study
 from methods.recipe import parse_recipe
@@ -31,6 +31,10 @@ class InterferenceOptions(StudyOptions):
     """How often each fact is trained alone, and the number of updates in "equal updates"."""
     batch_size: PositiveInt = 8
     """Facts per optimizer step."""
+    schedule: Schedule = Schedule.COSINE
+    """cosine, or constant: a cosine over few steps ends higher than over many."""
+    warmup: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Share of the steps in which the learning rate rises; at least one step."""
 
     def run(self, progress: Progress) -> StudyReport:
         """Run the missing trainings and return the report."""

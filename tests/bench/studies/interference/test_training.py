@@ -106,7 +106,7 @@ def test_identity_changes_with_what_matters(asked):
 
     plain = digests()
     for changes in ({"lr": 1e-3}, {"seeds": "1"}, {"exposures": 4}, {"method": "lora[r=8]"},
-                    {"batch_size": 3}):  # fmt: skip
+                    {"batch_size": 3}, {"schedule": "constant"}, {"warmup": 0.0}):  # fmt: skip
         assert digests(**changes).isdisjoint(plain), changes
     assert digests(sizes="5") < plain
     assert len(digests(seeds="0,1")) == 2 * len(plain)
