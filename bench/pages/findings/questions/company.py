@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.config.types import Schedule
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import mean_of
@@ -16,6 +17,7 @@ from bench.pages.findings.pictures import shares
 from bench.pages.findings.questions.planned_settings import EPOCHS_BAR, ONE_RATE
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.statistics.intervals import Floats
+from bench.store.records import Status
 from bench.studies.interference.compare import strayed
 from bench.studies.interference.store import FactOutcome, Trained
 from tasks.context import Context
@@ -23,16 +25,18 @@ from tasks.context import Context
 QUESTION = Question(
     key="company",
     title="Facts among facts",
-    asks="Does a fact that is trained among 512 others take more exposures to learn than alone?",
-    compared="Exposures to learn, of three, of the same unknown facts among 512 less alone, with "
-    "LoRA, one fact to a step and each fact seen equally often, paired by fact and seed.",
+    asks="Does a fact that is trained among 512 take more exposures to learn than alone?",
+    compared="After how many of three exposures a fact is learned among 512 facts, less alone: the "
+    "same unknown facts, with LoRA, one fact to a step, at a constant learning rate, paired by "
+    "fact and seed.",
     source="2405.18292: facts interfere with one another",
     expected=Verdict.YES,
     grids=(),
     study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64,512 "
-    "--measured 128 --exposures 3 --batch-size 1 --seeds 0-7 --lr 1e-3 --out results/findings",
+    "--measured 64 --exposures 3 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 --lr R "
+    "--out results/findings",
 )
-MOST = 512
+MOST, EXPOSURES = 512, 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Company:
     """Facts that were trained among others, equally often, and the same facts before and alone.
 
     Attributes:
-        setting: Base, task and number of facts that are measured.
+        setting: Base, task, number of facts that are measured, exposures and learning rate.
         exposures: How often each fact was trained.
         seeds: In their order.
         facts: Ids of the unknown facts that every training of these seeds measured.
@@ -65,7 +69,7 @@ class Company:
 
 def answer(evidence: Evidence) -> Answer:
     """Compare exposures to learn among many with those alone."""
-    found = [one for one in companies(evidence.trainings) if MOST in one.among]
+    found = [one for one in companies(evidence.trainings) if {1, MOST} <= one.among.keys()]
     measured = [tuple(_shares(one)) for one in found]
     return Answer(
         question=QUESTION,
@@ -84,7 +88,10 @@ def answer(evidence: Evidence) -> Answer:
         details=tuple(
             _more(one, size) for one in found for size in one.among if size not in (1, MOST)
         ),
-        measured=tuple(effect for effects in measured for effect in effects),
+        measured=(
+            *(effect for effects in measured for effect in effects),
+            *(effect for one in found for effect in _likelihoods(one)),
+        ),
         caveats=(
             "It does not say whether interference or the number of steps between two exposures "
             "is the cause.",
@@ -121,25 +128,41 @@ def _shares(one: Company) -> Iterator[Effect]:
     }
     for name, measure in measures.items():
         for size in sorted(one.among):
-            said = "alone" if size == 1 else f"among {size}"
-            yield mean_of(f"{name}, {said}", one.setting, one.of(size, measure), Unit.PERCENT)
+            table = one.of(size, measure)
+            yield mean_of(f"{name}, {_company_of(size)}", one.setting, table, Unit.PERCENT)
+
+
+def _likelihoods(one: Company) -> Iterator[Effect]:
+    """Yield how unlikely the targets are in the trained prompt, by size."""
+    for size in sorted(one.among):
+        table = one.of(size, lambda _, outcome: outcome.plain.nll)
+        name = f"NLL of the target in the trained prompt, {_company_of(size)}"
+        yield mean_of(name, one.setting, table, Unit.NATS)
+
+
+def _company_of(size: int) -> str:
+    return "alone" if size == 1 else f"among {size}"
 
 
 def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
-    """Put trainings of a base and task at equal exposures together."""
-    groups: dict[tuple[str, str, int], list[Trained]] = defaultdict(list)
-    untrained = [trained for trained in trainings if not trained.record.spec.cell.facts]
-    for trained in trainings:
+    """Put trainings of a base at equal exposures and one rate together, where facts are shared."""
+    groups: dict[tuple[str, str, float], list[Trained]] = defaultdict(list)
+    done = [trained for trained in trainings if trained.record.status is Status.DONE]
+    untrained = [trained for trained in done if not trained.record.spec.cell.facts]
+    for trained in done:
         cell = trained.record.spec.cell
-        planned = cell.facts and cell.task == ONE_RATE.task and cell.batch_size == 1
+        # A cosine, or a warm-up, gives a fact among many lower rates than a fact alone.
+        level = cell.schedule is Schedule.CONSTANT and cell.warmup == 0
+        seen = (cell.task, cell.batch_size, cell.epochs) == (ONE_RATE.task, 1, EXPOSURES)
         # Groups that were trained for as many updates as a fact alone saw each fact less often.
-        if planned and trained.record.spec.max_steps == cell.facts * cell.epochs:
-            groups[cell.model, cell.task, cell.epochs].append(trained)
-    for (model, task, exposures), group in groups.items():
+        equal = trained.record.spec.max_steps == cell.facts * cell.epochs
+        if cell.facts and seen and level and equal:
+            groups[cell.model, cell.recipe, cell.learning_rate].append(trained)
+    for (model, _, rate), group in groups.items():
         before = {
             fact.fact_id: fact
             for base in untrained
-            if (base.record.spec.cell.model, base.record.spec.cell.task) == (model, task)
+            if (base.record.spec.cell.model, base.record.spec.cell.task) == (model, ONE_RATE.task)
             for fact in base.outcomes
         }
         among: dict[int, dict[int, dict[str, FactOutcome]]] = {}
@@ -147,18 +170,26 @@ def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
             cell = trained.record.spec.cell
             by_fact = among.setdefault(cell.facts, {}).setdefault(cell.seed, {})
             by_fact.update((fact.fact_id, fact) for fact in trained.outcomes)
-        yield _company(f"{model} on {task}", exposures, before, among)
+        found = _company(f"{model} on {ONE_RATE.task}", f"rate {rate:g}", before, among)
+        if found is not None:
+            yield found
 
 
 def _company(
     about: str,
-    exposures: int,
+    rate: str,
     before: dict[str, FactOutcome],
     among: dict[int, dict[int, dict[str, FactOutcome]]],
-) -> Company:
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in among.values())))
-    measured = [set(by_seed[seed]) for by_seed in among.values() for seed in seeds]
+) -> Company | None:
+    """Compare seeds that measured every unknown fact at every size; None where there is none."""
     unknown = {fact for fact, outcome in before.items() if not outcome.few_shot.correct}
-    facts = tuple(sorted(unknown.intersection(*measured)))
-    setting = f"{about}, {len(facts)} facts, {exposures} exposures"
-    return Company(setting, exposures, tuple(seeds), facts, before, among)
+    seeds = sorted(
+        seed
+        for seed in set.union(*(set(by_seed) for by_seed in among.values()))
+        if all(unknown <= by_seed.get(seed, {}).keys() for by_seed in among.values())
+    )
+    if not unknown or not seeds:
+        return None
+    facts = tuple(sorted(unknown))
+    setting = f"{about}, {len(facts)} facts, {EXPOSURES} exposures, {rate}"
+    return Company(setting, EXPOSURES, tuple(seeds), facts, before, among)

@@ -251,10 +251,9 @@ def said(*, correct):
     return Said("so", correct, None if correct else False, 0.5, 1.0)
 
 
-def training(facts, seed, epochs, ids, steps=None, exposures=3):
-    spec = make_spec(
-        task="fictional[n=2000,seed=1]", facts=facts, seed=seed, epochs=exposures, batch_size=1
-    )
+def training(facts, seed, epochs, ids, steps=None, exposures=3, **changes):
+    settings = {"schedule": "constant", "warmup": 0.0, **ONE_RATE, **changes}
+    spec = make_spec(**settings, facts=facts, seed=seed, epochs=exposures, batch_size=1)
     whole = TrainingSpec(
         version=1,
         cell=spec,
@@ -285,6 +284,56 @@ def test_company_costs_exposures_or_none(among, verdict):
     assert found.verdict is verdict
     assert (found.claims[0].effects[0].seeds, found.claims[0].effects[0].facts) == (5, 32)
     assert found.details[0].value == pytest.approx(0, abs=0.15), "among 8"
+
+
+def study(among=3, seeds=range(5), ids=range(4)):
+    """The base, and each seed's trainings, by (size, seed)."""
+    found = {(0, 0): [training(0, 0, None, ids)]}
+    for seed in seeds:
+        found[1, seed] = [training(1, seed, 2, [i]) for i in ids]
+        found[512, seed] = [training(512, seed, among, ids)]
+    return found
+
+
+def company_of(found, *more):
+    made = [trained for some in found.values() for trained in some]
+    return company.answer(Evidence((), trainings=(*made, *more)))
+
+
+@pytest.mark.parametrize("lost", [0, 1, 512])
+def test_a_study_that_lacks_the_base_or_a_size_was_not_run(lost):
+    found = {key: made for key, made in study().items() if key[0] != lost}
+    assert company_of(found).verdict is Verdict.NOT_RUN
+
+
+def test_a_seed_that_lacks_a_training_is_left_out_and_takes_no_fact_away():
+    found = study(seeds=range(6))
+    found[1, 5] = found[1, 5][:1]
+    failed = found[512, 4].pop()
+    broken = failed.record.model_copy(update={"status": Status.DIVERGED})
+    answer = company_of(found, Trained(broken))
+    [effect] = answer.claims[0].effects
+    assert (effect.seeds, effect.facts) == (4, 4)
+
+
+def test_other_rates_are_not_mixed_and_other_schedules_and_exposures_not_asked():
+    assert company_of({}, *_at(schedule="cosine")).verdict is Verdict.NOT_RUN
+    assert company_of({}, *_at(warmup=0.1)).verdict is Verdict.NOT_RUN
+    assert company_of({}, *_at(exposures=4)).verdict is Verdict.NOT_RUN
+    both = company_of(study(), *_at(learning_rate=3e-3)).claims[0]
+    assert len(both.settings) == 2
+
+
+def _at(**changes):
+    yield training(0, 0, None, range(4))
+    for seed in range(5):
+        yield from (training(1, seed, 2, [i], **changes) for i in range(4))
+        yield training(512, seed, 3, range(4), **changes)
+
+
+def test_what_is_measured_beside_it_has_the_likelihood():
+    names = [effect.name for effect in company_of(study()).measured]
+    assert "NLL of the target in the trained prompt, among 512" in names
 
 
 def test_without_cells_every_question_says_that_it_was_not_run(tmp_path):
