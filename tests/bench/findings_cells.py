@@ -204,7 +204,7 @@ def _spread(n: int) -> np.ndarray:
     return np.where(np.arange(n) % 4 == 0, 0.0, np.linspace(0.1, 1.0, n))
 
 
-def evidence_of(*plans: Plan, companies=()) -> Evidence:
+def evidence_of(*plans: Plan) -> Evidence:
     cells = [cell for plan in plans for cell in cells_of(plan)]
     board = build_leaderboard(cells)
-    return Evidence(settings_of(board), companies, tuple(cell.record for cell in cells))
+    return Evidence(settings_of(board), tuple(cell.record for cell in cells))

@@ -164,7 +164,12 @@ def over_seeds(
     """
     means = np.array([seed.mean() for seed in values])
     table = np.repeat(means[:, None], max(2, min(map(len, values))), axis=1)
-    return mean_of(name, setting, table, unit)
+    found = mean_of(name, setting, table, unit)
+    interval = found.estimate.interval
+    if interval is None or len(means) == 1:  # one value has no spread
+        return replace(found, estimate=Estimate(found.value), spread=None)
+    by_seed = replace(interval, kind=IntervalKind.SEEDS)
+    return replace(found, estimate=replace(found.estimate, interval=by_seed))
 
 
 def correlated(name: str, setting: str, found: Correlation, seeds: int) -> Effect | None:

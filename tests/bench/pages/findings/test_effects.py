@@ -6,15 +6,57 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import (
     agresti_caffo,
     between,
+    correlated,
     group_difference,
+    over_seeds,
     paired,
     share,
     spread_table,
 )
+from bench.pages.findings.verdict import Unit
+from bench.report.statistics.correlation import correlation
+from bench.report.statistics.intervals import IntervalKind
+
+
+def test_seeds_with_facts_of_their_own_have_the_interval_and_tests_of_student():
+    rng = np.random.default_rng(0)
+    values = [rng.normal(0.3, 0.8, 30 + seed) for seed in range(12)]
+    means = [seed.mean() for seed in values]
+    expected = stats.ttest_1samp(means, 0)
+    effect = over_seeds("filter", "here", values, Unit.EPOCHS)
+    interval = effect.estimate.interval
+    ends = expected.confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
+    assert interval.kind is IntervalKind.SEEDS
+    [rival] = Claim("filter", (effect,), 0.35).rivals
+    assert rival.p == pytest.approx(expected.pvalue, abs=1e-9)
+    below = stats.ttest_1samp(means, 0.35, alternative="less").pvalue
+    assert rival.p_margin == pytest.approx(below, abs=1e-9)
+
+
+def test_one_seed_with_facts_of_its_own_has_no_interval():
+    effect = over_seeds("filter", "here", [np.array([1.0, 2.0, 3.0])], Unit.EPOCHS)
+    assert (effect.value, effect.estimate.interval, effect.spread) == (2.0, None, None)
+
+
+def test_a_correlation_has_the_interval_and_tests_of_fisher():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=8)
+    y = x + rng.normal(size=8)
+    expected = stats.pearsonr(x, y).confidence_interval(0.95)
+    effect = correlated("CSD and drift", "here", correlation(x, y), seeds=5)
+    written = [math.tanh(e) for e in (effect.estimate.interval.low, effect.estimate.interval.high)]
+    assert written == pytest.approx([expected.low, expected.high], abs=1e-9)
+    [rival] = Claim("CSD", (effect,), 0.7).rivals
+    z = np.arctanh(np.corrcoef(x, y)[0, 1]) * math.sqrt(8 - 3)
+    assert rival.p == pytest.approx(2 * stats.norm.sf(abs(z)), abs=1e-9)
+    assert rival.p_margin == pytest.approx(stats.norm.cdf(z - 0.7 * math.sqrt(5)), abs=1e-9)
 
 
 def test_groups_differ_by_their_means_and_vary_by_both():
