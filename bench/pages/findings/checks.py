@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Rival
-from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.evidence import Evidence, Setting, at_default_rate
 from bench.pages.findings.tables import effect_text, places
 from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.standings import DEFAULT_REFERENCE
@@ -49,12 +49,23 @@ def _protocol(settings: list[Setting]) -> Iterator[str]:
 def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
     """Say which learning rates the compared methods used, and what is doubtful about them."""
     if not setting.tuned:
-        yield f"Learning rate: on {setting.title} the adapters used their defaults; none was tuned."
+        yield from _untuned(setting, compared)
         return
-    rows = {method: setting.rows[method] for method in _named(setting, compared)}
+    methods = _named(setting, compared) or sorted(setting.adapters())
+    rows = {method: setting.rows[method] for method in methods}
     chosen = [f"{method} {mark}" for method, row in rows.items() if (mark := tuning_mark(row))]
     yield f"Learning rate: on {setting.title} it was tuned on other facts: {'; '.join(chosen)}."
     yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
+
+
+def _untuned(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
+    """Say whether the rates are the adapters' defaults, or which they are."""
+    rows = [setting.rows[method] for method in _named(setting, compared) or setting.rows]
+    said = "the adapters used their defaults"
+    if not all(map(at_default_rate, rows)):
+        rates = sorted({row.spec.learning_rate for row in rows})
+        said = f"the rate was given: {', '.join(f'{rate:g}' for rate in rates)}"
+    yield f"Learning rate: on {setting.title} {said}; none was tuned on facts of this task."
 
 
 def _size(answer: Answer) -> Iterator[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -37,6 +38,7 @@ GRIDS = ROOT / "configs" / "findings"
 
 
 _ASIDE: Mapping[str, Callable[[CellSpec], str]] = {
+    "schedule": lambda spec: f"{spec.schedule} schedule",
     "train_prompt": lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}",
     "accumulation": lambda spec: f"{spec.accumulation} batches added up",
     "warmup": lambda spec: f"warm-up {spec.warmup:g}",
@@ -109,20 +111,23 @@ class Evidence:
 def read_evidence(folder: Path) -> Evidence:
     """Read everything below a folder of findings; an empty folder is no error."""
     cells, problems = _cells(folder)
+    studies = [TrainingStore(found) for found in sorted(folder.rglob("interference"))]
+    problems += [problem for study in studies for problem in _unreadable(study, folder)]
     board = build_leaderboard(cells) if cells else Leaderboard(())
     return Evidence(
         settings=settings_of(board),
         records=tuple(cell.record for cell in cells),
         grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"))),
         problems=tuple(problems),
-        trainings=tuple(_trainings(folder)),
+        trainings=tuple(trained for study in studies for trained in study.all()),
     )
 
 
-def _trainings(folder: Path) -> Iterator[Trained]:
-    """Yield the trainings of the interference study, wherever it lies."""
-    for found in sorted(folder.rglob("interference")):
-        yield from TrainingStore(found).all()
+def _unreadable(study: TrainingStore, folder: Path) -> Iterator[str]:
+    """Say that the packed trainings of a study are damaged: it reads them as if there were none."""
+    packed = study.folder.with_suffix(".parquet")
+    if packed.exists() and not study.packed:
+        yield f"{packed.relative_to(folder).as_posix()}: it cannot be read, or holds no training"
 
 
 def _grid(path: Path, out: Path) -> Grid:
@@ -153,7 +158,16 @@ def _cells(folder: Path) -> tuple[list[Cell], list[str]]:
 def settings_of(board: Leaderboard) -> tuple[Setting, ...]:
     """Split the sections of a board by length of training, and choose one row per method."""
     found = [setting for section in board.sections for setting in _settings(section)]
-    return tuple(sorted(found, key=_order))
+    times = Counter(setting.title for setting in found)
+    told = (one if times[one.title] == 1 else _told_apart(one) for one in found)
+    return tuple(sorted(told, key=_order))
+
+
+def _told_apart(setting: Setting) -> Setting:
+    """Name what sets a section apart of others on as many facts, such as their precision."""
+    name = f"{setting.section.model} on {setting.section.task}"
+    rest = setting.title.removeprefix(name)
+    return replace(setting, title=f"{setting.section.title}{rest}")
 
 
 def _settings(section: Section) -> Iterable[Setting]:
@@ -176,7 +190,7 @@ def _settings(section: Section) -> Iterable[Setting]:
 
 def _length(row: Row) -> tuple[object, ...]:
     spec, over = row.spec, row.tuning.over if row.tuning else ()
-    fields = ("epochs", "batch_size", "schedule", *_ASIDE)
+    fields = ("epochs", "batch_size", *_ASIDE)
     return tuple(getattr(spec, name) for name in fields if name not in over)
 
 

@@ -76,7 +76,8 @@ def findings_page(
         and (threads := record.provenance.get("threads"))
     }
     return _template().render(
-        run=bool(records),
+        run=bool(records or evidence.trainings),
+        trainings=sum(trained.record.status is Status.DONE for trained in evidence.trainings),
         done=sum(record.status is Status.DONE for record in records),
         results=folder.as_posix(),
         address=Path(os.path.relpath(folder, docs)).as_posix(),

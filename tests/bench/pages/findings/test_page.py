@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import against_reference, paired
 from bench.pages.findings.evidence import read_evidence, shared_seeds, values_of
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
 from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
-from tests.bench.findings_cells import Plan, record_and_rows
+from tests.bench.findings_cells import Plan, evidence_of, record_and_rows
 from tests.bench.report_cells import fill
 
 QUESTION = Question(
@@ -108,7 +109,13 @@ def test_cells_of_all_folders_count_once(folder):
 
 @pytest.mark.parametrize(
     ("field", "values"),
-    [("train_prompt", ("plain", "few_shot")), ("accumulation", (1, 4)), ("warmup", (0.1, 0.2))],
+    [
+        ("train_prompt", ("plain", "few_shot")),
+        ("accumulation", (1, 4)),
+        ("warmup", (0.1, 0.2)),
+        ("schedule", ("cosine", "constant")),
+        ("dtype", ("float32", "bfloat16")),
+    ],
 )
 def test_cells_that_were_trained_otherwise_are_settings_of_their_own(tmp_path, field, values):
     plans = [Plan("lora", 0.9, n=40, spec={field: value}) for value in values]
@@ -116,6 +123,28 @@ def test_cells_that_were_trained_otherwise_are_settings_of_their_own(tmp_path, f
     settings = read_evidence(tmp_path).settings
     assert {getattr(setting.spec, field) for setting in settings} == set(values)
     assert len({setting.title for setting in settings}) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no table"])
+def test_trainings_of_a_study_that_cannot_be_read_are_said(tmp_path, content):
+    packed = tmp_path / "studies" / "interference" / "trainings.parquet"
+    packed.parent.mkdir(parents=True)
+    packed.write_bytes(content)
+    evidence = read_evidence(tmp_path)
+    assert not evidence.trainings
+    assert len(evidence.problems) == 1
+    assert evidence.problems[0].startswith("studies/interference/trainings.parquet")
+
+
+def test_a_rate_that_was_given_is_no_default():
+    def rate_line(**spec):
+        made = [Plan(m, 0.9, n=40, spec=spec) for m in ("lora", "pissa")]
+        evidence = evidence_of(*made)
+        [line] = [x for x in checks(ask(evidence), evidence) if x.startswith("Learning rate")]
+        return line
+
+    assert "used their defaults" in rate_line()
+    assert "the rate was given: 0.003" in rate_line(learning_rate=3e-3)
 
 
 def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
