@@ -35,6 +35,8 @@ QUESTION = Question(
     grids=("distance",),
 )
 METHOD, LEAST_FACTS = "lora", 512
+FEWEST = 2
+"""A third with fewer facts has no spread and is not compared."""
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -42,7 +44,9 @@ def answer(evidence: Evidence) -> Answer:
     found = [
         setting
         for setting in planned_settings(evidence, MANY)
-        if METHOD in setting.rows and setting.spec.facts >= LEAST_FACTS
+        if METHOD in setting.rows
+        and setting.spec.facts >= LEAST_FACTS
+        and has_thirds(setting.rows[METHOD])
     ]
     return Answer(
         question=QUESTION,
@@ -81,6 +85,8 @@ def _curves(setting: Setting) -> Picture:
 def _ends(settings: list[Setting], *, within: bool) -> Iterator[Effect]:
     for setting in settings:
         row = setting.rows[METHOD]
+        if not has_thirds(row, within=within):
+            continue
         near, middle, far = thirds(row, within=within)
         epochs = epochs_of(row, row.seeds)
         if within:
@@ -100,11 +106,18 @@ def thirds(row: Row, *, within: bool) -> tuple[Flags, Flags, Flags]:
         within: Whether distances are taken less the mean of a fact's relation.
     """
     distances = row.cells[0].rows["distance_before"].to_numpy(dtype=np.float64)[unknown(row)]
+    if not len(distances):
+        return (np.zeros(0, dtype=np.bool_),) * 3
     if within:
         distances = _centred(distances, relations_of(row))
     low, high = np.quantile(distances, [1 / 3, 2 / 3])
     near, far = distances <= low, distances > high
     return near, ~near & ~far, far
+
+
+def has_thirds(row: Row, *, within: bool = True) -> bool:
+    """Return whether each third has two facts: where most distances are equal, one has none."""
+    return min(third.sum() for third in thirds(row, within=within)) >= FEWEST
 
 
 def relations_of(row: Row) -> pd.Series:

@@ -102,7 +102,8 @@ def _remembered(settings: list[Setting], method: str, task: str) -> Iterator[Eff
             rows = setting.rows[method], setting.rows[REFERENCE]
             seeds = shared_seeds(rows)
             scores = [_items(row, seeds, task) for row in rows]
-            if seeds and all(len(one) == len(seeds) for one in scores):
+            sizes = {len(items) for one in scores for items in one}
+            if seeds and len(sizes) == 1 and all(len(one) == len(seeds) for one in scores):
                 first, second = (np.array(one, dtype=np.float64) for one in scores)
                 yield paired(f"{method} - {REFERENCE}, {task}", setting.title, first, second)
 

@@ -85,8 +85,8 @@ def _costs(settings: list[Setting]) -> Iterator[Effect]:
             assert everywhere is not None
             seeds = shared_seeds([row, everywhere])
             for what, of in (("FLOPs", _flops), ("seconds", _seconds)):
-                if seeds:
-                    share = of(row, seeds) / of(everywhere, seeds)
+                share = of(row, seeds) / of(everywhere, seeds)
+                if seeds and not np.isnan(share).any():
                     name = f"{what} of {row.spec.asked} / {EVERYWHERE}"
                     yield mean_of(name, setting.title, share[:, None], Unit.PERCENT)
 

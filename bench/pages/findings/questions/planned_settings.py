@@ -88,6 +88,6 @@ def epochs_saved(settings: Iterable[Setting], slow: str, fast: str) -> Iterator[
         if {slow, fast} <= set(setting.rows):
             rows = setting.rows[slow], setting.rows[fast]
             seeds = shared_seeds(rows)
-            if seeds:
+            if seeds and unknown(rows[0]).any():
                 one, other = (epochs_of(row, seeds) for row in rows)
                 yield mean_of(f"{slow} - {fast}", setting.title, one - other, Unit.EPOCHS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import paired
@@ -12,6 +14,7 @@ from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, value
 from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions.planned_settings import MAIN, planned_settings, unknown
 from bench.pages.findings.verdict import Needs, Verdict
+from bench.report.leaderboard.board import Row
 from tasks.context import Context, TrainPrompt
 
 QUESTION = Question(
@@ -22,7 +25,7 @@ QUESTION = Question(
     compared="The share of unknown facts that are answered to the bare question, after LoRA on "
     "mixed prompts less after LoRA on the plain prompt, paired by seed and fact, each tuned on its "
     "own prompt.",
-    source="our own question: AUDIT of contexts, no paper's claim",
+    source="this project: no paper makes it",
     expected=None,
     grids=("adapters", "prompts"),
 )
@@ -59,8 +62,11 @@ def answer(evidence: Evidence) -> Answer:
         details=tuple(
             effect
             for prompt in (MIXED, TrainPrompt.FEW_SHOT)
-            for asked in (Context.PLAIN, Context.FEW_SHOT)
-            for effect in _carried(by_base, prompt, asked)
+            for effect in (
+                *_carried(by_base, prompt, Context.PLAIN),
+                *_carried(by_base, prompt, Context.FEW_SHOT),
+                *_carried(by_base, prompt, None),
+            )
         ),
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt, so only the bare question "
@@ -81,16 +87,36 @@ def _by_base(evidence: Evidence) -> list[Mapping[TrainPrompt, Setting]]:
 
 
 def _carried(
-    by_base: list[Mapping[TrainPrompt, Setting]], prompt: TrainPrompt, asked: Context
+    by_base: list[Mapping[TrainPrompt, Setting]], prompt: TrainPrompt, asked: Context | None
 ) -> Iterator[Effect]:
+    """Compare a prompt with the plain one, asked in a context; None for paraphrases."""
     for settings in by_base:
         if {prompt, PLAIN} <= settings.keys():
             rows = [settings[one].rows[METHOD] for one in (prompt, PLAIN)]
-            seeds, column = shared_seeds(rows), f"correct.{asked}"
+            seeds = shared_seeds(rows)
             if seeds:
-                values = [values_of(row, seeds, column)[:, unknown(rows[1])] for row in rows]
-                said = f"{prompt} - {PLAIN}, asked {_ASKED[asked]}".replace("_", "-")
-                yield paired(said, settings[PLAIN].title, *values)
+                first, second = (values_of(row, seeds, _column(row, asked)) for row in rows)
+                # A fact without paraphrases has no value.
+                counted = unknown(rows[1]) & ~np.isnan(first - second).any(axis=0)
+                if counted.any():
+                    said = f"{prompt} - {PLAIN}, {_said(prompt, asked)}".replace("_", "-")
+                    pair = first[:, counted], second[:, counted]
+                    yield paired(said, settings[PLAIN].title, *pair)
+
+
+def _column(row: Row, asked: Context | None) -> str:
+    """Return where the answers are; those on the trained prompt are in a column of their own."""
+    if asked is None:
+        return "generality"
+    return "correct_after" if asked is row.spec.train_prompt.asked else f"correct.{asked}"
+
+
+def _said(prompt: TrainPrompt, asked: Context | None) -> str:
+    """Say how facts are asked, and which of the two trainings saw this context."""
+    if asked is None:
+        return "asked by paraphrases, each in its own trained prompt"
+    saw = [str(one) for one in (prompt, PLAIN) if asked in one.trained]
+    return f"asked {_ASKED[asked]}" + (f" (trained: {' and '.join(saw)})" if saw else "")
 
 
 _ASKED = {

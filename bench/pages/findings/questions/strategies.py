@@ -106,6 +106,7 @@ def _costs(settings: list[Setting]) -> Iterator[Effect]:
             if row is not None:
                 learned = _epochs(row, row.seeds)[:, unknown(row)] <= row.spec.epochs
                 seconds = [cell.record.phases[PhaseName.TRAIN].seconds for cell in row.cells]
-                values = np.array(seconds) / learned.sum(axis=1)
-                about = f"training for each fact that {name} learned"
-                yield mean_of(about, setting.title, values[:, None], Unit.SECONDS)
+                if learned.any(axis=1).all():
+                    values = np.array(seconds) / learned.sum(axis=1)
+                    about = f"training for each fact that {name} learned"
+                    yield mean_of(about, setting.title, values[:, None], Unit.SECONDS)

@@ -12,7 +12,7 @@ from bench.pages.findings.effects import group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, values_of
 from bench.pages.findings.pictures import shares
 from bench.pages.findings.planned import BAR, POINTS_COUNT
-from bench.pages.findings.questions.distance import relations_of, thirds
+from bench.pages.findings.questions.distance import has_thirds, relations_of, thirds
 from bench.pages.findings.questions.planned_settings import (
     MANY,
     epochs_of,
@@ -44,7 +44,9 @@ def answer(evidence: Evidence) -> Answer:
     settings = [
         setting
         for setting in planned_settings(evidence, MANY)
-        if METHOD in setting.rows and setting.spec.facts >= LEAST_FACTS
+        if METHOD in setting.rows
+        and setting.spec.facts >= LEAST_FACTS
+        and has_thirds(setting.rows[METHOD])
     ]
     found = [tuple(_shares(setting)) for setting in settings]
     return Answer(

@@ -164,6 +164,27 @@ def test_straying_is_not_asked_of_few_facts_or_another_dose():
     assert straying.answer(evidence_of(few, longer)).verdict is Verdict.NOT_RUN
 
 
+@pytest.mark.parametrize(
+    ("distances", "known"),
+    [(0.5, False), (np.linspace(0.1, 1, 512), True), (0.5, np.arange(512) > 0)],
+    ids=["equal distances", "no unknown fact", "one unknown fact"],
+)
+def test_without_three_thirds_nothing_is_compared(distances, known):
+    distances = np.broadcast_to(distances, 512)
+    made = {"n": 512, "distances": distances, "relations": ["one"] * 512, "known": known}
+    assert distance.answer(evidence_of(many(**made))).verdict is Verdict.NOT_RUN
+    half = one_rate(**made, away=0.5, spec={**MANY, "epochs": 2})
+    assert straying.answer(evidence_of(half)).verdict is Verdict.NOT_RUN
+
+
+def test_where_the_base_knows_every_fact_no_method_is_compared():
+    known = {"known": True, "bare": 0.5}
+    made = evidence_of(*(plan(m, **known) for m in ("lora", "pissa")))
+    assert speed.answer(made).verdict is Verdict.NOT_RUN
+    mixed = evidence_of(plan(**known), plan(**known, spec={"train_prompt": "mixed"}))
+    assert prompts.answer(mixed).verdict is Verdict.NOT_RUN
+
+
 KEPT, BY_CHANCE = np.arange(64) < 48, np.arange(64) >= 16
 
 
@@ -182,6 +203,12 @@ def test_the_filter_is_compared_on_facts_that_both_train(by_chance, verdict):
     found = strategies.answer(evidence_of(*chosen_facts(epochs)))
     assert found.verdict is verdict
     assert found.claims[0].effects[0].facts == 32
+
+
+def test_what_was_never_learned_has_no_cost():
+    made = [one_rate(epochs=9), one_rate("lora+filter", epochs=5, kept=KEPT)]
+    names = [effect.name for effect in strategies.answer(evidence_of(*made)).measured]
+    assert names == ["training for each fact that lora+filter learned"]
 
 
 def test_a_weight_counts_only_against_its_control():
@@ -245,6 +272,23 @@ def test_mixed_prompts_carry_over_to_the_bare_question(mixed, verdict):
     found = prompts.answer(evidence_of(plain, other))
     assert found.verdict is verdict
     assert found.claims[1].verdict is Verdict.NOT_RUN, "no cell was trained after demonstrations"
+
+
+def test_each_context_is_compared_where_its_answers_are_and_says_who_saw_it():
+    made = [plan(bare=0.3, correct=0.5), *(plan(bare=0.3, correct=0.8, spec=s) for s in OTHERS)]
+    found = {effect.name: effect for effect in prompts.answer(evidence_of(*made)).details}
+    assert list(found) == [
+        "mixed - plain, asked in the plain prompt (trained: mixed and plain)",
+        "mixed - plain, asked after demonstrations (trained: mixed)",
+        "mixed - plain, asked by paraphrases, each in its own trained prompt",
+        "few-shot - plain, asked after demonstrations (trained: few-shot)",
+        "few-shot - plain, asked by paraphrases, each in its own trained prompt",
+    ]
+    assert next(iter(found.values())).value == pytest.approx(0.3, abs=0.1)
+    assert not any(np.isnan(effect.value) for effect in found.values())
+
+
+OTHERS = ({"train_prompt": "mixed"}, {"train_prompt": "few_shot"})
 
 
 def said(*, correct):
