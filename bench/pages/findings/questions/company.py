@@ -79,9 +79,10 @@ def answer(evidence: Evidence) -> Answer:
                 tuple(_more(one, MOST) for one in found),
                 EPOCHS_BAR,
                 advice={
-                    Verdict.YES: "Expect a fact to need more exposures, the more facts you train",
+                    Verdict.YES: "Expect a fact to need more exposures among hundreds of "
+                    "others than alone",
                     Verdict.NO: "Do not train facts one by one for fear of interference: among "
-                    "512 they need no more exposures",
+                    "512 they need hardly more exposures",
                 },
             ),
         ),
@@ -95,7 +96,7 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "It does not say whether interference or the number of steps between two exposures "
             "is the cause.",
-            "A fact that is not learned counts as one exposure more than all.",
+            "A fact that is not learned counts as if it were learned one exposure after the last.",
         ),
         pictures=tuple(
             shares("company", "Facts alone and among others", one.setting, effects)

@@ -28,8 +28,8 @@ QUESTION = Question(
     title="Distance and learning",
     asks="Are facts at a middle semantic distance learned sooner than near and far ones?",
     compared="Epochs to learn of the nearest and of the farthest third of the unknown facts, each "
-    "less the middle third, with LoRA. Distance and epochs are less the mean of a fact's "
-    "relation. A yes needs both.",
+    "less the middle third, with LoRA. The mean of its relation is taken off each fact's distance "
+    "and epochs. A yes needs both differences.",
     source="2405.18292: accuracy drops at short and at long distances",
     expected=Verdict.YES,
     grids=("distance",),
@@ -65,9 +65,9 @@ def answer(evidence: Evidence) -> Answer:
         ),
         details=tuple(_ends(found, within=False)),
         caveats=(
-            "Distances between relations, and with them answer type and length, are taken out; "
-            "the further comparisons have them.",
-            "A fact that is not learned counts as one epoch more than all.",
+            "Differences between relations, and so between types and lengths of answers, are taken "
+            "out; the further comparisons keep them.",
+            "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in found),
     )

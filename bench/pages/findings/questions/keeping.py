@@ -60,8 +60,8 @@ def answer(evidence: Evidence) -> Answer:
                 needs=Needs.ANY,
             ),
             Claim(
-                "CorDA answers more of the countries that it was calibrated on than LoRA, in the "
-                "end",
+                "In the end CorDA answers more of the countries that it was calibrated on than "
+                "LoRA does",
                 tuple(_remembered(settings, KEEPS, "countries")),
                 BAR * POINTS_COUNT / 100,
             ),

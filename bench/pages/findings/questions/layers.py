@@ -54,7 +54,7 @@ def answer(evidence: Evidence) -> Answer:
                 advice={
                     Verdict.YES: "If you train few layers, let freeze choose them",
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
-                    "others, with as many trained parameters, learn them as fast",
+                    "other layers, with as many trained parameters, learn them about as fast",
                 },
             ),
         ),
@@ -63,7 +63,7 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
             "LoRA, beside them, has rank 16.",
-            "A fact that is not learned counts as one epoch more than all.",
+            "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in settings),
     )

@@ -22,9 +22,9 @@ QUESTION = Question(
     title="What carries facts over",
     asks="Do facts that are trained on mixed prompts carry over better to a context that training "
     "did not see than facts that are trained on the plain prompt?",
-    compared="The share of unknown facts that are answered to the bare question, after LoRA on "
-    "mixed prompts less after LoRA on the plain prompt, paired by seed and fact, each tuned on its "
-    "own prompt.",
+    compared="The share of unknown facts that are answered when the bare question is asked: LoRA "
+    "trained on mixed prompts less LoRA trained on the plain prompt, each at the rate that was "
+    "tuned on its own prompt, paired by seed and fact.",
     source="this project: no paper makes it",
     expected=None,
     grids=("adapters", "prompts"),

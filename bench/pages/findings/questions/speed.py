@@ -55,7 +55,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
         ),
         caveats=(
-            "A fact that is not learned counts as one epoch more than all.",
+            "A fact that is not learned counts as if it were learned one epoch after the last.",
             "The answer is about the trained prompt, not about what is carried over.",
         ),
         pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),

@@ -27,9 +27,9 @@ QUESTION = Question(
     title="Choosing facts by distance",
     asks="Are the facts that the filter keeps learned sooner than the same facts among as many "
     "that were kept by chance?",
-    compared="Epochs to learn of the facts that both train and the base did not answer, all with "
-    "LoRA at one learning rate. Chance keeps other facts with each seed, so a seed counts as one "
-    "value, and the interval is Student's over seeds.",
+    compared="Epochs to learn, chance less filter, of the facts that both train and that the base "
+    "did not answer, with LoRA at one learning rate. Chance keeps other facts with each seed, so a "
+    "seed counts as one value, and the interval is Student's over seeds.",
     source="2405.18292: filtering facts by distance helps",
     expected=Verdict.YES,
     grids=("strategies", "strategies_more"),
@@ -54,8 +54,8 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 advice={
                     Verdict.YES: "To learn the facts you keep sooner, choose them with filter",
-                    Verdict.NO: "Do not filter facts by distance to learn the others sooner: as "
-                    "many kept by chance are no slower",
+                    Verdict.NO: "Do not filter facts by distance to learn the others sooner: among "
+                    "as many that chance kept they are learned about as soon",
                 },
             ),
             Claim(
@@ -68,9 +68,9 @@ def answer(evidence: Evidence) -> Answer:
         details=tuple(_on_shared(settings, PLAIN, FILTER)),
         measured=tuple(_costs(settings)),
         caveats=(
-            "What is left out is not learned: the seconds for each fact learned count those that "
-            "were trained and those that were not alike.",
-            "A fact that is not learned counts as one epoch more than all.",
+            "What is left out is not learned. Seconds for each fact learned are those of the whole "
+            "training, without what choosing facts took.",
+            "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
     )
 
