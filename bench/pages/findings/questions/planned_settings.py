@@ -15,7 +15,7 @@ from bench.pages.findings.planned import BAR, EPOCHS_COUNT
 from bench.pages.findings.verdict import Unit
 from bench.report.leaderboard.board import Row
 from bench.report.statistics.intervals import Floats
-from tasks.context import TrainPrompt
+from tasks.context import Context, TrainPrompt
 
 EPOCHS_BAR = BAR * EPOCHS_COUNT
 """The rule's margin for epochs to learn."""
@@ -75,6 +75,41 @@ def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Sett
 def unknown(row: Row) -> Flags:
     """Return which facts the base did not answer, `[facts]`; it is the same in every cell."""
     return ~row.cells[0].rows["correct_before"].to_numpy(dtype=np.bool_)
+
+
+def answered(
+    first: Row, second: Row, seeds: Sequence[int], asked: Context | None
+) -> tuple[Floats, Floats] | None:
+    """Return which unknown facts two rows answer after training, `[seeds, facts]` each.
+
+    Args:
+        first: A row.
+        second: Another one, of the same facts.
+        seeds: Those that both have.
+        asked: The context in which facts are asked; None for their paraphrases.
+
+    Returns:
+        None if no fact has a value in both; facts without paraphrases have none.
+    """
+    found = [values_of(row, seeds, _column(row, asked)) for row in (first, second)]
+    counted = unknown(second) & ~np.isnan(found[0] - found[1]).any(axis=0)
+    return (found[0][:, counted], found[1][:, counted]) if counted.any() else None
+
+
+def _column(row: Row, asked: Context | None) -> str:
+    """Return where the answers are; those on the trained prompt are in a column of their own."""
+    if asked is None:
+        return "generality"
+    return "correct_after" if asked is row.spec.train_prompt.asked else f"correct.{asked}"
+
+
+ASKED = {
+    Context.BARE: "asked the bare question",
+    Context.PLAIN: "asked in the plain prompt",
+    Context.FEW_SHOT: "asked after demonstrations",
+    None: "asked by paraphrases",
+}
+"""How facts were asked after training, in words."""
 
 
 def epochs_of(row: Row, seeds: Sequence[int]) -> Floats:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import paired
-from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.planned import BAR, POINTS_COUNT
-from bench.pages.findings.questions.planned_settings import MAIN, planned_settings, unknown
+from bench.pages.findings.questions.planned_settings import (
+    ASKED,
+    MAIN,
+    answered,
+    planned_settings,
+)
 from bench.pages.findings.verdict import Needs, Verdict
-from bench.report.leaderboard.board import Row
 from tasks.context import Context, TrainPrompt
 
 QUESTION = Question(
@@ -94,33 +96,15 @@ def _carried(
         if {prompt, PLAIN} <= settings.keys():
             rows = [settings[one].rows[METHOD] for one in (prompt, PLAIN)]
             seeds = shared_seeds(rows)
-            if seeds:
-                first, second = (values_of(row, seeds, _column(row, asked)) for row in rows)
-                # A fact without paraphrases has no value.
-                counted = unknown(rows[1]) & ~np.isnan(first - second).any(axis=0)
-                if counted.any():
-                    said = f"{prompt} - {PLAIN}, {_said(prompt, asked)}".replace("_", "-")
-                    pair = first[:, counted], second[:, counted]
-                    yield paired(said, settings[PLAIN].title, *pair)
-
-
-def _column(row: Row, asked: Context | None) -> str:
-    """Return where the answers are; those on the trained prompt are in a column of their own."""
-    if asked is None:
-        return "generality"
-    return "correct_after" if asked is row.spec.train_prompt.asked else f"correct.{asked}"
+            pair = answered(*rows, seeds, asked) if seeds else None
+            if pair is not None:
+                said = f"{prompt} - {PLAIN}, {_said(prompt, asked)}".replace("_", "-")
+                yield paired(said, settings[PLAIN].title, *pair)
 
 
 def _said(prompt: TrainPrompt, asked: Context | None) -> str:
     """Say how facts are asked, and which of the two trainings saw this context."""
     if asked is None:
-        return "asked by paraphrases, each in its own trained prompt"
+        return f"{ASKED[asked]}, each in its own trained prompt"
     saw = [str(one) for one in (prompt, PLAIN) if asked in one.trained]
-    return f"asked {_ASKED[asked]}" + (f" (trained: {' and '.join(saw)})" if saw else "")
-
-
-_ASKED = {
-    Context.BARE: "the bare question",
-    Context.PLAIN: "in the plain prompt",
-    Context.FEW_SHOT: "after demonstrations",
-}
+    return ASKED[asked] + (f" (trained: {' and '.join(saw)})" if saw else "")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bench.pages.findings.answer import Answer, Picture, Question
-from bench.pages.findings.claim import Claim
-from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.effects import paired
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.planned_settings import (
+    ASKED,
     EPOCHS_BAR,
     SMALLER,
+    answered,
     epochs_of,
     epochs_saved,
     planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
+from tasks.context import Context
 
 QUESTION = Question(
     key="speed",
@@ -54,12 +60,30 @@ def answer(evidence: Evidence) -> Answer:
                 two_sided=True,
             ),
         ),
+        details=tuple(
+            effect
+            for name in rivals
+            for asked in (Context.FEW_SHOT, Context.BARE, None)
+            for effect in _carried(with_all, name, asked)
+        ),
         caveats=(
             "A fact that is not learned counts as if it were learned one epoch after the last.",
-            "The answer is about the trained prompt, not about what is carried over.",
+            "The answer is about the trained prompt; what is carried over to others is compared "
+            "below it and decides nothing.",
         ),
         pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),
     )
+
+
+def _carried(settings: list[Setting], name: str, asked: Context | None) -> Iterator[Effect]:
+    """Compare an adapter with LoRA by what is answered in a context after the last epoch."""
+    for setting in settings:
+        if REFERENCE in setting.rows and name in setting.rows:
+            rows = setting.rows[name], setting.rows[REFERENCE]
+            seeds = shared_seeds(rows)
+            pair = answered(*rows, seeds, asked) if seeds else None
+            if pair is not None:
+                yield paired(f"{name} - {REFERENCE}, {ASKED[asked]}", setting.title, *pair)
 
 
 def _curves(setting: Setting) -> Picture:

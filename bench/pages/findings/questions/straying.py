@@ -68,9 +68,9 @@ def answer(evidence: Evidence) -> Answer:
         measured=tuple(effect for effects in found for effect in effects),
         caveats=(
             "An answer that happens to be near has more room to move away than one that is far, "
-            "so part of the difference would be there however the answers changed. The further comparison "
-            "takes that part out: it is what would be seen if the answers after training were "
-            "shared out anew among the facts of a relation.",
+            "so part of the difference would be there however the answers changed. The further "
+            "comparison takes that part out: it is what would be seen if the answers after "
+            "training were shared out anew among the facts of a relation.",
             "It is about this dose: the picture of question 1 shows how much was learned by then.",
         ),
         pictures=tuple(

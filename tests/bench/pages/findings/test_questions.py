@@ -58,6 +58,12 @@ def test_pissa_learns_sooner_by_an_epoch_or_not_at_all(epochs, verdict):
     assert found.claims[1].verdict is (Verdict.NO if epochs == 3 else Verdict.YES)
 
 
+def test_what_is_carried_over_is_shown_beside_how_soon_it_is_learned():
+    found = speed.answer(evidence_of(plan(n=512, bare=0.2), plan("pissa", n=512, bare=0.6)))
+    by_name = {effect.name: effect.value for effect in found.details}
+    assert by_name["pissa - lora, asked the bare question"] == pytest.approx(0.4, abs=0.06)
+
+
 def test_facts_that_the_base_knows_do_not_count():
     known = np.arange(64) < 32
     pissa = plan("pissa", epochs=np.where(known, 1, 3), known=known)
