@@ -97,9 +97,7 @@ def _draw(pictures: Sequence[Sequence[Picture]], folder: Path) -> tuple[Path, ..
         for picture in (picture for group in pictures for picture in group):
             figure = picture.draw()
             written.append(atomic.write(folder / f"{picture.name}.png", image(figure, "png")))
-            figure.set_layout_engine("none")
-            written.append(atomic.write(folder / f"{picture.name}.svg", image(figure, "svg")))
-    for path in (*folder.glob("*.png"), *folder.glob("*.svg")):
+    for path in folder.glob("*.png"):
         if path not in written:
             path.unlink()
     return tuple(written)

@@ -14,7 +14,7 @@ from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
-    MANY,
+    SMALLER,
     epochs_of,
     planned_settings,
     unknown,
@@ -32,9 +32,9 @@ QUESTION = Question(
     "and epochs. A yes needs both differences.",
     source="2405.18292: accuracy drops at short and at long distances",
     expected=Verdict.YES,
-    grids=("distance",),
+    grids=("adapters",),
 )
-METHOD, LEAST_FACTS = "lora", 512
+METHOD = "lora"
 FEWEST = 2
 """A third with fewer facts has no spread and is not compared."""
 
@@ -43,10 +43,8 @@ def answer(evidence: Evidence) -> Answer:
     """Compare thirds of distance, within relations and, beside it, regardless of them."""
     found = [
         setting
-        for setting in planned_settings(evidence, MANY)
-        if METHOD in setting.rows
-        and setting.spec.facts >= LEAST_FACTS
-        and has_thirds(setting.rows[METHOD])
+        for setting in planned_settings(evidence, SMALLER)
+        if METHOD in setting.rows and has_thirds(setting.rows[METHOD])
     ]
     return Answer(
         question=QUESTION,

@@ -64,7 +64,7 @@ ONE_RATE = Training(task="fictional[n=2000,seed=1]", tuned=False)
 """One adapter trained in several ways, on facts of another world."""
 
 MANY = replace(ONE_RATE, epochs=4)
-"""The same with 512 facts, for what differs between facts."""
+"""The same early in training, with 512 facts, for what differs between facts."""
 
 
 def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Setting]:

@@ -34,7 +34,7 @@ QUESTION = Question(
     "relations, after four epochs of LoRA.",
     source="2405.18292: facts at short distances are pushed away",
     expected=Verdict.YES,
-    grids=("distance",),
+    grids=("straying",),
 )
 METHOD, LEAST_FACTS = "lora", 512
 
@@ -71,7 +71,7 @@ def answer(evidence: Evidence) -> Answer:
             "so part of the difference would be there however the answers changed. The further "
             "comparison takes that part out: it is what would be seen if the answers after "
             "training were shared out anew among the facts of a relation.",
-            "It is about this dose: the picture of question 1 shows how much was learned by then.",
+            "It is about this dose: the measurements below say how much was learned by then.",
         ),
         pictures=tuple(
             shares("straying", "Facts that strayed", setting.title, effects[:-1])

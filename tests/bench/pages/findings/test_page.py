@@ -162,7 +162,7 @@ def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
     pictures = set(re.findall(r"\(findings/([^)]+png)\)", page))
     assert pictures
     written = {path.name for path in (docs / "findings").iterdir()}
-    assert written == pictures | {name.replace(".png", ".svg") for name in pictures}
+    assert written == pictures
     readme = (docs.parent / "README.md").read_text()
     assert "Do not freeze" in readme
     assert "old" not in readme

@@ -88,15 +88,15 @@ RELATIONS = [f"relation {i % 4}" for i in range(512)]
 )
 def test_both_ends_must_be_slower_than_the_middle(near, far, verdict):
     distances = np.linspace(0.1, 1.0, 512)
-    epochs = 2 + np.where(distances < 0.4, near, np.where(distances > 0.7, far, 0))
-    made = many(n=512, distances=distances, relations=RELATIONS, epochs=epochs)
+    epochs = 3 + np.where(distances < 0.4, near, np.where(distances > 0.7, far, 0))
+    made = plan(n=512, distances=distances, relations=RELATIONS, epochs=epochs)
     assert distance.answer(evidence_of(made)).verdict is verdict
 
 
 def test_a_difference_between_relations_is_none_of_distance():
     relation = np.arange(512) * 3 // 512
     distances = 0.2 + 0.3 * relation + np.tile(np.linspace(0, 0.05, 512 // 64), 64)
-    made = many(
+    made = plan(
         n=512,
         distances=distances,
         relations=[f"relation {i}" for i in relation],
