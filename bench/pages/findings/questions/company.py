@@ -25,18 +25,18 @@ from tasks.context import Context
 QUESTION = Question(
     key="company",
     title="Facts among facts",
-    asks="Does a fact that is trained among 512 take more exposures to learn than alone?",
-    compared="After how many of three exposures a fact is learned among 512 facts, less alone: the "
+    asks="Does a fact that is trained among 64 take more exposures to learn than alone?",
+    compared="After how many of six exposures a fact is learned among 64 facts, less alone: the "
     "same unknown facts, with LoRA, one fact to a step, at a constant learning rate, paired by "
     "fact and seed.",
     source="2405.18292: facts interfere with one another",
     expected=Verdict.YES,
     grids=(),
-    study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64,512 "
-    "--measured 64 --exposures 3 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 --lr R "
+    study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64 "
+    "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 --lr R "
     "--out results/findings",
 )
-MOST, EXPOSURES = 512, 3
+MOST, EXPOSURES = 64, 6
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ def answer(evidence: Evidence) -> Answer:
         question=QUESTION,
         claims=(
             Claim(
-                "A fact takes more exposures to learn among 512 than alone",
+                "A fact takes more exposures to learn among 64 than alone",
                 tuple(_more(one, MOST) for one in found),
                 EPOCHS_BAR,
                 advice={
-                    Verdict.YES: "Expect a fact to need more exposures among hundreds of "
+                    Verdict.YES: "Expect a fact to need more exposures among dozens of "
                     "others than alone",
                     Verdict.NO: "Do not train facts one by one for fear of interference: among "
-                    "512 they need hardly more exposures",
+                    "64 they need hardly more exposures",
                 },
             ),
         ),

@@ -301,7 +301,7 @@ def said(*, correct):
     return Said("so", correct, None if correct else False, 0.5, 1.0)
 
 
-def training(facts, seed, epochs, ids, steps=None, exposures=3, **changes):
+def training(facts, seed, epochs, ids, steps=None, exposures=6, **changes):
     settings = {"schedule": "constant", "warmup": 0.0, **ONE_RATE, **changes}
     spec = make_spec(**settings, facts=facts, seed=seed, epochs=exposures, batch_size=1)
     whole = TrainingSpec(
@@ -327,9 +327,9 @@ def test_company_costs_exposures_or_none(among, verdict):
     for seed in range(5):
         made += [training(1, seed, 2, [i]) for i in ids]
         made += [training(8, seed, 2, ids[i : i + 8]) for i in range(0, 32, 8)]
-        made.append(training(512, seed, among, ids))
+        made.append(training(64, seed, among, ids))
         # As many updates as a fact alone: each fact was seen less often, which is no company.
-        made.append(training(512, seed, 4, ids, steps=3))
+        made.append(training(64, seed, 4, ids, steps=6))
     found = company.answer(Evidence((), trainings=tuple(made)))
     assert found.verdict is verdict
     assert (found.claims[0].effects[0].seeds, found.claims[0].effects[0].facts) == (5, 32)
@@ -341,7 +341,7 @@ def study(among=3, seeds=range(5), ids=range(4)):
     found = {(0, 0): [training(0, 0, None, ids)]}
     for seed in seeds:
         found[1, seed] = [training(1, seed, 2, [i]) for i in ids]
-        found[512, seed] = [training(512, seed, among, ids)]
+        found[64, seed] = [training(64, seed, among, ids)]
     return found
 
 
@@ -350,7 +350,7 @@ def company_of(found, *more):
     return company.answer(Evidence((), trainings=(*made, *more)))
 
 
-@pytest.mark.parametrize("lost", [0, 1, 512])
+@pytest.mark.parametrize("lost", [0, 1, 64])
 def test_a_study_that_lacks_the_base_or_a_size_was_not_run(lost):
     found = {key: made for key, made in study().items() if key[0] != lost}
     assert company_of(found).verdict is Verdict.NOT_RUN
@@ -359,7 +359,7 @@ def test_a_study_that_lacks_the_base_or_a_size_was_not_run(lost):
 def test_a_seed_that_lacks_a_training_is_left_out_and_takes_no_fact_away():
     found = study(seeds=range(6))
     found[1, 5] = found[1, 5][:1]
-    failed = found[512, 4].pop()
+    failed = found[64, 4].pop()
     broken = failed.record.model_copy(update={"status": Status.DIVERGED})
     answer = company_of(found, Trained(broken))
     [effect] = answer.claims[0].effects
@@ -378,12 +378,12 @@ def _at(**changes):
     yield training(0, 0, None, range(4))
     for seed in range(5):
         yield from (training(1, seed, 2, [i], **changes) for i in range(4))
-        yield training(512, seed, 3, range(4), **changes)
+        yield training(64, seed, 3, range(4), **changes)
 
 
 def test_what_is_measured_beside_it_has_the_likelihood():
     names = [effect.name for effect in company_of(study()).measured]
-    assert "NLL of the target in the trained prompt, among 512" in names
+    assert "NLL of the target in the trained prompt, among 64" in names
 
 
 def test_without_cells_every_question_says_that_it_was_not_run(tmp_path):
