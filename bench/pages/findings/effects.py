@@ -146,8 +146,10 @@ def spread_table(methods: Sequence[Floats]) -> Floats:
 
 
 def mean_of(name: str, setting: str, table: Floats, unit: Unit = Unit.POINTS) -> Effect:
-    """Return the mean of a table `[seeds, facts]`, in shares unless the unit is another."""
+    """Return the mean of a table `[seeds, facts]`, a difference of shares unless the unit says."""
     bounds = DIFFERENCE if unit is Unit.POINTS else UNBOUNDED
+    if unit is Unit.PERCENT and table.shape[1] > 1 and _are_shares(table):
+        bounds = SHARE
     return _effect(name, setting, table, bounds=bounds, unit=unit)
 
 

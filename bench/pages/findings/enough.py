@@ -25,9 +25,12 @@ DRAWS = 500
 def would_decide(claim: Claim) -> str:
     """Return a sentence about what would decide an open claim; empty for the others.
 
+    It is empty too while seeds are missing: what scatters is not known then.
+
     It takes the smallest effect that counts to be the margin divided by `BAR`.
     """
-    if claim.verdict is not Verdict.OPEN or not claim.effects:
+    too_few = any(rival.seeds < claim.least_seeds for rival in claim.rivals)
+    if claim.verdict is not Verdict.OPEN or not claim.effects or too_few:
         return ""
     if claim.effects[0].unit is Unit.CORRELATION:
         return _of_methods(claim)

@@ -59,30 +59,43 @@ def learning(
     return Picture(name, f"{heading}: the share of facts that are learned after each epoch.", draw)
 
 
-def shares(name: str, heading: str, where: str, effects: Sequence[Effect]) -> Picture:
-    """Return a picture of shares with their intervals, a line for each.
+def shares(
+    name: str, heading: str, where: str, series: Mapping[str, Mapping[str, Effect]]
+) -> Picture:
+    """Return a picture of shares with their intervals, a line for each group.
 
     Args:
         name: Of its file.
         heading: What it shows.
         where: Base, task and number of facts.
-        effects: The shares, in percent, from the top.
+        series: By name, and in each by group, the shares. They have the same groups, from the top.
     """
 
     def draw() -> Figure:
-        panel = PanelSize(5.2, _HEAD + _LINE * len(effects))
+        groups = list(dict.fromkeys(group for of_series in series.values() for group in of_series))
+        panel = PanelSize(5.6, _HEAD + _LINE * len(groups) * max(1.0, 0.75 * len(series)))
         figure = titled_figure(1, 1, panel, heading, where, "Bars: 95% confidence intervals")
         [[axes]] = figure.subplots(1, 1, squeeze=False)
-        for place, effect in enumerate(effects):
-            ends = error(effect.estimate.value, effect.estimate.interval)
-            value = effect.unit.written(effect.value)
-            bars = [[effect.unit.written(end)] for end in ends]
-            axes.errorbar(value, place, xerr=bars, color="#0072B2", marker="o", markersize=5)
-        axes.set_yticks(range(len(effects)), [safe_text(e.name) for e in effects], fontsize=8)
-        axes.set_ylim(len(effects) - 0.4, -0.6)
+        styles = {label: style_of(index) for index, label in enumerate(series)}
+        for number, (label, of_series) in enumerate(series.items()):
+            shift = 0.22 * (number - (len(series) - 1) / 2)
+            for group, effect in of_series.items():
+                ends = error(effect.estimate.value, effect.estimate.interval)
+                axes.errorbar(
+                    effect.unit.written(effect.value),
+                    groups.index(group) + shift,
+                    xerr=[[effect.unit.written(end)] for end in ends],
+                    color=styles[label].color,
+                    marker=styles[label].marker,
+                    markersize=5,
+                )
+        axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
+        axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.set_xlabel("percent")
         axes.grid(visible=False, axis="y")
+        if len(series) > 1:
+            shared_legend(figure, list(series), styles)
         return figure
 
     return Picture(name, f"{heading}, with intervals.", draw)

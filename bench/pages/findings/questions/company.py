@@ -70,7 +70,7 @@ class Company:
 def answer(evidence: Evidence) -> Answer:
     """Compare exposures to learn among many with those alone."""
     found = [one for one in companies(evidence.trainings) if {1, MOST} <= one.among.keys()]
-    measured = [tuple(_shares(one)) for one in found]
+    measured = [_shares(one) for one in found]
     return Answer(
         question=QUESTION,
         claims=(
@@ -90,7 +90,12 @@ def answer(evidence: Evidence) -> Answer:
             _more(one, size) for one in found for size in one.among if size not in (1, MOST)
         ),
         measured=(
-            *(effect for effects in measured for effect in effects),
+            *(
+                effect
+                for series in measured
+                for kind in series.values()
+                for effect in kind.values()
+            ),
             *(effect for one in found for effect in _likelihoods(one)),
         ),
         caveats=(
@@ -99,8 +104,8 @@ def answer(evidence: Evidence) -> Answer:
             "A fact that is not learned counts as if it were learned one exposure after the last.",
         ),
         pictures=tuple(
-            shares("company", "Facts alone and among others", one.setting, effects)
-            for one, effects in zip(found, measured, strict=True)
+            shares("company", "Facts alone and among others", one.setting, series)
+            for one, series in zip(found, measured, strict=True)
         ),
     )
 
@@ -116,8 +121,8 @@ def _exposures(_: str, outcome: FactOutcome) -> float:
     return float(outcome.epochs_to_learn)
 
 
-def _shares(one: Company) -> Iterator[Effect]:
-    """Yield what is right and what strayed after demonstrations, and what is confused, by size."""
+def _shares(one: Company) -> dict[str, dict[str, Effect]]:
+    """Return what is right, what strayed after demonstrations and what is confused, by size."""
 
     def away(fact: str, outcome: FactOutcome) -> float:
         return float(bool(strayed(one.before[fact], outcome, Context.FEW_SHOT)))
@@ -127,10 +132,15 @@ def _shares(one: Company) -> Iterator[Effect]:
         "strayed, after demonstrations": away,
         "answered with another fact's target": lambda _, o: float(bool(o.plain.confused)),
     }
-    for name, measure in measures.items():
-        for size in sorted(one.among):
-            table = one.of(size, measure)
-            yield mean_of(f"{name}, {_company_of(size)}", one.setting, table, Unit.PERCENT)
+    return {
+        _company_of(size): {
+            name: mean_of(
+                f"{name}, {_company_of(size)}", one.setting, one.of(size, measure), Unit.PERCENT
+            )
+            for name, measure in measures.items()
+        }
+        for size in sorted(one.among)
+    }
 
 
 def _likelihoods(one: Company) -> Iterator[Effect]:

@@ -35,6 +35,7 @@ QUESTION = Question(
     grids=("adapters",),
 )
 METHOD = "lora"
+THIRDS = ("nearest third", "middle third", "farthest third")
 FEWEST = 2
 """A third with fewer facts has no spread and is not compared."""
 
@@ -73,9 +74,10 @@ def answer(evidence: Evidence) -> Answer:
 
 def _curves(setting: Setting) -> Picture:
     row = setting.rows[METHOD]
-    names = (f"{end} third" for end in ("nearest", "middle", "farthest"))
     epochs = epochs_of(row, row.seeds)
-    groups = {n: epochs[:, third] for n, third in zip(names, thirds(row, within=True), strict=True)}
+    groups = {
+        n: epochs[:, third] for n, third in zip(THIRDS, thirds(row, within=True), strict=True)
+    }
     heading = "Learning by distance within relations"
     return learning("distance", heading, setting.title, groups, row.spec.epochs)
 

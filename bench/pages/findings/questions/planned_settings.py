@@ -78,22 +78,21 @@ def unknown(row: Row) -> Flags:
 
 
 def answered(
-    first: Row, second: Row, seeds: Sequence[int], asked: Context | None
+    rows: Sequence[Row], seeds: Sequence[int], asked: Context | None
 ) -> tuple[Floats, Floats] | None:
     """Return which unknown facts two rows answer after training, `[seeds, facts]` each.
 
     Args:
-        first: A row.
-        second: Another one, of the same facts.
+        rows: Two, of the same facts.
         seeds: Those that both have.
         asked: The context in which facts are asked; None for their paraphrases.
 
     Returns:
         None if no fact has a value in both; facts without paraphrases have none.
     """
-    found = [values_of(row, seeds, _column(row, asked)) for row in (first, second)]
-    counted = unknown(second) & ~np.isnan(found[0] - found[1]).any(axis=0)
-    return (found[0][:, counted], found[1][:, counted]) if counted.any() else None
+    first, second = (values_of(row, seeds, _column(row, asked)) for row in rows)
+    counted = unknown(rows[1]) & ~np.isnan(first - second).any(axis=0)
+    return (first[:, counted], second[:, counted]) if counted.any() else None
 
 
 def _column(row: Row, asked: Context | None) -> str:

@@ -96,7 +96,7 @@ def _carried(
         if {prompt, PLAIN} <= settings.keys():
             rows = [settings[one].rows[METHOD] for one in (prompt, PLAIN)]
             seeds = shared_seeds(rows)
-            pair = answered(*rows, seeds, asked) if seeds else None
+            pair = answered(rows, seeds, asked) if seeds else None
             if pair is not None:
                 said = f"{prompt} - {PLAIN}, {_said(prompt, asked)}".replace("_", "-")
                 yield paired(said, settings[PLAIN].title, *pair)

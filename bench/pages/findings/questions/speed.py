@@ -81,7 +81,7 @@ def _carried(settings: list[Setting], name: str, asked: Context | None) -> Itera
         if REFERENCE in setting.rows and name in setting.rows:
             rows = setting.rows[name], setting.rows[REFERENCE]
             seeds = shared_seeds(rows)
-            pair = answered(*rows, seeds, asked) if seeds else None
+            pair = answered(rows, seeds, asked) if seeds else None
             if pair is not None:
                 yield paired(f"{name} - {REFERENCE}, {ASKED[asked]}", setting.title, *pair)
 

@@ -12,7 +12,7 @@ from bench.pages.findings.effects import group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, values_of
 from bench.pages.findings.pictures import shares
 from bench.pages.findings.planned import BAR, POINTS_COUNT
-from bench.pages.findings.questions.distance import has_thirds, relations_of, thirds
+from bench.pages.findings.questions.distance import THIRDS, has_thirds, relations_of, thirds
 from bench.pages.findings.questions.planned_settings import (
     MANY,
     epochs_of,
@@ -48,7 +48,7 @@ def answer(evidence: Evidence) -> Answer:
         and setting.spec.facts >= LEAST_FACTS
         and has_thirds(setting.rows[METHOD])
     ]
-    found = [tuple(_shares(setting)) for setting in settings]
+    found = [_shares(setting) for setting in settings]
     return Answer(
         question=QUESTION,
         claims=(
@@ -65,7 +65,10 @@ def answer(evidence: Evidence) -> Answer:
             ),
         ),
         details=tuple(_beyond_chance(setting) for setting in settings),
-        measured=tuple(effect for effects in found for effect in effects),
+        measured=(
+            *(effect for series in found for kind in series.values() for effect in kind.values()),
+            *(effect for setting in settings for effect in _of_all(setting)),
+        ),
         caveats=(
             "An answer that happens to be near has more room to move away than one that is far, "
             "so part of the difference would be there however the answers changed. The further "
@@ -74,8 +77,8 @@ def answer(evidence: Evidence) -> Answer:
             "It is about this dose: the measurements below say how much was learned by then.",
         ),
         pictures=tuple(
-            shares("straying", "Facts that strayed", setting.title, effects[:-1])
-            for setting, effects in zip(settings, found, strict=True)
+            shares("straying", "Facts that strayed, by distance", setting.title, series)
+            for setting, series in zip(settings, found, strict=True)
         ),
     )
 
@@ -95,19 +98,28 @@ def _beyond_chance(setting: Setting) -> Effect:
     return mean_of("nearest third - farthest third, beyond chance", setting.title, table)
 
 
-def _shares(setting: Setting) -> Iterator[Effect]:
-    """Yield the share that strayed, of each third and of all unknown facts."""
+SEEN, ANEW = "strayed", "expected if answers were shared out anew"
+
+
+def _shares(setting: Setting) -> dict[str, dict[str, Effect]]:
+    """Return the shares that strayed, seen and expected, by third."""
     row = setting.rows[METHOD]
-    found, groups = strayed(row), thirds(row, within=True)
-    for name, group in zip(("nearest", "middle", "farthest"), groups, strict=True):
-        yield mean_of(f"strayed, {name} third", setting.title, found[:, group], Unit.PERCENT)
-    anew = strayed_anew(row)
-    for name, group in zip(("nearest", "middle", "farthest"), groups, strict=True):
-        said = f"expected if shared out anew, {name} third"
-        yield mean_of(said, setting.title, anew[:, group], Unit.PERCENT)
-    yield mean_of("strayed, all unknown facts", setting.title, found, Unit.PERCENT)
+    groups = dict(zip(THIRDS, thirds(row, within=True), strict=True))
+    return {
+        kind: {
+            third: mean_of(f"{kind}, {third}", setting.title, found[:, group], Unit.PERCENT)
+            for third, group in groups.items()
+        }
+        for kind, found in ((SEEN, strayed(row)), (ANEW, strayed_anew(row)))
+    }
+
+
+def _of_all(setting: Setting) -> Iterator[Effect]:
+    """Yield what strayed, and what is learned, of all unknown facts."""
+    row = setting.rows[METHOD]
     learned = np.asarray(epochs_of(row, row.seeds) <= row.spec.epochs, dtype=np.float64)
-    yield mean_of("learned, all unknown facts", setting.title, learned, Unit.PERCENT)
+    for name, found in ((SEEN, strayed(row)), ("learned", learned)):
+        yield mean_of(f"{name}, all unknown facts", setting.title, found, Unit.PERCENT)
 
 
 def strayed(row: Row) -> Floats:

@@ -35,6 +35,10 @@ def test_the_layout_that_is_named_has_the_power_and_a_smaller_one_has_not():
     assert min(less.yes, less.no) < 0.8
 
 
+def test_nothing_is_said_while_seeds_are_missing():
+    assert would_decide(claim(0.2, seed=0.8, seeds=4)) == ""
+
+
 def test_nothing_is_said_of_a_decided_claim():
     for effect in (0.0, 0.6):
         decided = claim(effect, seed=0.05)
