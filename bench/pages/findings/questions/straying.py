@@ -72,7 +72,7 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "An answer that happens to be near has more room to move away than one that is far, "
             "so part of the difference would be there however the answers changed. The further "
-            "comparison takes that part out: it is what would be seen if the answers after "
+            "comparison takes that part out: it is what would be seen if the distances after "
             "training were shared out anew among the facts of a relation.",
             "It is about this dose: the measurements below say how much was learned by then.",
         ),
@@ -91,14 +91,14 @@ def _difference(setting: Setting) -> Effect:
 
 
 def _beyond_chance(setting: Setting) -> Effect:
-    """Compare the thirds by straying less what it would be if answers were shared out anew."""
+    """Compare the thirds by straying less what it would be if distances were shared out anew."""
     row = setting.rows[METHOD]
     near, _, far = thirds(row, within=True)
     table = group_difference(strayed(row) - strayed_anew(row), near, far)
     return mean_of("nearest third - farthest third, beyond chance", setting.title, table)
 
 
-SEEN, ANEW = "strayed", "expected if answers were shared out anew"
+SEEN, ANEW = "strayed", "expected if distances were shared out anew"
 
 
 def _shares(setting: Setting) -> dict[str, dict[str, Effect]]:
@@ -129,7 +129,7 @@ def strayed(row: Row) -> Floats:
 
 
 def strayed_anew(row: Row) -> Floats:
-    """Return how often facts would have strayed with other answers, `[seeds, unknown facts]`.
+    """Return how often facts would have strayed by chance, `[seeds, unknown facts]`.
 
     It is the share of the other facts of its relation that end farther from their targets than
     this fact began, so it keeps what was learned and how far wrong answers are in the end, and not
