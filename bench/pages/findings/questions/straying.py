@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from bench.pages.findings.questions.planned_settings import (
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.leaderboard.board import Row
 from bench.report.leaderboard.distance_buckets import AWAY
+from bench.report.statistics.comparison import LEVEL
 from bench.report.statistics.intervals import Floats
 
 QUESTION = Question(
@@ -49,6 +50,7 @@ def answer(evidence: Evidence) -> Answer:
         and has_thirds(setting.rows[METHOD])
     ]
     found = [_shares(setting) for setting in settings]
+    beyond = tuple(_beyond_chance(setting) for setting in settings)
     return Answer(
         question=QUESTION,
         claims=(
@@ -56,15 +58,10 @@ def answer(evidence: Evidence) -> Answer:
                 "After four epochs, near facts have strayed more often than far ones",
                 tuple(_difference(setting) for setting in settings),
                 BAR * POINTS_COUNT / 100,
-                advice={
-                    Verdict.YES: "Train until facts are learned: half-way, answers that were "
-                    "nearly right stray most",
-                    Verdict.NO: "Do not fear for answers that are nearly right: half-way through "
-                    "training they stray no more than others",
-                },
+                advice=_advice(beyond),
             ),
         ),
-        details=tuple(_beyond_chance(setting) for setting in settings),
+        details=beyond,
         measured=(
             *(effect for series in found for kind in series.values() for effect in kind.values()),
             *(effect for setting in settings for effect in _of_all(setting)),
@@ -81,6 +78,18 @@ def answer(evidence: Evidence) -> Answer:
             for setting, series in zip(settings, found, strict=True)
         ),
     )
+
+
+def _advice(beyond: Sequence[Effect]) -> dict[Verdict, str]:
+    """Return the advice; whether a yes is more than chance decides what it says."""
+    by_chance = all(effect.p is None or effect.p > LEVEL for effect in beyond)
+    expected = "Expect answers that were nearly right to stray early in training"
+    read_as = "do not read it as harm to near facts: as many would by chance alone"
+    return {
+        Verdict.YES: f"{expected}, but {read_as}" if by_chance else expected,
+        Verdict.NO: "Do not fear for answers that are nearly right: early in training they stray "
+        "no more than others",
+    }
 
 
 def _difference(setting: Setting) -> Effect:

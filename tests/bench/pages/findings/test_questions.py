@@ -162,6 +162,16 @@ def test_what_any_change_of_answers_would_do_is_taken_out():
     found = straying.answer(evidence_of(made))
     assert found.claims[0].effects[0].value == pytest.approx(1)
     assert found.details[0].value == pytest.approx(0, abs=0.01)
+    assert "do not read it as harm" in found.primary.advice[Verdict.YES]
+
+
+def test_straying_beyond_chance_is_not_called_chance():
+    # Near facts move away although as many answers end near their targets as began there.
+    distances = np.linspace(0.1, 1.0, 512)
+    moved = many(n=512, distances=distances, relations=RELATIONS, few_shot=distances[::-1].copy())
+    found = straying.answer(evidence_of(moved))
+    assert found.details[0].value > 0.1
+    assert "harm" not in found.primary.advice[Verdict.YES]
 
 
 def test_straying_is_not_asked_of_few_facts_or_another_dose():
