@@ -84,7 +84,7 @@ def _advice(beyond: Sequence[Effect]) -> dict[Verdict, str]:
     """Return the advice; whether a yes is more than chance decides what it says."""
     by_chance = all(effect.p is None or effect.p > LEVEL for effect in beyond)
     expected = "Expect answers that were nearly right to stray early in training"
-    read_as = "do not read it as harm to near facts: as many would by chance alone"
+    read_as = "do not read it as harm to near facts: as many would do so by chance alone"
     return {
         Verdict.YES: f"{expected}, but {read_as}" if by_chance else expected,
         Verdict.NO: "Do not fear for answers that are nearly right: early in training they stray "
