@@ -69,12 +69,12 @@ def _untuned(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
 
 
 def _size(answer: Answer) -> Iterator[str]:
-    """Say how many intervals are too wide to rule the smallest effect of interest out."""
+    """Say how many intervals are wider to each side than the smallest effect of interest."""
     rivals = [(c.margin, r) for c in answer.claims for r in c.rivals if r.estimate.interval]
     wide = [rival for margin, rival in rivals if _half(rival) > margin]
     yield (
-        f"Facts and seeds: {len(wide)} of {len(rivals)} pooled intervals are too wide to rule out "
-        "the smallest effect of interest."
+        f"Facts and seeds: for {len(wide)} of {len(rivals)} pooled intervals, half the width is "
+        "more than the smallest effect of interest."
     )
     if wide:
         widest = max(wide, key=_half)

@@ -18,6 +18,9 @@ _LEAST_P = 1e-200
 _HALVINGS = 44
 """Leave 3e-11 of the logarithm of the least p; far below it quantiles overflow."""
 
+_DIGITS = 9
+"""Significant digits of a p that its halvings resolve."""
+
 _ROUNDING = 1e-12
 """Seeds' means that differ by less, relative to the values, agree exactly."""
 
@@ -28,6 +31,15 @@ def seeds_agree(values: Floats) -> NDArray[np.bool_]:
     # The same values in another order add up to another last digit.
     size = np.sqrt((values**2).mean(axis=(-2, -1)))
     return np.asarray(np.ptp(means, axis=-1) <= _ROUNDING * size)
+
+
+def resolved(values: Floats, digits: int) -> Floats:
+    """Round values `[...]` to significant digits that are the same on every processor.
+
+    Sums and powers have other last digits where vectors have another length.
+    """
+    found = [float(f"{value:.{digits}g}") for value in values.flat]
+    return np.asarray(found, dtype=np.float64).reshape(values.shape)
 
 
 def miss_that_reaches(half_width: Callable[[Floats], Floats], distance: Floats) -> Floats:
@@ -45,7 +57,7 @@ def miss_that_reaches(half_width: Callable[[Floats], Floats], distance: Floats) 
         middle = (low + high) / 2
         short = half_width(np.exp(middle)) <= distance
         low, high = np.where(short, low, middle), np.where(short, middle, high)
-    return np.asarray(np.exp(high))
+    return resolved(np.exp(high), _DIGITS)
 
 
 @dataclass(frozen=True, slots=True)

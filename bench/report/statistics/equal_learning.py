@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.statistics.comparison import Comparison
+from bench.report.statistics.crossed import resolved
 from bench.report.statistics.intervals import (
     DECIDING_SEEDS,
     FEWEST_ITEMS,
@@ -33,6 +34,9 @@ from bench.report.statistics.intervals import (
 )
 
 BLOCKS = 16
+DIGITS = 12
+"""Significant digits of a cost or a ratio."""
+
 FEWEST_FACTS = 2 * BLOCKS
 """With fewer facts a block would be a single fact or none: there is a value and no interval."""
 
@@ -164,8 +168,9 @@ def as_ratio(estimate: Estimate) -> Estimate:
     found = estimate.interval
     interval = None
     if found is not None:
-        interval = Interval(float(np.exp(found.low)), float(np.exp(found.high)), found.kind)
-    return Estimate(float(np.exp(estimate.value)), interval, estimate.items)
+        low, high = resolved(np.exp([found.low, found.high]), DIGITS).tolist()
+        interval = Interval(low, high, found.kind)
+    return Estimate(float(resolved(np.exp([estimate.value]), DIGITS)[0]), interval, estimate.items)
 
 
 def _estimate(found: CostAtShare, path: LearningPath) -> Estimate:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from bench.cli import main
@@ -89,9 +88,7 @@ def test_the_committed_leaderboard_is_that_of_the_committed_cells(tmp_path):
     for name in ("cells.parquet", "facts.parquet"):
         shutil.copy(EXAMPLE / name, tmp_path)
     written = write_report(tmp_path, wanted_plots="none")
-    # Sums have other last digits on processors with shorter vectors.
-    found, committed = (pd.read_csv(path) for path in (written.csv, EXAMPLE / "leaderboard.csv"))
-    pd.testing.assert_frame_equal(found, committed, check_exact=False, rtol=1e-9, atol=1e-12)
+    assert written.csv.read_bytes() == (EXAMPLE / "leaderboard.csv").read_bytes()
 
 
 def test_a_loose_cell_wins_and_packing_again_keeps_it(tmp_path):
