@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Rival
 from bench.pages.findings.evidence import Evidence, Setting, at_default_rate
@@ -17,20 +19,22 @@ from bench.report.tables.tuning import tuning_mark, tuning_warnings
 def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
     """Return what the results say about possible faults of this benchmark, one line each."""
     used = {effect.setting for claim in answer.claims for effect in claim.effects}
-    settings = [s for s in evidence.settings if any(name.startswith(s.title) for name in used)]
+    settings = [setting for setting in evidence.settings if setting.title in used]
     decisive = [e.name for claim in answer.claims for e in claim.effects]
     compared = [*decisive, *(effect.name for effect in answer.details)]
     return (
         *_protocol(settings),
-        *(line for setting in settings for line in _rates(setting, compared)),
+        *(line for setting in settings for line in _base(setting)),
+        *(line for setting in settings for line in _rates(setting, compared, evidence)),
         *_size(answer),
         *_formulas({m for s in settings for m in _named(s, decisive)}),
     )
 
 
 def _named(setting: Setting, effects: Sequence[str]) -> list[str]:
-    """Return the methods that effects name; `lora+freeze` names `lora` as well."""
-    return sorted(m for m in setting.rows if any(m in name for name in effects))
+    """Return the methods that effects name as words of their own."""
+    words = {word.rstrip(",") for name in effects for word in name.split()}
+    return sorted(words & setting.rows.keys())
 
 
 def _protocol(settings: list[Setting]) -> Iterator[str]:
@@ -46,10 +50,23 @@ def _protocol(settings: list[Setting]) -> Iterator[str]:
             )
 
 
-def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
+def _base(setting: Setting) -> Iterator[str]:
+    """Say that the base answered some facts in some cells only, which are then left out."""
+    cells = [cell.rows["correct_before"] for row in setting.rows.values() for cell in row.cells]
+    known = np.stack([column.to_numpy(dtype=np.bool_) for column in cells])
+    differ = int((known.any(axis=0) & ~known.all(axis=0)).sum())
+    if differ:
+        facts = "1 fact" if differ == 1 else f"{differ} facts"
+        yield (
+            f"Base: on {setting.title} it answers {facts} in some cells and not in others, which "
+            "happens between machines; they do not count as unknown."
+        )
+
+
+def _rates(setting: Setting, compared: Sequence[str], evidence: Evidence) -> Iterator[str]:
     """Say which learning rates the compared methods used, and what is doubtful about them."""
     if not setting.tuned:
-        yield from _untuned(setting, compared)
+        yield from _untuned(setting, compared, evidence)
         return
     methods = _named(setting, compared) or sorted(setting.adapters())
     rows = {method: setting.rows[method] for method in methods}
@@ -58,9 +75,19 @@ def _rates(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
     yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
 
 
-def _untuned(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
-    """Say whether the rates are the adapters' defaults, or which they are."""
+def _untuned(setting: Setting, compared: Sequence[str], evidence: Evidence) -> Iterator[str]:
+    """Say on which other facts the rate was chosen, or that the rates are defaults, or given."""
     rows = [setting.rows[method] for method in _named(setting, compared) or setting.rows]
+    used = {row.spec.learning_rate for row in rows}
+    for other in evidence.settings:
+        row = other.rows.get(DEFAULT_REFERENCE) if other.tuned else None
+        same_base = row is not None and row.spec.model == setting.spec.model
+        if row is not None and same_base and {row.spec.learning_rate} == used:
+            yield (
+                f"Learning rate: on {setting.title} it was {row.spec.learning_rate:g}, which was "
+                f"chosen for {DEFAULT_REFERENCE} on {row.spec.task}."
+            )
+            return
     said = "the adapters used their defaults"
     if not all(map(at_default_rate, rows)):
         rates = sorted({row.spec.learning_rate for row in rows})
@@ -69,12 +96,16 @@ def _untuned(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
 
 
 def _size(answer: Answer) -> Iterator[str]:
-    """Say how many intervals are wider to each side than the smallest effect of interest."""
+    """Say how many intervals are wider to each side than the bar."""
     rivals = [(c.margin, r) for c in answer.claims for r in c.rivals if r.estimate.interval]
-    wide = [rival for margin, rival in rivals if _half(rival) > margin]
+    wide = [rival for bar, rival in rivals if _half(rival) > bar]
+    if len(rivals) == 1:
+        than = "more" if wide else "no more"
+        yield f"Facts and seeds: half the width of the interval is {than} than the bar."
+        return
     yield (
         f"Facts and seeds: for {len(wide)} of {len(rivals)} pooled intervals, half the width is "
-        "more than the smallest effect of interest."
+        "more than the bar."
     )
     if wide:
         widest = max(wide, key=_half)

@@ -10,7 +10,6 @@ import numpy as np
 
 from bench.pages.findings.verdict import (
     LEAST_SEEDS,
-    POINTS,
     Bar,
     Needs,
     Tested,
@@ -71,14 +70,14 @@ class Rival:
         effects: One for each setting that has it; at least one.
         bar: What they are held against.
         missing: Settings of the claim that lack it.
-        least_seeds: An effect with fewer seeds in some setting decides nothing.
+        planned: How many seeds the design asks of each setting; see `Claim`.
     """
 
     name: str
     effects: tuple[Effect, ...]
     bar: Bar
     missing: tuple[str, ...] = ()
-    least_seeds: int = LEAST_SEEDS
+    planned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def unit(self) -> Unit:
@@ -101,10 +100,20 @@ class Rival:
         return sum(effect.facts for effect in self.effects)
 
     @property
+    def unfinished(self) -> dict[str, tuple[int, int]]:
+        """How many seeds were measured, of how many, in settings that lack some."""
+        asked = {e.setting: self.planned.get(e.setting, LEAST_SEEDS) for e in self.effects}
+        return {
+            effect.setting: (effect.seeds, asked[effect.setting])
+            for effect in self.effects
+            if effect.seeds < asked[effect.setting]
+        }
+
+    @property
     def is_measured(self) -> bool:
-        """Whether every setting was measured with enough seeds."""
+        """Whether every setting was measured with all seeds that the design asks for."""
         tested = all(effect.spread is not None for effect in self.effects)
-        return tested and not self.missing and self.seeds >= self.least_seeds
+        return tested and not self.missing and not self.unfinished
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -167,13 +176,14 @@ class Claim:
 
     Attributes:
         says: The statement, in words.
+        outcome: What was measured, in words: `epochs to learn`.
         effects: One for each rival and setting, all of one primary outcome.
-        margin: The smallest effect of interest, in the effects' unit.
+        margin: The bar that an effect must reach, in the effects' unit.
         needs: Whether the effect must hold against all rivals, or against any one.
         two_sided: Whether negative effects count as well.
-        negated: The statement holds where the effects do not: "it matches" means "no loss".
         advice: What to do, for each verdict that leads to advice.
-        least_seeds: An effect with fewer seeds decides nothing.
+        planned: How many seeds the design asks of each setting, at least `LEAST_SEEDS` where it
+            says nothing: before all have run, an effect decides nothing.
         least_rivals: With fewer rivals the statement cannot hold.
 
     Raises:
@@ -181,13 +191,13 @@ class Claim:
     """
 
     says: str
+    outcome: str
     effects: tuple[Effect, ...]
-    margin: float = POINTS
+    margin: float
     needs: Needs = Needs.ALL
     two_sided: bool = False
-    negated: bool = False
     advice: Mapping[Verdict, str] = field(default_factory=dict)
-    least_seeds: int = LEAST_SEEDS
+    planned: Mapping[str, int] = field(default_factory=dict)
     least_rivals: int = 1
 
     def __post_init__(self) -> None:
@@ -224,7 +234,7 @@ class Claim:
         found = Verdict.NO if no else Verdict.YES if yes else Verdict.OPEN
         if found is Verdict.YES and len(self.rivals) < self.least_rivals:
             found = Verdict.OPEN
-        return self._said(found)
+        return found
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -234,8 +244,7 @@ class Claim:
             return tuple(Verdict.OPEN for _ in self.rivals)
         marks = zip(held(tested, self.needs), denied(tested, self.needs), strict=True)
         return tuple(
-            self._said(Verdict.YES if yes else Verdict.NO if no else Verdict.OPEN)
-            for yes, no in marks
+            Verdict.YES if yes else Verdict.NO if no else Verdict.OPEN for yes, no in marks
         )
 
     @property
@@ -258,7 +267,7 @@ class Claim:
         there = {effect.setting for effect in found}
         missing = tuple(setting for setting in self.settings if setting not in there)
         bar = Bar(self.margin, found[0].null, self.two_sided)
-        return Rival(name, found, bar, missing, self.least_seeds)
+        return Rival(name, found, bar, missing, self.planned)
 
     @property
     def _tested(self) -> Tested | None:
@@ -270,9 +279,6 @@ class Claim:
         return Tested(
             *(np.array([getattr(t, each.name) for t in known]) for each in fields(Tested))
         )
-
-    def _said(self, found: Verdict) -> Verdict:
-        return found.opposite if self.negated else found
 
 
 _FALSE, _ONE = np.array(False), np.array(1.0)

@@ -7,7 +7,7 @@ holds what was measured, never draws of a bootstrap: more draws would narrow any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.pages.findings.claim import Effect
-from bench.pages.findings.evidence import Setting, shared_seeds, values_of
 from bench.pages.findings.verdict import Unit
-from bench.report.leaderboard.board import Row
-from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.statistics.comparison import bonett_price, p_value
 from bench.report.statistics.correlation import Correlation
 from bench.report.statistics.intervals import (
@@ -36,64 +33,25 @@ from bench.report.statistics.intervals import (
 )
 
 Flags = NDArray[np.bool_]
-Measure = Callable[[Row, tuple[int, ...]], Floats]
-"""Returns what a row's cells of some seeds measured, `[seeds, facts]`."""
 
 
-def share(name: str, setting: str, values: Floats, null: float) -> Effect:
-    """Return the share of correct answers in `values`, `[seeds, facts]`, tested against `null`."""
-    top = float(values.mean())
-    return _effect(name, setting, values, bounds=SHARE, null=null, unit=Unit.PERCENT, top_share=top)
-
-
-def paired(
-    name: str, setting: str, first: Floats, second: Floats, *, identical: bool = False
-) -> Effect:
+def paired(name: str, setting: str, first: Floats, second: Floats) -> Effect:
     """Return the mean of `first - second`, paired by seed and fact.
+
+    Values that never differ still get an interval, because other facts might differ.
 
     Args:
         name: What is compared.
         setting: Base, task and number of facts.
         first: `[seeds, facts]`.
         second: The same seeds and facts.
-        identical: Both are the same by construction. Otherwise values that never differ still get
-            an interval, because other facts might differ.
     """
     differences = first - second
     bounded = np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()
-    alike = bounded and not identical and np.ptp(differences) == 0
+    alike = bounded and np.ptp(differences) == 0
     floor = bonett_price(differences[0]) if alike else None
     top = float(max(first.mean(), second.mean())) if _are_shares(first, second) else 0.0
     return _effect(name, setting, differences, bounds=DIFFERENCE, floor=floor, top_share=top)
-
-
-def paired_nats(name: str, setting: str, first: Floats, second: Floats) -> Effect:
-    """Return the mean of `first - second` in nats."""
-    return _effect(name, setting, first - second, bounds=UNBOUNDED, unit=Unit.NATS)
-
-
-def between(name: str, setting: str, values: Floats, first: Flags, second: Flags) -> Effect | None:
-    """Return the mean over the facts in `first` minus the mean over the facts in `second`.
-
-    Args:
-        name: What is compared.
-        setting: Base, task and number of facts.
-        values: `[seeds, facts]`, shares, or 0 and 1.
-        first: The facts of one group, `[facts]`.
-        second: The facts of the other group; the groups share no fact.
-
-    Returns:
-        None where a group has fewer than two facts.
-    """
-    if min(first.sum(), second.sum()) < 2:
-        return None
-    table = group_difference(values, first, second)
-    floor = None
-    if np.ptp(table) == 0:
-        floor = agresti_caffo(values[0][first], values[0][second])
-    means = [float(values[:, group].mean()) for group in (first, second)]
-    top = max(means) if _are_shares(values) else 0.0
-    return _effect(name, setting, table, bounds=DIFFERENCE, floor=floor, top_share=top)
 
 
 def _are_shares(*tables: Floats) -> bool:
@@ -112,37 +70,6 @@ def group_difference(values: Floats, first: Flags, second: Flags) -> Floats:
     up = difference + n / one.shape[1] * (one - means[0])
     down = difference - n / other.shape[1] * (other - means[1])
     return np.concatenate([up, down], axis=1)
-
-
-def agresti_caffo(first: Floats, second: Floats) -> Interval:
-    """Return Agresti and Caffo's interval (2000) of the difference of two shares, `[facts]` each.
-
-    It is Wald's interval after one correct and one wrong answer are added to each group.
-    """
-    sizes = [len(group) + 2 for group in (first, second)]
-    shares = [(group.sum() + 1) / n for group, n in zip((first, second), sizes, strict=True)]
-    variance = sum(p * (1 - p) / n for p, n in zip(shares, sizes, strict=True))
-    half = special.ndtri((1 + CONFIDENCE) / 2) * np.sqrt(variance)
-    centre = shares[0] - shares[1]
-    low, high = np.clip([centre - half, centre + half], -1, 1)
-    return Interval(float(low), float(high), IntervalKind.FACTS)
-
-
-def spread_table(methods: Sequence[Floats]) -> Floats:
-    """Return `[seeds, facts]` whose mean is the standard deviation between methods' means.
-
-    Its spread is the spread of that standard deviation, by the delta method: each fact is weighted
-    by how far it moves the means apart.
-
-    Args:
-        methods: Two or more tables `[seeds, facts]` of the same seeds and facts.
-    """
-    stacked = np.stack(methods)
-    means = stacked.mean(axis=(1, 2))
-    away = means - means.mean()
-    spread = float(means.std(ddof=1))
-    pull = away / ((len(methods) - 1) * spread) if spread else np.zeros_like(away)
-    return np.asarray(spread + np.tensordot(pull, stacked - means[:, None, None], axes=1))
 
 
 def mean_of(name: str, setting: str, table: Floats, unit: Unit = Unit.POINTS) -> Effect:
@@ -243,19 +170,3 @@ def _spread(values: Floats, floor: Interval | None) -> Crossed | None:
         return found
     error = (floor.high - floor.low) / 2 / special.ndtri((1 + CONFIDENCE) / 2)
     return replace(found, over_facts=np.asarray(values.size * error**2))
-
-
-def against_reference(
-    settings: Iterable[Setting], measure: Measure = values_of
-) -> Iterator[Effect]:
-    """Compare every adapter with the reference, paired by fact, in the seeds that both have."""
-    for setting in settings:
-        rows = setting.adapters()
-        reference = rows.pop(DEFAULT_REFERENCE, None)
-        if reference is None:
-            continue
-        for method, row in rows.items():
-            seeds = shared_seeds([row, reference])
-            if seeds:
-                pair = measure(row, seeds), measure(reference, seeds)
-                yield paired(f"{method} - {DEFAULT_REFERENCE}", setting.title, *pair)

@@ -27,19 +27,20 @@ _LOOKS = {
 _OF_A_SETTING = ("0.6", ".", "full")
 """The same of one setting, which decides nothing by itself."""
 
-_NOTE = (
-    "Bars: 95% confidence intervals. Shaded: smaller than the smallest effect of interest. "
-    "Green dot: the claim holds; orange square: it does not; hollow: not decidable. Grey: a single "
-    "setting"
-)
+_SAID = {
+    Verdict.YES: "Green dot: the claim holds",
+    Verdict.NO: "Orange square: it does not hold",
+    Verdict.OPEN: "Hollow: not decidable",
+}
 _UNITS = {
     Unit.POINTS: "percentage points",
     Unit.PERCENT: "percent",
     Unit.NATS: "nats",
     Unit.EPOCHS: "epochs",
-    Unit.LOG_RATIO: "logarithm of a ratio",
+    Unit.LOG_RATIO: "natural logarithm",
     Unit.SECONDS: "seconds",
-    Unit.CORRELATION: "correlation",
+    Unit.DISTANCE: "semantic distance",
+    Unit.CORRELATION: "r",
 }
 _LINE = 0.26
 _HEAD = 0.9
@@ -71,13 +72,25 @@ def of_effects(answer: Answer) -> Picture | None:
 def _draw(answer: Answer, claims: list[Claim]) -> Figure:
     heights = [_HEAD + _LINE * (len(_lines(claim)) + _title(claim).count("\n")) for claim in claims]
     panel = PanelSize(_WIDTH, sum(heights))
-    figure = titled_figure(1, 1, panel, answer.question.title, "", _NOTE)
+    figure = titled_figure(1, 1, panel, answer.question.title, "", _note(claims))
     panels = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
         :, 0
     ]
     for axes, claim in zip(panels, claims, strict=True):
         _panel(axes, claim)
     return figure
+
+
+def _note(claims: list[Claim]) -> str:
+    """Explain what is drawn, and nothing else."""
+    seen = {verdict for claim in claims for verdict in claim.verdicts}
+    said = [
+        "Bars: 95% confidence intervals. Shaded: below the bar of the rule",
+        *(text for verdict, text in _SAID.items() if verdict in seen),
+    ]
+    if any(len(rival.effects) > 1 for claim in claims for rival in claim.rivals):
+        said.append("Grey: a single setting")
+    return ". ".join(said)
 
 
 def _title(claim: Claim) -> str:
@@ -96,7 +109,7 @@ def _lines(claim: Claim) -> list[_Line]:
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
     unit = claim.effects[0].unit
-    axes.set_xlabel(_UNITS[unit], fontsize=8)
+    axes.set_xlabel(f"{claim.outcome}, {_UNITS[unit]}", fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
     ends = (unit.written(end) for end in (min(low, claim.margin), claim.margin))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from bench.pages.findings.claim import Claim
+from bench.pages.findings.claim import Claim, Effect, Rival
 from bench.pages.findings.design import CORRELATED, correlation_power
 from bench.pages.findings.planned import BAR
 from bench.pages.findings.power import Components, Layout, power
+from bench.pages.findings.tables import amount
 from bench.pages.findings.verdict import Unit, Verdict
+from bench.report.statistics.intervals import IntervalKind
 
 POWER = 0.8
 SEEDS = (5, 8, 12, 16, 24, 32, 48, 64, 96)
@@ -23,47 +25,79 @@ DRAWS = 500
 
 
 def would_decide(claim: Claim) -> str:
-    """Return a sentence about what would decide an open claim; empty for the others.
+    """Return sentences about what would decide an open claim; empty for the others.
 
-    It is empty too while seeds are missing: what scatters is not known then.
+    It is empty too where something else keeps the claim open: seeds or settings that are missing,
+    and settings that contradict each other. The components are those of few seeds, so the number
+    is rough.
 
-    It takes the smallest effect that counts to be the margin divided by `BAR`.
+    It takes the smallest effect that counts to be the bar divided by `BAR`.
     """
-    too_few = any(rival.seeds < claim.least_seeds for rival in claim.rivals)
-    if claim.verdict is not Verdict.OPEN or not claim.effects or too_few:
+    if claim.verdict is not Verdict.OPEN or any(map(_is_open_otherwise, claim.rivals)):
         return ""
     if claim.effects[0].unit is Unit.CORRELATION:
         return _of_methods(claim)
     components = _components(claim)
     if components is None:
         return ""
-    facts = min(rival.effects[0].facts for rival in claim.rivals)
-    for layout in _layouts(claim, facts):
-        found = power(components, layout, claim.margin, claim.margin / BAR, DRAWS)
-        if min(found.yes, found.no) >= POWER:
-            size = f"{layout.seeds} seeds of {layout.facts:,} facts or items"
+    unit, counts = claim.effects[0].unit, claim.margin / BAR
+    at = f"for a yes at an effect of {amount(counts, unit)} and for a no at no effect"
+    seeds = min(rival.seeds for rival in claim.rivals)
+    if _enough(claim, components, seeds, 1):
+        return (
+            f"There were enough seeds and facts for a power of about {POWER:g} {at}. The effect "
+            "seems to lie between the two, where this rule stays open whatever the size."
+        )
+    alone = all(e.estimate.interval and _over_seeds(e) for e in claim.effects)
+    for more, times in _sizes(seeds, (1,) if alone else TIMES):
+        if _enough(claim, components, more, times):
             return (
-                f"If values scatter as they do here, {size} would decide it with a power of at "
-                f"least {POWER:g} for yes and for no."
+                f"If values scatter as they do here, {_said(more, times)} would have a power of "
+                f"about {POWER:g} {at}. The spread is known from {seeds} seeds, so half or twice "
+                "as many may be needed."
             )
+    most = _said(SEEDS[-1], 1 if alone else TIMES[-1])
     return (
-        f"If values scatter as they do here, not even {SEEDS[-1]} seeds of "
-        f"{TIMES[-1] * facts:,} facts or items would decide it with a power of {POWER:g}."
+        f"If values scatter as they do here, not even {most} would have a power of {POWER:g} {at}."
     )
 
 
-def _layouts(claim: Claim, facts: int) -> Iterator[Layout]:
-    """Yield layouts, those of the fewest answers first."""
-    sizes = sorted(product(SEEDS, TIMES), key=lambda size: (size[0] * size[1], size[0]))
-    for seeds, times in sizes:
-        yield Layout(
-            seeds,
-            facts * times,
-            rivals=len(claim.rivals),
-            settings=len(claim.settings),
-            needs=claim.needs,
-            two_sided=claim.two_sided,
-        )
+def _is_open_otherwise(rival: Rival) -> bool:
+    some = 0 < len(rival.reaching) < len(rival.settings)
+    return not rival.is_measured or bool(rival.opposed) or some
+
+
+def _over_seeds(effect: Effect) -> bool:
+    """Return whether a seed counts as one value, so that more facts are no remedy."""
+    interval = effect.estimate.interval
+    return interval is not None and interval.kind is IntervalKind.SEEDS
+
+
+def _said(seeds: int, times: int) -> str:
+    facts = "as many facts" if times == 1 else f"{times} times as many facts"
+    return f"{seeds} seeds of {facts}"
+
+
+def _sizes(seeds: int, times: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Yield seeds and how many times as many facts, those of the fewest answers first."""
+    tried = (size for size in product({seeds, *SEEDS}, times) if size[0] >= seeds)
+    yield from sorted(tried, key=lambda size: (size[0] * size[1], size[0]))
+
+
+def _enough(claim: Claim, components: Components, seeds: int, times: int) -> bool:
+    """Return whether a size has the power for yes and for no."""
+    facts = min(effect.facts for effect in claim.effects)
+    layout = Layout(
+        seeds,
+        facts * times,
+        rivals=len(claim.rivals),
+        settings=len(claim.settings),
+        needs=claim.needs,
+        two_sided=claim.two_sided,
+        near_one=any(rival.tested is not None and rival.tested.near_one for rival in claim.rivals),
+    )
+    found = power(components, layout, claim.margin, claim.margin / BAR, DRAWS)
+    return min(found.yes, found.no) >= POWER
 
 
 def _components(claim: Claim) -> Components | None:
@@ -86,11 +120,11 @@ def _components(claim: Claim) -> Components | None:
 def _of_methods(claim: Claim) -> str:
     points = max(effect.facts for effect in claim.effects)
     bar = Unit.CORRELATION.written(claim.margin)
-    for methods in range(points, METHODS + 1):
+    for methods in range(max(points, 4), METHODS + 1):
         found = correlation_power(CORRELATED, bar, methods)
         if min(found.yes, found.no) >= POWER:
             return (
-                f"{methods} methods would decide it with a power of at least {POWER:g} for yes, at "
-                f"a correlation of {CORRELATED:g}, and for no."
+                f"{methods} methods would have a power of {POWER:g} for a yes at a correlation of "
+                f"{CORRELATED:g} and for a no at no correlation."
             )
     return ""

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import ROOT
+from bench.pages.findings import planned
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
@@ -80,7 +81,7 @@ class Grid:
 
     Attributes:
         name: The file's name without its ending.
-        about: What the grid is for: the comment lines at the top of the file.
+        about: What the grid is for: the first comment of the file, up to an empty line of it.
         command: What runs the grid again.
     """
 
@@ -114,10 +115,12 @@ def read_evidence(folder: Path) -> Evidence:
     studies = [TrainingStore(found) for found in sorted(folder.rglob("interference"))]
     problems += [problem for study in studies for problem in _unreadable(study, folder)]
     board = build_leaderboard(cells) if cells else Leaderboard(())
+    settings = settings_of(board)
+    problems += [problem for setting in settings for problem in _several_versions(setting)]
     return Evidence(
-        settings=settings_of(board),
+        settings=settings,
         records=tuple(cell.record for cell in cells),
-        grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"))),
+        grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"), key=_planned)),
         problems=tuple(problems),
         trainings=tuple(trained for study in studies for trained in study.all()),
     )
@@ -130,13 +133,37 @@ def _unreadable(study: TrainingStore, folder: Path) -> Iterator[str]:
         yield f"{packed.relative_to(folder).as_posix()}: it cannot be read, or holds no training"
 
 
+def _several_versions(setting: Setting) -> Iterator[str]:
+    """Say which methods have seeds of several versions of their code: one row alone is used."""
+    for name, row in setting.rows.items():
+        same = [
+            one
+            for one in setting.section.done
+            if (one.spec.asked, one.spec.learning_rate, _length(one))
+            == (name, row.spec.learning_rate, _length(row))
+        ]
+        sources = {one.spec.source_digest for one in same}
+        if len(sources) > 1:
+            seeds = sum(len(one.cells) for one in same)
+            yield (
+                f"{setting.title}: {name} was run by {len(sources)} versions of its code; "
+                f"{len(row.cells)} of its {seeds} cells are used"
+            )
+
+
+def _planned(path: Path) -> tuple[int, str]:
+    """Sort grid files in the order in which the design runs them."""
+    names = [grid.name for grid in planned.GRIDS]
+    return names.index(path.stem) if path.stem in names else len(names), path.stem
+
+
 def _grid(path: Path, out: Path) -> Grid:
     lines = path.read_text(encoding="utf-8").splitlines()
-    comments = takewhile(lambda line: line.startswith("#"), lines)
+    comments = takewhile(lambda line: line.startswith("# "), lines)
     shown, into = (Path(os.path.relpath(one)).as_posix() for one in (path, out))
     return Grid(
         name=path.stem,
-        about=" ".join(line.removeprefix("#").strip() for line in comments),
+        about=" ".join(line.removeprefix("# ").strip() for line in comments),
         command=shlex.join(["nox", "-s", "bench", "--", "--config", shown, "--out", into]),
     )
 
@@ -172,14 +199,15 @@ def _told_apart(setting: Setting) -> Setting:
 
 def _settings(section: Section) -> Iterable[Setting]:
     """Split a section by how training went, but for what was tuned together with the rate."""
-    tuned = bool(section.rows[0].spec.tuned)
+    lengths = {_length(row)[1:] for row in section.done}
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in section.done:
         groups.setdefault(_length(row), []).append(row)
     for rows in groups.values():
         spec = rows[0].spec
-        length = f", {spec.epochs} epochs, batch size {spec.batch_size}" if len(groups) > 1 else ""
+        length = f", {spec.epochs} epochs, batch size {spec.batch_size}" if len(lengths) > 1 else ""
         length += _said_aside(spec, groups.values())
+        tuned = bool(spec.tuned)
         rates = ", tuned" if tuned else ""
         title = f"{section.model} on {section.task}, {section.facts} facts{rates}{length}"
         by_method: dict[str, list[Row]] = {}
@@ -191,7 +219,8 @@ def _settings(section: Section) -> Iterable[Setting]:
 def _length(row: Row) -> tuple[object, ...]:
     spec, over = row.spec, row.tuning.over if row.tuning else ()
     fields = ("epochs", "batch_size", *_ASIDE)
-    return tuple(getattr(spec, name) for name in fields if name not in over)
+    trained = (getattr(spec, name) for name in fields if name not in over)
+    return bool(spec.tuned), *trained
 
 
 def _said_aside(spec: CellSpec, groups: Iterable[Sequence[Row]]) -> str:

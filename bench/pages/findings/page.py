@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from bench.pages.findings.planned import GRIDS, STUDY
 from bench.pages.findings.verdict import (
     DENIED,
     DENIED_NEAR_ONE,
-    LEAST_SEEDS,
     NEAR_ONE,
     Verdict,
 )
@@ -69,6 +69,7 @@ def findings_page(
         for answer, drawn in zip(answers, pictures, strict=True)
     ]
     records = evidence.records
+    done = [record for record in records if record.status is Status.DONE]
     machines = {
         f"{name} ({threads} {'thread' if threads == 1 else 'threads'})"
         for record in records
@@ -78,12 +79,14 @@ def findings_page(
     return _template().render(
         run=bool(records or evidence.trainings),
         trainings=sum(trained.record.status is Status.DONE for trained in evidence.trainings),
-        done=sum(record.status is Status.DONE for record in records),
+        reported=sum(not record.spec.is_candidate for record in done),
+        candidates=sum(record.spec.is_candidate for record in done),
         results=folder.as_posix(),
         address=Path(os.path.relpath(folder, docs)).as_posix(),
         summary=tables.summary_table(answers),
         sections=sections,
-        grids=evidence.grids,
+        grids=tables.grids_table(evidence.grids),
+        grid_commands=_shell([grid.command for grid in evidence.grids]),
         machines="; ".join(sorted(machines)),
         problems=evidence.problems,
     )
@@ -99,9 +102,9 @@ def _template() -> Template:
         autoescape=False,
     )
     environment.filters["md"] = markdown
+    environment.filters["linked"] = _linked
     environment.globals.update(
         Verdict=Verdict,
-        LEAST_SEEDS=LEAST_SEEDS,
         DENIED=DENIED,
         DENIED_NEAR_ONE=DENIED_NEAR_ONE,
         NEAR_ONE=NEAR_ONE,
@@ -110,13 +113,18 @@ def _template() -> Template:
     return environment.get_template("page.md.jinja")
 
 
+def _linked(text: str) -> str:
+    """Make links of arXiv ids."""
+    return re.sub(r"\b(\d{4}\.\d{5})\b", r"[\1](https://arxiv.org/abs/\1)", text)
+
+
 def _section(
     answer: Answer, evidence: Evidence, pictures: Sequence[Picture], folder: Path
 ) -> SectionView:
     run = any(claim.effects for claim in answer.claims)
     note = folder / NOTES / f"{answer.question.key}.md"
     asked = answer.question
-    planned = [grid for grid in GRIDS if grid.file in (*asked.grids, asked.study and STUDY)]
+    planned = [grid for grid in GRIDS if grid.name in (*asked.grids, asked.study and STUDY)]
     commands = [g.command for g in evidence.grids if g.name in asked.grids]
     commands += [asked.study] if asked.study else []
     return SectionView(
@@ -135,9 +143,11 @@ def _section(
         details=tables.details_table(answer.details, tested=True),
         checks=checks(answer, evidence) if run else (),
         note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
-        commands="\n".join(["```sh", *commands, "```"])
-        if commands
-        else "No grid file is committed for this question.",
+        commands=_shell(commands) if commands else "No grid file is committed for this question.",
         minutes=round(sum(grid.minutes for grid in planned)),
         pictures=tuple(pictures),
     )
+
+
+def _shell(commands: Sequence[str]) -> str:
+    return "\n".join(["```sh", *commands, "```"])

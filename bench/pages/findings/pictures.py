@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -60,7 +61,12 @@ def learning(
 
 
 def shares(
-    name: str, heading: str, where: str, series: Mapping[str, Mapping[str, Effect]]
+    name: str,
+    heading: str,
+    where: str,
+    series: Mapping[str, Mapping[str, Effect]],
+    *,
+    expected: str = "",
 ) -> Picture:
     """Return a picture of shares with their intervals, a line for each group.
 
@@ -69,6 +75,7 @@ def shares(
         heading: What it shows.
         where: Base, task and number of facts.
         series: By name, and in each by group, the shares. They have the same groups, from the top.
+        expected: The series that was computed and not seen, if there is one: it is grey.
     """
 
     def draw() -> Figure:
@@ -77,6 +84,8 @@ def shares(
         figure = titled_figure(1, 1, panel, heading, where, "Bars: 95% confidence intervals")
         [[axes]] = figure.subplots(1, 1, squeeze=False)
         styles = {label: style_of(index) for index, label in enumerate(series)}
+        if expected:
+            styles[expected] = replace(styles[expected], color="0.5", marker="D")
         for number, (label, of_series) in enumerate(series.items()):
             shift = 0.22 * (number - (len(series) - 1) / 2)
             for group, effect in of_series.items():
@@ -92,7 +101,7 @@ def shares(
         axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.set_xlim(left=0)
-        axes.set_xlabel("percent")
+        axes.set_xlabel("share of facts, %")
         axes.grid(visible=False, axis="y")
         if len(series) > 1:
             shared_legend(figure, list(series), styles)

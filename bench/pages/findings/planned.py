@@ -202,11 +202,6 @@ class PlannedGrid:
     trained: float = 1.0
 
     @property
-    def file(self) -> str:
-        """The name without what it says of options, `(mixed)`."""
-        return self.name.partition(" (")[0]
-
-    @property
     def minutes(self) -> float:
         """Core-minutes, one core for a cell and two cells at a time."""
         train = self.facts * self.epochs * TRAIN * self.trained
@@ -225,15 +220,16 @@ STUDY = "study interference"
 
 GRIDS = (
     PlannedGrid("straying", "2", 6, 0, 512, 4, drift=False),
-    PlannedGrid("adapters", "1, 7, 6, 8, 9", 24, 12, 128, 6, items=900),
+    PlannedGrid("lora", "1, 7, 6, 8, 9", 12, 6, 128, 6, items=900),
+    PlannedGrid("pissa", "7, 6, 8", 12, 8, 128, 6, items=900),
     PlannedGrid("keeping", "6, 7, 8", 12, 6, 128, 6, items=900),
     PlannedGrid("strategies", "4", 24, 0, 128, 6, drift=False, trained=0.64),
     PlannedGrid(STUDY, "3, 2", 8, 0, 384, 6, drift=False, size=1.5),
     PlannedGrid("layers", "5", 36, 18, 128, 6, trained=0.7),
-    PlannedGrid("prompts (mixed)", "9", 5, 6, 128, 6, size=1.3),
+    PlannedGrid("prompts_mixed", "9", 5, 6, 128, 6, size=1.3),
     PlannedGrid("starts_astra", "6, 7, 8", 5, 6, 128, 6, items=900),
     PlannedGrid("starts", "6, 7, 8", 20, 24, 128, 6, items=900),
-    PlannedGrid("prompts (few_shot)", "9", 5, 6, 128, 6, size=1.7),
+    PlannedGrid("prompts_few_shot", "9", 5, 6, 128, 6, size=1.7),
     PlannedGrid("strategies_more", "4", 30, 0, 128, 6, drift=False),
     PlannedGrid("gemma", "6, 7", 15, 18, 128, 6, items=900, size=2.0),
 )

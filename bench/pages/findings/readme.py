@@ -58,7 +58,8 @@ def _advice(answer: Answer) -> str:
 def _ground(answer: Answer) -> str:
     rival = answer.primary.headline
     assert rival is not None, "a decided claim has an effect"
+    outcome = answer.primary.outcome
     return (
-        f"{markdown(rival.name)}: {effect_text(rival)}, {markdown(places(rival))}, "
-        f"{rival.seeds} seeds."
+        f"{outcome[0].upper()}{outcome[1:]}, {markdown(rival.name)}: {effect_text(rival)}; "
+        f"{markdown(places(rival))}, {rival.seeds} seeds."
     )

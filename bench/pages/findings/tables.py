@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -9,6 +10,9 @@ from tabulate import tabulate
 
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Claim, Effect, Rival
+from bench.pages.findings.design import CORRELATED
+from bench.pages.findings.evidence import Grid
+from bench.pages.findings.planned import BAR, GRIDS
 from bench.pages.findings.verdict import Unit
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -31,6 +35,7 @@ _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.EPOCHS: partial(wording.more_epochs_interval, digits=2),
     Unit.LOG_RATIO: wording.more_nats_interval,
     Unit.SECONDS: wording.epochs_interval,
+    Unit.DISTANCE: wording.nats_interval,
     Unit.CORRELATION: _correlation,
 }
 _UNITS = {
@@ -40,10 +45,16 @@ _UNITS = {
     Unit.EPOCHS: " epochs",
     Unit.LOG_RATIO: " (log ratio)",
     Unit.SECONDS: " s",
+    Unit.DISTANCE: "",
     Unit.CORRELATION: " (r)",
 }
 _LEAST_P = 0.001
 _ABOUT = ["comparison", "setting", "effect", "seeds", "n"]
+
+
+def amount(value: float, unit: Unit) -> str:
+    """Write a number with its unit: `3.5 points`."""
+    return f"{unit.written(value):.3g}{_UNITS[unit]}"
 
 
 def effect_text(effect: Effect | Rival) -> str:
@@ -83,10 +94,16 @@ def claims_table(claims: Sequence[Claim]) -> str:
     for claim in claims:
         rival = claim.headline
         unit = rival.unit if rival else Unit.POINTS
-        margin = f"{unit.written(claim.margin):.3g}{_UNITS[unit]}"
-        lines.append([markdown(claim.says), f"**{claim.verdict}**", margin, *_headline(claim)])
-    headers = ["claim", "answer", "smallest effect of interest", "effect", "setting", "seeds", "n"]
-    return _table(lines, headers, left=5)
+        bar, counts = amount(claim.margin, unit), amount(_counts(claim, unit), unit)
+        cells = [markdown(claim.says), f"**{claim.verdict}**", bar, counts, *_headline(claim)]
+        lines.append(cells)
+    headers = ["claim", "answer", "bar", "what counts", "effect", "setting", "seeds", "n"]
+    return _table(lines, headers, left=6)
+
+
+def _counts(claim: Claim, unit: Unit) -> float:
+    """Return the smallest effect that counts, of which the bar is a part."""
+    return math.atanh(CORRELATED) if unit is Unit.CORRELATION else claim.margin / BAR
 
 
 def rivals_table(claims: Sequence[Claim]) -> str:
@@ -105,7 +122,7 @@ def rivals_table(claims: Sequence[Claim]) -> str:
         for claim in claims
         for rival, verdict in zip(claim.rivals, claim.verdicts, strict=True)
     ]
-    return _table(lines, [*_ABOUT, "p, no effect", "p, margin or more", "claim holds"], left=3)
+    return _table(lines, [*_ABOUT, "p, no effect", "p, bar or more", "claim holds"], left=3)
 
 
 def effects_table(claims: Sequence[Claim]) -> str:
@@ -123,19 +140,25 @@ def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
     return _table(lines, [*_ABOUT, "p", "p, Holm"] if tested else _ABOUT, left=3)
 
 
+def grids_table(grids: Sequence[Grid]) -> str:
+    """Return what each grid file is for and what it costs."""
+    minutes = {grid.name: f"{grid.minutes:.0f}" for grid in GRIDS}
+    lines = [
+        [grid.name, markdown(grid.about), minutes.get(grid.name, wording.MISSING)] for grid in grids
+    ]
+    return _table(lines, ["grid", "what it trains", "core-minutes"], left=2)
+
+
 def said(claim: Claim) -> list[str]:
     """Say what keeps the effects of a claim from deciding it, one line for each."""
-    return [
-        f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(claim, rival)
-    ]
+    return [f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(rival)]
 
 
-def _why(claim: Claim, rival: Rival) -> Iterator[str]:
+def _why(rival: Rival) -> Iterator[str]:
     if rival.missing:
         yield f"not measured for {_listed(rival.missing)}, so it decides nothing"
-    few = [effect.setting for effect in rival.effects if effect.seeds < claim.least_seeds]
-    if few:
-        yield f"fewer than {claim.least_seeds} seeds for {_listed(few)}, so it decides nothing"
+    for setting, (seeds, planned) in rival.unfinished.items():
+        yield f"{seeds} of {planned} seeds so far for {markdown(setting)}, so it decides nothing"
     if rival.opposed:
         yield (
             "the effect cannot be confirmed, because its interval lies on the other side for "
@@ -143,8 +166,8 @@ def _why(claim: Claim, rival: Rival) -> Iterator[str]:
         )
     if rival.reaching and len(rival.reaching) < len(rival.settings):
         yield (
-            "the effect cannot be ruled out, because its estimate reaches the smallest effect of "
-            f"interest for {_listed(rival.reaching)}"
+            "the effect cannot be ruled out, because its estimate reaches the bar for "
+            f"{_listed(rival.reaching)}"
         )
 
 

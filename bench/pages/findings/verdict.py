@@ -1,7 +1,7 @@
 """The rule that decides claims, on numbers alone.
 
-A claim says that a method's effect against each of its rivals is at least a margin, the smallest
-effect of interest. There is one primary outcome and one effect for each rival, both fixed before
+A claim says that a method's effect against each of its rivals is at least a margin, the design's
+bar. There is one primary outcome and one effect for each rival, both fixed before
 the run, and every effect is pooled over all settings: no setting abstains.
 
 - yes: each effect has p of at most 0.05 and an estimate of at least the margin, and no setting's
@@ -12,8 +12,8 @@ the run, and every effect is pooled over all settings: no setting abstains.
 - not decidable: everything else.
 
 A claim about any one rival corrects its yes over the rivals, and its no, which all rivals must
-give, not. Effects that were measured with fewer than five seeds in some setting, or are missing in
-one, decide nothing. A yes says "above zero, and estimated at the margin or more".
+give, not. Effects that were measured with fewer seeds than the design asks for in some setting, or
+are missing in one, decide nothing. A yes says "above zero, and estimated at the margin or more".
 """
 
 from __future__ import annotations
@@ -31,13 +31,7 @@ from bench.report.statistics.intervals import Crossed, Floats
 from bench.report.statistics.pooled import Pooled
 
 LEAST_SEEDS = 5
-"""An effect measured with fewer seeds is not decidable."""
-
-POINTS = 0.05
-"""The smallest difference of interest between methods: five percentage points."""
-
-WIDE_POINTS = 0.10
-"""The smallest difference of interest between groups of facts, which are smaller."""
+"""The fewest seeds that the design asks of any effect."""
 
 DENIED = LEVEL / 2
 """The level of the one-sided test that denies a claim."""
@@ -76,6 +70,7 @@ class Unit(StrEnum):
     EPOCHS = "epochs"
     LOG_RATIO = "log ratio"
     SECONDS = "seconds"
+    DISTANCE = "semantic distance"
     CORRELATION = "correlation"
     """On Fisher's scale, the inverse hyperbolic tangent of r; written as r."""
 
@@ -121,7 +116,7 @@ class Bar:
     """What an effect is held against.
 
     Attributes:
-        margin: The smallest effect of interest.
+        margin: The design's bar, in the effect's unit.
         null: The value that means no effect.
         two_sided: Whether negative effects count as well.
     """

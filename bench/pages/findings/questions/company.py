@@ -33,10 +33,10 @@ QUESTION = Question(
     expected=Verdict.YES,
     grids=(),
     study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64 "
-    "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 --lr R "
-    "--out results/findings",
+    "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 "
+    "--lr 1e-3 --out results/findings",
 )
-MOST, EXPOSURES = 64, 6
+MOST, EXPOSURES, SEEDS = 64, 6, 8
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "A fact takes more exposures to learn among 64 than alone",
+                "exposures to learn",
                 tuple(_more(one, MOST) for one in found),
                 EPOCHS_BAR,
+                planned={one.setting: SEEDS for one in found},
                 advice={
                     Verdict.YES: "Expect a fact to need more exposures among dozens of "
                     "others than alone",

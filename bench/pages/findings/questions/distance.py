@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     SMALLER,
     epochs_of,
+    planned_seeds,
     planned_settings,
     unknown,
 )
@@ -27,17 +28,20 @@ QUESTION = Question(
     key="distance",
     title="Distance and learning",
     asks="Are facts at a middle semantic distance learned sooner than near and far ones?",
-    compared="Epochs to learn of the nearest and of the farthest third of the unknown facts, each "
-    "less the middle third, with LoRA. The mean of its relation is taken off each fact's distance "
-    "and epochs. A yes needs both differences.",
+    compared="Epochs to learn of the nearest and of the farthest third of each relation's unknown "
+    "facts, each less the middle third, with LoRA. The mean of its relation is taken off each "
+    "fact's epochs. A yes needs both differences.",
     source="2405.18292: accuracy drops at short and at long distances",
     expected=Verdict.YES,
-    grids=("adapters",),
+    grids=("lora",),
 )
-METHOD = "lora"
+METHOD, SEEDS = "lora", 12
 THIRDS = ("nearest third", "middle third", "farthest third")
 FEWEST = 2
 """A third with fewer facts has no spread and is not compared."""
+
+Thirds = Callable[[Row], tuple[Flags, Flags, Flags]]
+"""Returns which unknown facts of a row are near, between and far, each `[counted facts]`."""
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -45,15 +49,17 @@ def answer(evidence: Evidence) -> Answer:
     found = [
         setting
         for setting in planned_settings(evidence, SMALLER)
-        if METHOD in setting.rows and has_thirds(setting.rows[METHOD])
+        if METHOD in setting.rows and has_thirds(setting.rows[METHOD], ranked_thirds)
     ]
     return Answer(
         question=QUESTION,
         claims=(
             Claim(
                 "Within a relation, near and far facts take longer to learn than those between",
-                tuple(_ends(found, within=True)),
+                "epochs to learn, less the mean of the relation",
+                tuple(_ends(found, ranked_thirds)),
                 EPOCHS_BAR,
+                planned=planned_seeds(found, SEEDS),
                 advice={
                     Verdict.YES: "Give near and far facts of a relation more epochs than those "
                     "between",
@@ -62,10 +68,15 @@ def answer(evidence: Evidence) -> Answer:
                 },
             ),
         ),
-        details=tuple(_ends(found, within=False)),
+        details=(
+            *_ends(found, centred_thirds, ", by distance less the relation's mean"),
+            *_ends(found, raw_thirds, ", relations mixed", within=False),
+        ),
+        measured=tuple(distances_before(found, ranked_thirds)),
         caveats=(
+            "Near and far mean nearer and farther than is usual for the fact's relation.",
             "Differences between relations, and so between types and lengths of answers, are taken "
-            "out; the further comparisons keep them.",
+            "out; the further comparisons with relations mixed keep them.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in found),
@@ -74,55 +85,87 @@ def answer(evidence: Evidence) -> Answer:
 
 def _curves(setting: Setting) -> Picture:
     row = setting.rows[METHOD]
-    epochs = epochs_of(row, row.seeds)
-    groups = {
-        n: epochs[:, third] for n, third in zip(THIRDS, thirds(row, within=True), strict=True)
-    }
+    epochs = epochs_of(row, row.seeds, counted(row))
+    groups = {n: epochs[:, third] for n, third in zip(THIRDS, ranked_thirds(row), strict=True)}
     heading = "Learning by distance within relations"
     return learning("distance", heading, setting.title, groups, row.spec.epochs)
 
 
-def _ends(settings: list[Setting], *, within: bool) -> Iterator[Effect]:
+def _ends(
+    settings: list[Setting], thirds: Thirds, kind: str = "", *, within: bool = True
+) -> Iterator[Effect]:
+    """Compare both ends with the middle; within relations, their means are taken off epochs."""
     for setting in settings:
         row = setting.rows[METHOD]
-        if not has_thirds(row, within=within):
+        if not has_thirds(row, thirds):
             continue
-        near, middle, far = thirds(row, within=within)
-        epochs = epochs_of(row, row.seeds)
+        near, middle, far = thirds(row)
+        epochs = epochs_of(row, row.seeds, counted(row))
         if within:
-            relations = relations_of(row)
-            epochs = np.stack([_centred(values, relations) for values in epochs])
-        kind = "" if within else ", relations mixed"
+            epochs = np.stack([_centred(values, relations_of(row)) for values in epochs])
         for name, end in (("nearest", near), ("farthest", far)):
             table = group_difference(epochs, end, middle)
             yield mean_of(f"{name} - middle third{kind}", setting.title, table, Unit.EPOCHS)
 
 
-def thirds(row: Row, *, within: bool) -> tuple[Flags, Flags, Flags]:
-    """Return which unknown facts are near, between and far, each `[unknown facts]`.
+def distances_before(settings: list[Setting], thirds: Thirds) -> Iterator[Effect]:
+    """Yield how far the answers of each third lay from their targets before training."""
+    for setting in settings:
+        row = setting.rows[METHOD]
+        far = np.broadcast_to(distances_of(row), (len(row.seeds), counted(row).sum()))
+        for name, third in zip(THIRDS, thirds(row), strict=True):
+            yield mean_of(f"distance before, {name}", setting.title, far[:, third], Unit.DISTANCE)
 
-    Args:
-        row: A method.
-        within: Whether distances are taken less the mean of a fact's relation.
-    """
-    distances = row.cells[0].rows["distance_before"].to_numpy(dtype=np.float64)[unknown(row)]
-    if not len(distances):
-        return (np.zeros(0, dtype=np.bool_),) * 3
-    if within:
-        distances = _centred(distances, relations_of(row))
-    low, high = np.quantile(distances, [1 / 3, 2 / 3])
-    near, far = distances <= low, distances > high
+
+def ranked_thirds(row: Row) -> tuple[Flags, Flags, Flags]:
+    """Return the thirds of each relation; equal distances are in the same third."""
+    series = pd.Series(distances_of(row))
+    by_relation = series.groupby(relations_of(row))
+    place = ((by_relation.rank() - 0.5) / by_relation.transform("size")).to_numpy()
+    near, far = place < 1 / 3, place > 2 / 3
     return near, ~near & ~far, far
 
 
-def has_thirds(row: Row, *, within: bool = True) -> bool:
+def centred_thirds(row: Row) -> tuple[Flags, Flags, Flags]:
+    """Return thirds of all facts by their distance less the mean of their relation."""
+    return _by_quantiles(_centred(distances_of(row), relations_of(row)))
+
+
+def raw_thirds(row: Row) -> tuple[Flags, Flags, Flags]:
+    """Return thirds of all facts by their distance."""
+    return _by_quantiles(distances_of(row))
+
+
+def has_thirds(row: Row, thirds: Thirds) -> bool:
     """Return whether each third has two facts: where most distances are equal, one has none."""
-    return min(third.sum() for third in thirds(row, within=within)) >= FEWEST
+    return min(third.sum() for third in thirds(row)) >= FEWEST
+
+
+def counted(row: Row) -> Flags:
+    """Return which facts are unknown and have a distance, `[facts]`."""
+    return np.asarray(unknown(row) & ~np.isnan(_all_distances(row)))
+
+
+def distances_of(row: Row) -> Floats:
+    """Return how far the base's answers lie from their targets, `[counted facts]`."""
+    return _all_distances(row)[counted(row)]
 
 
 def relations_of(row: Row) -> pd.Series:
-    """Return the relations of the unknown facts."""
-    return row.cells[0].rows.loc[unknown(row), "relation"].reset_index(drop=True)
+    """Return the relations of the counted facts."""
+    return row.cells[0].rows.loc[counted(row), "relation"].reset_index(drop=True)
+
+
+def _all_distances(row: Row) -> Floats:
+    return row.cells[0].rows["distance_before"].to_numpy(dtype=np.float64)
+
+
+def _by_quantiles(distances: Floats) -> tuple[Flags, Flags, Flags]:
+    if not len(distances):
+        return (np.zeros(0, dtype=np.bool_),) * 3
+    low, high = np.quantile(distances, [1 / 3, 2 / 3])
+    near, far = distances <= low, distances > high
+    return near, ~near & ~far, far
 
 
 def _centred(values: Floats, relations: pd.Series) -> Floats:

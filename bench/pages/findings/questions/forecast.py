@@ -26,7 +26,7 @@ QUESTION = Question(
     "epoch, over the means of methods, each at its own learning rate.",
     source="PEFT-Arena: capability-conditioned drift goes with what is forgotten",
     expected=Verdict.YES,
-    grids=("adapters", "keeping", "starts", "starts_astra"),
+    grids=("lora", "pissa", "keeping", "starts", "starts_astra"),
 )
 MEASURE = next(measure for measure in MEASURES if measure.name == "csd.knowledge")
 BAR = float(np.arctanh(0.63))
@@ -44,6 +44,7 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "Methods with more CSD on known texts drift more",
+                "correlation",
                 present(_effect(s, "over methods", both.over) for s, both in found),
                 BAR,
             ),

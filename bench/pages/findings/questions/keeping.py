@@ -11,7 +11,12 @@ from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.effects import mean_of, paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS
-from bench.pages.findings.questions.planned_settings import MAIN, SMALLER, planned_settings
+from bench.pages.findings.questions.planned_settings import (
+    MAIN,
+    SMALLER,
+    planned_seeds,
+    planned_settings,
+)
 from bench.pages.findings.verdict import Needs, Unit, Verdict
 from bench.report.leaderboard.board import DRIFT, Row
 from bench.report.leaderboard.equal_learning import learning_path
@@ -23,13 +28,13 @@ QUESTION = Question(
     title="Does CorDA keep the base?",
     asks="Does CorDA (kpm) drift less than LoRA when both have learned half of the facts?",
     compared="The logarithm of LoRA's drift over that of CorDA, in each seed where half of the "
-    "unknown facts are learned, over 16 blocks of facts; 0.29 is a quarter less drift. Other "
-    "starts are compared with LoRA in the same way.",
+    "unknown facts are learned by both, over 16 blocks of facts; 0.29 is a quarter less drift. "
+    "Other starts are compared with LoRA in the same way.",
     source="2406.05223: knowledge-preserving CorDA forgets less",
     expected=Verdict.YES,
-    grids=("adapters", "keeping", "starts", "starts_astra", "gemma"),
+    grids=("lora", "pissa", "keeping", "starts", "starts_astra", "gemma"),
 )
-REFERENCE, KEEPS = "lora", "corda[calibration=countries]"
+REFERENCE, KEEPS, SEEDS = "lora", "corda[calibration=countries]", 12
 MOST, HALF = 0.9, 0.5
 
 
@@ -45,8 +50,10 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "CorDA drifts less than LoRA when both have learned half of the facts",
+                "log ratio of drift",
                 tuple(_kept(settings, KEEPS, HALF)),
                 BAR * RATIO_COUNTS,
+                planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To stay close to the base, start with corda[mode=kpm]",
                     Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
@@ -55,6 +62,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Some start drifts less than LoRA when both have learned half of the facts",
+                "log ratio of drift",
                 tuple(e for name in rivals for e in _kept(with_all, name, HALF)),
                 BAR * RATIO_COUNTS,
                 needs=Needs.ANY,
@@ -62,6 +70,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "In the end CorDA answers more of the countries that it was calibrated on than "
                 "LoRA does",
+                "share of countries answered",
                 tuple(_remembered(settings, KEEPS, "countries")),
                 BAR * POINTS_COUNT / 100,
             ),
@@ -87,7 +96,7 @@ def _kept(settings: list[Setting], method: str, share: float) -> Iterator[Effect
 
 
 def _ratio(setting: Setting, method: str, share: float) -> Effect | None:
-    """Return the log ratio of drift; None unless every seed of both has learned the share."""
+    """Return the log ratio of drift over the seeds in which both have learned the share."""
     table = _log_ratios(setting, method, share) if method in setting.rows else None
     if table is None:
         return None
@@ -129,6 +138,7 @@ def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
     one, other = (cost_at_share(path.of(seeds), share) for path in paths if path is not None)
     whole = one.whole - other.whole
     table = one.pseudo_values - other.pseudo_values
+    reached = ~np.isnan(whole) & ~np.isnan(table).any(axis=1)
+    whole, table = whole[reached], table[reached]
     # A mean of jackknife values is off by their bias; the estimate is that of all facts.
-    shifted: Floats = table + (whole.mean() - table.mean())
-    return None if np.isnan(shifted).any() else shifted
+    return table + (whole.mean() - table.mean()) if len(table) else None

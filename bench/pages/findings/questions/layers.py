@@ -15,6 +15,7 @@ from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     epochs_of,
     epochs_saved,
+    planned_seeds,
     planned_settings,
 )
 from bench.pages.findings.verdict import Unit, Verdict
@@ -28,14 +29,14 @@ QUESTION = Question(
     asks="Do the layers that freezing leaves trainable learn facts sooner than other layers with "
     "as many trained parameters?",
     compared="Epochs to learn of facts that the base did not answer: a window of as many middle "
-    "layers, and the layers that occlusion finds, each less `freeze`, with as many trained "
+    "layers, and the layers that occlusion finds, each less freeze, with as many trained "
     "parameters and each at its own learning rate. A yes needs both.",
     source="2406.11753: semantic layer freezing chooses where to fine-tune",
     expected=Verdict.YES,
-    grids=("layers", "adapters"),
+    grids=("layers", "lora"),
 )
 SPREAD = "lora[r=4,spread=true]"
-EVERYWHERE, FREEZE = "lora", f"{SPREAD}+freeze"
+EVERYWHERE, FREEZE, SEEDS = "lora", f"{SPREAD}+freeze", 12
 RIVALS = (f"{SPREAD}+window[first=11,last=20]", f"{SPREAD}+occlusion")
 
 
@@ -48,8 +49,10 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "The layers above the cut of freezing learn facts sooner than a middle window and "
                 "than the layers that occlusion finds",
+                "epochs to learn",
                 tuple(e for rival in RIVALS for e in epochs_saved(settings, rival, FREEZE)),
                 EPOCHS_BAR,
+                planned=planned_seeds(settings, SEEDS),
                 least_rivals=len(RIVALS),
                 advice={
                     Verdict.YES: "If you train few layers, let freeze choose them",

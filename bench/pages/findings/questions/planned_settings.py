@@ -12,13 +12,13 @@ from bench.pages.findings.claim import Effect
 from bench.pages.findings.effects import Flags, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
 from bench.pages.findings.planned import BAR, EPOCHS_COUNT
-from bench.pages.findings.verdict import Unit
+from bench.pages.findings.verdict import LEAST_SEEDS, Unit
 from bench.report.leaderboard.board import Row
 from bench.report.statistics.intervals import Floats
 from tasks.context import Context, TrainPrompt
 
 EPOCHS_BAR = BAR * EPOCHS_COUNT
-"""The rule's margin for epochs to learn."""
+"""The bar for epochs to learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Training:
         epochs, batch_size: How they were trained, at a constant rate; None for any.
         prompt: The contexts that training saw; None where the question compares them.
         base: The base; None for any.
+        rate: The learning rate; None where each method has its own.
+        seeds: How many the design has, from 0 on: others that were run are not looked at.
     """
 
     task: str = "fictional[n=2000]"
@@ -40,6 +42,17 @@ class Training:
     batch_size: int = 4
     prompt: TrainPrompt | None = TrainPrompt.PLAIN
     base: str | None = None
+    rate: float | None = None
+    seeds: int = 12
+
+    def of(self, setting: Setting) -> Setting:
+        """Return a setting with the rows and the seeds of the design alone."""
+        rows = {
+            name: replace(row, cells=tuple(c for c in row.cells if c.record.spec.seed < self.seeds))
+            for name, row in setting.rows.items()
+            if self.rate in (None, row.spec.learning_rate)
+        }
+        return replace(setting, rows={name: row for name, row in rows.items() if row.cells})
 
     def fits(self, setting: Setting) -> bool:
         """Return whether the cells of a setting were trained like this."""
@@ -60,21 +73,38 @@ MAIN = Training()
 SMALLER = replace(MAIN, base="smollm2-135m")
 """The same on the base that has all methods."""
 
-ONE_RATE = Training(task="fictional[n=2000,seed=1]", tuned=False)
+RATE = 1e-3
+"""The rate that was chosen for LoRA on the facts of `MAIN`."""
+
+ONE_RATE = Training(task="fictional[n=2000,seed=1]", tuned=False, rate=RATE)
 """One adapter trained in several ways, on facts of another world."""
 
-MANY = replace(ONE_RATE, epochs=4)
+MANY = replace(ONE_RATE, epochs=4, seeds=6)
 """The same early in training, with 512 facts, for what differs between facts."""
 
 
 def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Setting]:
-    """Return the settings that were trained as the design says."""
-    return [setting for setting in evidence.settings if training.fits(setting)]
+    """Return the settings that were trained as the design says, with its seeds alone."""
+    fitting = (training.of(one) for one in evidence.settings if training.fits(one))
+    return [setting for setting in fitting if setting.rows]
 
 
-def unknown(row: Row) -> Flags:
-    """Return which facts the base did not answer, `[facts]`; it is the same in every cell."""
-    return ~row.cells[0].rows["correct_before"].to_numpy(dtype=np.bool_)
+def planned_seeds(settings: Iterable[Setting], seeds: int) -> dict[str, int]:
+    """Return how many seeds a claim needs, by title: a second base has the fewest."""
+    return {
+        setting.title: seeds if setting.spec.model == SMALLER.base else LEAST_SEEDS
+        for setting in settings
+    }
+
+
+def unknown(*rows: Row) -> Flags:
+    """Return which facts the base answered in no cell of these rows, `[facts]`.
+
+    Another processor may give another answer to some of them, so cells that were run on several
+    machines can differ.
+    """
+    known = [cell.rows["correct_before"].to_numpy(dtype=np.bool_) for r in rows for cell in r.cells]
+    return np.asarray(~np.any(known, axis=0))
 
 
 def answered(
@@ -91,7 +121,7 @@ def answered(
         None if no fact has a value in both; facts without paraphrases have none.
     """
     first, second = (values_of(row, seeds, _column(row, asked)) for row in rows)
-    counted = unknown(rows[1]) & ~np.isnan(first - second).any(axis=0)
+    counted = unknown(*rows) & ~np.isnan(first - second).any(axis=0)
     return (first[:, counted], second[:, counted]) if counted.any() else None
 
 
@@ -111,9 +141,15 @@ ASKED = {
 """How facts were asked after training, in words."""
 
 
-def epochs_of(row: Row, seeds: Sequence[int]) -> Floats:
-    """Return the epochs after which unknown facts are learned, `[seeds, unknown facts]`."""
-    return values_of(row, seeds, "epochs_to_learn")[:, unknown(row)]
+def epochs_of(row: Row, seeds: Sequence[int], facts: Flags | None = None) -> Floats:
+    """Return the epochs after which facts are learned, `[seeds, chosen facts]`.
+
+    Args:
+        row: A method.
+        seeds: Of its seeds.
+        facts: Which are chosen, `[facts]`; those that the base does not know if None.
+    """
+    return values_of(row, seeds, "epochs_to_learn")[:, unknown(row) if facts is None else facts]
 
 
 def epochs_saved(settings: Iterable[Setting], slow: str, fast: str) -> Iterator[Effect]:
@@ -122,6 +158,7 @@ def epochs_saved(settings: Iterable[Setting], slow: str, fast: str) -> Iterator[
         if {slow, fast} <= set(setting.rows):
             rows = setting.rows[slow], setting.rows[fast]
             seeds = shared_seeds(rows)
-            if seeds and unknown(rows[0]).any():
-                one, other = (epochs_of(row, seeds) for row in rows)
+            facts = unknown(*rows)
+            if seeds and facts.any():
+                one, other = (epochs_of(row, seeds, facts) for row in rows)
                 yield mean_of(f"{slow} - {fast}", setting.title, one - other, Unit.EPOCHS)

@@ -29,7 +29,7 @@ QUESTION = Question(
     "tuned on its own prompt, paired by seed and fact.",
     source="this project: no paper makes it",
     expected=None,
-    grids=("adapters", "prompts"),
+    grids=("lora", "prompts_mixed", "prompts_few_shot"),
 )
 METHOD = "lora"
 PLAIN, MIXED = TrainPrompt.PLAIN, TrainPrompt.MIXED
@@ -44,6 +44,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "Training on mixed prompts carries more facts over to the bare question than "
                 "training on the plain prompt",
+                "share of facts answered",
                 tuple(_carried(by_base, MIXED, Context.BARE)),
                 BAR * POINTS_COUNT / 100,
                 advice={
@@ -56,6 +57,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "Training after demonstrations carries more facts over to the bare question than "
                 "training on the plain prompt",
+                "share of facts answered",
                 tuple(_carried(by_base, TrainPrompt.FEW_SHOT, Context.BARE)),
                 BAR * POINTS_COUNT / 100,
                 needs=Needs.ANY,
@@ -71,9 +73,9 @@ def answer(evidence: Evidence) -> Answer:
             )
         ),
         caveats=(
-            "Mixed prompts include the plain and the few-shot prompt, so only the bare question "
-            "is new to both.",
-            "The base has no chat template; training on paraphrases or texts was not compared.",
+            "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
+            "only the bare question is new to both.",
+            "Training on paraphrases or texts was not compared.",
         ),
     )
 

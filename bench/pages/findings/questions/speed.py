@@ -16,6 +16,7 @@ from bench.pages.findings.questions.planned_settings import (
     answered,
     epochs_of,
     epochs_saved,
+    planned_seeds,
     planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
@@ -29,9 +30,9 @@ QUESTION = Question(
     "fact and seed. Every other adapter is compared with LoRA as well, either way.",
     source="2404.02948: PiSSA converges faster than LoRA",
     expected=Verdict.YES,
-    grids=("adapters", "keeping", "starts", "starts_astra", "gemma"),
+    grids=("lora", "pissa", "keeping", "starts", "starts_astra", "gemma"),
 )
-REFERENCE, FASTER = "lora", "pissa"
+REFERENCE, FASTER, SEEDS = "lora", "pissa", 12
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -44,8 +45,10 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "PiSSA learns facts in fewer epochs than LoRA",
+                "epochs to learn",
                 tuple(epochs_saved(settings, REFERENCE, FASTER)),
                 EPOCHS_BAR,
+                planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora",
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
@@ -54,6 +57,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Some adapter learns faster or slower than LoRA",
+                "epochs to learn",
                 tuple(e for name in rivals for e in epochs_saved(with_all, REFERENCE, name)),
                 EPOCHS_BAR,
                 needs=Needs.ANY,

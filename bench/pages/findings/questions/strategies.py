@@ -14,6 +14,7 @@ from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     ONE_RATE,
     epochs_saved,
+    planned_seeds,
     planned_settings,
     unknown,
 )
@@ -35,6 +36,7 @@ QUESTION = Question(
     grids=("strategies", "strategies_more"),
 )
 PLAIN, FILTER, CHANCE = "lora", "lora+filter", "lora+random_filter"
+SEEDS = 12
 CONTROLLED = (
     ("lora+uniform", "lora+reweight"),
     ("lora+curriculum[order=mixed]", "lora+curriculum"),
@@ -50,8 +52,10 @@ def answer(evidence: Evidence) -> Answer:
         claims=(
             Claim(
                 "Facts that the filter keeps are learned sooner than among as many kept by chance",
+                "epochs to learn",
                 tuple(_on_shared(settings, CHANCE, FILTER)),
                 EPOCHS_BAR,
+                planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To learn the facts you keep sooner, choose them with filter",
                     Verdict.NO: "Do not filter facts by distance to learn the others sooner: among "
@@ -60,6 +64,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
             Claim(
                 "Weights or an order by distance let facts be learned sooner than their controls",
+                "epochs to learn",
                 tuple(e for pair in CONTROLLED for e in epochs_saved(settings, *pair)),
                 EPOCHS_BAR,
                 needs=Needs.ANY,
@@ -81,7 +86,8 @@ def _on_shared(settings: list[Setting], slow: str, fast: str) -> Iterator[Effect
         if {slow, fast} <= set(setting.rows):
             rows = setting.rows[slow], setting.rows[fast]
             seeds = shared_seeds(rows)
-            shared = [_kept(rows[0], seed) & _kept(rows[1], seed) for seed in seeds]
+            facts = unknown(*rows)
+            shared = [_kept(rows[0], seed) & _kept(rows[1], seed) & facts for seed in seeds]
             if seeds and all(found.any() for found in shared):
                 differences = _epochs(rows[0], seeds) - _epochs(rows[1], seeds)
                 values = [one[flags] for one, flags in zip(differences, shared, strict=True)]
@@ -89,8 +95,8 @@ def _on_shared(settings: list[Setting], slow: str, fast: str) -> Iterator[Effect
 
 
 def _kept(row: Row, seed: int) -> Flags:
-    """Return which facts a seed trains, of those that the base did not answer, `[facts]`."""
-    return values_of(row, (seed,), "kept")[0].astype(np.bool_) & unknown(row)
+    """Return which facts a seed trains, `[facts]`."""
+    return values_of(row, (seed,), "kept")[0].astype(np.bool_)
 
 
 def _epochs(row: Row, seeds: tuple[int, ...]) -> Floats:

@@ -49,7 +49,7 @@ def test_more_methods_tell_more_about_a_correlation():
 
 
 def test_every_grid_is_counted_and_described_and_what_is_counted_exists():
-    names = {grid.file for grid in GRIDS}
+    names = {grid.name for grid in GRIDS}
     assert names == {path.stem for path in FILES} | {"study interference"}
     for path in FILES:
         assert path.stem in TEXT
@@ -64,12 +64,12 @@ def test_the_budget_is_kept_or_what_is_beyond_it_is_marked():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_grid_can_be_planned_and_has_the_cells_that_are_counted(path, tmp_path):
     cells = plan_grid(build_options({"out": tmp_path}, path), ResultsStore(tmp_path))
-    [counted] = {g.reported: g for g in GRIDS if g.file == path.stem}.values()
+    [counted] = {g.reported: g for g in GRIDS if g.name == path.stem}.values()
     tuning = [cell for cell in cells if cell.spec.seed >= 1000]
     assert (len(cells) - len(tuning), len(tuning)) == (counted.reported, counted.tried)
     assert {cell.spec.facts for cell in cells if cell not in tuning} == {counted.facts}
     assert {cell.spec.epochs for cell in cells} == {counted.epochs}
     assert {cell.spec.schedule for cell in cells} == {"constant"}
     [said] = re.findall(r"about (\d+)\s+(?:#\s+)?core-minutes", path.read_text(encoding="utf-8"))
-    minutes = [grid.minutes for grid in GRIDS if grid.file == path.stem]
+    minutes = [grid.minutes for grid in GRIDS if grid.name == path.stem]
     assert int(said) == pytest.approx(minutes[0], abs=4), "the comment and the table"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench.pages.findings.claim import Claim
-from bench.pages.findings.effects import mean_of
+from bench.pages.findings.effects import mean_of, over_seeds
 from bench.pages.findings.enough import would_decide
 from bench.pages.findings.power import Components, Layout, power
 from bench.pages.findings.verdict import Unit, Verdict
@@ -16,27 +17,54 @@ from bench.pages.findings.verdict import Unit, Verdict
 MARGIN = 0.35
 
 
-def claim(effect, seed, facts=64, seeds=8):
+def claim(effect, seed, facts=64, seeds=8, **changes):
     rng = np.random.default_rng(3)
     table = rng.normal(size=(seeds, facts)) + seed * rng.normal(size=(seeds, 1))
-    return Claim("it", (mean_of("a", "here", effect + table - table.mean(), Unit.EPOCHS),), MARGIN)
+    found = mean_of("a", "here", effect + table - table.mean(), Unit.EPOCHS)
+    return Claim("it", "epochs to learn", (replace(found, **changes),), MARGIN)
 
 
 def test_the_layout_that_is_named_has_the_power_and_a_smaller_one_has_not():
     open_claim = claim(0.2, seed=0.8)
     assert open_claim.verdict is Verdict.OPEN
     said = would_decide(open_claim)
-    seeds, facts = (int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:seeds|facts)", said))
-    spread = open_claim.effects[0].spread
-    components = Components.behind(spread)
-    enough = power(components, Layout(seeds, facts), MARGIN, 0.5)
-    less = power(components, Layout(seeds // 2, facts), MARGIN, 0.5)
+    [seeds] = (int(n) for n in re.findall(r"here, (\d+) seeds of as many facts", said))
+    components = Components.behind(open_claim.effects[0].spread)
+    enough = power(components, Layout(seeds, 64), MARGIN, 0.5)
+    less = power(components, Layout(seeds // 2, 64), MARGIN, 0.5)
     assert min(enough.yes, enough.no) > 0.75
     assert min(less.yes, less.no) < 0.8
+    assert "known from 8 seeds" in said
 
 
-def test_nothing_is_said_while_seeds_are_missing():
-    assert would_decide(claim(0.2, seed=0.8, seeds=4)) == ""
+def test_a_larger_study_is_not_asked_for_where_the_size_was_enough():
+    between = claim(0.25, seed=0.3, seeds=12)
+    assert between.verdict is Verdict.OPEN
+    said = would_decide(between)
+    assert said.startswith("There were enough seeds and facts")
+    assert "lie between" in said
+
+
+def test_more_facts_are_no_remedy_where_a_seed_counts_as_one_value():
+    rng = np.random.default_rng(0)
+    values = [rng.normal(0.3 + 0.9 * rng.normal(), 0.8, 30) for _ in range(12)]
+    alone = Claim("it", "epochs to learn", (over_seeds("a", "here", values, Unit.EPOCHS),), MARGIN)
+    assert alone.verdict is Verdict.OPEN
+    assert "seeds of as many facts" in would_decide(alone)
+
+
+def test_nothing_is_said_where_something_else_keeps_a_claim_open():
+    assert would_decide(claim(0.2, seed=0.8, seeds=4)) == "", "seeds are missing"
+    some = claim(0.2, seed=0.8)
+    planned = replace(some, planned={"here": 12})
+    assert would_decide(planned) == "", "seeds of the design are missing"
+    other = replace(some.effects[0], name="b", setting="there")
+    apart = replace(some, effects=(*some.effects, other))
+    assert would_decide(apart) == "", "each lacks a setting"
+    low, high = claim(-2.0, seed=0.3).effects[0], claim(2.0, seed=0.3).effects[0]
+    against = replace(some, effects=(low, replace(high, setting="there")))
+    assert against.verdict is Verdict.OPEN
+    assert would_decide(against) == "", "settings contradict each other"
 
 
 def test_nothing_is_said_of_a_decided_claim():

@@ -10,7 +10,7 @@ import pytest
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
-from bench.pages.findings.effects import against_reference, paired
+from bench.pages.findings.effects import paired
 from bench.pages.findings.evidence import read_evidence, shared_seeds, values_of
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
 from bench.pages.findings.verdict import Verdict
@@ -37,12 +37,16 @@ def ask(evidence):
         claims=(
             Claim(
                 "Freezing loses facts",
+                "share answered",
                 tuple(_freezing(settings)),
+                0.05,
                 advice={Verdict.YES: "Do not freeze"},
             ),
             Claim(
                 "An adapter differs from lora",
-                tuple(against_reference(settings)),
+                "share answered",
+                tuple(_against_lora(settings)),
+                0.05,
                 two_sided=True,
                 advice={Verdict.NO: "Any adapter will do"},
             ),
@@ -53,12 +57,23 @@ def ask(evidence):
 
 def _freezing(settings):
     for setting in settings:
-        if {"lora", "lora+freeze"} <= set(setting.rows):
-            both = [setting.rows[method] for method in ("lora", "lora+freeze")]
-            seeds = shared_seeds(both)
-            if seeds:
-                pair = [values_of(row, seeds) for row in both]
-                yield paired("lora - lora+freeze", setting.title, *pair)
+        yield from _difference(setting, "lora", "lora+freeze")
+
+
+def _against_lora(settings):
+    for setting in settings:
+        for method in setting.adapters():
+            if method != "lora":
+                yield from _difference(setting, method, "lora")
+
+
+def _difference(setting, one, other):
+    if {one, other} <= set(setting.rows):
+        both = [setting.rows[method] for method in (one, other)]
+        seeds = shared_seeds(both)
+        if seeds:
+            pair = [values_of(row, seeds) for row in both]
+            yield paired(f"{one} - {other}", setting.title, *pair)
 
 
 KEPT = np.arange(40) % 5 > 0
@@ -123,6 +138,16 @@ def test_cells_that_were_trained_otherwise_are_settings_of_their_own(tmp_path, f
     settings = read_evidence(tmp_path).settings
     assert {getattr(setting.spec, field) for setting in settings} == set(values)
     assert len({setting.title for setting in settings}) == 2
+
+
+def test_seeds_of_two_versions_of_a_method_are_told(tmp_path):
+    versions = [
+        Plan("lora", 0.9, n=40, seeds=seeds, spec={"source_digest": digest})
+        for digest, seeds in (("old", (0, 1)), ("new", (2, 3, 4)))
+    ]
+    fill(tmp_path, [record_and_rows(plan, seed) for plan in versions for seed in plan.seeds])
+    [problem] = read_evidence(tmp_path).problems
+    assert problem.endswith("lora was run by 2 versions of its code; 3 of its 5 cells are used")
 
 
 @pytest.mark.parametrize("content", [b"", b"no table"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from bench.pages.findings import tables
 from bench.pages.findings.evidence import Evidence
 from bench.pages.findings.questions import (
     QUESTIONS,
@@ -32,7 +35,7 @@ BASES = ("smollm2-135m", "gemma3-270m")
 
 
 def plan(method="lora", n=64, **changes):
-    settings = {"n": n, "seeds": tuple(range(8)), "tuned": (1e-3,), "known": False}
+    settings = {"n": n, "seeds": tuple(range(12)), "tuned": (1e-3,), "known": False}
     spec = {**TRAINED, **changes.pop("spec", {})}
     return Plan(method, spec=spec, **{**settings, "epochs": 3, "drift": 0.4, **changes})
 
@@ -72,9 +75,33 @@ def test_facts_that_the_base_knows_do_not_count():
     assert found.claims[0].effects[0].facts == 32
 
 
-def test_four_seeds_decide_nothing_and_other_trainings_are_not_asked():
-    few = [plan(m, seeds=(0, 1, 2, 3), epochs=e) for m, e in (("lora", 4), ("pissa", 2))]
-    assert speed.answer(evidence_of(*few)).verdict is Verdict.OPEN
+@pytest.mark.parametrize("seeds", [range(4), range(11)])
+def test_before_all_seeds_of_the_design_have_run_nothing_is_decided(seeds):
+    few = [plan(m, epochs=e, seeds=s) for m, e, s in (("lora", 4, range(12)), ("pissa", 2, seeds))]
+    found = speed.answer(evidence_of(*few))
+    assert found.verdict is Verdict.OPEN
+    [said] = tables.said(found.primary)
+    assert f"{len(seeds)} of 12 seeds so far" in said
+
+
+def test_seeds_beyond_the_design_are_not_looked_at():
+    more = [plan(m, epochs=e, seeds=range(15)) for m, e in (("lora", 4), ("pissa", 2))]
+    found = speed.answer(evidence_of(*more))
+    assert found.claims[0].effects[0].seeds == 12
+
+
+def test_a_fact_that_the_base_knows_in_some_cells_is_not_counted():
+    known = {"lora": np.arange(64) < 4, "pissa": (np.arange(64) >= 2) & (np.arange(64) < 8)}
+    found = speed.answer(evidence_of(*(plan(m, known=k) for m, k in known.items())))
+    assert found.claims[0].effects[0].facts == 64 - 8
+
+
+def test_methods_that_were_not_tuned_leave_those_that_were():
+    made = [plan(epochs=4), plan("pissa", epochs=2), plan("dora", tuned=())]
+    assert speed.answer(evidence_of(*made)).verdict is Verdict.YES
+
+
+def test_other_trainings_are_not_asked():
     cosine = [plan(m, spec={"schedule": "cosine"}) for m in ("lora", "pissa")]
     assert speed.answer(evidence_of(*cosine)).verdict is Verdict.NOT_RUN
 
@@ -93,6 +120,19 @@ def test_both_ends_must_be_slower_than_the_middle(near, far, verdict):
     assert distance.answer(evidence_of(made)).verdict is verdict
 
 
+def test_thirds_are_those_of_each_relation():
+    # Names differ in distance and years do not: thirds of all facts would have years between.
+    names = np.arange(512) % 2 == 0
+    distances = np.where(names, np.linspace(0.1, 1.0, 512), np.linspace(0.05, 0.06, 512))
+    place = np.linspace(0, 1, 512)
+    epochs = 3 + 2 * ((place < 1 / 3) | (place > 2 / 3))
+    relations = np.where(names, "name", "year").tolist()
+    made = plan(n=512, distances=distances, relations=relations, epochs=epochs)
+    found = distance.answer(evidence_of(made))
+    assert found.verdict is Verdict.YES
+    assert [effect.value for effect in found.claims[0].effects] == pytest.approx([2, 2], abs=0.2)
+
+
 def test_a_difference_between_relations_is_none_of_distance():
     relation = np.arange(512) * 3 // 512
     distances = 0.2 + 0.3 * relation + np.tile(np.linspace(0, 0.05, 512 // 64), 64)
@@ -104,7 +144,8 @@ def test_a_difference_between_relations_is_none_of_distance():
     )
     found = distance.answer(evidence_of(made))
     assert found.verdict is Verdict.NO
-    assert min(effect.value for effect in found.details) > 2, "with relations mixed it looks so"
+    mixed = [effect.value for effect in found.details if "mixed" in effect.name]
+    assert min(mixed) > 2, "with relations mixed it looks so"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +163,14 @@ def test_a_start_that_one_base_lacks_is_still_compared_on_the_other():
     found = keeping.answer(evidence_of(*both, plan("milora", drift=0.2)))
     assert len(found.claims[0].settings) == len(BASES)
     assert found.claims[1].verdict is Verdict.YES
+
+
+def test_a_seed_that_does_not_reach_half_is_left_out_and_missed():
+    late = [plan(CORDA, seeds=range(11), drift=0.2), plan(CORDA, seeds=(11,), epochs=9)]
+    found = keeping.answer(evidence_of(plan(), *late))
+    assert found.verdict is Verdict.OPEN
+    assert found.claims[0].effects[0].value > 0.5
+    assert "11 of 12 seeds" in tables.said(found.primary)[0]
 
 
 def test_countries_are_compared_item_by_item():
@@ -162,7 +211,7 @@ def test_what_any_change_of_answers_would_do_is_taken_out():
     found = straying.answer(evidence_of(made))
     assert found.claims[0].effects[0].value == pytest.approx(1)
     assert found.details[0].value == pytest.approx(0, abs=0.01)
-    assert "do not read it as harm" in found.primary.advice[Verdict.YES]
+    assert "no more than chance" in found.primary.advice[Verdict.YES]
 
 
 def test_straying_beyond_chance_is_not_called_chance():
@@ -171,7 +220,29 @@ def test_straying_beyond_chance_is_not_called_chance():
     moved = many(n=512, distances=distances, relations=RELATIONS, few_shot=distances[::-1].copy())
     found = straying.answer(evidence_of(moved))
     assert found.details[0].value > 0.1
-    assert "harm" not in found.primary.advice[Verdict.YES]
+    assert "beyond what is chance" in found.primary.advice[Verdict.YES]
+
+
+def test_straying_less_than_by_chance_is_not_called_more():
+    distances = np.linspace(0.1, 1.0, 512)
+    some = (distances < 0.4) & (np.arange(512) % 3 == 0)
+    stayed = many(
+        n=512, distances=distances, relations=RELATIONS, few_shot=np.where(some, 1.0, distances)
+    )
+    found = straying.answer(evidence_of(stayed))
+    assert found.details[0].value < -0.1
+    assert found.details[0].p < 0.05
+    assert "no more than chance" in found.primary.advice[Verdict.YES]
+
+
+def test_facts_without_a_distance_are_left_out():
+    distances = np.linspace(0.1, 1.0, 512)
+    after = np.where(np.arange(512) % 2, 0.55, np.nan)
+    distances[:8] = np.nan
+    made = many(n=512, distances=distances, relations=RELATIONS, few_shot=after)
+    found = straying.answer(evidence_of(made))
+    assert found.claims[0].effects[0].value == pytest.approx(1)
+    assert sum(effect.facts for effect in found.measured[:3]) == 252
 
 
 def test_straying_is_not_asked_of_few_facts_or_another_dose():
@@ -219,6 +290,14 @@ def test_the_filter_is_compared_on_facts_that_both_train(by_chance, verdict):
     found = strategies.answer(evidence_of(*chosen_facts(epochs)))
     assert found.verdict is verdict
     assert found.claims[0].effects[0].facts == 32
+
+
+def test_strategies_are_compared_at_the_rate_of_the_design_alone():
+    plain, chosen, by_chance = chosen_facts(4)
+    other = replace(by_chance, spec={**by_chance.spec, "learning_rate": 3e-4})
+    assert strategies.answer(evidence_of(plain, chosen, other)).verdict is Verdict.NOT_RUN
+    both = strategies.answer(evidence_of(plain, chosen, by_chance, other))
+    assert both.verdict is Verdict.YES
 
 
 def test_what_was_never_learned_has_no_cost():
@@ -334,7 +413,7 @@ def training(facts, seed, epochs, ids, steps=None, exposures=6, **changes):
 def test_company_costs_exposures_or_none(among, verdict):
     ids = list(range(32))
     made = [training(0, 0, None, ids)]
-    for seed in range(5):
+    for seed in range(8):
         made += [training(1, seed, 2, [i]) for i in ids]
         made += [training(8, seed, 2, ids[i : i + 8]) for i in range(0, 32, 8)]
         made.append(training(64, seed, among, ids))
@@ -342,7 +421,7 @@ def test_company_costs_exposures_or_none(among, verdict):
         made.append(training(64, seed, 4, ids, steps=6))
     found = company.answer(Evidence((), trainings=tuple(made)))
     assert found.verdict is verdict
-    assert (found.claims[0].effects[0].seeds, found.claims[0].effects[0].facts) == (5, 32)
+    assert (found.claims[0].effects[0].seeds, found.claims[0].effects[0].facts) == (8, 32)
     assert found.details[0].value == pytest.approx(0, abs=0.15), "among 8"
 
 
