@@ -7,9 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.pages.findings.questions import QUESTIONS
+from bench.pages.findings.questions import QUESTIONS, distance
+from bench.pages.findings.questions.planned_settings import SMALLER, planned_settings
 from bench.pages.findings.readme import findings_block
 from bench.pages.findings.verdict import LEAST_SEEDS, Verdict
 from bench.pages.findings.write import page_text, read_findings
@@ -44,6 +46,42 @@ def test_each_picture_of_the_page_is_there_and_can_be_drawn_in_time(found):
 def test_the_readme_leads_with_what_is_decided(found):
     readme = Path("README.md").read_text(encoding="utf-8")
     assert findings_block(found.answers, "docs/findings.md") in readme, "run nox -s findings"
+
+
+NOTES = sorted((FOLDER / "notes").glob("*.md"))
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
+def test_each_interval_of_a_note_stands_in_the_tables(found, note):
+    tables = page_text(found, FOLDER, DOCS).replace(note.read_text(encoding="utf-8").strip(), "")
+    intervals = re.findall(r"(?:[\d.]+ )?\[[-+\d., ]+\](?!\()", note.read_text(encoding="utf-8"))
+    assert intervals
+    for interval in intervals:
+        assert interval.replace("+", "") in tables.replace("+", ""), interval
+
+
+def test_what_the_notes_count_is_so(found):
+    texts = {note.stem: " ".join(note.read_text(encoding="utf-8").split()) for note in NOTES}
+    [setting] = planned_settings(found.evidence, SMALLER)
+    row = setting.rows["lora"]
+    near = distance.raw_thirds(row)[0]
+    years = distance.relations_of(row).str.endswith("_year").to_numpy()
+    assert f"{(near & years).sum()} of the {near.sum()} nearest facts" in texts["distance"]
+    assert near[years].all()
+    for rate, said in ((3e-4, "3e-4"), (1e-3, "1e-3"), (3e-3, "3e-3")):
+        learned = np.mean(list(_learned(found, "lora", rate)))
+        assert f"{100 * learned:.0f}% at {said}" in texts["distance"]
+    straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
+    anew = "expected if distances were shared out anew, {} third"
+    differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
+    assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
+
+
+def _learned(found, method, rate):
+    for record in found.evidence.records:
+        spec = record.spec
+        if spec.is_candidate and (spec.asked, spec.learning_rate) == (method, rate):
+            yield record.metrics.reliability
 
 
 def test_nothing_is_decided_by_few_seeds(found):

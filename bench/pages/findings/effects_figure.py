@@ -33,15 +33,18 @@ _SAID = {
     Verdict.OPEN: "Hollow: not decidable",
 }
 _UNITS = {
-    Unit.POINTS: "percentage points",
-    Unit.PERCENT: "percent",
-    Unit.NATS: "nats",
-    Unit.EPOCHS: "epochs",
-    Unit.LOG_RATIO: "natural logarithm",
-    Unit.SECONDS: "seconds",
-    Unit.DISTANCE: "semantic distance",
-    Unit.CORRELATION: "r",
+    Unit.POINTS: ", difference in percentage points",
+    Unit.PERCENT: ", percent",
+    Unit.NATS: ", nats",
+    Unit.EPOCHS: ": difference",
+    Unit.LOG_RATIO: "",
+    Unit.SECONDS: ", seconds",
+    Unit.DOSE: "",
+    Unit.DISTANCE: ", semantic distance",
+    Unit.CORRELATION: ", r",
 }
+"""What follows the name of an outcome below an axis."""
+
 _LINE = 0.26
 _HEAD = 0.9
 _LETTERS = 56
@@ -109,7 +112,7 @@ def _lines(claim: Claim) -> list[_Line]:
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
     unit = claim.effects[0].unit
-    axes.set_xlabel(f"{claim.outcome}, {_UNITS[unit]}", fontsize=8)
+    axes.set_xlabel(claim.outcome + _UNITS[unit], fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
     ends = (unit.written(end) for end in (min(low, claim.margin), claim.margin))

@@ -74,8 +74,8 @@ def _over_seeds(effect: Effect) -> bool:
 
 
 def _said(seeds: int, times: int) -> str:
-    facts = "as many facts" if times == 1 else f"{times} times as many facts"
-    return f"{seeds} seeds of {facts}"
+    facts = {1: "as many facts", 2: "twice as many facts"}
+    return f"{seeds} seeds of {facts.get(times, f'{times} times as many facts')}"
 
 
 def _sizes(seeds: int, times: tuple[int, ...]) -> Iterator[tuple[int, int]]:

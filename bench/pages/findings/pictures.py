@@ -60,22 +60,24 @@ def learning(
     return Picture(name, f"{heading}: the share of facts that are learned after each epoch.", draw)
 
 
-def shares(
+def means(
     name: str,
     heading: str,
     where: str,
     series: Mapping[str, Mapping[str, Effect]],
     *,
     expected: str = "",
+    outcome: str = "share of facts, %",
 ) -> Picture:
-    """Return a picture of shares with their intervals, a line for each group.
+    """Return a picture of means with their intervals, a line for each group.
 
     Args:
         name: Of its file.
         heading: What it shows.
         where: Base, task and number of facts.
-        series: By name, and in each by group, the shares. They have the same groups, from the top.
+        series: By name, and in each by group, the means. They have the same groups, from the top.
         expected: The series that was computed and not seen, if there is one: it is grey.
+        outcome: What the means are of, with its unit.
     """
 
     def draw() -> Figure:
@@ -101,7 +103,7 @@ def shares(
         axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.set_xlim(left=0)
-        axes.set_xlabel("share of facts, %")
+        axes.set_xlabel(outcome)
         axes.grid(visible=False, axis="y")
         if len(series) > 1:
             shared_legend(figure, list(series), styles)

@@ -35,6 +35,7 @@ _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.EPOCHS: partial(wording.more_epochs_interval, digits=2),
     Unit.LOG_RATIO: wording.more_nats_interval,
     Unit.SECONDS: wording.epochs_interval,
+    Unit.DOSE: wording.epochs_interval,
     Unit.DISTANCE: wording.nats_interval,
     Unit.CORRELATION: _correlation,
 }
@@ -45,6 +46,7 @@ _UNITS = {
     Unit.EPOCHS: " epochs",
     Unit.LOG_RATIO: " (log ratio)",
     Unit.SECONDS: " s",
+    Unit.DOSE: " epochs",
     Unit.DISTANCE: "",
     Unit.CORRELATION: " (r)",
 }

@@ -70,6 +70,8 @@ class Unit(StrEnum):
     EPOCHS = "epochs"
     LOG_RATIO = "log ratio"
     SECONDS = "seconds"
+    DOSE = "dose"
+    """Epochs to learn themselves, not a difference."""
     DISTANCE = "semantic distance"
     CORRELATION = "correlation"
     """On Fisher's scale, the inverse hyperbolic tangent of r; written as r."""

@@ -13,7 +13,7 @@ from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import mean_of
 from bench.pages.findings.evidence import Evidence
-from bench.pages.findings.pictures import shares
+from bench.pages.findings.pictures import means
 from bench.pages.findings.questions.planned_settings import EPOCHS_BAR, ONE_RATE
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.statistics.intervals import Floats
@@ -106,7 +106,7 @@ def answer(evidence: Evidence) -> Answer:
             "A fact that is not learned counts as if it were learned one exposure after the last.",
         ),
         pictures=tuple(
-            shares("company", "Facts alone and among others", one.setting, series)
+            means("company", "Facts alone and among others", one.setting, series)
             for one, series in zip(found, measured, strict=True)
         ),
     )

@@ -11,7 +11,7 @@ from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import Flags, group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting
-from bench.pages.findings.pictures import learning
+from bench.pages.findings.pictures import learning, means
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     SMALLER,
@@ -72,14 +72,17 @@ def answer(evidence: Evidence) -> Answer:
             *_ends(found, centred_thirds, ", by distance less the relation's mean"),
             *_ends(found, raw_thirds, ", relations mixed", within=False),
         ),
-        measured=tuple(distances_before(found, ranked_thirds)),
+        measured=(
+            *distances_before(found, ranked_thirds),
+            *(effect for setting in found for effect in _by_relation(setting).values()),
+        ),
         caveats=(
             "Near and far mean nearer and farther than is usual for the fact's relation.",
             "Differences between relations, and so between types and lengths of answers, are taken "
-            "out; the further comparisons with relations mixed keep them.",
+            "out. The further comparisons with relations mixed keep them.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
-        pictures=tuple(_curves(setting) for setting in found),
+        pictures=tuple(draw(setting) for setting in found for draw in (_curves, _relations)),
     )
 
 
@@ -89,6 +92,32 @@ def _curves(setting: Setting) -> Picture:
     groups = {n: epochs[:, third] for n, third in zip(THIRDS, ranked_thirds(row), strict=True)}
     heading = "Learning by distance within relations"
     return learning("distance", heading, setting.title, groups, row.spec.epochs)
+
+
+def _relations(setting: Setting) -> Picture:
+    return means(
+        "relations",
+        "Learning by relation, the nearest first",
+        setting.title,
+        {"epochs to learn": _by_relation(setting)},
+        outcome="epochs to learn",
+    )
+
+
+def _by_relation(setting: Setting) -> dict[str, Effect]:
+    """Return the epochs to learn of each relation by its name and distance, the nearest first."""
+    row = setting.rows[METHOD]
+    epochs, relations = epochs_of(row, row.seeds, counted(row)), relations_of(row)
+    far = pd.Series(distances_of(row)).groupby(relations).mean().sort_values()
+    return {
+        f"{name} (distance {distance:.2f})": mean_of(
+            f"epochs to learn, {name} (distance {distance:.2f})",
+            setting.title,
+            epochs[:, (relations == name).to_numpy()],
+            Unit.DOSE,
+        )
+        for name, distance in far.items()
+    }
 
 
 def _ends(

@@ -10,7 +10,7 @@ from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import Flags, group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting, values_of
-from bench.pages.findings.pictures import shares
+from bench.pages.findings.pictures import means
 from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions.distance import (
     THIRDS,
@@ -90,7 +90,7 @@ def answer(evidence: Evidence) -> Answer:
             "It is about this dose: the table above says how much was learned by then.",
         ),
         pictures=tuple(
-            shares(
+            means(
                 "straying", "Facts that strayed, by distance", setting.title, series, expected=ANEW
             )
             for setting, series in zip(settings, found, strict=True)
