@@ -54,10 +54,10 @@ NOTES = sorted((FOLDER / "notes").glob("*.md"))
 @pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
 def test_each_interval_of_a_note_stands_in_the_tables(found, note):
     tables = page_text(found, FOLDER, DOCS).replace(note.read_text(encoding="utf-8").strip(), "")
-    intervals = re.findall(r"(?:[\d.]+ )?\[[-+\d., ]+\](?!\()", note.read_text(encoding="utf-8"))
+    intervals = re.findall(r"(?:-?[\d.]+ )?\[[-+\d., ]+\](?!\()", note.read_text(encoding="utf-8"))
     assert intervals
     for interval in intervals:
-        assert interval.replace("+", "") in tables.replace("+", ""), interval
+        assert f" {interval}".replace("+", "") in tables.replace("+", ""), interval
 
 
 def test_what_the_notes_count_is_so(found):
@@ -68,6 +68,13 @@ def test_what_the_notes_count_is_so(found):
     years = distance.relations_of(row).str.endswith("_year").to_numpy()
     assert f"{(near & years).sum()} of the {near.sum()} nearest facts" in texts["distance"]
     assert near[years].all()
+    nearest = distance.distances_of(row)[~years].min()
+    assert f"no fact of another kind lies nearer than {nearest:.2f}." in texts["distance"]
+    ends = [f"{effect.value:.2f}" for effect in found.answers[0].primary.effects]
+    assert (
+        "nearest third takes {} epochs longer and the farthest {},".format(*ends)
+        in texts["distance"]
+    )
     for rate, said in ((3e-4, "3e-4"), (1e-3, "1e-3"), (3e-3, "3e-3")):
         learned = np.mean(list(_learned(found, "lora", rate)))
         assert f"{100 * learned:.0f}% at {said}" in texts["distance"]

@@ -14,6 +14,7 @@ from bench.report.leaderboard.rebuilt import rebuilt_parts
 from bench.report.leaderboard.standings import DEFAULT_REFERENCE
 from bench.report.tables.format import percent_interval
 from bench.report.tables.tuning import tuning_mark, tuning_warnings
+from bench.store.records import CellSpec
 
 
 def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
@@ -24,7 +25,7 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
     compared = [*decisive, *(effect.name for effect in answer.details)]
     return (
         *_protocol(settings),
-        *(line for setting in settings for line in _base(setting)),
+        *(line for setting in settings for line in _base(setting, compared)),
         *(line for setting in settings for line in _rates(setting, compared, evidence)),
         *_size(answer),
         *_formulas({m for s in settings for m in _named(s, decisive)}),
@@ -50,9 +51,10 @@ def _protocol(settings: list[Setting]) -> Iterator[str]:
             )
 
 
-def _base(setting: Setting) -> Iterator[str]:
+def _base(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
     """Say that the base answered some facts in some cells only, which are then left out."""
-    cells = [cell.rows["correct_before"] for row in setting.rows.values() for cell in row.cells]
+    rows = [setting.rows[method] for method in _named(setting, compared) or setting.rows]
+    cells = [cell.rows["correct_before"] for row in rows for cell in row.cells]
     known = np.stack([column.to_numpy(dtype=np.bool_) for column in cells])
     differ = int((known.any(axis=0) & ~known.all(axis=0)).sum())
     if differ:
@@ -81,8 +83,8 @@ def _untuned(setting: Setting, compared: Sequence[str], evidence: Evidence) -> I
     used = {row.spec.learning_rate for row in rows}
     for other in evidence.settings:
         row = other.rows.get(DEFAULT_REFERENCE) if other.tuned else None
-        same_base = row is not None and row.spec.model == setting.spec.model
-        if row is not None and same_base and {row.spec.learning_rate} == used:
+        alike = row is not None and _kind(row.spec) == _kind(setting.spec)
+        if row is not None and alike and {row.spec.learning_rate} == used:
             yield (
                 f"Learning rate: on {setting.title} it was {row.spec.learning_rate:g}, which was "
                 f"chosen for {DEFAULT_REFERENCE} on {row.spec.task}."
@@ -93,6 +95,11 @@ def _untuned(setting: Setting, compared: Sequence[str], evidence: Evidence) -> I
         rates = sorted({row.spec.learning_rate for row in rows})
         said = f"the rate was given: {', '.join(f'{rate:g}' for rate in rates)}"
     yield f"Learning rate: on {setting.title} {said}; none was tuned on facts of this task."
+
+
+def _kind(spec: CellSpec) -> tuple[str, str]:
+    """Return the base and the name of the task without its options."""
+    return spec.model, spec.task.partition("[")[0]
 
 
 def _size(answer: Answer) -> Iterator[str]:

@@ -10,7 +10,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -56,12 +56,14 @@ class Setting:
         section: The section that the rows are from.
         rows: One per method; untuned methods are shown at their default learning rate if it ran.
         tuned: Whether the rates were chosen on other facts.
+        choices: All rows of each method, `rows` among them.
     """
 
     title: str
     section: Section
     rows: Mapping[str, Row]
     tuned: bool = False
+    choices: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
     @property
     def spec(self) -> CellSpec:
@@ -136,18 +138,14 @@ def _unreadable(study: TrainingStore, folder: Path) -> Iterator[str]:
 def _several_versions(setting: Setting) -> Iterator[str]:
     """Say which methods have seeds of several versions of their code: one row alone is used."""
     for name, row in setting.rows.items():
-        same = [
-            one
-            for one in setting.section.done
-            if (one.spec.asked, one.spec.learning_rate, _length(one))
-            == (name, row.spec.learning_rate, _length(row))
-        ]
+        found = setting.choices[name]
+        same = [one for one in found if one.spec.learning_rate == row.spec.learning_rate]
         sources = {one.spec.source_digest for one in same}
         if len(sources) > 1:
-            seeds = sum(len(one.cells) for one in same)
+            cells = sum(len(one.cells) for one in same)
             yield (
-                f"{setting.title}: {name} was run by {len(sources)} versions of its code; "
-                f"{len(row.cells)} of its {seeds} cells are used"
+                f"{setting.title}: {name} was run by {len(sources)} versions of its code; only "
+                f"the cells of one of them are used, {len(row.cells)} of {cells} or fewer"
             )
 
 
@@ -213,7 +211,8 @@ def _settings(section: Section) -> Iterable[Setting]:
         by_method: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.label):
             by_method.setdefault(row.spec.asked, []).append(row)
-        yield Setting(title, section, {m: chosen(found) for m, found in by_method.items()}, tuned)
+        best = {method: chosen(found) for method, found in by_method.items()}
+        yield Setting(title, section, best, tuned, by_method)
 
 
 def _length(row: Row) -> tuple[object, ...]:

@@ -43,15 +43,14 @@ def learning(
     """
 
     def draw() -> Figure:
-        note = "Lines: means over seeds. Bands: 95% confidence intervals"
+        note = "Lines: means over seeds. Bars: 95% confidence intervals after the last epoch"
         figure = titled_figure(1, 1, _PANEL, heading, where, note)
         [[axes]] = figure.subplots(1, 1, squeeze=False)
         styles = {label: style_of(index) for index, label in enumerate(groups)}
-        for label, values in groups.items():
+        for number, (label, values) in enumerate(groups.items()):
             same = isinstance(values, np.ndarray)
-            draw_curve(
-                axes, dose_curve(list(values), epochs, same=same), styles[label], 100, bar=None
-            )
+            curve = dose_curve(list(values), epochs, same=same)
+            draw_curve(axes, curve, styles[label], 100, bar=number)
         axes.set_ylabel("learned, %")
         axes.set_ylim(-3, 103)
         shared_legend(figure, list(groups), styles)
@@ -68,6 +67,7 @@ def means(
     *,
     expected: str = "",
     outcome: str = "share of facts, %",
+    most: float | None = None,
 ) -> Picture:
     """Return a picture of means with their intervals, a line for each group.
 
@@ -78,12 +78,14 @@ def means(
         series: By name, and in each by group, the means. They have the same groups, from the top.
         expected: The series that was computed and not seen, if there is one: it is grey.
         outcome: What the means are of, with its unit.
+        most: The value of what was not learned, which is drawn as a dotted line.
     """
 
     def draw() -> Figure:
         groups = list(dict.fromkeys(group for of_series in series.values() for group in of_series))
         panel = PanelSize(5.6, _HEAD + _LINE * len(groups) * max(1.0, 0.75 * len(series)))
-        figure = titled_figure(1, 1, panel, heading, where, "Bars: 95% confidence intervals")
+        note = "Bars: 95% confidence intervals" + (". Dotted: not learned" if most else "")
+        figure = titled_figure(1, 1, panel, heading, where, note)
         [[axes]] = figure.subplots(1, 1, squeeze=False)
         styles = {label: style_of(index) for index, label in enumerate(series)}
         if expected:
@@ -103,6 +105,8 @@ def means(
         axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.set_xlim(left=0)
+        if most:
+            axes.axvline(most, color="0.4", linestyle=":", linewidth=1.2)
         axes.set_xlabel(outcome)
         axes.grid(visible=False, axis="y")
         if len(series) > 1:

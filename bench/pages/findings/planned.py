@@ -223,8 +223,8 @@ STUDY = "study interference"
 
 GRIDS = (
     PlannedGrid("straying", "2", 6, 0, 512, 4, drift=False),
-    PlannedGrid("lora", "1, 7, 6, 8, 9", 12, 6, 128, 6, items=ITEMS),
-    PlannedGrid("pissa", "7, 6, 8", 12, 8, 128, 6, items=ITEMS),
+    PlannedGrid("lora", "1, 6, 7, 8, 9", 12, 6, 128, 6, items=ITEMS),
+    PlannedGrid("pissa", "6, 7, 8", 12, 8, 128, 6, items=ITEMS),
     PlannedGrid("keeping", "6, 7, 8", 12, 6, 128, 6, items=ITEMS),
     PlannedGrid("strategies", "4", 24, 0, 128, 6, drift=False, trained=0.64),
     PlannedGrid(STUDY, "3, 2", 8, 0, 384, 6, drift=False, size=1.5),

@@ -160,7 +160,7 @@ def _why(rival: Rival) -> Iterator[str]:
     if rival.missing:
         yield f"not measured for {_listed(rival.missing)}, so it decides nothing"
     for setting, (seeds, planned) in rival.unfinished.items():
-        yield f"{seeds} of {planned} seeds so far for {markdown(setting)}, so it decides nothing"
+        yield f"{seeds} of {planned} seeds measured for {markdown(setting)}, so it decides nothing"
     if rival.opposed:
         yield (
             "the effect cannot be confirmed, because its interval lies on the other side for "

@@ -39,7 +39,7 @@ def learning_path(row: Row, task: str) -> LearningPath | None:
         row: A method.
         task: `drift`, or a forgetting task that was measured at every checkpoint.
     """
-    costs = [_costs(cell, task) for cell in row.cells]
+    costs = [checkpoint_costs(cell, task) for cell in row.cells]
     facts = [cell.facts.per_fact(_epochs()) for cell in row.cells]
     if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
         return None
@@ -61,7 +61,7 @@ def _epochs() -> Metric:
     return metric_table()[EPOCHS_UNKNOWN]
 
 
-def _costs(cell: Cell, task: str) -> dict[int, float]:
+def checkpoint_costs(cell: Cell, task: str) -> dict[int, float]:
     """Return what was lost of a task by checkpoint; empty unless all checkpoints have it."""
     path = cell.record.path
     found = {

@@ -8,19 +8,21 @@ import numpy as np
 
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect, present
-from bench.pages.findings.effects import mean_of, paired
+from bench.pages.findings.effects import Flags, mean_of, paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS
 from bench.pages.findings.questions.planned_settings import (
     MAIN,
     SMALLER,
+    epochs_of,
     planned_seeds,
     planned_settings,
+    unknown,
 )
 from bench.pages.findings.verdict import Needs, Unit, Verdict
 from bench.report.leaderboard.board import DRIFT, Row
-from bench.report.leaderboard.equal_learning import learning_path
-from bench.report.statistics.equal_learning import cost_at_share
+from bench.report.leaderboard.equal_learning import checkpoint_costs
+from bench.report.statistics.equal_learning import LearningPath, cost_at_share
 from bench.report.statistics.intervals import Floats
 
 QUESTION = Question(
@@ -96,7 +98,10 @@ def _kept(settings: list[Setting], method: str, share: float) -> Iterator[Effect
 
 
 def _ratio(setting: Setting, method: str, share: float) -> Effect | None:
-    """Return the log ratio of drift over the seeds in which both have learned the share."""
+    """Return the log ratio of drift over the seeds in which both have learned the share.
+
+    They must have learned it without any one block of facts, too, by which the interval is found.
+    """
     table = _log_ratios(setting, method, share) if method in setting.rows else None
     if table is None:
         return None
@@ -131,14 +136,27 @@ def _items(row: Row, seeds: tuple[int, ...], task: str) -> list[list[float]]:
 def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
     """Return jackknife values `[seeds, blocks]` whose mean is the log ratio of all facts."""
     rows = setting.rows[REFERENCE], setting.rows[method]
-    seeds = shared_seeds(rows)
-    paths = [learning_path(row, DRIFT) for row in rows]
-    if not seeds or any(path is None for path in paths):
+    seeds, facts = shared_seeds(rows), unknown(*rows)
+    paths = [_path(row, seeds, facts) for row in rows]
+    if not facts.any() or any(path is None for path in paths):
         return None
-    one, other = (cost_at_share(path.of(seeds), share) for path in paths if path is not None)
+    one, other = (cost_at_share(path, share) for path in paths if path is not None)
     whole = one.whole - other.whole
     table = one.pseudo_values - other.pseudo_values
     reached = ~np.isnan(whole) & ~np.isnan(table).any(axis=1)
     whole, table = whole[reached], table[reached]
     # A mean of jackknife values is off by their bias; the estimate is that of all facts.
     return table + (whole.mean() - table.mean()) if len(table) else None
+
+
+def _path(row: Row, seeds: tuple[int, ...], facts: Flags) -> LearningPath | None:
+    """Return how soon facts were learned and how far it drifted; None where that is not known."""
+    costs = [checkpoint_costs(cell, DRIFT) for cell in row.cells if cell.record.spec.seed in seeds]
+    if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
+        return None
+    return LearningPath(
+        seeds=seeds,
+        epochs_to_learn=epochs_of(row, seeds, facts),
+        checkpoints=np.array(list(costs[0]), dtype=np.float64),
+        costs=np.array([list(found.values()) for found in costs]),
+    )

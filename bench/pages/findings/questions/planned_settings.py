@@ -10,7 +10,7 @@ import numpy as np
 from bench.config.types import Schedule
 from bench.pages.findings.claim import Effect
 from bench.pages.findings.effects import Flags, mean_of
-from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
+from bench.pages.findings.evidence import Evidence, Setting, chosen, shared_seeds, values_of
 from bench.pages.findings.planned import BAR, EPOCHS_COUNT
 from bench.pages.findings.verdict import LEAST_SEEDS, Unit
 from bench.report.leaderboard.board import Row
@@ -47,12 +47,18 @@ class Training:
 
     def of(self, setting: Setting) -> Setting:
         """Return a setting with the rows and the seeds of the design alone."""
-        rows = {
-            name: replace(row, cells=tuple(c for c in row.cells if c.record.spec.seed < self.seeds))
-            for name, row in setting.rows.items()
+        rows = {name: self._of(found) for name, found in setting.choices.items()}
+        return replace(setting, rows={name: row for name, row in rows.items() if row is not None})
+
+    def _of(self, rows: Sequence[Row]) -> Row | None:
+        """Choose among a method's rows at the rate of the design; None if there is none."""
+        found = [
+            replace(row, cells=tuple(c for c in row.cells if c.record.spec.seed < self.seeds))
+            for row in rows
             if self.rate in (None, row.spec.learning_rate)
-        }
-        return replace(setting, rows={name: row for name, row in rows.items() if row.cells})
+        ]
+        found = [row for row in found if row.cells]
+        return chosen(found) if found else None
 
     def fits(self, setting: Setting) -> bool:
         """Return whether the cells of a setting were trained like this."""
@@ -61,7 +67,8 @@ class Training:
             (spec.task, setting.tuned) == (self.task, self.tuned)
             and self.epochs in (None, spec.epochs)
             and spec.batch_size == self.batch_size
-            and spec.schedule is Schedule.CONSTANT
+            and (spec.schedule, spec.warmup) == (Schedule.CONSTANT, WARMUP)
+            and spec.accumulation == 1
             and self.prompt in (None, spec.train_prompt)
             and self.base in (None, spec.model)
         )
@@ -72,6 +79,8 @@ MAIN = Training()
 
 SMALLER = replace(MAIN, base="smollm2-135m")
 """The same on the base that has all methods."""
+
+WARMUP = 0.1
 
 RATE = 1e-3
 """The rate that was chosen for LoRA on the facts of `MAIN`."""
@@ -84,9 +93,18 @@ MANY = replace(ONE_RATE, epochs=4, seeds=6)
 
 
 def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Setting]:
-    """Return the settings that were trained as the design says, with its seeds alone."""
-    fitting = (training.of(one) for one in evidence.settings if training.fits(one))
-    return [setting for setting in fitting if setting.rows]
+    """Return the settings that were trained as the design says, with its seeds alone.
+
+    Of those of a base and a training prompt, the one with most facts: others were trials.
+    """
+    fitting = [training.of(one) for one in evidence.settings if training.fits(one)]
+    largest: dict[tuple[str, TrainPrompt], Setting] = {}
+    for setting in fitting:
+        if setting.rows:
+            key = setting.spec.model, setting.spec.train_prompt
+            if key not in largest or setting.spec.facts > largest[key].spec.facts:
+                largest[key] = setting
+    return list(largest.values())
 
 
 def planned_seeds(settings: Iterable[Setting], seeds: int) -> dict[str, int]:

@@ -109,8 +109,8 @@ def _advice(beyond: Sequence[Effect]) -> dict[Verdict, str]:
 
 def _beyond(found: Sequence[Effect]) -> str:
     """Say whether the thirds differ by more than they would by chance."""
-    facts = "facts whose answers begin nearer to the target than others of their relation"
-    moved = "early in training they move away from it more often"
+    facts = "facts whose answers begin nearer to the target than is usual for their relation"
+    moved = "those answers move away from it more often early in training"
     if all(effect.value > 0 and effect.p is not None and effect.p <= LEVEL for effect in found):
         return f"Watch {facts}: {moved}, beyond what is chance"
     highest = max((e.estimate.interval.high for e in found if e.estimate.interval), default=np.inf)

@@ -147,7 +147,7 @@ def test_seeds_of_two_versions_of_a_method_are_told(tmp_path):
     ]
     fill(tmp_path, [record_and_rows(plan, seed) for plan in versions for seed in plan.seeds])
     [problem] = read_evidence(tmp_path).problems
-    assert problem.endswith("lora was run by 2 versions of its code; 3 of its 5 cells are used")
+    assert problem.endswith("only the cells of one of them are used, 3 of 5 or fewer")
 
 
 @pytest.mark.parametrize("content", [b"", b"no table"])
@@ -248,5 +248,5 @@ def test_a_damaged_file_is_named_and_not_counted(folder, docs):
     broken.write_text("{}")
     page = page_text(read_findings(folder, [ask]), folder, docs)
     broken.unlink()
-    assert "## Files that could not be read" in page
+    assert "## Problems with the files" in page
     assert "0123456789abcdef" in page

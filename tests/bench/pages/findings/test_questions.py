@@ -81,7 +81,7 @@ def test_before_all_seeds_of_the_design_have_run_nothing_is_decided(seeds):
     found = speed.answer(evidence_of(*few))
     assert found.verdict is Verdict.OPEN
     [said] = tables.said(found.primary)
-    assert f"{len(seeds)} of 12 seeds so far" in said
+    assert f"{len(seeds)} of 12 seeds measured" in said
 
 
 def test_seeds_beyond_the_design_are_not_looked_at():
@@ -99,6 +99,21 @@ def test_a_fact_that_the_base_knows_in_some_cells_is_not_counted():
 def test_methods_that_were_not_tuned_leave_those_that_were():
     made = [plan(epochs=4), plan("pissa", epochs=2), plan("dora", tuned=())]
     assert speed.answer(evidence_of(*made)).verdict is Verdict.YES
+
+
+def test_trials_with_fewer_facts_or_another_warm_up_are_not_looked_at():
+    made = [plan(m, epochs=e) for m, e in (("lora", 4), ("pissa", 2))]
+    few = [plan(m, n=20, seeds=(0, 1), spec={"facts_digest": "few"}) for m in ("lora", "pissa")]
+    other = [plan(m, spec={"warmup": 0.2}) for m in ("lora", "pissa")]
+    found = speed.answer(evidence_of(*made, *few, *other))
+    assert found.verdict is Verdict.YES
+    assert len(found.claims[0].settings) == 1
+
+
+def test_an_old_version_with_seeds_beyond_the_design_hides_nothing():
+    made = [plan(m, epochs=e) for m, e in (("lora", 4), ("pissa", 2))]
+    old = plan("pissa", seeds=range(20, 40), spec={"source_digest": "old"})
+    assert speed.answer(evidence_of(*made, old)).verdict is Verdict.YES
 
 
 def test_other_trainings_are_not_asked():
@@ -171,6 +186,20 @@ def test_a_seed_that_does_not_reach_half_is_left_out_and_missed():
     assert found.verdict is Verdict.OPEN
     assert found.claims[0].effects[0].value > 0.5
     assert "11 of 12 seeds" in tables.said(found.primary)[0]
+
+
+@pytest.mark.parametrize("different", [(0, 4), (2, 8)], ids=["in one method", "in both"])
+def test_drift_is_compared_on_facts_that_the_base_knows_in_no_cell(different):
+    known = [np.arange(64) < 4, (np.arange(64) >= different[0]) & (np.arange(64) < different[1])]
+    one, other = known
+    made = [
+        plan(known=one),
+        plan(CORDA, drift=0.2, known=other, seeds=range(11)),
+        plan(CORDA, drift=0.2, known=one, seeds=(11,)),
+    ]
+    found = keeping.answer(evidence_of(*made))
+    assert found.verdict is Verdict.YES
+    assert found.claims[0].effects[0].seeds == 12
 
 
 def test_countries_are_compared_item_by_item():
