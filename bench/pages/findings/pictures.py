@@ -104,7 +104,7 @@ def means(
                 )
         axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
         axes.set_ylim(len(groups) - 0.4, -0.6)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=0, right=1.02 * most if most else None)
         if most:
             axes.axvline(most, color="0.4", linestyle=":", linewidth=1.2)
         axes.set_xlabel(outcome)

@@ -94,10 +94,10 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _kept(settings: list[Setting], method: str, share: float) -> Iterator[Effect]:
-    yield from present(_ratio(setting, method, share) for setting in settings)
+    yield from present(drift_ratio(setting, method, share) for setting in settings)
 
 
-def _ratio(setting: Setting, method: str, share: float) -> Effect | None:
+def drift_ratio(setting: Setting, method: str, share: float) -> Effect | None:
     """Return the log ratio of drift over the seeds in which both have learned the share.
 
     They must have learned it without any one block of facts, too, by which the interval is found.

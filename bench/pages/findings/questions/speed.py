@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.pages.findings.answer import Answer, Picture, Question
-from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.effects import paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.pictures import learning
+from bench.pages.findings.questions.keeping import HALF, drift_ratio
 from bench.pages.findings.questions.planned_settings import (
     ASKED,
     EPOCHS_BAR,
@@ -20,6 +21,7 @@ from bench.pages.findings.questions.planned_settings import (
     planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
+from bench.report.statistics.comparison import LEVEL
 from tasks.context import Context
 
 QUESTION = Question(
@@ -36,8 +38,9 @@ REFERENCE, FASTER, SEEDS = "lora", "pissa", 12
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Compare epochs to learn."""
+    """Compare epochs to learn, and what they cost."""
     settings = planned_settings(evidence)
+    drift = present(drift_ratio(s, FASTER, HALF) for s in settings if REFERENCE in s.rows)
     with_all = planned_settings(evidence, SMALLER)
     rivals = sorted({name for s in with_all for name in s.adapters()} - {REFERENCE})
     return Answer(
@@ -50,7 +53,8 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 planned=planned_seeds(settings, SEEDS),
                 advice={
-                    Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora",
+                    Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora"
+                    + _price(drift),
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
                     "learning rate of either",
                 },
@@ -64,11 +68,14 @@ def answer(evidence: Evidence) -> Answer:
                 two_sided=True,
             ),
         ),
-        details=tuple(
-            effect
-            for name in rivals
-            for asked in (Context.FEW_SHOT, Context.BARE, None)
-            for effect in _carried(with_all, name, asked)
+        details=(
+            *drift,
+            *(
+                effect
+                for name in rivals
+                for asked in (Context.FEW_SHOT, Context.BARE, None)
+                for effect in _carried(with_all, name, asked)
+            ),
         ),
         caveats=(
             "A fact that is not learned counts as if it were learned one epoch after the last.",
@@ -77,6 +84,15 @@ def answer(evidence: Evidence) -> Answer:
         ),
         pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),
     )
+
+
+def _price(drift: Sequence[Effect]) -> str:
+    """Say whether learning sooner goes with more drift at equal learning, if that is clear."""
+    if not drift or any(effect.p is None or effect.p > LEVEL for effect in drift):
+        return ""
+    if all(effect.value < 0 for effect in drift):
+        return ", but expect it to drift further by the time half of them are learned"
+    return ", which drifts less, too" if all(effect.value > 0 for effect in drift) else ""
 
 
 def _carried(settings: list[Setting], name: str, asked: Context | None) -> Iterator[Effect]:

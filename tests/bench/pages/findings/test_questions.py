@@ -61,6 +61,18 @@ def test_pissa_learns_sooner_by_an_epoch_or_not_at_all(epochs, verdict):
     assert found.claims[1].verdict is (Verdict.NO if epochs == 3 else Verdict.YES)
 
 
+@pytest.mark.parametrize(("drift", "said"), [(1.6, "drift further"), (0.1, "which drifts less")])
+def test_advice_to_learn_sooner_says_what_it_costs(drift, said):
+    found = speed.answer(evidence_of(plan(epochs=4), plan("pissa", epochs=2, drift=drift)))
+    assert said in found.primary.advice[Verdict.YES]
+    assert "lora / pissa, 50% learned" in {effect.name for effect in found.details}
+
+
+def test_without_drift_nothing_is_said_of_it():
+    made = [plan(epochs=4, drift=0.0), plan("pissa", epochs=2, drift=0.0)]
+    assert speed.answer(evidence_of(*made)).primary.advice[Verdict.YES].endswith("instead of lora")
+
+
 def test_what_is_carried_over_is_shown_beside_how_soon_it_is_learned():
     found = speed.answer(evidence_of(plan(n=512, bare=0.2), plan("pissa", n=512, bare=0.6)))
     by_name = {effect.name: effect.value for effect in found.details}
