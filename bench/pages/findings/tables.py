@@ -95,8 +95,12 @@ def claims_table(claims: Sequence[Claim]) -> str:
     lines = []
     for claim in claims:
         rival = claim.headline
-        unit = rival.unit if rival else Unit.POINTS
-        bar, counts = amount(claim.margin, unit), amount(_counts(claim, unit), unit)
+        bar = counts = wording.MISSING
+        if rival:
+            bar, counts = (
+                amount(claim.margin, rival.unit),
+                amount(_counts(claim, rival.unit), rival.unit),
+            )
         cells = [markdown(claim.says), f"**{claim.verdict}**", bar, counts, *_headline(claim)]
         lines.append(cells)
     headers = ["claim", "answer", "bar", "what counts", "effect", "setting", "seeds", "n"]

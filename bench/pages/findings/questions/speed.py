@@ -43,6 +43,8 @@ def answer(evidence: Evidence) -> Answer:
     drift = present(drift_ratio(s, FASTER, HALF) for s in settings if REFERENCE in s.rows)
     with_all = planned_settings(evidence, SMALLER)
     rivals = sorted({name for s in with_all for name in s.adapters()} - {REFERENCE})
+    several = rivals if len(rivals) > 1 else []  # one alone says nothing of others
+    bare = tuple(_carried(settings, FASTER, Context.BARE))
     return Answer(
         question=QUESTION,
         claims=(
@@ -54,7 +56,7 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora"
-                    + _price(drift),
+                    + _price(drift, bare),
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
                     "learning rate of either",
                 },
@@ -62,7 +64,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "Some adapter learns faster or slower than LoRA",
                 "epochs to learn",
-                tuple(e for name in rivals for e in epochs_saved(with_all, REFERENCE, name)),
+                tuple(e for name in several for e in epochs_saved(with_all, REFERENCE, name)),
                 EPOCHS_BAR,
                 needs=Needs.ANY,
                 two_sided=True,
@@ -86,13 +88,18 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-def _price(drift: Sequence[Effect]) -> str:
-    """Say whether learning sooner goes with more drift at equal learning, if that is clear."""
-    if not drift or any(effect.p is None or effect.p > LEVEL for effect in drift):
-        return ""
-    if all(effect.value < 0 for effect in drift):
-        return ", but expect it to drift further by the time half of them are learned"
-    return ", which drifts less, too" if all(effect.value > 0 for effect in drift) else ""
+def _price(drift: Sequence[Effect], bare: Sequence[Effect]) -> str:
+    """Say what learning sooner costs, so far as that is clear."""
+    prices = {
+        "that it drifts further by the time half of them are learned": drift,
+        "fewer answers when the question is asked without the trained prompt": bare,
+    }
+    found = [price for price, effects in prices.items() if effects and all(map(_costs, effects))]
+    return f", but expect {' and '.join(found)}" if found else ""
+
+
+def _costs(effect: Effect) -> bool:
+    return effect.p is not None and effect.p <= LEVEL and effect.value < 0
 
 
 def _carried(settings: list[Setting], name: str, asked: Context | None) -> Iterator[Effect]:
