@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.pages.findings.checks import checks
 from bench.pages.findings.questions import QUESTIONS, distance
 from bench.pages.findings.questions.planned_settings import SMALLER, planned_settings
 from bench.pages.findings.readme import findings_block
@@ -78,17 +79,29 @@ def test_what_the_notes_count_is_so(found):
     for rate, said in ((3e-4, "3e-4"), (1e-3, "1e-3"), (3e-3, "3e-3")):
         learned = np.mean(list(_learned(found, "lora", rate)))
         assert f"{100 * learned:.0f}% at {said}" in texts["distance"]
+    of_lora, of_pissa = (
+        np.mean(list(_learned(found, method, rate, "learned_half")))
+        for method, rate in (("lora", 1e-3), ("pissa", 3e-4))
+    )
+    half = f"{100 * of_lora:.0f}% for LoRA and {100 * of_pissa:.0f}% for PiSSA"
+    assert half in texts["speed"]
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
     assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
 
 
-def _learned(found, method, rate):
+def _learned(found, method, rate, measure="reliability"):
     for record in found.evidence.records:
         spec = record.spec
         if spec.is_candidate and (spec.asked, spec.learning_rate) == (method, rate):
-            yield record.metrics.reliability
+            yield getattr(record.metrics, measure)
+
+
+def test_a_question_about_facts_checks_the_rate_of_its_method_alone(found):
+    lines = [line for line in checks(found.answers[0], found.evidence) if "rate" in line]
+    assert any("lora lr 0.001" in line for line in lines)
+    assert not any("pissa" in line for line in lines)
 
 
 def test_nothing_is_decided_by_few_seeds(found):

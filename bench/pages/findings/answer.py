@@ -38,6 +38,8 @@ class Question:
         expected: The paper's verdict on the first claim; None if it makes no statement.
         grids: Names of the grid files whose cells answer it.
         study: What runs a study that answers it, in place of grid files; empty for none.
+        method: The only method it is about, where its effects compare facts; empty where they
+            name methods.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Question:
     expected: Verdict | None
     grids: tuple[str, ...]
     study: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)

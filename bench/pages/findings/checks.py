@@ -22,7 +22,7 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
     used = {effect.setting for claim in answer.claims for effect in claim.effects}
     settings = [setting for setting in evidence.settings if setting.title in used]
     decisive = [e.name for claim in answer.claims for e in claim.effects]
-    compared = [*decisive, *(effect.name for effect in answer.details)]
+    compared = [*decisive, *(effect.name for effect in answer.details), answer.question.method]
     return (
         *_protocol(settings),
         *(line for setting in settings for line in _base(setting, compared)),

@@ -35,6 +35,7 @@ QUESTION = Question(
     source="2405.18292: accuracy drops at short and at long distances",
     expected=Verdict.YES,
     grids=("lora",),
+    method="lora",
 )
 METHOD, SEEDS = "lora", 12
 THIRDS = ("nearest third", "middle third", "farthest third")

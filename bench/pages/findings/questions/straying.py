@@ -43,6 +43,7 @@ QUESTION = Question(
     source="2405.18292: facts at short distances are pushed away",
     expected=Verdict.YES,
     grids=("straying",),
+    method="lora",
 )
 METHOD, LEAST_FACTS, SEEDS = "lora", 512, 6
 AFTER = "distance_few_shot"
