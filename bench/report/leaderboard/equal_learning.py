@@ -39,18 +39,29 @@ def learning_path(row: Row, task: str) -> LearningPath | None:
         row: A method.
         task: `drift`, or a forgetting task that was measured at every checkpoint.
     """
-    costs = [checkpoint_costs(cell, task) for cell in row.cells]
     facts = [cell.facts.per_fact(_epochs()) for cell in row.cells]
-    if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
-        return None
     if not all(map(len, facts)):
         return None
     # A filter by chance keeps other facts in each seed, whose curves cannot be put side by side.
     if not same_facts([cell.facts for cell in row.cells], _epochs()):
         return None
+    return path_of(row.cells, np.stack(facts), task) if facts else None
+
+
+def path_of(cells: Sequence[Cell], epochs_to_learn: Floats, task: str) -> LearningPath | None:
+    """Return the path of some cells; None unless all measured the task at the same checkpoints.
+
+    Args:
+        cells: One for each seed.
+        epochs_to_learn: Of the facts that count, `[cells, facts]`.
+        task: `drift`, or a forgetting task.
+    """
+    costs = [_costs(cell, task) for cell in cells]
+    if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
+        return None
     return LearningPath(
-        seeds=row.seeds,
-        epochs_to_learn=np.stack(facts),
+        seeds=tuple(cell.record.spec.seed for cell in cells),
+        epochs_to_learn=epochs_to_learn,
         checkpoints=np.array(list(costs[0]), dtype=np.float64),
         costs=np.array([list(found.values()) for found in costs]),
         as_ratio=task == DRIFT,
@@ -61,7 +72,7 @@ def _epochs() -> Metric:
     return metric_table()[EPOCHS_UNKNOWN]
 
 
-def checkpoint_costs(cell: Cell, task: str) -> dict[int, float]:
+def _costs(cell: Cell, task: str) -> dict[int, float]:
     """Return what was lost of a task by checkpoint; empty unless all checkpoints have it."""
     path = cell.record.path
     found = {

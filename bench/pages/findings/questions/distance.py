@@ -37,7 +37,7 @@ QUESTION = Question(
     grids=("lora",),
     method="lora",
 )
-METHOD, SEEDS = "lora", 12
+METHOD, SEEDS = QUESTION.method, 12
 THIRDS = ("nearest third", "middle third", "farthest third")
 FEWEST = 2
 """A third with fewer facts has no spread and is not compared."""

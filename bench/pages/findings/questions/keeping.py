@@ -21,7 +21,7 @@ from bench.pages.findings.questions.planned_settings import (
 )
 from bench.pages.findings.verdict import Needs, Unit, Verdict
 from bench.report.leaderboard.board import DRIFT, Row
-from bench.report.leaderboard.equal_learning import checkpoint_costs
+from bench.report.leaderboard.equal_learning import path_of
 from bench.report.statistics.equal_learning import LearningPath, cost_at_share
 from bench.report.statistics.intervals import Floats
 
@@ -151,13 +151,6 @@ def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
 
 
 def _path(row: Row, seeds: tuple[int, ...], facts: Flags) -> LearningPath | None:
-    """Return how soon facts were learned and how far it drifted; None where that is not known."""
-    costs = [checkpoint_costs(cell, DRIFT) for cell in row.cells if cell.record.spec.seed in seeds]
-    if not costs or not all(costs) or len({tuple(found) for found in costs}) > 1:
-        return None
-    return LearningPath(
-        seeds=seeds,
-        epochs_to_learn=epochs_of(row, seeds, facts),
-        checkpoints=np.array(list(costs[0]), dtype=np.float64),
-        costs=np.array([list(found.values()) for found in costs]),
-    )
+    """Return the path of some seeds and facts; None where drift was not measured on the way."""
+    cells = [cell for cell in row.cells if cell.record.spec.seed in seeds]
+    return path_of(cells, epochs_of(row, seeds, facts), DRIFT) if cells else None

@@ -45,7 +45,7 @@ QUESTION = Question(
     grids=("straying",),
     method="lora",
 )
-METHOD, LEAST_FACTS, SEEDS = "lora", 512, 6
+METHOD, LEAST_FACTS, SEEDS = QUESTION.method, 512, 6
 AFTER = "distance_few_shot"
 
 
