@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.pages.findings.checks import checks
 from bench.pages.findings.questions import QUESTIONS, distance
-from bench.pages.findings.questions.planned_settings import SMALLER, planned_settings
+from bench.pages.findings.questions.planned_settings import SMALLER, epochs_of, planned_settings
 from bench.pages.findings.readme import findings_block
 from bench.pages.findings.verdict import LEAST_SEEDS, Verdict
 from bench.pages.findings.write import page_text, read_findings
@@ -77,25 +78,58 @@ def test_what_the_notes_count_is_so(found):
         in texts["distance"]
     )
     for rate, said in ((3e-4, "3e-4"), (1e-3, "1e-3"), (3e-3, "3e-3")):
-        learned = np.mean(list(_learned(found, "lora", rate)))
+        learned = np.mean(_learned(found, "lora", rate))
         assert f"{100 * learned:.0f}% at {said}" in texts["distance"]
     of_lora, of_pissa = (
-        np.mean(list(_learned(found, method, rate, "learned_half")))
+        np.mean(_learned(found, method, rate, "learned_half"))
         for method, rate in (("lora", 1e-3), ("pissa", 3e-4))
     )
     half = f"{100 * of_lora:.0f}% for LoRA and {100 * of_pissa:.0f}% for PiSSA"
     assert half in texts["speed"]
+    saved = (_sooner(found, rate) for rate in (3e-4, 1e-3, 3e-3))
+    sooner, later, much_later = (f"{abs(epochs):.1f}" for epochs in saved)
+    assert (
+        f"PiSSA was {sooner} epochs sooner at 3e-4, {later} later at 1e-3 and {much_later} later "
+        "at 3e-3"
+    ) in texts["speed"]
+    details = [effect for answer in found.answers for effect in answer.details]
+    ratios = {e.name: f"{np.exp(-e.value):.2f}" for e in details if "drift" in e.name}
+    last, half = (
+        ratios[f"lora / pissa, drift {at}"] for at in ("after the last epoch", "with 50% learned")
+    )
+    assert f"a factor of {last}. " in texts["speed"]
+    assert f"the factor is {half}, " in texts["speed"]
+    late = [100 * np.mean(epochs_of(setting.rows[m], range(12)) > 6) for m in ("lora", "pissa")]
+    assert "{:.0f}% of LoRA's and {:.0f}% of PiSSA's".format(*late) in texts["speed"]
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
     assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
 
 
+def _sooner(found, rate):
+    """By how many epochs PiSSA learned the tuning facts sooner than LoRA at one rate."""
+    facts = pd.read_parquet(FOLDER / "facts.parquet", columns=["cell_id", "epochs_to_learn"])
+    means = facts.groupby("cell_id")["epochs_to_learn"].mean()
+    of_lora, of_pissa = (
+        np.mean([means[record.cell_id] for record in _tried(found, method, rate)])
+        for method in ("lora", "pissa")
+    )
+    return of_lora - of_pissa
+
+
 def _learned(found, method, rate, measure="reliability"):
-    for record in found.evidence.records:
-        spec = record.spec
-        if spec.is_candidate and (spec.asked, spec.learning_rate) == (method, rate):
-            yield getattr(record.metrics, measure)
+    return [getattr(record.metrics, measure) for record in _tried(found, method, rate)]
+
+
+def _tried(found, method, rate):
+    """The candidates of a method at a rate."""
+    specs = ((record, record.spec) for record in found.evidence.records)
+    return [
+        record
+        for record, spec in specs
+        if spec.is_candidate and (spec.asked, spec.learning_rate) == (method, rate)
+    ]
 
 
 def test_a_question_about_facts_checks_the_rate_of_its_method_alone(found):

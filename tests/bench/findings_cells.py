@@ -49,7 +49,8 @@ class Plan:
     `epochs` are those after which a fact is learned, `[facts]`, give or take one; drift grows
     evenly up to `drift`. After demonstrations the share `away` of facts, `[facts]`, strays and the
     rest stay where they were, or answers are as far away as `few_shot` says. `bare` is the chance
-    of each fact without a prompt, `csd` how far the change of weights moves outputs.
+    of each fact without a prompt, `contained` that of an answer that contains it, as high unless
+    given, and `csd` how far the change of weights moves outputs.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Plan:
     away: object = None
     few_shot: object = None
     bare: object = None
+    contained: object = None
     csd: float | None = None
 
 
@@ -142,6 +144,8 @@ def record_and_rows(plan: Plan, seed: int):
         own = crc32(str(plan.spec).encode())
         lot = np.random.default_rng([seed, own]).uniform(size=plan.n)
         columns["correct.bare"] = [float(flag) for flag in lot < plan.bare]
+        contained = plan.bare if plan.contained is None else plan.contained
+        columns["contained.bare"] = [float(flag) for flag in lot < contained]
     if plan.relations is not None:
         columns["relation"] = list(plan.relations)
     rows = [

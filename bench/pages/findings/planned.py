@@ -234,6 +234,7 @@ GRIDS = (
     PlannedGrid("starts", "6, 7, 8", 20, 24, 128, 6, items=ITEMS),
     PlannedGrid("prompts_few_shot", "9", 5, 6, 128, 6, size=1.7),
     PlannedGrid("strategies_more", "4", 30, 0, 128, 6, drift=False),
+    PlannedGrid("world", "1, 7", 10, 16, 128, 6),
     PlannedGrid("gemma", "6, 7", 15, 18, 128, 6, items=ITEMS, size=2.0),
 )
 """In the order in which they are run."""

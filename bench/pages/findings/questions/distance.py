@@ -15,6 +15,8 @@ from bench.pages.findings.pictures import learning, means
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     SMALLER,
+    WORLD,
+    Training,
     epochs_of,
     planned_seeds,
     planned_settings,
@@ -34,7 +36,7 @@ QUESTION = Question(
     "fact's epochs. A yes needs both differences.",
     source="2405.18292: accuracy drops at short and at long distances",
     expected=Verdict.YES,
-    grids=("lora",),
+    grids=("lora", "world"),
     method="lora",
 )
 METHOD, SEEDS = QUESTION.method, 12
@@ -48,11 +50,7 @@ Thirds = Callable[[Row], tuple[Flags, Flags, Flags]]
 
 def answer(evidence: Evidence) -> Answer:
     """Compare thirds of distance, within relations and, beside it, regardless of them."""
-    found = [
-        setting
-        for setting in planned_settings(evidence, SMALLER)
-        if METHOD in setting.rows and has_thirds(setting.rows[METHOD], ranked_thirds)
-    ]
+    found, world = (_with_thirds(evidence, like) for like in (SMALLER, WORLD))
     return Answer(
         question=QUESTION,
         claims=(
@@ -74,6 +72,7 @@ def answer(evidence: Evidence) -> Answer:
             *_ends(found, centred_thirds, ", by distance less the relation's mean"),
             *_ends(found, raw_thirds, ", relations mixed", within=False),
             *_without_years(found),
+            *_ends(world, ranked_thirds),
         ),
         measured=(
             *distances_before(found, ranked_thirds),
@@ -91,6 +90,14 @@ def answer(evidence: Evidence) -> Answer:
         ),
         pictures=tuple(draw(setting) for setting in found for draw in (_curves, _relations)),
     )
+
+
+def _with_thirds(evidence: Evidence, like: Training) -> list[Setting]:
+    return [
+        setting
+        for setting in planned_settings(evidence, like)
+        if METHOD in setting.rows and has_thirds(setting.rows[METHOD], ranked_thirds)
+    ]
 
 
 def _curves(setting: Setting) -> Picture:

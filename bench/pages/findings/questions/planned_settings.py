@@ -80,6 +80,9 @@ MAIN = Training()
 SMALLER = replace(MAIN, base="smollm2-135m")
 """The same on the base that has all methods."""
 
+WORLD = replace(SMALLER, task="countries", seeds=5)
+"""The same on facts of the world: it is shown beside the invented ones and decides nothing."""
+
 WARMUP = 0.1
 
 RATE = 1e-3
@@ -125,38 +128,84 @@ def unknown(*rows: Row) -> Flags:
     return np.asarray(~np.any(known, axis=0))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How facts are asked after training, and what counts as an answer.
+
+    Attributes:
+        context: The context; None for paraphrases of the question, in the trained prompt.
+        contained: Whether an answer counts that contains a right one among other words; else it
+            must be the right one alone.
+    """
+
+    context: Context | None
+    contained: bool = False
+
+    def __str__(self) -> str:
+        said = _SAID[self.context]
+        return f"{said}, right answer contained" if self.contained else said
+
+    def column(self, row: Row) -> str:
+        """Return where the answers are; those on the trained prompt have a column of their own."""
+        if self.context is None:
+            return "generality"
+        if self.contained:
+            return f"contained.{self.context}"
+        trained = self.context is row.spec.train_prompt.asked
+        return "correct_after" if trained else f"correct.{self.context}"
+
+
+_SAID = {
+    Context.BARE: "asked the bare question",
+    Context.PLAIN: "asked in the plain prompt",
+    Context.FEW_SHOT: "asked after demonstrations",
+    Context.CHAT: "asked in the chat template",
+    None: "asked by paraphrases",
+}
+
+BARE = Asked(Context.BARE)
+BESIDE = (
+    Asked(Context.PLAIN),
+    Asked(None),
+    Asked(Context.FEW_SHOT),
+    BARE,
+    replace(BARE, contained=True),
+    Asked(Context.CHAT),
+    Asked(Context.CHAT, contained=True),
+)
+"""Everything that is asked of a fact after training, the trained prompt first."""
+
+
 def answered(
-    rows: Sequence[Row], seeds: Sequence[int], asked: Context | None
+    rows: Sequence[Row], seeds: Sequence[int], asked: Asked
 ) -> tuple[Floats, Floats] | None:
     """Return which unknown facts two rows answer after training, `[seeds, facts]` each.
 
     Args:
         rows: Two, of the same facts.
-        seeds: Those that both have.
-        asked: The context in which facts are asked; None for their paraphrases.
+        seeds: Those that both have. One in which nothing was asked like this is left out.
+        asked: How facts are asked.
 
     Returns:
         None if no fact has a value in both; facts without paraphrases have none.
     """
-    first, second = (values_of(row, seeds, _column(row, asked)) for row in rows)
-    counted = unknown(*rows) & ~np.isnan(first - second).any(axis=0)
-    return (first[:, counted], second[:, counted]) if counted.any() else None
+    if not seeds:
+        return None
+    first, second = (_asked_of(row, seeds, asked.column(row)) for row in rows)
+    missing = np.isnan(first - second)
+    there = ~missing.all(axis=1)
+    counted = unknown(*rows) & ~missing[there].any(axis=0)
+    if not (there.any() and counted.any()):
+        return None
+    return first[there][:, counted], second[there][:, counted]
 
 
-def _column(row: Row, asked: Context | None) -> str:
-    """Return where the answers are; those on the trained prompt are in a column of their own."""
-    if asked is None:
-        return "generality"
-    return "correct_after" if asked is row.spec.train_prompt.asked else f"correct.{asked}"
-
-
-ASKED = {
-    Context.BARE: "asked the bare question",
-    Context.PLAIN: "asked in the plain prompt",
-    Context.FEW_SHOT: "asked after demonstrations",
-    None: "asked by paraphrases",
-}
-"""How facts were asked after training, in words."""
+def _asked_of(row: Row, seeds: Sequence[int], column: str) -> Floats:
+    """Return one column `[seeds, facts]`, NaN in cells that lack it."""
+    there = {c.record.spec.seed for c in row.cells if column in c.rows}
+    nothing = np.full(row.spec.facts, np.nan)
+    found = [values_of(row, [s], column)[0] if s in there else nothing for s in seeds]
+    return np.stack(found)
 
 
 def epochs_of(row: Row, seeds: Sequence[int], facts: Flags | None = None) -> Floats:

@@ -11,13 +11,15 @@ from bench.pages.findings.effects import paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions.planned_settings import (
-    ASKED,
+    BARE,
+    BESIDE,
     MAIN,
+    Asked,
     answered,
     planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
-from tasks.context import Context, TrainPrompt
+from tasks.context import TrainPrompt
 
 QUESTION = Question(
     key="prompts",
@@ -45,7 +47,7 @@ def answer(evidence: Evidence) -> Answer:
                 "Training on mixed prompts carries more facts over to the bare question than "
                 "training on the plain prompt",
                 "share of facts answered",
-                tuple(_carried(by_base, MIXED, Context.BARE)),
+                tuple(_carried(by_base, MIXED, BARE)),
                 BAR * POINTS_COUNT / 100,
                 advice={
                     Verdict.YES: "To have facts answered outside the trained prompt, train them "
@@ -58,7 +60,7 @@ def answer(evidence: Evidence) -> Answer:
                 "Training after demonstrations carries more facts over to the bare question than "
                 "training on the plain prompt",
                 "share of facts answered",
-                tuple(_carried(by_base, TrainPrompt.FEW_SHOT, Context.BARE)),
+                tuple(_carried(by_base, TrainPrompt.FEW_SHOT, BARE)),
                 BAR * POINTS_COUNT / 100,
                 needs=Needs.ANY,
             ),
@@ -66,11 +68,9 @@ def answer(evidence: Evidence) -> Answer:
         details=tuple(
             effect
             for prompt in (MIXED, TrainPrompt.FEW_SHOT)
-            for effect in (
-                *_carried(by_base, prompt, Context.PLAIN),
-                *_carried(by_base, prompt, Context.FEW_SHOT),
-                *_carried(by_base, prompt, None),
-            )
+            for asked in BESIDE
+            if asked != BARE
+            for effect in _carried(by_base, prompt, asked)
         ),
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
@@ -91,22 +91,21 @@ def _by_base(evidence: Evidence) -> list[Mapping[TrainPrompt, Setting]]:
 
 
 def _carried(
-    by_base: list[Mapping[TrainPrompt, Setting]], prompt: TrainPrompt, asked: Context | None
+    by_base: list[Mapping[TrainPrompt, Setting]], prompt: TrainPrompt, asked: Asked
 ) -> Iterator[Effect]:
-    """Compare a prompt with the plain one, asked in a context; None for paraphrases."""
+    """Compare a prompt with the plain one by what is answered where facts are asked like this."""
     for settings in by_base:
         if {prompt, PLAIN} <= settings.keys():
             rows = [settings[one].rows[METHOD] for one in (prompt, PLAIN)]
-            seeds = shared_seeds(rows)
-            pair = answered(rows, seeds, asked) if seeds else None
+            pair = answered(rows, shared_seeds(rows), asked)
             if pair is not None:
                 said = f"{prompt} - {PLAIN}, {_said(prompt, asked)}".replace("_", "-")
                 yield paired(said, settings[PLAIN].title, *pair)
 
 
-def _said(prompt: TrainPrompt, asked: Context | None) -> str:
+def _said(prompt: TrainPrompt, asked: Asked) -> str:
     """Say how facts are asked, and which of the two trainings saw this context."""
-    if asked is None:
-        return f"{ASKED[asked]}, each in its own trained prompt"
-    saw = [str(one) for one in (prompt, PLAIN) if asked in one.trained]
-    return ASKED[asked] + (f" (trained: {' and '.join(saw)})" if saw else "")
+    if asked.context is None:
+        return f"{asked}, each in its own trained prompt"
+    saw = [str(one) for one in (prompt, PLAIN) if asked.context in one.trained]
+    return f"{asked}" + (f" (trained: {' and '.join(saw)})" if saw else "")

@@ -63,24 +63,75 @@ def test_pissa_learns_sooner_by_an_epoch_or_not_at_all(epochs, verdict):
     assert more.claims[1].verdict is (Verdict.NO if epochs == 3 else Verdict.YES)
 
 
+def advice(*made):
+    return speed.answer(evidence_of(*made)).primary.advice[Verdict.YES]
+
+
+def sooner(**changes):
+    return plan("pissa", epochs=2, n=256, **changes)
+
+
 def test_advice_to_learn_sooner_says_what_it_costs():
-    made = [plan(epochs=4, n=256, bare=0.6), plan("pissa", epochs=2, n=256, drift=1.6, bare=0.2)]
+    slow = plan(epochs=4, n=256, bare=0.6, lost={"countries": 0.05})
+    said = advice(slow, sooner(drift=1.6, bare=0.2, lost={"countries": 0.4}))
+    assert "drift further" in said
+    assert "forget more" in said
+    assert "fewer right answers" in said
+    assert advice(slow, sooner(bare=0.6, lost={"countries": 0.05})).endswith("instead of lora")
+
+
+def test_answers_that_only_say_more_than_the_right_one_are_no_cost():
+    made = [plan(epochs=4, n=256, bare=0.6), sooner(bare=0.2, contained=0.6)]
     found = speed.answer(evidence_of(*made))
-    advice = found.primary.advice[Verdict.YES]
-    assert "drifts further" in advice
-    assert "fewer answers" in advice
-    assert "lora / pissa, 50% learned" in {effect.name for effect in found.details}
+    assert found.primary.advice[Verdict.YES].endswith("instead of lora")
+    by_name = {effect.name: effect.value for effect in found.details}
+    assert by_name["pissa - lora, asked the bare question"] < -0.2
+    contained = by_name["pissa - lora, asked the bare question, right answer contained"]
+    assert contained == pytest.approx(0, abs=0.05)
+
+
+def test_a_cost_on_one_base_is_named_unless_another_has_the_opposite():
+    def on(base, *, bare):
+        spec = {"model": base}
+        return [plan(epochs=4, n=256, bare=0.6, spec=spec), sooner(bare=bare, spec=spec)]
+
+    one = on(BASES[0], bare=0.2)
+    assert "fewer right answers" in advice(*one, *on(BASES[1], bare=0.6))
+    assert advice(*one, *on(BASES[1], bare=0.9)).endswith("instead of lora")
+
+
+def test_a_seed_that_was_not_asked_takes_no_cost_away():
+    seeds = {"seeds": range(11)}
+    slow = [plan(epochs=4, n=256, bare=0.6, **seeds), plan(epochs=4, n=256, seeds=(11,))]
+    found = speed.answer(evidence_of(*slow, sooner(bare=0.2)))
+    assert "fewer right answers" in found.primary.advice[Verdict.YES]
+    by_name = {effect.name: effect for effect in found.details}
+    assert by_name["pissa - lora, asked the bare question"].seeds == 12
+    assert by_name["pissa - lora, asked the bare question, right answer contained"].seeds == 11
 
 
 def test_without_drift_nothing_is_said_of_it():
     made = [plan(epochs=4, drift=0.0), plan("pissa", epochs=2, drift=0.0)]
-    assert speed.answer(evidence_of(*made)).primary.advice[Verdict.YES].endswith("instead of lora")
+    assert advice(*made).endswith("instead of lora")
 
 
 def test_what_is_carried_over_is_shown_beside_how_soon_it_is_learned():
     found = speed.answer(evidence_of(plan(n=512, bare=0.2), plan("pissa", n=512, bare=0.6)))
     by_name = {effect.name: effect.value for effect in found.details}
     assert by_name["pissa - lora, asked the bare question"] == pytest.approx(0.4, abs=0.06)
+
+
+def test_facts_of_the_world_stand_beside_and_decide_nothing():
+    world = {"spec": {"task": "countries"}, "seeds": range(5)}
+    invented = [plan(epochs=3), plan("pissa", epochs=3)]
+    found = speed.answer(
+        evidence_of(*invented, plan(epochs=4, **world), plan("pissa", epochs=2, **world))
+    )
+    assert found.verdict is Verdict.NO
+    assert len(found.claims[0].settings) == 1
+    [beside] = [effect for effect in found.details if effect.name == "lora - pissa"]
+    assert "countries" in beside.setting
+    assert beside.value == pytest.approx(2, abs=0.2)
 
 
 def test_facts_that_the_base_knows_do_not_count():
@@ -164,6 +215,17 @@ def test_thirds_are_those_of_each_relation():
     assert [effect.value for effect in found.claims[0].effects] == pytest.approx([2, 2], abs=0.2)
 
 
+def test_distance_among_facts_of_the_world_stands_beside():
+    distances = np.linspace(0.1, 1.0, 512)
+    ends = 3 + 2 * ((distances < 0.4) | (distances > 0.7))
+    made = {"n": 512, "distances": distances, "relations": RELATIONS}
+    world = plan(epochs=ends, spec={"task": "countries"}, seeds=range(5), **made)
+    found = distance.answer(evidence_of(plan(epochs=3, **made), world))
+    assert found.verdict is Verdict.NO
+    beside = [effect for effect in found.details if "countries" in effect.setting]
+    assert [effect.value for effect in beside] == pytest.approx([2, 2], abs=0.2)
+
+
 def test_a_difference_between_relations_is_none_of_distance():
     relation = np.arange(512) * 3 // 512
     distances = 0.2 + 0.3 * relation + np.tile(np.linspace(0, 0.05, 512 // 64), 64)
@@ -220,8 +282,18 @@ def test_drift_is_compared_on_facts_that_the_base_knows_in_no_cell(different):
 
 def test_countries_are_compared_item_by_item():
     lost = [plan(drift=0, lost={"countries": 0.4}), plan(CORDA, drift=0, lost={"countries": 0.05})]
-    third = keeping.answer(evidence_of(*lost)).claims[2]
-    assert third.effects[0].value == pytest.approx(0.35, abs=0.06)
+    found = keeping.answer(evidence_of(*lost))
+    [effect] = found.claims[2].effects
+    assert effect.value == pytest.approx(0.35, abs=0.06)
+    assert effect.name in {detail.name for detail in found.details}
+
+
+def test_drift_after_the_last_epoch_is_a_ratio_of_each_seed():
+    made = [plan(drift=0.4, csd=1.0), plan(CORDA, drift=0.2, csd=1.0)]
+    found = {effect.name: effect for effect in keeping.answer(evidence_of(*made)).details}
+    last = found[f"lora / {CORDA}, drift after the last epoch"]
+    assert last.value == pytest.approx(np.log(2), abs=1e-9)
+    assert (last.seeds, last.facts) == (12, 32), "texts"
 
 
 def test_learning_less_is_no_keeping():
@@ -419,10 +491,14 @@ def test_each_context_is_compared_where_its_answers_are_and_says_who_saw_it():
     found = {effect.name: effect for effect in prompts.answer(evidence_of(*made)).details}
     assert list(found) == [
         "mixed - plain, asked in the plain prompt (trained: mixed and plain)",
-        "mixed - plain, asked after demonstrations (trained: mixed)",
         "mixed - plain, asked by paraphrases, each in its own trained prompt",
-        "few-shot - plain, asked after demonstrations (trained: few-shot)",
+        "mixed - plain, asked after demonstrations (trained: mixed)",
+        "mixed - plain, asked the bare question, right answer contained",
+        "mixed - plain, asked in the chat template (trained: mixed)",
         "few-shot - plain, asked by paraphrases, each in its own trained prompt",
+        "few-shot - plain, asked after demonstrations (trained: few-shot)",
+        "few-shot - plain, asked the bare question, right answer contained",
+        "few-shot - plain, asked in the chat template",
     ]
     assert next(iter(found.values())).value == pytest.approx(0.3, abs=0.1)
     assert not any(np.isnan(effect.value) for effect in found.values())
