@@ -73,6 +73,9 @@ def _rates(setting: Setting, compared: Sequence[str], evidence: Evidence) -> Ite
     methods = _named(setting, compared) or sorted(setting.adapters())
     rows = {method: setting.rows[method] for method in methods}
     chosen = [f"{method} {mark}" for method, row in rows.items() if (mark := tuning_mark(row))]
+    if not chosen:
+        yield f"Learning rate: on {setting.title} no candidate is left that it was chosen from."
+        return
     yield f"Learning rate: on {setting.title} it was tuned on other facts: {'; '.join(chosen)}."
     yield from (f"{setting.title}: {line}." for line in tuning_warnings([*rows.values()]))
 

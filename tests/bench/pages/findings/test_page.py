@@ -11,11 +11,18 @@ from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import paired
-from bench.pages.findings.evidence import read_evidence, shared_seeds, values_of
+from bench.pages.findings.evidence import (
+    Evidence,
+    read_evidence,
+    settings_of,
+    shared_seeds,
+    values_of,
+)
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
 from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
-from tests.bench.findings_cells import Plan, evidence_of, record_and_rows
+from bench.report.leaderboard.build import build_leaderboard
+from tests.bench.findings_cells import Plan, cells_of, evidence_of, record_and_rows
 from tests.bench.report_cells import fill
 
 QUESTION = Question(
@@ -170,6 +177,14 @@ def test_a_rate_that_was_given_is_no_default():
 
     assert "used their defaults" in rate_line()
     assert "the rate was given: 0.003" in rate_line(learning_rate=3e-3)
+
+
+def test_a_tuned_rate_whose_candidates_are_gone_is_told():
+    plans = [Plan(m, 0.9, n=40, tuned=(1e-3,)) for m in ("lora", "pissa")]
+    made = [cell for plan in plans for cell in cells_of(plan) if not cell.record.spec.is_candidate]
+    evidence = Evidence(settings_of(build_leaderboard(made)))
+    [line] = [line for line in checks(ask(evidence), evidence) if line.startswith("Learning rate")]
+    assert line.endswith("no candidate is left that it was chosen from.")
 
 
 def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
