@@ -88,8 +88,16 @@ def findings_page(
         grids=tables.grids_table(evidence.grids),
         grid_commands=_shell([grid.command for grid in evidence.grids]),
         machines="; ".join(sorted(machines)),
+        hours=f"{_hours(evidence):.1f}",
         problems=evidence.problems,
     )
+
+
+def _hours(evidence: Evidence) -> float:
+    """Return how long all cells and trainings took, as if one had followed another."""
+    of_cells = (phase.seconds for r in evidence.records for phase in r.phases.values())
+    of_trainings = (trained.record.seconds for trained in evidence.trainings)
+    return (sum(of_cells) + sum(of_trainings)) / 3600
 
 
 def _template() -> Template:

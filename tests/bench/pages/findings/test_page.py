@@ -191,7 +191,10 @@ def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     [grid] = read_evidence(folder).grids
     assert (grid.name, grid.about) == ("adapters", "Question 1: adapters at default rates.")
     assert "grids/adapters.yaml --out " in grid.command
-    assert page_text(read_findings(folder, [ask]), folder, docs).count(grid.command) == 2
+    text = page_text(read_findings(folder, [ask]), folder, docs)
+    assert text.count(grid.command) == 2
+    cells = sum(len(plan.seeds) for plan in PLANS)
+    assert f"One after another they would have taken {cells * 40 / 3600:.1f} hours" in text
 
 
 def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
