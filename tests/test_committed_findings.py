@@ -92,30 +92,67 @@ def test_what_the_notes_count_is_so(found):
         f"PiSSA was {sooner} epochs sooner at 3e-4, {later} later at 1e-3 and {much_later} later "
         "at 3e-3"
     ) in texts["speed"]
-    details = [effect for answer in found.answers for effect in answer.details]
-    ratios = {e.name: f"{np.exp(-e.value):.2f}" for e in details if "drift" in e.name}
-    last, half = (
-        ratios[f"lora / pissa, drift {at}"] for at in ("after the last epoch", "with 50% learned")
-    )
-    assert f"a factor of {last}. " in texts["speed"]
-    assert f"the factor is {half}, " in texts["speed"]
     late = [100 * np.mean(epochs_of(setting.rows[m], range(12)) > 6) for m in ("lora", "pissa")]
     assert "{:.0f}% of LoRA's and {:.0f}% of PiSSA's".format(*late) in texts["speed"]
+    for words, method, rate, share in (
+        ("LoRA at 3e-4 had drifted by {} where 30%", "lora", 3e-4, 0.3),
+        ("where half were learned it had drifted by {}, and", CORDA, 1e-4, 0.5),
+        ("and LoRA by {}.", "lora", 1e-3, 0.5),
+    ):
+        said = words.format(f"{_drift_at(found, method, rate, share):.2f}")
+        assert said in texts["keeping"], said
+    assert abs(_drift_at(found, CORDA, 3e-4, 0.3) - _drift_at(found, "lora", 3e-4, 0.3)) < 0.01
+    assert f"drifted by {_drift_at(found, 'pissa', 1e-4, 0.5):.2f} where half" in texts["speed"]
+    epochs = (_epochs(found, CORDA, 1e-4), _epochs(found, "lora", 1e-3))
+    assert "(in {:.1f} and {:.1f} epochs)".format(*epochs) in texts["keeping"]
+    base, *tuned = (100 * share for share in _countries(setting))
+    shares = "the base answers {:.0f}%, LoRA {:.0f}% after the last epoch and CorDA {:.0f}%"
+    assert shares.format(base, *tuned) in texts["keeping"]
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
     assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
 
 
+CORDA = "corda[calibration=countries]"
+
+
 def _sooner(found, rate):
     """By how many epochs PiSSA learned the tuning facts sooner than LoRA at one rate."""
+    return _epochs(found, "lora", rate) - _epochs(found, "pissa", rate)
+
+
+def _epochs(found, method, rate):
+    """Mean epochs to learn the tuning facts at one rate."""
+    return np.mean([epochs.mean() for _, epochs in _candidates(found, method, rate)])
+
+
+def _drift_at(found, method, rate, share):
+    """Mean drift where a share of the tuning facts is learned, between checkpoints on a line."""
+    drifts = []
+    for record, epochs in _candidates(found, method, rate):
+        learned = [np.mean(epochs <= epoch) for epoch in range(len(record.path) + 1)]
+        assert learned[-1] >= share
+        drifts.append(np.interp(share, learned, [0.0, *(point.drift for point in record.path)]))
+    return np.mean(drifts)
+
+
+def _candidates(found, method, rate):
     facts = pd.read_parquet(FOLDER / "facts.parquet", columns=["cell_id", "epochs_to_learn"])
-    means = facts.groupby("cell_id")["epochs_to_learn"].mean()
-    of_lora, of_pissa = (
-        np.mean([means[record.cell_id] for record in _tried(found, method, rate)])
-        for method in ("lora", "pissa")
-    )
-    return of_lora - of_pissa
+    for record in _tried(found, method, rate):
+        own = facts.loc[facts["cell_id"] == record.cell_id, "epochs_to_learn"]
+        yield record, own.to_numpy(dtype=float)
+
+
+def _countries(setting):
+    """The mean share of countries that the base, LoRA and CorDA answer."""
+    of = {
+        method: [f for cell in setting.rows[method].cells for f in cell.record.forgetting]
+        for method in ("lora", CORDA)
+    }
+    tuned = {m: [f.tuned for f in found if f.task == "countries"] for m, found in of.items()}
+    base = [f.base for f in of["lora"] if f.task == "countries"]
+    return np.mean(base), np.mean(tuned["lora"]), np.mean(tuned[CORDA])
 
 
 def _learned(found, method, rate, measure="reliability"):

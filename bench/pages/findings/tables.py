@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tabulate import tabulate
@@ -28,12 +29,22 @@ def _correlation(estimate: Estimate | None) -> str:
     return f"{value} [{', '.join(rest)}]" if rest else value
 
 
+def _ratio(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return wording.MISSING
+    times, interval = Unit.LOG_RATIO.written, estimate.interval
+    if interval is not None:
+        interval = replace(interval, low=times(interval.low), high=times(interval.high))
+    shown = replace(estimate, value=times(estimate.value), interval=interval)
+    return wording.ratio_interval(shown)
+
+
 _FORMS: dict[Unit, Callable[[Estimate | None], str]] = {
     Unit.POINTS: wording.points_interval,
     Unit.PERCENT: wording.percent_interval,
     Unit.NATS: wording.nats_interval,
     Unit.EPOCHS: partial(wording.more_epochs_interval, digits=2),
-    Unit.LOG_RATIO: wording.more_nats_interval,
+    Unit.LOG_RATIO: _ratio,
     Unit.SECONDS: wording.epochs_interval,
     Unit.DOSE: wording.epochs_interval,
     Unit.DISTANCE: wording.nats_interval,
@@ -44,7 +55,7 @@ _UNITS = {
     Unit.PERCENT: "%",
     Unit.NATS: " nats",
     Unit.EPOCHS: " epochs",
-    Unit.LOG_RATIO: " (log ratio)",
+    Unit.LOG_RATIO: " times",
     Unit.SECONDS: " s",
     Unit.DOSE: " epochs",
     Unit.DISTANCE: "",
@@ -93,7 +104,7 @@ def summary_table(answers: Sequence[Answer]) -> str:
 def claims_table(claims: Sequence[Claim]) -> str:
     """Return one line per claim of a question."""
     lines = []
-    for claim in claims:
+    for number, claim in enumerate(claims, start=1):
         rival = claim.headline
         bar = counts = wording.MISSING
         if rival:
@@ -101,7 +112,10 @@ def claims_table(claims: Sequence[Claim]) -> str:
                 amount(claim.margin, rival.unit),
                 amount(_counts(claim, rival.unit), rival.unit),
             )
-        cells = [markdown(claim.says), f"**{claim.verdict}**", bar, counts, *_headline(claim)]
+        says = markdown(claim.says)
+        if len(claims) > 1:
+            says = f"{number}. {says}"
+        cells = [says, f"**{claim.verdict}**", bar, counts, *_headline(claim)]
         lines.append(cells)
     headers = ["claim", "answer", "bar", "what counts", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=6)
@@ -123,9 +137,9 @@ def rivals_table(claims: Sequence[Claim]) -> str:
             str(rival.facts),
             p_text(rival.p),
             p_text(rival.p_margin),
-            str(verdict),
+            str(verdict) if len(claims) == 1 else f"{number}: {verdict}",
         ]
-        for claim in claims
+        for number, claim in enumerate(claims, start=1)
         for rival, verdict in zip(claim.rivals, claim.verdicts, strict=True)
     ]
     return _table(lines, [*_ABOUT, "p, no effect", "p, bar or more", "claim holds"], left=3)

@@ -69,6 +69,7 @@ class Unit(StrEnum):
     NATS = "nats"
     EPOCHS = "epochs"
     LOG_RATIO = "log ratio"
+    """A logarithm; written as the ratio, so many times."""
     SECONDS = "seconds"
     DOSE = "dose"
     """Epochs to learn themselves, not a difference."""
@@ -77,9 +78,11 @@ class Unit(StrEnum):
     """On Fisher's scale, the inverse hyperbolic tangent of r; written as r."""
 
     def written(self, value: float) -> float:
-        """Return a value as it is written: shares in percent, correlations as r."""
+        """Return a value as it is written: shares in percent, correlations as r, ratios."""
         if self is Unit.CORRELATION:
             return math.tanh(value)
+        if self is Unit.LOG_RATIO:
+            return math.exp(value)
         return 100 * value if self in (Unit.POINTS, Unit.PERCENT) else value
 
 

@@ -89,6 +89,11 @@ def more_nats_interval(estimate: Estimate | None) -> str:
     return _interval(estimate, write, 1, "+", 3)
 
 
+def ratio_interval(estimate: Estimate | None) -> str:
+    """Write a ratio with its interval: `1.28 [1.18, 1.39]`; an end that is not 1 is not 1.00."""
+    return _interval(estimate, lambda value: f"{value:.2f}", 1, "", 2, (0.0, 1.0))
+
+
 def rank(found: RankInterval | None) -> str:
     """Write the ranks that a method may have: `1-3`, `2` where it is certain, `-` for any."""
     if found is None:

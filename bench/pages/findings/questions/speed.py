@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect, present
-from bench.pages.findings.effects import paired
-from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
-from bench.pages.findings.questions.keeping import (
-    FORGETTING,
+from bench.pages.findings.questions.against_lora import (
     HALF,
+    REFERENCE,
     SIGNS,
+    carried,
     drift_ratio,
     lost,
-    remembered,
+    price,
     starts,
 )
 from bench.pages.findings.questions.planned_settings import (
-    BARE,
     BESIDE,
     EPOCHS_BAR,
     MAIN,
     SMALLER,
     WORLD,
-    Asked,
-    answered,
     epochs_of,
     epochs_saved,
     planned_seeds,
     planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
-from bench.report.statistics.comparison import LEVEL, holm
 
 QUESTION = Question(
     key="speed",
@@ -47,7 +39,7 @@ QUESTION = Question(
     expected=Verdict.YES,
     grids=("lora", "pissa", "keeping", "starts", "starts_astra", "gemma", "world"),
 )
-REFERENCE, FASTER, SEEDS = "lora", "pissa", 12
+FASTER, SEEDS = "pissa", 12
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -69,7 +61,7 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora"
-                    + _price(settings),
+                    + price(settings, FASTER),
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
                     "learning rate of either",
                 },
@@ -105,44 +97,8 @@ def answer(evidence: Evidence) -> Answer:
 
 def _beside(setting: Setting, name: str) -> tuple[Effect, ...]:
     """Compare an adapter with LoRA by drift, by what is lost and by what is answered elsewhere."""
-    asked = (_carried(setting, name, one) for one in BESIDE)
+    asked = (carried(setting, name, one) for one in BESIDE)
     return present((drift_ratio(setting, name, HALF), *lost(setting, name), *asked))
-
-
-def _price(settings: list[Setting]) -> str:
-    """Say what learning sooner costs where that is clear after Holm's correction.
-
-    A cost counts that is seen in one setting if its opposite is seen in none.
-    """
-    prices = {
-        "drift further by the time half of them are learned": [
-            drift_ratio(s, FASTER, HALF) for s in settings
-        ],
-        "forget more of what the base knew by the last epoch": [
-            remembered(s, FASTER, task) for s in settings for task in FORGETTING
-        ],
-        "give fewer right answers when the question is asked without the trained prompt": [
-            _carried(s, FASTER, replace(BARE, contained=True)) for s in settings
-        ],
-    }
-    family = {said: present(effects) for said, effects in prices.items()}
-    tested = [e.p for effects in family.values() for e in effects if e.p is not None]
-    adjusted = iter(holm(np.array(tested)))
-    found = []
-    for said, effects in family.items():
-        clear = [e.value for e in effects if e.p is not None and next(adjusted) <= LEVEL]
-        if clear and max(clear) < 0:
-            found.append(said)
-    return f", but expect it to {' and to '.join(found)}" if found else ""
-
-
-def _carried(setting: Setting, name: str, asked: Asked) -> Effect | None:
-    """Compare an adapter with LoRA by what is answered after the last epoch, asked like this."""
-    if not {name, REFERENCE} <= setting.rows.keys():
-        return None
-    rows = setting.rows[name], setting.rows[REFERENCE]
-    pair = answered(rows, shared_seeds(rows), asked)
-    return paired(f"{name} - {REFERENCE}, {asked}", setting.title, *pair) if pair else None
 
 
 def _curves(setting: Setting) -> Picture:

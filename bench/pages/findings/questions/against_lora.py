@@ -1,0 +1,163 @@
+"""What is compared with LoRA beside epochs: drift, what is lost of the base, what is carried over.
+
+Above zero, or above 1 for a ratio, a method is better than LoRA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.pages.findings.claim import Effect, present
+from bench.pages.findings.effects import Flags, mean_of, over_seeds, paired
+from bench.pages.findings.evidence import Setting, shared_seeds
+from bench.pages.findings.questions.planned_settings import (
+    BARE,
+    Asked,
+    answered,
+    epochs_of,
+    unknown,
+)
+from bench.pages.findings.verdict import Unit
+from bench.report.leaderboard.board import DRIFT, Row
+from bench.report.leaderboard.equal_learning import path_of
+from bench.report.statistics.comparison import LEVEL, holm
+from bench.report.statistics.equal_learning import LearningPath, cost_at_share
+from bench.report.statistics.intervals import Floats
+
+REFERENCE = "lora"
+HALF = 0.5
+FORGETTING = ("countries", "elements")
+SIGNS = (
+    "Above zero, or above 1 time, is better than lora in every comparison. Where drift is compared "
+    "at equal learning, n counts blocks of facts; after the last epoch it counts texts, and the "
+    "interval is Student's over seeds."
+)
+
+
+def starts(setting: Setting) -> list[str]:
+    """Return the adapters that are compared with LoRA in a setting."""
+    return sorted(setting.adapters().keys() - {REFERENCE})
+
+
+def drift_ratio(setting: Setting, method: str, share: float) -> Effect | None:
+    """Return the log ratio of drift, LoRA's over the method's, where both have learned the share.
+
+    A seed in which they have not, also without any one block of facts, by which the interval is
+    found, is left out, and one in which drift was not measured on the way.
+    """
+    table = _log_ratios(setting, method, share) if method in setting.rows else None
+    if table is None:
+        return None
+    name = f"{REFERENCE} / {method}, drift with {100 * share:.0f}% learned"
+    return mean_of(name, setting.title, table, Unit.LOG_RATIO)
+
+
+def lost(setting: Setting, method: str) -> tuple[Effect, ...]:
+    """Compare what was lost of the base by the last epoch: drift, and items of each task."""
+    items = (remembered(setting, method, task) for task in FORGETTING)
+    return present((_final_drift(setting, method), *items))
+
+
+def _final_drift(setting: Setting, method: str) -> Effect | None:
+    """Return the log ratio of drift after the last epoch; each seed is a single value."""
+    pairs = _scores(setting, method, DRIFT)
+    pairs = [pair for pair in pairs if pair[0].mean() > 0 < pair[1].mean()]
+    if not pairs:
+        return None
+    ratios = [np.full_like(own, np.log(plain.mean() / own.mean())) for own, plain in pairs]
+    name = f"{REFERENCE} / {method}, drift after the last epoch"
+    return over_seeds(name, setting.title, ratios, Unit.LOG_RATIO)
+
+
+def remembered(setting: Setting, method: str, task: str) -> Effect | None:
+    """Compare what is answered of a forgetting task after the last epoch, item by item."""
+    pairs = _scores(setting, method, task)
+    if not pairs or len({len(items) for pair in pairs for items in pair}) > 1:
+        return None
+    first, second = (np.stack(one) for one in zip(*pairs, strict=True))
+    return paired(f"{method} - {REFERENCE}, {task}", setting.title, first, second)
+
+
+def _scores(setting: Setting, method: str, task: str) -> list[tuple[Floats, Floats]]:
+    """Return a task's scores after training, of a method and of LoRA, in seeds that have both."""
+    if not {method, REFERENCE} <= setting.rows.keys():
+        return []
+    own, plain = (_by_seed(setting.rows[name], task) for name in (method, REFERENCE))
+    return [(own[seed], plain[seed]) for seed in sorted(own.keys() & plain.keys())]
+
+
+def _by_seed(row: Row, task: str) -> dict[int, Floats]:
+    return {
+        cell.record.spec.seed: np.array(found.tuned_items, dtype=np.float64)
+        for cell in row.cells
+        for found in cell.record.forgetting
+        if found.task == task
+    }
+
+
+def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
+    """Return jackknife values `[seeds, blocks]` whose mean is the log ratio of all facts."""
+    rows = [_with_drift(setting.rows[name]) for name in (REFERENCE, method)]
+    seeds, facts = shared_seeds(rows), unknown(setting.rows[REFERENCE], setting.rows[method])
+    paths = [_path(row, seeds, facts) for row in rows]
+    if not facts.any() or any(path is None for path in paths):
+        return None
+    one, other = (cost_at_share(path, share) for path in paths if path is not None)
+    whole = one.whole - other.whole
+    table = one.pseudo_values - other.pseudo_values
+    reached = ~np.isnan(whole) & ~np.isnan(table).any(axis=1)
+    whole, table = whole[reached], table[reached]
+    # A mean of jackknife values is off by their bias; the estimate is that of all facts.
+    return table + (whole.mean() - table.mean()) if len(table) else None
+
+
+def _with_drift(row: Row) -> Row:
+    """Leave out the seeds in which drift was not measured at every checkpoint."""
+    cells = (cell for cell in row.cells if cell.record.path)
+    return replace(
+        row, cells=tuple(c for c in cells if all(p.drift is not None for p in c.record.path))
+    )
+
+
+def _path(row: Row, seeds: tuple[int, ...], facts: Flags) -> LearningPath | None:
+    """Return the path of some seeds and facts; None if there is no seed."""
+    cells = [cell for cell in row.cells if cell.record.spec.seed in seeds]
+    return path_of(cells, epochs_of(row, seeds, facts), DRIFT) if cells else None
+
+
+def carried(setting: Setting, name: str, asked: Asked) -> Effect | None:
+    """Compare a method with LoRA by what is answered after the last epoch, asked like this."""
+    if not {name, REFERENCE} <= setting.rows.keys():
+        return None
+    rows = setting.rows[name], setting.rows[REFERENCE]
+    pair = answered(rows, shared_seeds(rows), asked)
+    return paired(f"{name} - {REFERENCE}, {asked}", setting.title, *pair) if pair else None
+
+
+def price(settings: list[Setting], method: str) -> str:
+    """Say what a method costs beside LoRA, where that is clear after Holm's correction.
+
+    A cost counts that is seen in one setting if its opposite is seen in none.
+    """
+    prices = {
+        "drift further by the time half of them are learned": [
+            drift_ratio(s, method, HALF) for s in settings
+        ],
+        "forget more of what the base knew by the last epoch": [
+            remembered(s, method, task) for s in settings for task in FORGETTING
+        ],
+        "give fewer right answers when the question is asked without the trained prompt": [
+            carried(s, method, replace(BARE, contained=True)) for s in settings
+        ],
+    }
+    family = {said: present(effects) for said, effects in prices.items()}
+    tested = [e.p for effects in family.values() for e in effects if e.p is not None]
+    adjusted = iter(holm(np.array(tested)))
+    found = []
+    for said, effects in family.items():
+        clear = [e.value for e in effects if e.p is not None and next(adjusted) <= LEVEL]
+        if clear and max(clear) < 0:
+            found.append(said)
+    return f", but expect it to {' and to '.join(found)}" if found else ""
