@@ -103,11 +103,16 @@ def test_what_the_notes_count_is_so(found):
         assert said in texts["keeping"], said
     assert abs(_drift_at(found, CORDA, 3e-4, 0.3) - _drift_at(found, "lora", 3e-4, 0.3)) < 0.01
     assert f"drifted by {_drift_at(found, 'pissa', 1e-4, 0.5):.2f} where half" in texts["speed"]
+    steps = [_drift_at(found, "lora", rate, 0.3) for rate in (1e-3, 3e-4)]
+    assert f"{steps[0] / steps[1]:.1f} times for LoRA where 30%" in texts["keeping"]
     epochs = (_epochs(found, CORDA, 1e-4), _epochs(found, "lora", 1e-3))
     assert "(in {:.1f} and {:.1f} epochs)".format(*epochs) in texts["keeping"]
     base, *tuned = (100 * share for share in _countries(setting))
     shares = "the base answers {:.0f}%, LoRA {:.0f}% after the last epoch and CorDA {:.0f}%"
     assert shares.format(base, *tuned) in texts["keeping"]
+    drifts = [_last_drift(setting.rows[method]) for method in ("lora", CORDA)]
+    further = (drifts[0] > drifts[1]).sum()
+    assert f"on {further} of the {len(drifts[0])}," in texts["keeping"]
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
@@ -142,6 +147,12 @@ def _candidates(found, method, rate):
     for record in _tried(found, method, rate):
         own = facts.loc[facts["cell_id"] == record.cell_id, "epochs_to_learn"]
         yield record, own.to_numpy(dtype=float)
+
+
+def _last_drift(row):
+    """Mean drift of each text after the last epoch, `[texts]`."""
+    lists = [found for cell in row.cells for found in cell.record.forgetting]
+    return np.mean([found.tuned_items for found in lists if found.task == "drift"], axis=0)
 
 
 def _countries(setting):

@@ -27,6 +27,7 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
         *_protocol(settings),
         *(line for setting in settings for line in _base(setting, compared)),
         *(line for setting in settings for line in _rates(setting, compared, evidence)),
+        *(line for setting in settings for line in _machines(setting, decisive)),
         *_size(answer),
         *_formulas({m for s in settings for m in _named(s, decisive)}),
     )
@@ -62,6 +63,21 @@ def _base(setting: Setting, compared: Sequence[str]) -> Iterator[str]:
         yield (
             f"Base: on {setting.title} it answers {facts} in some cells and not in others, which "
             "happens between machines; they do not count as unknown."
+        )
+
+
+def _machines(setting: Setting, decisive: Sequence[str]) -> Iterator[str]:
+    """Say that compared methods ran on machines of different kinds."""
+    kinds = {
+        method: {cell.record.provenance.get("device_name") for cell in setting.rows[method].cells}
+        for method in _named(setting, decisive)
+    }
+    known = {m: sorted(map(str, found - {None})) for m, found in kinds.items() if found - {None}}
+    if len({tuple(found) for found in known.values()}) > 1:
+        said = "; ".join(f"{method} on {', '.join(found)}" for method, found in known.items())
+        yield (
+            f"Machines: on {setting.title} methods ran on different ones, so their seconds do not "
+            f"compare: {said}."
         )
 
 

@@ -10,6 +10,7 @@ from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS
 from bench.pages.findings.questions.against_lora import (
     HALF,
+    PLANNED_RIVALS,
     REFERENCE,
     SIGNS,
     carried,
@@ -41,6 +42,8 @@ QUESTION = Question(
 )
 KEEPS, SEEDS = "corda[calibration=countries]", 12
 MOST = 0.9
+COUNTRIES = f"{KEEPS} - {REFERENCE}, countries"
+"""The comparison of the third claim."""
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -61,7 +64,7 @@ def answer(evidence: Evidence) -> Answer:
                 BAR * RATIO_COUNTS,
                 planned=planned_seeds(settings, SEEDS),
                 advice={
-                    Verdict.YES: "To stay close to the base, start with corda[mode=kpm]"
+                    Verdict.YES: f"To drift less on texts of the base than lora, start with {KEEPS}"
                     + price(settings, KEEPS),
                     Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
                     "drifts as much as lora by the time it has learned as much",
@@ -73,6 +76,7 @@ def answer(evidence: Evidence) -> Answer:
                 tuple(e for name in several for e in _kept(with_all, name, HALF)),
                 BAR * RATIO_COUNTS,
                 needs=Needs.ANY,
+                least_rivals=PLANNED_RIVALS,
             ),
             Claim(
                 "In the end CorDA answers more of the countries that it was calibrated on than "
@@ -88,7 +92,7 @@ def answer(evidence: Evidence) -> Answer:
             for name in starts(setting)
             for effect in (
                 drift_ratio(setting, name, MOST),
-                *lost(setting, name),
+                *(e for e in lost(setting, name) if (name, e.name) != (KEEPS, COUNTRIES)),
                 *(carried(setting, name, asked) for asked in BESIDE if name == KEEPS),
             )
         ),

@@ -8,6 +8,7 @@ from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.against_lora import (
     HALF,
+    PLANNED_RIVALS,
     REFERENCE,
     SIGNS,
     carried,
@@ -73,6 +74,7 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 needs=Needs.ANY,
                 two_sided=True,
+                least_rivals=PLANNED_RIVALS,
             ),
         ),
         details=(

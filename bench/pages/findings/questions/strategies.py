@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
-from bench.pages.findings.effects import Flags, mean_of, over_seeds
+from bench.pages.findings.effects import Flags, over_seeds
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds, values_of
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
@@ -113,6 +113,7 @@ def _costs(settings: list[Setting]) -> Iterator[Effect]:
                 learned = _epochs(row, row.seeds)[:, unknown(row)] <= row.spec.epochs
                 seconds = [cell.record.phases[PhaseName.TRAIN].seconds for cell in row.cells]
                 if learned.any(axis=1).all():
-                    values = np.array(seconds) / learned.sum(axis=1)
+                    counts = learned.sum(axis=1)
+                    values = [np.full(n, s / n) for s, n in zip(seconds, counts, strict=True)]
                     about = f"training for each fact that {name} learned"
-                    yield mean_of(about, setting.title, values[:, None], Unit.SECONDS)
+                    yield over_seeds(about, setting.title, values, Unit.SECONDS)

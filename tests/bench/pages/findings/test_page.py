@@ -187,6 +187,16 @@ def test_a_tuned_rate_whose_candidates_are_gone_is_told():
     assert line.endswith("no candidate is left that it was chosen from.")
 
 
+def test_methods_that_ran_on_different_machines_are_told():
+    evidence = evidence_of(Plan("lora", 0.9, n=40), Plan("pissa", 0.9, n=40))
+    assert not [x for x in checks(ask(evidence), evidence) if x.startswith("Machines")]
+    for method, machine in (("lora", "one"), ("pissa", "other")):
+        for cell in evidence.settings[0].rows[method].cells:
+            cell.record.provenance["device_name"] = machine
+    [line] = [x for x in checks(ask(evidence), evidence) if x.startswith("Machines")]
+    assert line.endswith("lora on one; pissa on other.")
+
+
 def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     [grid] = read_evidence(folder).grids
     assert (grid.name, grid.about) == ("adapters", "Question 1: adapters at default rates.")
