@@ -5,19 +5,21 @@ Above zero, or above 1 for a ratio, a method is better than LoRA.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from bench.pages.findings.claim import Effect, present
 from bench.pages.findings.effects import Flags, mean_of, over_seeds, paired
-from bench.pages.findings.evidence import Setting, shared_seeds
+from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.questions.planned_settings import (
     BARE,
     Asked,
+    Training,
     answered,
     epochs_of,
+    planned_settings,
     unknown,
 )
 from bench.pages.findings.verdict import Unit
@@ -39,6 +41,17 @@ SIGNS = (
     "that of 8 texts, and n counts blocks of facts; after the last epoch it is that of n texts. "
     "Its intervals are about other seeds and facts, not about other texts."
 )
+
+
+def with_lora(evidence: Evidence, training: Training) -> list[Setting]:
+    """Return the settings that were trained as the design says and that have LoRA."""
+    return [s for s in planned_settings(evidence, training) if REFERENCE in s.rows]
+
+
+def several(settings: Iterable[Setting]) -> list[str]:
+    """Return the adapters that settings compare with LoRA; one alone says nothing of others."""
+    names = sorted({name for setting in settings for name in starts(setting)})
+    return names if len(names) > 1 else []
 
 
 def starts(setting: Setting) -> list[str]:

@@ -18,14 +18,15 @@ from bench.pages.findings.questions.against_lora import (
     lost,
     price,
     remembered,
+    several,
     starts,
+    with_lora,
 )
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
     MAIN,
     SMALLER,
     planned_seeds,
-    planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
 
@@ -48,12 +49,7 @@ COUNTRIES = f"{KEEPS} - {REFERENCE}, countries"
 
 def answer(evidence: Evidence) -> Answer:
     """Compare drift at equal learning."""
-    settings, with_all = (
-        [s for s in planned_settings(evidence, like) if REFERENCE in s.rows]
-        for like in (MAIN, SMALLER)
-    )
-    rivals = sorted({name for setting in with_all for name in starts(setting)})
-    several = rivals if len(rivals) > 1 else []  # one alone says nothing of others
+    settings, with_all = (with_lora(evidence, like) for like in (MAIN, SMALLER))
     return Answer(
         question=QUESTION,
         claims=(
@@ -73,7 +69,7 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "Some start drifts less than LoRA when both have learned half of the facts",
                 "ratio of drift",
-                tuple(e for name in several for e in _kept(with_all, name, HALF)),
+                tuple(e for name in several(with_all) for e in _kept(with_all, name, HALF)),
                 BAR * RATIO_COUNTS,
                 needs=Needs.ANY,
                 least_rivals=PLANNED_RIVALS,

@@ -15,7 +15,9 @@ from bench.pages.findings.questions.against_lora import (
     drift_ratio,
     lost,
     price,
+    several,
     starts,
+    with_lora,
 )
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
@@ -26,7 +28,6 @@ from bench.pages.findings.questions.planned_settings import (
     epochs_of,
     epochs_saved,
     planned_seeds,
-    planned_settings,
 )
 from bench.pages.findings.verdict import Needs, Verdict
 
@@ -45,12 +46,7 @@ FASTER, SEEDS = "pissa", 12
 
 def answer(evidence: Evidence) -> Answer:
     """Compare epochs to learn, and what they cost."""
-    settings, with_all, world = (
-        [s for s in planned_settings(evidence, like) if REFERENCE in s.rows]
-        for like in (MAIN, SMALLER, WORLD)
-    )
-    rivals = sorted({name for setting in with_all for name in starts(setting)})
-    several = rivals if len(rivals) > 1 else []  # one alone says nothing of others
+    settings, with_all, world = (with_lora(evidence, like) for like in (MAIN, SMALLER, WORLD))
     return Answer(
         question=QUESTION,
         claims=(
@@ -70,7 +66,9 @@ def answer(evidence: Evidence) -> Answer:
             Claim(
                 "Some adapter learns faster or slower than LoRA",
                 "epochs to learn",
-                tuple(e for name in several for e in epochs_saved(with_all, REFERENCE, name)),
+                tuple(
+                    e for name in several(with_all) for e in epochs_saved(with_all, REFERENCE, name)
+                ),
                 EPOCHS_BAR,
                 needs=Needs.ANY,
                 two_sided=True,
