@@ -228,7 +228,7 @@ GRIDS = (
     PlannedGrid("keeping", "6, 7, 8", 12, 6, 128, 6, items=ITEMS),
     PlannedGrid("strategies", "4", 24, 0, 128, 6, drift=False, trained=0.64),
     PlannedGrid(STUDY, "3, 2", 8, 0, 384, 6, drift=False, size=1.5),
-    PlannedGrid("layers", "5", 36, 18, 128, 6, trained=0.7),
+    PlannedGrid("layers", "5", 36, 24, 128, 6, trained=0.7),
     PlannedGrid("prompts_mixed", "9", 5, 6, 128, 6, size=1.3),
     PlannedGrid("starts_astra", "6, 7, 8", 5, 6, 128, 6, items=ITEMS),
     PlannedGrid("starts", "6, 7, 8", 20, 24, 128, 6, items=ITEMS),
