@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
 from bench.pages.findings.questions import QUESTIONS, distance
 from bench.pages.findings.questions.planned_settings import SMALLER, epochs_of, planned_settings
@@ -18,6 +19,8 @@ from bench.pages.findings.readme import findings_block
 from bench.pages.findings.verdict import LEAST_SEEDS, Verdict
 from bench.pages.findings.write import page_text, read_findings
 from bench.report.plots._style import settings
+from tasks.base import DataAccess
+from tasks.forgetting.names import forgetting_names
 
 FOLDER, DOCS = Path("results/findings"), Path("docs")
 DESIGN = "docs/findings/design.md"
@@ -113,6 +116,26 @@ def test_what_the_notes_count_is_so(found):
     drifts = [_last_drift(setting.rows[method]) for method in ("lora", CORDA)]
     further = (drifts[0] > drifts[1]).sum()
     assert f"on {further} of the {len(drifts[0])}," in texts["keeping"]
+    ratios = [_ratio_at(setting, share) for share in (0.1, 0.3, 0.65)]
+    assert (
+        "{:.2f} where 10% are, {:.2f} where 30% are and {:.2f} where 65%".format(*ratios)
+        in texts["keeping"]
+    )
+    continent = _continents()
+    own, plain = (_answered(setting.rows[method]) for method in (CORDA, "lora"))
+    shares = [100 * items[continent].mean() for items in (own, plain)]
+    assert (
+        "it answers {:.0f}%, as the base does, and LoRA {:.0f}%".format(*shares) in texts["keeping"]
+    )
+    rest = 100 * (own - plain)[~continent].mean()
+    assert (
+        f"these {continent.sum()} questions the difference is {rest:.1f} points" in texts["keeping"]
+    )
+    counts = [_learned_of(found, method) for method in ("lora+filter", "lora+random_filter")]
+    assert (
+        "{:.0f} were learned with the filter, and {:.0f} of those".format(*counts)
+        in texts["strategies"]
+    )
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
@@ -147,6 +170,40 @@ def _candidates(found, method, rate):
     for record in _tried(found, method, rate):
         own = facts.loc[facts["cell_id"] == record.cell_id, "epochs_to_learn"]
         yield record, own.to_numpy(dtype=float)
+
+
+def _ratio_at(setting, share):
+    """LoRA's drift over CorDA's where a share is learned, between checkpoints on a line."""
+    logs = []
+    for method in ("lora", CORDA):
+        row = setting.rows[method]
+        learned = [np.mean(epochs_of(row, row.seeds) <= end, axis=1) for end in range(7)]
+        drifts = [[0.0, *(point.drift for point in cell.record.path)] for cell in row.cells]
+        at = [
+            np.interp(share, one, drift)
+            for one, drift in zip(np.transpose(learned), drifts, strict=True)
+        ]
+        logs.append(np.log(at))
+    return np.exp(np.mean(logs[0] - logs[1]))
+
+
+def _answered(row):
+    """Mean score of each question about countries after training, `[questions]`."""
+    lists = [found for cell in row.cells for found in cell.record.forgetting]
+    return np.mean([found.tuned_items for found in lists if found.task == "countries"], axis=0)
+
+
+def _continents():
+    """Which of these questions ask for a continent, `[questions]`."""
+    tasks = ForgettingTasks(DataAccess(None), 450)
+    [task] = tasks.build(forgetting_names(["countries"]), Seen((), ()))
+    return np.array(["continent" in document["question"] for document in task.task.eval_docs])
+
+
+def _learned_of(found, method):
+    """How many facts a method trained and learned, as a mean over seeds."""
+    [row] = [setting.rows[method] for setting in found.evidence.settings if method in setting.rows]
+    return np.mean([np.sum(cell.rows["epochs_to_learn"] <= 6) for cell in row.cells])
 
 
 def _last_drift(row):

@@ -85,6 +85,9 @@ CARRIED_OVER = Components(14.0, 11.4, 57.4)
 FORGOTTEN_ITEMS = Components(1.7, 33.5, 39.7)
 """Forgotten elements, a rival less kpm."""
 
+STARTS = 7
+"""Adapters that are compared with lora: before all have run, a claim about any of them is open."""
+
 PLANNED = (
     PlannedClaim(
         1,
@@ -168,7 +171,7 @@ BESIDE = (
         PlannedUnit.EPOCHS,
         EPOCHS_COUNT,
         EPOCHS_BETWEEN_METHODS,
-        Layout(seeds=5, facts=128, rivals=7, needs=Needs.ANY, two_sided=True),
+        Layout(seeds=5, facts=128, rivals=STARTS, needs=Needs.ANY, two_sided=True),
     ),
 )
 """Second claims whose power decided what the first one is."""

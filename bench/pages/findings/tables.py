@@ -171,7 +171,11 @@ def grids_table(grids: Sequence[Grid]) -> str:
 
 def said(claim: Claim) -> list[str]:
     """Say what keeps the effects of a claim from deciding it, one line for each."""
-    return [f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(rival)]
+    lines = [f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(rival)]
+    if 0 < len(claim.rivals) < claim.least_rivals:
+        some = f"{len(claim.rivals)} of {claim.least_rivals} comparisons measured"
+        lines.append(f"{markdown(claim.says)}: {some}, so it cannot hold yet.")
+    return lines
 
 
 def _why(rival: Rival) -> Iterator[str]:

@@ -33,9 +33,6 @@ REFERENCE = "lora"
 HALF = 0.5
 FORGETTING = ("countries", "elements")
 _FORGET = "forget more of "
-PLANNED_RIVALS = 7
-"""How many starts the design compares with LoRA: before all have run, none can be said to differ
-just because one of several does."""
 SIGNS = (
     "Above zero, or a ratio above 1, is better than lora in every comparison. Drift on the way is "
     "that of 8 texts, and n counts blocks of facts; after the last epoch it is that of n texts. "

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.evidence import Evidence, Setting
-from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS
+from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS, STARTS
 from bench.pages.findings.questions.against_lora import (
     HALF,
-    PLANNED_RIVALS,
     REFERENCE,
     SIGNS,
     carried,
@@ -60,8 +59,8 @@ def answer(evidence: Evidence) -> Answer:
                 BAR * RATIO_COUNTS,
                 planned=planned_seeds(settings, SEEDS),
                 advice={
-                    Verdict.YES: f"To drift less on texts of the base than lora, start with {KEEPS}"
-                    + price(settings, KEEPS),
+                    Verdict.YES: "To drift less from the base than lora, start with corda, "
+                    f"calibrated on facts to keep ({KEEPS})" + price(settings, KEEPS),
                     Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
                     "drifts as much as lora by the time it has learned as much",
                 },
@@ -72,7 +71,7 @@ def answer(evidence: Evidence) -> Answer:
                 tuple(e for name in several(with_all) for e in _kept(with_all, name, HALF)),
                 BAR * RATIO_COUNTS,
                 needs=Needs.ANY,
-                least_rivals=PLANNED_RIVALS,
+                least_rivals=STARTS,
             ),
             Claim(
                 "In the end CorDA answers more of the countries that it was calibrated on than "

@@ -6,9 +6,9 @@ from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
+from bench.pages.findings.planned import STARTS
 from bench.pages.findings.questions.against_lora import (
     HALF,
-    PLANNED_RIVALS,
     REFERENCE,
     SIGNS,
     carried,
@@ -72,7 +72,7 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 needs=Needs.ANY,
                 two_sided=True,
-                least_rivals=PLANNED_RIVALS,
+                least_rivals=STARTS,
             ),
         ),
         details=(

@@ -119,9 +119,13 @@ def test_one_fact_alone_is_one_after_another_and_epochs_alike(order, bench):
     assert found.record.drift == expected.record.drift
 
 
-@pytest.mark.parametrize("optimizer", ["fresh", "kept"])
-def test_one_after_another_equals_a_loop_of_torch_alone(order, bench, optimizer):
-    """Weights, updates and what is right in between, by hand."""
+@pytest.mark.parametrize(("optimizer", "near"), [("fresh", 3e-5), ("kept", 1e-6)])
+def test_one_after_another_equals_a_loop_of_torch_alone(order, bench, optimizer, near):
+    """Weights, updates and what is right in between, by hand.
+
+    The first step of a fresh AdamW moves each weight by the sign of its gradient, however small,
+    so rounding, which differs between processors, shows more with fresh ones.
+    """
     options = order(optimizer=optimizer, most=12)
     planned = training_of(options, Order.DEPTH, Budget.LEARNED)
     base = bench.base(planned.cell)
@@ -154,7 +158,7 @@ def test_one_after_another_equals_a_loop_of_torch_alone(order, bench, optimizer)
         [said] = greedy_answers(model, tokenizer, [prompt], budget=LONGEST_ANSWER)
         assert outcome.right_then == exact_match(said.split("\n")[0], fact.answers)
     for outcome, answers in zip(found.outcomes, ours.answers(), strict=True):
-        assert outcome.nll == pytest.approx(answers.nll, rel=1e-4, abs=1e-4)
+        assert outcome.nll == pytest.approx(answers.nll, rel=near)
         assert (outcome.right, outcome.few_shot) == (answers.right, answers.few_shot)
     assert len({fact.exposures for fact in found.outcomes}) > 1, "some are harder than others"
 
