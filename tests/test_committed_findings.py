@@ -131,11 +131,7 @@ def test_what_the_notes_count_is_so(found):
     assert (
         f"these {continent.sum()} questions the difference is {rest:.1f} points" in texts["keeping"]
     )
-    counts = [_learned_of(found, method) for method in ("lora+filter", "lora+random_filter")]
-    assert (
-        "{:.0f} were learned with the filter, and {:.0f} of those".format(*counts)
-        in texts["strategies"]
-    )
+    _check_the_filter(found, texts["strategies"])
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
@@ -200,10 +196,34 @@ def _continents():
     return np.array(["continent" in document["question"] for document in task.task.eval_docs])
 
 
-def _learned_of(found, method):
-    """How many facts a method trained and learned, as a mean over seeds."""
-    [row] = [setting.rows[method] for setting in found.evidence.settings if method in setting.rows]
-    return np.mean([np.sum(cell.rows["epochs_to_learn"] <= 6) for cell in row.cells])
+def _check_the_filter(found, text):
+    """What the note says of the facts that the filter leaves out, and of those it shares."""
+    [(ours, chance)] = [
+        [setting.rows[name] for name in ("lora+filter", "lora+random_filter")]
+        for setting in found.evidence.settings
+        if "lora+filter" in setting.rows
+    ]
+    kept, kept_by_chance = (
+        np.stack([cell.rows["kept"] for cell in row.cells]).astype(bool) for row in (ours, chance)
+    )
+    assert (kept == kept[0]).all()
+    away = np.asarray(distance.distances_of(ours))
+    low, high = away[~kept[0]].min(), away[~kept[0]].max()
+    assert f"without {(~kept[0]).sum()} whose distances are {low:.2f} to {high:.2f}" in text
+    near, far = (kept[0] & (away <= low)).sum(), (kept[0] & (away >= high)).sum()
+    assert f"the {near} nearest and the {far} farthest in every seed" in text
+    assert near + far == kept[0].sum()
+    years = distance.relations_of(ours).str.endswith("_year").to_numpy()
+    assert f"All {years.sum()} facts that ask for years stay" in text
+    assert kept[0][years].all()
+    epochs = np.stack([cell.rows["epochs_to_learn"] for cell in chance.cells]).astype(float)
+    of_chance = [
+        100 * np.mean(epochs[kept_by_chance & chosen] <= 6) for chosen in (~kept[0], kept[0])
+    ]
+    said = "{:.0f}% of what the filter leaves out is learned, and {:.0f}% of what it keeps"
+    assert said.format(*of_chance) in text
+    shared = (kept & kept_by_chance).sum(axis=1).mean()
+    assert f"share about {shared:.0f} of their {kept[0].sum()} facts" in text
 
 
 def _last_drift(row):

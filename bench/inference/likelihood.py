@@ -83,7 +83,9 @@ def likelihoods_of_members(
     """
     members = members_of(model)
     results = [[0.0] * len(examples) for _ in range(members)]
-    prefix = usable_prefix(model, [example.tokens[: example.start] for example in examples])
+    # One example shares nothing: running its prompt first, with a check, would take three passes.
+    prompts = [example.tokens[: example.start] for example in examples]
+    prefix = usable_prefix(model, prompts) if len(prompts) > 1 else None
     if prefix is not None:
         known = prefix.tokens
         examples = [Example(e.tokens[known:], e.start - known) for e in examples]

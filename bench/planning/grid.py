@@ -18,7 +18,7 @@ from bench.config.options import Rerun, RunOptions
 from bench.config.types import Checkpoints
 from bench.planning.cell_groups import Group, groups_of
 from bench.planning.planned_cell import CellState, PlannedCell
-from bench.planning.tuning import best_trial, trial_of
+from bench.planning.tuning import best_trial, trials_of
 from bench.store.formats import CellSummary
 from bench.store.records import Status
 from tasks.forgetting.names import ForgettingKind
@@ -70,19 +70,21 @@ def _chosen(group: Group, store: ResultsStore) -> tuple[PlannedCell, ...]:
     """Return the cells of the best candidate; open ones if it is not known yet."""
     if not group.tuning:
         return group.reporting[0]
-    trials = []
+    tried = []
     for cells in group.tuning:
         found = [_ended(store.summary(cell.cell_id)) for cell in cells]
         ended = [summary for summary in found if summary is not None]
         if len(ended) == len(cells):
-            trials.append(replace(trial_of(ended), spec=cells[0].spec))
-    tried = f"{len(trials)} of {len(group.tuning)} candidates tried"
-    if len(trials) < len(group.tuning):
-        return _open(group, CellState.OPEN, tried)
+            tried.append(ended)
+    if len(tried) < len(group.tuning):
+        told = f"{len(tried)} of {len(group.tuning)} candidates tried"
+        return _open(group, CellState.OPEN, told)
+    planned = [cells[0].spec for cells in group.tuning]
+    trials = [replace(t, spec=spec) for t, spec in zip(trials_of(tried), planned, strict=True)]
     best = best_trial(trials)
     if best is None:
         return _open(group, CellState.FAILED, f"none of {len(trials)} candidates has a result")
-    return group.reporting[[trial.spec for trial in trials].index(best.spec)]
+    return group.reporting[planned.index(best.spec)]
 
 
 def _ended(found: CellSummary | str | None) -> CellSummary | None:

@@ -1,12 +1,13 @@
 """Choose the best candidate of a method on the tuning set, by one rule for all methods.
 
 Every candidate is tried with the same tuning seeds and judged before the ceiling: by the mean share
-of facts that it has learned after half of its epochs. Candidates within two points of the best
-cannot be told apart by that. Of these the one with the least drift at equal learning is chosen:
-where the dose curve reaches 90 %, or 50 % if some of them do not get so far. Without a path it is
-the final drift, without drift the mean forgetting over the tasks that are not at floor. Then the
-highest generality, the lowest learning rate, the fewest epochs, the smallest batch and the smallest
-parameters decide.
+of facts that it has learned after half of its epochs. Where none of a method's candidates has
+learned a tenth by then, they are still at the floor, and the share that they answer in the end
+decides. Candidates within two points of the best cannot be told apart by that. Of these the one
+with the least drift at equal learning is chosen: where the dose curve reaches 90 %, or 50 % if some
+of them do not get so far. Without a path it is the final drift, without drift the mean forgetting
+over the tasks that are not at floor. Then the highest generality, the lowest learning rate, the
+fewest epochs, the smallest batch and the smallest parameters decide.
 
 Where epochs are tuned, half of its own epochs counts for each candidate: what is compared are
 trainings of different lengths, and a shorter one is chosen where it is as good within two points.
@@ -46,9 +47,15 @@ CLOSE = 0.02
 LEARNED_HALF = "learned_half"
 """The share of the kept facts that were learned within half the epochs."""
 
-MEASURES = (AUROC, LEARNED_HALF, "reliability")
+IN_THE_END = "reliability"
+"""The share of the facts that were answered after all epochs."""
+
+MEASURES = (AUROC, LEARNED_HALF, IN_THE_END)
 """What candidates are scored by: the first that all cells of a candidate have; only those of a
 classification have the area under the ROC curve."""
+
+FLOOR = 0.1
+"""Candidates cannot be told apart by what they learned if none has learned this share."""
 
 AT_EQUAL_LEARNING = ("drift_at_90", "drift_at_50")
 """Drift where a cell's dose curve reaches 90 % and 50 %, the better one first."""
@@ -66,9 +73,10 @@ class Trial:
     Attributes:
         spec: The spec of its first cell on the tuning set.
         status: How its cells ended: done, or how the first that is not ended.
-        score: The share learned at half the epochs, or at the end for cells without that metric;
-            of a classification the area under the ROC curve. None if some cell is not done: such
-            a candidate is never chosen.
+        score: The share learned at half the epochs, or in the end for cells without that metric
+            and where all candidates are at the floor at half the epochs; of a classification the
+            area under the ROC curve. None if some cell is not done: such a candidate is never
+            chosen.
         measure: Which metric the score is.
         lost: Drift at equal learning, and forgetting by task, including drift, without tasks at
             floor; what every cell has measured.
@@ -83,12 +91,32 @@ class Trial:
     generality: float | None = None
 
 
-def trial_of(cells: Sequence[CellRecord | CellSummary]) -> Trial:
-    """Read the result of a candidate from its cells, one per seed; at least one."""
+def trials_of(candidates: Sequence[Sequence[CellRecord | CellSummary]]) -> list[Trial]:
+    """Read the results of a method's candidates, which are scored by one measure.
+
+    Args:
+        candidates: The cells of each, one per seed; at least one.
+    """
+    trials = [trial_of(cells) for cells in candidates]
+    half = [t.score for t in trials if t.score is not None and t.measure == LEARNED_HALF]
+    if not half or round(max(half), SAME) >= FLOOR:
+        return trials
+    return [trial_of(cells, (IN_THE_END,)) for cells in candidates]
+
+
+def trial_of(
+    cells: Sequence[CellRecord | CellSummary], measures: Sequence[str] = MEASURES
+) -> Trial:
+    """Read the result of a candidate.
+
+    Args:
+        cells: One per seed; at least one.
+        measures: It is scored by the first of them that all cells have.
+    """
     status = next((c.status for c in cells if c.status is not Status.DONE), Status.DONE)
     if status is not Status.DONE:
         return Trial(cells[0].spec, status, None)
-    measure = next((name for name in MEASURES if _mean(cells, name) is not None), MEASURES[-1])
+    measure = next((name for name in measures if _mean(cells, name) is not None), measures[-1])
     equal = {name: _mean(cells, name) for name in AT_EQUAL_LEARNING}
     return Trial(
         spec=cells[0].spec,

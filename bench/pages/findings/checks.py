@@ -24,7 +24,7 @@ def checks(answer: Answer, evidence: Evidence) -> tuple[str, ...]:
     decisive = [e.name for claim in answer.claims for e in claim.effects]
     compared = [*decisive, *(effect.name for effect in answer.details), answer.question.method]
     return (
-        *_protocol(settings),
+        *_protocol(settings, decisive),
         *(line for setting in settings for line in _base(setting, compared)),
         *(line for setting in settings for line in _rates(setting, compared, evidence)),
         *(line for setting in settings for line in _machines(setting, decisive)),
@@ -39,15 +39,19 @@ def _named(setting: Setting, effects: Sequence[str]) -> list[str]:
     return sorted(words & setting.rows.keys())
 
 
-def _protocol(settings: list[Setting]) -> Iterator[str]:
-    """Say how much the plain adapter learned; if it learned nothing, nothing can be compared."""
+def _protocol(settings: list[Setting], decisive: Sequence[str]) -> Iterator[str]:
+    """Say how much was learned by the plain adapter, or by what is compared where it was not run.
+
+    Where nothing was learned, nothing can be compared.
+    """
     for setting in settings:
-        row = setting.rows.get(DEFAULT_REFERENCE)
-        if row is not None:
+        plain = [DEFAULT_REFERENCE] if DEFAULT_REFERENCE in setting.rows else []
+        for name in plain or _named(setting, decisive):
+            row = setting.rows[name]
             learned = percent_interval(row.metrics["reliability"])
             before = percent_interval(row.metrics["reliability_before"])
             yield (
-                f"Protocol: on {setting.title} {DEFAULT_REFERENCE} answers {learned}% of the "
+                f"Protocol: on {setting.title} {name} answers {learned}% of the "
                 f"facts; the base answers {before}%."
             )
 
@@ -108,6 +112,7 @@ def _untuned(setting: Setting, compared: Sequence[str], evidence: Evidence) -> I
                 f"Learning rate: on {setting.title} it was {row.spec.learning_rate:g}, which was "
                 f"chosen for {DEFAULT_REFERENCE} on {row.spec.task}."
             )
+            yield from (f"{other.title}: {line}." for line in tuning_warnings([row]))
             return
     said = "the adapters used their defaults"
     if not all(map(at_default_rate, rows)):

@@ -29,7 +29,7 @@ _OF_A_SETTING = ("0.6", ".", "full")
 
 _SAID = {
     Verdict.YES: "Green dot: the claim holds",
-    Verdict.NO: "Orange square: it does not hold",
+    Verdict.NO: "Orange square: the claim does not hold",
     Verdict.OPEN: "Hollow: not decidable",
 }
 _UNITS = {
@@ -38,7 +38,6 @@ _UNITS = {
     Unit.NATS: ", nats",
     Unit.EPOCHS: ": difference",
     Unit.LOG_RATIO: "",
-    Unit.SECONDS: ", seconds",
     Unit.DOSE: "",
     Unit.DISTANCE: ", semantic distance",
     Unit.CORRELATION: ", r",
@@ -88,7 +87,7 @@ def _note(claims: list[Claim]) -> str:
     """Explain what is drawn, and nothing else."""
     seen = {verdict for claim in claims for verdict in claim.verdicts}
     said = [
-        "Bars: 95% confidence intervals. Shaded: below the bar of the rule",
+        "Bars: 95% confidence intervals. Shaded: between no effect and the bar of the rule",
         *(text for verdict, text in _SAID.items() if verdict in seen),
     ]
     if any(len(rival.effects) > 1 for claim in claims for rival in claim.rivals):

@@ -70,7 +70,6 @@ class Unit(StrEnum):
     EPOCHS = "epochs"
     LOG_RATIO = "log ratio"
     """A logarithm; written as the ratio, so many times."""
-    SECONDS = "seconds"
     DOSE = "dose"
     """Epochs to learn themselves, not a difference."""
     DISTANCE = "semantic distance"

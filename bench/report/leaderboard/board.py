@@ -108,13 +108,14 @@ class Tried:
     Attributes:
         trial: What it is chosen by.
         cells: One for each tuning seed.
-        score: The trial's score, with an interval that decides nothing.
+        scores: What candidates can be scored by, by the metric's name, with intervals that decide
+            nothing; the trial says which of them counts.
         forgetting: By task, `drift` among them.
     """
 
     trial: Trial
     cells: tuple[Cell, ...]
-    score: Estimate | None
+    scores: dict[str, Estimate]
     forgetting: dict[str, Forgotten]
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 from bench.evaluation.metrics import metric_table
 from bench.planning.tuning import (
     FIELDS,
+    MEASURES,
     RECIPE_FIELDS,
     RUN_PARAMETERS,
     Trial,
@@ -24,7 +25,7 @@ from bench.planning.tuning import (
     candidate_of,
     order,
     shown,
-    trial_of,
+    trials_of,
 )
 from bench.report.leaderboard.aggregates import Aggregate, aggregates
 from bench.report.leaderboard.board import Cell, Tried, Tuning
@@ -112,7 +113,7 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     by_set = _grouped(members, lambda spec: spec.fact_set)
     reporting = _grouped(by_set.get(FactSet.REPORTING, ()), candidate_of)
     tried = _with_the_same_seeds(by_set.get(FactSet.TUNING, ()))
-    trials = [trial_of([cell.record for cell in cells]) for cells in tried]
+    trials = trials_of([[cell.record for cell in cells] for cells in tried])
     best = best_trial(trials)
     trained = best_trial([trial for trial in trials if candidate_of(trial.spec) in reporting])
     wanted = reporting if trained is None else {candidate_of(trained.spec)}
@@ -120,13 +121,13 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     settled.cells += kept
     if not tried:
         return
-    measures = {trial.measure for trial in trials} & set(metric_table())
-    means = aggregates(tried, sorted(measures))
+    known = [name for name in MEASURES if name in metric_table()]
+    means = aggregates(tried, known)
     others = [cells[0].record.spec for key, cells in reporting.items() if key not in wanted]
     tuning = Tuning(
         over=over,
         tried=tuple(
-            Tried(trial, tuple(cells), _score(trial, mean), mean.forgetting)
+            Tried(trial, tuple(cells), _scores(trial, mean), mean.forgetting)
             for cells, trial, mean in zip(tried, trials, means, strict=True)
         ),
         best=best,
@@ -137,11 +138,12 @@ def _settle(members: Sequence[Cell], over: tuple[str, ...], settled: Settled) ->
     settled.untrained += [] if kept else [tuning]
 
 
-def _score(trial: Trial, mean: Aggregate) -> Estimate | None:
-    """Return a trial's score with its interval, where its metric is still known here."""
+def _scores(trial: Trial, mean: Aggregate) -> dict[str, Estimate]:
+    """Return what a trial can be scored by, with intervals where its metric is known here."""
     if trial.score is None:
-        return None
-    return mean.metrics.get(trial.measure) or Estimate(trial.score)
+        return {}
+    known = {name: found for name, found in mean.metrics.items() if found is not None}
+    return {trial.measure: Estimate(trial.score), **known}
 
 
 def _with_the_same_seeds(cells: Sequence[Cell]) -> list[list[Cell]]:

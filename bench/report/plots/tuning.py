@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.planning.tuning import number, shown_name, value
+from bench.planning.tuning import MEASURES, number, shown_name, value
 from bench.redaction import safe_text
 from bench.report.leaderboard.board import DRIFT, Row, Section, Tried
 from bench.report.leaderboard.tuned_grids import in_order
@@ -33,6 +33,7 @@ from bench.report.tables.columns import forgetting_header
 from bench.report.tables.tuning import (
     EQUAL,
     equal_learning,
+    score_measures,
     score_name,
     tuned_rows,
     tuning_of,
@@ -58,22 +59,22 @@ class Panel:
 
     Attributes:
         name: What was tuned.
-        task: A forgetting task, or drift at equal learning; empty for the score.
+        measured: A score, a forgetting task, or drift at equal learning.
         places: Where each value lies across.
     """
 
     name: str
-    task: str
+    measured: str
     places: dict[str, float]
 
     def found(self, entry: Tried) -> Estimate | None:
         """Return what the panel shows of a candidate."""
-        if not self.task:
-            return entry.score
-        if self.task in EQUAL:
-            drift = entry.trial.lost.get(self.task)
+        if self.measured in MEASURES:
+            return entry.scores.get(self.measured)
+        if self.measured in EQUAL:
+            drift = entry.trial.lost.get(self.measured)
             return None if drift is None else Estimate(drift)
-        forgotten = entry.forgetting.get(self.task)
+        forgotten = entry.forgetting.get(self.measured)
         return forgotten.lost if forgotten else None
 
 
@@ -90,8 +91,8 @@ def draw(section: Section, styles: Styles) -> Figure | None:
     tried = [entry for row in rows for entry in tuning_of(row).tried]
     names = in_order(name for row in rows for name in tuning_of(row).over)
     measured = {t for entry in tried for t, lost in entry.forgetting.items() if lost.lost}
-    tasks = [
-        "",
+    shown = [
+        *score_measures(section),
         *equal_learning(section),
         *(task for task in tuning_tasks(section) if task in measured),
     ]
@@ -102,16 +103,21 @@ def draw(section: Section, styles: Styles) -> Figure | None:
         f"{section.title}: {facts} tuning {section.asks.items}, {word} {', '.join(map(str, seeds))}"
     )
     note = f"{_BARS if len(rows) <= MOST_WITH_BARS else _NO_BARS}. {_NOTE}"
-    figure = titled_figure(len(tasks), len(names), SQUARE, section.worded(_HEADING), where, note)
-    grid = figure.subplots(len(names), len(tasks), squeeze=False)
+    figure = titled_figure(len(shown), len(names), SQUARE, section.worded(_HEADING), where, note)
+    grid = figure.subplots(len(names), len(shown), squeeze=False)
     for line, name in zip(grid, names, strict=True):
         places = places_of([entry for row in rows for entry in curve(row, name)], name)
-        for axes, task in zip(line, tasks, strict=True):
-            _panel(axes, Panel(name, task, places), rows, styles)
-            lost = f"{EQUAL.get(task) or safe_text(forgetting_header(task))}: less is better"
-            axes.set_title(lost if task else f"{score_name(section)} (%): more is better")
+        for axes, what in zip(line, shown, strict=True):
+            _panel(axes, Panel(name, what, places), rows, styles)
+            axes.set_title(_title(section, what))
     shared_legend(figure, [row.label for row in rows], styles)
     return figure
+
+
+def _title(section: Section, measured: str) -> str:
+    if measured in MEASURES:
+        return f"{score_name(section, measured)} (%): more is better"
+    return f"{EQUAL.get(measured) or safe_text(forgetting_header(measured))}: less is better"
 
 
 def curve(row: Row, name: str) -> list[Tried]:
@@ -157,7 +163,7 @@ def dodge_of(places: Sequence[float], count: int) -> float:
 def _line(
     axes: Axes, panel: Panel, row: Row, dodge: float, style: MethodStyle, *, bars: bool
 ) -> None:
-    scale = 1 if panel.task == DRIFT or panel.task in EQUAL else 100
+    scale = 1 if panel.measured == DRIFT or panel.measured in EQUAL else 100
 
     def across(entry: Tried) -> float:
         return panel.places[value(entry.trial.spec, panel.name)] + dodge

@@ -9,7 +9,10 @@ from bench.evaluation.metrics.labels import AUROC
 from bench.planning.tuning import (
     AT_EQUAL_LEARNING,
     CLOSE,
+    FLOOR,
+    IN_THE_END,
     LEARNED_HALF,
+    MEASURES,
     as_good,
     edges,
     shown,
@@ -29,12 +32,17 @@ CHOSEN = "chosen"
 CEILING = 0.98
 """From here on learning hardly tells candidates apart."""
 
-FLOOR = 0.1
-"""Least share learned in half the epochs by which candidates can be told apart."""
+_WHEN = {LEARNED_HALF: "in half the epochs", IN_THE_END: "in the end"}
+"""When candidates were scored, for the scores that are shares of facts."""
 
-_SCORES = {LEARNED_HALF: "learned in half the epochs", AUROC: "AUROC"}
+_SCORES = {
+    LEARNED_HALF: "learned in half the epochs",
+    IN_THE_END: "answered in the end",
+    AUROC: "AUROC",
+}
 _SCORED = {
     LEARNED_HALF: "the share of facts that it had learned after half of its epochs",
+    IN_THE_END: "the share of facts that it answered in the end",
     AUROC: "AUROC on the held-out texts",
 }
 _CHOSEN = {
@@ -78,7 +86,13 @@ def _tuning_remark(section: Section, rows: Sequence[Row]) -> str:
     cells = [cell for row in rows for entry in tuning_of(row).tried for cell in entry.cells]
     facts = sorted({cell.record.spec.facts for cell in cells})
     seeds = sorted({cell.record.spec.seed for cell in cells})
-    score = section.worded(_SCORED.get(score_measure(section), score_measure(section)))
+    scores = [section.worded(_SCORED.get(name, name)) for name in score_measures(section)]
+    score = scores[0]
+    if len(scores) > 1:
+        score += (
+            f", or, where no candidate of its method had learned {100 * FLOOR:g}% by then, by "
+            f"{scores[-1]}"
+        )
     chosen, trained = _CHOSEN[section.asks]
     return (
         f"Settings were chosen {chosen.format(_listed(facts))}. Every "
@@ -111,16 +125,23 @@ def equal_learning(section: Section) -> list[str]:
     return found
 
 
-def score_measure(section: Section) -> str:
-    """Return the metric that candidates were scored by."""
+def score_measures(section: Section) -> list[str]:
+    """Return the metrics that candidates were scored by, the one in the end last."""
     tried = [entry for row in tuned_rows(section.rows) for entry in tuning_of(row).tried]
-    return next((e.trial.measure for e in tried if e.trial.score is not None), LEARNED_HALF)
+    decided = {entry.trial.measure for entry in tried if entry.trial.score is not None}
+    # Those at the floor were looked at by the share at half first.
+    looked = {LEARNED_HALF} if any(map(_was_at_the_floor, tried)) else set()
+    return [name for name in MEASURES if name in decided | looked] or [LEARNED_HALF]
 
 
-def score_name(section: Section) -> str:
-    """Return the name of that metric as it is shown."""
-    measure = score_measure(section)
-    return _SCORES.get(measure, measure)
+def _was_at_the_floor(entry: Tried) -> bool:
+    """Return whether a candidate counts by its end because none had learned much at half."""
+    return entry.trial.measure == IN_THE_END and LEARNED_HALF in entry.scores
+
+
+def score_name(section: Section, measure: str) -> str:
+    """Return the name of one of them as it is shown."""
+    return section.worded(_SCORES.get(measure, measure))
 
 
 def tuning_table(section: Section) -> TextTable | None:
@@ -130,14 +151,16 @@ def tuning_table(section: Section) -> TextTable | None:
         return None
     tasks = tuning_tasks(section)
     forgotten = [f"{forgetting_header(task)} ↓" for task in tasks]
+    measures = score_measures(section)
+    scores = [f"{score_name(section, measure)} (%) ↑" for measure in measures]
     equal = equal_learning(section)
     drifts = [f"{EQUAL[name]} (nats) ↓" for name in equal]
-    headers = ["method", "candidate", f"{score_name(section)} (%) ↑", *drifts, *forgotten, ""]
+    headers = ["method", "candidate", *scores, *drifts, *forgotten, ""]
     lines = [
         [
             row.label,
             shown(entry.trial.spec, tuning_of(row).over),
-            wording.percent_interval(entry.score),
+            *(wording.percent_interval(entry.scores.get(name)) for name in measures),
             *(_nats(entry.trial.lost.get(name)) for name in equal),
             *(forgotten_text(task, entry.forgetting.get(task)) for task in tasks),
             _fate(entry, tuning_of(row)),
@@ -180,29 +203,33 @@ def tuning_warnings(rows: Sequence[Row]) -> list[str]:
 
 def _at_the_ceiling(row: Row) -> list[str]:
     """Warn where several candidates had learned nearly everything when they were scored."""
-    trials = [entry.trial for entry in tuning_of(row).tried]
-    good = [trial for trial in as_good(trials) if trial.measure == LEARNED_HALF]
-    if len(good) < 2 or min(trial.score or 0.0 for trial in good) < CEILING:
+    good = as_good([entry.trial for entry in tuning_of(row).tried])
+    measure = good[0].measure if good else ""
+    if len(good) < 2 or measure not in _WHEN:
+        return []
+    if min(trial.score or 0.0 for trial in good) < CEILING:
         return []
     return [
-        f"{row.label}: {len(good)} candidates learned {100 * CEILING:g}% or more in half the "
-        "epochs, so learning does not tell them apart; tune with fewer epochs"
+        f"{row.label}: {len(good)} candidates learned {100 * CEILING:g}% or more {_WHEN[measure]}, "
+        "so learning does not tell them apart; tune with fewer epochs"
     ]
 
 
 def _at_the_floor(row: Row) -> list[str]:
-    """Warn where no candidate had learned anything to speak of when it was scored."""
-    scores = [
-        entry.trial.score or 0.0
-        for entry in tuning_of(row).tried
-        if entry.trial.measure == LEARNED_HALF
-    ]
-    if len(scores) < 2 or max(scores) >= FLOOR:
+    """Warn where no candidate had learned anything to speak of when it was scored first."""
+    tried = [entry for entry in tuning_of(row).tried if entry.trial.score is not None]
+    measure = tried[0].trial.measure if tried else ""
+    if len(tried) < 2 or measure not in _WHEN:
         return []
-    return [
-        f"{row.label}: no candidate learned {100 * FLOOR:g}% in half the epochs, so the choice "
-        "means little; tune with more epochs or larger learning rates"
-    ]
+    none = f"{row.label}: no candidate learned {100 * FLOOR:g}%"
+    if max(entry.trial.score or 0.0 for entry in tried) < FLOOR:
+        return [
+            f"{none} {_WHEN[measure]}, so the choice means little; "
+            "tune with more epochs or larger learning rates"
+        ]
+    if any(map(_was_at_the_floor, tried)):
+        return [f"{none} {_WHEN[LEARNED_HALF]}, so what each answered in the end decided"]
+    return []
 
 
 def _unequal_seeds(rows: Sequence[Row]) -> list[str]:

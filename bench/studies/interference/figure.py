@@ -91,15 +91,16 @@ def interference_figure(
         as_trained = table[table["asked"] == ASKED_AS[Context.PLAIN]]
         _measure(grid[1][-1], as_trained, _SHRINK)
         grid[1][-1].set_title(ASKED_AS[Context.PLAIN], loc="left", fontsize=8)
-        above.legend(handles=_looks(), loc="outside lower left", ncols=3, frameon=False)
+        above.legend(handles=_looks(table), loc="outside lower left", ncols=3, frameon=False)
         _states(below, plane)
     return figure
 
 
-def _looks() -> list[Line2D]:
+def _looks(table: pd.DataFrame) -> list[Line2D]:
     regimes = [
         Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, label=str(regime))
         for regime, s in _LOOKS.items()
+        if (table["regime"] == regime).any()
     ]
     level = Line2D([], [], color="0.5", linewidth=1, linestyle=":")
     level.set_label("alone; of confusion: before training")

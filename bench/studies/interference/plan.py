@@ -4,7 +4,7 @@ A fact alone is trained with E updates. K facts together are trained in batches 
 b = min(K, batch size), in two regimes. At equal exposures they are trained for E epochs, which is
 ceil(K / b) * E updates. At equal updates only the first E of the same batches are trained, in the
 same order, which is about E * b / K exposures of each fact. If K <= b, both regimes are the same
-training, which runs once.
+training, which runs once. `--regimes exposures` leaves the second regime out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.planning.grid import plan_grid
 from bench.planning.planned_cell import PlannedCell
 from bench.store.records import CellSpec
 from bench.store.store import ResultsStore
-from bench.studies.interference.study import InterferenceOptions
+from bench.studies.interference.study import InterferenceOptions, Regimes
 from bench.studies.recipes import refuse_held_out
 from bench.studies.training_store import TrainingSpec as StudyTrainingSpec
 from tasks.errors import UsageError
@@ -151,7 +151,7 @@ class StudyPlan:
         measured: The facts that are compared.
         before: The measurement of the untrained base.
         alone: Each fact trained alone, one condition per seed.
-        conditions: Every size in both regimes, for each seed.
+        conditions: Every size in each regime that is asked for, for each seed.
     """
 
     grid: RunOptions
@@ -191,6 +191,7 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
         )
         return Condition(size, regime, seed, trainings)
 
+    regimes = tuple(Regime) if options.regimes is Regimes.BOTH else (Regime.EXPOSURES,)
     return StudyPlan(
         grid=grid,
         cell=cell,
@@ -200,7 +201,7 @@ def plan_study(options: InterferenceOptions) -> StudyPlan:
         conditions=tuple(
             condition(seeded, size, regime)
             for size in sorted(options.sizes)
-            for regime in Regime
+            for regime in regimes
             for seeded in cells
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveInt
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from bench.studies.study_report import StudyReport
 
 
+class Regimes(StrEnum):
+    """What stays equal between facts trained together and alone; see `plan.Regime`."""
+
+    BOTH = "both"
+    EXPOSURES = "exposures"
+
+
 @study("interference")
 class InterferenceOptions(StudyOptions):
     """Compare facts trained alone with the same facts trained together."""
@@ -29,6 +37,8 @@ class InterferenceOptions(StudyOptions):
     """Most facts to measure; the same facts for every size."""
     exposures: PositiveInt = 20
     """How often each fact is trained alone, and the number of updates in "equal updates"."""
+    regimes: Regimes = Regimes.BOTH
+    """both, or exposures: without trainings that are as long as that of a fact alone."""
     batch_size: PositiveInt = 8
     """Facts per optimizer step."""
     schedule: Schedule = Schedule.COSINE

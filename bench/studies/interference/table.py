@@ -187,10 +187,7 @@ def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, 
         "Every line compares the same facts, each trained alone with "
         f"{spec.epochs} updates and each trained in a group of K facts. Groups are filled up with "
         "other facts of the task, which are not measured.",
-        f"At equal exposures a group is trained for {spec.epochs} epochs. At equal updates it is "
-        f"trained for exactly {spec.epochs} updates, the first of the same batches in the same "
-        f"order, so that large groups see each fact fewer times. Up to K = {spec.batch_size} (the "
-        "batch size) both are the same training.",
+        _regimes(plan),
         "Every fact is asked twice: on the trained prompt, which tells whether it was learned, and "
         "with four demonstrations before it, which training did not see and which tells whether it "
         f"is carried over. With demonstrations the base answers {known} of the "
@@ -212,6 +209,19 @@ def about(plan: StudyPlan, table: pd.DataFrame, results: Results) -> tuple[str, 
         "The phenomenon was described in arXiv 2405.18292; the measures are this project's.",
         f"Brackets and bars: {intervals_of(table)}. An interval of width 0 means that all "
         f"facts agree. '-' means that fewer than {FEWEST_ITEMS} facts or answers count.",
+    )
+
+
+def _regimes(plan: StudyPlan) -> str:
+    """Say what groups and facts alone have in common."""
+    spec = plan.cell.spec
+    said = f"At equal exposures a group is trained for {spec.epochs} epochs."
+    if all(condition.regime is Regime.EXPOSURES for condition in plan.conditions):
+        return said
+    return (
+        f"{said} At equal updates it is trained for exactly {spec.epochs} updates, the first of "
+        "the same batches in the same order, so that large groups see each fact fewer times. Up to "
+        f"K = {spec.batch_size} (the batch size) both are the same training."
     )
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from bench.inference.encoding import Example
 from bench.inference.float32_head import install_head
+from bench.inference.likelihood import negative_log_likelihoods
 from bench.inference.prefix_cache import run_prefix, states_agree, usable_prefix
 from tests.bench.architectures import MAKERS, random_model
 from tests.bench.device_errors import ERRORS, failing
@@ -60,3 +62,15 @@ def test_errors_of_memory_and_device_are_not_taken_for_a_refusal(error, raised):
         return
     with pytest.raises(type(error)):
         usable_prefix(model, CONTEXTS)
+
+
+def test_the_likelihood_of_one_example_takes_one_pass():
+    model = tiny_llama()
+    passes = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    long = Example(tuple(range(3, 43)), 38)
+    [alone] = negative_log_likelihoods(model, [long], pad=0)
+    assert len(passes) == 1
+    beside = negative_log_likelihoods(model, [long, Example(tuple(range(3, 44)), 38)], pad=0)
+    assert len(passes) > 2, "two share their prompt"
+    assert alone == pytest.approx(beside[0], rel=1e-5)

@@ -21,6 +21,7 @@ from bench.planning.tuning import (
     edges,
     shown,
     trial_of,
+    trials_of,
 )
 from bench.store.records import CellSpec, Metrics, Status, Tuned
 from bench.store.store import ResultsStore
@@ -245,6 +246,26 @@ def test_a_trial_without_a_dose_is_scored_by_reliability():
     assert trial_of([floored]).lost == {}, "at floor nothing can be forgotten"
     dose = trial_of([dosed(0, 0.1)])
     assert best_trial([found, dose]) == dose, "what was measured at the end is no rival"
+
+
+@pytest.mark.parametrize(
+    ("halves", "measure"),
+    [((0.0, 0.1), LEARNED_HALF), ((0.0, 0.0999), "reliability"), ((0.0, None), "reliability")],
+)
+def test_where_no_candidate_has_learned_a_tenth_at_half_all_are_scored_by_the_end(halves, measure):
+    found = trials_of([[dosed(1000, half), dosed(1001, half)] for half in halves])
+    assert {trial.measure for trial in found if trial.score is not None} == {measure}
+    if measure == "reliability":
+        answered = [dosed(seed, 0.0).metrics.reliability for seed in (1000, 1001)]
+        assert [trial.score for trial in found] == [pytest.approx(sum(answered) / 2)] * 2
+
+
+def test_a_failed_candidate_is_no_floor():
+    failed = dosed(1000, 0.9).model_copy(update={"status": Status.DIVERGED})
+    assert trials_of([[dosed(1000, 0.3)], [failed]])[0].measure == LEARNED_HALF
+    assert trials_of([[dosed(1000, 0.05)], [failed]])[0].measure == "reliability"
+    assert [t.score for t in trials_of([[failed]])] == [None]
+    assert trials_of([]) == []
 
 
 def test_a_summary_gives_the_same_trial_as_its_record(tmp_path):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
-from bench.pages.findings.effects import paired
+from bench.pages.findings.effects import mean_of, paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.pictures import means
 from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions.planned_settings import (
     BARE,
@@ -18,7 +19,7 @@ from bench.pages.findings.questions.planned_settings import (
     answered,
     planned_settings,
 )
-from bench.pages.findings.verdict import Needs, Verdict
+from bench.pages.findings.verdict import Needs, Unit, Verdict
 from tasks.context import TrainPrompt
 
 QUESTION = Question(
@@ -35,11 +36,18 @@ QUESTION = Question(
 )
 METHOD = "lora"
 PLAIN, MIXED = TrainPrompt.PLAIN, TrainPrompt.MIXED
+_TRAINED = {
+    PLAIN: "trained on the plain prompt",
+    MIXED: "trained on mixed prompts",
+    TrainPrompt.FEW_SHOT: "trained after demonstrations",
+}
 
 
 def answer(evidence: Evidence) -> Answer:
     """Compare training prompts by what is answered in contexts that training did not see."""
     by_base = _by_base(evidence)
+    compared = [settings for settings in by_base if PLAIN in settings and len(settings) > 1]
+    shares = [(settings[PLAIN].title, _shares(settings)) for settings in compared]
     return Answer(
         question=QUESTION,
         claims=(
@@ -72,6 +80,13 @@ def answer(evidence: Evidence) -> Answer:
             if asked != BARE
             for effect in _carried(by_base, prompt, asked)
         ),
+        measured=tuple(
+            effect for _, series in shares for one in series.values() for effect in one.values()
+        ),
+        pictures=tuple(
+            means("prompts", "Facts answered after training, by how they are asked", title, series)
+            for title, series in shares
+        ),
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
             "only the bare question is new to both.",
@@ -88,6 +103,21 @@ def _by_base(evidence: Evidence) -> list[Mapping[TrainPrompt, Setting]]:
             spec = setting.rows[METHOD].spec
             found.setdefault((spec.model, spec.facts_digest), {})[spec.train_prompt] = setting
     return list(found.values())
+
+
+def _shares(settings: Mapping[TrainPrompt, Setting]) -> dict[str, dict[str, Effect]]:
+    """Return which share of the unknown facts is answered, by training prompt, as it is asked."""
+    rows = {prompt: setting.rows[METHOD] for prompt, setting in settings.items()}
+    seeds, title = shared_seeds(rows.values()), settings[PLAIN].title
+    found: dict[str, dict[str, Effect]] = {}
+    for prompt in (one for one in _TRAINED if one in rows):
+        for asked in BESIDE:
+            pair = answered([rows[prompt], rows[PLAIN]], seeds, asked)
+            if pair is not None:
+                trained, said = _TRAINED[prompt], str(asked)
+                share = mean_of(f"{said}, {trained}", title, pair[0], Unit.PERCENT)
+                found.setdefault(trained, {})[said] = share
+    return found
 
 
 def _carried(

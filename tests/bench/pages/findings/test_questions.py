@@ -436,10 +436,20 @@ def test_strategies_are_compared_at_the_rate_of_the_design_alone():
     assert both.verdict is Verdict.YES
 
 
-def test_what_was_never_learned_has_no_cost():
-    made = [one_rate(epochs=9), one_rate("lora+filter", epochs=5, kept=KEPT)]
-    names = [effect.name for effect in strategies.answer(evidence_of(*made)).measured]
-    assert names == ["training for each fact that lora+filter learned"]
+def test_what_is_learned_is_counted_among_what_is_trained():
+    fast = np.where(np.arange(64) % 4 == 0, 2, 9)  # a quarter, of any run of facts
+    made = [
+        one_rate("lora+filter", epochs=fast, kept=KEPT),
+        one_rate("lora+random_filter", epochs=9, kept=BY_CHANCE),
+    ]
+    found = strategies.answer(evidence_of(*made))
+    assert {effect.name: (effect.value, effect.facts) for effect in found.measured} == {
+        "learned in the end, of what lora+filter trains": (0.25, 48),
+        "learned in the end, of what lora+random_filter trains": (0.0, 48),
+    }
+    [shared] = [effect for effect in found.details if "both train" in effect.name]
+    assert shared.name.endswith("lora+filter - lora+random_filter")
+    assert (shared.value, shared.facts) == (0.25, 32)
 
 
 def test_a_weight_counts_only_against_its_control():
@@ -503,6 +513,20 @@ def test_mixed_prompts_carry_over_to_the_bare_question(mixed, verdict):
     found = prompts.answer(evidence_of(plain, other))
     assert found.verdict is verdict
     assert found.claims[1].verdict is Verdict.NOT_RUN, "no cell was trained after demonstrations"
+    shares = {effect.name: effect.value for effect in found.measured}
+    assert shares["asked the bare question, trained on mixed prompts"] == pytest.approx(
+        mixed, abs=0.03
+    )
+    assert shares["asked the bare question, trained on the plain prompt"] == pytest.approx(
+        0.3, abs=0.03
+    )
+    assert len(found.pictures) == 1
+
+
+def test_shares_by_training_prompt_need_two_of_them():
+    found = prompts.answer(evidence_of(plan(bare=0.3)))
+    assert not found.measured
+    assert not found.pictures
 
 
 def test_each_context_is_compared_where_its_answers_are_and_says_who_saw_it():

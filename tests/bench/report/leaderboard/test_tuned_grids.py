@@ -77,7 +77,7 @@ def test_candidates_are_compared_over_their_seeds_before_the_ceiling(tmp_path):
     assert row.tuning.best.spec.learning_rate == 3e-4, "as good within two points, and less drift"
     entry = row.tuning.tried[1]
     assert [c.record.spec.seed for c in entry.cells] == [1000, 1001]
-    assert entry.score.value == pytest.approx(0.795)
+    assert entry.scores["learned_half"].value == pytest.approx(0.795)
     assert entry.trial.lost["drift_at_90"] == pytest.approx(0.205)
     assert warnings(section) == []
     table = tuning_table(section)
@@ -102,14 +102,48 @@ def test_candidates_at_the_ceiling_and_other_seeds_are_warned_of(tmp_path, snaps
     snapshot("tuning", "candidates at the ceiling, and other seeds", f"{ceiling}\n{seeds}")
 
 
-def test_candidates_that_learned_next_to_nothing_are_warned_of(tmp_path):
-    cells = [
-        *dosed(halves=(0.0, 0.02, 0.05)),
-        *[c for c in grid(["lora"]) if c[0].spec.fact_set == "reporting"],
-    ]
+def reported(method="lora"):
+    return [c for c in grid([method]) if c[0].spec.fact_set == "reporting"]
+
+
+def floored(ends, seeds=(1000, 1001)):
+    """Candidates that have learned less than a tenth at half the epochs, the lowest rate most."""
+    for seed in seeds:
+        for rate, half, end in zip(RATES, (0.09, 0.08, 0.0), ends, strict=True):
+            dose = {"learned_half": half, "drift_at_50": rate}
+            yield tried("lora", rate, end, seed, **dose)
+
+
+def test_where_none_has_learned_a_tenth_at_half_the_end_decides(tmp_path, snapshot):
+    [section] = board_of(tmp_path, *floored((0.2, 0.9, 0.5)), *reported()).sections
+    [row] = section.rows
+    assert row.tuning.best.spec.learning_rate == RATES[1]
+    assert {entry.trial.measure for entry in row.tuning.tried} == {"reliability"}
+    [said] = [line for line in warnings(section) if "10%" in line]
+    assert said.startswith("lora: ")
+    assert "means little" not in said
+    table = tuning_table(section)
+    assert table.headers[2:4] == ["learned in half the epochs (%) ↑", "answered in the end (%) ↑"]
+    assert [line[2].split()[0] for line in table.lines] == ["9.0", "8.0", "0.0"]
+    snapshot("tuning", "candidates at the floor", f"{said}\n{table.remark}")
+
+
+def test_one_method_at_the_floor_changes_nothing_for_another(tmp_path):
+    others = dosed("dora", halves=(0.55, 0.79, 0.8))
+    cells = [*floored((0.2, 0.9, 0.5)), *others, *reported(), *reported("dora")]
     [section] = board_of(tmp_path, *cells).sections
-    [floor] = [line for line in warnings(section) if "no candidate learned 10%" in line]
-    assert floor.startswith("lora: ")
+    lora, dora = (next(r for r in section.rows if r.label == name) for name in ("lora", "dora"))
+    assert {entry.trial.measure for entry in lora.tuning.tried} == {"reliability"}
+    assert {entry.trial.measure for entry in dora.tuning.tried} == {"learned_half"}
+    assert dora.tuning.best.spec.learning_rate == 3e-4
+    assert len(tuning_table(section).lines) == 6
+
+
+def test_candidates_that_learned_next_to_nothing_in_the_end_are_warned_of(tmp_path):
+    [section] = board_of(tmp_path, *floored((0.02, 0.05, 0.04)), *reported()).sections
+    [said] = [line for line in warnings(section) if "10%" in line]
+    assert said.startswith("lora: no candidate learned 10% in the end")
+    assert "means little" in said
 
 
 def diverged(made):

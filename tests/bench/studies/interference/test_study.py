@@ -270,6 +270,23 @@ def test_seeds_are_taken_together(asked):
     assert "seeds 0, 1" in report.about[0]
 
 
+def test_without_equal_updates_nothing_else_changes(asked, finished, kept):
+    plan, both = plan_study(asked(regimes="exposures")), plan_study(asked())
+    left_out = {t.spec.digest for t in both.trainings} - {t.spec.digest for t in plan.trainings}
+    assert len(left_out) == 1, "the five for as many updates as a fact alone"
+    (kept / f"{left_out.pop()}.parquet").unlink()
+    listening = Listening()
+    report = run_interference(asked(regimes="exposures"), listening)
+    assert not listening.ran
+    whole = finished[0].table
+    expected = whole[whole["regime"] == "equal exposures"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(report.table, expected)
+    assert not any("equal updates" in line for line in report.about)
+    [legend] = report.figure.subfigs[0].legends
+    assert len(legend.get_texts()) == 2
+    assert "--regimes exposures" in report.command
+
+
 def test_the_picture_shows_the_table_and_every_fact(finished):
     report = finished[0]
     above, below = report.figure.subfigs
