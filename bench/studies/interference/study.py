@@ -38,7 +38,7 @@ class InterferenceOptions(StudyOptions):
     exposures: PositiveInt = 20
     """How often each fact is trained alone, and the number of updates in "equal updates"."""
     regimes: Regimes = Regimes.BOTH
-    """both, or exposures: without trainings that are as long as that of a fact alone."""
+    """both, or exposures: without the trainings at "equal updates"."""
     batch_size: PositiveInt = 8
     """Facts per optimizer step."""
     schedule: Schedule = Schedule.COSINE

@@ -34,7 +34,7 @@ QUESTION = Question(
     grids=(),
     study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64 "
     "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 "
-    "--lr 1e-3 --out results/findings",
+    "--lr 1e-3 --regimes exposures --out results/findings",
 )
 MOST, EXPOSURES, SEEDS = 64, 6, 8
 
