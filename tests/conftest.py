@@ -21,7 +21,10 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-LONGEST = ("test_embedded.py", "test_ray_backend.py", "test_readme.py", "test_shared_folder.py")
+LONGEST = (
+    *("test_embedded.py", "test_ray_backend.py", "test_readme.py", "test_shared_folder.py"),
+    *("test_rule_simulation.py", "test_simulations_whole.py"),  # among the slow ones
+)
 """Files that take a minute or more, longest first; xdist gives out files in their tests' order."""
 GUIDE = ("norms", "every", "unknown", "short", "moons", "plurals", "brief", "learned", "ranks")
 """The examples of the guide on adding parts, in its order."""

@@ -28,6 +28,7 @@ from bench.store.records import CellRecord, CellSpec
 from bench.store.store import ResultsStore
 from bench.studies.interference.store import Trained, TrainingStore
 from methods.recipe import Recipe, parse_recipe
+from tasks.context import TrainPrompt
 from tasks.errors import UsageError
 
 TASKS = ("countries", "fictional", "nq_open")
@@ -40,11 +41,11 @@ GRIDS = ROOT / "configs" / "findings"
 
 _ASIDE: Mapping[str, Callable[[CellSpec], str]] = {
     "schedule": lambda spec: f"{spec.schedule} schedule",
-    "train_prompt": lambda spec: f"trained on {spec.train_prompt.replace('_', '-')}",
+    "train_prompt": lambda spec: _trained_on(spec.train_prompt),
     "accumulation": lambda spec: f"{spec.accumulation} batches added up",
     "warmup": lambda spec: f"warm-up {spec.warmup:g}",
 }
-"""Settings that rarely differ, and how a title says them."""
+"""Settings that rarely differ, and how a title says them; nothing for the usual one."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _told_apart(setting: Setting) -> Setting:
 
 def _settings(section: Section) -> Iterable[Setting]:
     """Split a section by how training went, but for what was tuned together with the rate."""
-    lengths = {_length(row)[1:] for row in section.done}
+    lengths = {_lasted(row) for row in section.done}
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in section.done:
         groups.setdefault(_length(row), []).append(row)
@@ -216,17 +217,30 @@ def _settings(section: Section) -> Iterable[Setting]:
 
 
 def _length(row: Row) -> tuple[object, ...]:
-    spec, over = row.spec, row.tuning.over if row.tuning else ()
-    fields = ("epochs", "batch_size", *_ASIDE)
-    trained = (getattr(spec, name) for name in fields if name not in over)
-    return bool(spec.tuned), *trained
+    return bool(row.spec.tuned), *_lasted(row), *_not_tuned(row, _ASIDE)
+
+
+def _lasted(row: Row) -> tuple[object, ...]:
+    """Return how long it was trained, but for what was tuned."""
+    return _not_tuned(row, ("epochs", "batch_size"))
+
+
+def _not_tuned(row: Row, fields: Iterable[str]) -> tuple[object, ...]:
+    over = row.tuning.over if row.tuning else ()
+    return tuple(getattr(row.spec, name) for name in fields if name not in over)
 
 
 def _said_aside(spec: CellSpec, groups: Iterable[Sequence[Row]]) -> str:
     """Return what sets a setting apart of these, for its title."""
     specs = [rows[0].spec for rows in groups]
     apart = (name for name in _ASIDE if len({getattr(one, name) for one in specs}) > 1)
-    return "".join(f", {_ASIDE[name](spec)}" for name in apart)
+    said = filter(None, (_ASIDE[name](spec) for name in apart))
+    return "".join(f", {each}" for each in said)
+
+
+def _trained_on(prompt: TrainPrompt) -> str:
+    usual = prompt == TrainPrompt.PLAIN
+    return "" if usual else f"trained on {prompt.replace('_', '-')} prompts"
 
 
 def chosen(rows: Sequence[Row]) -> Row:
