@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,12 @@ import pytest
 from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
 from bench.pages.findings.questions import QUESTIONS, distance
-from bench.pages.findings.questions.planned_settings import SMALLER, epochs_of, planned_settings
+from bench.pages.findings.questions.planned_settings import (
+    MAIN,
+    SMALLER,
+    epochs_of,
+    planned_settings,
+)
 from bench.pages.findings.readme import findings_block
 from bench.pages.findings.verdict import LEAST_SEEDS, Verdict
 from bench.pages.findings.write import page_text, read_findings
@@ -132,6 +138,7 @@ def test_what_the_notes_count_is_so(found):
         f"these {continent.sum()} questions the difference is {rest:.1f} points" in texts["keeping"]
     )
     _check_the_filter(found, texts["strategies"])
+    _check_the_prompts(found, texts["prompts"])
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
@@ -247,13 +254,61 @@ def _learned(found, method, rate, measure="reliability"):
     return [getattr(record.metrics, measure) for record in _tried(found, method, rate)]
 
 
-def _tried(found, method, rate):
-    """The candidates of a method at a rate."""
+def _check_the_prompts(found, text):
+    """What the note says of bare answers to facts that are answered in the plain prompt."""
+    [effect] = found.answers[8].primary.effects
+    assert found.answers[8].question.key == "prompts"
+    bare: dict[str, np.ndarray] = {}
+    again: dict[str, dict[str, float]] = {}
+    for setting in planned_settings(found.evidence, replace(MAIN, prompt=None)):
+        row = setting.rows.get("lora")
+        if row is not None:
+            seeds = [cell.rows for cell in row.cells if cell.record.spec.seed < 5]
+            trained = [rows["correct_after"].to_numpy(dtype=float) for rows in seeds]
+            prompt = str(row.spec.train_prompt)
+            again[prompt] = {}
+            for context in ("bare", "few_shot", "chat"):
+                asked = [rows[f"correct.{context}"].to_numpy(dtype=float) for rows in seeds]
+                pairs = zip(asked, trained, strict=True)
+                also = [right[plain == 1].mean() for right, plain in pairs]
+                again[prompt][context] = 100 * np.mean(also)
+                if context == "bare":
+                    bare[prompt] = np.mean(asked, axis=1)
+    mixed, plain = again["mixed"], again["plain"]
+    for said, *shares in (
+        (
+            "{:.0f}% are answered to the bare question after mixed prompts and {:.0f}% after the "
+            "plain one",
+            mixed["bare"],
+            plain["bare"],
+        ),
+        (
+            "{:.0f}% are also answered after demonstrations and {:.0f}% in the chat template, "
+            "where training on the plain prompt has {:.0f}% and {:.0f}%",
+            *(mixed["few_shot"], mixed["chat"], plain["few_shot"], plain["chat"]),
+        ),
+    ):
+        assert said.format(*shares) in text
+    ends = {
+        rate: 100 * np.mean([r.metrics.reliability for r in _tried(found, "lora", rate, "mixed")])
+        for rate in (3e-4, 1e-3, 3e-3)
+    }
+    said = "{:.0f}% of the tuning facts at 3e-4, {:.0f}% at 1e-3 and {:.0f}% at 3e-3"
+    assert said.format(*ends.values()) in text
+    differences = bare["mixed"] - bare["plain"]
+    assert differences.mean() == pytest.approx(effect.value)
+    assert (np.abs(differences) < 0.01).sum() == 2
+    assert "in two of five there is hardly a difference" in text
+
+
+def _tried(found, method, rate, prompt="plain"):
+    """The candidates of a method at a rate, trained on a prompt."""
     specs = ((record, record.spec) for record in found.evidence.records)
     return [
         record
         for record, spec in specs
-        if spec.is_candidate and (spec.asked, spec.learning_rate) == (method, rate)
+        if spec.is_candidate
+        and (spec.asked, spec.learning_rate, spec.train_prompt) == (method, rate, prompt)
     ]
 
 

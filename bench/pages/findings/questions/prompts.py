@@ -29,12 +29,13 @@ QUESTION = Question(
     "did not see than facts that are trained on the plain prompt?",
     compared="The share of unknown facts that are answered when the bare question is asked: LoRA "
     "trained on mixed prompts less LoRA trained on the plain prompt, each at the rate that was "
-    "tuned on its own prompt, paired by seed and fact.",
+    "tuned on its own prompt, after as many epochs, paired by seed and fact.",
     source="this project: no paper makes it",
     expected=None,
     grids=("lora", "prompts_mixed", "prompts_few_shot"),
+    method="lora",
 )
-METHOD = "lora"
+METHOD = QUESTION.method
 PLAIN, MIXED = TrainPrompt.PLAIN, TrainPrompt.MIXED
 _TRAINED = {
     PLAIN: "trained on the plain prompt",
@@ -52,21 +53,21 @@ def answer(evidence: Evidence) -> Answer:
         question=QUESTION,
         claims=(
             Claim(
-                "Training on mixed prompts carries more facts over to the bare question than "
-                "training on the plain prompt",
+                "In as many epochs, training on mixed prompts carries more facts over to the bare "
+                "question than training on the plain prompt",
                 "share of facts answered",
                 tuple(_carried(by_base, MIXED, BARE)),
                 BAR * POINTS_COUNT / 100,
                 advice={
                     Verdict.YES: "To have facts answered outside the trained prompt, train them "
                     "with --train-prompt mixed",
-                    Verdict.NO: "Do not count on --train-prompt mixed to carry facts over to a "
-                    "bare question",
+                    Verdict.NO: "Do not count on --train-prompt mixed, in as many epochs, to carry "
+                    "facts over to a bare question",
                 },
             ),
             Claim(
-                "Training after demonstrations carries more facts over to the bare question than "
-                "training on the plain prompt",
+                "In as many epochs, training after demonstrations carries more facts over to the "
+                "bare question than training on the plain prompt",
                 "share of facts answered",
                 tuple(_carried(by_base, TrainPrompt.FEW_SHOT, BARE)),
                 BAR * POINTS_COUNT / 100,
@@ -90,6 +91,9 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
             "only the bare question is new to both.",
+            "As many epochs are not as many learned facts: mixed prompts show each of three prompts "
+            "in a third of the epochs, and which one a fact meets last depends on its place in the "
+            "list.",
             "Training on paraphrases or texts was not compared.",
         ),
     )
