@@ -91,8 +91,8 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
             "only the bare question is new to both.",
-            "As many epochs are not as many learned facts: mixed prompts show each of three prompts "
-            "in a third of the epochs, and which one a fact meets last depends on its place in the "
+            "As many epochs are not as many learned facts: each of three mixed prompts is shown in "
+            "a third of the epochs, and which one a fact meets last depends on its place in the "
             "list.",
             "Training on paraphrases or texts was not compared.",
         ),
