@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
+from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions import QUESTIONS, distance
 from bench.pages.findings.questions.planned_settings import (
     MAIN,
@@ -298,6 +300,10 @@ def _check_the_prompts(found, text):
     differences = bare["mixed"] - bare["plain"]
     assert differences.mean() == pytest.approx(effect.value)
     assert (np.abs(differences) < 0.01).sum() == 2
+    fewer = [np.delete(differences, seed) for seed in range(5)]
+    p = [ttest_1samp(some, BAR * POINTS_COUNT / 100, alternative="less").pvalue for some in fewer]
+    assert [seed for seed in range(5) if p[seed] > 0.025] == [0, 1, 3]
+    assert "without seed 0, 1 or 3 it would be open" in text
     assert "in two of five there is hardly a difference" in text
 
 

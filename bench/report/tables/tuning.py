@@ -228,7 +228,7 @@ def _at_the_floor(row: Row) -> list[str]:
             "tune with more epochs or larger learning rates"
         ]
     if any(map(_was_at_the_floor, tried)):
-        return [f"{none} {_WHEN[LEARNED_HALF]}, so what each answered in the end decided"]
+        return [f"{none} {_WHEN[LEARNED_HALF]}, so the share answered in the end decided"]
     return []
 
 

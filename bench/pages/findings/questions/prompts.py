@@ -29,7 +29,8 @@ QUESTION = Question(
     "did not see than facts that are trained on the plain prompt?",
     compared="The share of unknown facts that are answered when the bare question is asked: LoRA "
     "trained on mixed prompts less LoRA trained on the plain prompt, each at the rate that was "
-    "tuned on its own prompt, after as many epochs, paired by seed and fact.",
+    "tuned on its own prompt, after the same number of epochs, paired by seed and "
+    "fact.",
     source="this project: no paper makes it",
     expected=None,
     grids=("lora", "prompts_mixed", "prompts_few_shot"),
@@ -53,21 +54,21 @@ def answer(evidence: Evidence) -> Answer:
         question=QUESTION,
         claims=(
             Claim(
-                "In as many epochs, training on mixed prompts carries more facts over to the bare "
-                "question than training on the plain prompt",
+                "After the same number of epochs, training on mixed prompts carries more facts "
+                "over to the bare question than training on the plain prompt",
                 "share of facts answered",
                 tuple(_carried(by_base, MIXED, BARE)),
                 BAR * POINTS_COUNT / 100,
                 advice={
                     Verdict.YES: "To have facts answered outside the trained prompt, train them "
                     "with --train-prompt mixed",
-                    Verdict.NO: "Do not count on --train-prompt mixed, in as many epochs, to carry "
-                    "facts over to a bare question",
+                    Verdict.NO: "Do not count on --train-prompt mixed, with the same number of "
+                    "epochs, to carry facts over to a bare question",
                 },
             ),
             Claim(
-                "In as many epochs, training after demonstrations carries more facts over to the "
-                "bare question than training on the plain prompt",
+                "After the same number of epochs, training after demonstrations carries more facts "
+                "over to the bare question than training on the plain prompt",
                 "share of facts answered",
                 tuple(_carried(by_base, TrainPrompt.FEW_SHOT, BARE)),
                 BAR * POINTS_COUNT / 100,
@@ -91,9 +92,9 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "Mixed prompts include the plain and the few-shot prompt and the chat template, so "
             "only the bare question is new to both.",
-            "As many epochs are not as many learned facts: each of three mixed prompts is shown in "
-            "a third of the epochs, and which one a fact meets last depends on its place in the "
-            "list.",
+            "The same number of epochs does not mean that the same number of facts is learned: a "
+            "fact meets each of the three mixed prompts in a third of the epochs, and which one it "
+            "meets last depends on its place in the list.",
             "Training on paraphrases or texts was not compared.",
         ),
     )
