@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.pages.findings.answer import Answer, Picture
 from bench.pages.findings.claim import Claim
+from bench.pages.findings.planned import smallest_that_counts
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.redaction import safe_text
 from bench.report.plots._style import PanelSize, error, titled_figure
@@ -87,7 +88,8 @@ def _note(claims: list[Claim]) -> str:
     """Explain what is drawn, and nothing else."""
     seen = {verdict for claim in claims for verdict in claim.verdicts}
     said = [
-        "Bars: 95% confidence intervals. Shaded: between no effect and the bar of the rule",
+        "Bars: 95% confidence intervals. Shaded: between no effect and the bar of the rule. "
+        "Dashed: the smallest effect that counts",
         *(text for verdict, text in _SAID.items() if verdict in seen),
     ]
     if any(len(rival.effects) > 1 for claim in claims for rival in claim.rivals):
@@ -111,12 +113,16 @@ def _lines(claim: Claim) -> list[_Line]:
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
     unit = claim.effects[0].unit
-    axes.set_xlabel(claim.outcome + _UNITS[unit], fontsize=8)
+    side = "" if claim.two_sided else " (right: as the claim says)"
+    axes.set_xlabel(claim.outcome + _UNITS[unit] + side, fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
     ends = (unit.written(end) for end in (min(low, claim.margin), claim.margin))
     axes.axvspan(*ends, color="0.93", zorder=0)
     axes.axvline(unit.written(null), color="0.4", linewidth=0.8, zorder=1)
+    least = smallest_that_counts(claim.margin, unit)
+    for counts in (least, -least) if claim.two_sided else (least,):
+        axes.axvline(unit.written(counts), color="0.4", linewidth=0.8, linestyle="--", zorder=1)
     for place, line in enumerate(lines):
         _mark(axes, line, place, unit)
     axes.set_yticks(range(len(lines)), [safe_text(line.name) for line in lines], fontsize=7.5)

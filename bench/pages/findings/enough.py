@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import product
 
 from bench.pages.findings.claim import Claim, Effect, Rival
-from bench.pages.findings.design import CORRELATED, correlation_power
-from bench.pages.findings.planned import BAR
+from bench.pages.findings.design import correlation_power
+from bench.pages.findings.planned import CORRELATED, smallest_that_counts
 from bench.pages.findings.power import Components, Layout, power
 from bench.pages.findings.tables import amount
 from bench.pages.findings.verdict import Unit, Verdict
@@ -31,7 +31,7 @@ def would_decide(claim: Claim) -> str:
     and settings that contradict each other. The components are those of few seeds, so the number
     is rough.
 
-    It takes the smallest effect that counts to be the bar divided by `BAR`.
+    It takes the smallest effect that counts as the design has it for this bar.
     """
     if claim.verdict is not Verdict.OPEN or any(map(_is_open_otherwise, claim.rivals)):
         return ""
@@ -40,7 +40,8 @@ def would_decide(claim: Claim) -> str:
     components = _components(claim)
     if components is None:
         return ""
-    unit, counts = claim.effects[0].unit, claim.margin / BAR
+    unit = claim.effects[0].unit
+    counts = smallest_that_counts(claim.margin, unit)
     at = f"for a yes at an effect of {amount(counts, unit)} and for a no at no effect"
     seeds = min(rival.seeds for rival in claim.rivals)
     if _enough(claim, components, seeds, 1):
@@ -96,7 +97,8 @@ def _enough(claim: Claim, components: Components, seeds: int, times: int) -> boo
         two_sided=claim.two_sided,
         near_one=any(rival.tested is not None and rival.tested.near_one for rival in claim.rivals),
     )
-    found = power(components, layout, claim.margin, claim.margin / BAR, DRAWS)
+    counts = smallest_that_counts(claim.margin, claim.effects[0].unit)
+    found = power(components, layout, claim.margin, counts, DRAWS)
     return min(found.yes, found.no) >= POWER
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.pages.findings.power import Components, Layout
-from bench.pages.findings.verdict import Needs
+from bench.pages.findings.verdict import Needs, Unit
 
 BAR = 0.7
 """The rule's margin, as a part of the smallest effect that counts: a little above half leaves room
@@ -22,6 +22,13 @@ EPOCHS_COUNT = 0.5
 POINTS_COUNT = 5.0
 RATIO_COUNTS = -math.log(0.75)
 """A quarter less drift."""
+CORRELATED = 0.9
+"""Pearson's r, which the bar is not a part of on Fisher's scale."""
+
+
+def smallest_that_counts(bar: float, unit: Unit) -> float:
+    """Return the smallest effect that counts, in `unit`, where the rule's margin is `bar`."""
+    return math.atanh(CORRELATED) if unit is Unit.CORRELATION else bar / BAR
 
 
 class PlannedUnit(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,9 +10,8 @@ from tabulate import tabulate
 
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Claim, Effect, Rival
-from bench.pages.findings.design import CORRELATED
 from bench.pages.findings.evidence import Grid
-from bench.pages.findings.planned import BAR, GRIDS
+from bench.pages.findings.planned import GRIDS, smallest_that_counts
 from bench.pages.findings.verdict import Unit
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -108,7 +106,7 @@ def claims_table(claims: Sequence[Claim]) -> str:
         if rival:
             bar, counts = (
                 amount(claim.margin, rival.unit),
-                amount(_counts(claim, rival.unit), rival.unit),
+                amount(smallest_that_counts(claim.margin, rival.unit), rival.unit),
             )
         says = markdown(claim.says)
         if len(claims) > 1:
@@ -117,11 +115,6 @@ def claims_table(claims: Sequence[Claim]) -> str:
         lines.append(cells)
     headers = ["claim", "answer", "bar", "what counts", "effect", "setting", "seeds", "n"]
     return _table(lines, headers, left=6)
-
-
-def _counts(claim: Claim, unit: Unit) -> float:
-    """Return the smallest effect that counts, of which the bar is a part."""
-    return math.atanh(CORRELATED) if unit is Unit.CORRELATION else claim.margin / BAR
 
 
 def rivals_table(claims: Sequence[Claim]) -> str:

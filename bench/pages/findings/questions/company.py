@@ -36,7 +36,8 @@ QUESTION = Question(
     "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 "
     "--lr 1e-3 --regimes exposures --out results/findings",
 )
-MOST, EXPOSURES, SEEDS = 64, 6, 8
+ALONE, MOST = COMPARED = 1, 64
+EXPOSURES, SEEDS = 6, 8
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Company:
         setting: Base, task, number of facts that are measured, exposures and learning rate.
         exposures: How often each fact was trained.
         seeds: In their order.
-        facts: Ids of the unknown facts that every training of these seeds measured.
+        facts: Ids of the unknown facts.
         before: What the untrained base answers, by fact.
-        among: By size, by seed, by fact; size 1 is alone.
+        among: By size, by seed, by fact; size 1 is alone. It has `COMPARED`, and the sizes that
+            every one of these seeds measured.
     """
 
     setting: str
@@ -69,7 +71,7 @@ class Company:
 
 def answer(evidence: Evidence) -> Answer:
     """Compare exposures to learn among many with those alone."""
-    found = [one for one in companies(evidence.trainings) if {1, MOST} <= one.among.keys()]
+    found = list(companies(evidence.trainings))
     measured = [_shares(one) for one in found]
     return Answer(
         question=QUESTION,
@@ -89,7 +91,7 @@ def answer(evidence: Evidence) -> Answer:
             ),
         ),
         details=tuple(
-            _more(one, size) for one in found for size in one.among if size not in (1, MOST)
+            _more(one, size) for one in found for size in one.among if size not in COMPARED
         ),
         measured=(
             *(
@@ -114,7 +116,7 @@ def answer(evidence: Evidence) -> Answer:
 
 def _more(one: Company, size: int) -> Effect:
     name = f"among {size} - alone"
-    table = one.of(size, _exposures) - one.of(1, _exposures)
+    table = one.of(size, _exposures) - one.of(ALONE, _exposures)
     return mean_of(name, one.setting, table, Unit.EPOCHS)
 
 
@@ -154,7 +156,7 @@ def _likelihoods(one: Company) -> Iterator[Effect]:
 
 
 def _company_of(size: int) -> str:
-    return "alone" if size == 1 else f"among {size}"
+    return "alone" if size == ALONE else f"among {size}"
 
 
 def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
@@ -194,15 +196,17 @@ def _company(
     before: dict[str, FactOutcome],
     among: dict[int, dict[int, dict[str, FactOutcome]]],
 ) -> Company | None:
-    """Compare seeds that measured every unknown fact at every size; None where there is none."""
+    """Compare seeds that measured every unknown fact alone and among 64; None where none did."""
     unknown = {fact for fact, outcome in before.items() if not outcome.few_shot.correct}
-    seeds = sorted(
-        seed
-        for seed in set.union(*(set(by_seed) for by_seed in among.values()))
-        if all(unknown <= by_seed.get(seed, {}).keys() for by_seed in among.values())
-    )
+    measured = {
+        size: {seed for seed, by_fact in by_seed.items() if unknown <= by_fact.keys()}
+        for size, by_seed in among.items()
+    }
+    seeds = set.intersection(*(measured.get(size, set()) for size in COMPARED))
     if not unknown or not seeds:
         return None
     facts = tuple(sorted(unknown))
     setting = f"{about}, {len(facts)} facts, {EXPOSURES} exposures, {rate}"
-    return Company(setting, EXPOSURES, tuple(seeds), facts, before, among)
+    # A size that is not decisive, and that some seeds lack yet, must not take these seeds away.
+    whole = {size: among[size] for size in sorted(among) if seeds <= measured[size]}
+    return Company(setting, EXPOSURES, tuple(sorted(seeds)), facts, before, whole)

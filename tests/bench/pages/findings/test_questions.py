@@ -619,6 +619,16 @@ def test_a_seed_that_lacks_a_training_is_left_out_and_takes_no_fact_away():
     assert (effect.seeds, effect.facts) == (4, 4)
 
 
+@pytest.mark.parametrize(("seeds", "details"), [(range(4), 0), (range(5), 1)])
+def test_a_further_size_is_shown_once_all_seeds_have_it_and_takes_none_away(seeds, details):
+    found = study()
+    for seed in seeds:
+        found[8, seed] = [training(8, seed, 2, range(4))]
+    answer = company_of(found)
+    assert answer.claims[0].effects[0].seeds == 5
+    assert len(answer.details) == details
+
+
 def test_other_rates_are_not_mixed_and_other_schedules_and_exposures_not_asked():
     assert company_of({}, *_at(schedule="cosine")).verdict is Verdict.NOT_RUN
     assert company_of({}, *_at(warmup=0.1)).verdict is Verdict.NOT_RUN
