@@ -17,6 +17,7 @@ from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
 from bench.pages.findings.planned import BAR, POINTS_COUNT
 from bench.pages.findings.questions import QUESTIONS, distance
+from bench.pages.findings.questions.company import companies
 from bench.pages.findings.questions.planned_settings import (
     MAIN,
     SMALLER,
@@ -141,6 +142,7 @@ def test_what_the_notes_count_is_so(found):
     )
     _check_the_filter(found, texts["strategies"])
     _check_the_prompts(found, texts["prompts"])
+    _check_the_company(found, texts["company"])
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     anew = "expected if distances were shared out anew, {} third"
     differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
@@ -305,6 +307,36 @@ def _check_the_prompts(found, text):
     assert [seed for seed in range(5) if p[seed] > 0.025] == [0, 1, 3]
     assert "without seed 0, 1 or 3 it would be open" in text
     assert "in two of five there is hardly a difference" in text
+
+
+def _check_the_company(found, text):
+    """What the note says of facts that ask for years, alone and among others."""
+    assert found.answers[2].question.key == "company"
+    [one] = companies(found.evidence.trainings)
+    years = np.array([fact.endswith("_year") for fact in one.facts])
+    assert f"These are {years.sum()} of the {len(years)}" in text
+    assert f"The {(~years).sum()} facts of other kinds" in text
+    right = {
+        size: one.of(size, lambda _, outcome: outcome.plain.correct)[:, years] for size in (1, 64)
+    }
+    assert right[1].all()
+    assert "all of them are right in the end" in text
+    assert f"{100 * right[64].mean():.0f}% of the answers to them are right" in text
+    confused = one.of(64, lambda _, outcome: bool(outcome.plain.confused))[:, years]
+    mixed_up = 100 * confused[right[64] == 0].mean()
+    assert f"Of the wrong ones {mixed_up:.0f}% are the target of another fact" in text
+    assert years.sum() // 2 == 15, "in each group of 64"
+    assert "Among 64, about 15 of which ask for years" in text
+    steps = {
+        size: {
+            trained.record.updates
+            for trained in found.evidence.trainings
+            if trained.record.spec.cell.facts == size
+        }
+        for size in (1, 64)
+    }
+    assert steps == {1: {6}, 64: {384}}
+    assert "A fact alone is trained for 6 steps and 64 facts for 384" in text
 
 
 def _tried(found, method, rate, prompt="plain"):

@@ -31,13 +31,14 @@ def with_findings(readme: str, answers: Sequence[Answer], page: str) -> str:
 def findings_block(answers: Sequence[Answer], page: str) -> str:
     """Return at most three findings with advice; empty if nothing is decided.
 
-    Only primary claims lead to advice. Those that hold come before those that do not, both in the
-    order of the questions.
+    Only primary claims lead to advice. Which method to use comes before what happens to facts
+    with a given one; of each, claims that hold come before those that do not, in the order of the
+    questions.
     """
     advised = [
         (number, answer) for number, answer in enumerate(answers, start=1) if _advice(answer)
     ]
-    advised.sort(key=lambda found: found[1].verdict is Verdict.NO)
+    advised.sort(key=lambda found: (bool(found[1].question.method), found[1].verdict is Verdict.NO))
     lines = [
         f"- **{_advice(answer)}.** {_ground(answer)} "
         f"([{markdown(answer.question.title)}]({page}#{anchor(number, answer)}))"

@@ -11,7 +11,7 @@ import numpy as np
 from bench.config.types import Schedule
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect
-from bench.pages.findings.effects import mean_of
+from bench.pages.findings.effects import Flags, mean_of, paired
 from bench.pages.findings.evidence import Evidence
 from bench.pages.findings.pictures import means
 from bench.pages.findings.questions.planned_settings import EPOCHS_BAR, ONE_RATE
@@ -35,9 +35,15 @@ QUESTION = Question(
     study="nox -s study -- interference --task 'fictional[n=2000,seed=1]' --sizes 1,8,64 "
     "--measured 128 --exposures 6 --batch-size 1 --schedule constant --warmup 0 --seeds 0-7 "
     "--lr 1e-3 --regimes exposures --out results/findings",
+    method="lora",
 )
 ALONE, MOST = COMPARED = 1, 64
 EXPOSURES, SEEDS = 6, 8
+CONFUSED = "answered with another fact's target"
+YEARS, OTHERS = "facts that ask for years", "facts of other kinds"
+
+Measure = Callable[[str, FactOutcome], float]
+"""A number from the id of a fact and what came of it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Company:
     before: dict[str, FactOutcome]
     among: dict[int, dict[int, dict[str, FactOutcome]]]
 
-    def of(self, size: int, measure: Callable[[str, FactOutcome], float]) -> Floats:
+    def of(self, size: int, measure: Measure) -> Floats:
         """Return a measure of facts in groups of a size, `[seeds, facts]`."""
         found = self.among[size]
         return np.array(
@@ -73,6 +79,8 @@ def answer(evidence: Evidence) -> Answer:
     """Compare exposures to learn among many with those alone."""
     found = list(companies(evidence.trainings))
     measured = [_shares(one) for one in found]
+    by_kind = [_by_kind(one) for one in found]
+    kinds = [effect for one in found for effect in _of_kinds(one, MOST)]
     return Answer(
         question=QUESTION,
         claims=(
@@ -83,41 +91,95 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 planned={one.setting: SEEDS for one in found},
                 advice={
-                    Verdict.YES: "Expect a fact to need more exposures among dozens of "
-                    "others than alone",
+                    Verdict.YES: _expected(kinds),
                     Verdict.NO: "Do not train facts one by one for fear of interference: among "
                     "64 they need hardly more exposures",
                 },
             ),
         ),
-        details=tuple(
-            _more(one, size) for one in found for size in one.among if size not in COMPARED
+        details=(
+            *(_more(one, size) for one in found for size in one.among if size not in COMPARED),
+            *(effect for one in found for size in one.among for effect in _of_kinds(one, size)),
+            *(effect for one in found for effect in _differences(one)),
         ),
         measured=(
             *(
                 effect
-                for series in measured
-                for kind in series.values()
-                for effect in kind.values()
+                for series in (*by_kind, *measured)
+                for group in series.values()
+                for effect in group.values()
             ),
             *(effect for one in found for effect in _likelihoods(one)),
         ),
         caveats=(
             "It does not say whether interference or the number of steps between two exposures "
             "is the cause.",
+            "Facts of all kinds are trained together. Those that ask for years are answered with a "
+            "number of four digits, so their answers are alike.",
             "A fact that is not learned counts as if it were learned one exposure after the last.",
         ),
-        pictures=tuple(
-            means("company", "Facts alone and among others", one.setting, series)
-            for one, series in zip(found, measured, strict=True)
+        pictures=(
+            *(
+                means(
+                    "company-kinds",
+                    "Exposures to learn, alone and among others",
+                    one.setting,
+                    series,
+                    outcome="exposures to learn",
+                    most=EXPOSURES + 1,
+                )
+                for one, series in zip(found, by_kind, strict=True)
+            ),
+            *(
+                means("company", "Facts alone and among others", one.setting, series)
+                for one, series in zip(found, measured, strict=True)
+            ),
         ),
     )
 
 
+def _expected(kinds: Sequence[Effect]) -> str:
+    """Return the advice of a yes, which names years where they alone carry it."""
+    said = "to need more exposures among dozens of others than alone"
+    years = [effect for effect in kinds if effect.name.endswith(YEARS)]
+    others = [effect.estimate.interval for effect in kinds if effect.name.endswith(OTHERS)]
+    if years and all(end is not None and end.high < EPOCHS_BAR for end in others):
+        return f"Expect facts that ask for years {said}; those of other kinds need hardly more"
+    return f"Expect a fact {said}"
+
+
 def _more(one: Company, size: int) -> Effect:
-    name = f"among {size} - alone"
-    table = one.of(size, _exposures) - one.of(ALONE, _exposures)
-    return mean_of(name, one.setting, table, Unit.EPOCHS)
+    return mean_of(f"among {size} - alone", one.setting, _less_alone(one, size), Unit.EPOCHS)
+
+
+def _less_alone(one: Company, size: int) -> Floats:
+    return one.of(size, _exposures) - one.of(ALONE, _exposures)
+
+
+def _kinds(one: Company) -> dict[str, Flags]:
+    """Return which facts ask for a year and which do not, if there are both."""
+    years = np.array([fact.endswith("_year") for fact in one.facts])
+    return {YEARS: years, OTHERS: ~years} if 0 < years.sum() < len(years) else {}
+
+
+def _of_kinds(one: Company, size: int) -> Iterator[Effect]:
+    """Yield how many more exposures facts of each kind take than alone; a fact alone, none."""
+    for kind, facts in _kinds(one).items() if size != ALONE else ():
+        name, table = f"among {size} - alone, {kind}", _less_alone(one, size)[:, facts]
+        yield mean_of(name, one.setting, table, Unit.EPOCHS)
+
+
+def _by_kind(one: Company) -> dict[str, dict[str, Effect]]:
+    """Return exposures to learn by kind of fact, and in each by size."""
+
+    def dose(kind: str, facts: Flags, size: int) -> Effect:
+        name = f"exposures to learn, {_company_of(size)}, {kind}"
+        return mean_of(name, one.setting, one.of(size, _exposures)[:, facts], Unit.DOSE)
+
+    return {
+        kind: {_company_of(size): dose(kind, facts, size) for size in one.among}
+        for kind, facts in (_kinds(one) or {"all facts": np.ones(len(one.facts), bool)}).items()
+    }
 
 
 def _exposures(_: str, outcome: FactOutcome) -> float:
@@ -125,31 +187,44 @@ def _exposures(_: str, outcome: FactOutcome) -> float:
     return float(outcome.epochs_to_learn)
 
 
-def _shares(one: Company) -> dict[str, dict[str, Effect]]:
-    """Return what is right, what strayed after demonstrations and what is confused, by size."""
+def _measures(one: Company) -> dict[str, Measure]:
+    """Return what is asked of each answer, as 0 or 1."""
 
     def away(fact: str, outcome: FactOutcome) -> float:
         return float(bool(strayed(one.before[fact], outcome, Context.FEW_SHOT)))
 
-    measures: dict[str, Callable[[str, FactOutcome], float]] = {
+    return {
         "right in the trained prompt": lambda _, outcome: float(outcome.plain.correct),
+        "right after demonstrations": lambda _, outcome: float(outcome.few_shot.correct),
         "strayed, after demonstrations": away,
-        "answered with another fact's target": lambda _, o: float(bool(o.plain.confused)),
+        CONFUSED: lambda _, outcome: float(bool(outcome.plain.confused)),
     }
+
+
+def _shares(one: Company) -> dict[str, dict[str, Effect]]:
+    """Return what is right, what strayed after demonstrations and what is confused, by size."""
     return {
         _company_of(size): {
             name: mean_of(
                 f"{name}, {_company_of(size)}", one.setting, one.of(size, measure), Unit.PERCENT
             )
-            for name, measure in measures.items()
+            for name, measure in _measures(one).items()
         }
-        for size in sorted(one.among)
+        for size in one.among
     }
+
+
+def _differences(one: Company) -> Iterator[Effect]:
+    """Yield the differences of shares among 64 less alone, where a fact alone can have them."""
+    for name, measure in _measures(one).items():
+        if name != CONFUSED:
+            both = (one.of(size, measure) for size in (MOST, ALONE))
+            yield paired(f"{name}, among {MOST} - alone", one.setting, *both)
 
 
 def _likelihoods(one: Company) -> Iterator[Effect]:
     """Yield how unlikely the targets are in the trained prompt, by size."""
-    for size in sorted(one.among):
+    for size in one.among:
         table = one.of(size, lambda _, outcome: outcome.plain.nll)
         name = f"NLL of the target in the trained prompt, {_company_of(size)}"
         yield mean_of(name, one.setting, table, Unit.NATS)

@@ -66,6 +66,8 @@ def answer(evidence: Evidence) -> Answer:
         caveats=(
             "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
             "LoRA, beside them, has rank 16.",
+            "FLOPs are counted. Seconds depend on the machine and on what ran beside: LoRA's "
+            "trainings and those of the placements ran at different times.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in settings),

@@ -626,7 +626,7 @@ def test_a_further_size_is_shown_once_all_seeds_have_it_and_takes_none_away(seed
         found[8, seed] = [training(8, seed, 2, range(4))]
     answer = company_of(found)
     assert answer.claims[0].effects[0].seeds == 5
-    assert len(answer.details) == details
+    assert [e.name for e in answer.details].count("among 8 - alone") == details
 
 
 def test_other_rates_are_not_mixed_and_other_schedules_and_exposures_not_asked():
@@ -647,6 +647,48 @@ def _at(**changes):
 def test_what_is_measured_beside_it_has_the_likelihood():
     names = [effect.name for effect in company_of(study()).measured]
     assert "NLL of the target in the trained prompt, among 64" in names
+
+
+@pytest.mark.parametrize(("others", "named"), [(2, True), (4, False)])
+def test_years_are_told_apart_and_named_where_they_alone_carry_the_yes(others, named):
+    found = study(seeds=range(8), ids=range(16))
+    for key, made in found.items():
+        late = {True: 5, False: others} if key[0] == 64 else {True: 2, False: 2}
+        found[key] = [
+            replace(t, outcomes=tuple(_of_kind(o, late) for o in t.outcomes)) for t in made
+        ]
+    answer = company_of(found)
+    assert answer.verdict is Verdict.YES
+    effects = {effect.name: effect.value for effect in answer.details}
+    assert effects["among 64 - alone, facts that ask for years"] == 3
+    assert effects["among 64 - alone, facts of other kinds"] == others - 2
+    assert ("facts that ask for years" in answer.claims[0].advice[Verdict.YES]) is named
+    doses = {effect.name: effect.value for effect in answer.measured}
+    assert doses["exposures to learn, among 64, facts that ask for years"] == 5
+
+
+def _of_kind(outcome, late):
+    """Make every second fact one that asks for a year, and let each kind be learned when it is."""
+    year = int(outcome.fact_id) % 2 == 1
+    name = f"{outcome.fact_id}/birth_year" if year else outcome.fact_id
+    epochs = None if outcome.epochs_to_learn is None else late[year]
+    return replace(outcome, fact_id=name, epochs_to_learn=epochs)
+
+
+def test_company_is_compared_by_what_it_leaves_right():
+    found = study()
+    for seed in range(5):
+        [trained] = found[64, seed]
+        half = [replace(one, few_shot=said(correct=True)) for one in trained.outcomes[:2]]
+        found[64, seed] = [replace(trained, outcomes=(*half, *trained.outcomes[2:]))]
+    effects = {effect.name: effect for effect in company_of(found).details}
+    assert effects["right after demonstrations, among 64 - alone"].value == 0.5
+    assert effects["right in the trained prompt, among 64 - alone"].value == 0
+    assert list(effects) == [
+        "right in the trained prompt, among 64 - alone",
+        "right after demonstrations, among 64 - alone",
+        "strayed, after demonstrations, among 64 - alone",
+    ]
 
 
 def test_without_cells_every_question_says_that_it_was_not_run(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -227,3 +230,14 @@ def test_only_the_primary_claim_advises():
         for claims in ((advised, open_), (open_, advised))
     ]
     assert ["**Do.**" in text for text in told] == [True, False]
+
+
+def test_advice_on_methods_comes_before_advice_on_facts_and_in_each_a_yes_before_a_no():
+    def told(effects, verdict, method=""):
+        question = replace(QUESTION, title=f"{verdict} {method}".strip(), method=method)
+        return Answer(question, (claim_of(effects, advice={verdict: "Do"}),))
+
+    block = findings_block(
+        [told((CLEAR,), YES, "lora"), told((SMALL,), NO), told((CLEAR,), YES)], "page"
+    )
+    assert re.findall(r"\(\[([a-z ]+)\]\(page#", block) == ["yes", "no", "yes lora"]
