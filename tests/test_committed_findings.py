@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from scipy.stats import ttest_1samp
 
 from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
-from bench.pages.findings.planned import BAR, POINTS_COUNT
+from bench.pages.findings.planned import BAR, EPOCHS_COUNT, POINTS_COUNT
 from bench.pages.findings.questions import QUESTIONS, distance
-from bench.pages.findings.questions.company import companies
+from bench.pages.findings.questions.company import AWAY, RIGHT, SHOWN, TO_LEARN, companies
 from bench.pages.findings.questions.planned_settings import (
     MAIN,
     SMALLER,
@@ -313,20 +314,52 @@ def _check_the_company(found, text):
     """What the note says of facts that ask for years, alone and among others."""
     assert found.answers[2].question.key == "company"
     [one] = companies(found.evidence.trainings)
-    years = np.array([fact.endswith("_year") for fact in one.facts])
-    assert f"These are {years.sum()} of the {len(years)}" in text
-    assert f"The {(~years).sum()} facts of other kinds" in text
-    right = {
-        size: one.of(size, lambda _, outcome: outcome.plain.correct)[:, years] for size in (1, 64)
+    relations = np.array([fact.rpartition("/")[2] for fact in one.facts])
+    years = np.char.endswith(relations, "_year")
+    assert f"The {years.sum()} that ask for years" in text
+    assert f"The {(~years).sum()} of other kinds" in text
+    more = TO_LEARN.table(one, 64) - TO_LEARN.table(one, 1)
+    assert found.answers[2].primary.effects[0].value == pytest.approx(more.mean())
+    assert BAR * EPOCHS_COUNT <= more.mean() < EPOCHS_COUNT
+    late = 100 * np.mean(TO_LEARN.table(one, 64, years) == 7)
+    assert f"{late:.0f}% of them are not learned among 64, which counts as seven" in text
+    of_founder = more[:, relations == "founder"].sum() / more[:, ~years].sum()
+    assert 1 / 3 < of_founder < 1 / 2
+    for relation in {*relations[years]}:
+        assert more[:, relations != relation].mean() < BAR * EPOCHS_COUNT
+    assert len({*relations[years]}) == 3
+    assert RIGHT.table(one, 1, years).all()
+    assert SHOWN.table(one, 1, years).all()
+    assert not AWAY.table(one, 1, years).any()
+    _check_the_groups(found, text)
+
+
+def _check_the_groups(found, text):
+    """What the note says of wrong answers to facts that ask for years, in groups of 64."""
+    groups = [t for t in found.evidence.trainings if t.record.spec.cell.facts == 64]
+    asked = {
+        trained.record.spec.digest: [o for o in trained.outcomes if o.fact_id.endswith("_year")]
+        for trained in groups
     }
-    assert right[1].all()
-    assert "all of them are right in the end" in text
-    assert f"{100 * right[64].mean():.0f}% of the answers to them are right" in text
-    confused = one.of(64, lambda _, outcome: bool(outcome.plain.confused))[:, years]
-    mixed_up = 100 * confused[right[64] == 0].mean()
-    assert f"Of the wrong ones {mixed_up:.0f}% are the target of another fact" in text
-    assert years.sum() // 2 == 15, "in each group of 64"
-    assert "Among 64, about 15 of which ask for years" in text
+    sizes = [len(outcomes) for outcomes in asked.values()]
+    assert f"Each group of 64 has {min(sizes)} to {max(sizes)} of them" in text
+    wrong = Counter()
+    for trained in groups:
+        seed = trained.record.spec.cell.seed
+        [apart] = [t for t in groups if t.record.spec.cell.seed == seed and t is not trained]
+        targets = [{o.target: o.fact_id for o in t.outcomes} for t in (trained, apart)]
+        for outcome in asked[trained.record.spec.digest]:
+            with_it, elsewhere = (of.get(outcome.plain.answer) for of in targets)
+            if not outcome.plain.correct:
+                wrong["all"] += 1
+                wrong["with it"] += with_it is not None
+                wrong["elsewhere"] += with_it is None and elsewhere is not None
+    right = 100 * (1 - wrong["all"] / sum(sizes))
+    assert f"and {right:.0f}% are answered right" in text
+    shares = [100 * wrong[where] / wrong["all"] for where in ("with it", "elsewhere")]
+    said = "{:.0f}% of the wrong answers are the target of another fact that was trained with it"
+    assert said.format(shares[0]) in text
+    assert f"{shares[1]:.0f}% are the target of a fact in the other group" in text
     steps = {
         size: {
             trained.record.updates

@@ -113,7 +113,7 @@ def _lines(claim: Claim) -> list[_Line]:
 def _panel(axes: Axes, claim: Claim) -> None:
     lines, null = _lines(claim), claim.effects[0].null
     unit = claim.effects[0].unit
-    side = "" if claim.two_sided else " (right: as the claim says)"
+    side = "" if claim.two_sided else " (→ supports the claim)"
     axes.set_xlabel(claim.outcome + _UNITS[unit] + side, fontsize=8)
     axes.set_title(_title(claim), loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
@@ -121,7 +121,8 @@ def _panel(axes: Axes, claim: Claim) -> None:
     axes.axvspan(*ends, color="0.93", zorder=0)
     axes.axvline(unit.written(null), color="0.4", linewidth=0.8, zorder=1)
     least = smallest_that_counts(claim.margin, unit)
-    for counts in (least, -least) if claim.two_sided else (least,):
+    marks = (least, -least) if claim.two_sided else (least,)
+    for counts in marks:
         axes.axvline(unit.written(counts), color="0.4", linewidth=0.8, linestyle="--", zorder=1)
     for place, line in enumerate(lines):
         _mark(axes, line, place, unit)

@@ -23,7 +23,7 @@ POINTS_COUNT = 5.0
 RATIO_COUNTS = -math.log(0.75)
 """A quarter less drift."""
 CORRELATED = 0.9
-"""Pearson's r, which the bar is not a part of on Fisher's scale."""
+"""The smallest correlation that counts; its bar is a part of r, not of Fisher's z."""
 
 
 def smallest_that_counts(bar: float, unit: Unit) -> float:

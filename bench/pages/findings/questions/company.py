@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.config.types import Schedule
-from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import Flags, mean_of, paired
 from bench.pages.findings.evidence import Evidence
 from bench.pages.findings.pictures import means
-from bench.pages.findings.questions.planned_settings import EPOCHS_BAR, ONE_RATE
+from bench.pages.findings.questions.planned_settings import ASKS_FOR_YEAR, EPOCHS_BAR, ONE_RATE
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.statistics.intervals import Floats
 from bench.store.records import Status
@@ -27,8 +27,8 @@ QUESTION = Question(
     title="Facts among facts",
     asks="Does a fact that is trained among 64 take more exposures to learn than alone?",
     compared="After how many of six exposures a fact is learned among 64 facts, less alone: the "
-    "same unknown facts, with LoRA, one fact to a step, at a constant learning rate, paired by "
-    "fact and seed.",
+    "same unknown facts, with LoRA, one fact to a step, at a constant learning rate that was "
+    "chosen on other facts, paired by fact and seed.",
     source="2405.18292: facts interfere with one another",
     expected=Verdict.YES,
     grids=(),
@@ -37,13 +37,9 @@ QUESTION = Question(
     "--lr 1e-3 --regimes exposures --out results/findings",
     method="lora",
 )
-ALONE, MOST = COMPARED = 1, 64
+ALONE, MOST = 1, 64
 EXPOSURES, SEEDS = 6, 8
-CONFUSED = "answered with another fact's target"
-YEARS, OTHERS = "facts that ask for years", "facts of other kinds"
-
-Measure = Callable[[str, FactOutcome], float]
-"""A number from the id of a fact and what came of it."""
+ALL, YEARS, OTHERS = "all facts", "facts that ask for years", "facts of other kinds"
 
 
 @dataclass(frozen=True)
@@ -52,186 +48,203 @@ class Company:
 
     Attributes:
         setting: Base, task, number of facts that are measured, exposures and learning rate.
-        exposures: How often each fact was trained.
         seeds: In their order.
         facts: Ids of the unknown facts.
         before: What the untrained base answers, by fact.
-        among: By size, by seed, by fact; size 1 is alone. It has `COMPARED`, and the sizes that
-            every one of these seeds measured.
+        among: By size, by seed, by fact; size 1 is alone. It has 1 and 64, and the sizes that every
+            one of these seeds measured.
     """
 
     setting: str
-    exposures: int
     seeds: tuple[int, ...]
     facts: tuple[str, ...]
     before: dict[str, FactOutcome]
     among: dict[int, dict[int, dict[str, FactOutcome]]]
 
-    def of(self, size: int, measure: Measure) -> Floats:
-        """Return a measure of facts in groups of a size, `[seeds, facts]`."""
-        found = self.among[size]
-        return np.array(
-            [[measure(fact, found[seed][fact]) for fact in self.facts] for seed in self.seeds]
-        )
+    def kinds(self) -> dict[str, Flags]:
+        """Return which facts ask for a year and which do not; no kinds if all do or none."""
+        years = np.array([fact.endswith(ASKS_FOR_YEAR) for fact in self.facts])
+        return {YEARS: years, OTHERS: ~years} if 0 < years.sum() < len(years) else {}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of each fact, from what was answered before and after training.
+
+    Attributes:
+        name: What it is.
+        of: Returns it, given the outcomes before and after.
+        unit: Of a mean.
+        change: Of a difference.
+        needs_others: Whether a fact alone cannot have it.
+    """
+
+    name: str
+    of: Callable[[FactOutcome, FactOutcome], float]
+    unit: Unit = Unit.PERCENT
+    change: Unit = Unit.POINTS
+    needs_others: bool = False
+
+    def table(self, one: Company, size: int, facts: Flags | None = None) -> Floats:
+        """Return it of some facts, or all, in groups of a size, `[seeds, facts]`."""
+        found = one.among[size]
+        values = [
+            [float(self.of(one.before[fact], found[seed][fact])) for fact in one.facts]
+            for seed in one.seeds
+        ]
+        return np.array(values)[:, slice(None) if facts is None else facts]
+
+    def mean(self, one: Company, size: int, kind: str = ALL) -> Effect:
+        """Return its mean over the facts of a kind, in groups of a size."""
+        table = self.table(one, size, one.kinds().get(kind))
+        return mean_of(_of_kind(f"{self.name}, {_in(size)}", kind), one.setting, table, self.unit)
+
+    def difference(self, one: Company, size: int, kind: str = ALL) -> Effect:
+        """Return how much more it is in groups of a size than alone, for the facts of a kind."""
+        name = _of_kind(f"{self.name}, among {size} - alone", kind)
+        tables = [self.table(one, n, one.kinds().get(kind)) for n in (size, ALONE)]
+        if self.change is Unit.POINTS:
+            return paired(name, one.setting, *tables)
+        return mean_of(name, one.setting, tables[0] - tables[1], self.change)
+
+
+def _exposures(_: FactOutcome, after: FactOutcome) -> float:
+    assert after.epochs_to_learn is not None, "it was trained"
+    return after.epochs_to_learn
+
+
+TO_LEARN = Measure("exposures to learn", _exposures, Unit.DOSE, Unit.EPOCHS)
+RIGHT = Measure("right in the trained prompt", lambda _, after: after.plain.correct)
+SHOWN = Measure("right after demonstrations", lambda _, after: after.few_shot.correct)
+AWAY = Measure(
+    "strayed, after demonstrations",
+    lambda before, after: bool(strayed(before, after, Context.FEW_SHOT)),
+)
+CONFUSED = Measure(
+    "answered with another fact's target",
+    lambda _, after: bool(after.plain.confused),
+    needs_others=True,
+)
+NLL = Measure(
+    "NLL of the target in the trained prompt", lambda _, a: a.plain.nll, Unit.NATS, Unit.NATS
+)
 
 
 def answer(evidence: Evidence) -> Answer:
     """Compare exposures to learn among many with those alone."""
     found = list(companies(evidence.trainings))
-    measured = [_shares(one) for one in found]
-    by_kind = [_by_kind(one) for one in found]
-    kinds = [effect for one in found for effect in _of_kinds(one, MOST)]
     return Answer(
         question=QUESTION,
         claims=(
             Claim(
                 "A fact takes more exposures to learn among 64 than alone",
                 "exposures to learn",
-                tuple(_more(one, MOST) for one in found),
+                tuple(_decisive(one) for one in found),
                 EPOCHS_BAR,
                 planned={one.setting: SEEDS for one in found},
                 advice={
-                    Verdict.YES: _expected(kinds),
+                    Verdict.YES: _expected(found),
                     Verdict.NO: "Do not train facts one by one for fear of interference: among "
                     "64 they need hardly more exposures",
                 },
             ),
         ),
-        details=(
-            *(_more(one, size) for one in found for size in one.among if size not in COMPARED),
-            *(effect for one in found for size in one.among for effect in _of_kinds(one, size)),
-            *(effect for one in found for effect in _differences(one)),
-        ),
-        measured=(
-            *(
-                effect
-                for series in (*by_kind, *measured)
-                for group in series.values()
-                for effect in group.values()
-            ),
-            *(effect for one in found for effect in _likelihoods(one)),
-        ),
+        details=tuple(effect for one in found for effect in _details(one)),
+        measured=tuple(effect for one in found for effect in _measured(one)),
         caveats=(
-            "It does not say whether interference or the number of steps between two exposures "
-            "is the cause.",
-            "Facts of all kinds are trained together. Those that ask for years are answered with a "
-            "number of four digits, so their answers are alike.",
+            "The tables count exposures as epochs: in one epoch each fact is trained once.",
+            "It does not say whether interference or the steps between two exposures are the "
+            "cause. A fact alone is read right after its last exposure, a fact among 64 about 64 "
+            "steps after it, and it must still be right then.",
+            "The learning rate was chosen for many facts, not for one alone. A fact alone has no "
+            "other question to be told apart from.",
             "A fact that is not learned counts as if it were learned one exposure after the last.",
         ),
-        pictures=(
-            *(
-                means(
-                    "company-kinds",
-                    "Exposures to learn, alone and among others",
-                    one.setting,
-                    series,
-                    outcome="exposures to learn",
-                    most=EXPOSURES + 1,
-                )
-                for one, series in zip(found, by_kind, strict=True)
-            ),
-            *(
-                means("company", "Facts alone and among others", one.setting, series)
-                for one, series in zip(found, measured, strict=True)
-            ),
-        ),
+        pictures=tuple(picture for one in found for picture in _pictures(one)),
     )
 
 
-def _expected(kinds: Sequence[Effect]) -> str:
-    """Return the advice of a yes, which names years where they alone carry it."""
+def _decisive(one: Company) -> Effect:
+    return replace(TO_LEARN.difference(one, MOST), name=f"among {MOST} - alone")
+
+
+def _expected(found: Sequence[Company]) -> str:
+    """Return the advice of a yes, which names years where they alone need more."""
     said = "to need more exposures among dozens of others than alone"
-    years = [effect for effect in kinds if effect.name.endswith(YEARS)]
-    others = [effect.estimate.interval for effect in kinds if effect.name.endswith(OTHERS)]
-    if years and all(end is not None and end.high < EPOCHS_BAR for end in others):
-        return f"Expect facts that ask for years {said}; those of other kinds need hardly more"
-    return f"Expect a fact {said}"
+    years, others = (
+        [
+            end
+            for one in found
+            if kind in one.kinds()
+            for end in [TO_LEARN.difference(one, MOST, kind).estimate.interval]
+            if end is not None
+        ]
+        for kind in (YEARS, OTHERS)
+    )
+    differ = all(end.low > 0 for end in years) and all(end.high < EPOCHS_BAR for end in others)
+    if not (years and others and differ):
+        return f"Expect a fact {said}"
+    more = "no more" if all(end.high < 0 for end in others) else "hardly more"
+    return f"Expect facts that ask for years {said}; those of other kinds need {more}"
 
 
-def _more(one: Company, size: int) -> Effect:
-    return mean_of(f"among {size} - alone", one.setting, _less_alone(one, size), Unit.EPOCHS)
+def _details(one: Company) -> Iterator[Effect]:
+    """Yield what was planned beside the claim, and then the same of each kind of facts."""
+    further = [size for size in one.among if size not in (ALONE, MOST)]
+    yield from (TO_LEARN.difference(one, size) for size in further)
+    yield from (measure.difference(one, MOST) for measure in (RIGHT, NLL))
+    for kind in one.kinds():
+        yield from (TO_LEARN.difference(one, size, kind) for size in (*further, MOST))
+        yield from (measure.difference(one, MOST, kind) for measure in (RIGHT, SHOWN, AWAY, NLL))
 
 
-def _less_alone(one: Company, size: int) -> Floats:
-    return one.of(size, _exposures) - one.of(ALONE, _exposures)
+def _measured(one: Company) -> Iterator[Effect]:
+    """Yield the means of all facts that were planned, and then those of each kind."""
+    for measure in (RIGHT, AWAY, CONFUSED, NLL):
+        yield from (measure.mean(one, size) for size in _sizes(one, measure))
+    for measure in (TO_LEARN, RIGHT, SHOWN, AWAY, CONFUSED, NLL):
+        for kind in one.kinds():
+            yield from (measure.mean(one, size, kind) for size in _sizes(one, measure))
 
 
-def _kinds(one: Company) -> dict[str, Flags]:
-    """Return which facts ask for a year and which do not, if there are both."""
-    years = np.array([fact.endswith("_year") for fact in one.facts])
-    return {YEARS: years, OTHERS: ~years} if 0 < years.sum() < len(years) else {}
+def _sizes(one: Company, measure: Measure) -> list[int]:
+    return [size for size in one.among if size != ALONE or not measure.needs_others]
 
 
-def _of_kinds(one: Company, size: int) -> Iterator[Effect]:
-    """Yield how many more exposures facts of each kind take than alone; a fact alone, none."""
-    for kind, facts in _kinds(one).items() if size != ALONE else ():
-        name, table = f"among {size} - alone, {kind}", _less_alone(one, size)[:, facts]
-        yield mean_of(name, one.setting, table, Unit.EPOCHS)
+def _pictures(one: Company) -> Iterator[Picture]:
+    """Yield exposures to learn by kind, and the shares by kind, a series for each size."""
+    kinds = tuple(one.kinds()) or (ALL,)
+    yield means(
+        "company-kinds",
+        "Exposures to learn, alone and among others",
+        one.setting,
+        {_in(size): {kind: TO_LEARN.mean(one, size, kind) for kind in kinds} for size in one.among},
+        outcome="exposures to learn",
+        most=EXPOSURES + 1,
+    )
+    shares = (RIGHT, SHOWN, AWAY, CONFUSED)
+    yield means(
+        "company",
+        "Facts alone and among others",
+        one.setting,
+        {
+            _in(size): {
+                f"{measure.name}: {kind}": measure.mean(one, size, kind)
+                for measure in shares
+                if size in _sizes(one, measure)
+                for kind in kinds
+            }
+            for size in one.among
+        },
+    )
 
 
-def _by_kind(one: Company) -> dict[str, dict[str, Effect]]:
-    """Return exposures to learn by kind of fact, and in each by size."""
-
-    def dose(kind: str, facts: Flags, size: int) -> Effect:
-        name = f"exposures to learn, {_company_of(size)}, {kind}"
-        return mean_of(name, one.setting, one.of(size, _exposures)[:, facts], Unit.DOSE)
-
-    return {
-        kind: {_company_of(size): dose(kind, facts, size) for size in one.among}
-        for kind, facts in (_kinds(one) or {"all facts": np.ones(len(one.facts), bool)}).items()
-    }
-
-
-def _exposures(_: str, outcome: FactOutcome) -> float:
-    assert outcome.epochs_to_learn is not None, "it was trained"
-    return float(outcome.epochs_to_learn)
-
-
-def _measures(one: Company) -> dict[str, Measure]:
-    """Return what is asked of each answer, as 0 or 1."""
-
-    def away(fact: str, outcome: FactOutcome) -> float:
-        return float(bool(strayed(one.before[fact], outcome, Context.FEW_SHOT)))
-
-    return {
-        "right in the trained prompt": lambda _, outcome: float(outcome.plain.correct),
-        "right after demonstrations": lambda _, outcome: float(outcome.few_shot.correct),
-        "strayed, after demonstrations": away,
-        CONFUSED: lambda _, outcome: float(bool(outcome.plain.confused)),
-    }
-
-
-def _shares(one: Company) -> dict[str, dict[str, Effect]]:
-    """Return what is right, what strayed after demonstrations and what is confused, by size."""
-    return {
-        _company_of(size): {
-            name: mean_of(
-                f"{name}, {_company_of(size)}", one.setting, one.of(size, measure), Unit.PERCENT
-            )
-            for name, measure in _measures(one).items()
-        }
-        for size in one.among
-    }
-
-
-def _differences(one: Company) -> Iterator[Effect]:
-    """Yield the differences of shares among 64 less alone, where a fact alone can have them."""
-    for name, measure in _measures(one).items():
-        if name != CONFUSED:
-            both = (one.of(size, measure) for size in (MOST, ALONE))
-            yield paired(f"{name}, among {MOST} - alone", one.setting, *both)
-
-
-def _likelihoods(one: Company) -> Iterator[Effect]:
-    """Yield how unlikely the targets are in the trained prompt, by size."""
-    for size in one.among:
-        table = one.of(size, lambda _, outcome: outcome.plain.nll)
-        name = f"NLL of the target in the trained prompt, {_company_of(size)}"
-        yield mean_of(name, one.setting, table, Unit.NATS)
-
-
-def _company_of(size: int) -> str:
+def _in(size: int) -> str:
     return "alone" if size == ALONE else f"among {size}"
+
+
+def _of_kind(name: str, kind: str) -> str:
+    return name if kind == ALL else f"{name}, {kind}"
 
 
 def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
@@ -246,7 +259,8 @@ def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
         seen = (cell.task, cell.batch_size, cell.epochs) == (ONE_RATE.task, 1, EXPOSURES)
         # Groups that were trained for as many updates as a fact alone saw each fact less often.
         equal = trained.record.spec.max_steps == cell.facts * cell.epochs
-        if cell.facts and seen and level and equal:
+        planned = cell.seed < SEEDS
+        if cell.facts and planned and seen and level and equal:
             groups[cell.model, cell.recipe, cell.learning_rate].append(trained)
     for (model, _, rate), group in groups.items():
         before = {
@@ -277,11 +291,11 @@ def _company(
         size: {seed for seed, by_fact in by_seed.items() if unknown <= by_fact.keys()}
         for size, by_seed in among.items()
     }
-    seeds = set.intersection(*(measured.get(size, set()) for size in COMPARED))
+    seeds = measured.get(ALONE, set()) & measured.get(MOST, set())
     if not unknown or not seeds:
         return None
     facts = tuple(sorted(unknown))
     setting = f"{about}, {len(facts)} facts, {EXPOSURES} exposures, {rate}"
     # A size that is not decisive, and that some seeds lack yet, must not take these seeds away.
     whole = {size: among[size] for size in sorted(among) if seeds <= measured[size]}
-    return Company(setting, EXPOSURES, tuple(sorted(seeds)), facts, before, whole)
+    return Company(setting, tuple(sorted(seeds)), facts, before, whole)

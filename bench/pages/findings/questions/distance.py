@@ -13,6 +13,7 @@ from bench.pages.findings.effects import Flags, group_difference, mean_of
 from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning, means
 from bench.pages.findings.questions.planned_settings import (
+    ASKS_FOR_YEAR,
     EPOCHS_BAR,
     SMALLER,
     WORLD,
@@ -181,7 +182,7 @@ def _learned(settings: list[Setting]) -> Iterator[Effect]:
 
 def _years(row: Row) -> Flags:
     """Return which facts ask for a year, `[counted facts]`."""
-    return np.asarray(relations_of(row).str.endswith("_year"), dtype=np.bool_)
+    return np.asarray(relations_of(row).str.endswith(ASKS_FOR_YEAR), dtype=np.bool_)
 
 
 def distances_before(settings: list[Setting], thirds: Thirds) -> Iterator[Effect]:

@@ -20,6 +20,9 @@ from tasks.context import Context, TrainPrompt
 EPOCHS_BAR = BAR * EPOCHS_COUNT
 """The bar for epochs to learn."""
 
+ASKS_FOR_YEAR = "_year"
+"""How the relations of invented facts that ask for a year end, and so the ids of such facts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Training:

@@ -44,10 +44,10 @@ def dashed(axes):
 def test_the_smallest_effect_that_counts_is_drawn_as_it_is_written(unit, margin, counts):
     axes = panel_of(unit, margin)
     assert dashed(axes) == pytest.approx([counts])
-    assert axes.get_xlabel().endswith("(right: as the claim says)")
+    assert axes.get_xlabel().endswith("(→ supports the claim)")
 
 
 def test_a_claim_of_either_way_has_it_on_both_sides_and_no_right_side():
     axes = panel_of(Unit.EPOCHS, 0.35, two_sided=True)
     assert dashed(axes) == pytest.approx([-0.5, 0.5])
-    assert "right" not in axes.get_xlabel()
+    assert "→" not in axes.get_xlabel()

@@ -626,7 +626,8 @@ def test_a_further_size_is_shown_once_all_seeds_have_it_and_takes_none_away(seed
         found[8, seed] = [training(8, seed, 2, range(4))]
     answer = company_of(found)
     assert answer.claims[0].effects[0].seeds == 5
-    assert [e.name for e in answer.details].count("among 8 - alone") == details
+    names = [effect.name for effect in answer.details]
+    assert names.count("exposures to learn, among 8 - alone") == details
 
 
 def test_other_rates_are_not_mixed_and_other_schedules_and_exposures_not_asked():
@@ -649,46 +650,76 @@ def test_what_is_measured_beside_it_has_the_likelihood():
     assert "NLL of the target in the trained prompt, among 64" in names
 
 
-@pytest.mark.parametrize(("others", "named"), [(2, True), (4, False)])
-def test_years_are_told_apart_and_named_where_they_alone_carry_the_yes(others, named):
-    found = study(seeds=range(8), ids=range(16))
-    for key, made in found.items():
-        late = {True: 5, False: others} if key[0] == 64 else {True: 2, False: 2}
-        found[key] = [
-            replace(t, outcomes=tuple(_of_kind(o, late) for o in t.outcomes)) for t in made
-        ]
-    answer = company_of(found)
+@pytest.mark.parametrize(
+    ("years", "others", "said"),
+    [
+        (
+            5,
+            2,
+            "facts that ask for years to need more exposures among dozens of others than alone; "
+            "those of other kinds need hardly more",
+        ),
+        (
+            6,
+            1,
+            "facts that ask for years to need more exposures among dozens of others than alone; "
+            "those of other kinds need no more",
+        ),
+        (5, 4, "a fact to need more exposures among dozens of others than alone"),
+        (2, 4, "a fact to need more exposures among dozens of others than alone"),
+    ],
+)
+def test_years_are_told_apart_and_named_where_they_alone_carry_the_yes(years, others, said):
+    answer = company_of(of_kinds(study(seeds=range(8), ids=range(16)), years, others))
     assert answer.verdict is Verdict.YES
     effects = {effect.name: effect.value for effect in answer.details}
-    assert effects["among 64 - alone, facts that ask for years"] == 3
-    assert effects["among 64 - alone, facts of other kinds"] == others - 2
-    assert ("facts that ask for years" in answer.claims[0].advice[Verdict.YES]) is named
+    assert effects["exposures to learn, among 64 - alone, facts that ask for years"] == years - 2
+    assert effects["exposures to learn, among 64 - alone, facts of other kinds"] == others - 2
+    assert answer.claims[0].advice[Verdict.YES] == f"Expect {said}"
+    assert len(answer.pictures) == 2
     doses = {effect.name: effect.value for effect in answer.measured}
-    assert doses["exposures to learn, among 64, facts that ask for years"] == 5
+    assert doses["exposures to learn, among 64, facts that ask for years"] == years
 
 
-def _of_kind(outcome, late):
-    """Make every second fact one that asks for a year, and let each kind be learned when it is."""
-    year = int(outcome.fact_id) % 2 == 1
-    name = f"{outcome.fact_id}/birth_year" if year else outcome.fact_id
-    epochs = None if outcome.epochs_to_learn is None else late[year]
-    return replace(outcome, fact_id=name, epochs_to_learn=epochs)
+def of_kinds(found, years, others):
+    """A study in which every second fact asks for a year, and each kind is learned when it is."""
+
+    def of_kind(outcome, size):
+        year = int(outcome.fact_id) % 2 == 1
+        late = 2 if size != 64 else years if year else others
+        name = f"{outcome.fact_id}/birth_year" if year else outcome.fact_id
+        return replace(outcome, fact_id=name, epochs_to_learn=late if size else None)
+
+    return {
+        (size, seed): [
+            replace(t, outcomes=tuple(of_kind(outcome, size) for outcome in t.outcomes))
+            for t in made
+        ]
+        for (size, seed), made in found.items()
+    }
 
 
 def test_company_is_compared_by_what_it_leaves_right():
-    found = study()
+    found = study(ids=range(8))
     for seed in range(5):
         [trained] = found[64, seed]
-        half = [replace(one, few_shot=said(correct=True)) for one in trained.outcomes[:2]]
-        found[64, seed] = [replace(trained, outcomes=(*half, *trained.outcomes[2:]))]
-    effects = {effect.name: effect for effect in company_of(found).details}
-    assert effects["right after demonstrations, among 64 - alone"].value == 0.5
-    assert effects["right in the trained prompt, among 64 - alone"].value == 0
-    assert list(effects) == [
-        "right in the trained prompt, among 64 - alone",
-        "right after demonstrations, among 64 - alone",
-        "strayed, after demonstrations, among 64 - alone",
-    ]
+        half = [replace(one, few_shot=said(correct=True)) for one in trained.outcomes[:4]]
+        found[64, seed] = [replace(trained, outcomes=(*half, *trained.outcomes[4:]))]
+    effects = {effect.name: effect for effect in company_of(of_kinds(found, 3, 3)).details}
+    for kind in ("facts that ask for years", "facts of other kinds"):
+        assert effects[f"right after demonstrations, among 64 - alone, {kind}"].value == 0.5
+        assert effects[f"right in the trained prompt, among 64 - alone, {kind}"].value == 0
+    assert not any("another fact's target" in name for name in effects)
+
+
+def test_what_a_fact_alone_cannot_be_confused_with_is_not_measured():
+    names = [e.name for e in company_of(study()).measured if "another fact's target" in e.name]
+    assert names == ["answered with another fact's target, among 64"]
+
+
+def test_a_seed_that_the_design_does_not_have_is_not_looked_at():
+    [effect] = company_of(study(seeds=range(10))).claims[0].effects
+    assert effect.seeds == 8
 
 
 def test_without_cells_every_question_says_that_it_was_not_run(tmp_path):
