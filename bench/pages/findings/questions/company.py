@@ -94,15 +94,18 @@ class Measure:
         ]
         return np.array(values)[:, slice(None) if facts is None else facts]
 
+    def _of(self, one: Company, size: int, kind: str) -> Floats:
+        return self.table(one, size, None if kind == ALL else one.kinds()[kind])
+
     def mean(self, one: Company, size: int, kind: str = ALL) -> Effect:
         """Return its mean over the facts of a kind, in groups of a size."""
-        table = self.table(one, size, one.kinds().get(kind))
-        return mean_of(_of_kind(f"{self.name}, {_in(size)}", kind), one.setting, table, self.unit)
+        name, table = _of_kind(f"{self.name}, {_in(size)}", kind), self._of(one, size, kind)
+        return mean_of(name, one.setting, table, self.unit)
 
-    def difference(self, one: Company, size: int, kind: str = ALL) -> Effect:
-        """Return how much more it is in groups of a size than alone, for the facts of a kind."""
-        name = _of_kind(f"{self.name}, among {size} - alone", kind)
-        tables = [self.table(one, n, one.kinds().get(kind)) for n in (size, ALONE)]
+    def difference(self, one: Company, size: int, kind: str = ALL, less: int = ALONE) -> Effect:
+        """Return how much more it is in groups of a size than alone, or in groups of `less`."""
+        name = _of_kind(f"{self.name}, {_in(size)} - {_in(less)}", kind)
+        tables = [self._of(one, n, kind) for n in (size, less)]
         if self.change is Unit.POINTS:
             return paired(name, one.setting, *tables)
         return mean_of(name, one.setting, tables[0] - tables[1], self.change)
@@ -153,9 +156,10 @@ def answer(evidence: Evidence) -> Answer:
         measured=tuple(effect for one in found for effect in _measured(one)),
         caveats=(
             "The tables count exposures as epochs: in one epoch each fact is trained once.",
-            "It does not say whether interference or the steps between two exposures are the "
-            "cause. A fact alone is read right after its last exposure, a fact among 64 about 64 "
-            "steps after it, and it must still be right then.",
+            "It does not say what the cause is: the number of other facts, the steps in all and "
+            "the steps between two exposures change together. A fact alone is read right after "
+            "each exposure; in a group it is read just before its next one, or at the end of "
+            "training, and must still be right then.",
             "The learning rate was chosen for many facts, not for one alone. A fact alone has no "
             "other question to be told apart from.",
             "A fact that is not learned counts as if it were learned one exposure after the last.",
@@ -184,17 +188,18 @@ def _expected(found: Sequence[Company]) -> str:
     differ = all(end.low > 0 for end in years) and all(end.high < EPOCHS_BAR for end in others)
     if not (years and others and differ):
         return f"Expect a fact {said}"
-    more = "no more" if all(end.high < 0 for end in others) else "hardly more"
-    return f"Expect facts that ask for years {said}; those of other kinds need {more}"
+    return f"Expect facts that ask for years {said}; those of other kinds need hardly more"
 
 
 def _details(one: Company) -> Iterator[Effect]:
     """Yield what was planned beside the claim, and then the same of each kind of facts."""
     further = [size for size in one.among if size not in (ALONE, MOST)]
     yield from (TO_LEARN.difference(one, size) for size in further)
+    yield from (TO_LEARN.difference(one, MOST, less=size) for size in further)
     yield from (measure.difference(one, MOST) for measure in (RIGHT, NLL))
     for kind in one.kinds():
         yield from (TO_LEARN.difference(one, size, kind) for size in (*further, MOST))
+        yield from (TO_LEARN.difference(one, MOST, kind, less=size) for size in further)
         yield from (measure.difference(one, MOST, kind) for measure in (RIGHT, SHOWN, AWAY, NLL))
 
 
@@ -248,7 +253,7 @@ def _of_kind(name: str, kind: str) -> str:
 
 
 def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
-    """Put trainings of a base at equal exposures and one rate together, where facts are shared."""
+    """Put trainings of a base at equal exposures and the design's rate together, by facts."""
     groups: dict[tuple[str, str, float], list[Trained]] = defaultdict(list)
     done = [trained for trained in trainings if trained.record.status is Status.DONE]
     untrained = [trained for trained in done if not trained.record.spec.cell.facts]
@@ -259,7 +264,7 @@ def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
         seen = (cell.task, cell.batch_size, cell.epochs) == (ONE_RATE.task, 1, EXPOSURES)
         # Groups that were trained for as many updates as a fact alone saw each fact less often.
         equal = trained.record.spec.max_steps == cell.facts * cell.epochs
-        planned = cell.seed < SEEDS
+        planned = cell.seed < SEEDS and cell.learning_rate == ONE_RATE.rate
         if cell.facts and planned and seen and level and equal:
             groups[cell.model, cell.recipe, cell.learning_rate].append(trained)
     for (model, _, rate), group in groups.items():
