@@ -17,8 +17,10 @@ from scipy.stats import ttest_1samp
 from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
 from bench.pages.findings.planned import BAR, EPOCHS_COUNT, POINTS_COUNT
+from bench.pages.findings.power import Components
 from bench.pages.findings.questions import QUESTIONS, distance
-from bench.pages.findings.questions.company import AWAY, RIGHT, SHOWN, TO_LEARN, companies
+from bench.pages.findings.questions.company import AWAY, RIGHT, SHOWN, TO_LEARN
+from bench.pages.findings.questions.company_facts import companies
 from bench.pages.findings.questions.planned_settings import (
     MAIN,
     SMALLER,
@@ -317,10 +319,12 @@ def _check_the_company(found, text):
     relations = np.array([fact.rpartition("/")[2] for fact in one.facts])
     years = np.char.endswith(relations, "_year")
     assert f"The {years.sum()} that ask for years" in text
-    assert f"The {(~years).sum()} of other kinds" in text
+    assert f"For the {(~years).sum()} of other kinds" in text
     more = TO_LEARN.table(one, 64) - TO_LEARN.table(one, 1)
     assert found.answers[2].primary.effects[0].value == pytest.approx(more.mean())
     assert BAR * EPOCHS_COUNT <= more.mean() < EPOCHS_COUNT
+    design = " ".join(Path(DESIGN).read_text(encoding="utf-8").split())
+    assert f"The spread over facts is {Components.of(more).fact:.2f} epochs" in design
     grown = TO_LEARN.table(one, 64) - TO_LEARN.table(one, 8)
     assert all(grown[:, relations == relation].mean() > 0 for relation in {*relations})
     assert "From 8 to 64, facts of every relation take longer" in text

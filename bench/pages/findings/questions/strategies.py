@@ -59,8 +59,8 @@ def answer(evidence: Evidence) -> Answer:
                 advice={
                     Verdict.YES: "To learn the facts you keep sooner, choose them with filter",
                     Verdict.NO: "Do not expect filter, a rebuilt formula with its default share, "
-                    "to let the facts that it keeps be learned sooner: among as many kept at "
-                    "random they are learned about as soon",
+                    "to make the facts that it keeps quicker to learn: among as many kept at "
+                    "random, they are learned about as soon",
                 },
             ),
             Claim(

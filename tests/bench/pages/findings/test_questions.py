@@ -636,7 +636,8 @@ def test_other_rates_schedules_and_exposures_are_not_asked():
     assert company_of({}, *_at(warmup=0.1)).verdict is Verdict.NOT_RUN
     assert company_of({}, *_at(exposures=4)).verdict is Verdict.NOT_RUN
     assert company_of({}, *_at(learning_rate=3e-3)).verdict is Verdict.NOT_RUN
-    assert len(company_of(study(), *_at(learning_rate=3e-3)).claims[0].settings) == 1
+    for other in ({"learning_rate": 3e-3}, {"method": "dora", "recipe": "dora"}):
+        assert len(company_of(study(), *_at(**other)).claims[0].effects) == 1
 
 
 def _at(**changes):
