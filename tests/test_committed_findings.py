@@ -16,7 +16,8 @@ from scipy.stats import ttest_1samp
 
 from bench.forgetting.suite import ForgettingTasks, Seen
 from bench.pages.findings.checks import checks
-from bench.pages.findings.planned import BAR, EPOCHS_COUNT, POINTS_COUNT
+from bench.pages.findings.design import power_of
+from bench.pages.findings.planned import BAR, EPOCHS_COUNT, PLANNED, POINTS_COUNT
 from bench.pages.findings.power import Components
 from bench.pages.findings.questions import QUESTIONS, distance
 from bench.pages.findings.questions.company import AWAY, RIGHT, SHOWN, TO_LEARN
@@ -27,6 +28,7 @@ from bench.pages.findings.questions.planned_settings import (
     epochs_of,
     planned_settings,
 )
+from bench.pages.findings.questions.straying import ANEW
 from bench.pages.findings.readme import findings_block
 from bench.pages.findings.verdict import LEAST_SEEDS, Verdict
 from bench.pages.findings.write import page_text, read_findings
@@ -110,14 +112,16 @@ def test_what_the_notes_count_is_so(found):
     late = [100 * np.mean(epochs_of(setting.rows[m], range(12)) > 6) for m in ("lora", "pissa")]
     assert "{:.0f}% of LoRA's and {:.0f}% of PiSSA's".format(*late) in texts["speed"]
     for words, method, rate, share in (
-        ("LoRA at 3e-4 had drifted by {} where 30%", "lora", 3e-4, 0.3),
-        ("where half were learned it had drifted by {}, and", CORDA, 1e-4, 0.5),
+        ("LoRA at 3e-4 had drifted by {} nats where 30%", "lora", 3e-4, 0.3),
+        ("where half were learned it had drifted by {} nats, and", CORDA, 1e-4, 0.5),
         ("and LoRA by {}.", "lora", 1e-3, 0.5),
     ):
         said = words.format(f"{_drift_at(found, method, rate, share):.2f}")
         assert said in texts["keeping"], said
     assert abs(_drift_at(found, CORDA, 3e-4, 0.3) - _drift_at(found, "lora", 3e-4, 0.3)) < 0.01
-    assert f"drifted by {_drift_at(found, 'pissa', 1e-4, 0.5):.2f} where half" in texts["speed"]
+    assert (
+        f"drifted by {_drift_at(found, 'pissa', 1e-4, 0.5):.2f} nats where half" in texts["speed"]
+    )
     steps = [_drift_at(found, "lora", rate, 0.3) for rate in (1e-3, 3e-4)]
     assert f"{steps[0] / steps[1]:.1f} times for LoRA where 30%" in texts["keeping"]
     epochs = (_epochs(found, CORDA, 1e-4), _epochs(found, "lora", 1e-3))
@@ -137,8 +141,10 @@ def test_what_the_notes_count_is_so(found):
     own, plain = (_answered(setting.rows[method]) for method in (CORDA, "lora"))
     shares = [100 * items[continent].mean() for items in (own, plain)]
     assert (
-        "it answers {:.0f}%, as the base does, and LoRA {:.0f}%".format(*shares) in texts["keeping"]
+        "CorDA answers {:.0f}%, about as many as the base, and LoRA {:.0f}%".format(*shares)
+        in texts["keeping"]
     )
+    assert abs(_asked_of_base(setting)[continent].mean() - own[continent].mean()) < 0.02
     rest = 100 * (own - plain)[~continent].mean()
     assert (
         f"these {continent.sum()} questions the difference is {rest:.1f} points" in texts["keeping"]
@@ -147,8 +153,7 @@ def test_what_the_notes_count_is_so(found):
     _check_the_prompts(found, texts["prompts"])
     _check_the_company(found, texts["company"])
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
-    anew = "expected if distances were shared out anew, {} third"
-    differ = straying[anew.format("nearest")] - straying[anew.format("farthest")]
+    differ = straying[f"{ANEW}, nearest third"] - straying[f"{ANEW}, farthest third"]
     assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
 
 
@@ -201,6 +206,12 @@ def _answered(row):
     """Mean score of each question about countries after training, `[questions]`."""
     lists = [found for cell in row.cells for found in cell.record.forgetting]
     return np.mean([found.tuned_items for found in lists if found.task == "countries"], axis=0)
+
+
+def _asked_of_base(setting):
+    """Mean score of each question about countries before training, `[questions]`."""
+    lists = [found for cell in setting.rows["lora"].cells for found in cell.record.forgetting]
+    return np.mean([found.base_items for found in lists if found.task == "countries"], axis=0)
 
 
 def _continents():
@@ -324,7 +335,12 @@ def _check_the_company(found, text):
     assert found.answers[2].primary.effects[0].value == pytest.approx(more.mean())
     assert BAR * EPOCHS_COUNT <= more.mean() < EPOCHS_COUNT
     design = " ".join(Path(DESIGN).read_text(encoding="utf-8").split())
-    assert f"The spread over facts is {Components.of(more).fact:.2f} epochs" in design
+    seen = Components.of(more)
+    assert f"The spread over facts is {seen.fact:.2f} epochs" in design
+    [planned] = [claim for claim in PLANNED if claim.number == 3]
+    power = power_of(replace(planned, components=seen))
+    said = f"as they were seen the power is {power.yes:.2f} for a yes and {power.no:.2f} for a no"
+    assert said in design
     grown = TO_LEARN.table(one, 64) - TO_LEARN.table(one, 8)
     assert all(grown[:, relations == relation].mean() > 0 for relation in {*relations})
     assert "From 8 to 64, facts of every relation take longer" in text

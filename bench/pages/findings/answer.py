@@ -85,6 +85,12 @@ class Answer:
         return self.primary.verdict
 
     @property
+    def advice(self) -> str:
+        """What to do; empty if the question is open, or its verdict advises nothing."""
+        decided = self.verdict in (Verdict.YES, Verdict.NO)
+        return self.primary.advice.get(self.verdict, "") if decided else ""
+
+    @property
     def contradicts(self) -> bool:
         """Whether the verdict is the opposite of what the paper says."""
         expected = self.question.expected

@@ -29,8 +29,8 @@ _OF_A_SETTING = ("0.6", ".", "full")
 """The same of one setting, which decides nothing by itself."""
 
 _SAID = {
-    Verdict.YES: "Green dot: the claim holds",
-    Verdict.NO: "Orange square: the claim does not hold",
+    Verdict.YES: "Green dot: supports the claim",
+    Verdict.NO: "Orange square: rules the bar out",
     Verdict.OPEN: "Hollow: not decidable",
 }
 _UNITS = {
@@ -73,14 +73,22 @@ def of_effects(answer: Answer) -> Picture | None:
 
 
 def _draw(answer: Answer, claims: list[Claim]) -> Figure:
-    heights = [_HEAD + _LINE * (len(_lines(claim)) + _title(claim).count("\n")) for claim in claims]
+    several = len(answer.claims) > 1
+    numbered = enumerate(answer.claims, start=1)
+    titles = [
+        _title(claim, number if several else 0) for number, claim in numbered if claim.effects
+    ]
+    heights = [
+        _HEAD + _LINE * (len(_lines(claim)) + title.count("\n"))
+        for claim, title in zip(claims, titles, strict=True)
+    ]
     panel = PanelSize(_WIDTH, sum(heights))
     figure = titled_figure(1, 1, panel, answer.question.title, "", _note(claims))
     panels = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
         :, 0
     ]
-    for axes, claim in zip(panels, claims, strict=True):
-        _panel(axes, claim)
+    for axes, claim, title in zip(panels, claims, titles, strict=True):
+        _panel(axes, claim, title)
     return figure
 
 
@@ -97,8 +105,10 @@ def _note(claims: list[Claim]) -> str:
     return ". ".join(said)
 
 
-def _title(claim: Claim) -> str:
-    return textwrap.fill(safe_text(claim.says), _LETTERS)
+def _title(claim: Claim, number: int) -> str:
+    """Return what a claim says, with its number in the tables; without it if it is 0."""
+    shown = f"{number}. {claim.says}" if number else claim.says
+    return textwrap.fill(safe_text(shown), _LETTERS)
 
 
 def _lines(claim: Claim) -> list[_Line]:
@@ -110,20 +120,22 @@ def _lines(claim: Claim) -> list[_Line]:
     return found[:_MOST]
 
 
-def _panel(axes: Axes, claim: Claim) -> None:
+def _panel(axes: Axes, claim: Claim, title: str) -> None:
     lines, null = _lines(claim), claim.effects[0].null
     unit = claim.effects[0].unit
-    side = "" if claim.two_sided else " (→ supports the claim)"
-    axes.set_xlabel(claim.outcome + _UNITS[unit] + side, fontsize=8)
-    axes.set_title(_title(claim), loc="left", fontsize=9)
+    least = smallest_that_counts(claim.margin, unit)
+    bar, counts = (f"{unit.written(end):.3g}" for end in (claim.margin, least))
+    side = "either way" if claim.two_sided else "→ supports the claim"
+    about = f" ({side}; bar {bar}, what counts {counts})"
+    axes.set_xlabel(claim.outcome + _UNITS[unit] + about, fontsize=8)
+    axes.set_title(title, loc="left", fontsize=9)
     low = -claim.margin if claim.two_sided else claim.margin if null else 0.0
     ends = (unit.written(end) for end in (min(low, claim.margin), claim.margin))
     axes.axvspan(*ends, color="0.93", zorder=0)
     axes.axvline(unit.written(null), color="0.4", linewidth=0.8, zorder=1)
-    least = smallest_that_counts(claim.margin, unit)
     marks = (least, -least) if claim.two_sided else (least,)
-    for counts in marks:
-        axes.axvline(unit.written(counts), color="0.4", linewidth=0.8, linestyle="--", zorder=1)
+    for mark in marks:
+        axes.axvline(unit.written(mark), color="0.4", linewidth=0.8, linestyle="--", zorder=1)
     for place, line in enumerate(lines):
         _mark(axes, line, place, unit)
     axes.set_yticks(range(len(lines)), [safe_text(line.name) for line in lines], fontsize=7.5)

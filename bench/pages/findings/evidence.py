@@ -6,19 +6,15 @@ once.
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
-from bench import ROOT
-from bench.pages.findings import planned
+from bench.pages.findings.grids import CommittedGrid, read_grids
 from bench.report.leaderboard.board import Cell, Leaderboard, Row, Section
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.leaderboard.read_cells import readable_cells
@@ -34,10 +30,6 @@ from tasks.errors import UsageError
 TASKS = ("countries", "fictional", "nq_open")
 MODELS = ("smollm2-135m", "gemma3-270m")
 """The order in which settings are listed; others follow by name."""
-
-GRIDS = ROOT / "configs" / "findings"
-"""The folder with the grid files, `<name>.yaml`."""
-
 
 _ASIDE: Mapping[str, Callable[[CellSpec], str]] = {
     "schedule": lambda spec: f"{spec.schedule} schedule",
@@ -79,21 +71,6 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A grid file of the findings.
-
-    Attributes:
-        name: The file's name without its ending.
-        about: What the grid is for: the first comment of the file, up to an empty line of it.
-        command: What runs the grid again.
-    """
-
-    name: str
-    about: str
-    command: str
-
-
-@dataclass(frozen=True)
 class Evidence:
     """Everything the answers are made of.
 
@@ -107,7 +84,7 @@ class Evidence:
 
     settings: tuple[Setting, ...]
     records: tuple[CellRecord, ...] = ()
-    grids: tuple[Grid, ...] = ()
+    grids: tuple[CommittedGrid, ...] = ()
     problems: tuple[str, ...] = ()
     trainings: tuple[Trained, ...] = ()
 
@@ -120,10 +97,11 @@ def read_evidence(folder: Path) -> Evidence:
     board = build_leaderboard(cells) if cells else Leaderboard(())
     settings = settings_of(board)
     problems += [problem for setting in settings for problem in _several_versions(setting)]
+    records = tuple(cell.record for cell in cells)
     return Evidence(
         settings=settings,
-        records=tuple(cell.record for cell in cells),
-        grids=tuple(_grid(path, folder) for path in sorted(GRIDS.glob("*.yaml"), key=_planned)),
+        records=records,
+        grids=read_grids(folder, records),
         problems=tuple(problems),
         trainings=tuple(trained for study in studies for trained in study.all()),
     )
@@ -148,23 +126,6 @@ def _several_versions(setting: Setting) -> Iterator[str]:
                 f"{setting.title}: {name} was run by {len(sources)} versions of its code; only "
                 f"the cells of one of them are used, {len(row.cells)} of {cells} or fewer"
             )
-
-
-def _planned(path: Path) -> tuple[int, str]:
-    """Sort grid files in the order in which the design runs them."""
-    names = [grid.name for grid in planned.GRIDS]
-    return names.index(path.stem) if path.stem in names else len(names), path.stem
-
-
-def _grid(path: Path, out: Path) -> Grid:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = takewhile(lambda line: line.startswith("# "), lines)
-    shown, into = (Path(os.path.relpath(one)).as_posix() for one in (path, out))
-    return Grid(
-        name=path.stem,
-        about=" ".join(line.removeprefix("# ").strip() for line in comments),
-        command=shlex.join(["nox", "-s", "bench", "--", "--config", shown, "--out", into]),
-    )
 
 
 def _cells(folder: Path) -> tuple[list[Cell], list[str]]:

@@ -44,6 +44,7 @@ class SectionView:
     checks: tuple[str, ...]
     note: str
     commands: str
+    left: str
     minutes: int
     pictures: tuple[Picture, ...]
 
@@ -84,9 +85,11 @@ def findings_page(
         results=folder.as_posix(),
         address=Path(os.path.relpath(folder, docs)).as_posix(),
         summary=tables.summary_table(answers),
+        advice=tables.advice_list(answers),
         sections=sections,
         grids=tables.grids_table(evidence.grids),
         grid_commands=_shell([grid.command for grid in evidence.grids]),
+        bases=" and ".join(_bases(evidence)) or "small models",
         machines="; ".join(sorted(machines)),
         hours=f"{_hours(evidence):.1f}",
         problems=evidence.problems,
@@ -98,6 +101,13 @@ def _hours(evidence: Evidence) -> float:
     of_cells = (phase.seconds for r in evidence.records for phase in r.phases.values())
     of_trainings = (trained.record.seconds for trained in evidence.trainings)
     return (sum(of_cells) + sum(of_trainings)) / 3600
+
+
+def _bases(evidence: Evidence) -> list[str]:
+    """Return the bases that were trained."""
+    cells = (record.spec for record in evidence.records)
+    trained = (trained.record.spec.cell for trained in evidence.trainings)
+    return sorted({spec.model for spec in (*cells, *trained)})
 
 
 def _template() -> Template:
@@ -132,9 +142,11 @@ def _section(
     run = any(claim.effects for claim in answer.claims)
     note = folder / NOTES / f"{answer.question.key}.md"
     asked = answer.question
-    planned = [grid for grid in GRIDS if grid.name in (*asked.grids, asked.study and STUDY)]
-    commands = [g.command for g in evidence.grids if g.name in asked.grids]
+    grids = [grid for grid in evidence.grids if grid.name in asked.grids]
+    left = [grid for grid in grids if run and not grid.run]
+    commands = [grid.command for grid in grids if grid not in left]
     commands += [asked.study] if asked.study else []
+    names = [grid.name for grid in left or grids] + [STUDY] * (not left and bool(asked.study))
     return SectionView(
         answer=answer,
         run=run,
@@ -152,7 +164,8 @@ def _section(
         checks=checks(answer, evidence) if run else (),
         note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
         commands=_shell(commands) if commands else "No grid file is committed for this question.",
-        minutes=round(sum(grid.minutes for grid in planned)),
+        left=_shell([grid.command for grid in left]) if left else "",
+        minutes=round(sum(grid.minutes for grid in GRIDS if grid.name in names)),
         pictures=tuple(pictures),
     )
 

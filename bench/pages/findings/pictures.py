@@ -43,7 +43,10 @@ def learning(
     """
 
     def draw() -> Figure:
-        note = "Lines: means over seeds. Bars: 95% confidence intervals after the last epoch"
+        note = (
+            "Lines: means over seeds. Bars: 95% confidence intervals of each group, not of "
+            "differences, after the last epoch"
+        )
         figure = titled_figure(1, 1, _PANEL, heading, where, note)
         [[axes]] = figure.subplots(1, 1, squeeze=False)
         styles = {label: style_of(index) for index, label in enumerate(groups)}
@@ -105,7 +108,8 @@ def means(
                 )
         axes.set_yticks(range(len(groups)), list(map(safe_text, groups)), fontsize=8)
         axes.set_ylim(len(groups) - 0.4, -0.6)
-        axes.set_xlim(left=0, right=1.02 * most if most else None)
+        axes.set_xlim(right=1.02 * most if most else None)
+        axes.set_xlim(left=-0.012 * axes.get_xlim()[1])  # so that a marker at 0 is whole
         if most:
             axes.axvline(most, color="0.4", linestyle=":", linewidth=1.2)
         axes.set_xlabel(outcome)

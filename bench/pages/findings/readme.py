@@ -35,12 +35,10 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
     with a given one; of each, claims that hold come before those that do not, in the order of the
     questions.
     """
-    advised = [
-        (number, answer) for number, answer in enumerate(answers, start=1) if _advice(answer)
-    ]
+    advised = [(number, answer) for number, answer in enumerate(answers, start=1) if answer.advice]
     advised.sort(key=lambda found: (bool(found[1].question.method), found[1].verdict is Verdict.NO))
     lines = [
-        f"- **{_advice(answer)}.** {_ground(answer)} "
+        f"- **{answer.advice}.** {_ground(answer)} "
         f"([{markdown(answer.question.title)}]({page}#{anchor(number, answer)}))"
         for number, answer in advised[:MOST]
     ]
@@ -48,12 +46,6 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
         return ""
     more = f"All questions, their intervals, and what small models cannot show: [findings]({page})."
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
-
-
-def _advice(answer: Answer) -> str:
-    """Return what a decided question advises; empty if it is open or there is no advice."""
-    decided = answer.verdict in (Verdict.YES, Verdict.NO)
-    return answer.primary.advice.get(answer.verdict, "") if decided else ""
 
 
 def _ground(answer: Answer) -> str:

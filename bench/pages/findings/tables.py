@@ -10,9 +10,9 @@ from tabulate import tabulate
 
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Claim, Effect, Rival
-from bench.pages.findings.evidence import Grid
+from bench.pages.findings.grids import CommittedGrid
 from bench.pages.findings.planned import GRIDS, smallest_that_counts
-from bench.pages.findings.verdict import Unit
+from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
 from bench.report.tables.format import markdown
@@ -97,6 +97,15 @@ def summary_table(answers: Sequence[Answer]) -> str:
     return _table(lines, headers, left=5)
 
 
+def advice_list(answers: Sequence[Answer]) -> str:
+    """Return what the decided questions advise, one line each; empty if none does."""
+    return "\n".join(
+        f"- [{number}](#{anchor(number, answer)}): {markdown(answer.advice)}."
+        for number, answer in enumerate(answers, start=1)
+        if answer.advice
+    )
+
+
 def claims_table(claims: Sequence[Claim]) -> str:
     """Return one line per claim of a question."""
     lines = []
@@ -133,7 +142,9 @@ def rivals_table(claims: Sequence[Claim]) -> str:
         for number, claim in enumerate(claims, start=1)
         for rival, verdict in zip(claim.rivals, claim.verdicts, strict=True)
     ]
-    return _table(lines, [*_ABOUT, "p, no effect", "p, bar or more", "claim holds"], left=3)
+    return _table(
+        lines, [*_ABOUT, "p, no effect", "p, bar or more", "it supports the claim"], left=3
+    )
 
 
 def effects_table(claims: Sequence[Claim]) -> str:
@@ -151,21 +162,38 @@ def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
     return _table(lines, [*_ABOUT, "p", "p, Holm"] if tested else _ABOUT, left=3)
 
 
-def grids_table(grids: Sequence[Grid]) -> str:
-    """Return what each grid file is for and what it costs."""
+def grids_table(grids: Sequence[CommittedGrid]) -> str:
+    """Return what each grid file is for, whether it has run, and what it costs."""
     minutes = {grid.name: f"{grid.minutes:.0f}" for grid in GRIDS}
     lines = [
-        [grid.name, markdown(grid.about), minutes.get(grid.name, wording.MISSING)] for grid in grids
+        [
+            grid.name,
+            markdown(grid.about),
+            "yes" if grid.run else "no",
+            minutes.get(grid.name, wording.MISSING),
+        ]
+        for grid in grids
     ]
-    return _table(lines, ["grid", "what it trains", "core-minutes"], left=2)
+    return _table(lines, ["grid", "what it trains", "has run", "core-minutes"], left=3)
 
 
 def said(claim: Claim) -> list[str]:
     """Say what keeps the effects of a claim from deciding it, one line for each."""
     lines = [f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(rival)]
+    rival = claim.headline
+    if claim.verdict is Verdict.YES and rival is not None:
+        least = smallest_that_counts(claim.margin, rival.unit)
+        if abs(rival.estimate.value) < least:
+            lines.append(
+                f"{markdown(claim.says)}: the estimate reaches the bar, and is below the smallest "
+                f"effect that counts, {amount(least, rival.unit)}."
+            )
     if 0 < len(claim.rivals) < claim.least_rivals:
         some = f"{len(claim.rivals)} of {claim.least_rivals} comparisons measured"
-        lines.append(f"{markdown(claim.says)}: {some}, so it cannot hold yet.")
+        lines.append(
+            f"{markdown(claim.says)}: {some}, so it stays open until all are, whatever single ones "
+            "say."
+        )
     return lines
 
 

@@ -11,32 +11,30 @@ from dataclasses import replace
 import numpy as np
 
 from bench.pages.findings.claim import Effect, present
-from bench.pages.findings.effects import Flags, mean_of, over_seeds, paired
+from bench.pages.findings.effects import mean_of, over_seeds, paired
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.questions.levels import FORGETTING, HALF, drift_path, with_drift
 from bench.pages.findings.questions.planned_settings import (
     BARE,
     Asked,
     Training,
     answered,
-    epochs_of,
     planned_settings,
     unknown,
 )
 from bench.pages.findings.verdict import Unit
 from bench.report.leaderboard.board import DRIFT, Row
-from bench.report.leaderboard.equal_learning import path_of
 from bench.report.statistics.comparison import LEVEL, holm
-from bench.report.statistics.equal_learning import LearningPath, cost_at_share
+from bench.report.statistics.equal_learning import cost_at_share
 from bench.report.statistics.intervals import Floats
 
 REFERENCE = "lora"
-HALF = 0.5
-FORGETTING = ("countries", "elements")
 _FORGET = "forget more of "
 SIGNS = (
-    "Above zero, or a ratio above 1, is better than lora in every comparison. Drift on the way is "
-    "that of 8 texts, and n counts blocks of facts; after the last epoch it is that of n texts. "
-    "Its intervals are about other seeds and facts, not about other texts."
+    "Above zero, or a ratio above 1, is better than lora in every comparison with it. Drift on the "
+    "way is that of 8 texts, and n counts blocks of facts; after the last epoch it is that of n "
+    "texts. Intervals of ratios on the way are about other seeds and facts, and all others of "
+    "drift about other seeds; none is about other texts."
 )
 
 
@@ -126,9 +124,9 @@ def _by_seed(row: Row, task: str) -> dict[int, Floats]:
 
 def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
     """Return jackknife values `[seeds, blocks]` whose mean is the log ratio of all facts."""
-    rows = [_with_drift(setting.rows[name]) for name in (REFERENCE, method)]
+    rows = [with_drift(setting.rows[name]) for name in (REFERENCE, method)]
     seeds, facts = shared_seeds(rows), unknown(setting.rows[REFERENCE], setting.rows[method])
-    paths = [_path(row, seeds, facts) for row in rows]
+    paths = [drift_path(row, seeds, facts) for row in rows]
     if not facts.any() or any(path is None for path in paths):
         return None
     one, other = (cost_at_share(path, share) for path in paths if path is not None)
@@ -138,21 +136,6 @@ def _log_ratios(setting: Setting, method: str, share: float) -> Floats | None:
     whole, table = whole[reached], table[reached]
     # A mean of jackknife values is off by their bias; the estimate is that of all facts.
     return table + (whole.mean() - table.mean()) if len(table) else None
-
-
-def _with_drift(row: Row) -> Row:
-    """Leave out the seeds in which drift was not measured at every checkpoint."""
-    cells = (cell for cell in row.cells if cell.record.path)
-    return replace(
-        row, cells=tuple(c for c in cells if all(p.drift is not None for p in c.record.path))
-    )
-
-
-def _path(row: Row, seeds: tuple[int, ...], facts: Flags) -> LearningPath | None:
-    """Return the path of some seeds and facts; None if there is no seed."""
-    by_seed = {cell.record.spec.seed: cell for cell in row.cells}
-    cells = [by_seed[seed] for seed in seeds]  # in the order of the epochs to learn
-    return path_of(cells, epochs_of(row, seeds, facts), DRIFT) if cells else None
 
 
 def carried(setting: Setting, name: str, asked: Asked) -> Effect | None:
@@ -198,4 +181,18 @@ def _together(costs: list[str]) -> list[str]:
     """Say in one phrase which tasks are forgotten."""
     tasks = [said.removeprefix(_FORGET) for said in costs if said.startswith(_FORGET)]
     rest = [said for said in costs if not said.startswith(_FORGET)]
-    return [*([_FORGET + " and ".join(tasks)] if tasks else []), *rest]
+    forgotten = [f"{_FORGET}{' and '.join(tasks)} by the last epoch"] if tasks else []
+    return [*forgotten, *rest]
+
+
+def at_its_rate(settings: list[Setting], method: str) -> str:
+    """Say that a method has a learning rate of its own, and which, if it is the same everywhere."""
+    rates = {
+        tuple(s.rows[name].spec.learning_rate for name in (method, REFERENCE))
+        for s in settings
+        if method in s.rows
+    }
+    if len(rates) != 1:
+        return "at its own tuned learning rate"
+    own, plain = rates.pop()
+    return f"at its own tuned learning rate ({own:g}; that of {REFERENCE} is {plain:g})"

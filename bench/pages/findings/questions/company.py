@@ -186,7 +186,7 @@ def _details(one: Company) -> Iterator[Effect]:
 
 def _measured(one: Company) -> Iterator[Effect]:
     """Yield the means of all facts that were planned, and then those of each kind."""
-    for measure in (RIGHT, AWAY, CONFUSED, NLL):
+    for measure in (TO_LEARN, RIGHT, AWAY, CONFUSED, NLL):
         yield from (measure.mean(one, size) for size in _sizes(one, measure))
     for measure in (TO_LEARN, RIGHT, SHOWN, AWAY, CONFUSED, NLL):
         for kind in one.kinds():
@@ -200,11 +200,15 @@ def _sizes(one: Company, measure: Measure) -> list[int]:
 def _pictures(one: Company) -> Iterator[Picture]:
     """Yield exposures to learn by kind, and the shares by kind, a series for each size."""
     kinds = tuple(one.kinds()) or (ALL,)
+    groups = dict.fromkeys((ALL, *kinds))
     yield means(
         "company-kinds",
         "Exposures to learn, alone and among others",
         one.setting,
-        {_in(size): {kind: TO_LEARN.mean(one, size, kind) for kind in kinds} for size in one.among},
+        {
+            _in(size): {kind: TO_LEARN.mean(one, size, kind) for kind in groups}
+            for size in one.among
+        },
         outcome="exposures to learn",
         most=EXPOSURES + 1,
     )

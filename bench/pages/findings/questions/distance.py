@@ -87,7 +87,7 @@ def answer(evidence: Evidence) -> Answer:
             "Differences between the means of relations, and so between types of answers, are "
             "taken out. The further comparisons with relations mixed keep them.",
             "A fact that is not learned counts as if it were learned one epoch after the last; the "
-            "table above says how many that are.",
+            "table above gives the shares that are learned.",
         ),
         pictures=tuple(draw(setting) for setting in found for draw in (_curves, _relations)),
     )

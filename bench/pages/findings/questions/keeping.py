@@ -9,9 +9,9 @@ from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS, STARTS
 from bench.pages.findings.questions.against_lora import (
-    HALF,
     REFERENCE,
     SIGNS,
+    at_its_rate,
     carried,
     drift_ratio,
     lost,
@@ -21,6 +21,7 @@ from bench.pages.findings.questions.against_lora import (
     starts,
     with_lora,
 )
+from bench.pages.findings.questions.levels import HALF, drifted, kept
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
     MAIN,
@@ -59,8 +60,9 @@ def answer(evidence: Evidence) -> Answer:
                 BAR * RATIO_COUNTS,
                 planned=planned_seeds(settings, SEEDS),
                 advice={
-                    Verdict.YES: "To drift less from the base than lora, start with corda, "
-                    f"calibrated on facts to keep ({KEEPS})" + price(settings, KEEPS),
+                    Verdict.YES: "To drift less from the base than lora, use corda, calibrated on "
+                    f"facts to keep ({KEEPS}), {at_its_rate(settings, KEEPS)}"
+                    + price(settings, KEEPS),
                     Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
                     "drifts as much as lora by the time it has learned as much",
                 },
@@ -74,8 +76,8 @@ def answer(evidence: Evidence) -> Answer:
                 least_rivals=STARTS,
             ),
             Claim(
-                "In the end CorDA answers more of the countries that it was calibrated on than "
-                "LoRA does",
+                "In the end CorDA, which is calibrated on other countries, answers more questions "
+                "about countries than LoRA does",
                 "share of countries answered",
                 present(remembered(s, KEEPS, "countries") for s in settings),
                 BAR * POINTS_COUNT / 100,
@@ -87,16 +89,29 @@ def answer(evidence: Evidence) -> Answer:
             for name in starts(setting)
             for effect in (
                 drift_ratio(setting, name, MOST),
-                *(e for e in lost(setting, name) if (name, e.name) != (KEEPS, COUNTRIES)),
-                *(carried(setting, name, asked) for asked in BESIDE if name == KEEPS),
+                *(_beside(setting) if name == KEEPS else ()),
             )
+        ),
+        measured=tuple(
+            effect
+            for setting in settings
+            for levels in (drifted, kept)
+            for effect in levels(setting, setting.adapters())
         ),
         caveats=(
             "Drift is measured on texts of the base itself: less drift is less change, not more "
             "knowledge.",
             SIGNS,
+            "What the other starts lose of the base, and what they answer elsewhere, is compared "
+            "in question 7.",
         ),
     )
+
+
+def _beside(setting: Setting) -> tuple[Effect | None, ...]:
+    """Compare CorDA with LoRA by what no claim does: what is lost, what is answered elsewhere."""
+    rest = (effect for effect in lost(setting, KEEPS) if effect.name != COUNTRIES)
+    return (*rest, *(carried(setting, KEEPS, asked) for asked in BESIDE))
 
 
 def _kept(settings: list[Setting], method: str, share: float) -> Iterator[Effect]:

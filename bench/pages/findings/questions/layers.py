@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from bench.pages.findings.claim import Claim, Effect
 from bench.pages.findings.effects import mean_of
 from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
 from bench.pages.findings.pictures import learning
+from bench.pages.findings.questions.levels import drifted, learned
 from bench.pages.findings.questions.planned_settings import (
     EPOCHS_BAR,
     epochs_of,
@@ -22,6 +24,7 @@ from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.leaderboard.board import Row
 from bench.report.statistics.intervals import Floats
 from bench.store.records import PhaseName
+from methods.notes import layer_ranges
 
 QUESTION = Question(
     key="layers",
@@ -55,15 +58,25 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 least_rivals=len(RIVALS),
                 advice={
-                    Verdict.YES: "If you train few layers, let freeze choose them",
+                    Verdict.YES: "If you train a third of the layers, train those that freeze "
+                    "leaves, and not as many in the middle or those that occlusion finds",
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
                     "other layers, with as many trained parameters, learn them about as fast",
                 },
             ),
         ),
         details=tuple(epochs_saved(settings, EVERYWHERE, FREEZE)),
-        measured=tuple(_costs(settings)),
+        measured=tuple(
+            effect
+            for setting in settings
+            for effect in (
+                *learned(setting, _placed(setting)),
+                *drifted(setting, _placed(setting)),
+                *_costs(setting),
+            )
+        ),
         caveats=(
+            *(f"{line}." for setting in settings for line in _layers(setting)),
             "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
             "LoRA, beside them, has rank 16.",
             "FLOPs are counted. Seconds depend on the machine and on what ran beside: LoRA's "
@@ -74,26 +87,45 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
+def _placed(setting: Setting) -> dict[str, Row]:
+    """Return the rows of LoRA on all layers and of the placements."""
+    names = (EVERYWHERE, FREEZE, *RIVALS)
+    return {name: setting.rows[name] for name in names if name in setting.rows}
+
+
+def _layers(setting: Setting) -> Iterator[str]:
+    """Say which layers a placement trains, which calibration may choose anew with each seed."""
+    for name, row in _placed(setting).items():
+        chosen = Counter(tuple(cell.record.notes.get("layers") or ()) for cell in row.cells)
+        chosen.pop((), None)
+        if chosen:
+            said = [
+                layer_ranges(layers)
+                + (f" (in {n} of {len(row.cells)} seeds)" if n < len(row.cells) else "")
+                for layers, n in chosen.most_common()
+            ]
+            yield f"{name} trains layers {'; '.join(said)} on {setting.spec.model}"
+
+
 def _curves(setting: Setting) -> Picture:
-    names = [name for name in (EVERYWHERE, FREEZE, *RIVALS) if name in setting.rows]
-    groups = {name: epochs_of(setting.rows[name], setting.rows[name].seeds) for name in names}
+    rows = _placed(setting)
+    groups = {name: epochs_of(row, row.seeds) for name, row in rows.items()}
     heading = "Learning by trained layers"
     return learning("layers", heading, setting.title, groups, setting.spec.epochs)
 
 
-def _costs(settings: list[Setting]) -> Iterator[Effect]:
+def _costs(setting: Setting) -> Iterator[Effect]:
     """Yield the FLOPs and the seconds of training of each placement, in percent of all layers'."""
-    for setting in settings:
-        everywhere = setting.rows.get(EVERYWHERE)
-        others = [setting.rows[name] for name in (FREEZE, *RIVALS) if name in setting.rows]
-        for row in others if everywhere else ():
-            assert everywhere is not None
-            seeds = shared_seeds([row, everywhere])
-            for what, of in (("FLOPs", _flops), ("seconds", _seconds)):
-                share = of(row, seeds) / of(everywhere, seeds)
-                if seeds and not np.isnan(share).any():
-                    name = f"{what} of {row.spec.asked} / {EVERYWHERE}"
-                    yield mean_of(name, setting.title, share[:, None], Unit.PERCENT)
+    others = _placed(setting)
+    everywhere = others.pop(EVERYWHERE, None)
+    for name, row in others.items() if everywhere else ():
+        assert everywhere is not None
+        seeds = shared_seeds([row, everywhere])
+        for what, of in (("FLOPs", _flops), ("seconds", _seconds)):
+            share = of(row, seeds) / of(everywhere, seeds)
+            if seeds and not np.isnan(share).any():
+                about = f"{what} of {name} / {EVERYWHERE}"
+                yield mean_of(about, setting.title, share[:, None], Unit.PERCENT)
 
 
 def _flops(row: Row, seeds: tuple[int, ...]) -> Floats:

@@ -8,9 +8,9 @@ from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.planned import STARTS
 from bench.pages.findings.questions.against_lora import (
-    HALF,
     REFERENCE,
     SIGNS,
+    at_its_rate,
     carried,
     drift_ratio,
     lost,
@@ -19,6 +19,8 @@ from bench.pages.findings.questions.against_lora import (
     starts,
     with_lora,
 )
+from bench.pages.findings.questions.keeping import KEEPS
+from bench.pages.findings.questions.levels import HALF, learned
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
     EPOCHS_BAR,
@@ -57,7 +59,8 @@ def answer(evidence: Evidence) -> Answer:
                 EPOCHS_BAR,
                 planned=planned_seeds(settings, SEEDS),
                 advice={
-                    Verdict.YES: "To learn facts in fewer epochs, use pissa instead of lora"
+                    Verdict.YES: "To learn facts in fewer epochs than lora, use pissa "
+                    + at_its_rate(settings, FASTER)
                     + price(settings, FASTER),
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
                     "learning rate of either",
@@ -80,15 +83,22 @@ def answer(evidence: Evidence) -> Answer:
                 effect
                 for setting in settings
                 for name in starts(setting)
+                if name != KEEPS
                 for effect in _beside(setting, name)
             ),
+            *epochs_saved(settings, FASTER, KEEPS),
             *epochs_saved(world, REFERENCE, FASTER),
             *(effect for setting in world for effect in _beside(setting, FASTER)),
+        ),
+        measured=tuple(
+            effect for setting in settings for effect in learned(setting, setting.adapters())
         ),
         caveats=(
             "A fact that is not learned counts as if it were learned one epoch after the last.",
             "The answer is about the trained prompt; what is carried over to others is compared "
             "below it and decides nothing.",
+            "What a training takes in time and memory is not compared: not all ran on one kind of "
+            "machine.",
             SIGNS,
         ),
         pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),

@@ -78,7 +78,7 @@ def answer(evidence: Evidence) -> Answer:
         measured=tuple(_learned(settings)),
         caveats=(
             "What is left out is not trained, so it is hardly ever learned; of what is trained, "
-            "the table says which share is.",
+            "the table gives the share that is.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
     )

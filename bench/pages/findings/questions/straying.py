@@ -86,9 +86,10 @@ def answer(evidence: Evidence) -> Answer:
             "would be seen if each fact ended as far from its target as some other fact of its "
             "relation.",
             "Near means nearer than is usual for the fact's relation, not nearly right: the table "
-            "above has the distances. Relations whose answers all lie equally far, such as years, "
-            "fill the middle third.",
-            "It is about this dose: the table above says how much was learned by then.",
+            "above has the distances. Relations whose answers all lie at about the same distance, "
+            "such as years, fill the middle third, so its mean distance can be the smallest.",
+            "The answer holds for this amount of training: the table above gives what was learned "
+            "by then.",
         ),
         pictures=tuple(
             means(
@@ -130,14 +131,14 @@ def _difference(setting: Setting) -> Effect:
 
 
 def _beyond_chance(setting: Setting) -> Effect:
-    """Compare the thirds by straying less what it would be if distances were shared out anew."""
+    """Compare the thirds by straying less what it would be if distances were reshuffled."""
     row = setting.rows[METHOD]
     near, _, far = _thirds(row)
     table = group_difference(strayed(row) - strayed_anew(row), near, far)
     return mean_of("nearest third - farthest third, beyond chance", setting.title, table)
 
 
-SEEN, ANEW = "strayed", "expected if distances were shared out anew"
+SEEN, ANEW = "strayed", "expected by chance, distances reshuffled within relations"
 
 
 def _shares(setting: Setting) -> dict[str, dict[str, Effect]]:

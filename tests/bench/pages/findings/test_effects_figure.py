@@ -33,21 +33,30 @@ def dashed(axes):
 
 
 @pytest.mark.parametrize(
-    ("unit", "margin", "counts"),
+    ("unit", "margin", "bar", "counts"),
     [
-        (Unit.EPOCHS, 0.35, 0.5),
-        (Unit.POINTS, 0.035, 5.0),
-        (Unit.LOG_RATIO, 0.7 * math.log(4 / 3), 4 / 3),
-        (Unit.CORRELATION, math.atanh(0.63), 0.9),
+        (Unit.EPOCHS, 0.35, "0.35", 0.5),
+        (Unit.POINTS, 0.035, "3.5", 5.0),
+        (Unit.LOG_RATIO, 0.7 * math.log(4 / 3), "1.22", 4 / 3),
+        (Unit.CORRELATION, math.atanh(0.63), "0.63", 0.9),
     ],
 )
-def test_the_smallest_effect_that_counts_is_drawn_as_it_is_written(unit, margin, counts):
+def test_the_smallest_effect_that_counts_is_drawn_as_it_is_written(unit, margin, bar, counts):
     axes = panel_of(unit, margin)
     assert dashed(axes) == pytest.approx([counts])
-    assert axes.get_xlabel().endswith("(→ supports the claim)")
+    assert f"(→ supports the claim; bar {bar}, what counts {counts:.3g})" in axes.get_xlabel()
 
 
 def test_a_claim_of_either_way_has_it_on_both_sides_and_no_right_side():
     axes = panel_of(Unit.EPOCHS, 0.35, two_sided=True)
     assert dashed(axes) == pytest.approx([-0.5, 0.5])
     assert "→" not in axes.get_xlabel()
+
+
+def test_several_claims_have_the_numbers_of_the_tables():
+    table = np.random.default_rng(0).normal(0.1, 0.1, (5, 20))
+    effect = mean_of("a - b", "here", table, Unit.EPOCHS)
+    nothing = Claim("A was measured", "outcome", (), 0.35)
+    claims = (nothing, *(Claim(f"A is {what}", "outcome", (effect,), 0.35) for what in "xy"))
+    titles = [axes.get_title("left") for axes in of_effects(Answer(QUESTION, claims)).draw().axes]
+    assert titles == ["2. A is x", "3. A is y"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bench.pages.findings import planned
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
@@ -19,6 +21,7 @@ from bench.pages.findings.evidence import (
     values_of,
 )
 from bench.pages.findings.readme import BEGIN, END, findings_block, with_findings
+from bench.pages.findings.tables import said
 from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
 from bench.report.leaderboard.build import build_leaderboard
@@ -112,7 +115,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def grids(folder, monkeypatch):
-    monkeypatch.setattr("bench.pages.findings.evidence.GRIDS", folder / "grids")
+    monkeypatch.setattr("bench.pages.findings.grids.GRIDS", folder / "grids")
 
 
 @pytest.fixture
@@ -207,6 +210,78 @@ def test_a_grid_file_gives_its_command_and_its_first_comments(folder, docs):
     assert f"One after another they would have taken {cells * 40 / 3600:.1f} hours" in text
 
 
+GRID = "models: smollm2-135m\ntasks: countries\nlimit: 40\nmethods: "
+
+
+@pytest.mark.parametrize(
+    ("content", "run"),
+    [
+        (GRID + "lora,pissa", True),
+        (GRID + "\n  - corda[calibration=elements]", True),
+        (GRID + "lora,dora", False),
+        (GRID + "lora\ntrain-prompt: mixed", False),
+        (GRID.replace("40", "64") + "lora", False),
+        (GRID.replace("countries", "elements") + "lora", False),
+        (GRID.replace("135m", "360m") + "lora", False),
+        ("", False),
+    ],
+)
+def test_a_grid_has_run_if_all_of_its_methods_are_reported(
+    folder, tmp_path, monkeypatch, content, run
+):
+    (tmp_path / "adapters.yaml").write_text(content)
+    monkeypatch.setattr("bench.pages.findings.grids.GRIDS", tmp_path)
+    [grid] = read_evidence(folder).grids
+    assert grid.run is run
+
+
+def test_what_has_not_run_stands_apart_from_what_repeats_a_section(folder, docs, monkeypatch):
+    grids = docs.parent / "grids"
+    grids.mkdir()
+    for name, methods in (("ran", "lora,pissa"), ("starts", "dora")):
+        (grids / f"{name}.yaml").write_text(f"# Some.\n{GRID}{methods}\n")
+    monkeypatch.setattr("bench.pages.findings.grids.GRIDS", grids)
+    asked = replace(QUESTION, grids=("ran", "starts"))
+    text = page_text(
+        read_findings(folder, [lambda found: replace(ask(found), question=asked)]), folder, docs
+    )
+    again, left = text.index("To repeat it:"), text.index("What has not run would be compared")
+    assert again < text.index("ran.yaml") < left < text.index("starts.yaml")
+    assert f"in about {_minutes('starts')} core-minutes" in text
+    assert re.search(r"\| ran +\| Some\. +\| yes", text)
+    assert re.search(r"\| starts +\| Some\. +\| no", text)
+
+
+def _minutes(name):
+    [minutes] = [grid.minutes for grid in planned.GRIDS if grid.name == name]
+    return round(minutes)
+
+
+def test_each_section_says_what_to_do_or_that_it_is_open(folder, docs):
+    text = page_text(read_findings(folder, [ask]), folder, docs)
+    assert "**What to do.** Do not freeze." in text
+    assert "- [1](#1-differences-between-adapters): Do not freeze." in text
+
+    def undecided(evidence):
+        found = ask(evidence)
+        return replace(found, claims=(replace(found.claims[0], planned={"": 3}, margin=0.99),))
+
+    text = page_text(read_findings(folder, [undecided]), folder, docs)
+    assert "**What to do" not in text
+    assert "Do not freeze" not in text
+
+
+def test_a_yes_below_what_counts_says_so(folder):
+    evidence = read_evidence(folder)
+    claim = ask(evidence).claims[0]
+    size = claim.rivals[0].estimate.value
+    lines = {
+        margin: [x for x in said(replace(claim, margin=margin)) if "below the smallest" in x]
+        for margin in (0.9 * size, 0.6 * size)
+    }
+    assert [len(found) for found in lines.values()] == [1, 0]
+
+
 def test_the_page_is_written_with_its_pictures_and_the_readme(folder, docs):
     (docs / "findings").mkdir(parents=True)
     (docs / "findings" / "old.png").write_bytes(b"")
@@ -229,12 +304,12 @@ def test_every_link_of_the_page_leads_to_a_heading(folder, docs):
     headings = re.findall(r"^#+ (.*)$", page, flags=re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", h.casefold()).replace(" ", "-") for h in headings}
     links = re.findall(r"\]\(#([^)]+)\)", page)
-    assert len(links) == 1
+    assert len(links) == 2, "one in the table, one before what to do"
     assert set(links) <= anchors
 
 
 def test_without_results_the_page_says_so_and_how_to_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.pages.findings.evidence.GRIDS", tmp_path)
+    monkeypatch.setattr("bench.pages.findings.grids.GRIDS", tmp_path)
     page = page_text(read_findings(tmp_path, [ask]), tmp_path, tmp_path)
     assert "No results are committed yet" in page
     assert page.count("**not run yet**") == 1
