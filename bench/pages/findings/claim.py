@@ -184,7 +184,7 @@ class Claim:
         advice: What to do, for each verdict that leads to advice.
         planned: How many seeds the design asks of each setting, at least `LEAST_SEEDS` where it
             says nothing: before all have run, an effect decides nothing.
-        least_rivals: With fewer rivals the statement cannot hold.
+        least_rivals: With fewer rivals the claim is open.
 
     Raises:
         ValueError: Two effects have the same name and setting, so that it is open which decides.
@@ -228,13 +228,10 @@ class Claim:
         if not self.effects:
             return Verdict.NOT_RUN
         tested = self._tested
-        if tested is None:
+        if tested is None or len(self.rivals) < self.least_rivals:
             return Verdict.OPEN
         yes, no = (bool(flag) for flag in decide(tested, self.needs))
-        found = Verdict.NO if no else Verdict.YES if yes else Verdict.OPEN
-        if found is Verdict.YES and len(self.rivals) < self.least_rivals:
-            found = Verdict.OPEN
-        return found
+        return Verdict.NO if no else Verdict.YES if yes else Verdict.OPEN
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:

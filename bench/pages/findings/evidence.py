@@ -239,5 +239,11 @@ def shared_seeds(rows: Iterable[Row]) -> tuple[int, ...]:
 
 def values_of(row: Row, seeds: Sequence[int], column: str = "correct_after") -> Floats:
     """Return one column of a row's fact tables, `[seeds, facts]`."""
+    cells = cells_of(row, seeds)
+    return np.stack([cell.rows[column].to_numpy(dtype=np.float64) for cell in cells])
+
+
+def cells_of(row: Row, seeds: Sequence[int]) -> list[Cell]:
+    """Return the cells of some of a row's seeds, in this order."""
     by_seed = {cell.record.spec.seed: cell for cell in row.cells}
-    return np.stack([by_seed[seed].rows[column].to_numpy(dtype=np.float64) for seed in seeds])
+    return [by_seed[seed] for seed in seeds]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.pages.findings.answer import Answer, Picture, corrected_answer
@@ -52,8 +53,23 @@ def read_findings(folder: Path, questions: Sequence[Question]) -> Findings:
     evidence = read_evidence(folder)
     answers = tuple(corrected_answer(ask(evidence)) for ask in questions)
     drawn = [(of_effects(answer), *answer.pictures) for answer in answers]
-    pictures = tuple(tuple(picture for picture in found if picture) for found in drawn)
+    pictures = _told_apart([[picture for picture in found if picture] for found in drawn])
     return Findings(evidence, answers, pictures)
+
+
+def _told_apart(pictures: Sequence[Sequence[Picture]]) -> tuple[tuple[Picture, ...], ...]:
+    """Number pictures that share a name, as those of a second base do: each is a file."""
+    times: Counter[str] = Counter()
+    found = []
+    for of_answer in pictures:
+        own = []
+        for picture in of_answer:
+            times[picture.name] += 1
+            number = times[picture.name]
+            name = picture.name if number == 1 else f"{picture.name}-{number}"
+            own.append(replace(picture, name=name))
+        found.append(tuple(own))
+    return tuple(found)
 
 
 def page_text(found: Findings, folder: Path, docs: Path) -> str:

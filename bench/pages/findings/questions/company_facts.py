@@ -47,7 +47,7 @@ class Company:
 
 def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
     """Put trainings of a base with LoRA, as the design has them, together by facts."""
-    groups: dict[str, list[Trained]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Trained]] = defaultdict(list)
     done = [trained for trained in trainings if trained.record.status is Status.DONE]
     untrained = [trained for trained in done if not trained.record.spec.cell.facts]
     for trained in done:
@@ -57,24 +57,34 @@ def companies(trainings: Sequence[Trained]) -> Iterator[Company]:
         seen = (cell.task, cell.batch_size, cell.epochs) == (ONE_RATE.task, 1, EXPOSURES)
         # Groups that were trained for as many updates as a fact alone saw each fact less often.
         equal = trained.record.spec.max_steps == cell.facts * cell.epochs
-        chosen = (cell.method, cell.learning_rate) == (METHOD, ONE_RATE.rate)
+        design = METHOD, ONE_RATE.rate, ONE_RATE.prompt
+        chosen = (cell.method, cell.learning_rate, cell.train_prompt) == design
         if cell.facts and cell.seed < SEEDS and chosen and seen and level and equal:
-            groups[cell.model].append(trained)
-    for model, group in groups.items():
-        before = {
-            fact.fact_id: fact
-            for base in untrained
-            if (base.record.spec.cell.model, base.record.spec.cell.task) == (model, ONE_RATE.task)
-            for fact in base.outcomes
-        }
+            groups[cell.model, cell.recipe, cell.dtype].append(trained)
+    for (model, recipe, dtype), group in groups.items():
+        before = _before(untrained, model)
         among: dict[int, dict[int, dict[str, FactOutcome]]] = {}
         for trained in group:
             cell = trained.record.spec.cell
             by_fact = among.setdefault(cell.facts, {}).setdefault(cell.seed, {})
             by_fact.update((fact.fact_id, fact) for fact in trained.outcomes)
-        found = _company(f"{model} on {ONE_RATE.task}", before, among)
+        alike = [key for key in groups if key[0] == model]
+        apart = f", {recipe}, {dtype}" if len(alike) > 1 else ""
+        found = _company(f"{model} on {ONE_RATE.task}{apart}", before, among)
         if found is not None:
             yield found
+
+
+def _before(untrained: Sequence[Trained], model: str) -> dict[str, FactOutcome]:
+    """Return what a base answers, by fact; where it was asked more than once, a right answer."""
+    found: dict[str, FactOutcome] = {}
+    for base in untrained:
+        cell = base.record.spec.cell
+        if (cell.model, cell.task) == (model, ONE_RATE.task):
+            for fact in base.outcomes:
+                if fact.fact_id not in found or fact.few_shot.correct:
+                    found[fact.fact_id] = fact
+    return found
 
 
 def _company(

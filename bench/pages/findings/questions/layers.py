@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.claim import Claim, Effect
-from bench.pages.findings.effects import mean_of
-from bench.pages.findings.evidence import Evidence, Setting, shared_seeds
+from bench.pages.findings.effects import over_seeds
+from bench.pages.findings.evidence import Evidence, Setting, cells_of, shared_seeds
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.levels import drifted, learned
 from bench.pages.findings.questions.planned_settings import (
@@ -19,10 +19,10 @@ from bench.pages.findings.questions.planned_settings import (
     epochs_saved,
     planned_seeds,
     planned_settings,
+    unknown,
 )
 from bench.pages.findings.verdict import Unit, Verdict
-from bench.report.leaderboard.board import Row
-from bench.report.statistics.intervals import Floats
+from bench.report.leaderboard.board import Cell, Row
 from bench.store.records import PhaseName
 from methods.notes import layer_ranges
 
@@ -59,9 +59,11 @@ def answer(evidence: Evidence) -> Answer:
                 least_rivals=len(RIVALS),
                 advice={
                     Verdict.YES: "If you train a third of the layers, train those that freeze "
-                    "leaves, and not as many in the middle or those that occlusion finds",
+                    "leaves: they learn facts sooner than as many in the middle, and than those "
+                    "that occlusion finds",
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
-                    "other layers, with as many trained parameters, learn them about as fast",
+                    "some others, with as many trained parameters, learn them about as fast, or "
+                    "faster",
                 },
             ),
         ),
@@ -79,8 +81,10 @@ def answer(evidence: Evidence) -> Answer:
             *(f"{line}." for setting in settings for line in _layers(setting)),
             "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
             "LoRA, beside them, has rank 16.",
-            "FLOPs are counted. Seconds depend on the machine and on what ran beside: LoRA's "
-            "trainings and those of the placements ran at different times.",
+            "FLOPs are those of training, without what finding the layers takes, and are counted. "
+            "Seconds are those of preparation, as if nothing had been cached, and of training. "
+            "LoRA's trainings did not run beside those of the placements, so these are compared "
+            "with each other alone.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in settings),
@@ -94,46 +98,59 @@ def _placed(setting: Setting) -> dict[str, Row]:
 
 
 def _layers(setting: Setting) -> Iterator[str]:
-    """Say which layers a placement trains, which calibration may choose anew with each seed."""
+    """Say which layers a placement trains, which each seed may choose anew, and with what rank."""
     for name, row in _placed(setting).items():
-        chosen = Counter(tuple(cell.record.notes.get("layers") or ()) for cell in row.cells)
-        chosen.pop((), None)
-        if chosen:
-            said = [
-                layer_ranges(layers)
-                + (f" (in {n} of {len(row.cells)} seeds)" if n < len(row.cells) else "")
-                for layers, n in chosen.most_common()
-            ]
-            yield f"{name} trains layers {'; '.join(said)} on {setting.spec.model}"
+        found = Counter(
+            (tuple(notes.get("layers") or ()), notes.get("spread_rank"))
+            for notes in (cell.record.notes for cell in row.cells)
+        )
+        chosen = [(layers, rank, n) for (layers, rank), n in found.most_common() if layers]
+        said = [
+            f"layers {layer_ranges(layers)}"
+            + (f" with rank {rank}" if rank else "")
+            + (f" (in {n} of {len(row.cells)} seeds)" if n < len(row.cells) else "")
+            for layers, rank, n in chosen
+        ]
+        if said:
+            yield f"{name} trains {'; '.join(said)} on {setting.spec.model}"
 
 
 def _curves(setting: Setting) -> Picture:
     rows = _placed(setting)
-    groups = {name: epochs_of(row, row.seeds) for name, row in rows.items()}
+    facts = unknown(*rows.values())
+    groups = {
+        f"{name} (lr {row.spec.learning_rate:g})": epochs_of(row, row.seeds, facts)
+        for name, row in rows.items()
+    }
     heading = "Learning by trained layers"
     return learning("layers", heading, setting.title, groups, setting.spec.epochs)
 
 
 def _costs(setting: Setting) -> Iterator[Effect]:
-    """Yield the FLOPs and the seconds of training of each placement, in percent of all layers'."""
-    others = _placed(setting)
-    everywhere = others.pop(EVERYWHERE, None)
-    for name, row in others.items() if everywhere else ():
-        assert everywhere is not None
-        seeds = shared_seeds([row, everywhere])
-        for what, of in (("FLOPs", _flops), ("seconds", _seconds)):
-            share = of(row, seeds) / of(everywhere, seeds)
-            if seeds and not np.isnan(share).any():
-                about = f"{what} of {name} / {EVERYWHERE}"
-                yield mean_of(about, setting.title, share[:, None], Unit.PERCENT)
+    """Yield what training costs: FLOPs over those of all layers, seconds over those of freeze."""
+    placed = _placed(setting)
+    for names, base, what, of in (
+        ((FREEZE, *RIVALS), EVERYWHERE, "FLOPs of training", _flops),
+        (RIVALS, FREEZE, "seconds of preparation and training", _seconds),
+    ):
+        for name in names:
+            if {name, base} <= placed.keys():
+                seeds = shared_seeds([placed[name], placed[base]])
+                own, other = (
+                    np.array([*map(of, cells_of(placed[n], seeds))]) for n in (name, base)
+                )
+                ratios = [np.full(setting.spec.facts, np.log(r)) for r in own / other]
+                if ratios and not np.isnan(ratios).any():
+                    about = f"{what}, {name} / {base}"
+                    yield over_seeds(about, setting.title, ratios, Unit.LOG_RATIO)
 
 
-def _flops(row: Row, seeds: tuple[int, ...]) -> Floats:
-    """Return the operations of training, `[seeds]`; NaN where they were not counted."""
-    return np.array([c.record.flops or np.nan for c in row.cells if c.record.spec.seed in seeds])
+def _flops(cell: Cell) -> float:
+    """Return the operations of training; NaN where they were not counted."""
+    return cell.record.flops or np.nan
 
 
-def _seconds(row: Row, seeds: tuple[int, ...]) -> Floats:
-    """Return the wall time of training, `[seeds]`."""
-    cells = [cell for cell in row.cells if cell.record.spec.seed in seeds]
-    return np.array([cell.record.phases[PhaseName.TRAIN].seconds for cell in cells])
+def _seconds(cell: Cell) -> float:
+    """Return the wall time of preparation and training, as if nothing had been cached."""
+    counted = PhaseName.PREPARE, PhaseName.TRAIN
+    return sum(one.seconds_cold for name, one in cell.record.phases.items() if name in counted)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.pages.findings.claim import Effect
 from bench.pages.findings.effects import Flags, mean_of, over_seeds
-from bench.pages.findings.evidence import Setting
+from bench.pages.findings.evidence import Setting, cells_of
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
     answered,
@@ -105,6 +105,5 @@ def with_drift(row: Row) -> Row:
 
 def drift_path(row: Row, seeds: tuple[int, ...], facts: Flags) -> LearningPath | None:
     """Return the path of some seeds and facts; None if there is no seed."""
-    by_seed = {cell.record.spec.seed: cell for cell in row.cells}
-    cells = [by_seed[seed] for seed in seeds]  # in the order of the epochs to learn
+    cells = cells_of(row, seeds)
     return path_of(cells, epochs_of(row, seeds, facts), DRIFT) if cells else None

@@ -101,16 +101,21 @@ MANY = replace(ONE_RATE, epochs=4, seeds=6)
 def planned_settings(evidence: Evidence, training: Training = MAIN) -> list[Setting]:
     """Return the settings that were trained as the design says, with its seeds alone.
 
-    Of those of a base and a training prompt, the one with most facts: others were trials.
+    Of those of a base and a training prompt, the one with most facts, and then with most methods:
+    others were trials.
     """
     fitting = [training.of(one) for one in evidence.settings if training.fits(one)]
     largest: dict[tuple[str, TrainPrompt], Setting] = {}
     for setting in fitting:
         if setting.rows:
             key = setting.spec.model, setting.spec.train_prompt
-            if key not in largest or setting.spec.facts > largest[key].spec.facts:
+            if key not in largest or _size(setting) > _size(largest[key]):
                 largest[key] = setting
     return list(largest.values())
+
+
+def _size(setting: Setting) -> tuple[int, int]:
+    return setting.spec.facts, len(setting.rows)
 
 
 def planned_seeds(settings: Iterable[Setting], seeds: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.pages.findings import planned
-from bench.pages.findings.answer import Answer, Question
+from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import paired
@@ -25,6 +25,7 @@ from bench.pages.findings.tables import said
 from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
 from bench.report.leaderboard.build import build_leaderboard
+from bench.report.plots._style import PanelSize, titled_figure
 from tests.bench.findings_cells import Plan, cells_of, evidence_of, record_and_rows
 from tests.bench.report_cells import fill
 
@@ -269,6 +270,19 @@ def test_each_section_says_what_to_do_or_that_it_is_open(folder, docs):
     text = page_text(read_findings(folder, [undecided]), folder, docs)
     assert "**What to do" not in text
     assert "Do not freeze" not in text
+
+
+def test_pictures_of_one_name_are_files_of_their_own(folder, docs):
+    def twice(evidence):
+        picture = Picture(
+            "same", "It is.", lambda: titled_figure(1, 1, PanelSize(2, 2), "", "", "")
+        )
+        return replace(ask(evidence), pictures=(picture, picture))
+
+    files = write_findings(folder, docs, [twice])
+    assert {"same.png", "same-2.png"} <= {path.name for path in files.pictures}
+    page = files.page.read_text(encoding="utf-8")
+    assert page.count("findings/same.png") == page.count("findings/same-2.png") == 1
 
 
 def test_a_yes_below_what_counts_says_so(folder):
