@@ -60,7 +60,8 @@ def drift_ratio(setting: Setting, method: str, share: float) -> Effect | None:
     A seed in which they have not, also without any one block of facts, by which the interval is
     found, is left out, and one in which drift was not measured on the way.
     """
-    table = _log_ratios(setting, method, share) if method in setting.rows else None
+    both = {method, REFERENCE} <= setting.rows.keys()
+    table = _log_ratios(setting, method, share) if both else None
     if table is None:
         return None
     name = f"{REFERENCE} / {method}, drift with {100 * share:.0f}% learned"

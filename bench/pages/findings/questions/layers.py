@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.pages.findings.answer import Answer, Picture, Question
-from bench.pages.findings.claim import Claim, Effect
+from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.effects import over_seeds
 from bench.pages.findings.evidence import Evidence, Setting, cells_of, shared_seeds
 from bench.pages.findings.pictures import learning
-from bench.pages.findings.questions.levels import drifted, learned
+from bench.pages.findings.questions.against_lora import carried, drift_ratio
+from bench.pages.findings.questions.levels import HALF, drifted, learned
 from bench.pages.findings.questions.planned_settings import (
+    BESIDE,
     EPOCHS_BAR,
     epochs_of,
     epochs_saved,
@@ -59,15 +61,18 @@ def answer(evidence: Evidence) -> Answer:
                 least_rivals=len(RIVALS),
                 advice={
                     Verdict.YES: "If you train a third of the layers, train those that freeze "
-                    "leaves: they learn facts sooner than as many in the middle, and than those "
-                    "that occlusion finds",
+                    f"leaves{_here(settings)}: they learn facts sooner than as many in the middle, "
+                    "and than those that occlusion finds",
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
                     "some others, with as many trained parameters, learn them about as fast, or "
                     "faster",
                 },
             ),
         ),
-        details=tuple(epochs_saved(settings, EVERYWHERE, FREEZE)),
+        details=(
+            *epochs_saved(settings, EVERYWHERE, FREEZE),
+            *(effect for setting in settings for effect in _beside(setting)),
+        ),
         measured=tuple(
             effect
             for setting in settings
@@ -85,6 +90,7 @@ def answer(evidence: Evidence) -> Answer:
             "Seconds are those of preparation, as if nothing had been cached, and of training. "
             "LoRA's trainings did not run beside those of the placements, so these are compared "
             "with each other alone.",
+            "In comparisons with lora, above zero, or a ratio above 1, is better than lora.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in settings),
@@ -97,13 +103,30 @@ def _placed(setting: Setting) -> dict[str, Row]:
     return {name: setting.rows[name] for name in names if name in setting.rows}
 
 
+def _beside(setting: Setting) -> tuple[Effect, ...]:
+    """Compare freeze with LoRA on all layers by drift, and by what is answered elsewhere."""
+    asked = (carried(setting, FREEZE, one) for one in BESIDE)
+    return present((drift_ratio(setting, FREEZE, HALF), *asked))
+
+
+def _chosen(row: Row) -> Counter[tuple[tuple[int, ...], int | None]]:
+    """Return in how many seeds which layers were trained, and with what rank."""
+    return Counter(
+        (tuple(notes.get("layers") or ()), notes.get("spread_rank"))
+        for notes in (cell.record.notes for cell in row.cells)
+    )
+
+
+def _here(settings: list[Setting]) -> str:
+    """Name the layers that freeze leaves, if they are the same in every cell."""
+    found = {layers for s in settings for layers, _ in _chosen(s.rows[FREEZE])}
+    return f" (here {layer_ranges(*found)})" if len(found) == 1 and found != {()} else ""
+
+
 def _layers(setting: Setting) -> Iterator[str]:
     """Say which layers a placement trains, which each seed may choose anew, and with what rank."""
     for name, row in _placed(setting).items():
-        found = Counter(
-            (tuple(notes.get("layers") or ()), notes.get("spread_rank"))
-            for notes in (cell.record.notes for cell in row.cells)
-        )
+        found = _chosen(row)
         chosen = [(layers, rank, n) for (layers, rank), n in found.most_common() if layers]
         said = [
             f"layers {layer_ranges(layers)}"

@@ -567,7 +567,11 @@ def test_the_layers_of_a_placement_are_told_with_how_many_seeds_chose_them():
     some = replace(first, seeds=range(9), notes={"layers": [20, 21, 22], "spread_rank": 12})
     rest = replace(first, seeds=range(9, 12), notes={"layers": [20, 29]})
     other = replace(last, notes={"layers": [0, 2]})
-    caveats = layers.answer(evidence_of(some, rest, other)).caveats
+    answer = layers.answer(evidence_of(some, rest, other))
+    caveats = answer.caveats
+    assert "leaves: they" in answer.primary.advice[Verdict.YES], "not the same in each seed"
+    alone = layers.answer(evidence_of(replace(some, seeds=range(12)), other))
+    assert "freeze leaves (here 21-23): they" in alone.primary.advice[Verdict.YES]
     freeze = (
         "lora[r=4,spread=true]+freeze trains layers 21-23 with rank 12 (in 9 of 12 seeds); "
         "layers 21, 30 (in 3 of 12 seeds)"
