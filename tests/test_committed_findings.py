@@ -152,6 +152,7 @@ def test_what_the_notes_count_is_so(found):
     _check_the_filter(found, texts["strategies"])
     _check_the_prompts(found, texts["prompts"])
     _check_the_company(found, texts["company"])
+    _check_the_layers(found, setting, texts["layers"])
     straying = {e.name: e.value for a in found.answers for e in a.measured if "third" in e.name}
     differ = straying[f"{ANEW}, nearest third"] - straying[f"{ANEW}, farthest third"]
     assert f"would differ by {100 * differ:.1f} points" in texts["straying"]
@@ -359,6 +360,57 @@ def _check_the_company(found, text):
     assert SHOWN.table(one, 1, years).all()
     assert not AWAY.table(one, 1, years).any()
     _check_the_groups(found, text)
+
+
+def _check_the_layers(found, setting, text):
+    """What the note says of the layers that are trained, of years, and of the rates."""
+    freeze, occlusion = (f"lora[r=4,spread=true]+{name}" for name in ("freeze", "occlusion"))
+    window = "lora[r=4,spread=true]+window[first=11,last=20]"
+    rows = [setting.rows[name] for name in (freeze, window, occlusion)]
+    epochs = [epochs_of(row, range(12)) for row in rows]
+    late = [100 * np.mean(table > 6) for table in epochs]
+    said = "{:.0f}% with `freeze`, {:.0f}% with the window and {:.0f}% with occlusion"
+    assert said.format(*late) in text
+    years = distance.relations_of(rows[0]).str.endswith("_year").to_numpy()
+    assert all(np.mean(table[:, years] <= 6) < 0.5 for table in epochs)
+    assert "years, of which each learns less than half, differ by" in text
+    later = [
+        (table - epochs[0])[:, kind].mean() for kind in (years, ~years) for table in epochs[1:]
+    ]
+    said = "differ by {:.2f} and {:.2f} epochs, and others by {:.2f} and {:.2f}."
+    assert said.format(*later) in text
+    notes = [[cell.record.notes for cell in row.cells] for row in rows]
+    assert all(one["layers"] == [*range(20, 30)] for one in notes[0])
+    assert all(one["layers"] == [*range(10, 20)] for one in notes[1])
+    assert all(len(one["layers"]) == 8 and {0, 29} <= {*one["layers"]} for one in notes[2])
+    assert "the ten layers that `freeze` leaves" in text
+    assert "the eight that occlusion finds" in text
+    away, gain = (np.array(notes[0][0][name]) for name in ("layer_deviation", "gain"))
+    assert f"it is {away[1:-1].min():.2f} to {away[1:-1].max():.2f} after each" in text
+    falls = np.sort(gain[:-1])[::-1]
+    assert gain[:-1].argmax() == 19
+    assert f"by {falls[0]:.3f} at layer 20; the next fall is {falls[1]:.3f}." in text
+    assert {one["cut_stability"] for one in notes[0]} == {1.0}
+    assert "the cut is always the same" in text
+    at_half = [_drift_at(found, name, 1e-3, 0.5) for name in (freeze, "lora")]
+    assert (
+        "drifted by {:.2f} nats where half were learned, and LoRA by {:.2f};".format(*at_half)
+        in text
+    )
+    slow = [_epochs(found, name, 1e-3) for name in (freeze, "lora")]
+    assert "it took {:.1f} epochs, and LoRA {:.1f}.".format(*slow) in text
+    assert [row.spec.learning_rate for row in rows] == [3e-3] * 3
+    for name in (freeze, window, occlusion):
+        assert np.mean(_learned(found, name, 1e-2)) < 0.01
+        half = {
+            rate: np.mean(_learned(found, name, rate, "learned_half"))
+            for rate in (3e-4, 1e-3, 3e-3, 1e-2)
+        }
+        assert max(half.values()) < 0.1
+        assert max(half, key=half.get) == 3e-3 or max(half.values()) < 0.005
+    parameters = {row.cells[0].record.parameters for row in rows}
+    [trained] = parameters
+    assert setting.rows["lora"].cells[0].record.parameters == 4 * trained
 
 
 def _check_the_groups(found, text):

@@ -186,14 +186,15 @@ def _together(costs: list[str]) -> list[str]:
     return [*forgotten, *rest]
 
 
-def at_its_rate(settings: list[Setting], method: str) -> str:
+def at_own_rate(settings: list[Setting], method: str, whose: str = "its") -> str:
     """Say that a method has a learning rate of its own, and which, if it is the same everywhere."""
     rates = {
         tuple(s.rows[name].spec.learning_rate for name in (method, REFERENCE))
         for s in settings
-        if method in s.rows
+        if {method, REFERENCE} <= s.rows.keys()
     }
+    said = f"at {whose} own tuned learning rate"
     if len(rates) != 1:
-        return "at its own tuned learning rate"
+        return said
     own, plain = rates.pop()
-    return f"at its own tuned learning rate ({own:g}; that of {REFERENCE} is {plain:g})"
+    return f"{said} ({own:g}; that of {REFERENCE} is {plain:g})"

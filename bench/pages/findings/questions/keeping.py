@@ -11,7 +11,7 @@ from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS, STARTS
 from bench.pages.findings.questions.against_lora import (
     REFERENCE,
     SIGNS,
-    at_its_rate,
+    at_own_rate,
     carried,
     drift_ratio,
     lost,
@@ -61,7 +61,7 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To drift less from the base than lora, use corda, calibrated on "
-                    f"facts to keep ({KEEPS}), {at_its_rate(settings, KEEPS)}"
+                    f"facts to keep ({KEEPS}), {at_own_rate(settings, KEEPS)}"
                     + price(settings, KEEPS),
                     Verdict.NO: "Do not count on corda[mode=kpm] to stay close to the base: it "
                     "drifts as much as lora by the time it has learned as much",

@@ -10,7 +10,7 @@ from bench.pages.findings.planned import STARTS
 from bench.pages.findings.questions.against_lora import (
     REFERENCE,
     SIGNS,
-    at_its_rate,
+    at_own_rate,
     carried,
     drift_ratio,
     lost,
@@ -60,7 +60,7 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 advice={
                     Verdict.YES: "To learn facts in fewer epochs than lora, use pissa "
-                    + at_its_rate(settings, FASTER)
+                    + at_own_rate(settings, FASTER)
                     + price(settings, FASTER),
                     Verdict.NO: "Do not choose pissa over lora to learn facts faster: tune the "
                     "learning rate of either",
