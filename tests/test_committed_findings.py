@@ -394,20 +394,44 @@ def _check_the_layers(found, setting, text):
     assert "the cut is always the same" in text
     at_half = [_drift_at(found, name, 1e-3, 0.5) for name in (freeze, "lora")]
     assert (
-        "drifted by {:.2f} nats where half were learned, and LoRA by {:.2f};".format(*at_half)
+        "drifted by {:.2f} nats where half were learned, and LoRA by {:.2f},".format(*at_half)
         in text
     )
     slow = [_epochs(found, name, 1e-3) for name in (freeze, "lora")]
     assert "it took {:.1f} epochs, and LoRA {:.1f}.".format(*slow) in text
     assert [row.spec.learning_rate for row in rows] == [3e-3] * 3
-    for name in (freeze, window, occlusion):
+    names = freeze, window, occlusion
+    for name in names:
         assert np.mean(_learned(found, name, 1e-2)) < 0.01
         half = {
             rate: np.mean(_learned(found, name, rate, "learned_half"))
             for rate in (3e-4, 1e-3, 3e-3, 1e-2)
         }
         assert max(half.values()) < 0.1
-        assert max(half, key=half.get) == 3e-3 or max(half.values()) < 0.005
+    at = {(name, rate): _epochs(found, name, rate) for name in names for rate in (1e-3, 3e-3)}
+    less = at[freeze, 1e-3] - at[occlusion, 1e-3]
+    assert f"as soon as `freeze` (by {abs(less):.2f} epochs less)" in text
+    ends = [100 * np.mean(_learned(found, name, 1e-3)) for name in (occlusion, freeze)]
+    assert "fewer, {:.0f}% against {:.0f}%;".format(*ends) in text
+    later = [at[occlusion, 3e-3] - at[freeze, 3e-3]]
+    later += [at[window, rate] - at[freeze, rate] for rate in (1e-3, 3e-3)]
+    said = "at 3e-3 it took {:.2f} epochs more there. The window took {:.2f} and {:.2f} more."
+    assert said.format(*later) in text
+    by_old_rule = at[freeze, 1e-3] - at[occlusion, 3e-3]
+    assert f"occlusion was {by_old_rule:.2f} epochs sooner on the tuning facts" in text
+    tuned = _tried(found, occlusion, 3e-3)[0].notes["layers"]
+    assert ({*tuned} - {*notes[2][0]["layers"]}, {*notes[2][0]["layers"]} - {*tuned}) == (
+        {19},
+        {27},
+    )
+    assert "it had found layer 20 instead of 28" in text
+    for table in epochs[1:]:
+        more = table - epochs[0]
+        assert all(np.delete(more, seed, axis=0).mean() > 0.7 for seed in range(12))
+        relations = distance.relations_of(rows[0]).to_numpy()
+        assert all(more[:, relations != one].mean() > 0.6 for one in {*relations})
+    last = [_last_drift(row).mean() for row in rows]
+    assert last[0] < min(last[1:])
     parameters = {row.cells[0].record.parameters for row in rows}
     [trained] = parameters
     assert setting.rows["lora"].cells[0].record.parameters == 4 * trained

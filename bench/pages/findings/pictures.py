@@ -88,7 +88,9 @@ def means(
         groups = list(dict.fromkeys(group for of_series in series.values() for group in of_series))
         panel = PanelSize(5.6, _HEAD + _LINE * len(groups) * max(1.0, 0.75 * len(series)))
         dotted = f". Dotted: not learned, which counts as {most:g}" if most else ""
-        note = f"Bars: 95% confidence intervals{dotted}"
+        lacks = any(groups != list(of_series) for of_series in series.values())
+        absent = ". Where a marker is absent there is no value" if lacks else ""
+        note = f"Bars: 95% confidence intervals{dotted}{absent}"
         figure = titled_figure(1, 1, panel, heading, where, note)
         [[axes]] = figure.subplots(1, 1, squeeze=False)
         styles = {label: style_of(index) for index, label in enumerate(series)}

@@ -9,6 +9,7 @@ from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.planned import BAR, POINTS_COUNT, RATIO_COUNTS, STARTS
 from bench.pages.findings.questions.against_lora import (
+    DRIFTS,
     REFERENCE,
     SIGNS,
     at_own_rate,
@@ -102,6 +103,7 @@ def answer(evidence: Evidence) -> Answer:
             "Drift is measured on texts of the base itself: less drift is less change, not more "
             "knowledge.",
             SIGNS,
+            DRIFTS,
             "What the other starts lose of the base, and what they answer elsewhere, is compared "
             "in question 7.",
         ),

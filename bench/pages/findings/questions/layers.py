@@ -12,7 +12,13 @@ from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.effects import over_seeds
 from bench.pages.findings.evidence import Evidence, Setting, cells_of, shared_seeds
 from bench.pages.findings.pictures import learning
-from bench.pages.findings.questions.against_lora import at_own_rate, carried, drift_ratio
+from bench.pages.findings.questions.against_lora import (
+    DRIFTS,
+    SIGNS,
+    at_own_rate,
+    carried,
+    drift_ratio,
+)
 from bench.pages.findings.questions.levels import HALF, drifted, learned
 from bench.pages.findings.questions.planned_settings import (
     BESIDE,
@@ -32,8 +38,8 @@ from methods.notes import layer_ranges
 QUESTION = Question(
     key="layers",
     title="Which layers to train",
-    asks="Do the layers that freezing leaves trainable learn facts sooner than other layers with "
-    "as many trained parameters?",
+    asks="Do the layers that freezing leaves trainable learn facts sooner than middle layers and "
+    "than those that occlusion finds, with as many trained parameters?",
     compared="Epochs to learn of facts that the base did not answer: a window of as many middle "
     "layers, and the layers that occlusion finds, each less freeze, with as many trained "
     "parameters and each at its own learning rate. A yes needs both.",
@@ -43,6 +49,7 @@ QUESTION = Question(
 )
 SPREAD = "lora[r=4,spread=true]"
 EVERYWHERE, FREEZE, SEEDS = "lora", f"{SPREAD}+freeze", 12
+_FLOPS = "FLOPs of training, {} / {}"
 RIVALS = (f"{SPREAD}+window[first=11,last=20]", f"{SPREAD}+occlusion")
 
 
@@ -63,8 +70,8 @@ def answer(evidence: Evidence) -> Answer:
                 advice={
                     Verdict.YES: "If you train a third of the layers, train those that freeze "
                     f"leaves{_here(settings)}, {at_own_rate(settings, FREEZE, 'their')}: they "
-                    "learn facts sooner than as many in the middle, and than those that occlusion "
-                    "finds" + _price(settings),
+                    "learn facts sooner than as many in the middle and, at these rates, than those "
+                    "that occlusion finds" + _against_all(settings),
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
                     "some others, with as many trained parameters, learn them about as fast, or "
                     "faster",
@@ -89,10 +96,12 @@ def answer(evidence: Evidence) -> Answer:
             "The three placements have as many trained parameters as LoRA of rank 4 on all layers; "
             "LoRA, beside them, has rank 16.",
             "FLOPs are those of training, without what finding the layers takes, and are counted. "
-            "Seconds are those of preparation, as if nothing had been cached, and of training. "
-            "LoRA's trainings did not run beside those of the placements, so these are compared "
-            "with each other alone.",
-            "In comparisons with lora, above zero, or a ratio above 1, is better than lora.",
+            "Seconds are those of preparation, as if nothing had been cached, and of training. The "
+            "placements ran one after another, and LoRA at another time, so placements are "
+            "compared with each other alone, and what else the machine did is part of it.",
+            SIGNS,
+            DRIFTS,
+            "Drift with 50% learned is that of the seeds that reached it.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
         ),
         pictures=tuple(_curves(setting) for setting in settings),
@@ -111,12 +120,18 @@ def _beside(setting: Setting) -> tuple[Effect, ...]:
     return present((drift_ratio(setting, FREEZE, HALF), *asked))
 
 
-def _price(settings: list[Setting]) -> str:
-    """Say that freeze drifts further than LoRA on all layers, where that is clear in each base."""
+def _against_all(settings: list[Setting]) -> str:
+    """Say what freeze saves of LoRA's FLOPs, and that it drifts further where that is clear."""
+    name = _FLOPS.format(FREEZE, EVERYWHERE)
+    saved = [e.value for s in settings for e in _costs(s) if e.name == name]
     found = present(drift_ratio(setting, FREEZE, HALF) for setting in settings)
     clear = [e.value < 0 and e.p is not None and e.p <= LEVEL for e in found]
-    further = "Expect more drift than from lora on all layers by the time half of the facts are"
-    return f". {further} learned" if clear and all(clear) else ""
+    said = [
+        f"training takes {np.exp(np.mean(saved)):.2f} times the FLOPs" if saved else "",
+        "expect more drift by the time half of the facts are learned" * bool(clear and all(clear)),
+    ]
+    said = [one for one in said if one]
+    return f". Against lora on all layers: {'; '.join(said)}" if said else ""
 
 
 def _chosen(row: Row) -> Counter[tuple[tuple[int, ...], int | None]]:
@@ -130,7 +145,10 @@ def _chosen(row: Row) -> Counter[tuple[tuple[int, ...], int | None]]:
 def _here(settings: list[Setting]) -> str:
     """Name the layers that freeze leaves, if they are the same in every cell."""
     found = {layers for s in settings for layers, _ in _chosen(s.rows[FREEZE])}
-    return f" (here {layer_ranges(*found)})" if len(found) == 1 and found != {()} else ""
+    counts = {c.record.notes.get("layer_count") for s in settings for c in s.rows[FREEZE].cells}
+    if len(found) > 1 or len(counts) > 1 or not any(found):
+        return ""
+    return f" (here {layer_ranges(*found)} of {counts.pop()})"
 
 
 def _layers(setting: Setting) -> Iterator[str]:
@@ -163,8 +181,8 @@ def _costs(setting: Setting) -> Iterator[Effect]:
     """Yield what training costs: FLOPs over those of all layers, seconds over those of freeze."""
     placed = _placed(setting)
     for names, base, what, of in (
-        ((FREEZE, *RIVALS), EVERYWHERE, "FLOPs of training", _flops),
-        (RIVALS, FREEZE, "seconds of preparation and training", _seconds),
+        ((FREEZE, *RIVALS), EVERYWHERE, _FLOPS, _flops),
+        (RIVALS, FREEZE, "seconds of preparation and training, {} / {}", _seconds),
     ):
         for name in names:
             if {name, base} <= placed.keys():
@@ -174,7 +192,7 @@ def _costs(setting: Setting) -> Iterator[Effect]:
                 )
                 ratios = [np.full(setting.spec.facts, np.log(r)) for r in own / other]
                 if ratios and not np.isnan(ratios).any():
-                    about = f"{what}, {name} / {base}"
+                    about = what.format(name, base)
                     yield over_seeds(about, setting.title, ratios, Unit.LOG_RATIO)
 
 

@@ -8,6 +8,7 @@ from bench.pages.findings.evidence import Evidence, Setting
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.planned import STARTS
 from bench.pages.findings.questions.against_lora import (
+    DRIFTS,
     REFERENCE,
     SIGNS,
     at_own_rate,
@@ -100,6 +101,7 @@ def answer(evidence: Evidence) -> Answer:
             "What a training takes in time and memory is not compared: not all ran on one kind of "
             "machine.",
             SIGNS,
+            DRIFTS,
         ),
         pictures=tuple(_curves(setting) for setting in settings if FASTER in setting.rows),
     )
