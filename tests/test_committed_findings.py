@@ -145,6 +145,7 @@ def test_what_the_notes_count_is_so(found):
         in texts["keeping"]
     )
     assert abs(_asked_of_base(setting)[continent].mean() - own[continent].mean()) < 0.02
+    assert f"of {len(continent)} questions about other countries" in texts["keeping"]
     rest = 100 * (own - plain)[~continent].mean()
     assert (
         f"these {continent.sum()} questions the difference is {rest:.1f} points" in texts["keeping"]
@@ -248,6 +249,7 @@ def _check_the_filter(found, text):
     ]
     said = "{:.0f}% of what the filter leaves out is learned, and {:.0f}% of what it keeps"
     assert said.format(*of_chance) in text
+    assert f"Of these {kept.shape[1]} facts those are" in text
     shared = (kept & kept_by_chance).sum(axis=1).mean()
     assert f"share about {shared:.0f} of their {kept[0].sum()} facts" in text
 
@@ -345,6 +347,9 @@ def _check_the_company(found, text):
     grown = TO_LEARN.table(one, 64) - TO_LEARN.table(one, 8)
     assert all(grown[:, relations == relation].mean() > 0 for relation in {*relations})
     assert "From 8 to 64, facts of every relation take longer" in text
+    sooner = [(TO_LEARN.table(one, 1) - TO_LEARN.table(one, n))[:, ~years].mean() for n in (8, 64)]
+    said = "learned {:.2f} exposures sooner among 8 than alone, and {:.2f} sooner among 64"
+    assert said.format(*sooner) in text
     away = np.mean([one.before[fact].few_shot.distance for fact in np.array(one.facts)[years]])
     assert f"lie as near ({away:.2f} from their targets)" in text
     late = 100 * np.mean(TO_LEARN.table(one, 64, years) == 7)
@@ -359,6 +364,7 @@ def _check_the_company(found, text):
     assert RIGHT.table(one, 1, years).all()
     assert SHOWN.table(one, 1, years).all()
     assert not AWAY.table(one, 1, years).any()
+    assert "of years 0% alone and" in text
     _check_the_groups(found, text)
 
 
@@ -502,9 +508,11 @@ def test_nothing_is_decided_by_few_seeds(found):
 
 def test_the_design_was_committed_before_the_cells_that_it_plans(found):
     reported = [one for one in found.evidence.records if not one.spec.is_candidate]
-    commits = {str(record.provenance["git_commit"]) for record in reported}
+    trained = [one.record for one in found.evidence.trainings]
+    commits = {str(one.provenance["git_commit"]) for one in (*reported, *trained)}
     assert reported
-    assert not any(record.provenance["git_dirty"] for record in reported)
+    assert trained
+    assert not any(one.provenance["git_dirty"] for one in (*reported, *trained))
     for commit in commits:
         shown = subprocess.run(
             ["git", "show", f"{commit}:{DESIGN}"], capture_output=True, text=True, check=False

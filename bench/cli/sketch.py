@@ -61,7 +61,7 @@ def _time(found: Sketch) -> str:
     speed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s"
     return (
         f"about {duration(found.seconds)} on one GPU, a rough estimate from the model's size: "
-        f"{counted}, at {speed}, and what is measured"
+        f"{counted}, at {speed}, and an estimate of what is asked and measured"
     )
 
 

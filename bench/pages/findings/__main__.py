@@ -17,10 +17,11 @@ from tasks.errors import UsageError
 def main(out: Path, docs: Path) -> None:
     """Answer the questions from the cells in OUT; write DOCS/findings.md and its pictures."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
         files = write_findings(out, docs, QUESTIONS)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    for problem in files.problems:
+        click.echo(f"warning: {problem}", err=True)
     for answer in files.answers:
         click.echo(f"{answer.question.asks} {answer.verdict}")
     click.echo(f"{files.page} and {len(files.pictures)} pictures")

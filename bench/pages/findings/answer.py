@@ -65,6 +65,7 @@ class Answer:
         measured: Values that were not tested.
         caveats: What a reader must know about these results.
         pictures: Pictures for its section.
+        needs: What would decide a question that has not run, where the design has too little.
     """
 
     question: Question
@@ -73,6 +74,7 @@ class Answer:
     measured: tuple[Effect, ...] = ()
     caveats: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    needs: str = ""
 
     @property
     def primary(self) -> Claim:

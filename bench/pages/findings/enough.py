@@ -1,4 +1,4 @@
-"""How many seeds and facts would decide an open claim, by the spread that its cells show."""
+"""What an open claim would need, and what power a decided one had, by the spread of its cells."""
 
 from __future__ import annotations
 
@@ -63,6 +63,23 @@ def would_decide(claim: Claim) -> str:
     )
 
 
+def power_as_seen(claim: Claim) -> str:
+    """Say what power a decided claim had with the spread that was seen; empty for the others."""
+    components = _components(claim) if claim.verdict in (Verdict.YES, Verdict.NO) else None
+    unit = claim.effects[0].unit if claim.effects else Unit.CORRELATION
+    if components is None or unit is Unit.CORRELATION:
+        return ""
+    counts = smallest_that_counts(claim.margin, unit)
+    facts = min(effect.facts for effect in claim.effects)
+    seeds = min(rival.seeds for rival in claim.rivals)
+    found = power(components, _layout(claim, seeds, facts), claim.margin, counts)
+    return (
+        "If values scatter as they do here, these seeds and facts have a power of "
+        f"{found.yes:.2f} for a yes at an effect of {amount(counts, unit)} and of {found.no:.2f} "
+        "for a no at no effect."
+    )
+
+
 def _is_open_otherwise(rival: Rival) -> bool:
     some = 0 < len(rival.reaching) < len(rival.settings)
     return not rival.is_measured or bool(rival.opposed) or some
@@ -88,18 +105,22 @@ def _sizes(seeds: int, times: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 def _enough(claim: Claim, components: Components, seeds: int, times: int) -> bool:
     """Return whether a size has the power for yes and for no."""
     facts = min(effect.facts for effect in claim.effects)
-    layout = Layout(
+    counts = smallest_that_counts(claim.margin, claim.effects[0].unit)
+    layout = _layout(claim, seeds, facts * times)
+    found = power(components, layout, claim.margin, counts, DRAWS)
+    return min(found.yes, found.no) >= POWER
+
+
+def _layout(claim: Claim, seeds: int, facts: int) -> Layout:
+    return Layout(
         seeds,
-        facts * times,
+        facts,
         rivals=len(claim.rivals),
         settings=len(claim.settings),
         needs=claim.needs,
         two_sided=claim.two_sided,
         near_one=any(rival.tested is not None and rival.tested.near_one for rival in claim.rivals),
     )
-    counts = smallest_that_counts(claim.margin, claim.effects[0].unit)
-    found = power(components, layout, claim.margin, counts, DRAWS)
-    return min(found.yes, found.no) >= POWER
 
 
 def _components(claim: Claim) -> Components | None:
@@ -121,8 +142,17 @@ def _components(claim: Claim) -> Components | None:
 
 def _of_methods(claim: Claim) -> str:
     points = max(effect.facts for effect in claim.effects)
-    bar = Unit.CORRELATION.written(claim.margin)
-    for methods in range(max(points, 4), METHODS + 1):
+    return methods_needed(Unit.CORRELATION.written(claim.margin), points)
+
+
+def methods_needed(bar: float, least: int) -> str:
+    """Say how many methods would decide a claim about their correlation.
+
+    Args:
+        bar: The rule's margin, a correlation.
+        least: The fewest that are tried.
+    """
+    for methods in range(max(least, 4), METHODS + 1):
         found = correlation_power(CORRELATED, bar, methods)
         if min(found.yes, found.no) >= POWER:
             return (

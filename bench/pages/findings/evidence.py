@@ -78,31 +78,34 @@ class Evidence:
         settings: In the order of the page.
         records: Every cell once, done or not.
         grids: The grid files.
-        problems: Files that could not be read, and why.
+        damaged: Files that could not be read, and why.
+        problems: These, and what else a reader must know about the files.
         trainings: Of the interference study, done or not.
     """
 
     settings: tuple[Setting, ...]
     records: tuple[CellRecord, ...] = ()
     grids: tuple[CommittedGrid, ...] = ()
+    damaged: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     trainings: tuple[Trained, ...] = ()
 
 
 def read_evidence(folder: Path) -> Evidence:
     """Read everything below a folder of findings; an empty folder is no error."""
-    cells, problems = _cells(folder)
+    cells, damaged = _cells(folder)
     studies = [TrainingStore(found) for found in sorted(folder.rglob("interference"))]
-    problems += [problem for study in studies for problem in _unreadable(study, folder)]
+    damaged += [problem for study in studies for problem in _unreadable(study, folder)]
     board = build_leaderboard(cells) if cells else Leaderboard(())
     settings = settings_of(board)
-    problems += [problem for setting in settings for problem in _several_versions(setting)]
+    several = [problem for setting in settings for problem in _several_versions(setting)]
     records = tuple(cell.record for cell in cells)
     return Evidence(
         settings=settings,
         records=records,
         grids=read_grids(folder, records),
-        problems=tuple(problems),
+        damaged=tuple(damaged),
+        problems=(*damaged, *several),
         trainings=tuple(trained for study in studies for trained in study.all()),
     )
 

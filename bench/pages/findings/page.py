@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from bench.pages.findings import tables
 from bench.pages.findings.answer import Answer, Picture
 from bench.pages.findings.checks import checks
-from bench.pages.findings.enough import would_decide
+from bench.pages.findings.enough import power_as_seen, would_decide
 from bench.pages.findings.evidence import Evidence
 from bench.pages.findings.planned import GRIDS, STUDY
 from bench.pages.findings.verdict import (
@@ -46,6 +46,7 @@ class SectionView:
     commands: str
     left: str
     minutes: int
+    again: int
     pictures: tuple[Picture, ...]
 
 
@@ -87,7 +88,7 @@ def findings_page(
         summary=tables.summary_table(answers),
         advice=tables.advice_list(answers),
         sections=sections,
-        grids=tables.grids_table(evidence.grids),
+        grids=tables.grids_table(evidence.grids, studied=bool(evidence.trainings)),
         grid_commands=_shell([grid.command for grid in evidence.grids]),
         bases=" and ".join(_bases(evidence)) or "small models",
         machines="; ".join(sorted(machines)),
@@ -153,7 +154,7 @@ def _section(
         claims=tables.claims_table(answer.claims),
         remarks=(
             *(line for claim in answer.claims for line in tables.said(claim)),
-            *filter(None, [would_decide(answer.primary)]),
+            *filter(None, [would_decide(answer.primary), power_as_seen(answer.primary)]),
         ),
         rivals=tables.rivals_table(answer.claims),
         effects=tables.effects_table(answer.claims)
@@ -165,9 +166,14 @@ def _section(
         note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
         commands=_shell(commands) if commands else "No grid file is committed for this question.",
         left=_shell([grid.command for grid in left]) if left else "",
-        minutes=round(sum(grid.minutes for grid in GRIDS if grid.name in names)),
+        minutes=_minutes(names),
+        again=_minutes([*(g.name for g in grids if g not in left), asked.study and STUDY]),
         pictures=tuple(pictures),
     )
+
+
+def _minutes(names: Sequence[str]) -> int:
+    return round(sum(grid.minutes for grid in GRIDS if grid.name in names))
 
 
 def _shell(commands: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.pages.findings.answer import Answer
-from bench.pages.findings.tables import anchor, effect_text, places
+from bench.pages.findings.tables import anchor, below_what_counts, effect_text, places
 from bench.pages.findings.verdict import Verdict
 from bench.report.tables.format import markdown
 
@@ -38,13 +38,17 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
     advised = [(number, answer) for number, answer in enumerate(answers, start=1) if answer.advice]
     advised.sort(key=lambda found: (bool(found[1].question.method), found[1].verdict is Verdict.NO))
     lines = [
-        f"- **{answer.advice}.** {_ground(answer)} "
+        f"- **{markdown(answer.advice)}.** {_ground(answer)} "
         f"([{markdown(answer.question.title)}]({page}#{anchor(number, answer)}))"
         for number, answer in advised[:MOST]
     ]
     if not lines:
         return ""
-    more = f"All questions, their intervals, and what small models cannot show: [findings]({page})."
+    more = (
+        "Facts are learned when they are answered as they were asked in training; countries and "
+        "elements are questions that no training asked. All questions, their intervals, and what "
+        f"small models cannot show: [findings]({page})."
+    )
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
 
 
@@ -52,7 +56,9 @@ def _ground(answer: Answer) -> str:
     rival = answer.primary.headline
     assert rival is not None, "a decided claim has an effect"
     outcome = answer.primary.outcome
+    least = below_what_counts(answer.primary)
+    short = f", below {least}, the smallest effect that counts" if least else ""
     return (
-        f"{outcome[0].upper()}{outcome[1:]}, {markdown(rival.name)}: {effect_text(rival)}; "
+        f"{outcome[0].upper()}{outcome[1:]}, {markdown(rival.name)}: {effect_text(rival)}{short}; "
         f"{markdown(places(rival))}, {rival.seeds} seeds."
     )

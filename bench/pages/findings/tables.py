@@ -11,7 +11,7 @@ from tabulate import tabulate
 from bench.pages.findings.answer import Answer
 from bench.pages.findings.claim import Claim, Effect, Rival
 from bench.pages.findings.grids import CommittedGrid
-from bench.pages.findings.planned import GRIDS, smallest_that_counts
+from bench.pages.findings.planned import GRIDS, STUDY, smallest_that_counts
 from bench.pages.findings.verdict import Unit, Verdict
 from bench.report.statistics.intervals import Estimate
 from bench.report.tables import format as wording
@@ -97,13 +97,27 @@ def summary_table(answers: Sequence[Answer]) -> str:
     return _table(lines, headers, left=5)
 
 
+def below_what_counts(claim: Claim) -> str:
+    """Return the smallest effect that counts, if a claim holds with a smaller estimate; or ""."""
+    rival = claim.headline
+    if claim.verdict is not Verdict.YES or rival is None:
+        return ""
+    least = smallest_that_counts(claim.margin, rival.unit)
+    return amount(least, rival.unit) if abs(rival.estimate.value) < least else ""
+
+
 def advice_list(answers: Sequence[Answer]) -> str:
     """Return what the decided questions advise, one line each; empty if none does."""
     return "\n".join(
-        f"- [{number}](#{anchor(number, answer)}): {markdown(answer.advice)}."
+        f"- [{number}](#{anchor(number, answer)}): {markdown(answer.advice)}.{_caution(answer)}"
         for number, answer in enumerate(answers, start=1)
         if answer.advice
     )
+
+
+def _caution(answer: Answer) -> str:
+    least = below_what_counts(answer.primary)
+    return f" (The estimate is below {least}, the smallest effect that counts.)" if least else ""
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
@@ -162,8 +176,13 @@ def details_table(effects: Sequence[Effect], *, tested: bool) -> str:
     return _table(lines, [*_ABOUT, "p", "p, Holm"] if tested else _ABOUT, left=3)
 
 
-def grids_table(grids: Sequence[CommittedGrid]) -> str:
-    """Return what each grid file is for, whether it has run, and what it costs."""
+def grids_table(grids: Sequence[CommittedGrid], *, studied: bool) -> str:
+    """Return what each grid file is for, whether it has run, and what it costs.
+
+    Args:
+        grids: The grid files.
+        studied: Whether the study has run, which has a line of its own.
+    """
     minutes = {grid.name: f"{grid.minutes:.0f}" for grid in GRIDS}
     lines = [
         [
@@ -174,20 +193,20 @@ def grids_table(grids: Sequence[CommittedGrid]) -> str:
         ]
         for grid in grids
     ]
+    if STUDY in minutes:
+        about = "Question 3: facts alone and among others. Its command stands in its section."
+        lines.append([STUDY, about, "yes" if studied else "no", minutes[STUDY]])
     return _table(lines, ["grid", "what it trains", "has run", "core-minutes"], left=3)
 
 
 def said(claim: Claim) -> list[str]:
     """Say what keeps the effects of a claim from deciding it, one line for each."""
     lines = [f"{markdown(rival.name)}: {why}." for rival in claim.rivals for why in _why(rival)]
-    rival = claim.headline
-    if claim.verdict is Verdict.YES and rival is not None:
-        least = smallest_that_counts(claim.margin, rival.unit)
-        if abs(rival.estimate.value) < least:
-            lines.append(
-                f"{markdown(claim.says)}: the estimate reaches the bar, and is below the smallest "
-                f"effect that counts, {amount(least, rival.unit)}."
-            )
+    if least := below_what_counts(claim):
+        lines.append(
+            f"{markdown(claim.says)}: the estimate reaches the bar, and is below the smallest "
+            f"effect that counts, {least}."
+        )
     if 0 < len(claim.rivals) < claim.least_rivals:
         some = f"{len(claim.rivals)} of {claim.least_rivals} comparisons measured"
         lines.append(

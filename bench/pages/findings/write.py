@@ -40,6 +40,7 @@ class FindingsFiles:
     pictures: tuple[Path, ...]
     readme: Path | None
     answers: tuple[Answer, ...]
+    problems: tuple[str, ...]
 
 
 def read_findings(folder: Path, questions: Sequence[Question]) -> Findings:
@@ -88,9 +89,21 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
         questions: What is asked, in the order of the page.
 
     Raises:
-        UsageError: There is no such folder, or a file cannot be written.
+        UsageError: There is no such folder, it holds no result or a damaged one, or a file cannot
+            be written. What was written before stays as it is, but for the last case.
     """
     found = read_findings(folder, questions)
+    evidence = found.evidence
+    if evidence.damaged:
+        raise UsageError(
+            f"{len(evidence.damaged)} of the results in '{folder}' cannot be read, the first is "
+            f"{evidence.damaged[0]}: restore them; nothing was written"
+        )
+    if not (evidence.records or evidence.trainings):
+        raise UsageError(
+            f"'{folder}' holds no results: give the folder of findings with --out, or run a grid "
+            "of configs/findings into it; nothing was written"
+        )
     page = page_text(found, folder, docs)
     try:
         docs.mkdir(parents=True, exist_ok=True)
@@ -99,6 +112,7 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
             pictures=_draw(found.pictures, docs / PICTURES),
             readme=_readme(docs, found.answers),
             answers=found.answers,
+            problems=evidence.problems,
         )
     except OSError as error:
         raise UsageError(

@@ -186,14 +186,14 @@ def _together(costs: list[str]) -> list[str]:
     return [*forgotten, *rest]
 
 
-def at_own_rate(settings: list[Setting], method: str, whose: str = "its") -> str:
+def at_own_rate(settings: list[Setting], method: str) -> str:
     """Say that a method has a learning rate of its own, and which, if it is the same everywhere."""
     rates = {
         tuple(s.rows[name].spec.learning_rate for name in (method, REFERENCE))
         for s in settings
         if {method, REFERENCE} <= s.rows.keys()
     }
-    said = f"at {whose} own tuned learning rate"
+    said = "at its own tuned learning rate"
     if len(rates) != 1:
         return said
     own, plain = rates.pop()

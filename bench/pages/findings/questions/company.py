@@ -169,7 +169,7 @@ def _expected(found: Sequence[Company]) -> str:
     differ = all(end.low > 0 for end in years) and all(end.high < EPOCHS_BAR for end in others)
     if not (years and others and differ):
         return f"Expect a fact {said}"
-    return f"Expect facts that ask for years {said}; those of other kinds need hardly more"
+    return f"Expect facts that ask for years {said}, and those of other kinds not to"
 
 
 def _details(one: Company) -> Iterator[Effect]:

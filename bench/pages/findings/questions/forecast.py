@@ -10,7 +10,9 @@ from bench.evaluation.why import MEASURES
 from bench.pages.findings.answer import Answer, Question
 from bench.pages.findings.claim import Claim, Effect, present
 from bench.pages.findings.effects import correlated
+from bench.pages.findings.enough import methods_needed
 from bench.pages.findings.evidence import Evidence, Setting
+from bench.pages.findings.planned import STARTS
 from bench.pages.findings.questions.planned_settings import SMALLER, planned_settings
 from bench.pages.findings.verdict import Verdict
 from bench.report.leaderboard.board import DRIFT, Row
@@ -29,7 +31,8 @@ QUESTION = Question(
     grids=("lora", "pissa", "keeping", "starts", "starts_astra"),
 )
 MEASURE = next(measure for measure in MEASURES if measure.name == "csd.knowledge")
-BAR = float(np.arctanh(0.63))
+CORRELATION = 0.63
+BAR = float(np.arctanh(CORRELATION))
 FEWEST_METHODS = 5
 
 
@@ -54,6 +57,7 @@ def answer(evidence: Evidence) -> Answer:
             "A correlation over methods does not say that a method with less CSD would drift less.",
             "Each method is at its own learning rate; how much they have learned differs.",
         ),
+        needs=methods_needed(CORRELATION, STARTS + 1),
     )
 
 

@@ -68,8 +68,8 @@ def answer(evidence: Evidence) -> Answer:
                 planned=planned_seeds(settings, SEEDS),
                 least_rivals=len(RIVALS),
                 advice={
-                    Verdict.YES: "If you train a third of the layers, train those that freeze "
-                    f"leaves{_here(settings)}, {at_own_rate(settings, FREEZE, 'their')}: they "
+                    Verdict.YES: "If you train a third of the layers, let freeze choose them (a "
+                    f"rebuilt formula{_here(settings)}), {at_own_rate(settings, FREEZE)}: they "
                     "learn facts sooner than as many in the middle and, at these rates, than those "
                     "that occlusion finds" + _against_all(settings),
                     Verdict.NO: "Do not count on freeze to find the best layers for facts: "
@@ -148,7 +148,7 @@ def _here(settings: list[Setting]) -> str:
     counts = {c.record.notes.get("layer_count") for s in settings for c in s.rows[FREEZE].cells}
     if len(found) > 1 or len(counts) > 1 or not any(found):
         return ""
-    return f" (here {layer_ranges(*found)} of {counts.pop()})"
+    return f"; here {layer_ranges(*found)} of {counts.pop()}"
 
 
 def _layers(setting: Setting) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.pages.findings.claim import Claim
 from bench.pages.findings.effects import mean_of, over_seeds
-from bench.pages.findings.enough import would_decide
+from bench.pages.findings.enough import power_as_seen, would_decide
 from bench.pages.findings.power import Components, Layout, power
 from bench.pages.findings.verdict import Unit, Verdict
 
@@ -72,6 +72,16 @@ def test_nothing_is_said_of_a_decided_claim():
         decided = claim(effect, seed=0.05)
         assert decided.verdict is not Verdict.OPEN
         assert would_decide(decided) == ""
+
+
+def test_a_decided_claim_says_what_power_it_had_and_an_open_one_does_not():
+    decided = claim(0.6, seed=0.05)
+    found = power(Components.behind(decided.effects[0].spread), Layout(8, 64), MARGIN, 0.5)
+    said = power_as_seen(decided)
+    assert f"power of {found.yes:.2f} for a yes at an effect of 0.5 epochs" in said
+    assert f"of {found.no:.2f} for a no at no effect" in said
+    assert power_as_seen(claim(0.2, seed=0.8)) == ""
+    assert power_as_seen(replace(decided, effects=())) == ""
 
 
 def test_a_scatter_that_no_study_can_bear_is_told():

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from bench.pages.findings import planned
+from bench.pages.findings.__main__ import main
 from bench.pages.findings.answer import Answer, Picture, Question
 from bench.pages.findings.checks import checks
 from bench.pages.findings.claim import Claim
@@ -26,6 +28,7 @@ from bench.pages.findings.verdict import Verdict
 from bench.pages.findings.write import page_text, read_findings, write_findings
 from bench.report.leaderboard.build import build_leaderboard
 from bench.report.plots._style import PanelSize, titled_figure
+from tasks.errors import UsageError
 from tests.bench.findings_cells import Plan, cells_of, evidence_of, record_and_rows
 from tests.bench.report_cells import fill
 
@@ -246,7 +249,10 @@ def test_what_has_not_run_stands_apart_from_what_repeats_a_section(folder, docs,
     text = page_text(
         read_findings(folder, [lambda found: replace(ask(found), question=asked)]), folder, docs
     )
-    again, left = text.index("To repeat it:"), text.index("What has not run would be compared")
+    again, left = (
+        text.index("To repeat it, in about"),
+        text.index("What has not run would be compared"),
+    )
     assert again < text.index("ran.yaml") < left < text.index("starts.yaml")
     assert f"in about {_minutes('starts')} core-minutes" in text
     assert re.search(r"\| ran +\| Some\. +\| yes", text)
@@ -360,10 +366,33 @@ def test_one_seed_gives_the_readme_nothing(tmp_path):
     assert findings_block(read_findings(tmp_path, [ask]).answers, "docs/findings.md") == ""
 
 
+@pytest.mark.parametrize("made", ["nothing", "no folder", "a file"])
+def test_a_folder_without_results_leaves_the_page_as_it_was(tmp_path, docs, made):
+    pictures = docs / "findings"
+    pictures.mkdir(parents=True)
+    (docs / "findings.md").write_text("before")
+    (pictures / "one.png").write_bytes(b"before")
+    out = tmp_path / "out"
+    if made == "nothing":
+        out.mkdir()
+    elif made == "a file":
+        out.write_text("")
+    done = CliRunner().invoke(main, ["--out", str(out), "--docs", str(docs)])
+    assert done.exit_code == 2
+    [said] = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert "--out" in said
+    assert out.exists() is (made != "no folder")
+    assert (docs / "findings.md").read_text() == "before"
+    assert (pictures / "one.png").read_bytes() == b"before"
+
+
 def test_a_damaged_file_is_named_and_not_counted(folder, docs):
     broken = folder / "more" / "cells" / "0123456789abcdef.json"
     broken.write_text("{}")
     page = page_text(read_findings(folder, [ask]), folder, docs)
+    with pytest.raises(UsageError, match=r"1 of the results .*0123456789abcdef.*nothing was"):
+        write_findings(folder, docs, [ask])
+    assert not docs.exists()
     broken.unlink()
     assert "## Problems with the files" in page
     assert "0123456789abcdef" in page

@@ -581,9 +581,11 @@ def test_the_layers_of_a_placement_are_told_with_how_many_seeds_chose_them():
     other = replace(last, notes={"layers": [0, 2]})
     answer = layers.answer(evidence_of(some, rest, other))
     caveats = answer.caveats
-    assert "freeze leaves, at" in answer.primary.advice[Verdict.YES], "not the same in each seed"
+    assert "(a rebuilt formula), at" in answer.primary.advice[Verdict.YES], (
+        "not the same in each seed"
+    )
     alone = layers.answer(evidence_of(replace(some, seeds=range(12)), other))
-    assert "freeze leaves (here 21-23 of 30), at" in alone.primary.advice[Verdict.YES]
+    assert "(a rebuilt formula; here 21-23 of 30), at" in alone.primary.advice[Verdict.YES]
     freeze = (
         "lora[r=4,spread=true]+freeze trains layers 21-23 with rank 12 (in 9 of 12 seeds); "
         "layers 21, 30 (in 3 of 12 seeds)"
@@ -800,8 +802,8 @@ def test_what_is_measured_beside_it_has_the_likelihood():
         (
             5,
             2,
-            "facts that ask for years to need more exposures among dozens of others than alone; "
-            "those of other kinds need hardly more",
+            "facts that ask for years to need more exposures among dozens of others than alone, "
+            "and those of other kinds not to",
         ),
         (5, 4, "a fact to need more exposures among dozens of others than alone"),
         (2, 4, "a fact to need more exposures among dozens of others than alone"),
