@@ -131,6 +131,13 @@ class TrainingStore(Generic[Record, Outcome]):
         paths = sorted(self.folder.glob("*.parquet"))
         return {path.stem: found for path in paths if (found := self._read(path)) is not None}
 
+    def unreadable(self) -> list[Path]:
+        """Return the files that hold no training that can be read."""
+        loose = self._loose()
+        broken = [path for path in sorted(self.folder.glob("*.parquet")) if path.stem not in loose]
+        packed = self.folder.with_suffix(".parquet")
+        return [*broken, *([packed] if packed.exists() and not self.packed else [])]
+
     def pack(self) -> int:
         """Put every training into `trainings.parquet` and remove its own file; return how many."""
         loose = self._loose()

@@ -76,7 +76,7 @@ def power_as_seen(claim: Claim) -> str:
     return (
         "If values scatter as they do here, these seeds and facts have a power of "
         f"{found.yes:.2f} for a yes at an effect of {amount(counts, unit)} and of {found.no:.2f} "
-        "for a no at no effect."
+        f"for a no at no effect. The spread is known from {seeds} seeds."
     )
 
 

@@ -111,10 +111,9 @@ def read_evidence(folder: Path) -> Evidence:
 
 
 def _unreadable(study: TrainingStore, folder: Path) -> Iterator[str]:
-    """Say that the packed trainings of a study are damaged: it reads them as if there were none."""
-    packed = study.folder.with_suffix(".parquet")
-    if packed.exists() and not study.packed:
-        yield f"{packed.relative_to(folder).as_posix()}: it cannot be read, or holds no training"
+    """Say which trainings of a study are damaged: it reads them as if there were none."""
+    for path in study.unreadable():
+        yield f"{path.relative_to(folder).as_posix()}: it cannot be read, or holds no training"
 
 
 def _several_versions(setting: Setting) -> Iterator[str]:

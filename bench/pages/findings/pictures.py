@@ -88,7 +88,7 @@ def means(
         groups = list(dict.fromkeys(group for of_series in series.values() for group in of_series))
         panel = PanelSize(5.6, _HEAD + _LINE * len(groups) * max(1.0, 0.75 * len(series)))
         dotted = f". Dotted: not learned, which counts as {most:g}" if most else ""
-        lacks = any(groups != list(of_series) for of_series in series.values())
+        lacks = any(of_series.keys() != set(groups) for of_series in series.values())
         absent = ". Where a marker is absent there is no value" if lacks else ""
         note = f"Bars: 95% confidence intervals{dotted}{absent}"
         figure = titled_figure(1, 1, panel, heading, where, note)

@@ -46,8 +46,9 @@ def findings_block(answers: Sequence[Answer], page: str) -> str:
         return ""
     more = (
         "Facts are learned when they are answered as they were asked in training; countries and "
-        "elements are questions that no training asked. All questions, their intervals, and what "
-        f"small models cannot show: [findings]({page})."
+        "elements are sets of questions about the world that these trainings did not contain. All "
+        "questions, their intervals, and what small models cannot show: "
+        f"[findings]({page})."
     )
     return "\n".join(["", "## Findings", "", *lines, "", more, "", ""])
 

@@ -89,8 +89,8 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
         questions: What is asked, in the order of the page.
 
     Raises:
-        UsageError: There is no such folder, it holds no result or a damaged one, or a file cannot
-            be written. What was written before stays as it is, but for the last case.
+        UsageError: There is no such folder, it answers no question or holds a damaged file, or a
+            file cannot be written. What was written before stays as it is, but for the last case.
     """
     found = read_findings(folder, questions)
     evidence = found.evidence
@@ -99,10 +99,10 @@ def write_findings(folder: Path, docs: Path, questions: Sequence[Question]) -> F
             f"{len(evidence.damaged)} of the results in '{folder}' cannot be read, the first is "
             f"{evidence.damaged[0]}: restore them; nothing was written"
         )
-    if not (evidence.records or evidence.trainings):
+    if not any(claim.effects for answer in found.answers for claim in answer.claims):
         raise UsageError(
-            f"'{folder}' holds no results: give the folder of findings with --out, or run a grid "
-            "of configs/findings into it; nothing was written"
+            f"'{folder}' holds no results that answer a question: give the folder of findings with "
+            "--out, or run a grid of configs/findings into it; nothing was written"
         )
     page = page_text(found, folder, docs)
     try:

@@ -97,9 +97,9 @@ def answer(evidence: Evidence) -> Answer:
             "LoRA, beside them, has rank 16.",
             "FLOPs are those of training, without what finding the layers takes, and are counted. "
             "Seconds are those of preparation, as if nothing had been cached, and of training. The "
-            "placements ran one after another, and LoRA at another time, so placements are "
-            "compared with each other alone, and what else the machine did is part of it.",
-            SIGNS,
+            "placements ran one after another, and LoRA ran at another time, so seconds are "
+            "compared among the placements only; other load on the machine is included.",
+            SIGNS.removesuffix(".") + ", but for FLOPs, of which fewer is better.",
             DRIFTS,
             "Drift with 50% learned is that of the seeds that reached it.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
@@ -121,17 +121,20 @@ def _beside(setting: Setting) -> tuple[Effect, ...]:
 
 
 def _against_all(settings: list[Setting]) -> str:
-    """Say what freeze saves of LoRA's FLOPs, and that it drifts further where that is clear."""
+    """Say what freeze saves of LoRA's FLOPs, and that it drifts further.
+
+    More drift counts that is clear on one base if the opposite is clear on none.
+    """
     name = _FLOPS.format(FREEZE, EVERYWHERE)
     saved = [e.value for s in settings for e in _costs(s) if e.name == name]
     found = present(drift_ratio(setting, FREEZE, HALF) for setting in settings)
-    clear = [e.value < 0 and e.p is not None and e.p <= LEVEL for e in found]
+    clear = [e.value < 0 for e in found if e.p is not None and e.p <= LEVEL]
     said = [
         f"training takes {np.exp(np.mean(saved)):.2f} times the FLOPs" if saved else "",
         "expect more drift by the time half of the facts are learned" * bool(clear and all(clear)),
     ]
     said = [one for one in said if one]
-    return f". Against lora on all layers: {'; '.join(said)}" if said else ""
+    return f". Compared with lora on all layers: {'; '.join(said)}" if said else ""
 
 
 def _chosen(row: Row) -> Counter[tuple[tuple[int, ...], int | None]]:
@@ -146,9 +149,9 @@ def _here(settings: list[Setting]) -> str:
     """Name the layers that freeze leaves, if they are the same in every cell."""
     found = {layers for s in settings for layers, _ in _chosen(s.rows[FREEZE])}
     counts = {c.record.notes.get("layer_count") for s in settings for c in s.rows[FREEZE].cells}
-    if len(found) > 1 or len(counts) > 1 or not any(found):
+    if len(found) > 1 or len(counts) > 1 or not any(found) or None in counts:
         return ""
-    return f"; here {layer_ranges(*found)} of {counts.pop()}"
+    return f"; here layers {layer_ranges(*found)} of {counts.pop()}"
 
 
 def _layers(setting: Setting) -> Iterator[str]:

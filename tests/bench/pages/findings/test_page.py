@@ -169,10 +169,16 @@ def test_trainings_of_a_study_that_cannot_be_read_are_said(tmp_path, content):
     packed = tmp_path / "studies" / "interference" / "trainings.parquet"
     packed.parent.mkdir(parents=True)
     packed.write_bytes(content)
+    loose = packed.parent / "trainings" / "0123.parquet"
+    loose.parent.mkdir()
+    loose.write_bytes(content)
     evidence = read_evidence(tmp_path)
     assert not evidence.trainings
-    assert len(evidence.problems) == 1
-    assert evidence.problems[0].startswith("studies/interference/trainings.parquet")
+    assert [problem.partition(":")[0] for problem in evidence.damaged] == [
+        "studies/interference/trainings/0123.parquet",
+        "studies/interference/trainings.parquet",
+    ]
+    assert evidence.problems == evidence.damaged
 
 
 def test_a_rate_that_was_given_is_no_default():
@@ -242,20 +248,20 @@ def test_a_grid_has_run_if_all_of_its_methods_are_reported(
 def test_what_has_not_run_stands_apart_from_what_repeats_a_section(folder, docs, monkeypatch):
     grids = docs.parent / "grids"
     grids.mkdir()
-    for name, methods in (("ran", "lora,pissa"), ("starts", "dora")):
+    for name, methods in (("pissa", "lora,pissa"), ("starts", "dora")):
         (grids / f"{name}.yaml").write_text(f"# Some.\n{GRID}{methods}\n")
     monkeypatch.setattr("bench.pages.findings.grids.GRIDS", grids)
-    asked = replace(QUESTION, grids=("ran", "starts"))
+    asked = replace(QUESTION, grids=("pissa", "starts"))
     text = page_text(
         read_findings(folder, [lambda found: replace(ask(found), question=asked)]), folder, docs
     )
     again, left = (
-        text.index("To repeat it, in about"),
+        text.index(f"To repeat it, in about {_minutes('pissa')} core-minutes"),
         text.index("What has not run would be compared"),
     )
-    assert again < text.index("ran.yaml") < left < text.index("starts.yaml")
+    assert again < text.index("pissa.yaml") < left < text.index("starts.yaml")
     assert f"in about {_minutes('starts')} core-minutes" in text
-    assert re.search(r"\| ran +\| Some\. +\| yes", text)
+    assert re.search(r"\| pissa +\| Some\. +\| yes", text)
     assert re.search(r"\| starts +\| Some\. +\| no", text)
 
 
@@ -366,7 +372,7 @@ def test_one_seed_gives_the_readme_nothing(tmp_path):
     assert findings_block(read_findings(tmp_path, [ask]).answers, "docs/findings.md") == ""
 
 
-@pytest.mark.parametrize("made", ["nothing", "no folder", "a file"])
+@pytest.mark.parametrize("made", ["nothing", "other cells", "no folder", "a file"])
 def test_a_folder_without_results_leaves_the_page_as_it_was(tmp_path, docs, made):
     pictures = docs / "findings"
     pictures.mkdir(parents=True)
@@ -375,6 +381,8 @@ def test_a_folder_without_results_leaves_the_page_as_it_was(tmp_path, docs, made
     out = tmp_path / "out"
     if made == "nothing":
         out.mkdir()
+    elif made == "other cells":
+        fill(out, [record_and_rows(Plan("lora", 0.9, n=40), 0)])
     elif made == "a file":
         out.write_text("")
     done = CliRunner().invoke(main, ["--out", str(out), "--docs", str(docs)])

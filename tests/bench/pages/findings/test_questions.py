@@ -568,7 +568,7 @@ def test_the_advice_to_freeze_tells_of_more_drift_than_on_all_layers(drift, told
     made = [plain, replace(freeze, drift=drift), *rest]
     advised = layers.answer(evidence_of(*made)).primary.advice[Verdict.YES]
     assert ("expect more drift by the time half of the facts are learned" in advised) is told
-    assert "Against lora on all layers: training takes 1.50 times the FLOPs" in advised
+    assert "Compared with lora on all layers: training takes 1.50 times the FLOPs" in advised
 
 
 NOTES = {"layers": [20, 21, 22], "spread_rank": 12, "layer_count": 30}
@@ -585,7 +585,7 @@ def test_the_layers_of_a_placement_are_told_with_how_many_seeds_chose_them():
         "not the same in each seed"
     )
     alone = layers.answer(evidence_of(replace(some, seeds=range(12)), other))
-    assert "(a rebuilt formula; here 21-23 of 30), at" in alone.primary.advice[Verdict.YES]
+    assert "(a rebuilt formula; here layers 21-23 of 30), at" in alone.primary.advice[Verdict.YES]
     freeze = (
         "lora[r=4,spread=true]+freeze trains layers 21-23 with rank 12 (in 9 of 12 seeds); "
         "layers 21, 30 (in 3 of 12 seeds)"
