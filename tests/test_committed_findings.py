@@ -46,9 +46,14 @@ def found():
     return read_findings(FOLDER, QUESTIONS)
 
 
-def test_the_page_is_computed_from_its_cells(found):
+@pytest.fixture(scope="module")
+def page(found):
+    return page_text(found, FOLDER, DOCS)
+
+
+def test_the_page_is_computed_from_its_cells(page):
     written = (DOCS / "findings.md").read_text(encoding="utf-8")
-    assert page_text(found, FOLDER, DOCS) == written, "run nox -s findings"
+    assert page == written, "run nox -s findings"
 
 
 def test_each_picture_of_the_page_is_there_and_can_be_drawn_in_time(found):
@@ -71,8 +76,8 @@ NOTES = sorted((FOLDER / "notes").glob("*.md"))
 
 
 @pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
-def test_each_interval_of_a_note_stands_in_the_tables(found, note):
-    tables = page_text(found, FOLDER, DOCS).replace(note.read_text(encoding="utf-8").strip(), "")
+def test_each_interval_of_a_note_stands_in_the_tables(page, note):
+    tables = page.replace(note.read_text(encoding="utf-8").strip(), "")
     intervals = re.findall(r"(?:-?[\d.]+ )?\[[-+\d., ]+\](?!\()", note.read_text(encoding="utf-8"))
     assert intervals
     for interval in intervals:

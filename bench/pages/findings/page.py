@@ -44,9 +44,9 @@ class SectionView:
     checks: tuple[str, ...]
     note: str
     commands: str
-    left: str
     minutes: int
-    again: int
+    left: str
+    left_minutes: int
     pictures: tuple[Picture, ...]
 
 
@@ -147,7 +147,6 @@ def _section(
     left = [grid for grid in grids if run and not grid.run]
     commands = [grid.command for grid in grids if grid not in left]
     commands += [asked.study] if asked.study else []
-    names = [grid.name for grid in left or grids] + [STUDY] * (not left and bool(asked.study))
     return SectionView(
         answer=answer,
         run=run,
@@ -166,8 +165,8 @@ def _section(
         note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
         commands=_shell(commands) if commands else "No grid file is committed for this question.",
         left=_shell([grid.command for grid in left]) if left else "",
-        minutes=_minutes(names),
-        again=_minutes([*(g.name for g in grids if g not in left), asked.study and STUDY]),
+        minutes=_minutes([*(g.name for g in grids if g not in left), asked.study and STUDY]),
+        left_minutes=_minutes([grid.name for grid in left]),
         pictures=tuple(pictures),
     )
 

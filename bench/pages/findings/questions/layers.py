@@ -14,7 +14,6 @@ from bench.pages.findings.evidence import Evidence, Setting, cells_of, shared_se
 from bench.pages.findings.pictures import learning
 from bench.pages.findings.questions.against_lora import (
     DRIFTS,
-    SIGNS,
     at_own_rate,
     carried,
     drift_ratio,
@@ -99,7 +98,8 @@ def answer(evidence: Evidence) -> Answer:
             "Seconds are those of preparation, as if nothing had been cached, and of training. The "
             "placements ran one after another, and LoRA ran at another time, so seconds are "
             "compared among the placements only; other load on the machine is included.",
-            SIGNS.removesuffix(".") + ", but for FLOPs, of which fewer is better.",
+            "Above zero, or a ratio above 1, is better than lora in every comparison with it, but "
+            "for FLOPs, of which fewer is better.",
             DRIFTS,
             "Drift with 50% learned is that of the seeds that reached it.",
             "A fact that is not learned counts as if it were learned one epoch after the last.",
@@ -129,11 +129,11 @@ def _against_all(settings: list[Setting]) -> str:
     saved = [e.value for s in settings for e in _costs(s) if e.name == name]
     found = present(drift_ratio(setting, FREEZE, HALF) for setting in settings)
     clear = [e.value < 0 for e in found if e.p is not None and e.p <= LEVEL]
-    said = [
-        f"training takes {np.exp(np.mean(saved)):.2f} times the FLOPs" if saved else "",
-        "expect more drift by the time half of the facts are learned" * bool(clear and all(clear)),
-    ]
-    said = [one for one in said if one]
+    said = []
+    if saved:
+        said.append(f"training takes {np.exp(np.mean(saved)):.2f} times the FLOPs")
+    if clear and all(clear):
+        said.append("expect more drift by the time half of the facts are learned")
     return f". Compared with lora on all layers: {'; '.join(said)}" if said else ""
 
 

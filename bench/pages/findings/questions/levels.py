@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -25,7 +26,6 @@ from bench.store.records import Forgetting
 HALF = 0.5
 FORGETTING = ("countries", "elements")
 BASE = "the untrained base"
-
 
 Rows = Mapping[str, Row]
 """Rows of a setting, by method."""
@@ -57,14 +57,13 @@ def drifted(setting: Setting, rows: Rows) -> Iterator[Effect]:
 def kept(setting: Setting, rows: Rows) -> Iterator[Effect]:
     """Yield which share of each forgetting task is answered in the end, by method and by the base.
 
-    Of the base, it is that of the last method's cells: all ask it the same.
+    Of the base, it is that of the first method's cells: all ask it the same.
     """
     for task in FORGETTING:
         for name, row in rows.items():
             yield from _share(setting, f"{task}, {name}", [f.tuned_items for f in _of(row, task)])
-        if rows:
-            items = [found.base_items for found in _of(row, task)]
-            yield from _share(setting, f"{task}, {BASE}", items)
+        for row in islice(rows.values(), 1):
+            yield from _share(setting, f"{task}, {BASE}", [f.base_items for f in _of(row, task)])
 
 
 def _drift_at_half(setting: Setting, name: str, row: Row) -> Iterator[Effect]:
