@@ -116,9 +116,8 @@ def count_line() -> str:
     found = {claim.number: power_of(claim) for claim in PLANNED}
     worst = max(each.error for each in found.values())
     near = [n for n, each in found.items() if abs(min(each.yes, each.no) - 0.8) < 2 * each.error]
-    close = (
-        f" That of question {' and '.join(map(str, near))} is within two of 0.8." if near else ""
-    )
+    numbers = ", ".join(map(str, near))
+    close = f" Within two such errors of 0.8: question {numbers}." if near else ""
     return (
         f"{decided()} of {len(PLANNED) + 1} questions have a power of at least 0.8 for both. "
         f"{DRAWS:,} draws; the Monte Carlo standard error is at most {worst:.3f}.{close}"
